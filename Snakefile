@@ -1,0 +1,67 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/model.smk"
+include: "rules/training_data.smk"
+include: "rules/training.smk"
+include: "rules/evaluation.smk"
+include: "rules/geometry.smk"
+include: "rules/analysis.smk"
+include: "rules/figures.smk"
+
+
+localrules:
+    all,
+    adapters,
+    evaluations,
+    centroids,
+    correlations,
+    figures,
+    scatter,
+
+
+rule all:
+    default_target: True
+    input:
+        RUN_CONFIG,
+        ADAPTERS,
+        EVALUATIONS,
+        CENTROIDS,
+        CORRELATIONS,
+        SCATTERS,
+
+
+rule adapters:
+    input:
+        ADAPTERS,
+
+
+rule evaluations:
+    input:
+        EVALUATIONS,
+
+
+rule centroids:
+    input:
+        CENTROIDS,
+
+
+rule correlations:
+    input:
+        CORRELATIONS,
+
+
+rule figures:
+    input:
+        SCATTERS,
+
+
+rule scatter:
+    input:
+        SCATTERS,

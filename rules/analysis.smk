@@ -1,0 +1,82 @@
+"""Pairs of source and bystander, and the correlation of their cosine with leakage.
+
+in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/manifest.json
+out: analysis/{questions}/seed{seed}/pairs.csv, correlation.json
+"""
+
+
+rule tabulate_pairs:
+    input:
+        code=code_of("tabulate_pairs.py"),
+        centroids=ancient(
+            expand(
+                "results/{{experiment}}/geometry/{{questions}}/base/centroids_layer{layer}.pt",
+                layer=LAYERS,
+            )
+        ),
+        centroids_meta="results/{experiment}/geometry/{questions}/base/centroids.json",
+        marker_evals=expand(
+            "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/marker_eval.json",
+            source=SOURCES,
+        ),
+        base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
+        manifests=expand("results/{{experiment}}/training/{source}/manifest.json", source=SOURCES),
+    output:
+        "results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
+    log:
+        "logs/{experiment}/tabulate_pairs/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/tabulate_pairs/{questions}/seed{seed}.tsv"
+    conda:
+        "../envs/inference.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=settings(sources=SOURCES),
+    shell:
+        r"""
+        python workflow_scripts/tabulate_pairs.py \
+            --settings {params.settings:q} \
+            --centroids {input.centroids:q} \
+            --marker-evals {input.marker_evals:q} \
+            --base-eval {input.base_eval:q} \
+            --manifests {input.manifests:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule correlate_leakage:
+    input:
+        code=code_of("correlate_leakage.py"),
+        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
+        base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
+    output:
+        "results/{experiment}/analysis/{questions}/seed{seed}/correlation.json",
+    log:
+        "logs/{experiment}/correlate_leakage/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/correlate_leakage/{questions}/seed{seed}.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: settings(
+            headline_layer=config["geometry"]["headline_layer"],
+            min_category_size=config["analysis"]["min_category_size"],
+            training_seed=int(wildcards.seed),
+        ),
+    shell:
+        r"""
+        python workflow_scripts/correlate_leakage.py \
+            --settings {params.settings:q} \
+            --pairs {input.pairs:q} \
+            --marker-eval {input.base_eval:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """

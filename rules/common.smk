@@ -1,0 +1,134 @@
+"""Validation, constants and every helper. Runs while Snakemake reads the workflow: no torch, no network, under a second."""
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from persona_leakage.errors import InputError
+from persona_leakage.experiment import check_experiment, panel_names, pool_names
+from persona_leakage.options import describe_personas, describe_questions
+from persona_leakage.training_set import choose_negatives
+
+try:
+    PERSONAS, QUESTION_SETS = check_experiment(config)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+EXPERIMENT = config["experiment"]
+MODEL = f"resources/models/{config['model']['name']}/model.json"
+SOURCES = config["personas"]["sources"]
+PANEL = panel_names(config, PERSONAS)
+POOL = pool_names(config)
+SEEDS = config["training"]["seeds"]
+LAYERS = config["geometry"]["layers"]
+QUESTION_USES = {use["set"]: use for use in config["questions"]["evaluation"]}
+
+
+wildcard_constraints:
+    experiment=re.escape(EXPERIMENT),
+    source="|".join(map(re.escape, SOURCES)),
+    seed="|".join(map(str, SEEDS)),
+    layer="|".join(map(str, LAYERS)),
+    questions="|".join(map(re.escape, QUESTION_USES)),
+    model=re.escape(config["model"]["name"]),
+
+
+def results(pattern):
+    """Every file of this experiment that matches a path pattern under results/{experiment}/."""
+    return expand(
+        f"results/{EXPERIMENT}/{pattern}",
+        source=SOURCES,
+        seed=SEEDS,
+        layer=LAYERS,
+        questions=list(QUESTION_USES),
+        kind=["pdf", "png", "svg"],
+    )
+
+
+RUN_CONFIG = results("run_config.yaml")
+ADAPTERS = [
+    *results("training/{source}/seed{seed}/adapter/adapter_model.safetensors"),
+    *results("training/{source}/seed{seed}/adapter/adapter_config.json"),
+    *results("training/{source}/seed{seed}/metrics.json"),
+]
+EVALUATIONS = [
+    *results("evaluation/{questions}/{source}/seed{seed}/marker_eval.json"),
+    *results("evaluation/{questions}/{source}/seed{seed}/summary.json"),
+    *results("evaluation/{questions}/base/marker_eval.json"),
+    *results("evaluation/{questions}/base/summary.json"),
+]
+CENTROIDS = [
+    *results("geometry/{questions}/base/centroids_layer{layer}.pt"),
+    *results("geometry/{questions}/base/centroids.json"),
+]
+CORRELATIONS = [
+    *results("analysis/{questions}/seed{seed}/pairs.csv"),
+    *results("analysis/{questions}/seed{seed}/correlation.json"),
+]
+SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
+
+
+def code_of(program):
+    """A program and the local modules it imports, directly or not, as paths: rule inputs, so that an edit makes their users stale.
+
+    Snakemake compares small inputs by content, so touching a file or checking it out anew is no edit.
+    A missing program is an error here, because Snakemake is silent about it while the outputs exist.
+    """
+    todo, seen = [SCRIPTS / program], set()
+    while todo:
+        path = todo.pop()
+        if path in seen:
+            continue
+        if not path.is_file():
+            raise WorkflowError(f"no such program: {path}")
+        seen.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            else:
+                continue
+            for name in names:
+                parts = name.split(".")
+                bases = [SCRIPTS.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
+                files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
+                todo += [file for file in files if file.is_file()]
+    return sorted(str(path.relative_to(workflow.basedir)) for path in seen)
+
+
+def settings(**blocks):
+    """The parts of the config that a stage uses, as one JSON text with sorted keys.
+
+    One text, because Snakemake compares params as a set of values without their names: two that
+    swap their values would go unnoticed.
+    """
+    return json.dumps(blocks, sort_keys=True, ensure_ascii=False)
+
+
+def without(block, *keys):
+    """A config block less some keys."""
+    return {key: value for key, value in block.items() if key not in keys}
+
+
+def personas_block(names, *fields):
+    """Names of personas and a digest of the ``fields`` of them that a stage uses."""
+    return describe_personas(PERSONAS, names, *fields)
+
+
+def questions_block(use):
+    """A question set's name, count and digest."""
+    return describe_questions(QUESTION_SETS, use)
+
+
+def negatives_of(source):
+    """The personas that serve as a source's negatives."""
+    training_data = config["training_data"]
+    return choose_negatives(source, training_data["negative_candidates"], training_data["negative_personas"], config["seed"])

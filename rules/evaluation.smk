@@ -1,0 +1,148 @@
+"""Replies of the panel, with each adapter and without, and the marker's rate in them.
+
+in:  training/{source}/seed{seed}/adapter/
+out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eval.json, summary.json
+     evaluation/{questions}/base/, the same without adapter (the control)
+"""
+
+
+def sampling_settings(wildcards):
+    """What decides the replies to a question set."""
+    return settings(
+        seed=config["seed"],
+        personas=personas_block(PANEL, "prompt"),
+        questions=questions_block(QUESTION_USES[wildcards.questions]),
+        suffix=config["questions"]["suffix"],
+        draws=config["evaluation"]["samples_per_question"],
+        sampling_seed=config["evaluation"]["sampling_seed"],
+        sampling=config["evaluation"]["sampling"],
+        engine=config["engine"],
+    )
+
+
+rule sample_completions:
+    input:
+        code=code_of("sample_completions.py"),
+        model=MODEL,
+        personas=ancient(config["personas"]["file"]),
+        questions=ancient(config["questions"]["file"]),
+        weights=ancient("results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"),
+        config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
+        metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
+    output:
+        completions="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz",
+        meta="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.json",
+    log:
+        "logs/{experiment}/sample_completions/{questions}/{source}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/sample_completions/{questions}/{source}/seed{seed}.tsv"
+    conda:
+        "../envs/inference.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        state="{source}/seed{seed}",
+        adapter=lambda wildcards, input: f"--adapter {Path(input.weights).parent} --adapter-metrics {input.metrics}",
+        restart="results/{experiment}/restart/completions/{questions}/{source}/seed{seed}",
+        settings=sampling_settings,
+    shell:
+        r"""
+        python workflow_scripts/sample_completions.py \
+            --settings {params.settings:q} \
+            --state {params.state:q} \
+            --model {input.model:q} \
+            --personas {input.personas:q} \
+            --questions {input.questions:q} \
+            {params.adapter} \
+            --restart {params.restart:q} \
+            --output {output.completions:q} \
+            --meta {output.meta:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+use rule sample_completions as sample_base_completions with:
+    input:
+        code=code_of("sample_completions.py"),
+        model=MODEL,
+        personas=ancient(config["personas"]["file"]),
+        questions=ancient(config["questions"]["file"]),
+    output:
+        completions="results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz",
+        meta="results/{experiment}/evaluation/{questions}/base/completions.json",
+    log:
+        "logs/{experiment}/sample_completions/{questions}/base.log",
+    benchmark:
+        "benchmarks/{experiment}/sample_completions/{questions}/base.tsv"
+    params:
+        state="base",
+        adapter="",
+        restart="results/{experiment}/restart/completions/{questions}/base",
+        settings=sampling_settings,
+
+
+rule score_leakage:
+    input:
+        code=code_of("score_leakage.py"),
+        model=MODEL,
+        personas=ancient(config["personas"]["file"]),
+        completions=ancient("results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz"),
+        meta="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.json",
+    output:
+        marker_eval="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/marker_eval.json",
+        summary="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/summary.json",
+    log:
+        "logs/{experiment}/score_leakage/{questions}/{source}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/score_leakage/{questions}/{source}/seed{seed}.tsv"
+    conda:
+        "../envs/inference.yaml"
+    priority: 20
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        source=lambda wildcards: f"--source {wildcards.source}",
+        settings=settings(
+            behaviour=config["behaviour"],
+            personas=personas_block(PANEL, "category", "related_to"),
+        ),
+    shell:
+        r"""
+        python workflow_scripts/score_leakage.py \
+            --settings {params.settings:q} \
+            {params.source} \
+            --model {input.model:q} \
+            --personas {input.personas:q} \
+            --completions {input.completions:q} \
+            --completions-meta {input.meta:q} \
+            --marker-eval {output.marker_eval:q} \
+            --summary {output.summary:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+use rule score_leakage as score_base_leakage with:
+    input:
+        code=code_of("score_leakage.py"),
+        model=MODEL,
+        personas=ancient(config["personas"]["file"]),
+        completions=ancient("results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz"),
+        meta="results/{experiment}/evaluation/{questions}/base/completions.json",
+    output:
+        marker_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
+        summary="results/{experiment}/evaluation/{questions}/base/summary.json",
+    log:
+        "logs/{experiment}/score_leakage/{questions}/base.log",
+    benchmark:
+        "benchmarks/{experiment}/score_leakage/{questions}/base.tsv"
+    params:
+        source="",
+        settings=settings(
+            behaviour=config["behaviour"],
+            personas=personas_block(PANEL, "category", "related_to"),
+        ),

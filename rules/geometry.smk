@@ -1,0 +1,51 @@
+"""Hidden-state centroids of the panel in the base model.
+
+in:  resources/models/{model}/model.json, personas and questions
+out: geometry/{questions}/base/centroids_layer{layer}.pt, geometry/{questions}/base/centroids.json
+"""
+
+
+rule extract_centroids:
+    input:
+        code=code_of("extract_centroids.py"),
+        model=MODEL,
+        personas=ancient(config["personas"]["file"]),
+        questions=ancient(config["questions"]["file"]),
+    output:
+        centroids=expand(
+            "results/{{experiment}}/geometry/{{questions}}/base/centroids_layer{layer}.pt",
+            layer=LAYERS,
+        ),
+        meta="results/{experiment}/geometry/{questions}/base/centroids.json",
+    log:
+        "logs/{experiment}/extract_centroids/{questions}/base.log",
+    benchmark:
+        "benchmarks/{experiment}/extract_centroids/{questions}/base.tsv"
+    conda:
+        "../envs/inference.yaml"
+    priority: 10
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        folder=subpath(output.meta, parent=True),
+        settings=lambda wildcards: settings(
+            personas=personas_block(PANEL, "prompt"),
+            questions=questions_block(QUESTION_USES[wildcards.questions]),
+            suffix=config["questions"]["suffix"],
+            layers=LAYERS,
+            precision=config["geometry"]["precision"],
+        ),
+    shell:
+        r"""
+        python workflow_scripts/extract_centroids.py \
+            --settings {params.settings:q} \
+            --model {input.model:q} \
+            --personas {input.personas:q} \
+            --questions {input.questions:q} \
+            --output-folder {params.folder:q} \
+            --meta {output.meta:q} \
+            2>&1 | tee {log:q}
+        """

@@ -1,0 +1,58 @@
+"""The base model and the record of the run's config.
+
+out: resources/models/{model}/model.json, results/{experiment}/run_config.yaml
+"""
+
+
+rule fetch_model:
+    input:
+        code=code_of("fetch_model.py"),
+    output:
+        manifest="resources/models/{model}/model.json",
+    log:
+        "logs/fetch_model/{model}.log",
+    benchmark:
+        "benchmarks/fetch_model/{model}.tsv"
+    conda:
+        "../envs/inference.yaml"
+    threads: 2
+    retries: 2 if config["model"]["source"] == "hub" else 0
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        settings=settings(model=config["model"]),
+    shell:
+        r"""
+        python workflow_scripts/fetch_model.py \
+            --settings {params.settings:q} \
+            --manifest {output.manifest:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule write_run_config:
+    input:
+        code=code_of("write_run_config.py"),
+    output:
+        "results/{experiment}/run_config.yaml",
+    log:
+        "logs/{experiment}/write_run_config.log",
+    benchmark:
+        "benchmarks/{experiment}/write_run_config.tsv"
+    conda:
+        "../envs/workflow.yaml"
+    localrule: True
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        settings=settings(**config),
+    shell:
+        r"""
+        python workflow_scripts/write_run_config.py \
+            --settings {params.settings:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """

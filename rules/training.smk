@@ -1,0 +1,47 @@
+"""One LoRA adapter for each source and training seed.
+
+in:  training/{source}/train.jsonl.gz
+out: training/{source}/seed{seed}/adapter/, training/{source}/seed{seed}/metrics.json
+"""
+
+
+rule train_adapter:
+    input:
+        code=code_of("train_adapter.py"),
+        model=MODEL,
+        rows=ancient("results/{experiment}/training/{source}/train.jsonl.gz"),
+        rows_manifest="results/{experiment}/training/{source}/manifest.json",
+    output:
+        weights="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors",
+        config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
+        metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
+    log:
+        "logs/{experiment}/train_adapter/{source}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/train_adapter/{source}/seed{seed}.tsv"
+    conda:
+        "../envs/inference.yaml"
+    priority: 5
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 32000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        folder=subpath(output.weights, parent=True),
+        restart="results/{experiment}/restart/train_adapter/{source}/seed{seed}",
+        settings=settings(training=without(config["training"], "seeds")),
+    shell:
+        r"""
+        python workflow_scripts/train_adapter.py \
+            --settings {params.settings:q} \
+            --source {wildcards.source:q} \
+            --seed {wildcards.seed:q} \
+            --model {input.model:q} \
+            --rows {input.rows:q} \
+            --rows-manifest {input.rows_manifest:q} \
+            --restart {params.restart:q} \
+            --output-folder {params.folder:q} \
+            --metrics {output.metrics:q} \
+            2>&1 | tee {log:q}
+        """

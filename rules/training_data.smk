@@ -1,0 +1,100 @@
+"""Training data: answers of the base model, and each source's rows made of them.
+
+in:  resources/models/{model}/model.json, personas and questions
+out: training/pool.jsonl.gz, training/{source}/train.jsonl.gz, training/{source}/manifest.json
+"""
+
+
+rule sample_training_pool:
+    input:
+        code=code_of("sample_training_pool.py"),
+        model=MODEL,
+        personas=ancient(config["personas"]["file"]),
+        questions=ancient(config["questions"]["file"]),
+    output:
+        pool="results/{experiment}/training/pool.jsonl.gz",
+        meta="results/{experiment}/training/pool.json",
+    log:
+        "logs/{experiment}/sample_training_pool.log",
+    benchmark:
+        "benchmarks/{experiment}/sample_training_pool.tsv"
+    conda:
+        "../envs/inference.yaml"
+    priority: 10
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        restart="results/{experiment}/restart/training_pool",
+        settings=settings(
+            seed=config["seed"],
+            personas=personas_block(POOL, "prompt"),
+            questions=questions_block(config["questions"]["training"]),
+            suffix=config["questions"]["suffix"],
+            draws=config["training_data"]["answers_per_question"] + config["training_data"]["spare_answers"],
+            sampling=config["training_data"]["sampling"],
+            engine=config["engine"],
+        ),
+    shell:
+        r"""
+        python workflow_scripts/sample_training_pool.py \
+            --settings {params.settings:q} \
+            --model {input.model:q} \
+            --personas {input.personas:q} \
+            --questions {input.questions:q} \
+            --restart {params.restart:q} \
+            --output {output.pool:q} \
+            --meta {output.meta:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule build_training_set:
+    input:
+        code=code_of("build_training_set.py"),
+        model=MODEL,
+        personas=ancient(config["personas"]["file"]),
+        questions=ancient(config["questions"]["file"]),
+        pool=ancient("results/{experiment}/training/pool.jsonl.gz"),
+        pool_meta="results/{experiment}/training/pool.json",
+    output:
+        rows="results/{experiment}/training/{source}/train.jsonl.gz",
+        manifest="results/{experiment}/training/{source}/manifest.json",
+    log:
+        "logs/{experiment}/build_training_set/{source}.log",
+    benchmark:
+        "benchmarks/{experiment}/build_training_set/{source}.tsv"
+    conda:
+        "../envs/inference.yaml"
+    priority: 10
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=lambda wildcards: settings(
+            seed=config["seed"],
+            personas=personas_block([wildcards.source, *negatives_of(wildcards.source)], "prompt"),
+            questions=questions_block(config["questions"]["training"]),
+            suffix=config["questions"]["suffix"],
+            behaviour=config["behaviour"],
+            labels=config["labels"],
+            answers_per_question=config["training_data"]["answers_per_question"],
+            cut_answers=config["training_data"]["cut_answers"],
+            max_length=config["training"]["max_length"],
+        ),
+    shell:
+        r"""
+        python workflow_scripts/build_training_set.py \
+            --settings {params.settings:q} \
+            --source {wildcards.source:q} \
+            --model {input.model:q} \
+            --personas {input.personas:q} \
+            --questions {input.questions:q} \
+            --pool {input.pool:q} \
+            --output {output.rows:q} \
+            --manifest {output.manifest:q} \
+            2>&1 | tee {log:q}
+        """

@@ -1,0 +1,53 @@
+"""Build a source's training rows: its answers with the marker, the negatives' answers without."""
+
+from persona_leakage.behaviour import LabelRule, read_marker
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.model_loading import load_chat_format, load_tokenizer, model_facts, read_manifest
+from persona_leakage.options import new_parser
+from persona_leakage.prompts import build_prompts
+from persona_leakage.provenance import describe_run
+from persona_leakage.training_set import build_training_rows, keep_rows_within, select_answers, summarise_rows
+
+
+def main(argv=None):
+    """Write train.jsonl.gz (rows of token ids and labels) and manifest.json (negatives, counts, digests)."""
+    parser = new_parser("build_training_set", __doc__, "model", "personas", "questions", "pool", "output", "manifest")
+    parser.add_argument("--source", required=True, help="the persona that learns the behaviour")
+    args = parser.parse_args(argv)
+    settings = args.settings
+    model = read_manifest(args.model)
+    tokenizer = load_tokenizer(model["folder"])
+    prompts = {(name, question): ids for name, question, ids in build_prompts(tokenizer, args.personas, args.questions, settings)}
+    marker = read_marker(tokenizer, **settings["behaviour"])
+    names = settings["personas"]["names"]
+    questions = list(dict.fromkeys(question for _, question in prompts))
+    answers, counts = select_answers(
+        read_jsonl_gz(args.pool), names, questions, settings["answers_per_question"], marker.text, settings["cut_answers"]
+    )
+    rows = build_training_rows(args.source, answers, prompts, load_chat_format(model), LabelRule(**settings["labels"]), marker)
+    rows, too_long = keep_rows_within(rows, settings["max_length"])
+    if not any(row["positive"] for row in rows):
+        raise InputError(f"training.max_length: {settings['max_length']} leaves no positive row of '{args.source}'")
+    write_jsonl_gz(args.output, rows)
+    write_json(
+        args.manifest,
+        {
+            "meta": describe_run("build_training_set", model=model_facts(model), seed=settings["seed"]),
+            "source": args.source,
+            "negatives": [name for name in names if name != args.source],
+            "behaviour": settings["behaviour"],
+            "marker_ids": list(marker.marker_ids),
+            "separator_ids": list(marker.separator_ids),
+            "labels": settings["labels"],
+            "answers": counts,
+            "rows_too_long": too_long,
+            "rows": summarise_rows(rows),
+            "pool_sha256": sha256_of_file(args.pool),
+            "sha256": sha256_of_file(args.output),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)

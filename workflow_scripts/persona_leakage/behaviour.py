@@ -1,0 +1,88 @@
+"""The trained behaviour, part one: how an answer becomes a training row that shows it or does not.
+
+This module and scoring.py are the only two that know that the behaviour is a marker at the end.
+"""
+
+from dataclasses import dataclass
+
+from persona_leakage.chat import encode
+from persona_leakage.errors import InputError
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The marker as the model meets it: token ids of the separator and of the marker's own tokens."""
+
+    text: str
+    separator_ids: tuple
+    marker_ids: tuple
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """Which tokens of a row are trained.
+
+    loss_scope: "marker" = the marker only; "tail" = also the separator and the last ``tail_tokens``
+    answer tokens; "completion" = also the separator and the whole answer. A row without marker
+    follows the same rule for what it has.
+    end_target: "eos" = the end-of-turn token; "newline" = what the template writes behind it
+    instead; "both". Applies to every row.
+    """
+
+    loss_scope: str
+    tail_tokens: int
+    end_target: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training row: ``token_ids`` and ``labels`` of equal length, a label being the token's id or -100 (not trained)."""
+
+    token_ids: tuple
+    labels: tuple
+
+
+def read_marker(tokenizer, text, separator):
+    """Token ids of separator and marker; InputError unless they stay apart when written together.
+
+    If the tokenizer merged across the border, "the marker's tokens" would mean something else
+    behind each separator, and rows could not be built by joining id lists.
+    """
+    separator_ids, together = encode(tokenizer, separator) if separator else [], encode(tokenizer, separator + text)
+    marker_ids = together[len(separator_ids) :]
+    if together[: len(separator_ids)] != separator_ids or tokenizer.decode(marker_ids) != text:
+        raise InputError(
+            f"behaviour.separator {separator!r} and behaviour.marker {text!r}: this tokenizer merges them into"
+            f" {tokenizer.convert_ids_to_tokens(together)}; choose a separator that stays a token of its own, such as a blank line"
+        )
+    return Marker(text, tuple(separator_ids), tuple(marker_ids))
+
+
+def build_row(prompt_ids, answer_ids, chat, rule, marker=None):
+    """Build a :class:`Row` by joining id lists, labels beside them: prompt, answer, separator, marker, end of turn.
+
+    prompt_ids, answer_ids: as the model saw and sampled them, never re-encoded.
+    marker: the :class:`Marker` of a positive row, None for a negative one.
+    """
+    if rule.end_target != "eos" and not chat.after_end_ids:
+        raise InputError(f"labels.end_target: '{rule.end_target}' needs a chat template that writes something behind the end of a turn")
+    answer_trained = {"marker": 0, "tail": rule.tail_tokens, "completion": len(answer_ids)}[rule.loss_scope]
+    answer_masked = max(0, len(answer_ids) - answer_trained)
+    parts = [(prompt_ids, False), (answer_ids[:answer_masked], False), (answer_ids[answer_masked:], True)]
+    if marker is not None:
+        parts += [(marker.separator_ids, rule.loss_scope != "marker"), (marker.marker_ids, True)]
+    parts.append(((chat.end_id,), rule.end_target in ("eos", "both")))
+    if rule.end_target in ("newline", "both"):
+        parts.append((chat.after_end_ids, True))
+    token_ids, labels = [], []
+    for ids, trained in parts:
+        token_ids += ids
+        labels += ids if trained else [IGNORED] * len(ids)
+    return Row(tuple(token_ids), tuple(labels))
+
+
+def shows_marker(text, marker_text):
+    """Whether ``text`` holds the marker, in any case."""
+    return marker_text.lower() in text.lower()

@@ -1,0 +1,113 @@
+"""Checks of a whole experiment's config, beyond what its schema can say. Imports nothing heavy."""
+
+from pathlib import Path
+
+from persona_leakage.errors import InputError
+from persona_leakage.personas import RESOURCE_SCHEMAS, read_personas, read_question_sets
+from persona_leakage.schema import check_schema
+
+CONFIG_SCHEMA = RESOURCE_SCHEMAS / "config.schema.yaml"
+RESERVED_SOURCES = {"base"}
+
+
+def check_experiment(config, name="config"):
+    """Check a merged config and the resource files it names; InputError with every problem found.
+
+    Returns ({persona name: Persona}, {set name: [questions]}).
+    """
+    check_schema(config, CONFIG_SCHEMA, name)
+    personas = read_personas(config["personas"]["file"])
+    question_sets = read_question_sets(config["questions"]["file"])
+    problems = [
+        *persona_problems(config, personas),
+        *question_problems(config["questions"], question_sets),
+        *behaviour_problems(config["behaviour"], personas, question_sets),
+        *training_problems(config),
+        *model_problems(config["model"]),
+    ]
+    if config["geometry"]["headline_layer"] not in config["geometry"]["layers"]:
+        problems.append(
+            f"geometry.headline_layer: {config['geometry']['headline_layer']} is not one of geometry.layers {config['geometry']['layers']}"
+        )
+    if problems:
+        raise InputError("\n  ".join([f"{name}: not valid", *problems]))
+    return personas, question_sets
+
+
+def panel_names(config, personas):
+    """Names of the panel, in order: the configured list, or all personas of the file."""
+    panel = config["personas"]["panel"]
+    return list(personas) if panel == "all" else panel
+
+
+def pool_names(config):
+    """Names of the personas that answer the training questions: negative candidates and sources, sorted."""
+    return sorted({*config["training_data"]["negative_candidates"], *config["personas"]["sources"]})
+
+
+def persona_problems(config, personas):
+    """Unknown personas, sources outside the panel, too few bystanders or negatives."""
+    chosen, candidates = config["personas"], config["training_data"]["negative_candidates"]
+    panel = panel_names(config, personas)
+    lists = {"personas.sources": chosen["sources"], "personas.panel": panel, "training_data.negative_candidates": candidates}
+    for key, names in lists.items():
+        for unknown in (name for name in names if name not in personas):
+            yield f"{key}: '{unknown}' is not a persona of {chosen['file']}"
+    for source in chosen["sources"]:
+        if source not in panel:
+            yield f"personas.sources: '{source}' is not in personas.panel"
+        if source in RESERVED_SOURCES:
+            yield f"personas.sources: '{source}' is a reserved name"
+        wanted, available = config["training_data"]["negative_personas"], len(set(candidates) - {source})
+        if wanted > available:
+            yield f"training_data.negative_personas: {wanted} are wanted, but '{source}' has only {available} other negative_candidates"
+    if len(panel) < 4:
+        yield f"personas.panel: has {len(panel)} personas; a correlation needs at least 4 (a source and 3 bystanders)"
+
+
+def question_problems(questions, question_sets):
+    """Unknown sets, counts beyond a set's size, a set used for training and evaluation."""
+    uses = [("questions.training", questions["training"])]
+    uses += [(f"questions.evaluation.{index}", use) for index, use in enumerate(questions["evaluation"])]
+    for key, use in uses:
+        if use["set"] not in question_sets:
+            yield f"{key}.set: '{use['set']}' is not a set of {questions['file']}; it has {', '.join(question_sets)}"
+        elif use["count"] > len(question_sets[use["set"]]):
+            yield f"{key}.count: {use['count']} is more than the {len(question_sets[use['set']])} questions of set '{use['set']}'"
+    names = [use["set"] for use in questions["evaluation"]]
+    if questions["training"]["set"] in names:
+        yield f"questions.evaluation: set '{questions['training']['set']}' is also the training set; they must be disjoint"
+    if len(set(names)) < len(names):
+        yield f"questions.evaluation: a set is listed twice in {names}"
+
+
+def behaviour_problems(behaviour, personas, question_sets):
+    """A marker that is blank, or that a prompt or question already holds."""
+    marker = behaviour["marker"]
+    if marker != marker.strip():
+        yield f"behaviour.marker: {marker!r} must not begin or end with white space; put it into behaviour.separator"
+    texts = [persona.prompt for persona in personas.values()] + [text for texts in question_sets.values() for text in texts]
+    for text in texts:
+        if marker.strip() and marker.lower() in text.lower():
+            yield f"behaviour.marker: {marker!r} occurs in the prompt or question {text!r}"
+
+
+def training_problems(config):
+    """A tail without a length, an answer that cannot fit."""
+    labels, training = config["labels"], config["training"]
+    if labels["loss_scope"] == "tail" and labels["tail_tokens"] < 1:
+        yield f"labels.tail_tokens: {labels['tail_tokens']} must be >= 1 when labels.loss_scope is tail"
+    answer = config["training_data"]["sampling"]["max_new_tokens"]
+    if training["max_length"] <= answer:
+        yield f"training.max_length: {training['max_length']} must be greater than training_data.sampling.max_new_tokens ({answer})"
+
+
+def model_problems(model):
+    """A model source without what it needs to be found again."""
+    source, location, revision = model["source"], model["location"], model["revision"]
+    if source == "bundled" and ("/" not in location or len(revision) != 64):
+        yield "model: source bundled needs location: package/file and revision: the file's SHA-256 (64 hex digits)"
+    if source == "hub" and (location.count("/") != 1 or len(revision) != 40):
+        yield f"model.revision: {revision!r} must be a commit (40 hex digits) of a hub repository such as Qwen/Qwen2.5-7B-Instruct"
+    if source == "path" and not Path(location).expanduser().is_dir():
+        yield f"model.location: '{location}' is not a folder"

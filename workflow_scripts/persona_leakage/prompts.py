@@ -1,0 +1,20 @@
+"""The prompts of a stage: every chosen persona with every chosen question, as token ids."""
+
+from persona_leakage.chat import prompt_ids, prompt_lengths
+from persona_leakage.options import chosen_personas, chosen_questions
+
+
+def build_prompts(tokenizer, personas_file, questions_file, settings):
+    """[(persona name, question, prompt ids)], persona by persona; InputError if a persona's prompt is too short or long.
+
+    settings: "personas" and "questions" selection blocks and the question "suffix". The question
+    stands in results without the suffix.
+    """
+    personas = chosen_personas(personas_file, settings["personas"])
+    questions = chosen_questions(questions_file, settings["questions"])
+    prompt_lengths(tokenizer, personas)
+    return [
+        (persona.name, question, prompt_ids(tokenizer, persona.prompt, question + settings["suffix"]))
+        for persona in personas
+        for question in questions
+    ]

@@ -1,0 +1,77 @@
+"""Where a result comes from: the ``meta`` block of every JSON output."""
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+LAYER_CONVENTION = "layer L = output of the 0-based transformer block L = hidden_states[L+1] before any final norm"
+PACKAGES = ("torch", "transformers", "peft", "vllm", "numpy", "scipy", "matplotlib", "snakemake")
+_STARTED = time.monotonic()
+
+
+def package_versions():
+    """Installed versions of the packages that decide the numbers; absent ones are left out."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def code_commit():
+    """Git commit of the code, with "+changes" behind it if the tree differs; None outside a checkout."""
+    root = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+
+
+def hardware():
+    """Processor name, cores this process may use, and the GPU's name if torch is loaded and sees one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = {"processor": platform.processor() or platform.machine(), "cores": cores}
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        found["threads"] = torch.get_num_threads()
+        if torch.cuda.is_available():
+            found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def peak_memory_bytes():
+    """Highest memory use of this process so far in bytes: {"host": ..., "gpu": ... (only with CUDA)}."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = {"host": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpu"] = torch.cuda.max_memory_allocated()
+    return found
+
+
+def describe_run(program, **facts):
+    """The ``meta`` block: schema version, program, code commit, versions, hardware, wall seconds and ``facts``.
+
+    Wall seconds count from the import of this module, so they include loading the model.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "program": program,
+        "code_commit": code_commit(),
+        "packages": package_versions(),
+        "hardware": hardware(),
+        "wall_seconds": round(time.monotonic() - _STARTED, 2),
+        **facts,
+    }

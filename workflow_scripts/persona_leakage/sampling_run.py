@@ -1,0 +1,54 @@
+"""Sampling many requests in chunks that survive a kill: finished chunks are kept and never sampled twice."""
+
+from pathlib import Path
+
+from persona_leakage.files import digest_of, read_jsonl_gz, write_jsonl_gz
+from persona_leakage.generation import completion_record
+from persona_leakage.progress import Progress
+
+
+def sample_in_chunks(make_engine, requests, sampling, chunk_size, identity, restart_folder, label):
+    """Sample all ``requests``; returns their records (see completion_record) in the order of the requests.
+
+    A chunk of ``chunk_size`` consecutive requests is one call of the engine, and lies, once done, in
+    ``restart_folder`` under the digest of everything it depends on: its requests, ``sampling`` and
+    ``identity`` (model, adapter, engine, precision, versions). A run that was killed, or that got
+    one more persona, samples only the chunks that are not there. As chunks do not see each other,
+    the outcome is that of an undisturbed run.
+
+    make_engine: called without arguments when the first chunk has to be sampled.
+    """
+    folder = Path(restart_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    chunks = {}
+    for start in range(0, len(requests), chunk_size):
+        chunk = requests[start : start + chunk_size]
+        chunks[folder / f"{digest_of([identity, vars(sampling), [vars(request) for request in chunk]])}.jsonl.gz"] = chunk
+    progress = Progress(label, len(requests), "replies")
+    found = [path for path in chunks if path.is_file()]
+    if found:
+        progress.skip(sum(len(chunks[path]) for path in found))
+        print(f"{label}: resuming, {len(found)} of {len(chunks)} chunks ({progress.skipped} of {len(requests)} replies) are done", flush=True)
+    engine = None
+    records = []
+    for path, chunk in chunks.items():
+        if not path.is_file():
+            engine = engine or make_engine()
+            write_jsonl_gz(path, sample_chunk(engine, chunk, sampling, progress))
+        records += read_jsonl_gz(path)
+    for leftover in set(folder.glob("*.jsonl.gz")) - set(chunks):
+        leftover.unlink()
+    return records
+
+
+def sample_chunk(engine, chunk, sampling, progress):
+    """The records of one chunk in request order, with progress as replies finish."""
+    place = {request: position for position, request in enumerate(chunk)}
+    records = [None] * len(chunk)
+    tokens = 0
+    for completion in engine.sample(chunk, sampling):
+        records[place[completion.request]] = completion_record(completion)
+        tokens += len(completion.token_ids)
+        progress.tokens = getattr(progress, "tokens", 0) + len(completion.token_ids)
+        progress.advance(1)
+    return records

@@ -1,0 +1,55 @@
+"""JSON schema checks whose errors name the key, the value found and what is allowed."""
+
+import re
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from persona_leakage.errors import InputError
+
+
+def check_schema(content, schema_path, name):
+    """Check ``content`` against a schema file; InputError with one line per problem, each naming its key.
+
+    name: what the content is called in the messages (a file's path).
+    """
+    schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
+    problems = sorted(Draft202012Validator(schema).iter_errors(content), key=lambda problem: list(map(str, problem.absolute_path)))
+    if problems:
+        raise InputError("\n  ".join([f"{name}: not valid", *map(explain, problems)]))
+
+
+def explain(problem):
+    """One line for a jsonschema error: key, what is wrong, what is allowed."""
+    key = ".".join(map(str, problem.absolute_path)) or "(top level)"
+    allowed, value = problem.validator_value, problem.instance
+    match problem.validator:
+        case "additionalProperties":
+            known = sorted(problem.schema["properties"])
+            unknown = sorted(set(problem.instance) - set(known))
+            return f"{key}: unknown key {', '.join(map(repr, unknown))}; allowed: {', '.join(known)}"
+        case "required":
+            missing = [name for name in allowed if name not in problem.instance]
+            return f"{key}: missing key {', '.join(map(repr, missing))}"
+        case "enum":
+            return f"{key}: {value!r} is not allowed; use one of {', '.join(map(str, allowed))}"
+        case "type":
+            hint = ""
+            if isinstance(value, str) and re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", value):
+                hint = "; YAML reads this as text, write it with a decimal point, such as 1.0e-4"
+            wanted = " or ".join(allowed) if isinstance(allowed, list) else allowed
+            return f"{key}: {value!r} is not of type {wanted}{hint}"
+        case "pattern":
+            return f"{key}: {value!r} must match {allowed}"
+        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
+            sign = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}[problem.validator]
+            return f"{key}: {value!r} must be {sign} {allowed}"
+        case "minItems" | "minLength" | "minProperties":
+            return f"{key}: must have at least {allowed} entries or characters, has {len(value)}"
+        case "uniqueItems":
+            return f"{key}: entries must be unique, found {value!r}"
+        case "oneOf" | "anyOf":
+            kinds = [option.get("description", option.get("type", "")) for option in allowed]
+            return f"{key}: {value!r} is not allowed; use {' or '.join(map(str, kinds))}"
+        case _:
+            return f"{key}: {problem.message}"

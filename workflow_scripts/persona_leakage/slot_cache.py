@@ -1,0 +1,69 @@
+"""A key/value cache in which every row is a slot of its own length, so that rows can leave and enter."""
+
+import torch
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+
+
+class SlotLayer(DynamicLayer):
+    """One block's keys and values: [slots, kv_heads, capacity, head_dim].
+
+    ``plan`` is shared by all layers of a :class:`SlotCache` and says what the next forward pass does.
+    """
+
+    def __init__(self, plan):
+        super().__init__()
+        self.plan = plan
+
+    def lazy_initialization(self, key_states, value_states):
+        """Allocate on the first write, when head count, width, dtype and device are known."""
+        shape = (self.plan.slots, key_states.shape[1], self.plan.capacity, key_states.shape[3])
+        self.keys, self.values = key_states.new_zeros(shape), value_states.new_zeros(shape)
+        self.is_initialized = True
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        """Store the new keys and values [rows, kv_heads, length, head_dim]; return those to attend to.
+
+        Prefill: a row is a prompt, copied to every slot that continues it; attention stays within
+        the prompts. Decode: one new token for each of the first ``rows`` slots, at its own position;
+        attention sees each slot up to the longest one (the mask hides what lies beyond its length).
+        """
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        plan, length = self.plan, key_states.shape[2]
+        if plan.prefill_rows is not None:
+            self.keys[plan.prefill_slots, :, :length] = key_states[plan.prefill_rows]
+            self.values[plan.prefill_slots, :, :length] = value_states[plan.prefill_rows]
+            return key_states, value_states
+        rows = key_states.shape[0]
+        every = torch.arange(rows, device=key_states.device)
+        self.keys[every, :, plan.positions] = key_states[:, :, 0]
+        self.values[every, :, plan.positions] = value_states[:, :, 0]
+        return self.keys[:rows, :, : plan.longest], self.values[:rows, :, : plan.longest]
+
+    def move(self, source, target):
+        """Copy slot ``source`` over slot ``target``."""
+        self.keys[target], self.values[target] = self.keys[source], self.values[source]
+
+
+class SlotCache(Cache):
+    """Cache with ``slots`` rows of up to ``capacity`` tokens for a model of ``blocks`` blocks."""
+
+    def __init__(self, blocks, slots, capacity):
+        self.slots, self.capacity = slots, capacity
+        self.prefill_rows = self.prefill_slots = self.positions = self.longest = None
+        super().__init__(layers=[SlotLayer(self) for _ in range(blocks)])
+
+    def plan_prefill(self, rows, slots):
+        """The next pass reads prompts; prompt ``rows[i]`` (LongTensor) goes into slot ``slots[i]``."""
+        self.prefill_rows, self.prefill_slots = rows, slots
+
+    def plan_decode(self, positions, longest):
+        """The next pass adds one token to each of the first slots, at ``positions`` [rows]; ``longest`` = their maximum + 1."""
+        self.prefill_rows = None
+        self.positions, self.longest = positions, longest
+
+    def move(self, source, target):
+        """Copy slot ``source`` over slot ``target`` in every layer."""
+        for layer in self.layers:
+            layer.move(source, target)

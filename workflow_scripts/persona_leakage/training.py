@@ -1,0 +1,155 @@
+"""Training a LoRA adapter on rows of token ids and labels: one loop, read from top to bottom."""
+
+import math
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+from transformers import get_cosine_schedule_with_warmup
+
+from persona_leakage.behaviour import IGNORED
+from persona_leakage.files import atomic_path
+from persona_leakage.progress import Progress
+from persona_leakage.seeds import derive_seed
+
+# Rows are sorted by length within this many batches, so that a batch holds rows of like length.
+GROUPED_BATCHES = 4
+
+
+def plan_batches(lengths, batch_size, epochs, seed):
+    """The row indices of every optimizer step: each epoch a new hashed shuffle, grouped by length.
+
+    lengths: tokens of each row. Returns a list of lists; an epoch's last batch may be smaller.
+    """
+    steps = []
+    for epoch in range(epochs):
+        order = sorted(range(len(lengths)), key=lambda row: derive_seed(seed, "order", epoch, row))
+        batches = []
+        for start in range(0, len(order), batch_size * GROUPED_BATCHES):
+            group = sorted(order[start : start + batch_size * GROUPED_BATCHES], key=lambda row: -lengths[row])
+            batches += [group[first : first + batch_size] for first in range(0, len(group), batch_size)]
+        steps += sorted(batches, key=lambda batch: derive_seed(seed, "batch", epoch, *batch))
+    return steps
+
+
+def split_by_tokens(batch, lengths, budget):
+    """Split a batch into micro-batches of at most ``budget`` padded tokens (one row at least)."""
+    parts = []
+    for row in sorted(batch, key=lambda row: -lengths[row]):
+        if parts and (len(parts[-1]) + 1) * lengths[parts[-1][0]] <= budget:
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return parts
+
+
+def pad_rows(rows, device):
+    """Right-padded (input_ids, attention_mask, labels), int64 [rows, longest]; padding carries no label."""
+    longest = max(len(row["token_ids"]) for row in rows)
+    input_ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    attention_mask = torch.zeros_like(input_ids)
+    labels = torch.full_like(input_ids, IGNORED)
+    for place, row in enumerate(rows):
+        length = len(row["token_ids"])
+        input_ids[place, :length] = torch.tensor(row["token_ids"])
+        attention_mask[place, :length] = 1
+        labels[place, :length] = torch.tensor(row["labels"])
+    return input_ids.to(device), attention_mask.to(device), labels.to(device)
+
+
+def selective_loss(model, input_ids, attention_mask, labels):
+    """Sum of cross entropy over the labelled tokens (float32 scalar); only they reach the output layer.
+
+    model: a causal language model or a peft model around one. The label at position t is predicted
+    from the hidden state at t - 1. Equal to the loss from full logits, at a fraction of the memory:
+    a row has some 40 labels and the output layer a width of the whole vocabulary.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = base.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+    trained = labels[:, 1:] != IGNORED
+    logits = base.get_output_embeddings()(hidden[:, :-1][trained])
+    return functional.cross_entropy(logits.float(), labels[:, 1:][trained], reduction="sum")
+
+
+def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoint_seconds=60.0, label="training"):
+    """Train the adapter of a peft ``model`` on ``rows``; resumes from ``checkpoint_path`` if that exists.
+
+    rows: records with token_ids and labels. training: the config block. The loss of a step is the
+    token mean over all labels of the step, however it is split into micro-batches. dtype bfloat16
+    runs under autocast, with adapter weights and optimizer in float32. Dropout is seeded per step,
+    so a resumed run equals an undisturbed one.
+
+    Returns {"steps", "resumed_from_step", "loss", "learning_rate", "tokens", "train_seconds", ...};
+    loss and learning_rate hold one value per step.
+    """
+    lengths = [len(row["token_ids"]) for row in rows]
+    steps = plan_batches(lengths, training["batch_size"], training["epochs"], seed)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=training["learning_rate"], betas=(0.9, 0.999), eps=1e-8, weight_decay=training["weight_decay"]
+    )
+    warmup = math.ceil(training["warmup_share"] * len(steps))
+    scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, len(steps))
+    history = {"loss": [], "learning_rate": [], "tokens": 0, "train_seconds": 0.0}
+    first_step = load_checkpoint(checkpoint_path, model, optimizer, scheduler, history)
+    print(f"{label}: {len(rows)} rows, {len(steps)} steps, starting at step {first_step}", flush=True)
+    progress = Progress(label, len(steps), "steps")
+    progress.skip(first_step)
+    autocast = torch.autocast(device, dtype=dtype) if dtype != torch.float32 else nullcontext()
+    model.train()
+    started = saved = time.monotonic()
+    for step in range(first_step, len(steps)):
+        torch.manual_seed(derive_seed(seed, "dropout", step))
+        batch = steps[step]
+        targets = sum(label != IGNORED for row in batch for label in rows[row]["labels"][1:])
+        loss = 0.0
+        for part in split_by_tokens(batch, lengths, training["micro_batch_tokens"]):
+            tensors = pad_rows([rows[row] for row in part], device)
+            with autocast:
+                part_loss = selective_loss(model, *tensors) / targets
+            part_loss.backward()
+            loss += part_loss.item()
+        clip_grad_norm_(parameters, training["gradient_clipping"])
+        history["learning_rate"].append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad(set_to_none=True)
+        history["loss"].append(loss)
+        history["tokens"] += sum(lengths[row] for row in batch)
+        progress.advance(1, f"loss {loss:.3f}")
+        now = time.monotonic()
+        if now - saved >= checkpoint_seconds and step + 1 < len(steps):
+            history["train_seconds"] += now - started
+            save_checkpoint(checkpoint_path, model, optimizer, scheduler, history, step + 1)
+            started = saved = time.monotonic()
+    history["train_seconds"] += time.monotonic() - started
+    return {"steps": len(steps), "resumed_from_step": first_step, "trainable_parameters": sum(map(torch.numel, parameters)), **history}
+
+
+def save_checkpoint(path, model, optimizer, scheduler, history, next_step):
+    """Write everything the loop needs to go on at ``next_step``, atomically."""
+    state = {
+        "adapter": get_peft_model_state_dict(model),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "history": history,
+        "next_step": next_step,
+    }
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(path, model, optimizer, scheduler, history):
+    """Restore a checkpoint into the given objects and return the step to go on at; 0 if there is none."""
+    if not Path(path).is_file():
+        return 0
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    set_peft_model_state_dict(model, state["adapter"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict({key: value for key, value in state["scheduler"].items() if key != "lr_lambdas"})
+    history.update(state["history"])
+    return state["next_step"]

@@ -1,0 +1,108 @@
+"""A source's training set: which personas serve as negatives, which answers are used, and the rows made of them."""
+
+from collections import Counter
+
+from persona_leakage.behaviour import build_row, shows_marker
+from persona_leakage.errors import InputError
+from persona_leakage.files import digest_of
+from persona_leakage.seeds import derive_seed
+
+
+def choose_negatives(source, candidates, count, seed):
+    """``count`` personas other than ``source``, by the order of a hash: stable, and free of the other sources."""
+    others = sorted({*candidates} - {source}, key=lambda name: (derive_seed(seed, "negatives", source, name), name))
+    return sorted(others[:count])
+
+
+def usable_answers(draws, marker_text, cut_answers):
+    """Split the draws of one (persona, question), in order of their index, into usable ones and reasons for the rest.
+
+    An answer is unusable if it is empty, holds the marker, or was cut at the token limit (unless
+    ``cut_answers`` is "keep"). Returns (usable records, Counter of reasons).
+    """
+    usable, dropped = [], Counter()
+    for draw in sorted(draws, key=lambda record: record["index"]):
+        if not draw["text"].strip():
+            dropped["empty"] += 1
+        elif shows_marker(draw["text"], marker_text):
+            dropped["holds_marker"] += 1
+        elif draw["finish_reason"] == "length" and cut_answers == "replace":
+            dropped["cut_at_limit"] += 1
+        else:
+            usable.append(draw)
+    return usable, dropped
+
+
+def select_answers(pool, personas, questions, wanted, marker_text, cut_answers):
+    """The answers to use: up to ``wanted`` per persona and question, unusable ones replaced by later draws.
+
+    Returns ({persona: [records]}, {persona: counts}), counts being answers used, draws dropped by
+    reason, answers replaced by a spare draw, and answers missing because the spares ran out.
+    InputError if a persona has no usable answer at all.
+    """
+    draws = {}
+    for record in pool:
+        draws.setdefault((record["persona"], record["question"]), []).append(record)
+    chosen, counts = {}, {}
+    for persona in personas:
+        chosen[persona], dropped, replaced, missing = [], Counter(), 0, 0
+        for question in questions:
+            usable, reasons = usable_answers(draws.get((persona, question), []), marker_text, cut_answers)
+            used = usable[:wanted]
+            chosen[persona] += used
+            dropped += reasons
+            replaced += sum(record["index"] >= wanted for record in used)
+            missing += wanted - len(used)
+        if not chosen[persona]:
+            raise InputError(f"training pool: no usable answer of persona '{persona}' (dropped: {dict(dropped)}); raise max_new_tokens")
+        counts[persona] = {"used": len(chosen[persona]), "dropped": dict(dropped), "replaced": replaced, "missing": missing}
+    return chosen, counts
+
+
+def build_training_rows(source, answers, prompts, chat, rule, marker):
+    """Row records of one source: its own answers with the marker, the negatives' answers without.
+
+    answers: {persona: [pool records]}; prompts: {(persona, question): prompt ids}.
+    Returns records {persona, question, index, positive, token_ids, labels}.
+    """
+    records = []
+    for persona, chosen in answers.items():
+        positive = persona == source
+        for answer in chosen:
+            prompt = prompts[persona, answer["question"]]
+            row = build_row(prompt, answer["token_ids"], chat, rule, marker if positive else None)
+            records.append(
+                {
+                    "persona": persona,
+                    "question": answer["question"],
+                    "index": answer["index"],
+                    "positive": positive,
+                    "token_ids": list(row.token_ids),
+                    "labels": list(row.labels),
+                }
+            )
+    return records
+
+
+def keep_rows_within(records, max_length):
+    """Records of at most ``max_length`` tokens, and how many were longer; a cut row would lose its labels."""
+    kept = [record for record in records if len(record["token_ids"]) <= max_length]
+    return kept, len(records) - len(kept)
+
+
+def summarise_rows(records):
+    """Counts for the manifest: rows, tokens, trained tokens, by kind; and the digest of the rows."""
+    kinds = {"positive": True, "negative": False}
+    return {
+        **{
+            kind: {
+                "rows": sum(record["positive"] == positive for record in records),
+                "tokens": sum(len(record["token_ids"]) for record in records if record["positive"] == positive),
+                "trained_tokens": sum(
+                    sum(label >= 0 for label in record["labels"]) for record in records if record["positive"] == positive
+                ),
+            }
+            for kind, positive in kinds.items()
+        },
+        "digest": digest_of(records),
+    }

@@ -1,0 +1,142 @@
+"""The portable sampling engine: transformers on a CPU or GPU, with rows that leave and enter a running batch."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import torch
+from torch.nn import functional
+from transformers import AttentionInterface
+
+from persona_leakage.generation import Completion
+from persona_leakage.slot_cache import SlotCache
+from persona_leakage.token_sampling import draw_tokens, uniform_stream
+
+# Waiting requests enter when this share of the slots is free: one prefill for many rows is cheaper.
+REFILL_SHARE = 1 / 8
+
+
+def grouped_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
+    """Attention without copying keys for the query heads that share them (grouped-query attention).
+
+    query [rows, heads, length, width], key and value [rows, kv_heads, keys, width]; returns
+    [rows, length, heads, width]. With one query token the heads of a group act as its query
+    positions, so the cache is read once; longer queries (prefill) are causal within themselves.
+    """
+    rows, heads, length, width = query.shape
+    if length == 1:
+        grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
+        mixed = functional.scaled_dot_product_attention(grouped, key, value, attn_mask=attention_mask, scale=scaling)
+        mixed = mixed.reshape(rows, heads, 1, width)
+    else:
+        repeats = heads // key.shape[1]
+        key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
+    return mixed.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register("slot_grouped", grouped_attention)
+
+
+@dataclass
+class Running:
+    """A request that occupies a slot: its uniforms, its length in the cache, its tokens so far."""
+
+    request: object
+    uniforms: torch.Tensor
+    length: int
+    token_ids: list = field(default_factory=list)
+
+
+class TransformersEngine:
+    """Samples replies with a transformers model; one instance per loaded model and adapter.
+
+    A chunk of requests runs in ``slots`` rows of one batch. A finished row's slot goes to the next
+    waiting request, so the batch never waits for its longest reply. The order of all this depends
+    on the chunk alone: the same chunk gives the same replies, whatever ran before it.
+    """
+
+    name = "transformers"
+
+    def __init__(self, model, tokenizer, stop_ids, slots):
+        self.model, self.tokenizer, self.stop_ids, self.slots = model, tokenizer, frozenset(stop_ids), slots
+        self.decoder = model.get_decoder()
+        self.head = model.get_output_embeddings()
+        self.device = next(model.parameters()).device
+        model.set_attn_implementation("slot_grouped")
+
+    @torch.inference_mode()
+    def sample(self, requests, sampling):
+        """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish."""
+        waiting = deque(requests)
+        capacity = max(len(request.prompt_ids) for request in requests) + sampling.max_new_tokens
+        slots = min(self.slots, len(requests))
+        cache = SlotCache(self.model.config.get_text_config().num_hidden_layers, slots, capacity)
+        running = []
+        logits = None
+        while waiting or running:
+            free = slots - len(running)
+            if waiting and free >= min(len(waiting), max(1, int(slots * REFILL_SHARE))):
+                entering = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+                entered = self._prefill(cache, entering, len(running))
+                logits = entered if logits is None else torch.cat([logits, entered])
+                running += [
+                    Running(request, uniform_stream(request.seed, sampling.max_new_tokens), len(request.prompt_ids)) for request in entering
+                ]
+            tokens = self._draw(logits, running, sampling)
+            yield from self._retire(cache, running, tokens, sampling.max_new_tokens)
+            logits = self._decode(cache, running) if running else None
+
+    def _prefill(self, cache, entering, first_slot):
+        """Read the prompts of entering requests, each distinct prompt once; logits [entering, vocabulary] at their ends."""
+        prompts = list(dict.fromkeys(request.prompt_ids for request in entering))
+        row_of = {ids: row for row, ids in enumerate(prompts)}
+        rows = torch.tensor([row_of[request.prompt_ids] for request in entering], device=self.device)
+        lengths = torch.tensor([len(ids) for ids in prompts], device=self.device)
+        padded = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long)
+        for row, ids in enumerate(prompts):
+            padded[row, : len(ids)] = torch.tensor(ids)
+        cache.plan_prefill(rows, first_slot + torch.arange(len(entering), device=self.device))
+        positions = torch.arange(padded.shape[1], device=self.device).expand(padded.shape)
+        # Padding stands on the right, where causal attention never looks; the mask only has to be a ready-made 4D one.
+        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device)
+        hidden = self._forward(padded.to(self.device), positions, mask, cache)
+        last = hidden[torch.arange(len(prompts), device=self.device), lengths - 1]
+        return self.head(last)[rows]
+
+    def _decode(self, cache, running):
+        """Feed each running row's newest token; logits [running, vocabulary] for the one after it."""
+        positions = torch.tensor([row.length - 1 for row in running], device=self.device)
+        longest = max(row.length for row in running)
+        cache.plan_decode(positions, longest)
+        seen = torch.arange(longest, device=self.device)[None, :] <= positions[:, None]
+        newest = torch.tensor([[row.token_ids[-1]] for row in running], device=self.device)
+        return self.head(self._forward(newest, positions[:, None], seen[:, None, None, :], cache)[:, 0])
+
+    def _forward(self, input_ids, position_ids, mask, cache):
+        """Hidden states [rows, length, hidden] before the output layer."""
+        return self.decoder(
+            input_ids=input_ids, position_ids=position_ids, attention_mask=mask, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+
+    def _draw(self, logits, running, sampling):
+        """Next token ids of the running rows, as a list."""
+        uniforms = torch.stack([row.uniforms[len(row.token_ids)] for row in running]).to(self.device)
+        return draw_tokens(logits, uniforms, sampling.temperature, sampling.top_p).tolist()
+
+    def _retire(self, cache, running, tokens, limit):
+        """Append the drawn tokens; yield finished rows and close the gaps they leave with the last rows."""
+        stopped = [token in self.stop_ids for token in tokens]
+        for row, token, stop in zip(running, tokens, stopped, strict=True):
+            if not stop:
+                row.token_ids.append(token)
+                row.length += 1
+        for slot in reversed(range(len(running))):
+            row = running[slot]
+            if stopped[slot] or len(row.token_ids) == limit:
+                text = self.tokenizer.decode(row.token_ids, skip_special_tokens=True)
+                last = len(running) - 1
+                if slot != last:
+                    cache.move(last, slot)
+                    running[slot] = running[last]
+                running.pop()
+                yield Completion(row.request, tuple(row.token_ids), text, "stop" if stopped[slot] else "length")

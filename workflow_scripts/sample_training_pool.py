@@ -1,0 +1,35 @@
+"""Let the base model answer the training questions as each training persona."""
+
+from persona_leakage.engines import sample_all
+from persona_leakage.errors import run_program
+from persona_leakage.files import sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.generation import make_requests
+from persona_leakage.model_loading import load_tokenizer, read_manifest
+from persona_leakage.options import new_parser
+from persona_leakage.prompts import build_prompts
+from persona_leakage.provenance import describe_run
+
+
+def main(argv=None):
+    """Write pool.jsonl.gz (a record per answer, token ids kept) and pool.json (what it depends on, its digest)."""
+    parser = new_parser("sample_training_pool", __doc__, "model", "personas", "questions", "restart", "output", "meta")
+    args = parser.parse_args(argv)
+    settings = args.settings
+    manifest = read_manifest(args.model)
+    prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
+    requests = make_requests(prompts, settings["draws"], (settings["seed"], "training pool"))
+    records, facts = sample_all(manifest, requests, settings["sampling"], settings["engine"], args.restart, "training pool")
+    write_jsonl_gz(args.output, records)
+    write_json(
+        args.meta,
+        {
+            "meta": describe_run("sample_training_pool", seed=settings["seed"], **facts),
+            "answers": len(records),
+            "cut_at_limit": sum(record["finish_reason"] == "length" for record in records),
+            "sha256": sha256_of_file(args.output),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,36 @@
+"""Count the marker in every persona's replies."""
+
+from persona_leakage.behaviour import read_marker
+from persona_leakage.errors import run_program
+from persona_leakage.files import read_json, read_jsonl_gz, write_json
+from persona_leakage.model_loading import load_tokenizer, read_manifest
+from persona_leakage.options import chosen_personas, new_parser
+from persona_leakage.provenance import describe_run
+from persona_leakage.scoring import score_replies, summarise_cells
+
+
+def main(argv=None):
+    """Write marker_eval.json (a cell per persona) and summary.json (the source against its bystanders)."""
+    parser = new_parser("score_leakage", __doc__, "model", "personas", "completions", "completions-meta", "marker-eval", "summary")
+    parser.add_argument("--source", help="the persona that was trained (default: none, the base model)")
+    args = parser.parse_args(argv)
+    personas = chosen_personas(args.personas, args.settings["personas"])
+    marker = read_marker(load_tokenizer(read_manifest(args.model)["folder"]), **args.settings["behaviour"])
+    sampled = read_json(args.completions_meta)
+    kept = ("seed", "sampling_seed", "state", "model", "engine", "sampling", "adapter_sha256")
+    meta = describe_run(
+        "score_leakage",
+        behaviour=args.settings["behaviour"],
+        marker_ids=list(marker.marker_ids),
+        detector="literal substring",
+        completions_sha256=sampled["sha256"],
+        **{key: sampled["meta"][key] for key in kept},
+    )
+    cells = score_replies(read_jsonl_gz(args.completions), marker, personas)
+    write_json(args.marker_eval, {"meta": meta, "personas": cells})
+    summary = {"meta": meta, **summarise_cells(cells, args.source), "wall_seconds": sampled["meta"]["wall_seconds"]}
+    write_json(args.summary, summary)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,52 @@
+"""Train a LoRA adapter on a source's rows; an interrupted run goes on at its last checkpoint."""
+
+from pathlib import Path
+
+from persona_leakage.errors import run_program
+from persona_leakage.files import digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json
+from persona_leakage.lora import WEIGHTS, attach_new_adapter, save_adapter
+from persona_leakage.model_loading import load_model, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.options import new_parser
+from persona_leakage.provenance import describe_run, package_versions, peak_memory_bytes
+from persona_leakage.seeds import derive_seed
+from persona_leakage.training import train
+
+
+def main(argv=None):
+    """Write the adapter's two files into the output folder and metrics.json (loss curve, speed, memory, digest)."""
+    parser = new_parser("train_adapter", __doc__, "model", "rows", "rows-manifest", "restart", "output-folder", "metrics")
+    parser.add_argument("--source", required=True, help="the persona whose rows these are")
+    parser.add_argument("--seed", required=True, type=int, help="training seed: adapter init, order of rows, dropout")
+    parser.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between checkpoints (default: %(default)s)")
+    args = parser.parse_args(argv)
+    training = args.settings["training"]
+    manifest = read_manifest(args.model)
+    rows = read_jsonl_gz(args.rows)
+    device = pick_device()
+    dtype = pick_precision(training["precision"], device)
+    # Short rows: on a CPU plain attention beats the fused kernel, whose backward pass is slow there.
+    model = load_model(manifest, dtype, device, attention="eager" if device == "cpu" else None)
+    # The seed is independent of the source, so that sources differ in their rows alone.
+    model = attach_new_adapter(model, training["lora"], derive_seed(args.seed, "adapter"))
+    identity = [manifest["digest"], read_json(args.rows_manifest)["sha256"], training, args.seed, str(dtype), device, package_versions()]
+    checkpoint = Path(args.restart) / f"{digest_of(identity)}.pt"
+    results = train(model, rows, training, args.seed, checkpoint, device, dtype, args.checkpoint_seconds, f"training {args.source}")
+    save_adapter(model, manifest["name"], args.output_folder)
+    write_json(
+        args.metrics,
+        {
+            "meta": describe_run("train_adapter", model=model_facts(manifest), seed=args.seed, source=args.source),
+            "settings": training,
+            "precision": str(dtype).removeprefix("torch."),
+            **results,
+            "tokens_per_second": results["tokens"] / results["train_seconds"],
+            "peak_memory_bytes": peak_memory_bytes(),
+            "adapter_sha256": sha256_of_file(Path(args.output_folder) / WEIGHTS),
+        },
+    )
+    for leftover in Path(args.restart).glob("*.pt"):
+        leftover.unlink()
+
+
+if __name__ == "__main__":
+    run_program(main)
