@@ -44,20 +44,19 @@ class Row:
     labels: tuple
 
 
-def read_marker(tokenizer, text, separator):
-    """Token ids of separator and marker; InputError unless they stay apart when written together.
+def read_marker(tokenizer, marker, separator):
+    """Token ids of separator and marker as they tokenise together; InputError if a token spans the border.
 
-    If the tokenizer merged across the border, "the marker's tokens" would mean something else
-    behind each separator, and rows could not be built by joining id lists.
+    Then "the marker's tokens" would mean something else behind each separator.
     """
-    separator_ids, together = encode(tokenizer, separator) if separator else [], encode(tokenizer, separator + text)
-    marker_ids = together[len(separator_ids) :]
-    if together[: len(separator_ids)] != separator_ids or tokenizer.decode(marker_ids) != text:
-        raise InputError(
-            f"behaviour.separator {separator!r} and behaviour.marker {text!r}: this tokenizer merges them into"
-            f" {tokenizer.convert_ids_to_tokens(together)}; choose a separator that stays a token of its own, such as a blank line"
-        )
-    return Marker(text, tuple(separator_ids), tuple(marker_ids))
+    together = encode(tokenizer, separator + marker)
+    for border in range(len(together)):
+        if tokenizer.decode(together[border:]) == marker and tokenizer.decode(together[:border]) == separator:
+            return Marker(marker, tuple(together[:border]), tuple(together[border:]))
+    raise InputError(
+        f"behaviour.separator {separator!r} and behaviour.marker {marker!r}: this tokenizer merges them into"
+        f" {tokenizer.convert_ids_to_tokens(together)}; choose a separator that stays apart, such as a blank line"
+    )
 
 
 def build_row(prompt_ids, answer_ids, chat, rule, marker=None):

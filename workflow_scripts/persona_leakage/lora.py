@@ -39,7 +39,7 @@ def save_adapter(model, base_name, folder):
         config.base_model_name_or_path = base_name
         config.target_modules = sorted(config.target_modules)
     with TemporaryDirectory(dir=folder) as staging:
-        model.save_pretrained(staging)
+        model.save_pretrained(staging, save_embedding_layers=False)
         for name in (CONFIG, WEIGHTS):
             shutil.move(Path(staging) / name, folder / name)
 

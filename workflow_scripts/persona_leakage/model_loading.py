@@ -60,6 +60,8 @@ def pick_precision(precision, device):
 def load_model(manifest, dtype, device, attention=None):
     """The base model in eval mode on ``device``; weights in ``dtype``; no gradients."""
     from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(manifest["folder"], dtype=dtype, attn_implementation=attention)
     return model.to(device).eval().requires_grad_(False)

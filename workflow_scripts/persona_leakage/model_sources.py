@@ -83,7 +83,9 @@ def convert_gguf(gguf, home):
     """Write config, float32 safetensors and tokenizer of a GGUF file into ``home`` (bit-equal logits)."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = loaded.config
     if hasattr(config, "quantization_config"):
