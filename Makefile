@@ -1,0 +1,53 @@
+# make run    sets everything up and runs an experiment (CONFIG=presets/... for another one)
+# make test   sets everything up and runs the tests
+# make lint   style of the code, the rules and the texts
+PYTHON ?= python3
+CONFIG ?= config.yaml
+CORES ?= all
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# The versions stand in envs/ alone: every "name==version" line of an environment's pip list.
+pins = sed -n 's/^ *- *\([^ ]*==[^ ]*\)$$/\1/p' $(1) | sort -u
+pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --quiet --disable-pip-version-check -r $(VENV)/pins.txt
+RUN_ENVS := envs/workflow.yaml envs/inference.yaml envs/analysis.yaml
+CODE := workflow_scripts tests
+
+.PHONY: run setup test lint format clean
+
+run: setup
+	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host
+	@python workflow_scripts/show_results.py --config $(CONFIG)
+
+setup: $(VENV)/run.stamp
+
+test: $(VENV)/development.stamp
+	python -m pytest
+
+lint: $(VENV)/development.stamp
+	ruff check $(CODE)
+	ruff format --check $(CODE)
+	snakefmt --check Snakefile rules
+	snakemake --lint
+	codespell
+
+format: $(VENV)/development.stamp
+	ruff check --fix $(CODE)
+	ruff format $(CODE)
+	snakefmt Snakefile rules
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"error: Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; try make PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: $(RUN_ENVS) envs/inference.post-deploy.sh | $(VENV)/bin/python
+	@echo "Installing the packages of envs/ into $(VENV) (some minutes the first time)"
+	$(call pip_install,$(RUN_ENVS))
+	bash envs/inference.post-deploy.sh
+	touch $@
+
+$(VENV)/development.stamp: envs/development.yaml $(VENV)/run.stamp
+	$(call pip_install,envs/development.yaml)
+	touch $@

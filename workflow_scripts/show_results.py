@@ -1,0 +1,29 @@
+"""Print an experiment's closing table and where its files are."""
+
+import argparse
+from pathlib import Path
+
+from tabulate import tabulate
+
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.personas import read_yaml
+from persona_leakage.results_table import HEADERS, result_lines
+
+
+def main(argv=None):
+    """Read results/{experiment}/run_config.yaml and the small result files; print."""
+    parser = argparse.ArgumentParser(prog="show_results", description=__doc__)
+    parser.add_argument("--config", default="config.yaml", metavar="PATH", help="the experiment's config (default: %(default)s)")
+    args = parser.parse_args(argv)
+    chosen, default = read_yaml(args.config), read_yaml(Path(__file__).parents[1] / "config.yaml")
+    home = Path("results") / {**default, **chosen}["experiment"]
+    if not (home / "run_config.yaml").is_file():
+        raise InputError(f"{home}: no finished run; start it with snakemake --cores all --configfile {args.config}")
+    for title, lines in result_lines(read_yaml(home / "run_config.yaml")["config"]):
+        print(f"\n{title}")
+        print(tabulate(lines, headers=HEADERS, disable_numparse=True, stralign="right"))
+    print(f"\nReplies under 12 tokens count as short. Figures: {home}/figures/  Tables: {home}/analysis/  Everything else: {home}/")
+
+
+if __name__ == "__main__":
+    run_program(main)
