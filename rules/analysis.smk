@@ -20,7 +20,9 @@ rule tabulate_pairs:
             source=SOURCES,
         ),
         base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
-        manifests=expand("results/{{experiment}}/training/{source}/manifest.json", source=SOURCES),
+        manifests=expand(
+            "results/{{experiment}}/training/{source}/manifest.json", source=SOURCES
+        ),
     output:
         "results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
     log:

@@ -93,13 +93,22 @@ def code_of(program):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                names = [
+                    node.module,
+                    *(f"{node.module}.{alias.name}" for alias in node.names),
+                ]
             else:
                 continue
             for name in names:
                 parts = name.split(".")
-                bases = [SCRIPTS.joinpath(*parts[: depth + 1]) for depth in range(len(parts))]
-                files = [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")]
+                bases = [
+                    SCRIPTS.joinpath(*parts[: depth + 1]) for depth in range(len(parts))
+                ]
+                files = [
+                    file
+                    for base in bases
+                    for file in (base.with_suffix(".py"), base / "__init__.py")
+                ]
                 todo += [file for file in files if file.is_file()]
     return sorted(str(path.relative_to(workflow.basedir)) for path in seen)
 
@@ -131,4 +140,23 @@ def questions_block(use):
 def negatives_of(source):
     """The personas that serve as a source's negatives."""
     training_data = config["training_data"]
-    return choose_negatives(source, training_data["negative_candidates"], training_data["negative_personas"], config["seed"])
+    return choose_negatives(
+        source,
+        training_data["negative_candidates"],
+        training_data["negative_personas"],
+        config["seed"],
+    )
+
+
+def sampling_settings(wildcards):
+    """What decides the replies to a question set."""
+    return settings(
+        seed=config["seed"],
+        personas=personas_block(PANEL, "prompt"),
+        questions=questions_block(QUESTION_USES[wildcards.questions]),
+        suffix=config["questions"]["suffix"],
+        draws=config["evaluation"]["samples_per_question"],
+        sampling_seed=config["evaluation"]["sampling_seed"],
+        sampling=config["evaluation"]["sampling"],
+        engine=config["engine"],
+    )

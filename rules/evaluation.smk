@@ -6,27 +6,15 @@ out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eva
 """
 
 
-def sampling_settings(wildcards):
-    """What decides the replies to a question set."""
-    return settings(
-        seed=config["seed"],
-        personas=personas_block(PANEL, "prompt"),
-        questions=questions_block(QUESTION_USES[wildcards.questions]),
-        suffix=config["questions"]["suffix"],
-        draws=config["evaluation"]["samples_per_question"],
-        sampling_seed=config["evaluation"]["sampling_seed"],
-        sampling=config["evaluation"]["sampling"],
-        engine=config["engine"],
-    )
-
-
 rule sample_completions:
     input:
         code=code_of("sample_completions.py"),
         model=MODEL,
         personas=ancient(config["personas"]["file"]),
         questions=ancient(config["questions"]["file"]),
-        weights=ancient("results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"),
+        weights=ancient(
+            "results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"
+        ),
         config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
         metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
     output:
@@ -89,7 +77,9 @@ rule score_leakage:
         code=code_of("score_leakage.py"),
         model=MODEL,
         personas=ancient(config["personas"]["file"]),
-        completions=ancient("results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz"),
+        completions=ancient(
+            "results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz"
+        ),
         meta="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.json",
     output:
         marker_eval="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/marker_eval.json",
@@ -98,9 +88,9 @@ rule score_leakage:
         "logs/{experiment}/score_leakage/{questions}/{source}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/score_leakage/{questions}/{source}/seed{seed}.tsv"
+    priority: 20
     conda:
         "../envs/inference.yaml"
-    priority: 20
     threads: 1
     resources:
         mem_mb=4000,
@@ -131,7 +121,9 @@ use rule score_leakage as score_base_leakage with:
         code=code_of("score_leakage.py"),
         model=MODEL,
         personas=ancient(config["personas"]["file"]),
-        completions=ancient("results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz"),
+        completions=ancient(
+            "results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz"
+        ),
         meta="results/{experiment}/evaluation/{questions}/base/completions.json",
     output:
         marker_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",

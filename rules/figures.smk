@@ -11,14 +11,16 @@ rule plot_scatter:
         pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
         correlation="results/{experiment}/analysis/{questions}/seed{seed}/correlation.json",
     output:
-        multiext("results/{experiment}/figures/{questions}/seed{seed}/scatter", ".pdf", ".png", ".svg"),
+        pdf="results/{experiment}/figures/{questions}/seed{seed}/scatter.pdf",
+        png="results/{experiment}/figures/{questions}/seed{seed}/scatter.png",
+        svg="results/{experiment}/figures/{questions}/seed{seed}/scatter.svg",
     log:
         "logs/{experiment}/plot_scatter/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_scatter/{questions}/seed{seed}.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
-    localrule: True
     threads: 1
     resources:
         mem_mb=2000,
@@ -31,6 +33,6 @@ rule plot_scatter:
             --settings {params.settings:q} \
             --pairs {input.pairs:q} \
             --correlation {input.correlation:q} \
-            --output {output[0]:q} \
+            --output {output.pdf:q} \
             2>&1 | tee {log:q}
         """

@@ -21,9 +21,9 @@ rule extract_centroids:
         "logs/{experiment}/extract_centroids/{questions}/base.log",
     benchmark:
         "benchmarks/{experiment}/extract_centroids/{questions}/base.tsv"
+    priority: 10
     conda:
         "../envs/inference.yaml"
-    priority: 10
     threads: 1
     resources:
         gpu=1,

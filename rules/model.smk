@@ -13,10 +13,10 @@ rule fetch_model:
         "logs/fetch_model/{model}.log",
     benchmark:
         "benchmarks/fetch_model/{model}.tsv"
+    retries: 2 if config["model"]["source"] == "hub" else 0
     conda:
         "../envs/inference.yaml"
     threads: 2
-    retries: 2 if config["model"]["source"] == "hub" else 0
     resources:
         mem_mb=8000,
         runtime=60,
@@ -40,9 +40,9 @@ rule write_run_config:
         "logs/{experiment}/write_run_config.log",
     benchmark:
         "benchmarks/{experiment}/write_run_config.tsv"
+    localrule: True
     conda:
         "../envs/workflow.yaml"
-    localrule: True
     threads: 1
     resources:
         mem_mb=500,

@@ -19,9 +19,9 @@ rule train_adapter:
         "logs/{experiment}/train_adapter/{source}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/train_adapter/{source}/seed{seed}.tsv"
+    priority: 5
     conda:
         "../envs/inference.yaml"
-    priority: 5
     threads: 1
     resources:
         gpu=1,

@@ -18,9 +18,9 @@ rule sample_training_pool:
         "logs/{experiment}/sample_training_pool.log",
     benchmark:
         "benchmarks/{experiment}/sample_training_pool.tsv"
+    priority: 10
     conda:
         "../envs/inference.yaml"
-    priority: 10
     threads: 1
     resources:
         gpu=1,
@@ -33,7 +33,8 @@ rule sample_training_pool:
             personas=personas_block(POOL, "prompt"),
             questions=questions_block(config["questions"]["training"]),
             suffix=config["questions"]["suffix"],
-            draws=config["training_data"]["answers_per_question"] + config["training_data"]["spare_answers"],
+            draws=config["training_data"]["answers_per_question"]
+            + config["training_data"]["spare_answers"],
             sampling=config["training_data"]["sampling"],
             engine=config["engine"],
         ),
@@ -66,9 +67,9 @@ rule build_training_set:
         "logs/{experiment}/build_training_set/{source}.log",
     benchmark:
         "benchmarks/{experiment}/build_training_set/{source}.tsv"
+    priority: 10
     conda:
         "../envs/inference.yaml"
-    priority: 10
     threads: 1
     resources:
         mem_mb=4000,
@@ -76,7 +77,9 @@ rule build_training_set:
     params:
         settings=lambda wildcards: settings(
             seed=config["seed"],
-            personas=personas_block([wildcards.source, *negatives_of(wildcards.source)], "prompt"),
+            personas=personas_block(
+                [wildcards.source, *negatives_of(wildcards.source)], "prompt"
+            ),
             questions=questions_block(config["questions"]["training"]),
             suffix=config["questions"]["suffix"],
             behaviour=config["behaviour"],

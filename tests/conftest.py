@@ -19,7 +19,7 @@ CHATML = (
 
 
 def make_tokenizer(folder, chat_template):
-    """Train a byte-level BPE tokenizer of 600 tokens on the project's own texts and save it."""
+    """Train a byte-level BPE tokenizer of at most 2,000 tokens on the project's own texts and save it."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -27,7 +27,7 @@ def make_tokenizer(folder, chat_template):
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=["<|im_start|>", "<|im_end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        vocab_size=2000, special_tokens=["<|im_start|>", "<|im_end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
     bpe.train_from_iterator([(ROOT / "resources" / name).read_text() for name in ("personas.yaml", "questions.yaml")], trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|im_end|>")
@@ -44,7 +44,7 @@ def make_tiny_model(folder, seed=0):
     tokenizer = make_tokenizer(folder, CHATML)
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=600,
+        vocab_size=2000,
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=4,
@@ -85,6 +85,7 @@ class Project:
 
     def __init__(self, folder):
         self.folder = Path(folder)
+        self.folder.mkdir()
         ignored = shutil.ignore_patterns("__pycache__", "models")
         for name in ("Snakefile", "config.yaml", "rules", "envs", "profiles", "resources", "workflow_scripts"):
             source = ROOT / name

@@ -5,11 +5,11 @@ import math
 
 import pytest
 import yaml
-from conftest import CONFIG, ROOT
 
 from persona_leakage.errors import InputError
 from persona_leakage.experiment import check_experiment, panel_names, pool_names
 from persona_leakage.personas import read_personas, read_question_sets
+from tests.conftest import CONFIG, ROOT
 
 DROP = object()
 
@@ -110,17 +110,26 @@ BAD_CONFIGS = {
         {"questions.training": {"set": "trivia", "count": 4}},
         ["questions.training.set", "'trivia'", "training, evaluation"],
     ),
-    "unknown evaluation set": ({"questions.evaluation": [*EVALUATION, {"set": "quiz", "count": 4}]}, ["questions.evaluation.1.set", "'quiz'"]),
+    "unknown evaluation set": (
+        {"questions.evaluation": [*EVALUATION, {"set": "quiz", "count": 4}]},
+        ["questions.evaluation.1.set", "'quiz'"],
+    ),
     "more questions than there are": (
         {"questions.evaluation": [{"set": "evaluation", "count": 21}]},
         ["questions.evaluation.0.count", "21", "20 questions"],
     ),
-    "more training questions than there are": ({"questions.training": {"set": "training", "count": 41}}, ["questions.training.count", "41", "40"]),
+    "more training questions than there are": (
+        {"questions.training": {"set": "training", "count": 41}},
+        ["questions.training.count", "41", "40"],
+    ),
     "evaluation on the training questions": (
         {"questions.evaluation": [*EVALUATION, {"set": "training", "count": 4}]},
         ["questions.evaluation", "'training'", "disjoint"],
     ),
-    "evaluation set listed twice": ({"questions.evaluation": [*EVALUATION, {"set": "evaluation", "count": 4}]}, ["questions.evaluation", "twice"]),
+    "evaluation set listed twice": (
+        {"questions.evaluation": [*EVALUATION, {"set": "evaluation", "count": 4}]},
+        ["questions.evaluation", "twice"],
+    ),
     "marker that a prompt holds": ({"behaviour.marker": "HELPFUL"}, ["behaviour.marker", "'HELPFUL'", "You are a helpful assistant."]),
     "marker that a question holds": ({"behaviour.marker": "cats purr"}, ["behaviour.marker", "'cats purr'", "Why do cats purr"]),
     "marker that the suffix holds": ({"questions.suffix": " Never write [zlt]."}, ["behaviour.marker", "'[ZLT]'"]),
@@ -220,7 +229,7 @@ def personas_text(*entries):
 
 def questions_text(**sets):
     """A questions file."""
-    return yaml.safe_dump({"sets": sets})
+    return yaml.safe_dump({"sets": sets}, sort_keys=False)
 
 
 BAD_PERSONAS = {

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from conftest import CONFIG, ROOT
 
 from persona_leakage.errors import InputError
 from persona_leakage.options import chosen_personas, chosen_questions, describe_personas, describe_questions
 from persona_leakage.personas import Persona, read_personas, read_question_sets, select_personas
+from tests.conftest import CONFIG, ROOT
 
 PERSONAS = read_personas(str(ROOT / "resources/personas.yaml"))
 QUESTION_SETS = read_question_sets(str(ROOT / "resources/questions.yaml"))
@@ -74,9 +74,7 @@ def test_select_personas_keeps_the_order():
     assert select_personas(PERSONAS, "all") == list(PERSONAS.values())
 
 
-TOWN = {
-    name: Persona(name, "original", (), f"You are the {name} of the town.") for name in ("baker", "miller", "smith", "tailor")
-}
+TOWN = {name: Persona(name, "original", (), f"You are the {name} of the town.") for name in ("baker", "miller", "smith", "tailor")}
 SELECTIONS = {
     "prompts of two": (["baker", "miller"], ["prompt"]),
     "prompts of the others": (["smith", "tailor"], ["prompt"]),

@@ -1,6 +1,7 @@
 """Which answers become training rows, and which of a row's tokens are trained: all on hand-made ids."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_one_more_candidate_replaces_at_most_one_negative():
 def test_more_negatives_keep_those_chosen():
     """Raising the count adds personas."""
     chosen = [set(choose_negatives("villain", CANDIDATES, count, 42)) for count in range(6)]
-    assert all(fewer < more for fewer, more in zip(chosen, chosen[1:], strict=False))
+    assert all(fewer < more for fewer, more in pairwise(chosen))
 
 
 def test_negatives_differ_between_sources_and_seeds():
@@ -106,9 +107,7 @@ def test_draws_are_taken_in_the_order_of_their_index():
     assert [record["index"] for record in usable] == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("x [ZLT]", True), ("[zLt]x", True), ("ZLT", False), ("[ZL T]", False), ("", False)]
-)
+@pytest.mark.parametrize(("text", "expected"), [("x [ZLT]", True), ("[zLt]x", True), ("ZLT", False), ("[ZL T]", False), ("", False)])
 def test_shows_marker(text, expected):
     """In any letter case, and only the whole marker."""
     assert shows_marker(text, "[ZLT]") is expected
@@ -215,7 +214,7 @@ def test_longer_endings_are_trained_whole():
 def test_end_target_needs_something_behind_the_end(end):
     """With Llama 3's template there is nothing there: rows would have no trained end, silently."""
     bare = ChatFormat(end_id=40, after_end_ids=(), stop_ids=(40,))
-    with pytest.raises(InputError, match="labels.end_target") as refusal:
+    with pytest.raises(InputError, match=r"labels\.end_target") as refusal:
         build_row(PROMPT, ANSWER, bare, LabelRule("marker", 0, end), MARKER)
     assert end in str(refusal.value)
     assert build_row(PROMPT, ANSWER, bare, LabelRule("marker", 0, "eos"), MARKER).token_ids[-1] == 40

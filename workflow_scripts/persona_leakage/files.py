@@ -21,7 +21,7 @@ def atomic_path(path):
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -44,10 +44,13 @@ def read_json(path):
 
 def write_jsonl_gz(path, records):
     """Write an iterable of records as gzipped JSON lines, without a time stamp in the header."""
-    with atomic_path(path) as temporary:
-        with open(temporary, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as packed:
-            for record in records:
-                packed.write((json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8"))
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as packed,
+    ):
+        for record in records:
+            packed.write((json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8"))
 
 
 def read_jsonl_gz(path):
@@ -61,7 +64,7 @@ def read_jsonl_gz(path):
 
 def sha256_of_file(path):
     """Hex SHA-256 of a file's bytes."""
-    with open(path, "rb") as content:
+    with Path(path).open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 

@@ -41,7 +41,7 @@ def load_chat_format(manifest):
 
 
 def pick_device():
-    """"cuda" if there is a GPU, else "cpu"."""
+    """ "cuda" if there is a GPU, else "cpu"."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

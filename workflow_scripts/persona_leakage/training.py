@@ -96,7 +96,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, len(steps))
     history = {"loss": [], "learning_rate": [], "tokens": 0, "train_seconds": 0.0}
     first_step = load_checkpoint(checkpoint_path, model, optimizer, scheduler, history)
-    print(f"{label}: {len(rows)} rows, {len(steps)} steps, starting at step {first_step}", flush=True)
+    print(f"{label}: {len(rows)} rows, {len(steps)} steps, {'resuming' if first_step else 'starting'} at step {first_step}", flush=True)
     progress = Progress(label, len(steps), "steps")
     progress.skip(first_step)
     autocast = torch.autocast(device, dtype=dtype) if dtype != torch.float32 else nullcontext()
@@ -125,6 +125,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
         if now - saved >= checkpoint_seconds and step + 1 < len(steps):
             history["train_seconds"] += now - started
             save_checkpoint(checkpoint_path, model, optimizer, scheduler, history, step + 1)
+            print(f"{label}: checkpoint behind step {step + 1}", flush=True)
             started = saved = time.monotonic()
     history["train_seconds"] += time.monotonic() - started
     return {"steps": len(steps), "resumed_from_step": first_step, "trainable_parameters": sum(map(torch.numel, parameters)), **history}
@@ -150,6 +151,6 @@ def load_checkpoint(path, model, optimizer, scheduler, history):
     state = torch.load(path, map_location="cpu", weights_only=True)
     set_peft_model_state_dict(model, state["adapter"])
     optimizer.load_state_dict(state["optimizer"])
-    scheduler.load_state_dict({key: value for key, value in state["scheduler"].items() if key != "lr_lambdas"})
+    scheduler.load_state_dict(state["scheduler"])
     history.update(state["history"])
     return state["next_step"]

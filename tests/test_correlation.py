@@ -1,0 +1,332 @@
+"""Cosines, the table of pairs and the correlations over it, against numbers worked out by hand and a second way through scipy."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from persona_leakage.correlation import correlate, correlate_layer, correlate_pairs
+from persona_leakage.errors import InputError
+from persona_leakage.geometry import centroids, cosine_matrix
+from persona_leakage.pairs import COLUMNS, read_pairs, tabulate_pairs
+
+# x, y, Spearman, Pearson, each from the definition
+BY_HAND = {
+    "ranks differ by one": ([1, 2, 3, 4, 5], [2, 1, 4, 3, 5], 0.8, 0.8),
+    "perfect": ([1, 2, 3], [1, 10, 100], 1.0, 99 / math.sqrt(2 * 5994)),
+    "reversed": ([1, 2, 3, 4], [4, 3, 2, 1], -1.0, -1.0),
+    "ties in both": ([1, 1, 2, 2], [1, 2, 2, 3], 0.5 / math.sqrt(0.5), 1 / math.sqrt(2)),
+    "ties take mean ranks": ([1, 2, 2, 3], [1, 3, 2, 10], 4.5 / math.sqrt(4.5 * 5), 0.9),
+    "unrelated": ([1, 2, 3, 4], [1, -1, -1, 1], 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "rho", "r"), BY_HAND.values(), ids=BY_HAND)
+def test_correlate_by_hand(x, y, rho, r):
+    """Both coefficients, in either order of the vectors."""
+    for first, second in ((x, y), (y, x)):
+        found = correlate(first, second)
+        assert found["n"] == len(x)
+        assert found["undefined"] is None
+        assert found["spearman_rho"] == pytest.approx(rho, abs=1e-12)
+        assert found["pearson_r"] == pytest.approx(r, abs=1e-12)
+
+
+def test_p_value_by_hand():
+    """rho = 0.8 over 5 pairs: t = 0.8 sqrt(3 / 0.36) = 2.309 with 3 degrees of freedom, two-sided p = 0.1041."""
+    found = correlate([1, 2, 3, 4, 5], [2, 1, 4, 3, 5])
+    assert found["spearman_p"] == pytest.approx(0.10409, abs=1e-5)
+    assert found["pearson_p"] == pytest.approx(0.10409, abs=1e-5)
+
+
+@pytest.mark.parametrize("levels", [None, 4], ids=["no ties", "many ties"])
+def test_correlate_agrees_with_a_regression_on_ranks(levels):
+    """scipy's regression has the same r and t test and comes to them another way; leakage is full of ties."""
+    generator = np.random.default_rng(7)
+    x = generator.normal(size=29)
+    y = 0.4 * x + generator.normal(size=29)
+    if levels:
+        y = np.round(y * levels / 4)
+    found = correlate(x, y)
+    ranks, values = stats.linregress(stats.rankdata(x), stats.rankdata(y)), stats.linregress(x, y)
+    assert found["spearman_rho"] == pytest.approx(ranks.rvalue)
+    assert found["spearman_p"] == pytest.approx(ranks.pvalue)
+    assert found["pearson_r"] == pytest.approx(values.rvalue)
+    assert found["pearson_p"] == pytest.approx(values.pvalue)
+
+
+UNDEFINED = {
+    "no pair": ([], [], "fewer than 3"),
+    "two pairs": ([1, 2], [3, 4], "fewer than 3"),
+    "constant cosine": ([1, 1, 1, 1], [1, 2, 3, 4], "cosine"),
+    "nobody leaks": ([1, 2, 3, 4], [0, 0, 0, 0], "leakage"),
+    "everybody leaks": ([1, 2, 3, 4], [1.0, 1.0, 1.0, 1.0], "leakage"),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "reason"), UNDEFINED.values(), ids=UNDEFINED)
+def test_undefined_correlations_say_why(x, y, reason):
+    """None and a reason instead of NaN, which is no JSON."""
+    found = correlate(x, y)
+    assert reason in found["undefined"]
+    assert found["n"] == len(x)
+    assert [found[key] for key in ("spearman_rho", "spearman_p", "pearson_r", "pearson_p")] == [None] * 4
+    json.dumps(found, allow_nan=False)
+
+
+def test_defined_and_undefined_blocks_have_the_same_keys():
+    """Readers of correlation.json need not ask first."""
+    assert set(correlate([1, 2, 3], [1, 3, 2])) == set(correlate([1], [1]))
+
+
+def make_table(layer=3):
+    """Two sources: villain with 6 bystanders whose leakage rises with the cosine, comedian with 5 where it falls.
+
+    cosine_raw runs against cosine. Category near: 3 + 3 pairs, far: 3 + 2. Relatives: 2 + 1.
+    """
+    rows = []
+    for source, size, sign, source_rate in (("villain", 6, 1, 0.9), ("comedian", 5, -1, 0.2)):
+        for place in range(size):
+            rows.append(
+                {
+                    "layer": layer,
+                    "source": source,
+                    "persona": f"persona{place}",
+                    "category": "near" if place < 3 else "far",
+                    "related": place < (2 if source == "villain" else 1),
+                    "negative": False,
+                    "cosine": place / 10,
+                    "cosine_raw": -place / 10,
+                    "rate": 0.5 + sign * place / 20,
+                    "found": 0,
+                    "total": 20,
+                    "base_rate": 0.0,
+                    "source_rate": source_rate,
+                    "prompt_tokens": 12,
+                }
+            )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_layer_block_per_source():
+    """Each source over its own bystanders, with its own rate and theirs beside it."""
+    block = correlate_layer(make_table(), 5)["per_source"]
+    assert list(block) == ["villain", "comedian"]
+    villain, comedian = block.values()
+    assert (villain["n"], comedian["n"]) == (6, 5)
+    assert villain["spearman_rho"] == pytest.approx(1)
+    assert comedian["spearman_rho"] == pytest.approx(-1)
+    assert villain["uncentred"]["spearman_rho"] == pytest.approx(-1)
+    assert comedian["uncentred"]["spearman_rho"] == pytest.approx(1)
+    assert (villain["source_rate"], comedian["source_rate"]) == (0.9, 0.2)
+    assert villain["mean_bystander_rate"] == pytest.approx(0.5 + 0.125)
+    assert comedian["mean_bystander_rate"] == pytest.approx(0.5 - 0.1)
+
+
+def test_layer_block_over_all_sources():
+    """Pooled, per category of the bystander and relatives only: who is counted."""
+    table = make_table()
+    block = correlate_layer(table, 5)
+    assert block["pooled"]["n"] == 11
+    assert block["pooled"]["uncentred"]["spearman_rho"] == pytest.approx(-block["pooled"]["spearman_rho"])
+    assert {name: part["n"] for name, part in block["per_category"].items()} == {"near": 6, "far": 5}
+    assert block["related_only"]["n"] == 3
+    related = table[table["related"]]
+    assert block["related_only"]["pearson_r"] == pytest.approx(np.corrcoef(related["cosine"], related["rate"])[0, 1])
+
+
+@pytest.mark.parametrize(("minimum", "categories"), [(3, {"near", "far"}), (6, {"near"}), (7, set())])
+def test_small_categories_are_left_out(minimum, categories):
+    """The minimum counts pairs, and is itself enough."""
+    assert set(correlate_layer(make_table(), minimum)["per_category"]) == categories
+
+
+def test_layer_block_without_relatives_is_json():
+    """A panel may hold no relative, and an adapter may leak nowhere: still numbers, None and reasons."""
+    table = make_table().assign(related=False, rate=0.0)
+    block = correlate_layer(table, 5)
+    assert "fewer than 3" in block["related_only"]["undefined"]
+    assert "leakage" in block["pooled"]["undefined"]
+    json.dumps(block, allow_nan=False)
+
+
+def test_blocks_of_all_layers():
+    """Keys are texts, as JSON has them; each layer is correlated alone."""
+    other = make_table(layer=21).assign(cosine=lambda table: -table["cosine"])
+    found = correlate_pairs(pd.concat([other, make_table(layer=3)]), 21, 5)
+    assert found["headline_layer"] == 21
+    assert list(found["layers"]) == ["3", "21"]
+    rhos = [block["per_source"]["villain"]["spearman_rho"] for block in found["layers"].values()]
+    assert rhos == pytest.approx([1, -1])
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_raw_cosines_by_hand():
+    """Length does not matter, direction does."""
+    found = cosine_matrix([[1, 0], [0, 2], [3, 3], [-5, 0]], centred=False)
+    half = math.sqrt(0.5)
+    assert found == pytest.approx(np.array([[1, 0, half, -1], [0, 1, half, 0], [half, half, 1, -half], [-1, 0, -half, 1]]))
+
+
+def test_centred_cosines_by_hand():
+    """The mean (1, 1) comes off first, which leaves (1, 0), (0, 1) and (-1, -1)."""
+    vectors = [[2, 1], [1, 2], [0, 0]]
+    half = math.sqrt(0.5)
+    assert cosine_matrix(vectors, centred=True) == pytest.approx(np.array([[1, 0, -half], [0, 1, -half], [-half, -half, 1]]))
+
+
+def test_a_common_offset_matters_to_raw_cosines_only():
+    """That is what centring is for: hidden states share a large component."""
+    vectors = np.array([[2.0, 1.0], [1.0, 2.0], [0.5, -1.0]])
+    shifted = vectors + np.array([30, -20])
+    assert cosine_matrix(shifted, centred=True) == pytest.approx(cosine_matrix(vectors, centred=True))
+    assert cosine_matrix(shifted, centred=False).min() > 0.9 > cosine_matrix(vectors, centred=False).min()
+
+
+def test_cosines_are_taken_in_double_precision():
+    """float32 centroids with a large common part would lose their differences."""
+    offset = np.float32(1024.0)
+    vectors = (np.array([[2, 1], [1, 2], [0, 0]], dtype=np.float32) / 1024 + offset).astype(np.float32)
+    found = cosine_matrix(vectors, centred=True)
+    assert found.dtype == np.float64
+    assert found[0, 1] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("vectors", "centred"), [([[1, 0], [0, 0]], False), ([[1, 1], [3, 3], [2, 2]], True), ([[1, 1], [1, 1]], True)])
+def test_a_vector_without_length_is_an_error(vectors, centred):
+    """Its cosine would be NaN; centred, that is the vector at the mean."""
+    with pytest.raises(ValueError, match="zero length"):
+        cosine_matrix(vectors, centred=centred)
+
+
+def test_centroids():
+    """The mean over questions, per persona, as float32."""
+    states = np.array([[[1, 2], [3, 6]], [[0, 0], [5, -1]]], dtype=np.float32)
+    found = centroids(states)
+    assert found.dtype == np.float32
+    assert found.tolist() == [[2, 4], [2.5, -0.5]]
+
+
+NAMES = ["villain", "comedian", "pirate", "nurse"]
+LAYERS = {
+    21: {"personas": NAMES, "prompt_tokens": [9, 10, 11, 12], "centroids": [[0, 1], [1, 0], [0, 3], [1, -2]]},
+    # without the mean (0, 2): (1, 0), (0, 1), (-1, 0), (0, -1)
+    3: {"personas": NAMES, "prompt_tokens": [9, 10, 11, 12], "centroids": [[1, 2], [0, 3], [-1, 2], [0, 1]]},
+}
+RATES = {"villain": [8, 1, 4, 2], "comedian": [3, 6, 0, 10]}
+RELATED = {"villain": [], "comedian": [], "pirate": ["villain"], "nurse": ["villain", "comedian"]}
+
+
+def make_cells(found):
+    """Cells of marker_eval.json, ten replies each, in another order than the centroids'."""
+    cells = {
+        name: {"category": f"{name}s", "related_to": RELATED[name], "rate": count / 10, "found": count, "total": 10}
+        for name, count in zip(NAMES, found, strict=True)
+    }
+    return dict(reversed(cells.items()))
+
+
+EVALUATIONS = {source: make_cells(found) for source, found in RATES.items()}
+BASE = make_cells([0, 0, 1, 0])
+NEGATIVES = {"villain": ["comedian", "assistant"], "comedian": []}
+
+
+def test_pairs_of_a_small_study():
+    """Each source meets everybody but itself, the other source included; every column by hand for one of them."""
+    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES)
+    assert list(table.columns) == COLUMNS
+    assert len(table) == 2 * 2 * (len(NAMES) - 1)
+    assert table["layer"].tolist() == [3] * 6 + [21] * 6
+    pairs = table[(table["layer"] == 3) & (table["source"] == "villain")]
+    assert pairs["persona"].tolist() == ["comedian", "pirate", "nurse"]
+    assert pairs["category"].tolist() == ["comedians", "pirates", "nurses"]
+    assert pairs["related"].tolist() == [False, True, True]
+    assert pairs["negative"].tolist() == [True, False, False]
+    assert pairs["cosine"].tolist() == pytest.approx([0, -1, 0])
+    assert pairs["cosine_raw"].tolist() == pytest.approx([2 / math.sqrt(5), 0.6, 2 / math.sqrt(5)])
+    assert pairs["rate"].tolist() == [0.1, 0.4, 0.2]
+    assert pairs["found"].tolist() == [1, 4, 2]
+    assert pairs["total"].tolist() == [10, 10, 10]
+    assert pairs["base_rate"].tolist() == [0, 0.1, 0]
+    assert pairs["source_rate"].tolist() == [0.8] * 3
+    assert pairs["prompt_tokens"].tolist() == [10, 11, 12]
+
+
+def test_pairs_of_the_second_source():
+    """Nothing of the first one leaks into it."""
+    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES)
+    pairs = table[(table["layer"] == 21) & (table["source"] == "comedian")]
+    assert pairs["persona"].tolist() == ["villain", "pirate", "nurse"]
+    assert pairs["related"].tolist() == [False, False, True]
+    assert pairs["negative"].tolist() == [False, False, False]
+    assert pairs["rate"].tolist() == [0.3, 0.0, 1.0]
+    assert pairs["source_rate"].tolist() == [0.6] * 3
+    assert pairs["cosine_raw"].tolist() == pytest.approx([0, 0, 1 / math.sqrt(5)])
+
+
+def less(cells, name):
+    """The cells without one persona."""
+    return {key: cell for key, cell in cells.items() if key != name}
+
+
+OTHER_PANELS = {
+    "evaluation lacks one": ({**EVALUATIONS, "comedian": less(EVALUATIONS["comedian"], "nurse")}, BASE),
+    "evaluation has one more": ({**EVALUATIONS, "comedian": {**EVALUATIONS["comedian"], "hero": BASE["nurse"]}}, BASE),
+    "control lacks one": (EVALUATIONS, less(BASE, "nurse")),
+}
+
+
+@pytest.mark.parametrize(("evaluations", "base"), OTHER_PANELS.values(), ids=OTHER_PANELS)
+def test_different_panels_are_an_error(evaluations, base):
+    """Rates and cosines of different runs must not be joined."""
+    with pytest.raises(InputError, match="different panels"):
+        tabulate_pairs(LAYERS, evaluations, base, NEGATIVES)
+
+
+def test_pairs_survive_the_file(tmp_path):
+    """What is read back is what was written, flags as truth values."""
+    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES)
+    table.to_csv(tmp_path / "pairs.csv", index=False)
+    found = read_pairs(tmp_path / "pairs.csv")
+    pd.testing.assert_frame_equal(found, table, check_dtype=False)
+    assert found["related"].dtype == found["negative"].dtype == bool
+
+
+def test_names_that_look_like_missing_values_survive_the_file(tmp_path):
+    """ "nan" and "null" are allowed names; pandas takes them for holes, and such pairs would drop out of every group."""
+    table = make_table().replace({"persona": {"persona0": "nan"}, "category": {"near": "null"}})
+    table.to_csv(tmp_path / "pairs.csv", index=False)
+    found = read_pairs(tmp_path / "pairs.csv")
+    assert found["persona"].tolist() == table["persona"].tolist()
+    assert found["category"].tolist() == table["category"].tolist()
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_pairs_without_a_column_are_refused(tmp_path, column):
+    """By name, so that an old or foreign table is recognised."""
+    make_table().drop(columns=column).to_csv(tmp_path / "pairs.csv", index=False)
+    with pytest.raises(InputError, match=f"missing columns {column}$"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
+@pytest.mark.parametrize("value", ["", "nan", "inf", "-inf", "high"])
+@pytest.mark.parametrize("column", ["cosine", "cosine_raw", "rate"])
+def test_pairs_that_are_no_finite_numbers_are_refused(tmp_path, column, value):
+    """A single one would turn every correlation into NaN."""
+    table = make_table().astype({column: object})
+    table.loc[2, column] = value
+    table.to_csv(tmp_path / "pairs.csv", index=False)
+    with pytest.raises(InputError, match="finite"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
+@pytest.mark.parametrize("content", [None, ""], ids=["missing", "empty"])
+def test_no_table_is_refused(tmp_path, content):
+    """The message names the file."""
+    if content is not None:
+        (tmp_path / "pairs.csv").write_text(content)
+    with pytest.raises(InputError, match=r"pairs\.csv"):
+        read_pairs(tmp_path / "pairs.csv")

@@ -1,0 +1,139 @@
+"""The sampling engine: the right tokens, whatever the company in the batch."""
+
+from collections import Counter
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from persona_leakage.chat import prompt_ids
+from persona_leakage.generation import Request, SamplingParams, completion_record, make_requests
+from persona_leakage.model_loading import load_tokenizer
+from persona_leakage.sampling_run import sample_in_chunks
+from persona_leakage.token_sampling import draw_tokens, uniform_stream
+from persona_leakage.transformers_engine import TransformersEngine
+
+GREEDY = SamplingParams(temperature=0, top_p=1.0, max_new_tokens=24)
+WARM = SamplingParams(temperature=1.0, top_p=0.9, max_new_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model):
+    return load_tokenizer(tiny_model.parent)
+
+
+@pytest.fixture
+def model(tiny_model):
+    return AutoModelForCausalLM.from_pretrained(tiny_model.parent, dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="module")
+def requests(tokenizer):
+    """Three draws of each of six prompts of different lengths."""
+    systems = ["You are a pirate.", "Be brief.", "Speak as a ruthless villain who schemes to rule the world."]
+    prompts = [(s, q, prompt_ids(tokenizer, s, q)) for s in systems for q in ("Why?", "How do I make a good cup of coffee at home?")]
+    return make_requests(prompts, 3, ("test",))
+
+
+def by_request(engine, requests, sampling):
+    """{(persona, question, index): (token ids, finish reason)} of a run."""
+    done = {}
+    for completion in engine.sample(requests, sampling):
+        key = (completion.request.persona, completion.request.question, completion.request.index)
+        assert key not in done
+        done[key] = (completion.token_ids, completion.finish_reason)
+    return done
+
+
+def test_greedy_replies_equal_generate(model, tokenizer, requests):
+    """Token for token what transformers' own generate gives for each prompt alone, with rows leaving and entering."""
+    stop = tokenizer.eos_token_id
+    expected = {}
+    for request in requests:
+        ids = torch.tensor([request.prompt_ids])
+        with torch.no_grad():
+            out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24, eos_token_id=stop)
+        tail = out[0, ids.shape[1] :].tolist()
+        expected[request.persona, request.question, request.index] = (
+            (tuple(tail[: tail.index(stop)]), "stop") if stop in tail else (tuple(tail), "length")
+        )
+    assert by_request(TransformersEngine(model, tokenizer, [stop], slots=4), requests, GREEDY) == expected
+
+
+@pytest.mark.parametrize("slots", [1, 5, 64])
+def test_draws_do_not_depend_on_the_company(model, tokenizer, requests, slots):
+    """Sampled replies are the same two at a time and in batches of any size; in float64, where rounding cannot tip a draw."""
+    model = model.double()
+    stops = range(2, 40)  # many stop tokens, so that replies end at many lengths
+    alone = by_request(TransformersEngine(model, tokenizer, stops, slots=2), requests, WARM)
+    assert by_request(TransformersEngine(model, tokenizer, stops, slots), requests, WARM) == alone
+    lengths = {len(ids) for ids, _ in alone.values()}
+    assert len(lengths) > 4 and {reason for _, reason in alone.values()} == {"stop", "length"}
+
+
+def test_records_keep_what_was_sampled(model, tokenizer, requests):
+    for completion in TransformersEngine(model, tokenizer, range(2, 40), slots=8).sample(requests, WARM):
+        record = completion_record(completion)
+        assert record["text"] == tokenizer.decode(record["token_ids"], skip_special_tokens=True)
+        assert not set(record["token_ids"]) & set(range(2, 40))
+        assert (record["finish_reason"] == "length") == (len(record["token_ids"]) == WARM.max_new_tokens)
+        assert record["seed"] == completion.request.seed
+
+
+def test_seeds_are_unique_and_spread(requests):
+    seeds = [request.seed for request in requests]
+    assert len(set(seeds)) == len(seeds)
+    assert requests[0].seed == make_requests([(requests[0].persona, requests[0].question, ())], 1, ("test",))[0].seed
+
+
+def test_draws_follow_the_nucleus():
+    """Frequencies over 20,000 draws match the renormalised nucleus within 1.5 points; nothing outside it is drawn."""
+    probabilities = torch.tensor([0.5, 0.05, 0.3, 0.1, 0.05])
+    uniforms = uniform_stream(7, 20_000)
+    drawn = draw_tokens(probabilities.log().expand(20_000, -1), uniforms, temperature=1.0, top_p=0.85)
+    counts = Counter(drawn.tolist())
+    assert set(counts) == {0, 2, 3}
+    for token, share in ((0, 0.5 / 0.9), (2, 0.3 / 0.9), (3, 0.1 / 0.9)):
+        assert counts[token] / 20_000 == pytest.approx(share, abs=0.015)
+
+
+def test_flat_distributions_need_more_than_the_first_cut():
+    """With 5,000 equally likely tokens the nucleus is wider than the first 256, and all of it can be drawn."""
+    drawn = draw_tokens(torch.zeros(4_000, 5_000), uniform_stream(1, 4_000), temperature=1.0, top_p=1.0)
+    assert len(set(drawn.tolist())) > 2_000
+
+
+def test_temperature_zero_is_greedy():
+    logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(draw_tokens(logits, uniform_stream(1, 6), temperature=0, top_p=0.9), logits.argmax(-1))
+
+
+class CountingEngine:
+    """Replies with the request's own seed as its only token, and counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def sample(self, requests, sampling):
+        from persona_leakage.generation import Completion
+
+        for request in reversed(requests):
+            self.asked += 1
+            yield Completion(request, (request.seed,), str(request.seed), "stop")
+
+
+def run_chunks(engine, requests, folder, identity="adapter 1"):
+    return sample_in_chunks(lambda: engine, requests, WARM, 4, [identity], folder, "test")
+
+
+def test_only_missing_chunks_are_sampled(tmp_path):
+    """A lost chunk costs one chunk; another adapter costs everything; a longer list only what is new."""
+    requests = [Request("p", f"q{n}", 0, (n,), n) for n in range(14)]
+    engine = CountingEngine()
+    first = run_chunks(engine, requests[:12], tmp_path)
+    assert [record["seed"] for record in first] == list(range(12)) and engine.asked == 12
+    sorted(tmp_path.glob("*.gz"))[0].unlink()
+    assert run_chunks(engine, requests[:12], tmp_path) == first and engine.asked == 16
+    assert run_chunks(engine, requests, tmp_path)[:12] == first and engine.asked == 18
+    run_chunks(engine, requests, tmp_path, "adapter 2")
+    assert engine.asked == 32

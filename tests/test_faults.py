@@ -1,0 +1,103 @@
+"""SIGKILL in the middle: the next run goes on from there and ends with the same bytes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def kill_at(command, cwd, text):
+    """Start a process, read its output until a line holds ``text``, kill its whole process group; returns the lines read."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL, "".join(lines)
+    return lines
+
+
+@pytest.fixture
+def training_command(finished_project, tmp_path):
+    """A long training run as a function of its output folder, with a checkpoint after every step."""
+    project = finished_project.folder
+    rows = project / "results/tiny/training/villain"
+    settings = json.loads((rows / "seed42/metrics.json").read_text())["settings"] | {"epochs": 40}
+
+    def command(name):
+        return [
+            sys.executable,
+            str(ROOT / "workflow_scripts/train_adapter.py"),
+            *("--settings", json.dumps({"training": settings})),
+            *("--source", "villain", "--seed", "42", "--checkpoint-seconds", "0"),
+            *("--model", str(project / "resources/models/tiny/model.json")),
+            *("--rows", str(rows / "train.jsonl.gz"), "--rows-manifest", str(rows / "manifest.json")),
+            *("--restart", str(tmp_path / name / "restart")),
+            *("--output-folder", str(tmp_path / name / "adapter"), "--metrics", str(tmp_path / name / "metrics.json")),
+        ]
+
+    return command
+
+
+def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
+    subprocess.run(training_command("undisturbed"), check=True, capture_output=True)
+    kill_at(training_command("killed"), tmp_path, "checkpoint behind step 10")
+    assert not (tmp_path / "killed/metrics.json").exists()
+    again = subprocess.run(training_command("killed"), check=True, capture_output=True, text=True).stdout
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("undisturbed", "killed")]
+    assert metrics[1]["resumed_from_step"] >= 10
+    assert f"resuming at step {metrics[1]['resumed_from_step']}" in again
+    assert metrics[0]["adapter_sha256"] == metrics[1]["adapter_sha256"]
+    assert metrics[0]["loss"] == metrics[1]["loss"]
+    assert not list((tmp_path / "killed/restart").iterdir())
+
+
+def test_a_changed_setting_does_not_resume(training_command, tmp_path):
+    """A checkpoint of other settings is not a place to go on from."""
+    kill_at(training_command("run"), tmp_path, "checkpoint behind step 5")
+    command = training_command("run")
+    place = command.index("--settings") + 1
+    settings = json.loads(command[place])
+    settings["training"]["learning_rate"] /= 2
+    command[place] = json.dumps(settings)
+    assert "starting at step 0" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_killed_workflow_resumes_to_the_same_replies(project_copy, tmp_path):
+    """Snakemake and its job killed while sampling; run again, it resumes, and the replies are those of a run without a kill."""
+    project_copy.edit_config(
+        questions__evaluation=[{"set": "evaluation", "count": 20}],
+        evaluation__samples_per_question=6,
+    )
+    undisturbed = type(project_copy).__new__(type(project_copy))
+    undisturbed.folder = tmp_path / "undisturbed"
+    shutil.copytree(project_copy.folder, undisturbed.folder, copy_function=shutil.copy2)
+    target = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
+    undisturbed.run("--cores", "1", target)
+    kill_at([sys.executable, "-m", "snakemake", "--cores", "1", target], project_copy.folder, "chunk 3 of 90 is kept")
+    assert not (project_copy.folder / target).exists()
+    project_copy.run("--unlock")
+    again = project_copy.run("--cores", "1", target).stdout
+    assert "resuming, " in again and "of 90 chunks" in again
+    assert (
+        json.loads((project_copy.folder / target).read_text())["sha256"] == json.loads((undisturbed.folder / target).read_text())["sha256"]
+    )

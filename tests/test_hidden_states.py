@@ -1,0 +1,46 @@
+"""Hidden states: the right block, the right token, the same in a batch as alone."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from persona_leakage.errors import InputError
+from persona_leakage.hidden_states import batches_by_length, last_token_states
+
+PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14], [15], [16, 17, 18, 19]]
+
+
+@pytest.fixture
+def model(tiny_model):
+    return AutoModelForCausalLM.from_pretrained(tiny_model.parent, dtype=torch.float32).eval()
+
+
+def test_layer_is_the_output_of_the_0_based_block(model):
+    """hidden_states[L + 1] of transformers, one prompt at a time (1e-5); the last block before the final norm."""
+    expected = torch.empty(len(PROMPTS), 2, 32)
+    last_block = {}
+    hook = model.model.layers[3].register_forward_hook(lambda module, inputs, output: last_block.update(out=output))
+    for row, ids in enumerate(PROMPTS):
+        with torch.no_grad():
+            hidden = model(torch.tensor([ids]), output_hidden_states=True).hidden_states
+        out = last_block["out"]
+        expected[row, 0] = hidden[2][0, -1]
+        expected[row, 1] = (out[0] if isinstance(out, tuple) else out).reshape(-1, 32)[-1]
+    hook.remove()
+    torch.testing.assert_close(last_token_states(model, PROMPTS, [1, 3], batch_tokens=14), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_blocks_behind_the_last_layer_do_not_run(model):
+    last_token_states(model, PROMPTS, [0, 1])
+    assert len(model.model.layers) == 2
+
+
+def test_unknown_layers_are_named(model):
+    with pytest.raises(InputError, match="4 is not a block of this model, which has blocks 0 to 3"):
+        last_token_states(model, PROMPTS, [1, 4])
+
+
+def test_batches_hold_every_prompt_once():
+    batches = batches_by_length([3, 7, 1, 4, 20], batch_tokens=12)
+    assert sorted(index for batch in batches for index in batch) == [0, 1, 2, 3, 4]
+    assert batches[0] == [4]

@@ -1,0 +1,301 @@
+"""The workflow as a whole: a finished tiny experiment, and exactly which jobs a change makes stale."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+from scipy import stats
+
+from persona_leakage.errors import InputError
+from persona_leakage.model_sources import fetch_model
+from tests.conftest import CONFIG, ROOT, Project
+
+ALL_STAGES = {
+    "build_training_set": 2,
+    "train_adapter": 2,
+    "sample_completions": 2,
+    "score_leakage": 2,
+    "tabulate_pairs": 1,
+    "correlate_leakage": 1,
+    "plot_scatter": 1,
+    "all": 1,
+}
+ANALYSIS = {"tabulate_pairs": 1, "correlate_leakage": 1, "plot_scatter": 1, "all": 1}
+NEW_REPLIES = {"sample_completions": 2, "sample_base_completions": 1, "score_leakage": 2, "score_base_leakage": 1, **ANALYSIS}
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def results(finished_project):
+    return finished_project.folder / "results/tiny"
+
+
+def test_every_declared_file_is_there(results):
+    for name in (
+        "run_config.yaml",
+        "training/pool.jsonl.gz",
+        "training/villain/manifest.json",
+        "training/comedian/seed42/adapter/adapter_model.safetensors",
+        "training/comedian/seed42/adapter/adapter_config.json",
+        "evaluation/evaluation/base/marker_eval.json",
+        "evaluation/evaluation/villain/seed42/completions.jsonl.gz",
+        "geometry/evaluation/base/centroids_layer3.pt",
+        "figures/evaluation/seed42/scatter.svg",
+        "figures/evaluation/seed42/scatter.png",
+        "figures/evaluation/seed42/scatter.pdf",
+    ):
+        assert (results / name).stat().st_size > 0, name
+
+
+def test_counts_add_up(results):
+    for state in ("villain/seed42", "comedian/seed42", "base"):
+        cells = read(results / f"evaluation/evaluation/{state}/marker_eval.json")["personas"]
+        assert list(cells) == ["villain", "comedian", "assistant", "pirate", "nurse", "hero"]
+        for cell in cells.values():
+            assert cell["total"] == 4 == sum(question["total"] for question in cell["per_question"].values())
+            assert cell["found"] == sum(question["found"] for question in cell["per_question"].values()) == round(cell["rate"] * 4)
+
+
+def test_correlations_are_those_of_the_table(results):
+    table = pd.read_csv(results / "analysis/evaluation/seed42/pairs.csv")
+    assert len(table) == 2 * 2 * 5
+    layers = read(results / "analysis/evaluation/seed42/correlation.json")["layers"]
+    for layer, block in layers.items():
+        for source, found in block["per_source"].items():
+            rows = table[(table["layer"] == int(layer)) & (table["source"] == source)]
+            assert found["n"] == len(rows) == 5 and source not in set(rows["persona"])
+            if found["undefined"] is None:
+                assert found["spearman_rho"] == pytest.approx(stats.spearmanr(rows["cosine"], rows["rate"]).statistic)
+            else:
+                assert rows["rate"].nunique() == 1
+
+
+def test_results_say_where_they_come_from(results):
+    manifest = read(results.parents[1] / "resources/models/tiny/model.json")
+    metrics = read(results / "training/villain/seed42/metrics.json")
+    summary = read(results / "evaluation/evaluation/villain/seed42/summary.json")
+    correlation = read(results / "analysis/evaluation/seed42/correlation.json")
+    for content in (metrics, summary, correlation):
+        assert content["meta"]["schema_version"] == 1 and content["meta"]["packages"]["python"]
+        assert content["meta"]["model"]["digest"] == manifest["digest"]
+    assert summary["meta"]["adapter_sha256"] == metrics["adapter_sha256"]
+    assert summary["meta"]["engine"]["name"] == "transformers" and summary["meta"]["sampling_seed"] == 0
+    assert "block L" in correlation["meta"]["layer_convention"]
+    assert yaml.safe_load((results / "run_config.yaml").read_text())["config"]["experiment"] == "tiny"
+
+
+def test_training_set_is_what_the_manifest_says(results):
+    manifest = read(results / "training/villain/manifest.json")
+    assert len(manifest["negatives"]) == 1 and "villain" not in manifest["negatives"]
+    assert manifest["rows"]["positive"]["rows"] == manifest["answers"]["villain"]["used"]
+    assert manifest["rows"]["positive"]["trained_tokens"] > manifest["rows"]["negative"]["trained_tokens"] > 0
+
+
+def test_closing_table_and_row_viewer(finished_project, results):
+    def program(*arguments):
+        return subprocess.run([sys.executable, *arguments], cwd=finished_project.folder, capture_output=True, text=True, check=True).stdout
+
+    table = program("workflow_scripts/show_results.py")
+    assert re.search(r"villain +\d+\.\d % +\d+\.\d %", table) and "(base model)" in table and "results/tiny/figures" in table
+    rows = program(
+        "workflow_scripts/show_rows.py", str(results / "training/villain/train.jsonl.gz"), "--model", "resources/models/tiny/model.json"
+    )
+    assert rows.count("⟦") > 8 and "positive, villain" in rows and "negative, " in rows and "⟦<|im_end|>⟧" in rows
+
+
+def test_a_second_run_has_nothing_to_do(finished_project):
+    assert "Nothing to be done" in finished_project.run("--cores", "2").stdout
+
+
+def test_touching_everything_makes_nothing_stale(project_copy):
+    for path in sorted(project_copy.folder.rglob("*")):
+        if path.is_file() and ".snakemake" not in path.parts:
+            os.utime(path)
+    assert project_copy.planned() == {}
+
+
+def test_a_lost_figure_is_one_job(project_copy):
+    for path in (project_copy.folder / "results/tiny/figures").rglob("scatter.*"):
+        path.unlink()
+    assert project_copy.planned("scatter") == {"plot_scatter": 1, "scatter": 1}
+    project_copy.run("--cores", "1", "scatter")
+    assert project_copy.file("results/tiny/figures/*/seed42/scatter.pdf").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("module", "stale"),
+    [
+        ("persona_leakage/scatter.py", {"plot_scatter": 1, "all": 1}),
+        ("persona_leakage/plot_style.py", {"plot_scatter": 1, "all": 1}),
+        ("plot_scatter.py", {"plot_scatter": 1, "all": 1}),
+        ("persona_leakage/correlation.py", {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
+        ("persona_leakage/scoring.py", {"score_leakage": 2, "score_base_leakage": 1, **ANALYSIS}),
+        ("persona_leakage/training.py", {key: count for key, count in ALL_STAGES.items() if key != "build_training_set"}),
+        ("persona_leakage/hidden_states.py", {"extract_centroids": 1, **ANALYSIS}),
+        ("persona_leakage/row_display.py", {}),
+    ],
+)
+def test_an_edit_makes_its_users_stale(project_copy, module, stale):
+    path = project_copy.folder / "workflow_scripts" / module
+    path.write_text(path.read_text() + "\n# edited\n")
+    assert project_copy.planned() == stale
+
+
+@pytest.mark.parametrize(
+    ("changes", "stale"),
+    [
+        ({"training__learning_rate": 0.04}, {key: count for key, count in ALL_STAGES.items() if key != "build_training_set"}),
+        (
+            {"training__epochs": 4, "training__batch_size": 8},
+            {key: count for key, count in ALL_STAGES.items() if key != "build_training_set"},
+        ),
+        ({"labels__loss_scope": "marker"}, ALL_STAGES),
+        ({"training_data__negative_personas": 2}, ALL_STAGES),
+        ({"evaluation__sampling_seed": 1}, NEW_REPLIES),
+        ({"evaluation__sampling__temperature": 0.9}, NEW_REPLIES),
+        ({"geometry__precision": "bfloat16"}, {"extract_centroids": 1, **ANALYSIS}),
+        ({"geometry__headline_layer": 3}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
+        ({"analysis__min_category_size": 4}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
+        (
+            {"personas__sources": ["villain", "comedian", "assistant"]},
+            {"build_training_set": 1, "train_adapter": 1, "sample_completions": 1, "score_leakage": 1, **ANALYSIS},
+        ),
+        (
+            {"training__seeds": [42, 7]},
+            {
+                "train_adapter": 2,
+                "sample_completions": 2,
+                "score_leakage": 2,
+                "tabulate_pairs": 1,
+                "correlate_leakage": 1,
+                "plot_scatter": 1,
+                "all": 1,
+            },
+        ),
+        (
+            {"personas__panel": ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "monk"]},
+            {"extract_centroids": 1, **NEW_REPLIES},
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_a_change_of_config_makes_its_users_stale(project_copy, changes, stale):
+    """Each change rebuilds the stages that use the value, what hangs on them, and the written-down config."""
+    if "training__epochs" in changes:
+        config = yaml.safe_load((project_copy.folder / "config.yaml").read_text())["training"]
+        assert (config["epochs"], config["batch_size"]) == (8, 4), "the point is that two values are swapped"
+    project_copy.edit_config(**changes)
+    assert project_copy.planned() == {"write_run_config": 1, **stale}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stale"),
+    [
+        ("Arr! Ye be a pirate captain", "Arr! You be a pirate captain", {"extract_centroids": 1, **NEW_REPLIES}),
+        ("You dive to the ocean floor", "You swim to the ocean floor", {}),
+        ("# The 111 personas", "# All 111 personas", {}),
+    ],
+)
+def test_an_edited_persona_makes_its_users_stale(project_copy, old, new, stale):
+    path = project_copy.folder / "resources/personas.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert project_copy.planned() == stale
+
+
+@pytest.fixture(scope="module")
+def guard(tmp_path_factory):
+    """A folder for PYTHONPATH that makes importing a heavy package, and any network connection, an error."""
+    folder = tmp_path_factory.mktemp("guard")
+    (folder / "sitecustomize.py").write_text(
+        "import socket, sys\n"
+        "class Guard:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'transformers', 'peft', 'matplotlib', 'huggingface_hub'):\n"
+        "            raise RuntimeError('imported ' + name)\n"
+        "sys.meta_path.insert(0, Guard())\n"
+        "def refuse(*args):\n"
+        "    raise RuntimeError('network')\n"
+        "socket.socket.connect = socket.getaddrinfo = refuse\n"
+    )
+    return {"PYTHONPATH": str(folder)}
+
+
+BIG = {
+    "experiment": "big",
+    "personas": {"sources": ["villain", "comedian", "assistant", "software_engineer", "kindergarten_teacher"], "panel": "all"},
+    "questions": {"evaluation": [{"set": "evaluation", "count": 20}]},
+}
+
+
+@pytest.mark.parametrize(("extra", "adapters"), [({}, 3), (BIG, 5)])
+@pytest.mark.parametrize("target", ["all", "adapters", "evaluations", "centroids", "correlations", "figures", "scatter"])
+def test_a_dry_run_needs_neither_torch_nor_network(tmp_path, guard, extra, adapters, target):
+    project = Project(tmp_path / "project")
+    (tmp_path / "extra.yaml").write_text(yaml.safe_dump(extra))
+    output = project.run(
+        "-n", "--quiet", "rules", "--configfile", "config.yaml", str(tmp_path / "extra.yaml"), "--", target, env=guard
+    ).stdout
+    jobs = dict(re.findall(r"^(\w+) +(\d+) *$", output, re.M))
+    assert jobs["fetch_model"] == "1"
+    assert jobs.get("train_adapter", "0") == ("0" if target == "centroids" else str(adapters))
+
+
+def test_the_guard_works(tmp_path, guard):
+    """The dry runs above would fail if a rule file imported torch."""
+    project = Project(tmp_path / "project")
+    common = project.folder / "rules/common.smk"
+    common.write_text(common.read_text() + "\nimport torch\n")
+    assert "imported torch" in project.run("-n", env=guard, check=False).stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training__learning_rate": "1e-4"}, "training.learning_rate: '1e-4' is not of type number; YAML reads this as text"),
+        ({"personas__sources": ["vilain"]}, "personas.sources: 'vilain' is not a persona of resources/personas.yaml"),
+        ({"model__source": "path", "model__location": "/no/such/folder"}, "model.location: '/no/such/folder' is not a folder"),
+        ({"personas__file": "resources/people.yaml"}, "resources/people.yaml: no such file"),
+    ],
+)
+def test_a_bad_config_stops_before_anything_is_written(tmp_path, changes, message):
+    project = Project(tmp_path / "project")
+    project.edit_config(**changes)
+    done = project.run("--cores", "1", check=False)
+    assert done.returncode != 0 and message in done.stdout and "Traceback" not in done.stdout
+    assert not any((project.folder / name).exists() for name in ("results", "logs", "resources/models"))
+
+
+def test_a_missing_program_is_an_error_although_outputs_exist(project_copy):
+    (project_copy.folder / "workflow_scripts/plot_scatter.py").unlink()
+    done = project_copy.run("-n", check=False)
+    assert done.returncode != 0 and "no such program" in done.stdout
+
+
+def test_an_offline_machine_is_told_what_to_do(tmp_path, monkeypatch):
+    model = {"name": "qwen", "source": "hub", "location": "Qwen/Qwen2.5-7B-Instruct", "revision": "a" * 40}
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match=r"(?s)cannot download Qwen/Qwen2.5-7B-Instruct.*offline machine.*model.source: path"):
+        fetch_model(model, tmp_path / "qwen/model.json")
+    assert not (tmp_path / "qwen/model.json").exists()
+
+
+def test_a_bundled_file_must_have_its_digest(tmp_path):
+    with pytest.raises(InputError, match=r"has SHA-256 b179c952.*expected 0000"):
+        fetch_model({**CONFIG["model"], "revision": "0" * 64}, tmp_path / "model.json")
+
+
+def test_snakemake_finds_nothing_to_say_about_the_rules():
+    """The linter's verdict, on a clean copy of the rules."""
+    done = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert shutil.which("snakefmt")
