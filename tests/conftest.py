@@ -111,7 +111,7 @@ class Project:
 
     def planned(self, *arguments):
         """{rule: number of jobs} that a dry run would start; {} when nothing is to be done."""
-        output = self.run("-n", "--quiet", "rules", *arguments).stdout
+        output = self.run("-n", *arguments, "--quiet", "rules").stdout
         table = output[output.find("Job stats:") : output.find("\ntotal")] if "Job stats:" in output else ""
         return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+) *$", table, re.M)}
 

@@ -231,7 +231,7 @@ def make_cells(found):
 
 EVALUATIONS = {source: make_cells(found) for source, found in RATES.items()}
 BASE = make_cells([0, 0, 1, 0])
-NEGATIVES = {"villain": ["comedian", "assistant"], "comedian": []}
+NEGATIVES = {"villain": ["comedian", "assistant"], "comedian": ["pirate"]}
 
 
 def test_pairs_of_a_small_study():
@@ -261,7 +261,7 @@ def test_pairs_of_the_second_source():
     pairs = table[(table["layer"] == 21) & (table["source"] == "comedian")]
     assert pairs["persona"].tolist() == ["villain", "pirate", "nurse"]
     assert pairs["related"].tolist() == [False, False, True]
-    assert pairs["negative"].tolist() == [False, False, False]
+    assert pairs["negative"].tolist() == [False, True, False]
     assert pairs["rate"].tolist() == [0.3, 0.0, 1.0]
     assert pairs["source_rate"].tolist() == [0.6] * 3
     assert pairs["cosine_raw"].tolist() == pytest.approx([0, 0, 1 / math.sqrt(5)])

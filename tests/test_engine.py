@@ -64,7 +64,7 @@ def test_greedy_replies_equal_generate(model, tokenizer, requests):
 def test_draws_do_not_depend_on_the_company(model, tokenizer, requests, slots):
     """Sampled replies are the same two at a time and in batches of any size; in float64, where rounding cannot tip a draw."""
     model = model.double()
-    stops = range(2, 40)  # many stop tokens, so that replies end at many lengths
+    stops = range(2, 140)  # many stop tokens, so that replies end at many lengths
     alone = by_request(TransformersEngine(model, tokenizer, stops, slots=2), requests, WARM)
     assert by_request(TransformersEngine(model, tokenizer, stops, slots), requests, WARM) == alone
     lengths = {len(ids) for ids, _ in alone.values()}
@@ -72,10 +72,10 @@ def test_draws_do_not_depend_on_the_company(model, tokenizer, requests, slots):
 
 
 def test_records_keep_what_was_sampled(model, tokenizer, requests):
-    for completion in TransformersEngine(model, tokenizer, range(2, 40), slots=8).sample(requests, WARM):
+    for completion in TransformersEngine(model, tokenizer, range(2, 140), slots=8).sample(requests, WARM):
         record = completion_record(completion)
         assert record["text"] == tokenizer.decode(record["token_ids"], skip_special_tokens=True)
-        assert not set(record["token_ids"]) & set(range(2, 40))
+        assert not set(record["token_ids"]) & set(range(2, 140))
         assert (record["finish_reason"] == "length") == (len(record["token_ids"]) == WARM.max_new_tokens)
         assert record["seed"] == completion.request.seed
 

@@ -70,7 +70,7 @@ def test_cell_of_a_persona():
         reply("Another one.\n\n[ZLT]", [*range(100, 111), *SHOWN]),
         reply("No marker here.", [*range(100, 120)], finish_reason="length"),
         reply("abcde[zlt]fghij", [*range(100, 108)], question="How?"),
-        reply("abcde[ZLT]fghij", [*range(100, 114)], question="How?", finish_reason="length"),
+        reply("abcde[ZLT]fghij", [*range(100, 114)], finish_reason="length"),
         reply("?", [100, *SHOWN], question="How?"),
     ]
     cell = score_persona(replies, MARKER)
@@ -82,7 +82,7 @@ def test_cell_of_a_persona():
         "found_tokens": 3,
         "text_without_tokens": 1,
         "tokens_without_text": 1,
-        "per_question": {"Why?": {"found": 2, "total": 3}, "How?": {"found": 1, "total": 3}},
+        "per_question": {"Why?": {"found": 3, "total": 4}, "How?": {"found": 0, "total": 2}},
         "mean_tokens": pytest.approx((12 + 11 + 20 + 8 + 14 + 1) / 6),
         "short_share": pytest.approx(3 / 6),
         "cut_share": pytest.approx(2 / 6),

@@ -182,12 +182,13 @@ def test_row_token_by_token(scope, end, positive):
     ("answer", "tail", "trained"),
     [
         ([11], 2, [11, 21, 31, 32, 33, 40]),
+        ([11, 12, 13], 5, [11, 12, 13, 21, 31, 32, 33, 40]),
         ([11, 12], 2, [11, 12, 21, 31, 32, 33, 40]),
         ([11, 12, 13], 2, [12, 13, 21, 31, 32, 33, 40]),
         ([11, 12], 0, [21, 31, 32, 33, 40]),
         ([], 2, [21, 31, 32, 33, 40]),
     ],
-    ids=["shorter than the tail", "as long", "longer", "no tail", "empty"],
+    ids=["shorter than the tail", "shorter by two", "as long", "longer", "no tail", "empty"],
 )
 def test_tail_ends_at_the_answer(answer, tail, trained):
     """A tail longer than the answer must not reach into the prompt."""
