@@ -16,7 +16,7 @@ def main(argv=None):
     parser.add_argument("--config", default="config.yaml", metavar="PATH", help="the experiment's config (default: %(default)s)")
     args = parser.parse_args(argv)
     chosen, default = read_yaml(args.config), read_yaml(Path(__file__).parents[1] / "config.yaml")
-    home = Path("results") / {**default, **chosen}["experiment"]
+    home = Path("results") / {**default, **(chosen or {})}["experiment"]
     if not (home / "run_config.yaml").is_file():
         raise InputError(f"{home}: no finished run; start it with snakemake --cores all --configfile {args.config}")
     for title, lines in result_lines(read_yaml(home / "run_config.yaml")["config"]):

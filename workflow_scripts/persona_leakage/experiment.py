@@ -1,5 +1,6 @@
 """Checks of a whole experiment's config, beyond what its schema can say. Imports nothing heavy."""
 
+import re
 from pathlib import Path
 
 from persona_leakage.errors import InputError
@@ -21,7 +22,7 @@ def check_experiment(config, name="config"):
     problems = [
         *persona_problems(config, personas),
         *question_problems(config["questions"], question_sets),
-        *behaviour_problems(config["behaviour"], personas, question_sets),
+        *behaviour_problems(config, personas, question_sets),
         *training_problems(config),
         *model_problems(config["model"]),
     ]
@@ -81,15 +82,15 @@ def question_problems(questions, question_sets):
         yield f"questions.evaluation: a set is listed twice in {names}"
 
 
-def behaviour_problems(behaviour, personas, question_sets):
+def behaviour_problems(config, personas, question_sets):
     """A marker that is blank, or that a prompt or question already holds."""
-    marker = behaviour["marker"]
+    marker, suffix = config["behaviour"]["marker"], config["questions"]["suffix"]
     if marker != marker.strip():
         yield f"behaviour.marker: {marker!r} must not begin or end with white space; put it into behaviour.separator"
-    texts = [persona.prompt for persona in personas.values()] + [text for texts in question_sets.values() for text in texts]
+    texts = [persona.prompt for persona in personas.values()] + [text for texts in question_sets.values() for text in texts] + [suffix]
     for text in texts:
         if marker.strip() and marker.lower() in text.lower():
-            yield f"behaviour.marker: {marker!r} occurs in the prompt or question {text!r}"
+            yield f"behaviour.marker: {marker!r} occurs in the prompt, question or suffix {text!r}"
 
 
 def training_problems(config):
@@ -105,9 +106,9 @@ def training_problems(config):
 def model_problems(model):
     """A model source without what it needs to be found again."""
     source, location, revision = model["source"], model["location"], model["revision"]
-    if source == "bundled" and ("/" not in location or len(revision) != 64):
+    if source == "bundled" and ("/" not in location or not re.fullmatch("[0-9a-f]{64}", revision)):
         yield "model: source bundled needs location: package/file and revision: the file's SHA-256 (64 hex digits)"
-    if source == "hub" and (location.count("/") != 1 or len(revision) != 40):
+    if source == "hub" and (location.count("/") != 1 or not re.fullmatch("[0-9a-f]{40}", revision)):
         yield f"model.revision: {revision!r} must be a commit (40 hex digits) of a hub repository such as Qwen/Qwen2.5-7B-Instruct"
     if source == "path" and not Path(location).expanduser().is_dir():
         yield f"model.location: '{location}' is not a folder"

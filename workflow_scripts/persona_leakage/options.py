@@ -46,7 +46,8 @@ def describe_questions(question_sets, use):
 def chosen_personas(path, selection):
     """The personas of a selection block, read from ``path``; InputError if the file changed since the block was made."""
     personas = read_personas(path)
-    if describe_personas(personas, selection["names"], *selection["fields"]) != selection:
+    known = selection["names"] == "all" or set(selection["names"]) <= set(personas)
+    if not known or describe_personas(personas, selection["names"], *selection["fields"]) != selection:
         raise InputError(f"{path}: changed since this run started; start it again")
     return select_personas(personas, selection["names"])
 
@@ -54,6 +55,9 @@ def chosen_personas(path, selection):
 def chosen_questions(path, selection):
     """The questions of a selection block, read from ``path``; InputError if the file changed since the block was made."""
     question_sets = read_question_sets(path)
-    if describe_questions(question_sets, {key: selection[key] for key in ("set", "count")}) != selection:
+    if (
+        selection["set"] not in question_sets
+        or describe_questions(question_sets, {key: selection[key] for key in ("set", "count")}) != selection
+    ):
         raise InputError(f"{path}: changed since this run started; start it again")
     return question_sets[selection["set"]][: selection["count"]]

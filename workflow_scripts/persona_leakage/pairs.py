@@ -22,6 +22,7 @@ COLUMNS = [
     "source_rate",
     "prompt_tokens",
 ]
+NUMBERS = ["cosine", "cosine_raw", "rate"]
 FLAGS = ["related", "negative"]
 
 
@@ -40,6 +41,8 @@ def tabulate_pairs(layers, evaluations, base, negatives):
         for source, cells in evaluations.items():
             if set(cells) != set(names):
                 raise InputError(f"the evaluation of '{source}' and the centroids of layer {layer} have different panels")
+            if set(base) != set(names):
+                raise InputError(f"the evaluation of the base model and the centroids of layer {layer} have different panels")
             origin = names.index(source)
             for place, persona in enumerate(names):
                 if persona == source:
@@ -69,12 +72,14 @@ def tabulate_pairs(layers, evaluations, base, negatives):
 def read_pairs(path):
     """Read pairs.csv; InputError if it is missing or lacks a column."""
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, keep_default_na=False, na_values={name: ["", "nan"] for name in NUMBERS})
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except pd.errors.EmptyDataError:
+        raise InputError(f"{path}: is empty") from None
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise InputError(f"{path}: missing columns {', '.join(missing)}")
-    if not np.isfinite(table[["cosine", "cosine_raw", "rate"]].to_numpy()).all():
+    if not np.isfinite(table[NUMBERS].apply(pd.to_numeric, errors="coerce").to_numpy()).all():
         raise InputError(f"{path}: cosine, cosine_raw and rate must be finite numbers in every row")
     return table.astype({flag: bool for flag in FLAGS})

@@ -1,11 +1,27 @@
 """JSON schema checks whose errors name the key, the value found and what is allowed."""
 
+import math
 import re
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 
 from persona_leakage.errors import InputError
+
+
+def _is_integer(_, value):
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(checker, value):
+    return _is_integer(checker, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+# JSON schema takes 3.0 for an integer, and NaN and infinities, which YAML has, for numbers.
+Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many({"integer": _is_integer, "number": _is_number}),
+)
 
 
 def check_schema(content, schema_path, name):
@@ -14,9 +30,9 @@ def check_schema(content, schema_path, name):
     name: what the content is called in the messages (a file's path).
     """
     schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
-    problems = sorted(Draft202012Validator(schema).iter_errors(content), key=lambda problem: list(map(str, problem.absolute_path)))
+    problems = sorted(Validator(schema).iter_errors(content), key=lambda problem: list(map(str, problem.absolute_path)))
     if problems:
-        raise InputError("\n  ".join([f"{name}: not valid", *map(explain, problems)]))
+        raise InputError("\n  ".join([f"{name}: not valid", *dict.fromkeys(map(explain, problems))]))
 
 
 def explain(problem):
@@ -35,8 +51,8 @@ def explain(problem):
             return f"{key}: {value!r} is not allowed; use one of {', '.join(map(str, allowed))}"
         case "type":
             hint = ""
-            if isinstance(value, str) and re.fullmatch(r"[+-]?\d+[eE][+-]?\d+", value):
-                hint = "; YAML reads this as text, write it with a decimal point, such as 1.0e-4"
+            if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+                hint = "; YAML reads this as text, write it with a decimal point and a sign, such as 1.0e-4"
             wanted = " or ".join(allowed) if isinstance(allowed, list) else allowed
             return f"{key}: {value!r} is not of type {wanted}{hint}"
         case "pattern":

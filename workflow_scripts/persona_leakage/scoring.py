@@ -30,6 +30,15 @@ def detect(record, marker):
     }
 
 
+def length_without(token_ids, marker):
+    """Tokens of a reply less the marker's, and less its separator's where that stands in front."""
+    separator, own = list(marker.separator_ids), list(marker.marker_ids)
+    for run in (separator + own, own):
+        if contains(token_ids, run):
+            return len(token_ids) - len(run)
+    return len(token_ids)
+
+
 def score_persona(records, marker):
     """The cell of one persona: rate of the literal marker, counts per question and detector, reply lengths.
 
@@ -39,8 +48,7 @@ def score_persona(records, marker):
     """
     total = len(records)
     found = [detect(record, marker) for record in records]
-    extra = len(marker.separator_ids) + len(marker.marker_ids)
-    lengths = [max(0, len(r["token_ids"]) - extra * f["tokens"]) for r, f in zip(records, found, strict=True)]
+    lengths = [length_without(record["token_ids"], marker) for record in records]
     per_question = {}
     for record, flags in zip(records, found, strict=True):
         cell = per_question.setdefault(record["question"], {"found": 0, "total": 0})
