@@ -23,7 +23,7 @@ def plot_scatter(table, correlations, layer):
         axis = axes.flat[place]
         draw_panel(axis, table[table["source"] == source], source, correlations[source])
         if place % columns == 0:
-            axis.set_ylabel("leakage (share of replies with the marker)")
+            axis.set_ylabel("leakage (share of replies)")
     figure.supxlabel(f"cosine to the source, centred on the panel (output of block {layer}, base model)", fontsize=9)
     axes.flat[0].legend(loc="upper left", fontsize=7)
     return figure
@@ -35,17 +35,19 @@ def draw_panel(axis, pairs, source, correlation):
         chosen = pairs[pairs["related"] == related]
         axis.scatter(chosen["cosine"], chosen["rate"], s=20, c=colour, marker=marker, alpha=0.75, linewidths=0, label=label)
     axis.axhline(pairs["source_rate"].iloc[0], color=GREY, linestyle="--", linewidth=1, label="the source itself")
-    for _, row in pairs.nlargest(LABELLED, "rate").iterrows():
+    labelled = pairs.nlargest(LABELLED, "rate").sort_values("cosine")
+    for place, (_, row) in enumerate(labelled.iterrows()):
         axis.annotate(
             row["persona"].replace("_", " "),
             (row["cosine"], row["rate"]),
-            xytext=(0, 4),
+            xytext=(0, 4 + 8 * (place % 2)),  # every other one higher, so that neighbours do not overlap
             textcoords="offset points",
             ha="center",
             fontsize=6.5,
             color="#333333",
         )
     axis.set_ylim(-0.04, 1.08)
+    axis.margins(x=0.15)
     axis.set_title(f"{source.replace('_', ' ')}\n{describe(correlation)}")
 
 

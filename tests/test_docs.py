@@ -1,0 +1,52 @@
+"""The texts keep up with the code."""
+
+import re
+
+import yaml
+
+from tests.conftest import ROOT
+
+
+def keys_of(schema, prefix=""):
+    """Dotted names of a schema's keys, down to blocks that are documented as one."""
+    for name, child in schema["properties"].items():
+        if "properties" in child and name not in ("lora",):
+            yield from keys_of(child, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def test_every_config_key_is_explained():
+    schema = yaml.safe_load((ROOT / "resources/schemas/config.schema.yaml").read_text())
+    text = (ROOT / "docs/configuration.md").read_text()
+    missing = [key for key in keys_of(schema) if f"`{key}`" not in text and f"`{key}." not in text]
+    assert missing == []
+    documented = set(re.findall(r"^\| `([a-z_]+(?:\.[a-z_]+)*)`", text, re.M))
+    known = set(keys_of(schema))
+    assert {key for key in documented if key not in known and key.rsplit(".", 1)[0] not in known} == set()
+
+
+def test_every_rule_calls_the_program_of_its_name():
+    for path in (ROOT / "rules").glob("*.smk"):
+        text = path.read_text()
+        for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |^use rule |\Z)", text, re.M | re.S):
+            assert f"python workflow_scripts/{rule}.py" in body, rule
+            assert (ROOT / "workflow_scripts" / f"{rule}.py").is_file()
+            for directive in ("input:", "output:", "log:", "benchmark:", "conda:", "threads:", "resources:", "params:"):
+                assert re.search(rf"^    {directive}", body, re.M), (rule, directive)
+
+
+def test_files_named_in_the_readme_exist():
+    text = (ROOT / "README.md").read_text()
+    for name in re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r"(?:python|bash) ((?:workflow_scripts|envs)/\S+)", text):
+        assert (ROOT / name).is_file(), name
+
+
+def test_environments_pin_exact_versions_without_contradiction():
+    pins = {}
+    for path in (ROOT / "envs").glob("*.yaml"):
+        for entry in yaml.safe_load(path.read_text())["dependencies"]:
+            for requirement in entry["pip"] if isinstance(entry, dict) else []:
+                name, version = requirement.split("==")
+                assert pins.setdefault(name, version) == version, name
+    assert {"torch", "transformers", "peft", "snakemake", "scipy", "numpy", "matplotlib"} <= set(pins)
