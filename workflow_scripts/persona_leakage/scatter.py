@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from persona_leakage.plot_style import BLUE, GREY, ORANGE, plt
 
 LABELLED = 3
@@ -35,20 +37,27 @@ def draw_panel(axis, pairs, source, correlation):
         chosen = pairs[pairs["related"] == related]
         axis.scatter(chosen["cosine"], chosen["rate"], s=20, c=colour, marker=marker, alpha=0.75, linewidths=0, label=label)
     axis.axhline(pairs["source_rate"].iloc[0], color=GREY, linestyle="--", linewidth=1, label="the source itself")
-    labelled = pairs.nlargest(LABELLED, "rate").sort_values("cosine")
-    for place, (_, row) in enumerate(labelled.iterrows()):
+    name_highest(axis, pairs.nlargest(LABELLED, "rate").sort_values("cosine"), np.ptp(pairs["cosine"]))
+    axis.set_ylim(-0.04, 1.08)
+    axis.margins(x=0.15)
+    axis.set_title(f"{source.replace('_', ' ')}\n{describe(correlation)}")
+
+
+def name_highest(axis, pairs, width):
+    """Write the names of ``pairs`` above their points, one step higher where the neighbour's name would be in the way."""
+    before, step = None, 0
+    for _, row in pairs.iterrows():
+        crowded = before is not None and row["cosine"] - before["cosine"] < 0.3 * width and abs(row["rate"] - before["rate"]) < 0.06
+        before, step = row, step + 1 if crowded else 0
         axis.annotate(
             row["persona"].replace("_", " "),
             (row["cosine"], row["rate"]),
-            xytext=(0, 4 + 8 * (place % 2)),  # every other one higher, so that neighbours do not overlap
+            xytext=(0, 4 + 11 * step),
             textcoords="offset points",
             ha="center",
             fontsize=6.5,
             color="#333333",
         )
-    axis.set_ylim(-0.04, 1.08)
-    axis.margins(x=0.15)
-    axis.set_title(f"{source.replace('_', ' ')}\n{describe(correlation)}")
 
 
 def describe(correlation):
