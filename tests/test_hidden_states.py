@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from persona_leakage.errors import InputError
-from persona_leakage.hidden_states import batches_by_length, last_token_states
+from persona_leakage.hidden_states import last_token_states
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14], [15], [16, 17, 18, 19]]
 
@@ -38,9 +38,3 @@ def test_blocks_behind_the_last_layer_do_not_run(model):
 def test_unknown_layers_are_named(model):
     with pytest.raises(InputError, match="4 is not a block of this model, which has blocks 0 to 3"):
         last_token_states(model, PROMPTS, [1, 4])
-
-
-def test_batches_hold_every_prompt_once():
-    batches = batches_by_length([3, 7, 1, 4, 20], batch_tokens=12)
-    assert sorted(index for batch in batches for index in batch) == [0, 1, 2, 3, 4]
-    assert batches[0] == [4]

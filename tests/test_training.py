@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
+from persona_leakage.batching import split_by_tokens
 from persona_leakage.lora import attach_new_adapter, load_adapter, save_adapter
-from persona_leakage.training import pad_rows, plan_batches, selective_loss, split_by_tokens, train
+from persona_leakage.training import pad_rows, plan_batches, selective_loss, train
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1, "rslora": False}
 TRAINING = {

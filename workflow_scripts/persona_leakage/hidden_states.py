@@ -2,6 +2,7 @@
 
 import torch
 
+from persona_leakage.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.errors import InputError
 from persona_leakage.progress import Progress
 
@@ -32,15 +33,12 @@ def last_token_states(model, prompts, layers, batch_tokens=4096):
         return hook
 
     hooks = [decoder.layers[layer].register_forward_hook(keep(layer)) for layer in layers]
+    lengths = [len(ids) for ids in prompts]
     progress = Progress("hidden states", len(prompts), "prompts")
     try:
-        for batch in batches_by_length([len(ids) for ids in prompts], batch_tokens):
-            longest = len(prompts[batch[0]])
-            input_ids = torch.zeros(len(batch), longest, dtype=torch.long)
-            mask = torch.zeros_like(input_ids)
-            for place, index in enumerate(batch):
-                input_ids[place, : len(prompts[index])] = torch.tensor(prompts[index])
-                mask[place, : len(prompts[index])] = 1
+        for batch in split_by_tokens(range(len(prompts)), lengths, batch_tokens):
+            input_ids = pad_right([prompts[index] for index in batch])
+            mask = length_mask([lengths[index] for index in batch])
             decoder(input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False)
             ends = mask.sum(-1) - 1
             for column, layer in enumerate(layers):
@@ -50,14 +48,3 @@ def last_token_states(model, prompts, layers, batch_tokens=4096):
         for hook in hooks:
             hook.remove()
     return states
-
-
-def batches_by_length(lengths, batch_tokens):
-    """Indices in batches of like length, longest first, each of at most ``batch_tokens`` padded tokens."""
-    batches = []
-    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= batch_tokens:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from transformers import get_cosine_schedule_with_warmup
 
+from persona_leakage.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.behaviour import IGNORED
 from persona_leakage.files import atomic_path
 from persona_leakage.progress import Progress
@@ -36,28 +37,11 @@ def plan_batches(lengths, batch_size, epochs, seed):
     return steps
 
 
-def split_by_tokens(batch, lengths, budget):
-    """Split a batch into micro-batches of at most ``budget`` padded tokens (one row at least)."""
-    parts = []
-    for row in sorted(batch, key=lambda row: -lengths[row]):
-        if parts and (len(parts[-1]) + 1) * lengths[parts[-1][0]] <= budget:
-            parts[-1].append(row)
-        else:
-            parts.append([row])
-    return parts
-
-
 def pad_rows(rows, device):
     """Right-padded (input_ids, attention_mask, labels), int64 [rows, longest]; padding carries no label."""
-    longest = max(len(row["token_ids"]) for row in rows)
-    input_ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    attention_mask = torch.zeros_like(input_ids)
-    labels = torch.full_like(input_ids, IGNORED)
-    for place, row in enumerate(rows):
-        length = len(row["token_ids"])
-        input_ids[place, :length] = torch.tensor(row["token_ids"])
-        attention_mask[place, :length] = 1
-        labels[place, :length] = torch.tensor(row["labels"])
+    input_ids = pad_right([row["token_ids"] for row in rows])
+    attention_mask = length_mask([len(row["token_ids"]) for row in rows])
+    labels = pad_right([row["labels"] for row in rows], IGNORED)
     return input_ids.to(device), attention_mask.to(device), labels.to(device)
 
 

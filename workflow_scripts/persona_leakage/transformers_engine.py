@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from persona_leakage.batching import pad_right
 from persona_leakage.generation import Completion
 from persona_leakage.slot_cache import SlotCache
 from persona_leakage.token_sampling import draw_tokens, uniform_stream
@@ -92,9 +93,7 @@ class TransformersEngine:
         row_of = {ids: row for row, ids in enumerate(prompts)}
         rows = torch.tensor([row_of[request.prompt_ids] for request in entering], device=self.device)
         lengths = torch.tensor([len(ids) for ids in prompts], device=self.device)
-        padded = torch.zeros(len(prompts), int(lengths.max()), dtype=torch.long)
-        for row, ids in enumerate(prompts):
-            padded[row, : len(ids)] = torch.tensor(ids)
+        padded = pad_right(prompts)
         cache.plan_prefill(rows, first_slot + torch.arange(len(entering), device=self.device))
         positions = torch.arange(padded.shape[1], device=self.device).expand(padded.shape)
         # Padding stands on the right, where causal attention never looks; the mask only has to be a ready-made 4D one.

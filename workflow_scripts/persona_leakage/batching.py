@@ -1,0 +1,28 @@
+"""Rows of unequal length in batches: grouping by a token budget, and padding."""
+
+import torch
+
+
+def split_by_tokens(indices, lengths, budget):
+    """Split row indices into batches of like length, longest first, of at most ``budget`` padded tokens (one row at least)."""
+    batches = []
+    for row in sorted(indices, key=lambda row: -lengths[row]):
+        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= budget:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
+
+
+def pad_right(sequences, value=0):
+    """int64 [rows, longest] with each sequence at the left and ``value`` behind it."""
+    padded = torch.full((len(sequences), max(map(len, sequences))), value, dtype=torch.long)
+    for row, sequence in enumerate(sequences):
+        padded[row, : len(sequence)] = torch.tensor(sequence)
+    return padded
+
+
+def length_mask(lengths):
+    """int64 [rows, longest]: 1 where a row has a token, 0 where it is padded."""
+    lengths = torch.as_tensor(lengths)
+    return (torch.arange(int(lengths.max()))[None, :] < lengths[:, None]).long()
