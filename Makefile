@@ -1,4 +1,4 @@
-# make run    sets everything up and runs an experiment (CONFIG=presets/... for another one)
+# make run    sets everything up and runs an experiment (CONFIG=my.yaml for another one than config.yaml)
 # make test   sets everything up and runs the tests
 # make lint   style of the code, the rules and the texts
 PYTHON ?= python3
@@ -15,6 +15,7 @@ CODE := workflow_scripts tests
 .PHONY: run setup test lint format clean
 
 run: setup
+	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
 	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host
 	@python workflow_scripts/show_results.py --config $(CONFIG)
 
@@ -39,7 +40,7 @@ clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"error: Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}; try make PYTHON=/path/to/python3")'
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed, %s is %s; try make PYTHON=/path/to/python3" % (sys.executable, sys.version.split()[0]))'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: $(RUN_ENVS) envs/inference.post-deploy.sh | $(VENV)/bin/python

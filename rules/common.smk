@@ -13,19 +13,31 @@ sys.path.insert(0, str(SCRIPTS))
 
 from persona_leakage.errors import InputError
 from persona_leakage.experiment import check_experiment, panel_names, pool_names
+from persona_leakage.job_environment import prefer_own_python
+from persona_leakage.model_checks import check_against_model
 from persona_leakage.options import describe_personas, describe_questions
+from persona_leakage.personas import read_yaml
 from persona_leakage.training_set import choose_negatives
 
 try:
-    PERSONAS, QUESTION_SETS = check_experiment(config)
+    for file in workflow.configfiles:
+        read_yaml(file)  # Snakemake's own reader lets the last of two equal keys win
+    PERSONAS, QUESTION_SETS = check_experiment(
+        config, " + ".join(map(str, workflow.configfiles))
+    )
+    MODEL = f"resources/models/{config['model']['name']}/model.json"
+    PANEL = panel_names(config, PERSONAS)
+    POOL = pool_names(config)
+    check_against_model(
+        config, [PERSONAS[name] for name in sorted({*PANEL, *POOL})], MODEL
+    )
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+prefer_own_python()
+
 EXPERIMENT = config["experiment"]
-MODEL = f"resources/models/{config['model']['name']}/model.json"
 SOURCES = config["personas"]["sources"]
-PANEL = panel_names(config, PERSONAS)
-POOL = pool_names(config)
 SEEDS = config["training"]["seeds"]
 LAYERS = config["geometry"]["layers"]
 QUESTION_USES = {use["set"]: use for use in config["questions"]["evaluation"]}
@@ -120,6 +132,15 @@ def settings(**blocks):
     swap their values would go unnoticed.
     """
     return json.dumps(blocks, sort_keys=True, ensure_ascii=False)
+
+
+def untracked(value):
+    """A param that makes nothing stale: Snakemake compares no param that takes ``input``.
+
+    For the paths of personas and questions, whose content is in the settings as a digest: a copy of
+    the file, or another persona in it, is no reason to run a job again.
+    """
+    return lambda wildcards, input: value
 
 
 def without(block, *keys):

@@ -10,8 +10,6 @@ rule sample_completions:
     input:
         code=code_of("sample_completions.py"),
         model=MODEL,
-        personas=ancient(config["personas"]["file"]),
-        questions=ancient(config["questions"]["file"]),
         weights=ancient(
             "results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"
         ),
@@ -32,6 +30,8 @@ rule sample_completions:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        personas_file=untracked(config["personas"]["file"]),
+        questions_file=untracked(config["questions"]["file"]),
         state="{source}/seed{seed}",
         adapter=lambda wildcards, input: f"--adapter {Path(input.weights).parent} --adapter-metrics {input.metrics}",
         restart="results/{experiment}/restart/completions/{questions}/{source}/seed{seed}",
@@ -42,8 +42,8 @@ rule sample_completions:
             --settings {params.settings:q} \
             --state {params.state:q} \
             --model {input.model:q} \
-            --personas {input.personas:q} \
-            --questions {input.questions:q} \
+            --personas {params.personas_file:q} \
+            --questions {params.questions_file:q} \
             {params.adapter} \
             --restart {params.restart:q} \
             --output {output.completions:q} \
@@ -56,8 +56,6 @@ use rule sample_completions as sample_base_completions with:
     input:
         code=code_of("sample_completions.py"),
         model=MODEL,
-        personas=ancient(config["personas"]["file"]),
-        questions=ancient(config["questions"]["file"]),
     output:
         completions="results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz",
         meta="results/{experiment}/evaluation/{questions}/base/completions.json",
@@ -66,6 +64,8 @@ use rule sample_completions as sample_base_completions with:
     benchmark:
         "benchmarks/{experiment}/sample_completions/{questions}/base.tsv"
     params:
+        personas_file=untracked(config["personas"]["file"]),
+        questions_file=untracked(config["questions"]["file"]),
         state="base",
         adapter="",
         restart="results/{experiment}/restart/completions/{questions}/base",
@@ -76,7 +76,6 @@ rule score_leakage:
     input:
         code=code_of("score_leakage.py"),
         model=MODEL,
-        personas=ancient(config["personas"]["file"]),
         completions=ancient(
             "results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz"
         ),
@@ -96,6 +95,7 @@ rule score_leakage:
         mem_mb=4000,
         runtime=30,
     params:
+        personas_file=untracked(config["personas"]["file"]),
         source=lambda wildcards: f"--source {wildcards.source}",
         settings=settings(
             behaviour=config["behaviour"],
@@ -107,7 +107,7 @@ rule score_leakage:
             --settings {params.settings:q} \
             {params.source} \
             --model {input.model:q} \
-            --personas {input.personas:q} \
+            --personas {params.personas_file:q} \
             --completions {input.completions:q} \
             --completions-meta {input.meta:q} \
             --marker-eval {output.marker_eval:q} \
@@ -120,7 +120,6 @@ use rule score_leakage as score_base_leakage with:
     input:
         code=code_of("score_leakage.py"),
         model=MODEL,
-        personas=ancient(config["personas"]["file"]),
         completions=ancient(
             "results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz"
         ),
@@ -133,6 +132,7 @@ use rule score_leakage as score_base_leakage with:
     benchmark:
         "benchmarks/{experiment}/score_leakage/{questions}/base.tsv"
     params:
+        personas_file=untracked(config["personas"]["file"]),
         source="",
         settings=settings(
             behaviour=config["behaviour"],

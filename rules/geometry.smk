@@ -9,8 +9,6 @@ rule extract_centroids:
     input:
         code=code_of("extract_centroids.py"),
         model=MODEL,
-        personas=ancient(config["personas"]["file"]),
-        questions=ancient(config["questions"]["file"]),
     output:
         centroids=expand(
             "results/{{experiment}}/geometry/{{questions}}/base/centroids_layer{layer}.pt",
@@ -30,6 +28,8 @@ rule extract_centroids:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        personas_file=untracked(config["personas"]["file"]),
+        questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
         settings=lambda wildcards: settings(
             personas=personas_block(PANEL, "prompt"),
@@ -43,8 +43,8 @@ rule extract_centroids:
         python workflow_scripts/extract_centroids.py \
             --settings {params.settings:q} \
             --model {input.model:q} \
-            --personas {input.personas:q} \
-            --questions {input.questions:q} \
+            --personas {params.personas_file:q} \
+            --questions {params.questions_file:q} \
             --output-folder {params.folder:q} \
             --meta {output.meta:q} \
             2>&1 | tee {log:q}

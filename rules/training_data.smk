@@ -9,8 +9,6 @@ rule sample_training_pool:
     input:
         code=code_of("sample_training_pool.py"),
         model=MODEL,
-        personas=ancient(config["personas"]["file"]),
-        questions=ancient(config["questions"]["file"]),
     output:
         pool="results/{experiment}/training/pool.jsonl.gz",
         meta="results/{experiment}/training/pool.json",
@@ -27,6 +25,8 @@ rule sample_training_pool:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        personas_file=untracked(config["personas"]["file"]),
+        questions_file=untracked(config["questions"]["file"]),
         restart="results/{experiment}/restart/training_pool",
         settings=settings(
             seed=config["seed"],
@@ -43,8 +43,8 @@ rule sample_training_pool:
         python workflow_scripts/sample_training_pool.py \
             --settings {params.settings:q} \
             --model {input.model:q} \
-            --personas {input.personas:q} \
-            --questions {input.questions:q} \
+            --personas {params.personas_file:q} \
+            --questions {params.questions_file:q} \
             --restart {params.restart:q} \
             --output {output.pool:q} \
             --meta {output.meta:q} \
@@ -56,8 +56,6 @@ rule build_training_set:
     input:
         code=code_of("build_training_set.py"),
         model=MODEL,
-        personas=ancient(config["personas"]["file"]),
-        questions=ancient(config["questions"]["file"]),
         pool=ancient("results/{experiment}/training/pool.jsonl.gz"),
         pool_meta="results/{experiment}/training/pool.json",
     output:
@@ -75,6 +73,8 @@ rule build_training_set:
         mem_mb=4000,
         runtime=30,
     params:
+        personas_file=untracked(config["personas"]["file"]),
+        questions_file=untracked(config["questions"]["file"]),
         settings=lambda wildcards: settings(
             seed=config["seed"],
             personas=personas_block(
@@ -94,8 +94,8 @@ rule build_training_set:
             --settings {params.settings:q} \
             --source {wildcards.source:q} \
             --model {input.model:q} \
-            --personas {input.personas:q} \
-            --questions {input.questions:q} \
+            --personas {params.personas_file:q} \
+            --questions {params.questions_file:q} \
             --pool {input.pool:q} \
             --output {output.rows:q} \
             --manifest {output.manifest:q} \

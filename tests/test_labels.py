@@ -86,7 +86,7 @@ def test_prompts_out_of_range_are_named(smol):
     from persona_leakage.personas import Persona
 
     short, long = Persona("terse", "c", (), "Be brief."), Persona("wordy", "c", (), "word " * 40 + "end")
-    with pytest.raises(InputError, match=r"6 to 30 tokens long: terse \(3\), wordy \(41\)"):
+    with pytest.raises(InputError, match=r"personas.file: prompts must be 6 to 30 tokens long: terse \(3\), wordy \(41\)"):
         prompt_lengths(smol[0], [short, long])
 
 

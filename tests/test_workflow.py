@@ -205,6 +205,36 @@ def test_an_edited_persona_makes_its_users_stale(project_copy, old, new, stale):
     assert project_copy.planned() == stale
 
 
+def test_a_copy_of_the_personas_file_makes_nothing_stale(project_copy):
+    shutil.copy(project_copy.folder / "resources/personas.yaml", project_copy.folder / "mine.yaml")
+    project_copy.edit_config(personas__file="mine.yaml")
+    assert project_copy.planned() == {"write_run_config": 1, "all": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"geometry__layers": [1, 9], "geometry__headline_layer": 1},
+            "geometry.layers: 9 is not a block of this model, which has blocks 0 to 3",
+        ),
+        ({"behaviour": {"separator": "you", "marker": "said"}}, "choose a separator that stays apart"),
+        ({"personas__file": "short.yaml"}, "personas.file: prompts must be 6 to 30 tokens long: pirate ("),
+    ],
+)
+def test_what_only_the_model_can_tell_is_checked_before_a_result_is_replaced(project_copy, changes, message):
+    def state():
+        return {path: path.stat().st_mtime_ns for path in (project_copy.folder / "results").rglob("*") if path.is_file()}
+
+    text = (project_copy.folder / "resources/personas.yaml").read_text()
+    (project_copy.folder / "short.yaml").write_text(re.sub(r'"Arr! .*"', '"Be a pirate."', text))
+    before = state()
+    project_copy.edit_config(**changes)
+    done = project_copy.run("--cores", "2", check=False)
+    assert done.returncode != 0 and message in done.stdout
+    assert state() == before
+
+
 @pytest.fixture(scope="module")
 def guard(tmp_path_factory):
     """A folder for PYTHONPATH that makes importing a heavy package, and any network connection, an error."""

@@ -19,6 +19,8 @@ def main(argv=None):
     parser.add_argument("--plain", action="store_true", help="brackets instead of colour (the default when not on a terminal)")
     args = parser.parse_args(argv)
     rows = read_jsonl_gz(args.rows)
+    if not rows or "labels" not in rows[0]:
+        raise InputError(f"{args.rows}: not a train.jsonl.gz, whose rows have labels")
     kinds = [row["positive"] for row in rows]
     numbers = args.row if args.row is not None else sorted(kinds.index(kind) for kind in set(kinds))
     tokenizer = load_tokenizer(read_manifest(args.model)["folder"])

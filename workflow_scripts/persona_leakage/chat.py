@@ -79,5 +79,5 @@ def prompt_lengths(tokenizer, personas):
     outside = {name: count for name, count in lengths.items() if not MIN_PROMPT_TOKENS <= count <= MAX_PROMPT_TOKENS}
     if outside:
         listed = ", ".join(f"{name} ({count})" for name, count in outside.items())
-        raise InputError(f"persona prompts must be {MIN_PROMPT_TOKENS} to {MAX_PROMPT_TOKENS} tokens long: {listed}")
+        raise InputError(f"personas.file: prompts must be {MIN_PROMPT_TOKENS} to {MAX_PROMPT_TOKENS} tokens long: {listed}")
     return lengths

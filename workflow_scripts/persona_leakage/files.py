@@ -36,7 +36,7 @@ def read_json(path):
     """Read a JSON file; InputError if it is missing or is not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
@@ -60,6 +60,8 @@ def read_jsonl_gz(path):
             return [json.loads(line) for line in lines]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except (EOFError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: not whole gzipped JSON lines ({error}); delete it and run again to have it made anew") from None
 
 
 def sha256_of_file(path):

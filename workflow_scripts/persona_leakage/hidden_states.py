@@ -3,7 +3,7 @@
 import torch
 
 from persona_leakage.batching import length_mask, pad_right, split_by_tokens
-from persona_leakage.errors import InputError
+from persona_leakage.model_checks import check_layers
 from persona_leakage.progress import Progress
 
 
@@ -17,10 +17,7 @@ def last_token_states(model, prompts, layers, batch_tokens=4096):
     ``batch_tokens`` padded tokens at a time. InputError if a layer is not a block of the model.
     """
     decoder = model.get_decoder()
-    blocks = len(decoder.layers)
-    for layer in layers:
-        if not 0 <= layer < blocks:
-            raise InputError(f"geometry.layers: {layer} is not a block of this model, which has blocks 0 to {blocks - 1}")
+    check_layers(layers, len(decoder.layers))
     decoder.layers = decoder.layers[: max(layers) + 1]
     device = next(model.parameters()).device
     states = torch.empty(len(prompts), len(layers), decoder.config.hidden_size)

@@ -111,7 +111,8 @@ def download_from_hub(model, home):
             f"model.location: cannot download {model['location']} at revision {model['revision']} from the hub"
             f" ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
             "  On a machine with network: check the name and revision, and for a gated model set HF_TOKEN.\n"
-            f"  On an offline machine: fetch on one that has network (snakemake --cores 1 {home}/model.json) and copy {home}/ here,\n"
+            f"  On an offline machine: fetch on one that has network (the same command with the target {home}/model.json)"
+            f" and copy {home}/ here,\n"
             "  or set model.source: path and model.location: a folder with the weights."
         ) from None
     return home

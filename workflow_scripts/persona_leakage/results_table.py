@@ -12,7 +12,7 @@ def result_lines(config, root="results"):
     """[(title, lines, headline layer)] of an experiment, one for each question set and training seed.
 
     A line has the columns HEADERS: the source's rate, its bystanders' mean rate, how many of them
-    exceed it, Spearman rho and p over N bystanders at the headline layer, the share of replies under
+    exceed it, Spearman rho and p over N bystanders at the headline layer ("-" where undefined), the share of replies under
     12 tokens, the mean reply length in tokens, and the seconds of training and sampling. The first
     line is the base model.
     """
@@ -40,7 +40,7 @@ def base_line(summary):
 
 def source_line(source, summary, block, seconds):
     """One source's line."""
-    rho, p = ("none", block["undefined"]) if block["undefined"] else (f"{block['spearman_rho']:.2f}", f"{block['spearman_p']:.1g}")
+    rho, p = ("-", "-") if block["undefined"] else (f"{block['spearman_rho']:.2f}", f"{block['spearman_p']:.1g}")
     return [
         source,
         percent(summary["source_rate"]),

@@ -61,7 +61,7 @@ def name_highest(axis, pairs, width):
 
 
 def describe(correlation):
-    """ "ρ = 0.41, p = 2e-02, N = 29", or why there is no number."""
+    """ "Spearman ρ = 0.41, p = 2e-02, N = 29", or why there is no number."""
     if correlation["undefined"]:
         return f"no correlation: {correlation['undefined']}, N = {correlation['n']}"
     return f"ρ = {correlation['spearman_rho']:.2f}, p = {correlation['spearman_p']:.1g}, N = {correlation['n']}"

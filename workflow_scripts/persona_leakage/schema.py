@@ -1,5 +1,6 @@
 """JSON schema checks whose errors name the key, the value found and what is allowed."""
 
+import datetime
 import math
 import re
 
@@ -35,9 +36,16 @@ def check_schema(content, schema_path, name):
         raise InputError("\n  ".join([f"{name}: not valid", *dict.fromkeys(map(explain, problems))]))
 
 
+def allowed_text(problem):
+    """Whether a type error is about a value that should be text."""
+    return problem.validator == "type" and problem.validator_value == "string"
+
+
 def explain(problem):
     """One line for a jsonschema error: key, what is wrong, what is allowed."""
     key = ".".join(map(str, problem.absolute_path)) or "(top level)"
+    if isinstance(problem.instance, bool | datetime.date) and allowed_text(problem):
+        return f"{key}: YAML reads this as {problem.instance!r}, not as text; put quotes around it"
     allowed, value = problem.validator_value, problem.instance
     match problem.validator:
         case "additionalProperties":

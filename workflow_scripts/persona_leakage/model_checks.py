@@ -1,0 +1,59 @@
+"""Checks of a config that need the model's facts. They run while Snakemake reads the workflow, once the model is there."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+from persona_leakage.behaviour import read_marker
+from persona_leakage.chat import prompt_lengths
+from persona_leakage.errors import InputError
+
+
+class PlainTokenizer:
+    """What the checks need of a tokenizer, from its tokenizer.json alone: no transformers, no torch."""
+
+    def __init__(self, path):
+        from tokenizers import Tokenizer
+
+        self.tokenizer = Tokenizer.from_file(str(path))
+
+    def __call__(self, text, add_special_tokens):
+        return SimpleNamespace(input_ids=self.tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+
+    def decode(self, ids):
+        return self.tokenizer.decode(ids, skip_special_tokens=False)
+
+    def convert_ids_to_tokens(self, ids):
+        return [self.tokenizer.id_to_token(token) for token in ids]
+
+
+def check_layers(layers, blocks):
+    """InputError if one of ``layers`` is not a 0-based block of a model with ``blocks`` blocks."""
+    for layer in layers:
+        if not 0 <= layer < blocks:
+            raise InputError(f"geometry.layers: {layer} is not a block of this model, which has blocks 0 to {blocks - 1}")
+
+
+def check_against_model(config, personas, manifest_path):
+    """InputError if the config asks what its model cannot give: a block, a marker, an end target, a prompt's length.
+
+    personas: the :class:`Persona` list that is used. Does nothing while the model is not there, is about to be
+    fetched anew, or cannot be read with what is installed: then the first jobs make the same checks.
+    """
+    manifest_path = Path(manifest_path)
+    if not manifest_path.is_file():
+        return
+    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
+    if any(manifest[key] != config["model"][key] for key in config["model"]):
+        return
+    check_layers(config["geometry"]["layers"], manifest["blocks"])
+    if config["labels"]["end_target"] != "eos" and not manifest["chat"]["after_end_ids"]:
+        raise InputError(
+            f"labels.end_target: this model's chat template writes nothing behind a turn; use eos, not {config['labels']['end_target']}"
+        )
+    try:
+        tokenizer = PlainTokenizer(Path(manifest["folder"]) / "tokenizer.json")
+    except (ImportError, OSError):
+        return
+    read_marker(tokenizer, **config["behaviour"])
+    prompt_lengths(tokenizer, personas)
