@@ -66,11 +66,16 @@ def results(pattern):
 
 RUN_CONFIG = results("run_config.yaml")
 ADAPTERS = [
+    *results("training/pool.jsonl.gz"),
+    *results("training/{source}/train.jsonl.gz"),
+    *results("training/{source}/manifest.json"),
     *results("training/{source}/seed{seed}/adapter/adapter_model.safetensors"),
     *results("training/{source}/seed{seed}/adapter/adapter_config.json"),
     *results("training/{source}/seed{seed}/metrics.json"),
 ]
 EVALUATIONS = [
+    *results("evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz"),
+    *results("evaluation/{questions}/base/completions.jsonl.gz"),
     *results("evaluation/{questions}/{source}/seed{seed}/marker_eval.json"),
     *results("evaluation/{questions}/{source}/seed{seed}/summary.json"),
     *results("evaluation/{questions}/base/marker_eval.json"),
@@ -170,7 +175,8 @@ def negatives_of(source):
 
 
 def sampling_settings(wildcards):
-    """What decides the replies to a question set."""
+    """What decides the replies to a question set; without adapter there is nothing to merge."""
+    engine = config["engine"]
     return settings(
         seed=config["seed"],
         personas=personas_block(PANEL, "prompt"),
@@ -179,5 +185,7 @@ def sampling_settings(wildcards):
         draws=config["evaluation"]["samples_per_question"],
         sampling_seed=config["evaluation"]["sampling_seed"],
         sampling=config["evaluation"]["sampling"],
-        engine=config["engine"],
+        engine=(
+            engine if "source" in wildcards.keys() else without(engine, "merge_adapter")
+        ),
     )

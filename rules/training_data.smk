@@ -36,7 +36,7 @@ rule sample_training_pool:
             draws=config["training_data"]["answers_per_question"]
             + config["training_data"]["spare_answers"],
             sampling=config["training_data"]["sampling"],
-            engine=config["engine"],
+            engine=without(config["engine"], "merge_adapter"),
         ),
     shell:
         r"""
@@ -97,6 +97,7 @@ rule build_training_set:
             --personas {params.personas_file:q} \
             --questions {params.questions_file:q} \
             --pool {input.pool:q} \
+            --pool-meta {input.pool_meta:q} \
             --output {output.rows:q} \
             --manifest {output.manifest:q} \
             2>&1 | tee {log:q}

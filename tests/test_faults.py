@@ -1,5 +1,6 @@
 """SIGKILL in the middle: the next run goes on from there and ends with the same bytes."""
 
+import gzip
 import json
 import os
 import shutil
@@ -101,3 +102,41 @@ def test_killed_workflow_resumes_to_the_same_replies(project_copy, tmp_path):
     assert (
         json.loads((project_copy.folder / target).read_text())["sha256"] == json.loads((undisturbed.folder / target).read_text())["sha256"]
     )
+
+
+def test_replies_of_other_code_are_not_reused(project_copy):
+    """An edited sampler must show in the replies: finished chunks of the old code are no restart points."""
+    target = "results/tiny/evaluation/evaluation/base/completions.json"
+    sampler = project_copy.folder / "workflow_scripts/persona_leakage/token_sampling.py"
+    edited = "\n\ndef draw_tokens(logits, uniforms, temperature, top_p):\n    return logits.argmax(-1) * 0 + 5\n"
+    sampler.write_text(sampler.read_text() + edited)
+    project_copy.run("--cores", "1", target)
+    with gzip.open(project_copy.folder / target.replace(".json", ".jsonl.gz"), "rt") as lines:
+        assert {token for line in lines for token in json.loads(line)["token_ids"]} == {5}
+
+
+def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
+    """Another source's adapter in the place of this one's is noticed by its digest, before anything is sampled with it."""
+    home = project_copy.folder / "results/tiny/training"
+    weights = "seed42/adapter/adapter_model.safetensors"
+    shutil.copy(home / "comedian" / weights, home / "villain" / weights)
+    target = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
+    done = project_copy.run("--cores", "1", "--forcerun", "sample_completions", "--", target, check=False)
+    assert done.returncode != 0 and "is not the file that results/tiny/training/villain/seed42/metrics.json describes" in done.stdout
+
+
+def test_lost_replies_are_noticed(project_copy):
+    (project_copy.folder / "results/tiny/evaluation/evaluation/villain/seed42/completions.jsonl.gz").unlink()
+    assert project_copy.planned()["sample_completions"] == 1
+
+
+def test_a_diverged_training_says_so(training_command, tmp_path):
+    command = training_command("diverged")
+    place = command.index("--settings") + 1
+    settings = json.loads(command[place])
+    settings["training"]["learning_rate"] = 1.0
+    settings["training"]["lora"]["alpha"] = 1e30
+    command[place] = json.dumps(settings)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "training.learning_rate: the loss is" in done.stderr
+    assert not (tmp_path / "diverged/adapter").exists()

@@ -13,7 +13,7 @@ import yaml
 from scipy import stats
 
 from persona_leakage.errors import InputError
-from persona_leakage.model_sources import fetch_model
+from persona_leakage.model_sources import clear_other_model, fetch_model
 from tests.conftest import CONFIG, ROOT, Project
 
 ALL_STAGES = {
@@ -310,6 +310,27 @@ def test_an_offline_machine_is_told_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"(?s)cannot download Qwen/Qwen2.5-7B-Instruct.*offline machine.*model.source: path"):
         fetch_model(model, tmp_path / "qwen/model.json")
     assert not (tmp_path / "qwen/model.json").exists()
+
+
+def test_a_download_is_tried_unless_the_user_is_offline(tmp_path):
+    """Without HF_HUB_OFFLINE fetch_model goes to the network: here to a closed port of this machine."""
+    model = {"name": "qwen", "source": "hub", "location": "Qwen/Qwen2.5-7B-Instruct", "revision": "a" * 40}
+    env = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"} | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    command = [sys.executable, "workflow_scripts/fetch_model.py", "--settings", json.dumps({"model": model}), "--manifest", "m/model.json"]
+    command[1] = str(ROOT / command[1])
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 1 and "cannot download" in done.stderr
+    assert "outgoing traffic has been disabled" not in done.stderr and "OfflineModeIsEnabled" not in done.stderr
+
+
+def test_another_model_in_the_same_folder_starts_from_nothing(tmp_path):
+    first = {**CONFIG["model"], "revision": "1" * 64}
+    clear_other_model(first, tmp_path)
+    (tmp_path / "model.safetensors").write_text("weights")
+    clear_other_model(first, tmp_path)
+    assert (tmp_path / "model.safetensors").is_file()
+    clear_other_model({**first, "revision": "2" * 64}, tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_a_bundled_file_must_have_its_digest(tmp_path):

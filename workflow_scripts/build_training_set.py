@@ -2,7 +2,7 @@
 
 from persona_leakage.behaviour import LabelRule, read_marker
 from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.model_loading import load_chat_format, load_tokenizer, model_facts, read_manifest
 from persona_leakage.options import new_parser
 from persona_leakage.prompts import build_prompts
@@ -12,7 +12,7 @@ from persona_leakage.training_set import build_training_rows, keep_rows_within, 
 
 def main(argv=None):
     """Write train.jsonl.gz (rows of token ids and labels) and manifest.json (negatives, counts, digests)."""
-    parser = new_parser("build_training_set", __doc__, "model", "personas", "questions", "pool", "output", "manifest")
+    parser = new_parser("build_training_set", __doc__, "model", "personas", "questions", "pool", "pool-meta", "output", "manifest")
     parser.add_argument("--source", required=True, help="the persona that learns the behaviour")
     args = parser.parse_args(argv)
     settings = args.settings
@@ -22,6 +22,7 @@ def main(argv=None):
     marker = read_marker(tokenizer, **settings["behaviour"])
     names = settings["personas"]["names"]
     questions = list(dict.fromkeys(question for _, question in prompts))
+    check_digest(args.pool, read_json(args.pool_meta)["sha256"], args.pool_meta)
     answers, counts = select_answers(
         read_jsonl_gz(args.pool), names, questions, settings["answers_per_question"], marker.text, settings["cut_answers"]
     )

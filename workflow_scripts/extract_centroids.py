@@ -52,7 +52,7 @@ def main(argv=None):
         model=model_facts(manifest),
         layer_convention=LAYER_CONVENTION,
         precision=str(dtype).removeprefix("torch."),
-        bank={"personas": len(names), "digest": digest_of(names)},
+        bank={"personas": len(names), "digest": digest_of(sorted(names))},
     )
     write_json(args.meta, {"meta": meta, "sha256": digests})
 

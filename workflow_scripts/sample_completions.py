@@ -1,9 +1,12 @@
 """Sample the replies of every panel persona, with a source's adapter or, as the control, without."""
 
+from pathlib import Path
+
 from persona_leakage.engines import sample_all
 from persona_leakage.errors import run_program
-from persona_leakage.files import read_json, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.files import check_digest, read_json, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.generation import make_requests
+from persona_leakage.lora import WEIGHTS
 from persona_leakage.model_loading import load_tokenizer, read_manifest
 from persona_leakage.options import new_parser
 from persona_leakage.prompts import build_prompts
@@ -24,7 +27,10 @@ def main(argv=None):
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     seed_parts = (settings["seed"], "evaluation", settings["sampling_seed"], args.state)
     requests = make_requests(prompts, settings["draws"], seed_parts)
-    adapter = (args.adapter, read_json(args.adapter_metrics)["adapter_sha256"]) if args.adapter else None
+    adapter = None
+    if args.adapter:
+        adapter = (args.adapter, read_json(args.adapter_metrics)["adapter_sha256"])
+        check_digest(Path(args.adapter) / WEIGHTS, adapter[1], args.adapter_metrics)
     label = f"replies {args.state}"
     records, facts = sample_all(manifest, requests, settings["sampling"], settings["engine"], args.restart, label, adapter)
     write_jsonl_gz(args.output, records)

@@ -2,7 +2,7 @@
 
 from persona_leakage.behaviour import read_marker
 from persona_leakage.errors import run_program
-from persona_leakage.files import read_json, read_jsonl_gz, write_json
+from persona_leakage.files import check_digest, read_json, read_jsonl_gz, write_json
 from persona_leakage.model_loading import load_tokenizer, read_manifest
 from persona_leakage.options import chosen_personas, new_parser
 from persona_leakage.provenance import describe_run
@@ -17,6 +17,7 @@ def main(argv=None):
     personas = chosen_personas(args.personas, args.settings["personas"])
     marker = read_marker(load_tokenizer(read_manifest(args.model)["folder"]), **args.settings["behaviour"])
     sampled = read_json(args.completions_meta)
+    check_digest(args.completions, sampled["sha256"], args.completions_meta)
     kept = ("seed", "sampling_seed", "state", "model", "engine", "sampling", "adapter_sha256")
     meta = describe_run(
         "score_leakage",

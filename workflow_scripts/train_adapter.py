@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from persona_leakage.errors import run_program
-from persona_leakage.files import digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json
+from persona_leakage.files import check_digest, clear_temporaries, digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json
 from persona_leakage.lora import WEIGHTS, attach_new_adapter, save_adapter
 from persona_leakage.model_loading import load_model, model_facts, pick_device, pick_precision, read_manifest
 from persona_leakage.options import new_parser
-from persona_leakage.provenance import describe_run, package_versions, peak_memory_bytes
+from persona_leakage.provenance import describe_run, loaded_code_digest, package_versions, peak_memory_bytes
 from persona_leakage.seeds import derive_seed
 from persona_leakage.training import train
 
@@ -21,6 +21,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     training = args.settings["training"]
     manifest = read_manifest(args.model)
+    rows_sha256 = read_json(args.rows_manifest)["sha256"]
+    check_digest(args.rows, rows_sha256, args.rows_manifest)
     rows = read_jsonl_gz(args.rows)
     device = pick_device()
     dtype = pick_precision(training["precision"], device)
@@ -28,7 +30,8 @@ def main(argv=None):
     model = load_model(manifest, dtype, device, attention="eager" if device == "cpu" else None)
     # The seed is independent of the source, so that sources differ in their rows alone.
     model = attach_new_adapter(model, training["lora"], derive_seed(args.seed, "adapter"))
-    identity = [manifest["digest"], read_json(args.rows_manifest)["sha256"], training, args.seed, str(dtype), device, package_versions()]
+    identity = [manifest["digest"], rows_sha256, training, args.seed, str(dtype), device, package_versions(), loaded_code_digest()]
+    clear_temporaries(args.restart)
     checkpoint = Path(args.restart) / f"{digest_of(identity)}.pt"
     results = train(model, rows, training, args.seed, checkpoint, device, dtype, args.checkpoint_seconds, f"training {args.source}")
     save_adapter(model, manifest["name"], args.output_folder)
@@ -37,6 +40,7 @@ def main(argv=None):
         {
             "meta": describe_run("train_adapter", model=model_facts(manifest), seed=args.seed, source=args.source),
             "settings": training,
+            "rows_sha256": rows_sha256,
             "precision": str(dtype).removeprefix("torch."),
             **results,
             "tokens_per_second": results["tokens"] / results["train_seconds"],

@@ -27,12 +27,20 @@ def read_chat_format(tokenizer, folder):
     InputError if there is no template, or if it does not write the assistant's words behind the
     generation prompt (then nothing trained on such rows would be what the model sees later).
     """
+    from jinja2 import TemplateError
     from transformers import GenerationConfig
 
     if not tokenizer.chat_template:
         raise InputError(f"{folder}: the tokenizer has no chat template; use an instruct model")
+    if "strftime_now" in str(tokenizer.chat_template):
+        raise InputError(
+            f"{folder}: the chat template writes today's date, so prompts would change overnight; give the model a template without"
+        )
     answer = "An answer"
-    prompt = render(tokenizer, "A system text.", "A question?")
+    try:
+        prompt = render(tokenizer, "A system text.", "A question?")
+    except TemplateError as error:
+        raise InputError(f"{folder}: the chat template takes no system turn ({error}); personas are system prompts") from None
     whole = tokenizer.apply_chat_template(
         [*conversation("A system text.", "A question?"), {"role": "assistant", "content": answer}], tokenize=False
     )

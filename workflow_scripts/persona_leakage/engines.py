@@ -5,7 +5,7 @@ import torch
 from persona_leakage.generation import SamplingParams
 from persona_leakage.lora import load_adapter
 from persona_leakage.model_loading import load_chat_format, load_model, load_tokenizer, model_facts, pick_device, pick_precision
-from persona_leakage.provenance import package_versions
+from persona_leakage.provenance import loaded_code_digest, package_versions
 from persona_leakage.sampling_run import sample_in_chunks
 from persona_leakage.transformers_engine import TransformersEngine
 
@@ -44,12 +44,13 @@ def sample_all(manifest, requests, sampling, engine, restart_folder, label, adap
         "sampling": sampling,
         "adapter_sha256": adapter[1] if adapter else None,
     }
+    identity = {**facts, "code": loaded_code_digest()}
     records = sample_in_chunks(
         lambda: start_engine(manifest, engine, adapter[0] if adapter else None),
         requests,
         SamplingParams(**sampling),
         engine["chunk_size"],
-        facts,
+        identity,
         restart_folder,
         label,
     )

@@ -70,6 +70,20 @@ def sha256_of_file(path):
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def check_digest(path, expected, recorded_in):
+    """InputError unless the file has the SHA-256 that its small sidecar ``recorded_in`` says."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    if sha256_of_file(path) != expected:
+        raise InputError(f"{path}: is not the file that {recorded_in} describes; delete both and run again to have them made anew")
+
+
+def clear_temporaries(folder):
+    """Remove what killed writers left behind in ``folder`` (see atomic_path)."""
+    for leftover in Path(folder).glob(".*.tmp"):
+        leftover.unlink()
+
+
 def digest_of(value):
     """Hex SHA-256 of a JSON-serialisable value, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

@@ -7,6 +7,8 @@ from tempfile import TemporaryDirectory
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+from persona_leakage.errors import InputError
+
 TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -17,6 +19,9 @@ def attach_new_adapter(model, lora, seed):
     lora: {"rank", "alpha", "dropout", "rslora"}. Plain LoRA scales by alpha / rank, rank-stabilised
     LoRA (Kalajdzievski 2023, arXiv:2312.03732) by alpha / sqrt(rank).
     """
+    missing = [name for name in TARGET_MODULES if not any(module.endswith(f".{name}") for module, _ in model.named_modules())]
+    if missing:
+        raise InputError(f"model: it has no layers named {', '.join(missing)} to adapt; supported are models built like Llama and Qwen")
     torch.manual_seed(seed)
     return get_peft_model(
         model,

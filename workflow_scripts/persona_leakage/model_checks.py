@@ -1,12 +1,13 @@
 """Checks of a config that need the model's facts. They run while Snakemake reads the workflow, once the model is there."""
 
-import json
+import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
 from persona_leakage.behaviour import read_marker
 from persona_leakage.chat import prompt_lengths
 from persona_leakage.errors import InputError
+from persona_leakage.files import read_json
 
 
 class PlainTokenizer:
@@ -43,17 +44,17 @@ def check_against_model(config, personas, manifest_path):
     manifest_path = Path(manifest_path)
     if not manifest_path.is_file():
         return
-    manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
-    if any(manifest[key] != config["model"][key] for key in config["model"]):
+    manifest = read_json(manifest_path)
+    if any(manifest.get(key) != config["model"][key] for key in config["model"]):
         return
     check_layers(config["geometry"]["layers"], manifest["blocks"])
     if config["labels"]["end_target"] != "eos" and not manifest["chat"]["after_end_ids"]:
         raise InputError(
             f"labels.end_target: this model's chat template writes nothing behind a turn; use eos, not {config['labels']['end_target']}"
         )
-    try:
-        tokenizer = PlainTokenizer(Path(manifest["folder"]) / "tokenizer.json")
-    except (ImportError, OSError):
+    tokenizer_file = Path(manifest["folder"]) / "tokenizer.json"
+    if not tokenizer_file.is_file() or not importlib.util.find_spec("tokenizers"):
         return
+    tokenizer = PlainTokenizer(tokenizer_file)
     read_marker(tokenizer, **config["behaviour"])
     prompt_lengths(tokenizer, personas)

@@ -64,4 +64,24 @@ def load_model(manifest, dtype, device, attention=None):
 
     disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(manifest["folder"], dtype=dtype, attn_implementation=attention)
-    return model.to(device).eval().requires_grad_(False)
+    model = model.to(device).eval().requires_grad_(False)
+    check_plain_output(model)
+    return model
+
+
+def check_plain_output(model):
+    """InputError unless the model's logits are its output layer applied to its last hidden state.
+
+    Training and sampling rely on that to run the output layer only where it is needed. It does not
+    hold for models that scale or cap their logits (Granite, Gemma 2).
+    """
+    import torch
+
+    config = model.config.get_text_config()
+    ids = torch.arange(1, 9, device=model.device)[None] % config.vocab_size
+    with torch.inference_mode():
+        logits = model(ids, use_cache=False).logits.float()
+        plain = model.get_output_embeddings()(model.get_decoder()(ids, use_cache=False).last_hidden_state).float()
+    capped = getattr(config, "attn_logit_softcapping", None)
+    if capped or (logits - plain).abs().max() > 0.02 * logits.abs().max():
+        raise InputError(f"model: architecture '{config.model_type}' scales or caps its logits, which is not supported")

@@ -5,6 +5,7 @@ what it is, where it lies, its layer count, its chat template's end of turn, the
 """
 
 import importlib.util
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,6 @@ from tempfile import TemporaryDirectory
 from persona_leakage.chat import read_chat_format
 from persona_leakage.errors import InputError
 from persona_leakage.files import digest_of, sha256_of_file, write_json
-from persona_leakage.model_loading import load_tokenizer
 from persona_leakage.provenance import describe_run
 
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
@@ -28,13 +28,27 @@ def fetch_model(model, manifest_path):
     """
     home = Path(manifest_path).parent
     home.mkdir(parents=True, exist_ok=True)
+    if model["source"] != "path":
+        clear_other_model(model, home)
     folder = {"bundled": unpack_bundled, "hub": download_from_hub, "path": use_local_folder}[model["source"]](model, home)
     write_json(manifest_path, describe_model(model, folder))
+
+
+def clear_other_model(model, home):
+    """Empty ``home`` unless it was filled from the same source, location and revision by the same code."""
+    wanted = digest_of([model["source"], model["location"], model["revision"], Path(__file__).read_text(encoding="utf-8")])
+    stamp = home / "source.stamp"
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        for path in home.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        stamp.write_text(wanted)
 
 
 def describe_model(model, folder):
     """The content of ``model.json`` for a model folder: facts read from its files, none assumed."""
     from transformers import AutoConfig
+
+    from persona_leakage.model_loading import load_tokenizer  # not above: it takes this process offline
 
     config = AutoConfig.from_pretrained(folder).get_text_config()
     tokenizer = load_tokenizer(folder)

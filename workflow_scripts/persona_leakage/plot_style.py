@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from persona_leakage.files import atomic_path
 
 # Okabe and Ito (2008), "Color universal design".
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
 FORMATS = ("pdf", "png", "svg")
 
 plt.rcParams.update(

@@ -9,6 +9,8 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from persona_leakage.files import digest_of
+
 SCHEMA_VERSION = 1
 LAYER_CONVENTION = "layer L = output of the 0-based transformer block L = hidden_states[L+1] before any final norm"
 PACKAGES = ("torch", "transformers", "peft", "vllm", "numpy", "scipy", "matplotlib", "snakemake")
@@ -24,6 +26,13 @@ def package_versions():
         except PackageNotFoundError:
             continue
     return found
+
+
+def loaded_code_digest():
+    """Digest of the project's own modules that this process has loaded: restart state of other code is not used."""
+    modules = (module for name, module in sys.modules.items() if name.startswith("persona_leakage."))
+    files = sorted({Path(module.__file__) for module in modules})
+    return digest_of({path.name: path.read_text(encoding="utf-8") for path in files})
 
 
 def code_commit():

@@ -9,7 +9,7 @@ HEADERS = ["source", "rate", "bystanders", "above source", "rho", "p", "N", "sho
 
 
 def result_lines(config, root="results"):
-    """[(title, lines, headline layer)] of an experiment, one for each question set and training seed.
+    """[(title, lines)] of an experiment, one for each question set and training seed.
 
     A line has the columns HEADERS: the source's rate, its bystanders' mean rate, how many of them
     exceed it, Spearman rho and p over N bystanders at the headline layer ("-" where undefined), the share of replies under

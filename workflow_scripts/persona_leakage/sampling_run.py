@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from persona_leakage.files import digest_of, read_jsonl_gz, write_jsonl_gz
+from persona_leakage.files import clear_temporaries, digest_of, read_jsonl_gz, write_jsonl_gz
 from persona_leakage.generation import completion_record
 from persona_leakage.progress import Progress
 
@@ -12,7 +12,7 @@ def sample_in_chunks(make_engine, requests, sampling, chunk_size, identity, rest
 
     A chunk of ``chunk_size`` consecutive requests is one call of the engine, and lies, once done, in
     ``restart_folder`` under the digest of everything it depends on: its requests, ``sampling`` and
-    ``identity`` (model, adapter, engine, precision, versions). A run that was killed, or that got
+    ``identity`` (model, adapter, engine, precision, versions, code). A run that was killed, or that got
     one more persona, samples only the chunks that are not there. As chunks do not see each other,
     the outcome is that of an undisturbed run.
 
@@ -20,6 +20,7 @@ def sample_in_chunks(make_engine, requests, sampling, chunk_size, identity, rest
     """
     folder = Path(restart_folder)
     folder.mkdir(parents=True, exist_ok=True)
+    clear_temporaries(folder)
     chunks = {}
     for start in range(0, len(requests), chunk_size):
         chunk = requests[start : start + chunk_size]

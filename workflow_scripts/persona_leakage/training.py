@@ -13,6 +13,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from persona_leakage.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.behaviour import IGNORED
+from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path
 from persona_leakage.progress import Progress
 from persona_leakage.seeds import derive_seed
@@ -97,6 +98,8 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
                 part_loss = selective_loss(model, *tensors) / targets
             part_loss.backward()
             loss += part_loss.item()
+        if not math.isfinite(loss):
+            raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; {training['learning_rate']} is too high")
         clip_grad_norm_(parameters, training["gradient_clipping"])
         history["learning_rate"].append(scheduler.get_last_lr()[0])
         optimizer.step()

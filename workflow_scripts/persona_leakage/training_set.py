@@ -9,7 +9,7 @@ from persona_leakage.seeds import derive_seed
 
 
 def choose_negatives(source, candidates, count, seed):
-    """``count`` personas other than ``source``, by the order of a hash: stable, and free of the other sources."""
+    """``count`` personas other than ``source``, by the order of a hash: whichever other sources there are, the choice is the same."""
     others = sorted({*candidates} - {source}, key=lambda name: (derive_seed(seed, "negatives", source, name), name))
     return sorted(others[:count])
 

@@ -8,6 +8,7 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 from persona_leakage.batching import pad_right
+from persona_leakage.errors import InputError
 from persona_leakage.generation import Completion
 from persona_leakage.slot_cache import SlotCache
 from persona_leakage.token_sampling import draw_tokens, uniform_stream
@@ -70,6 +71,11 @@ class TransformersEngine:
         """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish."""
         waiting = deque(requests)
         capacity = max(len(request.prompt_ids) for request in requests) + sampling.max_new_tokens
+        window = getattr(self.model.config.get_text_config(), "sliding_window", None)
+        if window and capacity > window:
+            raise InputError(
+                f"evaluation.sampling.max_new_tokens: {capacity} tokens of prompt and reply exceed this model's window of {window}"
+            )
         slots = min(self.slots, len(requests))
         cache = SlotCache(self.model.config.get_text_config().num_hidden_layers, slots, capacity)
         running = []
