@@ -135,7 +135,7 @@ def test_a_diverged_training_says_so(training_command, tmp_path):
     place = command.index("--settings") + 1
     settings = json.loads(command[place])
     settings["training"]["learning_rate"] = 1.0
-    settings["training"]["lora"]["alpha"] = 1e39
+    settings["training"]["lora"]["alpha"] = 1e300
     command[place] = json.dumps(settings)
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "training.learning_rate: the loss is" in done.stderr

@@ -115,10 +115,13 @@ def convert_gguf(gguf, home):
 
 def download_from_hub(model, home):
     """Download a pinned revision of a hub repository; InputError with the way out if that fails."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
+        # Without network snapshot_download takes whatever lies in the folder for the model; this small file must really come.
+        with TemporaryDirectory() as empty_cache:
+            hf_hub_download(model["location"], "config.json", revision=model["revision"], cache_dir=empty_cache)
         snapshot_download(model["location"], revision=model["revision"], local_dir=home, allow_patterns=HUB_PATTERNS)
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise InputError(
