@@ -35,8 +35,9 @@ def fetch_model(model, manifest_path):
 
 
 def clear_other_model(model, home):
-    """Empty ``home`` unless it was filled from the same source, location and revision by the same code."""
-    wanted = digest_of([model["source"], model["location"], model["revision"], Path(__file__).read_text(encoding="utf-8")])
+    """Empty ``home`` unless it was filled from the same source, location and revision (and, if converted, by the same code)."""
+    code = Path(__file__).read_text(encoding="utf-8") if model["source"] == "bundled" else ""
+    wanted = digest_of([model["source"], model["location"], model["revision"], code])
     stamp = home / "source.stamp"
     if not stamp.is_file() or stamp.read_text() != wanted:
         for path in home.iterdir():
