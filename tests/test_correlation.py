@@ -11,7 +11,7 @@ from scipy import stats
 from persona_leakage.correlation import correlate, correlate_layer, correlate_pairs
 from persona_leakage.errors import InputError
 from persona_leakage.geometry import centroids, cosine_matrix
-from persona_leakage.pairs import COLUMNS, read_pairs, tabulate_pairs
+from persona_leakage.pairs import COLUMNS, tabulate_pairs
 
 # x, y, Spearman, Pearson, each from the definition
 BY_HAND = {
@@ -284,49 +284,3 @@ def test_different_panels_are_an_error(evaluations, base):
     """Rates and cosines of different runs must not be joined."""
     with pytest.raises(InputError, match="different panels"):
         tabulate_pairs(LAYERS, evaluations, base, NEGATIVES)
-
-
-def test_pairs_survive_the_file(tmp_path):
-    """What is read back is what was written, flags as truth values."""
-    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES)
-    table.to_csv(tmp_path / "pairs.csv", index=False)
-    found = read_pairs(tmp_path / "pairs.csv")
-    pd.testing.assert_frame_equal(found, table, check_dtype=False)
-    assert found["related"].dtype == found["negative"].dtype == bool
-
-
-def test_names_that_look_like_missing_values_survive_the_file(tmp_path):
-    """ "nan" and "null" are allowed names; pandas takes them for holes, and such pairs would drop out of every group."""
-    table = make_table().replace({"persona": {"persona0": "nan"}, "category": {"near": "null"}})
-    table.to_csv(tmp_path / "pairs.csv", index=False)
-    found = read_pairs(tmp_path / "pairs.csv")
-    assert found["persona"].tolist() == table["persona"].tolist()
-    assert found["category"].tolist() == table["category"].tolist()
-
-
-@pytest.mark.parametrize("column", COLUMNS)
-def test_pairs_without_a_column_are_refused(tmp_path, column):
-    """By name, so that an old or foreign table is recognised."""
-    make_table().drop(columns=column).to_csv(tmp_path / "pairs.csv", index=False)
-    with pytest.raises(InputError, match=f"missing columns {column}$"):
-        read_pairs(tmp_path / "pairs.csv")
-
-
-@pytest.mark.parametrize("value", ["", "nan", "inf", "-inf", "high"])
-@pytest.mark.parametrize("column", ["cosine", "cosine_raw", "rate"])
-def test_pairs_that_are_no_finite_numbers_are_refused(tmp_path, column, value):
-    """A single one would turn every correlation into NaN."""
-    table = make_table().astype({column: object})
-    table.loc[2, column] = value
-    table.to_csv(tmp_path / "pairs.csv", index=False)
-    with pytest.raises(InputError, match="finite"):
-        read_pairs(tmp_path / "pairs.csv")
-
-
-@pytest.mark.parametrize("content", [None, ""], ids=["missing", "empty"])
-def test_no_table_is_refused(tmp_path, content):
-    """The message names the file."""
-    if content is not None:
-        (tmp_path / "pairs.csv").write_text(content)
-    with pytest.raises(InputError, match=r"pairs\.csv"):
-        read_pairs(tmp_path / "pairs.csv")

@@ -36,6 +36,11 @@ def correlate_table(table, cosine="cosine"):
     return correlate(table[cosine], table["rate"])
 
 
+def uncentred(table):
+    """The same correlations with uncentred cosines, under the key "uncentred"; {} if the table has none."""
+    return {"uncentred": correlate_table(table, "cosine_raw")} if "cosine_raw" in table else {}
+
+
 def correlate_layer(table, min_category_size):
     """The block of correlation.json for the pairs of one layer.
 
@@ -48,13 +53,13 @@ def correlate_layer(table, min_category_size):
         "per_source": {
             source: {
                 **correlate_table(rows),
-                "uncentred": correlate_table(rows, "cosine_raw"),
-                "source_rate": float(rows["source_rate"].iloc[0]),
+                **uncentred(rows),
+                "source_rate": float(rows["source_rate"].iloc[0]) if "source_rate" in rows else None,
                 "mean_bystander_rate": float(rows["rate"].mean()),
             }
             for source, rows in table.groupby("source", sort=False)
         },
-        "pooled": {**correlate_table(table), "uncentred": correlate_table(table, "cosine_raw")},
+        "pooled": {**correlate_table(table), **uncentred(table)},
         "per_category": {name: correlate_table(rows) for name, rows in categories if len(rows) >= min_category_size},
         "related_only": correlate_table(table[table["related"]]),
     }

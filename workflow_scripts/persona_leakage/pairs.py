@@ -1,6 +1,5 @@
 """The tidy table of pairs: one row for each layer, source and bystander; the only input of statistics and figures."""
 
-import numpy as np
 import pandas as pd
 
 from persona_leakage.errors import InputError
@@ -22,8 +21,6 @@ COLUMNS = [
     "source_rate",
     "prompt_tokens",
 ]
-NUMBERS = ["cosine", "cosine_raw", "rate"]
-FLAGS = ["related", "negative"]
 
 
 def tabulate_pairs(layers, evaluations, base, negatives):
@@ -67,19 +64,3 @@ def tabulate_pairs(layers, evaluations, base, negatives):
                     }
                 )
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def read_pairs(path):
-    """Read pairs.csv; InputError if it is missing or lacks a column."""
-    try:
-        table = pd.read_csv(path, keep_default_na=False, na_values={name: ["", "nan"] for name in NUMBERS})
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{path}: is empty") from None
-    missing = [column for column in COLUMNS if column not in table]
-    if missing:
-        raise InputError(f"{path}: missing columns {', '.join(missing)}")
-    if not np.isfinite(table[NUMBERS].apply(pd.to_numeric, errors="coerce").to_numpy()).all():
-        raise InputError(f"{path}: cosine, cosine_raw and rate must be finite numbers in every row")
-    return table.astype({flag: bool for flag in FLAGS})

@@ -36,7 +36,8 @@ def draw_panel(axis, pairs, source, correlation):
     for related, colour, marker, label in ((False, BLUE, "o", "bystander"), (True, ORANGE, "^", "relative of the source")):
         chosen = pairs[pairs["related"] == related]
         axis.scatter(chosen["cosine"], chosen["rate"], s=20, c=colour, marker=marker, alpha=0.75, linewidths=0, label=label)
-    axis.axhline(pairs["source_rate"].iloc[0], color=GREY, linestyle="--", linewidth=1, label="the source itself")
+    if "source_rate" in pairs:
+        axis.axhline(pairs["source_rate"].iloc[0], color=GREY, linestyle="--", linewidth=1, label="the source itself")
     name_highest(axis, pairs.nlargest(LABELLED, "rate").sort_values("cosine"), np.ptp(pairs["cosine"]))
     axis.set_ylim(-0.04, 1.08)
     axis.margins(x=0.15)
@@ -64,4 +65,4 @@ def describe(correlation):
     """ "Spearman ρ = 0.41, p = 2e-02, N = 29", or why there is no number."""
     if correlation["undefined"]:
         return f"no correlation: {correlation['undefined']}, N = {correlation['n']}"
-    return f"ρ = {correlation['spearman_rho']:.2f}, p = {correlation['spearman_p']:.1g}, N = {correlation['n']}"
+    return f"ρ = {correlation['spearman_rho']:.2f}, p = {correlation['spearman_p']:.2g}, N = {correlation['n']}"
