@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -12,7 +13,13 @@ SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from persona_leakage.errors import InputError
-from persona_leakage.experiment import check_experiment, panel_names, pool_names
+from persona_leakage.experiment import (
+    adapter_jobs,
+    check_experiment,
+    job_file,
+    panel_names,
+    pool_names,
+)
 from persona_leakage.job_environment import prefer_own_python
 from persona_leakage.model_checks import check_against_model
 from persona_leakage.options import describe_personas, describe_questions
@@ -40,6 +47,14 @@ EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
 SEEDS = config["training"]["seeds"]
 LAYERS = config["geometry"]["layers"]
+EVALUATION = "results/{experiment}/evaluation/{questions}"
+BASE_JOB = "base_completions"
+SAMPLING_JOBS = {BASE_JOB: ["base"], **adapter_jobs(config)}
+SAMPLING_ENV = (
+    "../envs/vllm.yaml"
+    if config["engine"]["name"] == "vllm"
+    else "../envs/inference.yaml"
+)
 QUESTION_USES = {use["set"]: use for use in config["questions"]["evaluation"]}
 
 
@@ -174,7 +189,16 @@ def negatives_of(source):
     )
 
 
-def sampling_settings(wildcards):
+def adapter_files(states, name):
+    """A file of each state's adapter, as path patterns; none for the base model."""
+    return [
+        f"results/{{experiment}}/training/{state}/{name}"
+        for state in states
+        if state != "base"
+    ]
+
+
+def sampling_settings(wildcards, adapted):
     """What decides the replies to a question set; without adapter there is nothing to merge."""
     engine = config["engine"]
     return settings(
@@ -185,7 +209,5 @@ def sampling_settings(wildcards):
         draws=config["evaluation"]["samples_per_question"],
         sampling_seed=config["evaluation"]["sampling_seed"],
         sampling=config["evaluation"]["sampling"],
-        engine=(
-            engine if "source" in wildcards.keys() else without(engine, "merge_adapter")
-        ),
+        engine=engine if adapted else without(engine, "merge_adapter"),
     )

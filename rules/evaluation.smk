@@ -5,71 +5,59 @@ out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eva
      evaluation/{questions}/base/, the same without adapter (the control)
 """
 
+# Without adapter (the control) in a job of its own; the adapters in jobs of evaluation.adapters_per_job, which
+# load the model once. The one rule with wildcards is that of a single adapter per job.
+for job, states in SAMPLING_JOBS.items():
 
-rule sample_completions:
-    input:
-        code=code_of("sample_completions.py"),
-        model=MODEL,
-        weights=ancient(
-            "results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"
-        ),
-        config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
-        metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
-    output:
-        completions="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz",
-        meta="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.json",
-    log:
-        "logs/{experiment}/sample_completions/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_completions/{questions}/{source}/seed{seed}.tsv"
-    conda:
-        "../envs/inference.yaml"
-    threads: 1
-    resources:
-        gpu=1,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
-    params:
-        personas_file=untracked(config["personas"]["file"]),
-        questions_file=untracked(config["questions"]["file"]),
-        state="{source}/seed{seed}",
-        adapter=lambda wildcards, input: f"--adapter {Path(input.weights).parent} --adapter-metrics {input.metrics}",
-        restart="results/{experiment}/restart/completions/{questions}/{source}/seed{seed}",
-        settings=sampling_settings,
-    shell:
-        r"""
-        python workflow_scripts/sample_completions.py \
-            --settings {params.settings:q} \
-            --state {params.state:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            {params.adapter} \
-            --restart {params.restart:q} \
-            --output {output.completions:q} \
-            --meta {output.meta:q} \
-            2>&1 | tee {log:q}
-        """
-
-
-use rule sample_completions as sample_base_completions with:
-    input:
-        code=code_of("sample_completions.py"),
-        model=MODEL,
-    output:
-        completions="results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz",
-        meta="results/{experiment}/evaluation/{questions}/base/completions.json",
-    log:
-        "logs/{experiment}/sample_completions/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_completions/{questions}/base.tsv"
-    params:
-        personas_file=untracked(config["personas"]["file"]),
-        questions_file=untracked(config["questions"]["file"]),
-        state="base",
-        adapter="",
-        restart="results/{experiment}/restart/completions/{questions}/base",
-        settings=sampling_settings,
+    rule:
+        name:
+            f"sample_{job}"
+        input:
+            code=code_of("sample_completions.py"),
+            model=MODEL,
+            weights=ancient(adapter_files(states, "adapter/adapter_model.safetensors")),
+            config=adapter_files(states, "adapter/adapter_config.json"),
+            metrics=adapter_files(states, "metrics.json"),
+        output:
+            completions=[
+                f"{EVALUATION}/{state}/completions.jsonl.gz" for state in states
+            ],
+            meta=[f"{EVALUATION}/{state}/completions.json" for state in states],
+        log:
+            f"logs/{{experiment}}/sample_completions/{{questions}}/{job_file(job, states)}.log",
+        benchmark:
+            f"benchmarks/{{experiment}}/sample_completions/{{questions}}/{job_file(job, states)}.tsv"
+        conda:
+            SAMPLING_ENV
+        threads: 1
+        resources:
+            gpu=1,
+            mem_mb=lambda wildcards, attempt: 16000 * attempt,
+            runtime=lambda wildcards, attempt, count=len(states): 120 * count * attempt,
+        params:
+            personas_file=untracked(config["personas"]["file"]),
+            questions_file=untracked(config["questions"]["file"]),
+            states=states,
+            restart=[
+                f"results/{{experiment}}/restart/completions/{{questions}}/{state}"
+                for state in states
+            ],
+            settings=partial(sampling_settings, adapted=job != BASE_JOB),
+        shell:
+            r"""
+            python workflow_scripts/sample_completions.py \
+                --settings {params.settings:q} \
+                --state {params.states:q} \
+                --model {input.model:q} \
+                --personas {params.personas_file:q} \
+                --questions {params.questions_file:q} \
+                --adapter {input.weights:q} \
+                --adapter-metrics {input.metrics:q} \
+                --restart {params.restart:q} \
+                --output {output.completions:q} \
+                --meta {output.meta:q} \
+                2>&1 | tee {log:q}
+            """
 
 
 rule score_leakage:

@@ -18,7 +18,7 @@ rule sample_training_pool:
         "benchmarks/{experiment}/sample_training_pool.tsv"
     priority: 10
     conda:
-        "../envs/inference.yaml"
+        SAMPLING_ENV
     threads: 1
     resources:
         gpu=1,
@@ -82,7 +82,7 @@ rule build_training_set:
             ),
             questions=questions_block(config["questions"]["training"]),
             suffix=config["questions"]["suffix"],
-            behaviour=config["behaviour"],
+            behaviour=without(config["behaviour"], "detector"),
             labels=config["labels"],
             answers_per_question=config["training_data"]["answers_per_question"],
             cut_answers=config["training_data"]["cut_answers"],

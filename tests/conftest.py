@@ -36,17 +36,20 @@ def make_tokenizer(folder, chat_template):
     return tokenizer
 
 
-def make_tiny_model(folder, seed=0):
-    """Save a random Llama of four blocks, with grouped-query attention, and its tokenizer."""
+def make_tiny_model(folder, family="Llama", head_width=8):
+    """Save a random model of four blocks, with grouped-query attention, and its tokenizer.
+
+    family: Llama or Qwen2 (which has biases). head_width: 32 for vLLM, which has no kernels for less.
+    """
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    import transformers
 
     tokenizer = make_tokenizer(folder, CHATML)
-    torch.manual_seed(seed)
-    config = LlamaConfig(
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(
         vocab_size=2000,
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=4 * head_width,
+        intermediate_size=8 * head_width,
         num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -54,7 +57,7 @@ def make_tiny_model(folder, seed=0):
         eos_token_id=tokenizer.eos_token_id,
         initializer_range=0.2,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(folder)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +90,7 @@ class Project:
         self.folder = Path(folder)
         self.folder.mkdir()
         ignored = shutil.ignore_patterns("__pycache__", "models")
-        for name in ("Snakefile", "config.yaml", "rules", "envs", "profiles", "resources", "workflow_scripts"):
+        for name in ("Snakefile", "config.yaml", "presets", "rules", "envs", "profiles", "resources", "workflow_scripts"):
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, self.folder / name, ignore=ignored)
@@ -175,3 +178,9 @@ def project_copy(finished_project, tmp_path):
     project = Project.__new__(Project)
     project.folder = tmp_path / "project"
     return project
+
+
+def run_program(name, *arguments, cwd, env=None):
+    """Run a program of workflow_scripts/ as its user would; returns the finished process with .stdout and .stderr."""
+    command = [sys.executable, ROOT / "workflow_scripts" / f"{name}.py", *arguments]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)

@@ -6,10 +6,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from persona_leakage import engines, generation
+from persona_leakage.adapter_gate import fault_of, largest_difference
 from persona_leakage.chat import prompt_ids
+from persona_leakage.errors import InputError
 from persona_leakage.generation import Request, SamplingParams, completion_record, make_requests
 from persona_leakage.model_loading import load_tokenizer
 from persona_leakage.sampling_run import sample_in_chunks
+from persona_leakage.seeds import derive_seed
 from persona_leakage.token_sampling import draw_tokens, uniform_stream
 from persona_leakage.transformers_engine import TransformersEngine
 
@@ -123,7 +127,7 @@ class CountingEngine:
 
 
 def run_chunks(engine, requests, folder, identity="adapter 1"):
-    return sample_in_chunks(lambda: engine, requests, WARM, 4, [identity], folder, "test")
+    return sample_in_chunks(engine.sample, requests, WARM, 4, [identity], folder, "test")
 
 
 def test_only_missing_chunks_are_sampled(tmp_path):
@@ -137,3 +141,50 @@ def test_only_missing_chunks_are_sampled(tmp_path):
     assert run_chunks(engine, requests, tmp_path)[:12] == first and engine.asked == 18
     run_chunks(engine, requests, tmp_path, "adapter 2")
     assert engine.asked == 32
+
+
+BASE = {(1, 2): [(5, -0.1), (6, -0.2)], (3,): [(7, -1.0)]}
+
+
+@pytest.mark.parametrize(
+    ("other", "largest"),
+    [
+        (BASE, 0.0),
+        ({(1, 2): [(5, -0.1), (6, -0.5)], (3,): [(7, -1.0)]}, 0.3),
+        ({(1, 2): [(5, -0.1), (8, -0.2)], (3,): [(7, -1.0)]}, 0.0),  # a tie: the other token was as likely
+        ({(1, 2): [(9, -2.1), (6, -9.0)], (3,): [(7, -1.0)]}, 2.0),  # nothing is compared behind the token that differs
+        ({(1, 2): [(5, float("nan")), (6, -0.2)], (3,): [(7, -1.0)]}, float("inf")),
+    ],
+)
+def test_difference_of_two_greedy_runs(other, largest):
+    assert largest_difference(BASE, other) == pytest.approx(largest)
+
+
+@pytest.mark.parametrize(
+    ("difference", "idle", "fault"),
+    [
+        (1.0, 0.0, None),
+        (0.05, 0.01, None),
+        (0.0, 0.0, "no effect"),  # dropped
+        (0.02, 0.015, "no effect"),  # dropped, and the engine is noisy
+        (5.0, 0.3, "does not apply adapters rightly"),
+        (1.0, float("inf"), "does not apply adapters rightly"),
+    ],
+)
+def test_faults_of_an_engine(difference, idle, fault):
+    found = fault_of(difference, idle)
+    assert found is None if fault is None else fault in found
+
+
+def test_seeds_that_hash_alike_are_told_apart(monkeypatch):
+    """Every reply of a task has a seed of its own, even if the hash had few values."""
+    monkeypatch.setattr(generation, "derive_seed", lambda *parts: derive_seed(*parts) % 50)
+    seeds = [request.seed for request in make_requests([("p", "q", (1,))], 40, ("t",))]
+    assert len(set(seeds)) == 40
+
+
+def test_vllm_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"engine.name: vllm is not installed"):
+        engines.engine_name({"name": "vllm"})
+    assert engines.engine_name({"name": "auto"}) == "transformers"

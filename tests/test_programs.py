@@ -2,8 +2,6 @@
 
 import gzip
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -13,10 +11,10 @@ from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path, digest_of, read_json, read_jsonl_gz, write_json, write_jsonl_gz
 from persona_leakage.personas import read_personas, read_question_sets
 from persona_leakage.seeds import derive_seed
-from tests.conftest import CONFIG, ROOT
+from tests.conftest import CONFIG, ROOT, run_program
 
 PROGRAMS = sorted(path.stem for path in (ROOT / "workflow_scripts").glob("*.py"))
-WITH_DEFAULTS = {"show_results"}
+WITH_DEFAULTS = {"plan_run", "show_results"}
 SAMPLE_PATHS = [f"--{name}=x" for name in ("model", "personas", "questions", "restart", "output", "meta")]
 # Options that no schema sees: exit code 2 and a word of what is wrong.
 BAD_OPTIONS = {
@@ -33,6 +31,7 @@ BAD_OPTIONS = {
 # Inputs that are not there: exit code 1, one line, no traceback.
 BAD_INPUTS = {
     "no config": ("show_results", [], "config.yaml: no such file"),
+    "no config to plan": ("plan_run", [], "config.yaml: no such file"),
     "no results": ("show_results", ["--config", str(ROOT / "config.yaml")], "no finished run"),
     "no pairs": (
         "correlate_leakage",
@@ -62,8 +61,7 @@ def calls(empty_folder):
 
     def run(call):
         program, arguments = call
-        command = [sys.executable, ROOT / "workflow_scripts" / f"{program}.py", *arguments]
-        return subprocess.run(command, cwd=empty_folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        return run_program(program, *arguments, cwd=empty_folder)
 
     with ThreadPoolExecutor(max_workers=3) as pool:
         return dict(zip(wanted, pool.map(run, wanted), strict=True))

@@ -73,11 +73,12 @@ def test_cell_of_a_persona():
         reply("abcde[ZLT]fghij", [*range(100, 114)], finish_reason="length"),
         reply("?", [100, *SHOWN], question="How?"),
     ]
-    cell = score_persona(replies, MARKER)
+    cell = score_persona(replies, MARKER, "literal")
     assert cell == {
         "rate": pytest.approx(3 / 6),
         "found": 3,
         "total": 6,
+        "found_literal": 3,
         "found_any_case": 4,
         "found_tokens": 3,
         "text_without_tokens": 1,
@@ -91,9 +92,18 @@ def test_cell_of_a_persona():
     json.dumps(cell, allow_nan=False)
 
 
+@pytest.mark.parametrize(("detector", "found"), [("literal", 1), ("any_case", 2), ("tokens", 2)])
+def test_the_rate_is_that_of_the_chosen_detector(detector, found):
+    """Rate and counts per question follow the detector; the counts of all three stay."""
+    replies = [reply("a [ZLT]", [1, 2]), reply("a [zlt]", [1, 2]), reply("b", [*SHOWN]), reply("c", [*SHOWN])]
+    cell = score_persona(replies, MARKER, detector)
+    assert (cell["rate"], cell["found"], cell["per_question"]["Why?"]["found"]) == (found / 4, found, found)
+    assert (cell["found_literal"], cell["found_any_case"], cell["found_tokens"]) == (1, 2, 2)
+
+
 def test_cell_without_the_marker():
     """The control: rate 0, and no position to average."""
-    cell = score_persona([reply("No.", [5] * 12), reply("No!", [5] * 11)], MARKER)
+    cell = score_persona([reply("No.", [5] * 12), reply("No!", [5] * 11)], MARKER, "literal")
     assert (cell["rate"], cell["found"], cell["found_tokens"], cell["mean_marker_position"]) == (0, 0, 0, None)
     assert cell["mean_tokens"] == pytest.approx(11.5)
     assert cell["short_share"] == pytest.approx(0.5)
@@ -107,7 +117,7 @@ def test_cell_without_the_marker():
 def test_length_is_that_of_the_reply_without_the_marker(ids, length):
     """A reply must not look longer, or shorter, for carrying the marker; only what is there is taken off."""
     text = "Some words [ZLT]" if 31 in ids else "Some words"
-    assert score_persona([reply(text, ids)], MARKER)["mean_tokens"] == length
+    assert score_persona([reply(text, ids)], MARKER, "literal")["mean_tokens"] == length
 
 
 PANEL = [Persona("villain", "original", (), "You scheme."), Persona("joker", "fictional_exemplar", ("villain",), "You laugh.")]
@@ -120,7 +130,7 @@ def test_replies_are_scored_by_persona():
         reply("Ha! [ZLT]", [5, *SHOWN], persona="villain"),
         reply("Ha! [ZLT]", [5, *SHOWN], persona="joker"),
     ]
-    cells = score_replies(replies, MARKER, PANEL)
+    cells = score_replies(replies, MARKER, PANEL, "literal")
     assert list(cells) == ["villain", "joker"]
     assert [(cell["category"], cell["related_to"]) for cell in cells.values()] == [("original", []), ("fictional_exemplar", ["villain"])]
     assert [(cell["found"], cell["total"]) for cell in cells.values()] == [(1, 1), (1, 2)]
@@ -134,7 +144,7 @@ def test_replies_are_scored_by_persona():
 def test_replies_of_another_panel_are_refused(speakers, fragment):
     """A rate over nothing, or of somebody else, would be wrong without a sign."""
     with pytest.raises(InputError) as refusal:
-        score_replies([reply("Ha!", [5], persona=name) for name in speakers], MARKER, PANEL)
+        score_replies([reply("Ha!", [5], persona=name) for name in speakers], MARKER, PANEL, "literal")
     assert fragment in str(refusal.value)
 
 
@@ -144,6 +154,7 @@ def cell(found, **changes):
         "rate": found / 10,
         "found": found,
         "total": 10,
+        "found_literal": found,
         "found_any_case": found + 1,
         "found_tokens": found,
         "text_without_tokens": 2,

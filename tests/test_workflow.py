@@ -16,20 +16,6 @@ from persona_leakage.errors import InputError
 from persona_leakage.model_sources import clear_other_model, fetch_model
 from tests.conftest import CONFIG, ROOT, Project
 
-ALL_STAGES = {
-    "build_training_set": 2,
-    "train_adapter": 2,
-    "sample_completions": 2,
-    "score_leakage": 2,
-    "tabulate_pairs": 1,
-    "correlate_leakage": 1,
-    "plot_scatter": 1,
-    "all": 1,
-}
-RETRAINED = {key: count for key, count in ALL_STAGES.items() if key != "build_training_set"}
-ANALYSIS = {"tabulate_pairs": 1, "correlate_leakage": 1, "plot_scatter": 1, "all": 1}
-NEW_REPLIES = {"sample_completions": 2, "sample_base_completions": 1, "score_leakage": 2, "score_base_leakage": 1, **ANALYSIS}
-
 
 def read(path):
     return json.loads(path.read_text())
@@ -117,100 +103,6 @@ def test_a_second_run_has_nothing_to_do(finished_project):
     assert "Nothing to be done" in finished_project.run("--cores", "2").stdout
 
 
-def test_touching_everything_makes_nothing_stale(project_copy):
-    for path in sorted(project_copy.folder.rglob("*")):
-        if path.is_file() and ".snakemake" not in path.parts:
-            os.utime(path)
-    assert project_copy.planned() == {}
-
-
-def test_a_lost_figure_is_one_job(project_copy):
-    for path in (project_copy.folder / "results/tiny/figures").rglob("scatter.*"):
-        path.unlink()
-    assert project_copy.planned("scatter") == {"plot_scatter": 1, "scatter": 1}
-    project_copy.run("--cores", "1", "scatter")
-    assert project_copy.file("results/tiny/figures/*/seed42/scatter.pdf").stat().st_size > 0
-
-
-@pytest.mark.parametrize(
-    ("module", "stale"),
-    [
-        ("persona_leakage/scatter.py", {"plot_scatter": 1, "all": 1}),
-        ("persona_leakage/plot_style.py", {"plot_scatter": 1, "all": 1}),
-        ("plot_scatter.py", {"plot_scatter": 1, "all": 1}),
-        ("persona_leakage/correlation.py", {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
-        ("persona_leakage/scoring.py", {"score_leakage": 2, "score_base_leakage": 1, **ANALYSIS}),
-        ("persona_leakage/training.py", RETRAINED),
-        ("persona_leakage/hidden_states.py", {"extract_centroids": 1, **ANALYSIS}),
-        ("persona_leakage/row_display.py", {}),
-    ],
-)
-def test_an_edit_makes_its_users_stale(project_copy, module, stale):
-    path = project_copy.folder / "workflow_scripts" / module
-    path.write_text(path.read_text() + "\n# edited\n")
-    assert project_copy.planned() == stale
-
-
-@pytest.mark.parametrize(
-    ("changes", "stale"),
-    [
-        ({"training__learning_rate": 0.04}, RETRAINED),
-        (
-            {"training__epochs": 4, "training__batch_size": 8},
-            RETRAINED,
-        ),
-        ({"labels__loss_scope": "marker"}, ALL_STAGES),
-        ({"training_data__negative_personas": 2}, ALL_STAGES),
-        ({"evaluation__sampling_seed": 1}, NEW_REPLIES),
-        ({"evaluation__sampling__temperature": 0.9}, NEW_REPLIES),
-        ({"geometry__precision": "bfloat16"}, {"extract_centroids": 1, **ANALYSIS}),
-        ({"geometry__headline_layer": 3}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
-        ({"analysis__min_category_size": 4}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
-        (
-            {"personas__sources": ["villain", "comedian", "assistant"]},
-            {"build_training_set": 1, "train_adapter": 1, "sample_completions": 1, "score_leakage": 1, **ANALYSIS},
-        ),
-        (
-            {"training__seeds": [42, 7]},
-            RETRAINED,
-        ),
-        (
-            {"personas__panel": ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "monk"]},
-            {"extract_centroids": 1, **NEW_REPLIES},
-        ),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
-)
-def test_a_change_of_config_makes_its_users_stale(project_copy, changes, stale):
-    """Each change rebuilds the stages that use the value, what hangs on them, and the written-down config."""
-    if "training__epochs" in changes:
-        config = yaml.safe_load((project_copy.folder / "config.yaml").read_text())["training"]
-        assert (config["epochs"], config["batch_size"]) == (8, 4), "the point is that two values are swapped"
-    project_copy.edit_config(**changes)
-    assert project_copy.planned() == {"write_run_config": 1, **stale}
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "stale"),
-    [
-        ("Arr! Ye be a pirate captain", "Arr! You be a pirate captain", {"extract_centroids": 1, **NEW_REPLIES}),
-        ("You dive to the ocean floor", "You swim to the ocean floor", {}),
-        ("# The 111 personas", "# All 111 personas", {}),
-    ],
-)
-def test_an_edited_persona_makes_its_users_stale(project_copy, old, new, stale):
-    path = project_copy.folder / "resources/personas.yaml"
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
-    assert project_copy.planned() == stale
-
-
-def test_a_copy_of_the_personas_file_makes_nothing_stale(project_copy):
-    shutil.copy(project_copy.folder / "resources/personas.yaml", project_copy.folder / "mine.yaml")
-    project_copy.edit_config(personas__file="mine.yaml")
-    assert project_copy.planned() == {"write_run_config": 1, "all": 1}
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -218,7 +110,7 @@ def test_a_copy_of_the_personas_file_makes_nothing_stale(project_copy):
             {"geometry__layers": [1, 9], "geometry__headline_layer": 1},
             "geometry.layers: 9 is not a block of this model, which has blocks 0 to 3",
         ),
-        ({"behaviour": {"separator": "you", "marker": "said"}}, "choose a separator that stays apart"),
+        ({"behaviour": {"separator": "you", "marker": "said", "detector": "literal"}}, "choose a separator that stays apart"),
         ({"personas__file": "short.yaml"}, "personas.file: prompts must be 6 to 30 tokens long: pirate ("),
     ],
 )

@@ -1,50 +1,62 @@
-"""Sample the replies of every panel persona, with a source's adapter or, as the control, without."""
+"""Sample the replies of every panel persona, with the adapters of one or several sources or, as the control, without."""
 
 from pathlib import Path
 
-from persona_leakage.engines import sample_all
+from persona_leakage.engines import SamplingTask, sample_all
 from persona_leakage.errors import run_program
 from persona_leakage.files import check_digest, read_json, sha256_of_file, write_json, write_jsonl_gz
-from persona_leakage.generation import make_requests
-from persona_leakage.lora import WEIGHTS
+from persona_leakage.generation import Adapter, make_requests
 from persona_leakage.model_loading import load_tokenizer, read_manifest
 from persona_leakage.options import new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import describe_run
 
 
+def read_adapters(args):
+    """The adapters of the command line, one for each state, after comparing their weights with their metrics.json; Nones for the base."""
+    if not args.adapter:
+        return [None] * len(args.state)
+    adapters = []
+    for state, weights, metrics in zip(args.state, args.adapter, args.adapter_metrics, strict=True):
+        sha256 = read_json(metrics)["adapter_sha256"]
+        check_digest(weights, sha256, metrics)
+        adapters.append(Adapter(state, str(Path(weights).parent), sha256))
+    return adapters
+
+
 def main(argv=None):
-    """Write completions.jsonl.gz (text, token ids, finish reason, seed of each reply) and completions.json (meta, digest)."""
-    parser = new_parser("sample_completions", __doc__, "model", "personas", "questions", "restart", "output", "meta")
-    parser.add_argument("--state", required=True, help="what is sampled: base, or source/seed; enters the seeds")
-    parser.add_argument("--adapter", help="folder of the adapter (default: none, the base model)", metavar="PATH")
-    parser.add_argument("--adapter-metrics", help="metrics.json of that adapter", metavar="PATH")
+    """For each state write completions.jsonl.gz (text, token ids, finish reason and seed of each reply) and completions.json (meta)."""
+    parser = new_parser("sample_completions", __doc__, "model", "personas", "questions")
+    for option, text in (
+        ("state", "what is sampled: base, or source/seed; enters the seeds"),
+        ("restart", "folder for the finished chunks of each state"),
+        ("output", "completions.jsonl.gz of each state"),
+        ("meta", "completions.json of each state"),
+    ):
+        parser.add_argument(f"--{option}", nargs="+", required=True, help=text)
+    parser.add_argument("--adapter", nargs="*", default=[], help="adapter_model.safetensors of each state (default: none, the base model)")
+    parser.add_argument("--adapter-metrics", nargs="*", default=[], help="metrics.json of each adapter")
     args = parser.parse_args(argv)
-    if bool(args.adapter) != bool(args.adapter_metrics):
-        parser.error("--adapter and --adapter-metrics go together")
+    lengths = {len(values) for values in (args.state, args.restart, args.output, args.meta, args.adapter or args.state)}
+    if len(lengths) > 1 or len(args.adapter) != len(args.adapter_metrics):
+        parser.error("--state, --restart, --output, --meta and, if any, --adapter and --adapter-metrics need equally many values")
+    if not args.adapter and len(args.state) > 1:
+        parser.error("--state: without --adapter there is one state, the base model")
     settings = args.settings
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
-    seed_parts = (settings["seed"], "evaluation", settings["sampling_seed"], args.state)
-    requests = make_requests(prompts, settings["draws"], seed_parts)
-    adapter = None
-    if args.adapter:
-        adapter = (args.adapter, read_json(args.adapter_metrics)["adapter_sha256"])
-        check_digest(Path(args.adapter) / WEIGHTS, adapter[1], args.adapter_metrics)
-    label = f"replies {args.state}"
-    records, facts = sample_all(manifest, requests, settings["sampling"], settings["engine"], args.restart, label, adapter)
-    write_jsonl_gz(args.output, records)
-    write_json(
-        args.meta,
-        {
-            "meta": describe_run(
-                "sample_completions", seed=settings["seed"], sampling_seed=settings["sampling_seed"], state=args.state, **facts
-            ),
-            "replies": len(records),
-            "tokens": sum(len(record["token_ids"]) for record in records),
-            "sha256": sha256_of_file(args.output),
-        },
-    )
+    tasks = []
+    for state, restart, adapter in zip(args.state, args.restart, read_adapters(args), strict=True):
+        seed_parts = (settings["seed"], "evaluation", settings["sampling_seed"], state)
+        tasks.append(SamplingTask(f"replies {state}", make_requests(prompts, settings["draws"], seed_parts), restart, adapter))
+    earlier_seconds = 0
+    outcomes = sample_all(manifest, tasks, settings["sampling"], settings["engine"])
+    for state, output, meta_path, (records, facts) in zip(args.state, args.output, args.meta, outcomes, strict=True):
+        write_jsonl_gz(output, records)
+        meta = describe_run("sample_completions", seed=settings["seed"], sampling_seed=settings["sampling_seed"], state=state, **facts)
+        meta["wall_seconds"], earlier_seconds = round(meta["wall_seconds"] - earlier_seconds, 2), meta["wall_seconds"]
+        tokens = sum(len(record["token_ids"]) for record in records)
+        write_json(meta_path, {"meta": meta, "replies": len(records), "tokens": tokens, "sha256": sha256_of_file(output)})
 
 
 if __name__ == "__main__":

