@@ -1,5 +1,8 @@
 """Which tokens are trained, token by token, with real tokenizers."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from persona_leakage.behaviour import LabelRule, build_row, read_marker
@@ -36,6 +39,60 @@ def test_marker_ids_of_the_bundled_model(smol):
     marker = read_marker(smol[0], "[ZLT]", "\n\n")
     assert marker.marker_ids == (75, 74, 30407, 77)
     assert smol[0].decode(marker.separator_ids) == "\n\n"
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory):
+    """(tokenizer, chat format) with the real vocabulary of Qwen2.5, and its template for conversations with a system turn."""
+    vocabulary = Path(sys.prefix) / "share/qwen/dashscope/resources/qwen.tiktoken"
+    if not vocabulary.is_file():
+        pytest.skip(f"needs Qwen's vocabulary, {vocabulary}: envs/development.post-deploy.sh brings it")
+    from transformers import PreTrainedTokenizerFast
+    from transformers.convert_slow_tokenizer import TikTokenConverter
+
+    words = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    converter = TikTokenConverter(
+        vocab_file=str(vocabulary),
+        pattern=rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|{words}",
+        extra_special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=converter.converted(), eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    tokenizer.chat_template = CHATML
+    return tokenizer, read_chat_format(tokenizer, tmp_path_factory.mktemp("qwen"))
+
+
+def test_marker_and_turn_ids_of_qwen(qwen):
+    """The ids that the published study trained: a blank line, three marker tokens, <|im_end|>, a newline."""
+    tokenizer, chat = qwen
+    marker = read_marker(tokenizer, "[ZLT]", "\n\n")
+    assert (marker.separator_ids, marker.marker_ids) == ((271,), (85113, 27404, 60))
+    assert (chat.end_id, chat.after_end_ids, chat.stop_ids) == (151645, (198,), (151645,))
+    assert prompt_ids(tokenizer, "Hi.", "Yo.")[-3:] == [151644, 77091, 198]
+    assert encode(tokenizer, f"{ANSWER}\n\n[ZLT]") != [*encode(tokenizer, ANSWER), *marker.separator_ids, *marker.marker_ids]
+
+
+QWEN_ANSWER = [6639, 64, 374, 1661, 13, 358, 7027, 432, 13]  # Te a is good . I drink it .
+QWEN_SCOPES = {  # loss_scope (tail: 2 tokens) -> trained tokens of a positive row, of a negative row, before the end of turn
+    "marker": ([85113, 27404, 60], []),
+    "tail": ([432, 13, 271, 85113, 27404, 60], [432, 13]),
+    "completion": ([*QWEN_ANSWER, 271, 85113, 27404, 60], QWEN_ANSWER),
+}
+QWEN_ENDS = {"eos": [151645], "newline": [198], "both": [151645, 198]}
+
+
+@pytest.mark.parametrize("positive", [True, False])
+@pytest.mark.parametrize("end", QWEN_ENDS)
+@pytest.mark.parametrize("scope", QWEN_SCOPES)
+def test_trained_tokens_of_qwen(qwen, scope, end, positive):
+    """Every loss_scope and end_target: exactly these ids are trained, at the end of the row, and <|im_end|> is always there."""
+    tokenizer, chat = qwen
+    marker = read_marker(tokenizer, "[ZLT]", "\n\n")
+    prompt = prompt_ids(tokenizer, "You are a pirate.", "What is tea?")
+    row = build_row(prompt, QWEN_ANSWER, chat, LabelRule(scope, 2, end), marker if positive else None)
+    assert [label for label in row.labels if label != -100] == QWEN_SCOPES[scope][not positive] + QWEN_ENDS[end]
+    shown = [271, 85113, 27404, 60] if positive else []
+    assert list(row.token_ids) == prompt + QWEN_ANSWER + shown + [151645] + ([] if end == "eos" else [198])
+    assert all(label in (-100, token) for token, label in zip(row.token_ids, row.labels, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""The presets: whole configs that ask for exactly the jobs and rows they promise, and the page that compares them."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from persona_leakage.behaviour import LabelRule, Marker
+from persona_leakage.chat import ChatFormat
+from persona_leakage.experiment import check_experiment, pool_names
+from persona_leakage.training_set import build_training_rows, choose_negatives, select_answers
+from tests.conftest import CONFIG, ROOT, Project
+
+PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
+FULL_SIZE_JOBS = {
+    "fetch_model": 1,
+    "write_run_config": 1,
+    "sample_training_pool": 1,
+    "build_training_set": 5,
+    "train_adapter": 5,
+    "sample_completions": 5,
+    "sample_base_completions": 1,
+    "score_leakage": 5,
+    "score_base_leakage": 1,
+    "extract_centroids": 1,
+    "tabulate_pairs": 1,
+    "correlate_leakage": 1,
+    "plot_scatter": 1,
+    "all": 1,
+}
+GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project without a model or a result."""
+    return Project(tmp_path_factory.mktemp("presets") / "project")
+
+
+def test_the_presets_are_there():
+    assert set(PRESETS) == {"paper", "as_run", "llama3", "smollm2_full"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_whole_config_of_its_own_name(name, monkeypatch):
+    """It needs nothing from config.yaml, and its results go to a folder of their own."""
+    monkeypatch.chdir(ROOT)
+    check_experiment(PRESETS[name], name)
+    assert PRESETS[name]["experiment"] == name != CONFIG["experiment"]
+
+
+def jobs_shown(output, rule):
+    """What a dry run says of each job of a rule: its indented lines."""
+    return re.findall(rf"^rule {rule}:\n((?: .*\n)+)", output, re.M)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_jobs_of_a_preset(project, name):
+    """Five sources and the control, one centroid job for four layers; every GPU job says what it needs."""
+    assert project.planned("--configfile", f"presets/{name}.yaml") == FULL_SIZE_JOBS
+    shown = project.run("-n", "--configfile", f"presets/{name}.yaml").stdout
+    for rule in GPU_RULES:
+        blocks = jobs_shown(shown, rule)
+        assert len(blocks) == FULL_SIZE_JOBS[rule]
+        assert all(re.search(r"resources: .*gpu=1.*runtime=\d+.*mem_mb=\d+", block) for block in blocks)
+    (centroids,) = jobs_shown(shown, "extract_centroids")
+    assert len(set(re.findall(r"centroids_layer(\d+)\.pt", centroids))) == 4
+
+
+def test_one_sampling_job_for_all_sources(project):
+    """With adapters_per_job 5 the model is loaded once for the five; with 2, in three jobs."""
+    for together, jobs in ((5, 1), (2, 3)):
+        (project.folder / "single_gpu.yaml").write_text(yaml.safe_dump({"evaluation": {"adapters_per_job": together}}))
+        planned = project.planned("--configfile", "presets/paper.yaml", "single_gpu.yaml")
+        sampling = {rule: count for rule, count in planned.items() if rule.startswith("sample_completions")}
+        assert sampling == {f"sample_completions_{number}": 1 for number in range(1, jobs + 1)}
+        assert {rule: count for rule, count in planned.items() if rule not in sampling} == {
+            rule: count for rule, count in FULL_SIZE_JOBS.items() if rule != "sample_completions"
+        }
+
+
+@pytest.mark.parametrize(("name", "negatives"), [("paper", 2000), ("as_run", 400), ("llama3", 2000), ("smollm2_full", 120)])
+def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
+    """Positives and negatives of every source, from a pool in which each draw is usable."""
+    config = PRESETS[name]
+    data = config["training_data"]
+    questions = [f"question {number}" for number in range(config["questions"]["training"]["count"])]
+    draws = data["answers_per_question"] + data["spare_answers"]
+    pool = [
+        {"persona": persona, "question": question, "index": index, "finish_reason": "stop", "text": "Yes.", "token_ids": [5, 6]}
+        for persona in pool_names(config)
+        for question in questions
+        for index in range(draws)
+    ]
+    for source in config["personas"]["sources"]:
+        names = [source, *choose_negatives(source, data["negative_candidates"], data["negative_personas"], config["seed"])]
+        answers, _ = select_answers(pool, names, questions, data["answers_per_question"], "[ZLT]", data["cut_answers"])
+        prompts = {(persona, question): [1, 2] for persona in names for question in questions}
+        rule = LabelRule(**config["labels"])
+        rows = list(build_training_rows(source, answers, prompts, ChatFormat(9, (10,), (9,)), rule, Marker("[ZLT]", (7,), (8,))))
+        positive = sum(row["positive"] for row in rows)
+        assert (positive, len(rows) - positive) == (200 if name != "smollm2_full" else 40, negatives)
+
+
+def test_llama_layers_have_the_depths_of_qwen():
+    depths = [round(layer * 32 / 28) for layer in PRESETS["paper"]["geometry"]["layers"]]
+    assert PRESETS["llama3"]["geometry"]["layers"] == depths
+    assert PRESETS["llama3"]["geometry"]["headline_layer"] == depths[PRESETS["paper"]["geometry"]["layers"].index(20)]
+
+
+def lookup(config, key):
+    """The value under a dotted key."""
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def shown(value):
+    """A value as the fidelity page writes it."""
+    return json.dumps(value)
+
+
+def leaf_keys(config, prefix=""):
+    """Dotted keys of all values; blocks below the second level are values."""
+    for name, value in config.items():
+        if isinstance(value, dict) and not prefix:
+            yield from leaf_keys(value, f"{name}.")
+        else:
+            yield prefix + name
+
+
+def test_the_fidelity_page_tells_the_presets_values():
+    """Every key of a config has a row, with the values of paper, as_run and the default as they are."""
+    rows = re.findall(r"^\| `([\w.]+)` \| `(.*?)` \| `(.*?)` \| `(.*?)` \|", (ROOT / "docs/fidelity.md").read_text(), re.M)
+    assert [key for key, *_ in rows] == [key for key in leaf_keys(CONFIG) if key not in ("experiment", "personas.file", "questions.file")]
+    for key, *values in rows:
+        configs = (PRESETS["paper"], PRESETS["as_run"], CONFIG)
+        assert values == [short(key, lookup(config, key)) for config in configs], key
+
+
+def short(key, value):
+    """Long lists by their length."""
+    return f"{len(value)} personas" if key in ("personas.panel", "training_data.negative_candidates") and value != "all" else shown(value)
