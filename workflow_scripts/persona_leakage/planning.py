@@ -1,0 +1,129 @@
+"""What a config costs before it runs: tokens, hours and disk of each rule's jobs, from measured rates (resources/rates.yaml)."""
+
+import re
+from dataclasses import dataclass
+
+from persona_leakage.experiment import adapter_jobs, panel_names, pool_names
+
+BYTES_PER_FLOAT = 4
+ADAM_STATES = 2
+
+
+@dataclass(frozen=True)
+class Line:
+    """The jobs of one rule: how many, their tokens together (0 where tokens do not decide), hours (None: no rate), whether on a GPU."""
+
+    rule: str
+    jobs: int
+    tokens: int
+    hours: float | None
+    gpu: bool
+
+
+class Sizes:
+    """How many tokens the parts of an experiment have. model: its entry in rates.yaml."""
+
+    def __init__(self, config, personas, question_sets, model):
+        self.config, self.model = config, model
+        self.panel = [personas[name] for name in panel_names(config, personas)]
+        self.pool = [personas[name] for name in pool_names(config)]
+        self.training_questions = self._questions(question_sets, config["questions"]["training"])
+        self.evaluation_sets = [self._questions(question_sets, use) for use in config["questions"]["evaluation"]]
+
+    def _questions(self, question_sets, use):
+        return [question + self.config["questions"]["suffix"] for question in question_sets[use["set"]][: use["count"]]]
+
+    def reply(self, sampling):
+        """(mean tokens of a reply, where that is from); the limit if it is not known for this model and suffix."""
+        for known in self.model["replies"]:
+            if known["suffix"] == self.config["questions"]["suffix"]:
+                return min(known["mean_tokens"], sampling["max_new_tokens"]), known["from"]
+        return sampling["max_new_tokens"], "the limit: their mean length with this model and suffix is not known"
+
+    def prompt(self, personas, questions):
+        """Mean tokens of a prompt."""
+        characters = mean(len(persona.prompt) for persona in personas) + mean(map(len, questions))
+        return self.model["template_tokens"] + self.model["tokens_per_character"] * characters
+
+    def pool_tokens(self):
+        """Tokens that one pool job generates."""
+        data = self.config["training_data"]
+        draws = data["answers_per_question"] + data["spare_answers"]
+        return len(self.pool) * len(self.training_questions) * draws * self.reply(data["sampling"])[0]
+
+    def rows(self):
+        """Training rows of a source."""
+        data = self.config["training_data"]
+        return (1 + data["negative_personas"]) * len(self.training_questions) * data["answers_per_question"]
+
+    def training_tokens(self):
+        """Tokens that one training job reads in all epochs."""
+        row = self.prompt(self.pool, self.training_questions) + self.reply(self.config["training_data"]["sampling"])[0]
+        return self.rows() * min(row, self.config["training"]["max_length"]) * self.config["training"]["epochs"]
+
+    def replies(self):
+        """Replies of one state (an adapter, or the base) to one question set, on average over the sets."""
+        return len(self.panel) * mean(map(len, self.evaluation_sets)) * self.config["evaluation"]["samples_per_question"]
+
+    def evaluation_tokens(self):
+        """Tokens generated for one state and one question set."""
+        return self.replies() * self.reply(self.config["evaluation"]["sampling"])[0]
+
+    def centroid_tokens(self):
+        """Prompt tokens that one centroid job reads, on average over the question sets."""
+        return mean(len(self.panel) * len(questions) * self.prompt(self.panel, questions) for questions in self.evaluation_sets)
+
+    def adapter_parameters(self):
+        """Trainable parameters of an adapter."""
+        return self.model["lora_parameters_per_rank"] * self.config["training"]["lora"]["rank"]
+
+
+def mean(values):
+    """Arithmetic mean of an iterable."""
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def plan_jobs(config, jobs, sizes, rate, gpu):
+    """[Line] for ``jobs`` {rule: number}. gpu: whether the hardware has one; there engine "auto" is vLLM.
+
+    rate(stage): (tokens per second, seconds before the first token) of a stage, or None; rate("other") gives
+    (None, seconds) of a job without a model.
+    """
+    name = config["engine"]["name"]
+    sampler = "sample_vllm" if name == "vllm" or (name == "auto" and gpu) else "sample_transformers"
+    stages = {
+        "sample_training_pool": (sampler, sizes.pool_tokens()),
+        "sample_base_completions": (sampler, sizes.evaluation_tokens()),
+        "sample_completions": (sampler, sizes.evaluation_tokens()),
+        "train_adapter": ("train", sizes.training_tokens()),
+        "extract_centroids": ("centroids", sizes.centroid_tokens()),
+    }
+    together = {f"sample_{job}": len(states) for job, states in adapter_jobs(config).items()}
+    lines = []
+    for rule, count in jobs.items():
+        stage, tokens = stages.get(re.sub(r"_\d+$", "", rule), ("other", 0))
+        tokens *= together.get(rule, 1)
+        measured = rate(stage)
+        hours = None
+        if measured:
+            speed, start = measured
+            hours = count * (start + (tokens / speed if speed else 0)) / 3600
+        lines.append(Line(rule, count, round(count * tokens), hours, stage != "other"))
+    return lines
+
+
+def plan_disk(config, sizes, bytes_per_token):
+    """{what: bytes} of a finished experiment. bytes_per_token: of packed replies."""
+    adapters = len(config["personas"]["sources"]) * len(config["training"]["seeds"])
+    states, sets = adapters + 1, len(sizes.evaluation_sets)
+    replies = states * sets * sizes.evaluation_tokens() + sizes.pool_tokens()
+    row_tokens = sizes.training_tokens() / config["training"]["epochs"]
+    vectors = sum(len(sizes.panel) * (len(questions) + 1) for questions in sizes.evaluation_sets)
+    return {
+        "model": sizes.model["bytes"],
+        "adapters": adapters * sizes.adapter_parameters() * BYTES_PER_FLOAT,
+        "replies and training rows": (2 * replies + len(config["personas"]["sources"]) * row_tokens) * bytes_per_token,
+        "centroids": len(config["geometry"]["layers"]) * vectors * sizes.model["hidden_size"] * BYTES_PER_FLOAT,
+        "checkpoint of a training job, while it runs": (1 + ADAM_STATES) * sizes.adapter_parameters() * BYTES_PER_FLOAT,
+    }
