@@ -1,0 +1,27 @@
+"""Intervals: of a share, and of a correlation from its standard error."""
+
+import math
+
+from scipy import stats
+
+LEVEL = 0.95
+
+
+def wilson_interval(found, total):
+    """Wilson's 95 % interval of a share (Wilson 1927): [low, high]; valid for the cell, not for a relation between cells."""
+    interval = stats.binomtest(int(found), int(total)).proportion_ci(LEVEL, method="wilson")
+    return [float(interval.low), float(interval.high)]
+
+
+def correlation_interval(estimate, error, freedom):
+    """95 % interval of a correlation: Student's t around Fisher's z, back-transformed; None if |estimate| is 1 or the error unknown."""
+    if estimate is None or not math.isfinite(estimate) or abs(estimate) > 1 - 1e-12 or not math.isfinite(error):
+        return None
+    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * error / (1 - estimate**2)
+    return [math.tanh(math.atanh(estimate) - half), math.tanh(math.atanh(estimate) + half)]
+
+
+def plain_interval(estimate, error, freedom):
+    """95 % interval of any estimate: Student's t around it."""
+    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    return [estimate - half, estimate + half] if math.isfinite(half) else None

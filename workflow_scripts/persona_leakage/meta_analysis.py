@@ -1,0 +1,51 @@
+"""Random-effects meta-analysis of the sources' correlations: how strong on average, how different, what to expect of a new source."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+from persona_leakage.intervals import LEVEL
+from persona_leakage.undefined import undefined
+
+KEYS = ("n_sources", "rho", "interval", "prediction_interval", "i2", "tau2")
+
+
+def combine_correlations(rhos, sizes):
+    """Pool Spearman correlations [sources] of ``sizes`` pairs each, on Fisher's z.
+
+    Variance of z: (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000); between-source variance by
+    DerSimonian & Laird; interval by Hartung, Knapp, Sidik & Jonkman with k - 1 degrees of freedom;
+    prediction interval with k - 2 (Higgins, Thompson & Spiegelhalter 2009). Sources count as
+    independent, which shared bystanders violate: the interval says how sources differ, not how
+    surely the panel was sampled.
+    """
+    rhos, sizes = np.asarray(rhos, dtype=float), np.asarray(sizes, dtype=float)
+    if len(rhos) < 2:
+        return undefined(f"{len(rhos)} source with a correlation; at least 2 needed", *KEYS)
+    if (sizes <= 3).any() or (np.abs(rhos) > 1 - 1e-12).any():
+        return undefined("a source has fewer than 4 bystanders or a correlation of exactly 1", *KEYS)
+    effects, variances = np.arctanh(rhos), (1 + rhos**2 / 2) / (sizes - 3)
+    freedom = len(rhos) - 1
+    weights = 1 / variances
+    spread = float((weights * (effects - np.average(effects, weights=weights)) ** 2).sum())
+    scale = weights.sum() - (weights**2).sum() / weights.sum()
+    tau2 = max(0.0, (spread - freedom) / scale)
+    weights = 1 / (variances + tau2)
+    mean = float(np.average(effects, weights=weights))
+    error = math.sqrt((weights * (effects - mean) ** 2).sum() / freedom / weights.sum())
+    return {
+        "n_sources": len(rhos),
+        "rho": math.tanh(mean),
+        "interval": z_interval(mean, error, freedom),
+        "prediction_interval": z_interval(mean, math.sqrt(tau2 + error**2), freedom - 1) if freedom > 1 else None,
+        "i2": float(max(0.0, (spread - freedom) / spread)) if spread > 0 else 0.0,
+        "tau2": float(tau2),
+        "undefined": None,
+    }
+
+
+def z_interval(mean, error, freedom):
+    """Back-transformed mean +- t * error."""
+    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
+    return [math.tanh(mean - half), math.tanh(mean + half)]

@@ -1,0 +1,74 @@
+"""How well could any predictor do? The reliability of the measured leakage from split halves."""
+
+import numpy as np
+
+from persona_leakage.ranks import standard_ranks
+from persona_leakage.undefined import undefined
+
+SPLITS = 200
+KEYS = ("half_correlation", "reliability", "ceiling")
+
+
+def half_rates_by_question(found, total, generator):
+    """Leakage in two random halves of the questions, SPLITS times: two arrays [splits, personas] from [personas, questions]."""
+    size = found.shape[-1]
+    order = generator.permuted(np.tile(np.arange(size), (SPLITS, 1)), axis=1)
+    halves = (order[:, : size // 2], order[:, size // 2 : 2 * (size // 2)])
+    return [(found[:, half].sum(axis=-1) / total[:, half].sum(axis=-1)).T for half in halves]
+
+
+def half_rates_by_sample(found, total, generator):
+    """Leakage in two random halves of the replies of each cell [personas, cells], SPLITS times: two arrays [splits, personas]."""
+    half = total // 2
+    first = generator.hypergeometric(found, total - found, half, size=(SPLITS, *found.shape))
+    return [first.sum(axis=-1) / half.sum(axis=-1), (found - first).sum(axis=-1) / (total - half).sum(axis=-1)]
+
+
+def reliability(halves):
+    """Reliability of the whole measurement from the rank correlation of its halves [splits, personas].
+
+    Spearman-Brown, 2r / (1 + r), on the mean r of the splits. The ceiling is its square root: the
+    correlation that a perfect predictor of true leakage would have with the measured one.
+    """
+    with np.errstate(invalid="ignore"):
+        correlations = (standard_ranks(halves[0]) * standard_ranks(halves[1])).sum(axis=-1)
+    known = correlations[~np.isnan(correlations)]
+    if len(known) < len(correlations):
+        return undefined(f"leakage is the same for all bystanders in a half of {len(correlations) - len(known)} of {SPLITS} splits", *KEYS)
+    mean = float(known.mean())
+    if mean <= 0:
+        return {**undefined("the halves do not agree", *KEYS), "half_correlation": mean}
+    whole = 2 * mean / (1 + mean)
+    return {"half_correlation": mean, "reliability": whole, "ceiling": whole**0.5, "undefined": None}
+
+
+def noise_ceilings(matrices, seed, counts=None):
+    """{source: {"questions": reliability, "samples": reliability}} of the leakage measured with each source.
+
+    questions: halves of the questions, so that noise of sampling and of the choice of questions both
+    count; samples: halves of the replies to the same questions, so that only sampling counts.
+    counts: {"found", "total"} [sources, personas, questions]; without them replies are split over all questions.
+    """
+    generator = np.random.default_rng(seed)
+    result = {}
+    for place, source in enumerate(matrices.sources):
+        members = np.flatnonzero(~np.isnan(matrices.rate[place]))
+        if counts is None:
+            found, total = (values[place, members][:, None].astype(int) for values in (matrices.found, matrices.total))
+            questions = undefined("no counts per question", *KEYS)
+        else:
+            found, total = (counts[key][place, members].astype(int) for key in ("found", "total"))
+            few = found.shape[-1] < 2
+            questions = undefined("one question", *KEYS) if few else reliability(half_rates_by_question(found, total, generator))
+        few = (total < 2).any()
+        samples = undefined("one reply per question", *KEYS) if few else reliability(half_rates_by_sample(found, total, generator))
+        result[source] = {"questions": questions, "samples": samples}
+    return result
+
+
+def disattenuate(rho, ceilings):
+    """rho over the ceiling of its source, from questions where known, else from samples; None if neither is. Can exceed 1."""
+    for kind in ("questions", "samples"):
+        if rho is not None and ceilings[kind]["ceiling"] is not None:
+            return {"rho": rho / ceilings[kind]["ceiling"], "ceiling_from": kind}
+    return {"rho": None, "ceiling_from": None}

@@ -1,0 +1,190 @@
+"""How sure are the correlations? Bootstrap over bystanders, questions and, where there are enough, sources."""
+
+import numpy as np
+from scipy import stats
+
+from persona_leakage.intervals import correlation_interval, plain_interval
+from persona_leakage.ranks import double_centre, standard_ranks, weighted_correlation, weighted_ranks
+from persona_leakage.undefined import undefined
+
+MIN_SOURCES = 5
+
+
+def multinomial_weights(generator, size, count):
+    """How often each of ``size`` items is drawn in ``count`` resamples of that size: [count, size]."""
+    return generator.multinomial(size, np.full(size, 1 / size), size=count).astype(float)
+
+
+def present(matrices, source):
+    """Places of the personas that have a pair with the source (by place)."""
+    return np.flatnonzero(~np.isnan(matrices.rate[source]) & ~np.isnan(matrices.cosines["cosine"][:, source]).any(axis=0))
+
+
+def resample_bystanders(matrices, sources, weights):
+    """Within-source Spearman correlations in resamples of the personas: [layers, sources, samples].
+
+    weights: [sources, samples, personas], or [samples, personas] to draw the same personas for all sources.
+    """
+    found = []
+    for place, source in enumerate(sources):
+        members = present(matrices, source)
+        counts = (weights if weights.ndim == 2 else weights[place])[:, members]
+        ranks = weighted_ranks(matrices.rate[source, members], counts)
+        found.append(
+            [
+                weighted_correlation(weighted_ranks(layer[source, members], counts), ranks, counts)
+                for layer in matrices.cosines["cosine"]
+            ]
+        )
+    return np.array(found).swapaxes(0, 1)
+
+
+def resample_questions(matrices, sources, counts, generator, samples, per_persona):
+    """The same correlations when the questions are drawn anew, for all personas alike or for each persona apart.
+
+    counts: {"found", "total"} [sources of the table, personas, questions].
+    """
+    size = counts["found"].shape[-1]
+    shared = multinomial_weights(generator, size, samples)
+    result = []
+    for source in sources:
+        members = present(matrices, source)
+        found, total = (counts[key][source, members] for key in ("found", "total"))
+        if per_persona:
+            drawn = generator.integers(size, size=(samples, len(members), size))
+            places = np.arange(len(members))[:, None]
+            rates = found[places, drawn].sum(axis=-1) / total[places, drawn].sum(axis=-1)
+        else:
+            rates = (shared @ found.T) / (shared @ total.T)
+        ranks = standard_ranks(rates)
+        result.append(standard_ranks(matrices.cosines["cosine"][:, source, members]) @ ranks.T)
+    return np.array(result).swapaxes(0, 1)
+
+
+def resample_centred(matrices, sources, weights):
+    """Double-centred correlations on logits in resamples of the common bystanders (weights [samples, bystanders]): [layers, samples]."""
+    chosen = np.ix_(sources, matrices.bystanders)
+    y = matrices.logits()[chosen]
+    found = []
+    for layer in matrices.cosines["cosine"]:
+        x, products = layer[chosen], []
+        for first, second in ((x, y), (x, x), (y, y)):
+            # less persona means here, less the resample's source means below
+            first, second = (values - values.mean(axis=0) for values in (first, second))
+            size = weights.sum(axis=1)
+            cross = weights @ (first * second).sum(axis=0)
+            products.append(cross - ((weights @ first.T) * (weights @ second.T)).sum(axis=1) / size)
+        scale = np.sqrt(products[1] * products[2])
+        found.append(np.divide(products[0], scale, out=np.full_like(scale, np.nan), where=scale > 1e-12))
+    return np.array(found)
+
+
+class Bootstrap:
+    """Resampled within-source correlations of one table, drawn once and shared by all intervals.
+
+    by_bystander, by_source_and_bystander, by_question, by_cell: [layers, sources, samples]; the last two are None
+    without counts per question. by_source_and_bystander draws other personas for each source, by_cell other
+    questions for each persona: what these two spread is noise that the other ways of drawing hold as well.
+    """
+
+    def __init__(self, matrices, sources, samples, seed, counts=None):
+        generator = np.random.default_rng(seed)
+        size = len(matrices.personas)
+        weights = multinomial_weights(generator, size, samples)
+        apart = np.stack([multinomial_weights(generator, size, samples) for _ in sources])
+        self.sources = sources
+        self.sizes = [len(present(matrices, source)) for source in sources]
+        self.by_bystander = resample_bystanders(matrices, sources, weights)
+        self.by_source_and_bystander = resample_bystanders(matrices, sources, apart)
+        self.by_question = self.by_cell = None
+        if counts is not None:
+            self.by_question = resample_questions(matrices, sources, counts, generator, samples, per_persona=False)
+            self.by_cell = resample_questions(matrices, sources, counts, generator, samples, per_persona=True)
+        common = multinomial_weights(generator, len(matrices.bystanders), samples)
+        self.centred = resample_centred(matrices, sources, common)
+
+    def errors(self, statistic):
+        """Standard errors of ``statistic``: a function of correlations [sources, samples] that gives [samples].
+
+        Over bystanders and questions the variances of the two ways of drawing add up, less that of the cells, which both
+        hold (Cameron, Gelbach & Miller 2011). None where counts per question are lacking.
+        """
+        bystanders = variance(statistic(self.by_bystander))
+        errors = {"bystanders": bystanders**0.5, "questions": None, "both": bystanders**0.5}
+        if self.by_question is not None:
+            questions, cells = variance(statistic(self.by_question)), variance(statistic(self.by_cell))
+            errors["questions"] = questions**0.5
+            errors["both"] = (bystanders + max(0.0, questions - cells)) ** 0.5
+        return errors
+
+
+def variance(values):
+    """Variance over the samples that are defined; NaN if less than nine tenths are."""
+    known = values[~np.isnan(values)]
+    return float(known.var(ddof=1)) if len(known) >= 0.9 * len(values) else float("nan")
+
+
+def describe_source(bootstrap, layer, place, rho):
+    """95 % interval of one source's Spearman correlation over its bystanders; ``place`` among the bootstrap's sources."""
+    error = variance(bootstrap.by_bystander[layer, place]) ** 0.5
+    return correlation_interval(rho, error, bootstrap.sizes[place] - 1)
+
+
+def describe_mean(bootstrap, layer, rhos):
+    """The mean within-source correlation with its intervals and the parts of its standard error."""
+    keys = ("mean_rho", "interval", "interval_bystanders", "interval_over_sources", "standard_errors")
+    if len(rhos) == 0:
+        return undefined("no source has a correlation", *keys)
+    mean, size = float(np.mean(rhos)), min(bootstrap.sizes) - 1
+    errors = bootstrap.errors(lambda drawn: drawn[layer].mean(axis=0))
+    over_sources, reason = interval_over_sources(bootstrap, layer, rhos, mean, errors["both"])
+    parts = {key: (float(value) if value is not None and np.isfinite(value) else None) for key, value in errors.items()}
+    return {
+        "mean_rho": mean,
+        "n_sources": len(rhos),
+        "interval": correlation_interval(mean, errors["both"], size),
+        "interval_covers": "bystanders and questions" if bootstrap.by_question is not None else "bystanders",
+        "interval_bystanders": correlation_interval(mean, errors["bystanders"], size),
+        "interval_over_sources": over_sources,
+        "no_interval_over_sources": reason,
+        "standard_errors": parts,
+        "undefined": None,
+    }
+
+
+def interval_over_sources(bootstrap, layer, rhos, mean, error):
+    """(interval of the mean correlation for sources like these, None) or (None, why there is none).
+
+    The sources' own spread is added to the error over bystanders and questions, less what both hold; degrees of freedom by Satterthwaite.
+    """
+    if len(rhos) < MIN_SOURCES:
+        return None, f"{len(rhos)} sources; at least {MIN_SOURCES} needed"
+    among = float(np.var(rhos, ddof=1)) / len(rhos)
+    shared = max(0.0, error**2 - variance(bootstrap.by_source_and_bystander[layer].mean(axis=0)))
+    freedom = (among + shared) ** 2 / (among**2 / (len(rhos) - 1) + shared**2 / (min(bootstrap.sizes) - 1))
+    return correlation_interval(mean, (among + shared) ** 0.5, freedom), None
+
+
+def describe_difference(bootstrap, layer, headline, rhos, headline_rhos):
+    """Mean correlation of one layer less that of the headline layer, with its interval over bystanders and questions."""
+    difference = float(np.mean(rhos) - np.mean(headline_rhos))
+    errors = bootstrap.errors(lambda drawn: (drawn[layer] - drawn[headline]).mean(axis=0))
+    return {"difference": difference, "interval": plain_interval(difference, errors["both"], min(bootstrap.sizes) - 1)}
+
+
+def describe_centred(bootstrap, layer, matrices):
+    """The double-centred correlation of one layer over the common bystanders, with its bootstrap interval."""
+    if len(bootstrap.sources) < 2:
+        return undefined(f"{len(bootstrap.sources)} source; at least 2 needed", "r", "interval", "n_bystanders")
+    chosen = np.ix_(bootstrap.sources, matrices.bystanders)
+    x, y = (double_centre(values[chosen]).ravel() for values in (matrices.cosines["cosine"][layer], matrices.logits()))
+    if np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
+        return undefined("no variation is left after double centring", "r", "interval", "n_bystanders")
+    r = float(stats.pearsonr(x, y).statistic)
+    error = variance(bootstrap.centred[layer]) ** 0.5
+    return {
+        "r": r,
+        "interval": correlation_interval(r, error, len(matrices.bystanders) - 1),
+        "n_bystanders": len(matrices.bystanders),
+        "undefined": None,
+    }

@@ -1,0 +1,118 @@
+"""Do simpler things predict leakage as well? Rival predictors alone, and cosine when all of them are known."""
+
+import numpy as np
+from scipy import stats
+
+from persona_leakage.chance import permutation_test, rank_products
+from persona_leakage.intervals import correlation_interval
+from persona_leakage.ranks import standard_ranks, standardise
+from persona_leakage.undefined import undefined
+
+PARTIAL_KEYS = ("per_source", "mean_rho", "interval", "p", "p_max_t")
+
+
+def rival_predictors(matrices, sources):
+    """({name: [layers, sources, bystanders]}, {name: why it is missing}) over the common bystanders."""
+    chosen = np.ix_(sources, matrices.bystanders)
+    layers = len(matrices.layers)
+    rivals = {}
+    reasons = {}
+
+    def add(name, values):
+        """Keep a predictor unless it is the same for all bystanders of a source or has holes."""
+        if np.isnan(values).any():
+            reasons[name] = "missing for a pair"
+        elif (np.ptp(values, axis=-1) == 0).any():
+            reasons[name] = "the same for all bystanders of a source"
+        else:
+            rivals[name] = values
+
+    if matrices.prompt_tokens is None:
+        reasons["prompt_tokens"] = "no such column"
+    else:
+        add("prompt_tokens", np.broadcast_to(matrices.prompt_tokens[matrices.bystanders], (layers, *np.shape(matrices.rate[chosen]))))
+    for column in ("word_similarity", "char_similarity", "embedding_similarity", "cosine_raw"):
+        if column in matrices.cosines:
+            add(column, np.stack([layer[chosen] for layer in matrices.cosines[column]]))
+        else:
+            reasons[column] = "no such column"
+    if len(sources) > 1:
+        rates = matrices.rate[chosen]
+        others = (rates.sum(axis=0) - rates) / (len(sources) - 1)
+        add("propensity", np.broadcast_to(others, (layers, *others.shape)))
+    else:
+        reasons["propensity"] = "one source"
+    return rivals, reasons
+
+
+def describe_alone(values, rates, permutations):
+    """One predictor alone [layers, S, M]: per layer the mean within-source Spearman correlation and its permutation p."""
+    test = permutation_test(rank_products(values, rates), permutations)
+    per_source = np.einsum("lsm,sm->ls", standard_ranks(values), standard_ranks(rates))
+    return [
+        {"per_source": row.tolist(), "mean_rho": float(row.mean()), "p": test["layers"][place]["p"] if test else None}
+        for place, row in enumerate(per_source)
+    ]
+
+
+def residual_ranks(values, controls):
+    """Ranks of ``values`` [M] less their regression on the ranks of ``controls`` [k, M] and a constant, scaled to length one."""
+    design = np.column_stack([np.ones(len(values)), stats.rankdata(controls, axis=-1).T])
+    ranks = stats.rankdata(values)
+    residuals = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
+    return standardise(np.where(np.abs(residuals) < 1e-9 * len(values), 0, residuals))
+
+
+def partial_residuals(x, y, controls):
+    """Residual ranks of x and y [S, M] given controls [k, S, M]: two arrays [S, M]."""
+    return [np.stack([residual_ranks(values[s], controls[:, s]) for s in range(len(y))]) for values in (x, y)]
+
+
+def describe_partial(x, y, controls, names, permutations):
+    """Partial rank correlation of cosine with leakage given ``controls``, per layer.
+
+    x [layers, S, M], y [S, M], controls [k, layers, S, M]. Per source with Student's t on n - 2 - k
+    degrees of freedom; their mean with a permutation test of the residuals (Freedman & Lane 1983) and
+    a jackknife interval over bystanders.
+    """
+    size, freedom = y.shape[1], y.shape[1] - 2 - len(controls)
+    if freedom < 1:
+        return [undefined(f"{size} bystanders are too few for {len(controls)} controls", *PARTIAL_KEYS)] * len(x)
+    residuals = [partial_residuals(layer, y, controls[:, place]) for place, layer in enumerate(x)]
+    if any(np.isnan(values).any() for pair in residuals for values in pair):
+        return [undefined("the controls determine cosine or leakage wholly", *PARTIAL_KEYS)] * len(x)
+    products = np.stack([np.einsum("sp,sq->pq", ry, rx) / len(y) for rx, ry in residuals])
+    test = permutation_test(products, permutations)
+    blocks = []
+    for place, (rx, ry) in enumerate(residuals):
+        rhos = (rx * ry).sum(axis=1)
+        mean, error = float(rhos.mean()), jackknife_error(x[place], y, controls[:, place])
+        chance = test["layers"][place] if test else {"p": None, "p_max_t": None}
+        blocks.append(
+            {
+                "controls": names,
+                "per_source": [{"rho": float(rho), "p": t_test(rho, freedom)} for rho in rhos],
+                "mean_rho": mean,
+                "interval": correlation_interval(mean, error, size - 1),
+                "p": chance["p"],
+                "p_max_t": chance["p_max_t"],
+                "undefined": None,
+            }
+        )
+    return blocks
+
+
+def t_test(rho, freedom):
+    """Two-sided p of a (partial) correlation."""
+    return float(2 * stats.t.sf(abs(rho) * np.sqrt(freedom / max(1e-300, 1 - rho**2)), freedom))
+
+
+def jackknife_error(x, y, controls):
+    """Standard error of the mean partial correlation over the sources, leaving out one bystander at a time (Efron & Stein 1981)."""
+    size = y.shape[1]
+    kept = [np.delete(np.arange(size), place) for place in range(size)]
+    means = []
+    for places in kept:
+        rx, ry = partial_residuals(x[:, places], y[:, places], controls[:, :, places])
+        means.append((rx * ry).sum(axis=1).mean())
+    return float(np.sqrt((size - 1) * np.var(means)))
