@@ -1,7 +1,7 @@
 """Pairs of source and bystander, and the correlation of their cosine with leakage.
 
 in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/manifest.json
-out: analysis/{questions}/seed{seed}/pairs.csv, correlation.json
+out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, correlation.json
 """
 
 
@@ -24,7 +24,9 @@ rule tabulate_pairs:
             "results/{{experiment}}/training/{source}/manifest.json", source=SOURCES
         ),
     output:
-        "results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
+        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
+        cosines="results/{experiment}/analysis/{questions}/seed{seed}/cosines.csv",
+        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
     log:
         "logs/{experiment}/tabulate_pairs/{questions}/seed{seed}.log",
     benchmark:
@@ -36,16 +38,24 @@ rule tabulate_pairs:
         mem_mb=4000,
         runtime=30,
     params:
-        settings=settings(sources=SOURCES),
+        personas_file=untracked(config["personas"]["file"]),
+        settings=settings(
+            sources=SOURCES,
+            personas=personas_block(PANEL, "prompt"),
+            embedding_model=config["analysis"]["embedding_model"],
+        ),
     shell:
         r"""
         python workflow_scripts/tabulate_pairs.py \
             --settings {params.settings:q} \
+            --personas {params.personas_file:q} \
             --centroids {input.centroids:q} \
             --marker-evals {input.marker_evals:q} \
             --base-eval {input.base_eval:q} \
             --manifests {input.manifests:q} \
-            --output {output:q} \
+            --output {output.pairs:q} \
+            --cosines {output.cosines:q} \
+            --question-counts {output.question_counts:q} \
             2>&1 | tee {log:q}
         """
 
@@ -54,6 +64,8 @@ rule correlate_leakage:
     input:
         code=code_of("correlate_leakage.py"),
         pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
+        cosines="results/{experiment}/analysis/{questions}/seed{seed}/cosines.csv",
+        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
         base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
     output:
         "results/{experiment}/analysis/{questions}/seed{seed}/correlation.json",
@@ -70,7 +82,7 @@ rule correlate_leakage:
     params:
         settings=lambda wildcards: settings(
             headline_layer=config["geometry"]["headline_layer"],
-            min_category_size=config["analysis"]["min_category_size"],
+            **without(config["analysis"], "embedding_model"),
             training_seed=int(wildcards.seed),
         ),
     shell:
@@ -78,6 +90,8 @@ rule correlate_leakage:
         python workflow_scripts/correlate_leakage.py \
             --settings {params.settings:q} \
             --pairs {input.pairs:q} \
+            --cosines {input.cosines:q} \
+            --question-counts {input.question_counts:q} \
             --marker-eval {input.base_eval:q} \
             --output {output:q} \
             2>&1 | tee {log:q}

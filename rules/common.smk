@@ -102,6 +102,8 @@ CENTROIDS = [
 ]
 CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/pairs.csv"),
+    *results("analysis/{questions}/seed{seed}/cosines.csv"),
+    *results("analysis/{questions}/seed{seed}/question_counts.csv"),
     *results("analysis/{questions}/seed{seed}/correlation.json"),
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")

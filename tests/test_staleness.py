@@ -61,6 +61,8 @@ def test_a_lost_figure_is_one_job(project_copy):
         ("persona_leakage/plot_style.py", {"plot_scatter": 1, "all": 1}),
         ("plot_scatter.py", {"plot_scatter": 1, "all": 1}),
         ("persona_leakage/correlation.py", {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
+        ("persona_leakage/resampling.py", {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
+        ("persona_leakage/text_similarity.py", ANALYSIS),
         ("persona_leakage/pairs_file.py", {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
         ("persona_leakage/scoring.py", {"score_leakage": 2, "score_base_leakage": 1, **ANALYSIS}),
         ("persona_leakage/training.py", RETRAINED),
@@ -90,6 +92,8 @@ def test_an_edit_makes_its_users_stale(project_copy, module, stale):
         ({"geometry__precision": "bfloat16"}, {"extract_centroids": 1, **ANALYSIS}),
         ({"geometry__headline_layer": 3}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
         ({"analysis__min_category_size": 4}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
+        ({"analysis__permutations": 999}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
+        ({"analysis__bootstraps": 300}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
         (
             {"personas__sources": ["villain", "comedian", "assistant"]},
             {"build_training_set": 1, "train_adapter": 1, "sample_completions": 1, "score_leakage": 1, **ANALYSIS},

@@ -1,34 +1,43 @@
 """Correlate cosine with leakage over a pairs table: the workflow's own, or any with the columns that --help lists."""
 
-from persona_leakage.correlation import correlate_pairs
+from persona_leakage.analysis import DEFAULT_OPTIONS, analyse
 from persona_leakage.errors import run_program
 from persona_leakage.files import digest_of, read_json, sha256_of_file, write_json
+from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
 from persona_leakage.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.side_tables import read_cosines, read_question_counts
 
 FROM_EVALUATION = ("model", "engine", "sampling", "seed", "sampling_seed", "behaviour", "detector")
 
 
 def main(argv=None):
-    """Write correlation.json: for every layer per source, pooled, per category of the bystander, relatives only."""
+    """Write correlation.json: what docs/statistics.md explains, for every layer, and a verdict. The same tables give the same bytes."""
     parser = pairs_parser("correlate_leakage", __doc__)
     parser.add_argument(
         "--marker-eval", metavar="PATH", help="the base model's marker_eval.json: adds to meta how the replies were sampled"
+    )
+    parser.add_argument("--question-counts", metavar="PATH", help="question_counts.csv: adds the choice of questions to the uncertainty")
+    parser.add_argument(
+        "--cosines", metavar="PATH", help="cosines.csv, between all personas: compares the sources with any persona in their place"
     )
     args = parser.parse_args(argv)
     table = read_pairs(args.pairs)
     headline = choose_layer(table, args)
     sampled = read_json(args.marker_eval)["meta"] if args.marker_eval else {}
-    panel = sorted({*table["persona"], *table["source"]})
+    matrices = matrices_of(table)
+    counts = read_question_counts(args.question_counts, matrices) if args.question_counts else None
+    cosines = read_cosines(args.cosines, matrices) if args.cosines else None
     meta = describe_run(
         "correlate_leakage",
         layer_convention=LAYER_CONVENTION,
-        bank={"personas": len(panel), "digest": digest_of(panel)},
+        bank={"personas": len(matrices.personas), "digest": digest_of(matrices.personas)},
         pairs_sha256=sha256_of_file(args.pairs),
         training_seed=args.settings.get("training_seed"),
         **{key: sampled.get(key) for key in FROM_EVALUATION},
     )
-    write_json(args.output, {"meta": meta, **correlate_pairs(table, headline, args.settings["min_category_size"])})
+    del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
+    write_json(args.output, {"meta": meta, **analyse(table, headline, {**DEFAULT_OPTIONS, **args.settings}, counts, cosines)})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Plot leakage against cosine, one panel for each source, as pdf, png and svg."""
 
-from persona_leakage.correlation import correlate_layer
+from persona_leakage.correlation import correlate_sources
 from persona_leakage.errors import run_program
 from persona_leakage.files import read_json
 from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
@@ -19,7 +19,7 @@ def main(argv=None):
     if args.correlation:
         correlations = read_json(args.correlation)["layers"][str(layer)]["per_source"]
     else:
-        correlations = correlate_layer(chosen, args.settings["min_category_size"])["per_source"]
+        correlations = correlate_sources(chosen)
     save_figure(plot_scatter(chosen, correlations, layer), args.output)
 
 

@@ -1,29 +1,47 @@
-"""Join cosines and leakage into one tidy table: a row per layer, source and bystander."""
+"""Join cosines and leakage into tidy tables: the pairs (a row per layer, source and bystander), and beside it all cosines and the counts per question."""
 
 import torch
 
 from persona_leakage.errors import run_program
 from persona_leakage.files import atomic_path, read_json
-from persona_leakage.options import new_parser
+from persona_leakage.geometry import cosine_matrix
+from persona_leakage.options import chosen_personas, new_parser
 from persona_leakage.pairs import tabulate_pairs
+from persona_leakage.side_tables import tabulate_cosines, tabulate_questions
+from persona_leakage.text_similarity import text_similarities
 
 
 def main(argv=None):
-    """Write pairs.csv."""
-    parser = new_parser("tabulate_pairs", __doc__, "base-eval", "output")
+    """Write pairs.csv, cosines.csv and question_counts.csv."""
+    parser = new_parser("tabulate_pairs", __doc__, "personas", "base-eval", "output", "cosines", "question-counts")
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
     parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json of each source")
     parser.add_argument("--manifests", nargs="+", required=True, metavar="PATH", help="training manifest of each source")
     args = parser.parse_args(argv)
-    sources = args.settings["sources"]
+    sources, embedding_model = args.settings["sources"], args.settings["embedding_model"]
+    prompts = [persona.prompt for persona in chosen_personas(args.personas, args.settings["personas"])]
     layers = {}
     for path in args.centroids:
         content = torch.load(path, weights_only=True)
         layers[content["layer"]] = {**content, "centroids": content["centroids"].numpy()}
     evaluations = {source: read_json(path)["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
     negatives = {source: read_json(path)["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
-    table = tabulate_pairs(layers, evaluations, read_json(args.base_eval)["personas"], negatives)
-    with atomic_path(args.output) as temporary:
+    similarities = text_similarities(prompts)
+    if embedding_model:
+        from persona_leakage.sentence_embedding import embedding_similarities  # takes seconds to import
+
+        similarities["embedding_similarity"] = embedding_similarities(embedding_model, prompts)
+    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval)["personas"], negatives, similarities)
+    names = args.settings["personas"]["names"]
+    cosines = {layer: cosine_matrix(geometry["centroids"], centred=True) for layer, geometry in layers.items()}
+    write_csv(args.output, pairs)
+    write_csv(args.cosines, tabulate_cosines(names, cosines))
+    write_csv(args.question_counts, tabulate_questions(evaluations))
+
+
+def write_csv(path, table):
+    """Write a DataFrame without its index, with the same bytes on every system."""
+    with atomic_path(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 

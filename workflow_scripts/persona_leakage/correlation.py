@@ -1,34 +1,43 @@
-"""Rank and linear correlation of cosine with leakage: per source, pooled, per category, among relatives."""
+"""Rank and linear correlations of cosine with leakage: per source, pooled, per category, among relatives."""
 
 import numpy as np
 from scipy import stats
 
+from persona_leakage.undefined import describe_missing, finite
+
 MIN_PAIRS = 3
 
 
-def correlate(x, y):
-    """Spearman and Pearson correlation of two equally long vectors, with two-sided p-values.
+KEYS = ("spearman_rho", "spearman_p", "kendall_tau", "kendall_p", "pearson_r", "pearson_p")
 
-    Spearman: ties take mean ranks, p from Student's t with n - 2 degrees of freedom (scipy.stats.spearmanr).
-    Returns {"n", "spearman_rho", "spearman_p", "pearson_r", "pearson_p", "undefined"}; with fewer
-    than 3 pairs or a constant vector the numbers are None and "undefined" says why.
+
+def correlate(x, y):
+    """Spearman, Kendall (tau-b) and Pearson correlation of two equally long vectors, with two-sided p-values.
+
+    Spearman: ties take mean ranks, p from Student's t with n - 2 degrees of freedom (scipy.stats.spearmanr); tau-b
+    corrects for ties (scipy.stats.kendalltau). Returns {"n", KEYS, "undefined"}; with fewer than 3 pairs, a
+    missing value or a constant vector the numbers are None and "undefined" says why.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    empty = {"n": len(x), "spearman_rho": None, "spearman_p": None, "pearson_r": None, "pearson_p": None}
+    problem = why_undefined(x, y)
+    if problem:
+        return {"n": len(x), **dict.fromkeys(KEYS), "undefined": problem}
+    results = stats.spearmanr(x, y), stats.kendalltau(x, y), stats.pearsonr(x, y)
+    numbers = [float(number) for result in results for number in (result.statistic, result.pvalue)]
+    return {"n": len(x), **dict(zip(KEYS, numbers, strict=True)), "undefined": None}
+
+
+def why_undefined(x, y):
+    """Why two vectors have no correlation, or None."""
     if len(x) < MIN_PAIRS:
-        return {**empty, "undefined": f"fewer than {MIN_PAIRS} pairs"}
+        return f"fewer than {MIN_PAIRS} pairs"
+    missing = [text for text in (describe_missing("cosine", x), describe_missing("leakage", y)) if text]
+    if missing:
+        return ", ".join(missing)
     for name, values in (("cosine", x), ("leakage", y)):
         if np.ptp(values) == 0:
-            return {**empty, "undefined": f"{name} is the same for all pairs"}
-    spearman, pearson = stats.spearmanr(x, y), stats.pearsonr(x, y)
-    return {
-        "n": len(x),
-        "spearman_rho": float(spearman.statistic),
-        "spearman_p": float(spearman.pvalue),
-        "pearson_r": float(pearson.statistic),
-        "pearson_p": float(pearson.pvalue),
-        "undefined": None,
-    }
+            return f"{name} is the same for all pairs"
+    return None
 
 
 def correlate_table(table, cosine="cosine"):
@@ -41,6 +50,19 @@ def uncentred(table):
     return {"uncentred": correlate_table(table, "cosine_raw")} if "cosine_raw" in table else {}
 
 
+def correlate_sources(table):
+    """{source: its correlations, its own rate (None if unknown) and its bystanders' mean rate} from the pairs of one layer."""
+    return {
+        source: {
+            **correlate_table(rows),
+            **uncentred(rows),
+            "source_rate": float(rows["source_rate"].iloc[0]) if "source_rate" in rows else None,
+            "mean_bystander_rate": finite(rows["rate"].mean(skipna=False)),
+        }
+        for source, rows in table.groupby("source", sort=False)
+    }
+
+
 def correlate_layer(table, min_category_size):
     """The block of correlation.json for the pairs of one layer.
 
@@ -50,15 +72,7 @@ def correlate_layer(table, min_category_size):
     """
     categories = table.groupby("category", sort=True)
     return {
-        "per_source": {
-            source: {
-                **correlate_table(rows),
-                **uncentred(rows),
-                "source_rate": float(rows["source_rate"].iloc[0]) if "source_rate" in rows else None,
-                "mean_bystander_rate": float(rows["rate"].mean()),
-            }
-            for source, rows in table.groupby("source", sort=False)
-        },
+        "per_source": correlate_sources(table),
         "pooled": {**correlate_table(table), **uncentred(table)},
         "per_category": {name: correlate_table(rows) for name, rows in categories if len(rows) >= min_category_size},
         "related_only": correlate_table(table[table["related"]]),

@@ -1,4 +1,4 @@
-"""The tidy table of pairs: one row for each layer, source and bystander; the only input of statistics and figures."""
+"""The tidy table of pairs: one row for each layer, source and bystander; the main input of statistics and figures."""
 
 import pandas as pd
 
@@ -23,13 +23,13 @@ COLUMNS = [
 ]
 
 
-def tabulate_pairs(layers, evaluations, base, negatives):
+def tabulate_pairs(layers, evaluations, base, negatives, similarities):
     """One row per (layer, source, bystander); a source is no bystander of itself, the other sources are.
 
     layers: {layer: {"personas": [names], "prompt_tokens": [ints], "centroids": [personas, hidden]}}.
     evaluations: {source: {persona: cell of marker_eval.json}}; base: the same cells without adapter.
-    negatives: {source: names that served as negatives}.
-    Returns a DataFrame with the columns COLUMNS; cosine is centred on the panel, cosine_raw is not.
+    negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]} of the prompts.
+    Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not.
     """
     rows = []
     for layer, geometry in sorted(layers.items()):
@@ -61,6 +61,7 @@ def tabulate_pairs(layers, evaluations, base, negatives):
                         "base_rate": base[persona]["rate"],
                         "source_rate": cells[source]["rate"],
                         "prompt_tokens": geometry["prompt_tokens"][place],
+                        **{column: values[origin, place] for column, values in similarities.items()},
                     }
                 )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *similarities])

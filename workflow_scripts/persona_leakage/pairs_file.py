@@ -1,55 +1,10 @@
 """Tables of pairs, the workflow's own or from elsewhere: options of the programs that read them, and reading with every value checked."""
 
-import csv
-import math
-from pathlib import Path
-
-import pandas as pd
-
 from persona_leakage.errors import InputError
 from persona_leakage.options import new_parser
+from persona_leakage.table_file import COSINE, COUNT, FLAG, MEASURED_SHARE, NAME, POSITIVE, SHARE, read_table, refuse_repeats
 
 RATE_TOLERANCE = 0.005  # a brought rate may be rounded
-
-
-def whole(least):
-    """Parser of a whole number that is at least ``least``."""
-
-    def parse(text):
-        value = int(text)
-        if value < least:
-            raise ValueError
-        return value
-
-    return parse
-
-
-def number(least, most):
-    """Parser of a finite number in [least, most], up to rounding."""
-
-    def parse(text):
-        value = float(text)
-        if not (math.isfinite(value) and least - 1e-6 <= value <= most + 1e-6):
-            raise ValueError
-        return value
-
-    return parse
-
-
-def name(text):
-    """A text that is not blank."""
-    if not text.strip():
-        raise ValueError
-    return text
-
-
-def flag(text):
-    """true or false, in any case."""
-    return {"true": True, "false": False}[text.lower()]
-
-
-NAME, COSINE, SHARE = (name, "a name"), (number(-1, 1), "a number from -1 to 1"), (number(0, 1), "a number from 0 to 1")
-FLAG, COUNT = (flag, "true or false"), (whole(0), "a whole number, 0 or more")
 REQUIRED = {
     "layer": COUNT,
     "source": NAME,
@@ -57,14 +12,17 @@ REQUIRED = {
     "category": NAME,
     "related": FLAG,
     "cosine": COSINE,
-    "rate": SHARE,
+    "rate": MEASURED_SHARE,
     "found": COUNT,
-    "total": (whole(1), "a whole number, 1 or more"),
+    "total": POSITIVE,
 }
 SAME_IN_ALL_LAYERS = ("category", "related", "rate", "found", "total", "negative", "base_rate", "prompt_tokens")
 OPTIONAL = {
     "negative": FLAG,
     "cosine_raw": COSINE,
+    "word_similarity": COSINE,
+    "char_similarity": COSINE,
+    "embedding_similarity": COSINE,
     "base_rate": SHARE,
     "source_rate": SHARE,
     "prompt_tokens": COUNT,
@@ -72,51 +30,11 @@ OPTIONAL = {
 
 
 def read_pairs(path):
-    """Read a CSV of pairs into a DataFrame: the columns of REQUIRED, and those of OPTIONAL that it has; others are left out.
+    """Read a CSV of pairs into a DataFrame: the columns of REQUIRED, and those of OPTIONAL that it has (see read_table).
 
-    A row per (layer, source, persona); see tabulate_pairs for what the columns mean. InputError with the line,
-    the column, the value and what is allowed at the first bad value, and if a column or all rows are missing.
+    A row per (layer, source, persona); see tabulate_pairs for what the columns mean.
     """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, restkey="beyond the last column", strict=True)
-            parsers = parsers_of(path, reader.fieldnames)
-            seen, rows = {}, []
-            for row in reader:
-                rows.append(parse_row(row, parsers, f"{path}, line {reader.line_num}"))
-                check_row(rows[-1], seen, path, reader.line_num)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
-    if not rows:
-        raise InputError(f"{path}: has no rows")
-    return pd.DataFrame(rows)
-
-
-def parsers_of(path, header):
-    """{column: (parser, what is allowed)} of the known columns in a header; InputError if a required one is missing."""
-    header = header or []
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        raise InputError(f"{path}: column {', '.join(twice)} stands twice in the header")
-    missing = [column for column in REQUIRED if column not in header]
-    if missing:
-        raise InputError(f"{path}: missing columns {', '.join(missing)}; it has {', '.join(header) or 'none'}")
-    return {column: rule for column, rule in {**REQUIRED, **OPTIONAL}.items() if column in header}
-
-
-def parse_row(row, parsers, place):
-    """The values of one row; InputError naming the first that is not allowed."""
-    values = {}
-    for column, (parse, allowed) in parsers.items():
-        try:
-            values[column] = parse(row[column] if row[column] is not None else "")
-        except (ValueError, KeyError):
-            raise InputError(f"{place}: {column} is {row[column]!r}; it must be {allowed}") from None
-    if None in row.values() or "beyond the last column" in row:
-        raise InputError(f"{place}: has another number of values than the header")
-    return values
+    return read_table(path, REQUIRED, OPTIONAL, check_row)
 
 
 def check_row(values, seen, path, line):
@@ -128,14 +46,12 @@ def check_row(values, seen, path, line):
         raise InputError(f"{place}: found is {values['found']}; it must be at most total, {values['total']}")
     if abs(values["rate"] - values["found"] / values["total"]) > RATE_TOLERANCE:
         raise InputError(f"{place}: rate is {values['rate']}; found / total is {values['found']} / {values['total']}")
+    refuse_repeats("layer", "source", "persona")(values, seen, path, line)
     key = (values["layer"], values["source"], values["persona"])
-    if key in seen:
-        raise InputError(f"{place}: repeats layer, source and persona of line {seen[key]}")
-    seen[key] = line
     for subject, columns in ((key[1:], SAME_IN_ALL_LAYERS), (key[1:2], ("source_rate",))):
         known_line, known = seen.setdefault(subject, (line, values))
         for column in columns:
-            if column in values and values[column] != known[column]:
+            if column in values and str(values[column]) != str(known[column]):  # as text, for nan is not equal to itself
                 raise InputError(
                     f"{place}: {column} is {values[column]!r}, but {known[column]!r} for the same {subject} in line {known_line}"
                 )
@@ -160,7 +76,7 @@ def pairs_parser(program, description):
         description,
         "pairs",
         "output",
-        default_settings={"min_category_size": 5},
+        default_settings={},
         epilog=f"Columns of --pairs: {', '.join(REQUIRED)} (related: true or false); optional: {', '.join(OPTIONAL)}.",
     )
     parser.add_argument("--headline-layer", type=int, metavar="LAYER", help="the layer to show (default: the table's only one)")

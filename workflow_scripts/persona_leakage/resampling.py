@@ -31,10 +31,7 @@ def resample_bystanders(matrices, sources, weights):
         counts = (weights if weights.ndim == 2 else weights[place])[:, members]
         ranks = weighted_ranks(matrices.rate[source, members], counts)
         found.append(
-            [
-                weighted_correlation(weighted_ranks(layer[source, members], counts), ranks, counts)
-                for layer in matrices.cosines["cosine"]
-            ]
+            [weighted_correlation(weighted_ranks(layer[source, members], counts), ranks, counts) for layer in matrices.cosines["cosine"]]
         )
     return np.array(found).swapaxes(0, 1)
 
@@ -167,9 +164,12 @@ def interval_over_sources(bootstrap, layer, rhos, mean, error):
 
 def describe_difference(bootstrap, layer, headline, rhos, headline_rhos):
     """Mean correlation of one layer less that of the headline layer, with its interval over bystanders and questions."""
+    if layer == headline:
+        return undefined("the headline layer itself", "difference", "interval")
     difference = float(np.mean(rhos) - np.mean(headline_rhos))
     errors = bootstrap.errors(lambda drawn: (drawn[layer] - drawn[headline]).mean(axis=0))
-    return {"difference": difference, "interval": plain_interval(difference, errors["both"], min(bootstrap.sizes) - 1)}
+    interval = plain_interval(difference, errors["both"], min(bootstrap.sizes) - 1)
+    return {"difference": difference, "interval": interval, "undefined": None}
 
 
 def describe_centred(bootstrap, layer, matrices):

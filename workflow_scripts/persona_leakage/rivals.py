@@ -8,7 +8,33 @@ from persona_leakage.intervals import correlation_interval
 from persona_leakage.ranks import standard_ranks, standardise
 from persona_leakage.undefined import undefined
 
-PARTIAL_KEYS = ("per_source", "mean_rho", "interval", "p", "p_max_t")
+PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "p", "p_max_t")
+
+
+def describe_rivals(matrices, sources, permutations):
+    """The rivals block of every layer: each predictor alone, and cosine's partial correlation given the others.
+
+    partial: given all rivals; partial_without_raw_cosine: given all but the uncentred cosine, which is the same geometry.
+    """
+    chosen = np.ix_(sources, matrices.bystanders)
+    cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
+    rates = matrices.rate[chosen]
+    rivals, reasons = rival_predictors(matrices, sources)
+    names = [matrices.sources[place] for place in sources]
+    alone = {name: describe_alone(values, rates, names, permutations) for name, values in {"cosine": cosines, **rivals}.items()}
+    partial, partial_without_raw = (
+        describe_partial(cosines, rates, {name: values for name, values in rivals.items() if name != left_out}, names, permutations)
+        for left_out in (None, "cosine_raw")
+    )
+    return [
+        {
+            "alone": {name: blocks[place] for name, blocks in alone.items()},
+            "partial": partial[place],
+            "partial_without_raw_cosine": partial_without_raw[place],
+            "left_out": reasons,
+        }
+        for place in range(len(matrices.layers))
+    ]
 
 
 def rival_predictors(matrices, sources):
@@ -45,12 +71,16 @@ def rival_predictors(matrices, sources):
     return rivals, reasons
 
 
-def describe_alone(values, rates, permutations):
+def describe_alone(values, rates, names, permutations):
     """One predictor alone [layers, S, M]: per layer the mean within-source Spearman correlation and its permutation p."""
     test = permutation_test(rank_products(values, rates), permutations)
     per_source = np.einsum("lsm,sm->ls", standard_ranks(values), standard_ranks(rates))
     return [
-        {"per_source": row.tolist(), "mean_rho": float(row.mean()), "p": test["layers"][place]["p"] if test else None}
+        {
+            "per_source": dict(zip(names, row.tolist(), strict=True)),
+            "mean_rho": float(row.mean()),
+            "p": test["layers"][place]["p"] if test else None,
+        }
         for place, row in enumerate(per_source)
     ]
 
@@ -71,10 +101,13 @@ def partial_residuals(x, y, controls):
 def describe_partial(x, y, controls, names, permutations):
     """Partial rank correlation of cosine with leakage given ``controls``, per layer.
 
-    x [layers, S, M], y [S, M], controls [k, layers, S, M]. Per source with Student's t on n - 2 - k
+    x [layers, S, M], y [S, M], controls {name: [layers, S, M]}, names of the S sources. Per source with Student's t on n - 2 - k
     degrees of freedom; their mean with a permutation test of the residuals (Freedman & Lane 1983) and
     a jackknife interval over bystanders.
     """
+    if not controls:
+        return [undefined("no rival predictor", *PARTIAL_KEYS)] * len(x)
+    titles, controls = list(controls), np.stack(list(controls.values()))
     size, freedom = y.shape[1], y.shape[1] - 2 - len(controls)
     if freedom < 1:
         return [undefined(f"{size} bystanders are too few for {len(controls)} controls", *PARTIAL_KEYS)] * len(x)
@@ -90,8 +123,8 @@ def describe_partial(x, y, controls, names, permutations):
         chance = test["layers"][place] if test else {"p": None, "p_max_t": None}
         blocks.append(
             {
-                "controls": names,
-                "per_source": [{"rho": float(rho), "p": t_test(rho, freedom)} for rho in rhos],
+                "controls": titles,
+                "per_source": {name: {"rho": float(rho), "p": t_test(rho, freedom)} for name, rho in zip(names, rhos, strict=True)},
                 "mean_rho": mean,
                 "interval": correlation_interval(mean, error, size - 1),
                 "p": chance["p"],

@@ -1,0 +1,155 @@
+"""All of correlation.json from the tidy tables: each statistic is computed in a module of its own and put in its place here."""
+
+import numpy as np
+
+from persona_leakage.chance import centred_products, draw_permutations, holm, permutation_test, rank_products
+from persona_leakage.correlation import correlate_pairs
+from persona_leakage.meta_analysis import KEYS as META_KEYS
+from persona_leakage.meta_analysis import combine_correlations
+from persona_leakage.noise_ceiling import SPLITS, disattenuate, noise_ceilings
+from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.prediction import describe_prediction
+from persona_leakage.rates_summary import summarise_rates
+from persona_leakage.resampling import Bootstrap, describe_centred, describe_difference, describe_mean, describe_source
+from persona_leakage.rivals import describe_rivals
+from persona_leakage.seeds import derive_seed
+from persona_leakage.specificity import describe_specificity, effective_sources
+from persona_leakage.undefined import undefined
+from persona_leakage.verdict import verdict
+
+DEFAULT_OPTIONS = {"min_category_size": 5, "permutations": 10_000, "bootstraps": 2_000}
+TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
+FAMILIES = (
+    "association",
+    "association_within_categories",
+    "pair_specific",
+    "pair_specific_within_categories",
+    "source_identity",
+    "beyond_rivals",
+)
+
+
+def generator_of(purpose):
+    """A generator whose seed depends on its purpose alone, so that the same table gives the same numbers."""
+    return np.random.default_rng(derive_seed("statistics", purpose))
+
+
+def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
+    """The content of correlation.json but for its meta.
+
+    table: of pairs (see pairs_file). options: as DEFAULT_OPTIONS. counts:
+    {"found", "total"} [sources, personas, questions] and panel_cosines: [layers, personas, personas], on the axes of
+    matrices_of(table), or None (see side_tables).
+    """
+    matrices = matrices_of(table)
+    result = correlate_pairs(table, headline_layer, options["min_category_size"])
+    result["resampling"] = {
+        "permutations": options["permutations"],
+        "bootstraps": options["bootstraps"],
+        "splits": SPLITS,
+        "seed": "a hash of each purpose, the same for every table",
+    }
+    result["leakage"] = summarise_rates(table)
+    result["noise_ceiling"] = noise_ceilings(matrices, derive_seed("statistics", "halves"), counts)
+    for layer in result["layers"].values():
+        for source, block in layer["per_source"].items():
+            block["disattenuated"] = disattenuate(block["spearman_rho"], result["noise_ceiling"][source])
+    add_joint_statistics(result, matrices, options, counts, panel_cosines)
+    result["holm"] = adjust_families(result["layers"][str(headline_layer)])
+    result["verdict"] = verdict(result)
+    return result
+
+
+def add_joint_statistics(result, matrices, options, counts, panel_cosines):
+    """Put the statistics over all sources at once into ``result`` and its layers, or why there are none."""
+    sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
+    problem = matrices.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    result["joint"] = {
+        "sources": [matrices.sources[place] for place in sources],
+        "sources_left_out": reasons,
+        "bystanders": len(matrices.bystanders),
+        "bystanders_left_out": matrices.left_out,
+        "undefined": problem,
+    }
+    if problem:
+        result["effective_sources"] = undefined(problem, "participation_ratio", "profile_correlations")
+        for layer in result["layers"].values():
+            layer.update(empty_layer(problem))
+        return
+    result["effective_sources"] = effective_sources(matrices, sources)
+    places = [matrices.sources[place] for place in sources]
+    bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
+    headline = matrices.layers.index(result["headline_layer"])
+    rhos = [[result["layers"][str(layer)]["per_source"][name]["spearman_rho"] for name in places] for layer in matrices.layers]
+    tests = chance_tests(matrices, sources, options["permutations"])
+    specificity, identity = describe_specificity(matrices, sources, panel_cosines, options["permutations"], generator_of("pseudo-sources"))
+    tests["source_identity"] = identity
+    rivals = describe_rivals(
+        matrices, sources, draw_permutations(generator_of("rivals"), len(matrices.bystanders), options["permutations"])
+    )
+    prediction = describe_prediction(matrices, sources)
+    for place, layer in enumerate(matrices.layers):
+        block = result["layers"][str(layer)]
+        for row, name in enumerate(places):
+            block["per_source"][name]["interval"] = describe_source(bootstrap, place, row, rhos[place][row])
+        block["within_source"] = describe_mean(bootstrap, place, rhos[place])
+        block["meta_analysis"] = combine_correlations(rhos[place], bootstrap.sizes)
+        block["double_centred"] = describe_centred(bootstrap, place, matrices)
+        block["difference_from_headline"] = describe_difference(bootstrap, place, headline, rhos[place], rhos[headline])
+        block["chance"] = {name: layer_of(test, place, name) for name, test in tests.items()}
+        block["rivals"] = rivals[place]
+        block["specificity"] = specificity[place]
+        block["prediction"] = prediction[place]
+
+
+def empty_layer(problem):
+    """What a layer has in place of the joint statistics when they are undefined."""
+    return {
+        "within_source": undefined(problem, "mean_rho", "interval"),
+        "meta_analysis": undefined(problem, *META_KEYS),
+        "double_centred": undefined(problem, "r", "interval"),
+        "difference_from_headline": undefined(problem, "difference", "interval"),
+        "chance": {name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
+        "rivals": {
+            "alone": {},
+            "partial": undefined(problem, "mean_rho", "interval", "p", "p_max_t"),
+            "partial_without_raw_cosine": undefined(problem, "mean_rho", "interval", "p", "p_max_t"),
+        },
+        "specificity": undefined(problem, "matrix", "ranks"),
+        "prediction": {"leave_one_source_out": undefined(problem, "per_source"), "leave_one_persona_out": undefined(problem, "per_source")},
+    }
+
+
+def chance_tests(matrices, sources, count):
+    """{name: the layers of permutation_test, or None}: all bystanders exchangeable, and only those of a category."""
+    chosen = np.ix_(sources, matrices.bystanders)
+    cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
+    associated, paired = rank_products(cosines, matrices.rate[chosen]), centred_products(cosines, matrices.logits()[chosen])
+    categories = matrices.categories[matrices.bystanders]
+    tests = {}
+    for suffix, groups in (("", None), ("_within_categories", categories)):
+        permutations = draw_permutations(generator_of(f"permutations{suffix}"), len(matrices.bystanders), count, groups)
+        for name, products in (("association", associated), ("pair_specific", paired)):
+            test = permutation_test(products, permutations, groups)
+            tests[name + suffix] = test and test["layers"]
+    return tests
+
+
+def layer_of(test, place, name):
+    """One layer of a test, or why there is none."""
+    if test is not None:
+        return {**test[place], "undefined": None}
+    reason = {
+        "pair_specific": "one source, or nothing is left after double centring",
+        "association_within_categories": "no category with two bystanders that differ",
+        "source_identity": "a pseudo-source without correlations, or all predict alike",
+    }
+    return undefined(reason.get(name, reason["pair_specific"]), *TEST_KEYS)
+
+
+def adjust_families(layer):
+    """{family: {"p", "p_holm"}} at one layer: the max-T p-values of the families, adjusted for their number (Holm 1979)."""
+    found = {name: layer["chance"][name]["p_max_t"] for name in FAMILIES if name != "beyond_rivals"}
+    found["beyond_rivals"] = layer["rivals"]["partial_without_raw_cosine"]["p_max_t"]
+    adjusted = holm(found)
+    return {name: {"p": found[name], "p_holm": adjusted[name]} for name in FAMILIES}

@@ -1,0 +1,22 @@
+"""Similarity of the personas' prompts by a sentence-embedding model on disk: an optional rival of the geometry."""
+
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from persona_leakage.geometry import cosine_matrix
+
+
+def embedding_similarities(folder, texts):
+    """Cosines [texts, texts] between mean-pooled last hidden states, in float32 on the CPU.
+
+    folder: a transformers encoder with its tokenizer, of a kind that is meant to be mean-pooled (as all-MiniLM-L6-v2 is)
+    and needs no prefix.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+    inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        states = model(**inputs).last_hidden_state
+    mask = inputs["attention_mask"][..., None]
+    return cosine_matrix(((states * mask).sum(dim=1) / mask.sum(dim=1)).numpy(), centred=False)

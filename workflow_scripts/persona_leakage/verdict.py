@@ -1,0 +1,237 @@
+"""What the data support, in plain sentences that follow from the numbers by fixed rules."""
+
+SUPPORTED, NOT_SUPPORTED, CANNOT_TELL = "supported", "not supported", "cannot tell"
+LEVEL = 0.05  # of Holm-adjusted p-values
+SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly below it counts against an effect
+GOOD_CEILING, POOR_CEILING = 0.9, 0.7
+RIVALS = {
+    "prompt_tokens": "prompt length",
+    "word_similarity": "similar wording",
+    "char_similarity": "similar wording",
+    "embedding_similarity": "similar meaning",
+    "propensity": "how much a bystander leaks under other sources",
+}
+MIN_SOURCES = 5  # for anything said about sources that were not measured
+
+
+def verdict(result):
+    """The verdict block: a list of {"id", "question", "answer", "sentence", "because"} from a finished correlation.json.
+
+    Judged at the headline layer. Rules: docs/statistics.md.
+    """
+    layer = result["layers"][str(result["headline_layer"])]
+    judges = (judge_association, judge_pairs, judge_identity, judge_rivals, judge_new_sources, judge_level, judge_measurement, judge_lead)
+    verdicts = []
+    for judge in judges:
+        name, question, sentences, (answer, because) = judge(result, layer)
+        sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL), sentences, strict=True))[answer]
+        verdicts.append({"id": name, "question": question, "answer": answer, "sentence": sentence, "because": because})
+    return verdicts
+
+
+def judge_effect(p_holm, estimate, interval, words):
+    """(answer, because) of a correlation with its adjusted p and interval; ``words`` say what it is."""
+    if p_holm is None or interval is None:
+        return CANNOT_TELL, f"{words} is {number(estimate)}, without a {'test' if p_holm is None else 'confidence interval'}"
+    because = f"{words} is {number(estimate)}, 95 % interval {span(interval)}; p = {p_holm:.2g} after Holm's correction"
+    if p_holm < LEVEL and interval[0] > 0:
+        return SUPPORTED, because
+    if interval[1] < SMALLEST:
+        return NOT_SUPPORTED, f"{because}: the interval rules out {SMALLEST} and more"
+    return CANNOT_TELL, f"{because}: neither no effect nor one of {SMALLEST} and more can be ruled out"
+
+
+def judge_association(result, layer):
+    """Joint permutation test, layers paid for, and the interval of the mean within-source correlation."""
+    block = layer["within_source"]
+    found = unless(block) or judge_effect(
+        p_of(result, "association"), block["mean_rho"], block["interval"], "the mean within-source rank correlation"
+    )
+    return (
+        "association",
+        "Do personas that lie closer to the source in the base model leak more?",
+        (
+            "Personas closer to the source leak more, beyond what chance pairings of personas give.",
+            "Closeness to the source does not rank the personas by leakage to an extent that would matter.",
+            "Whether personas closer to the source leak more is open.",
+        ),
+        found,
+    )
+
+
+def judge_pairs(result, layer):
+    """Double-centred correlation: what every source and every bystander has in general is taken out."""
+    block = layer["double_centred"]
+    found = unless(block) or judge_effect(p_of(result, "pair_specific"), block["r"], block["interval"], "the double-centred correlation")
+    return (
+        "pair_specific",
+        "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
+        (
+            "Which source reaches which bystander follows the closeness of the two, apart from what either does in general.",
+            "Apart from what sources and bystanders do in general, closeness of the pair says next to nothing.",
+            "Whether closeness of the pair matters apart from what sources and bystanders do in general is open.",
+        ),
+        found,
+    )
+
+
+def judge_identity(result, layer):
+    """Source identity test, and the ranks of the true sources among the pseudo-sources."""
+    test = layer["chance"]["source_identity"]
+    p = p_of(result, "source_identity")
+    if p is None:
+        found = CANNOT_TELL, test["undefined"]
+    else:
+        ranks = layer["specificity"]["ranks"]
+        places = ", ".join(f"{name} {block['rank']}" for name, block in ranks.items() if block["rank"] is not None)
+        size = max((block["out_of"] for block in ranks.values() if block["out_of"] is not None), default=0)
+        because = f"own cosines give {number(test['statistic'])} on average, other personas' {number(test['null_mean'])}; p = {p:.2g} after Holm's correction"
+        because += f"; rank of the true source among {size} as predictors of its leakage: {places}" if places else ""
+        found = (SUPPORTED if p < LEVEL and test["z"] > 0 else NOT_SUPPORTED if test["z"] <= 0 else CANNOT_TELL), because
+    return (
+        "source_identity",
+        "Is it closeness to the source itself that counts, not to any persona?",
+        (
+            "Closeness to the source itself predicts its leakage better than closeness to other personas does.",
+            "Closeness to other personas predicts a source's leakage as well as closeness to the source.",
+            "Whether closeness to the source itself predicts better than closeness to other personas is open.",
+        ),
+        found,
+    )
+
+
+def judge_rivals(result, layer):
+    """Partial rank correlation given all rivals but the uncentred cosine, which is the same quantity."""
+    block = layer["rivals"]["partial_without_raw_cosine"]
+    words = "the partial rank correlation of closeness with leakage"
+    found = unless(block) or judge_effect(p_of(result, "beyond_rivals"), block["mean_rho"], block["interval"], words)
+    known = join(dict.fromkeys(RIVALS[name] for name in block["controls"] or RIVALS))
+    return (
+        "beyond_rivals",
+        "Does closeness say more than simpler things about a persona and its prompt do?",
+        (
+            f"Closeness says more about leakage than {known} {'do together' if ' and ' in known else 'does'}.",
+            f"Once {known} {'are' if ' and ' in known else 'is'} known, closeness adds next to nothing.",
+            f"Whether closeness adds anything to {known} is open.",
+        ),
+        found,
+    )
+
+
+def judge_new_sources(result, layer):
+    """Prediction interval of the random-effects meta-analysis."""
+    block = layer["meta_analysis"]
+    found = unless(block)
+    if not found and (block["n_sources"] < MIN_SOURCES or block["prediction_interval"] is None):
+        found = CANNOT_TELL, f"{block['n_sources']} sources; {MIN_SOURCES} are the least from which to speak about others"
+    if not found:
+        because = f"a new source's correlation is expected in {span(block['prediction_interval'])} (95 %, from {block['n_sources']} sources, I2 {block['i2']:.2f})"
+        found = (SUPPORTED if block["prediction_interval"][0] > 0 else NOT_SUPPORTED), because
+    return (
+        "new_sources",
+        "Is a source that was not measured expected to show it too?",
+        (
+            "A new source of this kind is expected to show a positive correlation.",
+            "A new source may well show no correlation.",
+            "What a new source would show is open.",
+        ),
+        found,
+    )
+
+
+def judge_level(result, layer):
+    """R2 of leave-one-source-out prediction with nothing known of the new source."""
+    block = layer["prediction"]["leave_one_source_out"]
+    found = unless(block)
+    if not found:
+        values = {name: scores["r2_nothing_known"] for name, scores in block["per_source"].items()}
+        because = "R2 of each source predicted from the others: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+        because += f"; {block['median_r2_source_mean_known']:.2f} in the median once the source's mean is known"
+        if block["median_r2_nothing_known"] <= 0:
+            found = NOT_SUPPORTED, because
+        elif len(values) < MIN_SOURCES or min(values.values()) <= 0:
+            found = CANNOT_TELL, because
+        else:
+            found = SUPPORTED, because
+    return (
+        "level",
+        "Can the level of leakage of a new source be told before training?",
+        (
+            "The geometry predicts how much a new source leaks to each persona.",
+            "The geometry does not predict how much a new source leaks; at best it ranks the personas.",
+            "Whether the geometry predicts how much a new source leaks is open.",
+        ),
+        found,
+    )
+
+
+def judge_measurement(result, layer):
+    """Noise ceilings from halves of the questions, else of the samples."""
+    ceilings = {}
+    for name, block in result["noise_ceiling"].items():
+        ceilings[name] = next((block[kind]["ceiling"] for kind in ("questions", "samples") if block[kind]["ceiling"] is not None), None)
+    because = "ceiling of any correlation: " + ", ".join(f"{name} {number(value)}" for name, value in ceilings.items())
+    known = [value for value in ceilings.values() if value is not None]
+    if known and min(known) < POOR_CEILING:
+        found = NOT_SUPPORTED, because
+    elif len(known) == len(ceilings) and min(known) >= GOOD_CEILING:
+        found = SUPPORTED, because
+    else:
+        found = CANNOT_TELL, because
+    return (
+        "measurement",
+        "Is leakage measured well enough to be predicted?",
+        (
+            "Leakage is measured so well that noise hides little of a correlation.",
+            "Leakage of a source is measured too coarsely: more replies would raise its correlation.",
+            "Noise of measurement may hide part of a correlation.",
+        ),
+        found,
+    )
+
+
+def judge_lead(result, layer):
+    """Bystanders above the source itself."""
+    counts = {name: (block["bystanders_above_source"], block["n"]) for name, block in result["leakage"].items()}
+    known = {name: pair for name, pair in counts.items() if pair[0] is not None}
+    because = "bystanders above the source: " + ", ".join(f"{name} {above} of {size}" for name, (above, size) in known.items())
+    if len(known) < len(counts):
+        found = CANNOT_TELL, "the table has no rates of the sources themselves"
+    else:
+        found = (NOT_SUPPORTED if any(above for above, _ in known.values()) else SUPPORTED), because
+    return (
+        "source_leads",
+        "Does the trained source show the behaviour most?",
+        (
+            "No bystander shows the behaviour more often than the source it was trained into.",
+            "Some bystanders show the behaviour more often than the source it was trained into.",
+            "Whether bystanders exceed the source cannot be said.",
+        ),
+        found,
+    )
+
+
+def unless(block):
+    """(cannot tell, why) if a block is undefined, else None."""
+    return (CANNOT_TELL, block["undefined"]) if block["undefined"] else None
+
+
+def p_of(result, family):
+    """Holm-adjusted p of a family of tests at the headline layer, or None."""
+    return result["holm"][family]["p_holm"]
+
+
+def join(words):
+    """ "a", "a and b", "a, b and c"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def number(value):
+    """Two decimals, or "unknown"."""
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+def span(interval):
+    """ "0.63 to 0.84"."""
+    return f"{interval[0]:.2f} to {interval[1]:.2f}"
