@@ -19,7 +19,7 @@ def main(argv=None):
     )
     parser.add_argument("--question-counts", metavar="PATH", help="question_counts.csv: adds the choice of questions to the uncertainty")
     parser.add_argument(
-        "--cosines", metavar="PATH", help="cosines.csv, between all personas: compares the sources with any persona in their place"
+        "--cosines", metavar="PATH", help="cosines.csv, between all personas: compares the sources with others in their place"
     )
     args = parser.parse_args(argv)
     table = read_pairs(args.pairs)

@@ -16,10 +16,8 @@ def main(argv=None):
     table = read_pairs(args.pairs)
     layer = choose_layer(table, args)
     chosen = table[table["layer"] == layer]
-    if args.correlation:
-        correlations = read_json(args.correlation)["layers"][str(layer)]["per_source"]
-    else:
-        correlations = correlate_sources(chosen)
+    known = args.correlation and read_json(args.correlation)["layers"][str(layer)]["per_source"]
+    correlations = known or correlate_sources(chosen)
     save_figure(plot_scatter(chosen, correlations, layer), args.output)
 
 

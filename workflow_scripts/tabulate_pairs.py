@@ -1,4 +1,4 @@
-"""Join cosines and leakage into tidy tables: the pairs (a row per layer, source and bystander), and beside it all cosines and the counts per question."""
+"""Join cosines and leakage into tidy tables: pairs of source and bystander, and beside them all cosines and the counts per question."""
 
 import torch
 

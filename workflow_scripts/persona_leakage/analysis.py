@@ -8,12 +8,21 @@ from persona_leakage.meta_analysis import KEYS as META_KEYS
 from persona_leakage.meta_analysis import combine_correlations
 from persona_leakage.noise_ceiling import SPLITS, disattenuate, noise_ceilings
 from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.prediction import describe_prediction
+from persona_leakage.prediction import LEAKS, PERSONA_KEYS, SOURCE_KEYS, describe_prediction
 from persona_leakage.rates_summary import summarise_rates
-from persona_leakage.resampling import Bootstrap, describe_centred, describe_difference, describe_mean, describe_source
-from persona_leakage.rivals import describe_rivals
+from persona_leakage.resampling import (
+    CENTRED_KEYS,
+    DIFFERENCE_KEYS,
+    MEAN_KEYS,
+    Bootstrap,
+    describe_centred,
+    describe_difference,
+    describe_mean,
+    describe_source,
+)
+from persona_leakage.rivals import PARTIAL_KEYS, describe_rivals
 from persona_leakage.seeds import derive_seed
-from persona_leakage.specificity import describe_specificity, effective_sources
+from persona_leakage.specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
 from persona_leakage.undefined import undefined
 from persona_leakage.verdict import verdict
 
@@ -53,6 +62,7 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
     result["noise_ceiling"] = noise_ceilings(matrices, derive_seed("statistics", "halves"), counts)
     for layer in result["layers"].values():
         for source, block in layer["per_source"].items():
+            block["spearman_interval"] = None
             block["disattenuated"] = disattenuate(block["spearman_rho"], result["noise_ceiling"][source])
     add_joint_statistics(result, matrices, options, counts, panel_cosines)
     result["holm"] = adjust_families(result["layers"][str(headline_layer)])
@@ -72,7 +82,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
         "undefined": problem,
     }
     if problem:
-        result["effective_sources"] = undefined(problem, "participation_ratio", "profile_correlations")
+        result["effective_sources"] = undefined(problem, *EFFECTIVE_KEYS)
         for layer in result["layers"].values():
             layer.update(empty_layer(problem))
         return
@@ -91,7 +101,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     for place, layer in enumerate(matrices.layers):
         block = result["layers"][str(layer)]
         for row, name in enumerate(places):
-            block["per_source"][name]["interval"] = describe_source(bootstrap, place, row, rhos[place][row])
+            block["per_source"][name]["spearman_interval"] = describe_source(bootstrap, place, row, rhos[place][row])
         block["within_source"] = describe_mean(bootstrap, place, rhos[place])
         block["meta_analysis"] = combine_correlations(rhos[place], bootstrap.sizes)
         block["double_centred"] = describe_centred(bootstrap, place, matrices)
@@ -103,20 +113,21 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
 
 
 def empty_layer(problem):
-    """What a layer has in place of the joint statistics when they are undefined."""
+    """What a layer has in place of the joint statistics when they are undefined: the same keys."""
+    partial = undefined(problem, *PARTIAL_KEYS)
     return {
-        "within_source": undefined(problem, "mean_rho", "interval"),
+        "within_source": undefined(problem, *MEAN_KEYS),
         "meta_analysis": undefined(problem, *META_KEYS),
-        "double_centred": undefined(problem, "r", "interval"),
-        "difference_from_headline": undefined(problem, "difference", "interval"),
+        "double_centred": undefined(problem, *CENTRED_KEYS),
+        "difference_from_headline": undefined(problem, *DIFFERENCE_KEYS),
         "chance": {name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
-        "rivals": {
-            "alone": {},
-            "partial": undefined(problem, "mean_rho", "interval", "p", "p_max_t"),
-            "partial_without_raw_cosine": undefined(problem, "mean_rho", "interval", "p", "p_max_t"),
+        "rivals": {**undefined(problem, "alone", "left_out"), "partial": partial, "partial_without_raw_cosine": partial},
+        "specificity": undefined(problem, *SPECIFICITY_KEYS),
+        "prediction": {
+            "threshold": LEAKS,
+            "leave_one_source_out": undefined(problem, *SOURCE_KEYS),
+            "leave_one_persona_out": undefined(problem, *PERSONA_KEYS),
         },
-        "specificity": undefined(problem, "matrix", "ranks"),
-        "prediction": {"leave_one_source_out": undefined(problem, "per_source"), "leave_one_persona_out": undefined(problem, "per_source")},
     }
 
 

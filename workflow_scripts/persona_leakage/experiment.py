@@ -33,9 +33,7 @@ def check_experiment(config, name="config"):
         )
     embedding_model = config["analysis"]["embedding_model"]
     if embedding_model and not (Path(embedding_model) / "config.json").is_file():
-        problems.append(
-            f"analysis.embedding_model: {embedding_model}: no model there; give a folder with config.json, weights and tokenizer, or null"
-        )
+        problems.append(f"analysis.embedding_model: {embedding_model}: no model there; give a folder with config.json, or null")
     if problems:
         raise InputError("\n  ".join([f"{name}: not valid", *problems]))
     return personas, question_sets

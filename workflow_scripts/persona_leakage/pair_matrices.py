@@ -48,9 +48,7 @@ class PairMatrices:
         if self.missing:
             return self.missing
         if len(self.bystanders) < MIN_BYSTANDERS:
-            return (
-                f"{len(self.bystanders)} bystanders that are no source and were measured with all sources; at least {MIN_BYSTANDERS} needed"
-            )
+            return f"{len(self.bystanders)} bystanders that were measured with all sources; at least {MIN_BYSTANDERS} needed"
         return None
 
     def logits(self):

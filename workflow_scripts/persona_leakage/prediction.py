@@ -6,6 +6,7 @@ from scipy import stats
 from persona_leakage.undefined import undefined
 
 LEAKS = 0.1  # a bystander "leaks" above this rate
+PERSONA_KEYS = ("per_source", "median_r2")
 SOURCE_KEYS = ("per_source", "median_r2_source_mean_known", "median_r2_nothing_known", "auc_nothing_known")
 
 
@@ -89,7 +90,8 @@ def describe_prediction(matrices, sources):
                 "leave_one_source_out": leave_one_source_out(layer[chosen], y, rates, names),
                 "leave_one_persona_out": {
                     "per_source": persona_out,
-                    "median_r2": float(np.median(list(persona_out.values()))) if persona_out else None,
+                    "median_r2": float(np.median(list(persona_out.values()))),
+                    "undefined": None,
                 },
             }
         )

@@ -8,6 +8,18 @@ from persona_leakage.ranks import double_centre, standard_ranks, weighted_correl
 from persona_leakage.undefined import undefined
 
 MIN_SOURCES = 5
+MEAN_KEYS = (
+    "mean_rho",
+    "n_sources",
+    "interval",
+    "interval_covers",
+    "interval_bystanders",
+    "interval_over_sources",
+    "no_interval_over_sources",
+    "standard_errors",
+)
+CENTRED_KEYS = ("r", "interval", "n_bystanders")
+DIFFERENCE_KEYS = ("difference", "interval")
 
 
 def multinomial_weights(generator, size, count):
@@ -129,9 +141,6 @@ def describe_source(bootstrap, layer, place, rho):
 
 def describe_mean(bootstrap, layer, rhos):
     """The mean within-source correlation with its intervals and the parts of its standard error."""
-    keys = ("mean_rho", "interval", "interval_bystanders", "interval_over_sources", "standard_errors")
-    if len(rhos) == 0:
-        return undefined("no source has a correlation", *keys)
     mean, size = float(np.mean(rhos)), min(bootstrap.sizes) - 1
     errors = bootstrap.errors(lambda drawn: drawn[layer].mean(axis=0))
     over_sources, reason = interval_over_sources(bootstrap, layer, rhos, mean, errors["both"])
@@ -165,7 +174,7 @@ def interval_over_sources(bootstrap, layer, rhos, mean, error):
 def describe_difference(bootstrap, layer, headline, rhos, headline_rhos):
     """Mean correlation of one layer less that of the headline layer, with its interval over bystanders and questions."""
     if layer == headline:
-        return undefined("the headline layer itself", "difference", "interval")
+        return undefined("the headline layer itself", *DIFFERENCE_KEYS)
     difference = float(np.mean(rhos) - np.mean(headline_rhos))
     errors = bootstrap.errors(lambda drawn: (drawn[layer] - drawn[headline]).mean(axis=0))
     interval = plain_interval(difference, errors["both"], min(bootstrap.sizes) - 1)
@@ -175,11 +184,11 @@ def describe_difference(bootstrap, layer, headline, rhos, headline_rhos):
 def describe_centred(bootstrap, layer, matrices):
     """The double-centred correlation of one layer over the common bystanders, with its bootstrap interval."""
     if len(bootstrap.sources) < 2:
-        return undefined(f"{len(bootstrap.sources)} source; at least 2 needed", "r", "interval", "n_bystanders")
+        return undefined(f"{len(bootstrap.sources)} source; at least 2 needed", *CENTRED_KEYS)
     chosen = np.ix_(bootstrap.sources, matrices.bystanders)
     x, y = (double_centre(values[chosen]).ravel() for values in (matrices.cosines["cosine"][layer], matrices.logits()))
     if np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
-        return undefined("no variation is left after double centring", "r", "interval", "n_bystanders")
+        return undefined("no variation is left after double centring", *CENTRED_KEYS)
     r = float(stats.pearsonr(x, y).statistic)
     error = variance(bootstrap.centred[layer]) ** 0.5
     return {

@@ -32,6 +32,7 @@ def describe_rivals(matrices, sources, permutations):
             "partial": partial[place],
             "partial_without_raw_cosine": partial_without_raw[place],
             "left_out": reasons,
+            "undefined": None,
         }
         for place in range(len(matrices.layers))
     ]

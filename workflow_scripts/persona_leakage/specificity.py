@@ -6,6 +6,8 @@ from persona_leakage.chance import share_at_least
 from persona_leakage.ranks import standard_ranks
 from persona_leakage.undefined import finite, undefined
 
+SPECIFICITY_KEYS = ("matrix", "matrix_axes", "pool", "ranks")
+EFFECTIVE_KEYS = ("participation_ratio", "names", "profile_correlations")
 RANK_KEYS = ("rho", "rank", "out_of", "rank_among_strangers", "strangers", "best", "best_rho")
 
 
@@ -93,20 +95,22 @@ def describe_specificity(matrices, sources, panel_cosines, count, generator):
     names = [matrices.sources[place] for place in sources]
     own = np.array([pool.tolist().index(matrices.personas.index(name)) for name in names])
     found = pseudo_source_correlations(panel_cosines, pool, rates, matrices.bystanders)
-    related = matrices.related[sources]
-    blocks = [
-        {
-            "matrix": [[finite(value) for value in layer[row]] for row in own],
-            "matrix_axes": {"rows": "cosine to", "columns": "leakage from", "names": names},
-            "pool": "all personas" if len(pool) == len(matrices.personas) else "the sources",
-            "ranks": {
-                name: describe_rank(layer[:, place], pool, own[place], related[place], matrices.personas)
-                for place, name in enumerate(names)
-            },
+    blocks = []
+    for layer in found:
+        ranks = {
+            name: describe_rank(layer[:, place], pool, own[place], matrices.related[sources[place]], matrices.personas)
+            for place, name in enumerate(names)
         }
-        for layer in found
-    ]
-    return blocks, source_identity_test(found, own, count, generator) if len(pool) > len(names) or len(names) > 1 else None
+        blocks.append(
+            {
+                "matrix": [[finite(value) for value in layer[row]] for row in own],
+                "matrix_axes": {"rows": "cosine to", "columns": "leakage from", "names": names},
+                "pool": "the sources" if len(pool) == len(names) else "all personas",
+                "ranks": ranks,
+                "undefined": None,
+            }
+        )
+    return blocks, source_identity_test(found, own, count, generator)
 
 
 def effective_sources(matrices, sources):
@@ -116,7 +120,7 @@ def effective_sources(matrices, sources):
     (or mirror each other), the number of sources if none correlates with another. Needs two sources.
     """
     if len(sources) < 2:
-        return undefined(f"{len(sources)} source with varying leakage; at least 2 needed", "participation_ratio", "profile_correlations")
+        return undefined(f"{len(sources)} source with varying leakage; at least 2 needed", *EFFECTIVE_KEYS)
     ranks = standard_ranks(matrices.rate[np.ix_(sources, matrices.bystanders)])
     profiles = ranks @ ranks.T
     return {

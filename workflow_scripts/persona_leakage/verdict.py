@@ -85,7 +85,8 @@ def judge_identity(result, layer):
         ranks = layer["specificity"]["ranks"]
         places = ", ".join(f"{name} {block['rank']}" for name, block in ranks.items() if block["rank"] is not None)
         size = max((block["out_of"] for block in ranks.values() if block["out_of"] is not None), default=0)
-        because = f"own cosines give {number(test['statistic'])} on average, other personas' {number(test['null_mean'])}; p = {p:.2g} after Holm's correction"
+        because = f"own cosines give {number(test['statistic'])} on average, other personas' {number(test['null_mean'])}"
+        because += f"; p = {p:.2g} after Holm's correction"
         because += f"; rank of the true source among {size} as predictors of its leakage: {places}" if places else ""
         found = (SUPPORTED if p < LEVEL and test["z"] > 0 else NOT_SUPPORTED if test["z"] <= 0 else CANNOT_TELL), because
     return (
@@ -125,7 +126,9 @@ def judge_new_sources(result, layer):
     if not found and (block["n_sources"] < MIN_SOURCES or block["prediction_interval"] is None):
         found = CANNOT_TELL, f"{block['n_sources']} sources; {MIN_SOURCES} are the least from which to speak about others"
     if not found:
-        because = f"a new source's correlation is expected in {span(block['prediction_interval'])} (95 %, from {block['n_sources']} sources, I2 {block['i2']:.2f})"
+        because = (
+            f"a new source's correlation is expected in {span(block['prediction_interval'])} (95 %, from {block['n_sources']} sources)"
+        )
         found = (SUPPORTED if block["prediction_interval"][0] > 0 else NOT_SUPPORTED), because
     return (
         "new_sources",
