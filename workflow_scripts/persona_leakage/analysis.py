@@ -91,7 +91,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
     headline = matrices.layers.index(result["headline_layer"])
     rhos = [[result["layers"][str(layer)]["per_source"][name]["spearman_rho"] for name in places] for layer in matrices.layers]
-    tests = chance_tests(matrices, sources, options["permutations"])
+    tests = chance_tests(matrices, sources, options["permutations"], generator_of("permutations"))
     specificity, identity = describe_specificity(matrices, sources, panel_cosines, options["permutations"], generator_of("pseudo-sources"))
     tests["source_identity"] = identity
     rivals = describe_rivals(
@@ -103,7 +103,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
         for row, name in enumerate(places):
             block["per_source"][name]["spearman_interval"] = describe_source(bootstrap, place, row, rhos[place][row])
         block["within_source"] = describe_mean(bootstrap, place, rhos[place])
-        block["meta_analysis"] = combine_correlations(rhos[place], bootstrap.sizes)
+        block["meta_analysis"] = combine_correlations(rhos[place], bootstrap.sizes, bootstrap.shared_variance(place))
         block["double_centred"] = describe_centred(bootstrap, place, matrices)
         block["difference_from_headline"] = describe_difference(bootstrap, place, headline, rhos[place], rhos[headline])
         block["chance"] = {name: layer_of(test, place, name) for name, test in tests.items()}
@@ -131,7 +131,7 @@ def empty_layer(problem):
     }
 
 
-def chance_tests(matrices, sources, count):
+def chance_tests(matrices, sources, count, generator):
     """{name: the layers of permutation_test, or None}: all bystanders exchangeable, and only those of a category."""
     chosen = np.ix_(sources, matrices.bystanders)
     cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
@@ -139,7 +139,7 @@ def chance_tests(matrices, sources, count):
     categories = matrices.categories[matrices.bystanders]
     tests = {}
     for suffix, groups in (("", None), ("_within_categories", categories)):
-        permutations = draw_permutations(generator_of(f"permutations{suffix}"), len(matrices.bystanders), count, groups)
+        permutations = draw_permutations(generator, len(matrices.bystanders), count, groups)
         for name, products in (("association", associated), ("pair_specific", paired)):
             test = permutation_test(products, permutations, groups)
             tests[name + suffix] = test and test["layers"]

@@ -32,11 +32,12 @@ def null_moments(products, groups=None):
     return mean, float(np.sqrt(variance))
 
 
-def permutation_test(products, permutations, groups=None):
+def permutation_test(products, permutations, groups=None, inflation=1.0):
     """Two-sided test of sum_p products[l, p, p] for all layers l at once, under relabelling of the personas.
 
     products: [layers, personas, personas], entry (p, q) = what persona p's leakage and persona q's
-    geometry contribute if they belong together. permutations: [count, personas] from draw_permutations,
+    geometry contribute if they belong together. inflation: by how much the statistic spreads more than its permutations
+    do, where residuals are permuted. permutations: [count, personas] from draw_permutations,
     the same ``groups``. p = (1 + b) / (1 + count). Returns {"layers": [{statistic, null_mean, null_sd,
     z, p, p_max_t}], "p_any_layer"}: p_max_t compares with the largest |z| over the layers of each
     permutation (Westfall & Young 1993), p_any_layer is that of the best layer.
@@ -48,8 +49,9 @@ def permutation_test(products, permutations, groups=None):
     drawn = np.stack([layer[own, permutations].sum(axis=1) for layer in products])
     means, sds = (np.array(values) for values in zip(*moments, strict=True))
     observed = products[:, own, own].sum(axis=1)
-    z, null_z = (observed - means) / sds, np.abs(drawn - means[:, None]) / sds[:, None]
-    return summarise(observed, means, sds, z, null_z)
+    null_z = np.abs(drawn - means[:, None]) / sds[:, None]
+    sds = sds * inflation
+    return summarise(observed, means, sds, (observed - means) / sds, null_z)
 
 
 def summarise(observed, means, sds, z, null_z):

@@ -8,17 +8,17 @@ from scipy import stats
 from persona_leakage.intervals import LEVEL
 from persona_leakage.undefined import undefined
 
-KEYS = ("n_sources", "rho", "interval", "prediction_interval", "i2", "tau2")
+KEYS = ("n_sources", "rho", "interval", "prediction_interval", "interval_shared", "prediction_interval_shared", "i2", "tau2")
 
 
-def combine_correlations(rhos, sizes):
+def combine_correlations(rhos, sizes, shared=0.0):
     """Pool Spearman correlations [sources] of ``sizes`` pairs each, on Fisher's z.
 
     Variance of z: (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000); between-source variance by
     DerSimonian & Laird; interval by Hartung, Knapp, Sidik & Jonkman with k - 1 degrees of freedom;
-    prediction interval with k - 2 (Higgins, Thompson & Spiegelhalter 2009). Sources count as
-    independent, which shared bystanders violate: the interval says how sources differ, not how
-    surely the panel was sampled.
+    prediction interval with k - 2 (Higgins, Thompson & Spiegelhalter 2009). These take the sources for
+    independent. The *_shared intervals do not: they add ``shared``, the variance of the mean correlation that
+    comes from all sources having the same bystanders.
     """
     rhos, sizes = np.asarray(rhos, dtype=float), np.asarray(sizes, dtype=float)
     if len(rhos) < 2:
@@ -34,11 +34,15 @@ def combine_correlations(rhos, sizes):
     weights = 1 / (variances + tau2)
     mean = float(np.average(effects, weights=weights))
     error = math.sqrt((weights * (effects - mean) ** 2).sum() / freedom / weights.sum())
+    wider = math.hypot(error, shared**0.5 / (1 - math.tanh(mean) ** 2))
+    new = [z_interval(mean, math.hypot(tau2**0.5, each), freedom - 1) if freedom > 1 else None for each in (error, wider)]
     return {
         "n_sources": len(rhos),
         "rho": math.tanh(mean),
         "interval": z_interval(mean, error, freedom),
-        "prediction_interval": z_interval(mean, math.sqrt(tau2 + error**2), freedom - 1) if freedom > 1 else None,
+        "prediction_interval": new[0],
+        "interval_shared": z_interval(mean, wider, freedom),
+        "prediction_interval_shared": new[1],
         "i2": float(max(0.0, (spread - freedom) / spread)) if spread > 0 else 0.0,
         "tau2": float(tau2),
         "undefined": None,

@@ -126,6 +126,11 @@ class Bootstrap:
             errors["both"] = (bystanders + max(0.0, questions - cells)) ** 0.5
         return errors
 
+    def shared_variance(self, layer):
+        """The part of the variance of the mean correlation that comes from all sources having the same bystanders and questions."""
+        total = self.errors(lambda drawn: drawn[layer].mean(axis=0))["both"] ** 2
+        return max(0.0, total - variance(self.by_source_and_bystander[layer].mean(axis=0)))
+
 
 def variance(values):
     """Variance over the samples that are defined; NaN if less than nine tenths are."""
@@ -143,7 +148,7 @@ def describe_mean(bootstrap, layer, rhos):
     """The mean within-source correlation with its intervals and the parts of its standard error."""
     mean, size = float(np.mean(rhos)), min(bootstrap.sizes) - 1
     errors = bootstrap.errors(lambda drawn: drawn[layer].mean(axis=0))
-    over_sources, reason = interval_over_sources(bootstrap, layer, rhos, mean, errors["both"])
+    over_sources, reason = interval_over_sources(bootstrap, layer, rhos, mean)
     parts = {key: (float(value) if value is not None and np.isfinite(value) else None) for key, value in errors.items()}
     return {
         "mean_rho": mean,
@@ -158,7 +163,7 @@ def describe_mean(bootstrap, layer, rhos):
     }
 
 
-def interval_over_sources(bootstrap, layer, rhos, mean, error):
+def interval_over_sources(bootstrap, layer, rhos, mean):
     """(interval of the mean correlation for sources like these, None) or (None, why there is none).
 
     The sources' own spread is added to the error over bystanders and questions, less what both hold; degrees of freedom by Satterthwaite.
@@ -166,7 +171,7 @@ def interval_over_sources(bootstrap, layer, rhos, mean, error):
     if len(rhos) < MIN_SOURCES:
         return None, f"{len(rhos)} sources; at least {MIN_SOURCES} needed"
     among = float(np.var(rhos, ddof=1)) / len(rhos)
-    shared = max(0.0, error**2 - variance(bootstrap.by_source_and_bystander[layer].mean(axis=0)))
+    shared = bootstrap.shared_variance(layer)
     freedom = (among + shared) ** 2 / (among**2 / (len(rhos) - 1) + shared**2 / (min(bootstrap.sizes) - 1))
     return correlation_interval(mean, (among + shared) ** 0.5, freedom), None
 

@@ -87,24 +87,27 @@ def describe_alone(values, rates, names, permutations):
 
 
 def residual_ranks(values, controls):
-    """Ranks of ``values`` [M] less their regression on the ranks of ``controls`` [k, M] and a constant, scaled to length one."""
-    design = np.column_stack([np.ones(len(values)), stats.rankdata(controls, axis=-1).T])
-    ranks = stats.rankdata(values)
-    residuals = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
-    return standardise(np.where(np.abs(residuals) < 1e-9 * len(values), 0, residuals))
+    """Ranks of ``values`` [..., M] less their regression on the ranks of ``controls`` [..., k, M] and a constant, scaled to length one.
 
-
-def partial_residuals(x, y, controls):
-    """Residual ranks of x and y [S, M] given controls [k, S, M]: two arrays [S, M]."""
-    return [np.stack([residual_ranks(values[s], controls[:, s]) for s in range(len(y))]) for values in (x, y)]
+    Controls may depend on each other; a row that they determine wholly becomes NaN.
+    """
+    ranks = stats.rankdata(values, axis=-1)
+    size = ranks.shape[-1]
+    design = np.swapaxes(stats.rankdata(controls, axis=-1), -1, -2) - (size + 1) / 2
+    basis, scale, _ = np.linalg.svd(design / size, full_matrices=False)
+    basis = np.where(scale[..., None, :] > 1e-9, basis, 0)
+    centred = ranks - (size + 1) / 2
+    fitted = basis @ (np.swapaxes(basis, -1, -2) @ centred[..., None])
+    residuals = centred - fitted[..., 0]
+    return standardise(np.where(np.abs(residuals) < 1e-9 * size, 0, residuals))
 
 
 def describe_partial(x, y, controls, names, permutations):
     """Partial rank correlation of cosine with leakage given ``controls``, per layer.
 
     x [layers, S, M], y [S, M], controls {name: [layers, S, M]}, names of the S sources. Per source with Student's t on n - 2 - k
-    degrees of freedom; their mean with a permutation test of the residuals (Freedman & Lane 1983) and
-    a jackknife interval over bystanders.
+    degrees of freedom; their mean with a permutation test of the residuals (Freedman & Lane 1983), allowing for
+    the degrees of freedom that the controls took, and a jackknife interval over bystanders.
     """
     if not controls:
         return [undefined("no rival predictor", *PARTIAL_KEYS)] * len(x)
@@ -112,15 +115,15 @@ def describe_partial(x, y, controls, names, permutations):
     size, freedom = y.shape[1], y.shape[1] - 2 - len(controls)
     if freedom < 1:
         return [undefined(f"{size} bystanders are too few for {len(controls)} controls", *PARTIAL_KEYS)] * len(x)
-    residuals = [partial_residuals(layer, y, controls[:, place]) for place, layer in enumerate(x)]
-    if any(np.isnan(values).any() for pair in residuals for values in pair):
+    controls = np.moveaxis(controls, 0, -2)
+    rx, ry = residual_ranks(x, controls), residual_ranks(np.broadcast_to(y, x.shape), controls)
+    if np.isnan(rx).any() or np.isnan(ry).any():
         return [undefined("the controls determine cosine or leakage wholly", *PARTIAL_KEYS)] * len(x)
-    products = np.stack([np.einsum("sp,sq->pq", ry, rx) / len(y) for rx, ry in residuals])
-    test = permutation_test(products, permutations)
+    products = np.einsum("lsp,lsq->lpq", ry, rx, optimize=True) / len(y)
+    test = permutation_test(products, permutations, inflation=np.sqrt((size - 1) / (freedom + 1)))
     blocks = []
-    for place, (rx, ry) in enumerate(residuals):
-        rhos = (rx * ry).sum(axis=1)
-        mean, error = float(rhos.mean()), jackknife_error(x[place], y, controls[:, place])
+    for place, rhos in enumerate((rx * ry).sum(axis=-1)):
+        mean, error = float(rhos.mean()), jackknife_error(x[place], y, controls[place])
         chance = test["layers"][place] if test else {"p": None, "p_max_t": None}
         blocks.append(
             {
@@ -142,11 +145,13 @@ def t_test(rho, freedom):
 
 
 def jackknife_error(x, y, controls):
-    """Standard error of the mean partial correlation over the sources, leaving out one bystander at a time (Efron & Stein 1981)."""
+    """Standard error of the mean partial correlation over the sources, leaving out one bystander at a time (Efron & Stein 1981).
+
+    x, y [S, M], controls [S, k, M].
+    """
     size = y.shape[1]
-    kept = [np.delete(np.arange(size), place) for place in range(size)]
-    means = []
-    for places in kept:
-        rx, ry = partial_residuals(x[:, places], y[:, places], controls[:, :, places])
-        means.append((rx * ry).sum(axis=1).mean())
+    kept = np.array([np.delete(np.arange(size), place) for place in range(size)])
+    fewer = np.moveaxis(controls[:, :, kept], 1, 2)
+    rx, ry = residual_ranks(x[:, kept], fewer), residual_ranks(y[:, kept], fewer)
+    means = (rx * ry).sum(axis=-1).mean(axis=0)
     return float(np.sqrt((size - 1) * np.var(means)))

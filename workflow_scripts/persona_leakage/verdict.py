@@ -102,10 +102,16 @@ def judge_identity(result, layer):
 
 
 def judge_rivals(result, layer):
-    """Partial rank correlation given all rivals but the uncentred cosine, which is the same quantity."""
+    """Partial rank correlation given all rivals but the uncentred cosine, which is the same quantity; and the pair-specific test.
+
+    Both, because the measured proneness of a bystander is noisy: what it leaves of a general effect looks like the cosine's.
+    """
     block = layer["rivals"]["partial_without_raw_cosine"]
     words = "the partial rank correlation of closeness with leakage"
     found = unless(block) or judge_effect(p_of(result, "beyond_rivals"), block["mean_rho"], block["interval"], words)
+    p = p_of(result, "pair_specific")
+    if found[0] == SUPPORTED and (p is None or p >= LEVEL):
+        found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
     known = join(dict.fromkeys(RIVALS[name] for name in block["controls"] or RIVALS))
     return (
         "beyond_rivals",
@@ -120,16 +126,16 @@ def judge_rivals(result, layer):
 
 
 def judge_new_sources(result, layer):
-    """Prediction interval of the random-effects meta-analysis."""
+    """Prediction interval of the random-effects meta-analysis, shared bystanders allowed for."""
     block = layer["meta_analysis"]
     found = unless(block)
-    if not found and (block["n_sources"] < MIN_SOURCES or block["prediction_interval"] is None):
+    if not found and (block["n_sources"] < MIN_SOURCES or block["prediction_interval_shared"] is None):
         found = CANNOT_TELL, f"{block['n_sources']} sources; {MIN_SOURCES} are the least from which to speak about others"
     if not found:
         because = (
             f"a new source's correlation is expected in {span(block['prediction_interval'])} (95 %, from {block['n_sources']} sources)"
         )
-        found = (SUPPORTED if block["prediction_interval"][0] > 0 else NOT_SUPPORTED), because
+        found = (SUPPORTED if block["prediction_interval_shared"][0] > 0 else NOT_SUPPORTED), because
     return (
         "new_sources",
         "Is a source that was not measured expected to show it too?",

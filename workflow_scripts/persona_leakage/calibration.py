@@ -1,0 +1,81 @@
+"""What the statistics say of many synthetic experiments: p-values of every test, estimates and intervals."""
+
+import numpy as np
+from scipy import stats
+
+from persona_leakage.analysis import chance_tests
+from persona_leakage.chance import draw_permutations
+from persona_leakage.correlation import correlate
+from persona_leakage.meta_analysis import combine_correlations
+from persona_leakage.resampling import Bootstrap, describe_centred, describe_difference, describe_mean, describe_source
+from persona_leakage.rivals import describe_rivals
+from persona_leakage.simulation import simulate
+from persona_leakage.specificity import describe_specificity
+
+PERMUTATIONS, BOOTSTRAPS = 199, 200
+
+
+def p_values(matrices, cosines, seed):
+    """{test: p} of one experiment at its first layer; "best layer" is the smallest max-T p over the layers."""
+    generator = np.random.default_rng(seed)
+    sources = list(range(len(matrices.sources)))
+    chosen = np.ix_(sources, matrices.bystanders)
+    x, y = matrices.cosines["cosine"][0][chosen], matrices.rate[chosen]
+    first = correlate(x[0], y[0])
+    found = {
+        "raw pooled Spearman": float(stats.spearmanr(x.ravel(), y.ravel()).pvalue),
+        "one source, Spearman": first["spearman_p"],
+        "one source, Kendall": first["kendall_p"],
+        "one source, Pearson": first["pearson_p"],
+    }
+    tests = chance_tests(matrices, sources, PERMUTATIONS, generator)
+    for name, layers in tests.items():
+        found[name] = layers[0]["p"]
+        found[f"{name}, best layer"] = min(layer["p_max_t"] for layer in layers)
+    identity = describe_specificity(matrices, sources, cosines, PERMUTATIONS, generator)[1]
+    found["source_identity"] = identity[0]["p"]
+    found["source_identity, best layer"] = min(layer["p_max_t"] for layer in identity)
+    rivals = describe_rivals(matrices, sources, draw_permutations(generator, len(matrices.bystanders), PERMUTATIONS))[0]
+    found["beyond_rivals"] = rivals["partial"]["p"]
+    found["beyond_rivals, one source"] = rivals["partial"]["per_source"][matrices.sources[0]]["p"]
+    found["rival alone"] = rivals["alone"]["prompt_tokens"]["p"]
+    return found
+
+
+def estimates(matrices, counts, seed):
+    """{statistic: (estimate, its interval)} of one experiment at its first layer."""
+    sources = list(range(len(matrices.sources)))
+    bootstrap = Bootstrap(matrices, sources, BOOTSTRAPS, seed, counts)
+    rhos = [[correlate(*pairs_of(matrices, layer, source))["spearman_rho"] for source in sources] for layer in range(len(matrices.layers))]
+    mean = describe_mean(bootstrap, 0, rhos[0])
+    centred = describe_centred(bootstrap, 0, matrices)
+    difference = describe_difference(bootstrap, 1, 0, rhos[1], rhos[0])
+    meta = combine_correlations(rhos[0], bootstrap.sizes, bootstrap.shared_variance(0))
+    permutations = draw_permutations(np.random.default_rng(seed), len(matrices.bystanders), 9)
+    partial = describe_rivals(matrices, sources, permutations)[0]["partial"]
+    return {
+        "one source": (rhos[0][0], describe_source(bootstrap, 0, 0, rhos[0][0])),
+        "mean of these sources": (mean["mean_rho"], mean["interval"]),
+        "mean of sources like these": (mean["mean_rho"], mean["interval_over_sources"]),
+        "double-centred": (centred["r"], centred["interval"]),
+        "difference of two layers": (difference["difference"], difference["interval"]),
+        "meta-analysis": (meta["rho"], meta["interval"]),
+        "meta-analysis, shared bystanders": (meta["rho"], meta["interval_shared"]),
+        "a new source": (None, meta["prediction_interval_shared"]),
+        "partial": (partial["mean_rho"], partial["interval"]),
+    }
+
+
+def pairs_of(matrices, layer, source):
+    """Cosine and leakage of one source's pairs."""
+    members = ~np.isnan(matrices.rate[source])
+    return matrices.cosines["cosine"][layer, source, members], matrices.rate[source, members]
+
+
+def collect_p_values(world, tables, seed):
+    """{test: p [tables]} over synthetic experiments."""
+    rows = []
+    for number in range(tables):
+        matrices, _, cosines = simulate(world, np.random.default_rng([seed, number]))
+        rows.append(p_values(matrices, cosines, [seed, number, 1]))
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
