@@ -1,7 +1,8 @@
 """Pairs of source and bystander, and the correlation of their cosine with leakage.
 
 in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/manifest.json
-out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, correlation.json
+out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, correlation.json;
+     analysis/{questions}/seeds.json, with several training seeds
 """
 
 
@@ -93,6 +94,37 @@ rule correlate_leakage:
             --cosines {input.cosines:q} \
             --question-counts {input.question_counts:q} \
             --marker-eval {input.base_eval:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule compare_seeds:
+    input:
+        code=code_of("compare_seeds.py"),
+        correlations=expand(
+            "results/{{experiment}}/analysis/{{questions}}/seed{seed}/correlation.json",
+            seed=SEEDS,
+        ),
+    output:
+        "results/{experiment}/analysis/{questions}/seeds.json",
+    log:
+        "logs/{experiment}/compare_seeds/{questions}.log",
+    benchmark:
+        "benchmarks/{experiment}/compare_seeds/{questions}.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=settings(),
+    shell:
+        r"""
+        python workflow_scripts/compare_seeds.py \
+            --settings {params.settings:q} \
+            --correlations {input.correlations:q} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -105,6 +105,7 @@ CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/cosines.csv"),
     *results("analysis/{questions}/seed{seed}/question_counts.csv"),
     *results("analysis/{questions}/seed{seed}/correlation.json"),
+    *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
 

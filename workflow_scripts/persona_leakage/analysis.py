@@ -4,6 +4,8 @@ import numpy as np
 
 from persona_leakage.chance import centred_products, draw_permutations, holm, permutation_test, rank_products
 from persona_leakage.correlation import correlate_pairs
+from persona_leakage.double_centred import KEYS as PAIR_KEYS
+from persona_leakage.double_centred import describe_double_centred
 from persona_leakage.meta_analysis import KEYS as META_KEYS
 from persona_leakage.meta_analysis import combine_correlations
 from persona_leakage.noise_ceiling import SPLITS, disattenuate, noise_ceilings
@@ -11,11 +13,9 @@ from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.prediction import LEAKS, PERSONA_KEYS, SOURCE_KEYS, describe_prediction
 from persona_leakage.rates_summary import summarise_rates
 from persona_leakage.resampling import (
-    CENTRED_KEYS,
     DIFFERENCE_KEYS,
     MEAN_KEYS,
     Bootstrap,
-    describe_centred,
     describe_difference,
     describe_mean,
     describe_source,
@@ -97,6 +97,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     rivals = describe_rivals(
         matrices, sources, draw_permutations(generator_of("rivals"), len(matrices.bystanders), options["permutations"])
     )
+    double_centred = describe_double_centred(matrices, sources)
     prediction = describe_prediction(matrices, sources)
     for place, layer in enumerate(matrices.layers):
         block = result["layers"][str(layer)]
@@ -104,7 +105,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
             block["per_source"][name]["spearman_interval"] = describe_source(bootstrap, place, row, rhos[place][row])
         block["within_source"] = describe_mean(bootstrap, place, rhos[place])
         block["meta_analysis"] = combine_correlations(rhos[place], bootstrap.sizes, bootstrap.shared_variance(place))
-        block["double_centred"] = describe_centred(bootstrap, place, matrices)
+        block["double_centred"] = double_centred[place]
         block["difference_from_headline"] = describe_difference(bootstrap, place, headline, rhos[place], rhos[headline])
         block["chance"] = {name: layer_of(test, place, name) for name, test in tests.items()}
         block["rivals"] = rivals[place]
@@ -118,7 +119,7 @@ def empty_layer(problem):
     return {
         "within_source": undefined(problem, *MEAN_KEYS),
         "meta_analysis": undefined(problem, *META_KEYS),
-        "double_centred": undefined(problem, *CENTRED_KEYS),
+        "double_centred": undefined(problem, *PAIR_KEYS),
         "difference_from_headline": undefined(problem, *DIFFERENCE_KEYS),
         "chance": {name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
         "rivals": {**undefined(problem, "alone", "left_out"), "partial": partial, "partial_without_raw_cosine": partial},

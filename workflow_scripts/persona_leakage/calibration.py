@@ -6,8 +6,9 @@ from scipy import stats
 from persona_leakage.analysis import chance_tests
 from persona_leakage.chance import draw_permutations
 from persona_leakage.correlation import correlate
+from persona_leakage.double_centred import describe_double_centred
 from persona_leakage.meta_analysis import combine_correlations
-from persona_leakage.resampling import Bootstrap, describe_centred, describe_difference, describe_mean, describe_source
+from persona_leakage.resampling import Bootstrap, describe_difference, describe_mean, describe_source
 from persona_leakage.rivals import describe_rivals
 from persona_leakage.simulation import simulate
 from persona_leakage.specificity import describe_specificity
@@ -48,7 +49,7 @@ def estimates(matrices, counts, seed):
     bootstrap = Bootstrap(matrices, sources, BOOTSTRAPS, seed, counts)
     rhos = [[correlate(*pairs_of(matrices, layer, source))["spearman_rho"] for source in sources] for layer in range(len(matrices.layers))]
     mean = describe_mean(bootstrap, 0, rhos[0])
-    centred = describe_centred(bootstrap, 0, matrices)
+    centred = describe_double_centred(matrices, sources)[0]
     difference = describe_difference(bootstrap, 1, 0, rhos[1], rhos[0])
     meta = combine_correlations(rhos[0], bootstrap.sizes, bootstrap.shared_variance(0))
     permutations = draw_permutations(np.random.default_rng(seed), len(matrices.bystanders), 9)
@@ -61,7 +62,7 @@ def estimates(matrices, counts, seed):
         "difference of two layers": (difference["difference"], difference["interval"]),
         "meta-analysis": (meta["rho"], meta["interval"]),
         "meta-analysis, shared bystanders": (meta["rho"], meta["interval_shared"]),
-        "a new source": (None, meta["prediction_interval_shared"]),
+        "the next source": (rhos[0][-1], combine_correlations(rhos[0][:-1], bootstrap.sizes[:-1])["next_source_interval"]),
         "partial": (partial["mean_rho"], partial["interval"]),
     }
 
@@ -79,3 +80,22 @@ def collect_p_values(world, tables, seed):
         matrices, _, cosines = simulate(world, np.random.default_rng([seed, number]))
         rows.append(p_values(matrices, cosines, [seed, number, 1]))
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def coverage(world, tables, seed):
+    """{statistic: share of synthetic experiments whose interval holds the truth}.
+
+    The truth is the mean of the estimates over all experiments: what the design measures on average, its noise
+    included. For "the next source" it is the estimate of the last source, which the interval was made without.
+    """
+    rows = []
+    for number in range(tables):
+        matrices, counts, _ = simulate(world, np.random.default_rng([seed, number]))
+        rows.append(estimates(matrices, counts, [seed, number, 1]))
+    shares = {}
+    for name in rows[0]:
+        values = np.array([row[name][0] for row in rows])
+        truth = values if name == "the next source" else values.mean()
+        low, high = np.array([row[name][1] for row in rows]).T
+        shares[name] = float(np.mean((low <= truth) & (truth <= high)))
+    return shares

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
@@ -11,6 +12,11 @@ def wilson_interval(found, total):
     """Wilson's 95 % interval of a share (Wilson 1927): [low, high]; valid for the cell, not for a relation between cells."""
     interval = stats.binomtest(int(found), int(total)).proportion_ci(LEVEL, method="wilson")
     return [float(interval.low), float(interval.high)]
+
+
+def jackknife_error(values):
+    """Standard error of a statistic from its values without each of the n units in turn (Tukey; Efron & Stein 1981): [n] -> float."""
+    return float(np.sqrt((len(values) - 1) * np.var(values)))
 
 
 def correlation_interval(estimate, error, freedom):

@@ -8,7 +8,7 @@ from scipy import stats
 from persona_leakage.intervals import LEVEL
 from persona_leakage.undefined import undefined
 
-KEYS = ("n_sources", "rho", "interval", "prediction_interval", "interval_shared", "prediction_interval_shared", "i2", "tau2")
+KEYS = ("n_sources", "rho", "interval", "prediction_interval", "interval_shared", "next_source_interval", "i2", "tau2")
 
 
 def combine_correlations(rhos, sizes, shared=0.0):
@@ -17,8 +17,10 @@ def combine_correlations(rhos, sizes, shared=0.0):
     Variance of z: (1 + rho^2 / 2) / (n - 3) (Bonett & Wright 2000); between-source variance by
     DerSimonian & Laird; interval by Hartung, Knapp, Sidik & Jonkman with k - 1 degrees of freedom;
     prediction interval with k - 2 (Higgins, Thompson & Spiegelhalter 2009). These take the sources for
-    independent. The *_shared intervals do not: they add ``shared``, the variance of the mean correlation that
-    comes from all sources having the same bystanders.
+    independent. interval_shared does not: it adds ``shared``, the variance of the mean correlation that comes from
+    all sources having the same bystanders. next_source_interval is for the correlation that one more source would
+    show with the same bystanders: Student's t on the plain mean and deviation of z, exact for normal z however much
+    the sources share, where the textbook interval with few sources is too narrow (Partlett & Riley 2017).
     """
     rhos, sizes = np.asarray(rhos, dtype=float), np.asarray(sizes, dtype=float)
     if len(rhos) < 2:
@@ -35,14 +37,14 @@ def combine_correlations(rhos, sizes, shared=0.0):
     mean = float(np.average(effects, weights=weights))
     error = math.sqrt((weights * (effects - mean) ** 2).sum() / freedom / weights.sum())
     wider = math.hypot(error, shared**0.5 / (1 - math.tanh(mean) ** 2))
-    new = [z_interval(mean, math.hypot(tau2**0.5, each), freedom - 1) if freedom > 1 else None for each in (error, wider)]
+    deviation = float(effects.std(ddof=1)) * math.sqrt(1 + 1 / len(rhos))
     return {
         "n_sources": len(rhos),
         "rho": math.tanh(mean),
         "interval": z_interval(mean, error, freedom),
-        "prediction_interval": new[0],
+        "prediction_interval": z_interval(mean, math.sqrt(tau2 + error**2), freedom - 1) if freedom > 1 else None,
         "interval_shared": z_interval(mean, wider, freedom),
-        "prediction_interval_shared": new[1],
+        "next_source_interval": z_interval(float(effects.mean()), deviation, freedom),
         "i2": float(max(0.0, (spread - freedom) / spread)) if spread > 0 else 0.0,
         "tau2": float(tau2),
         "undefined": None,

@@ -1,10 +1,9 @@
 """How sure are the correlations? Bootstrap over bystanders, questions and, where there are enough, sources."""
 
 import numpy as np
-from scipy import stats
 
 from persona_leakage.intervals import correlation_interval, plain_interval
-from persona_leakage.ranks import double_centre, standard_ranks, weighted_correlation, weighted_ranks
+from persona_leakage.ranks import standard_ranks, weighted_correlation, weighted_ranks
 from persona_leakage.undefined import undefined
 
 MIN_SOURCES = 5
@@ -18,7 +17,6 @@ MEAN_KEYS = (
     "no_interval_over_sources",
     "standard_errors",
 )
-CENTRED_KEYS = ("r", "interval", "n_bystanders")
 DIFFERENCE_KEYS = ("difference", "interval")
 
 
@@ -70,24 +68,6 @@ def resample_questions(matrices, sources, counts, generator, samples, per_person
     return np.array(result).swapaxes(0, 1)
 
 
-def resample_centred(matrices, sources, weights):
-    """Double-centred correlations on logits in resamples of the common bystanders (weights [samples, bystanders]): [layers, samples]."""
-    chosen = np.ix_(sources, matrices.bystanders)
-    y = matrices.logits()[chosen]
-    found = []
-    for layer in matrices.cosines["cosine"]:
-        x, products = layer[chosen], []
-        for first, second in ((x, y), (x, x), (y, y)):
-            # less persona means here, less the resample's source means below
-            first, second = (values - values.mean(axis=0) for values in (first, second))
-            size = weights.sum(axis=1)
-            cross = weights @ (first * second).sum(axis=0)
-            products.append(cross - ((weights @ first.T) * (weights @ second.T)).sum(axis=1) / size)
-        scale = np.sqrt(products[1] * products[2])
-        found.append(np.divide(products[0], scale, out=np.full_like(scale, np.nan), where=scale > 1e-12))
-    return np.array(found)
-
-
 class Bootstrap:
     """Resampled within-source correlations of one table, drawn once and shared by all intervals.
 
@@ -109,8 +89,6 @@ class Bootstrap:
         if counts is not None:
             self.by_question = resample_questions(matrices, sources, counts, generator, samples, per_persona=False)
             self.by_cell = resample_questions(matrices, sources, counts, generator, samples, per_persona=True)
-        common = multinomial_weights(generator, len(matrices.bystanders), samples)
-        self.centred = resample_centred(matrices, sources, common)
 
     def errors(self, statistic):
         """Standard errors of ``statistic``: a function of correlations [sources, samples] that gives [samples].
@@ -184,21 +162,3 @@ def describe_difference(bootstrap, layer, headline, rhos, headline_rhos):
     errors = bootstrap.errors(lambda drawn: (drawn[layer] - drawn[headline]).mean(axis=0))
     interval = plain_interval(difference, errors["both"], min(bootstrap.sizes) - 1)
     return {"difference": difference, "interval": interval, "undefined": None}
-
-
-def describe_centred(bootstrap, layer, matrices):
-    """The double-centred correlation of one layer over the common bystanders, with its bootstrap interval."""
-    if len(bootstrap.sources) < 2:
-        return undefined(f"{len(bootstrap.sources)} source; at least 2 needed", *CENTRED_KEYS)
-    chosen = np.ix_(bootstrap.sources, matrices.bystanders)
-    x, y = (double_centre(values[chosen]).ravel() for values in (matrices.cosines["cosine"][layer], matrices.logits()))
-    if np.ptp(x) < 1e-12 or np.ptp(y) < 1e-12:
-        return undefined("no variation is left after double centring", *CENTRED_KEYS)
-    r = float(stats.pearsonr(x, y).statistic)
-    error = variance(bootstrap.centred[layer]) ** 0.5
-    return {
-        "r": r,
-        "interval": correlation_interval(r, error, len(matrices.bystanders) - 1),
-        "n_bystanders": len(matrices.bystanders),
-        "undefined": None,
-    }

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from persona_leakage.chance import permutation_test, rank_products
-from persona_leakage.intervals import correlation_interval
+from persona_leakage.intervals import correlation_interval, jackknife_error
 from persona_leakage.ranks import standard_ranks, standardise
 from persona_leakage.undefined import undefined
 
@@ -123,7 +123,7 @@ def describe_partial(x, y, controls, names, permutations):
     test = permutation_test(products, permutations, inflation=np.sqrt((size - 1) / (freedom + 1)))
     blocks = []
     for place, rhos in enumerate((rx * ry).sum(axis=-1)):
-        mean, error = float(rhos.mean()), jackknife_error(x[place], y, controls[place])
+        mean, error = float(rhos.mean()), jackknife_error(leave_one_out(x[place], y, controls[place]))
         chance = test["layers"][place] if test else {"p": None, "p_max_t": None}
         blocks.append(
             {
@@ -144,14 +144,10 @@ def t_test(rho, freedom):
     return float(2 * stats.t.sf(abs(rho) * np.sqrt(freedom / max(1e-300, 1 - rho**2)), freedom))
 
 
-def jackknife_error(x, y, controls):
-    """Standard error of the mean partial correlation over the sources, leaving out one bystander at a time (Efron & Stein 1981).
-
-    x, y [S, M], controls [S, k, M].
-    """
+def leave_one_out(x, y, controls):
+    """Mean partial correlation over the sources without each bystander in turn: x, y [S, M], controls [S, k, M] -> [M]."""
     size = y.shape[1]
     kept = np.array([np.delete(np.arange(size), place) for place in range(size)])
     fewer = np.moveaxis(controls[:, :, kept], 1, 2)
     rx, ry = residual_ranks(x[:, kept], fewer), residual_ranks(y[:, kept], fewer)
-    means = (rx * ry).sum(axis=-1).mean(axis=0)
-    return float(np.sqrt((size - 1) * np.var(means)))
+    return (rx * ry).sum(axis=-1).mean(axis=0)

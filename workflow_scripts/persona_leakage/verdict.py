@@ -126,16 +126,16 @@ def judge_rivals(result, layer):
 
 
 def judge_new_sources(result, layer):
-    """Prediction interval of the random-effects meta-analysis, shared bystanders allowed for."""
+    """The interval for one more source."""
     block = layer["meta_analysis"]
     found = unless(block)
-    if not found and (block["n_sources"] < MIN_SOURCES or block["prediction_interval_shared"] is None):
+    if not found and (block["n_sources"] < MIN_SOURCES or block["next_source_interval"] is None):
         found = CANNOT_TELL, f"{block['n_sources']} sources; {MIN_SOURCES} are the least from which to speak about others"
     if not found:
         because = (
-            f"a new source's correlation is expected in {span(block['prediction_interval'])} (95 %, from {block['n_sources']} sources)"
+            f"a new source's correlation is expected in {span(block['next_source_interval'])} (95 %, from {block['n_sources']} sources)"
         )
-        found = (SUPPORTED if block["prediction_interval_shared"][0] > 0 else NOT_SUPPORTED), because
+        found = (SUPPORTED if block["next_source_interval"][0] > 0 else NOT_SUPPORTED), because
     return (
         "new_sources",
         "Is a source that was not measured expected to show it too?",

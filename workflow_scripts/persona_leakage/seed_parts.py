@@ -1,0 +1,97 @@
+"""How much of a correlation's spread comes from training again, and how much from sampling again."""
+
+import numpy as np
+
+from persona_leakage.errors import InputError
+from persona_leakage.undefined import undefined
+
+SAME_IN_ALL = ("model", "engine", "sampling", "behaviour", "detector", "bank", "seed")
+KEYS = ("training", "sampling", "training_and_sampling")
+
+
+def variance_parts(groups):
+    """Standard deviations between and within groups (one-way random effects, moments): training seeds, sampling seeds within them.
+
+    groups: {training seed: [values, one for each sampling seed]}. {"training", "sampling"} need two of each somewhere; with
+    one sampling seed per training seed only their sum, "training_and_sampling", can be told. A negative moment counts as 0.
+    """
+    sizes = np.array([len(values) for values in groups.values()])
+    total, number = int(sizes.sum()), len(groups)
+    if total < 2:
+        return undefined("one run; at least 2 training seeds or sampling seeds needed", *KEYS)
+    means = np.array([np.mean(values) for values in groups.values()])
+    parts = dict.fromkeys(KEYS)
+    within = sum(((np.array(values) - mean) ** 2).sum() for values, mean in zip(groups.values(), means, strict=True))
+    if total > number:
+        within /= total - number
+        parts["sampling"] = float(within**0.5)
+    if number == 1:
+        return {**parts, "undefined": "one training seed: no part for training"}
+    grand = (sizes * means).sum() / total
+    among = (sizes * (means - grand) ** 2).sum() / (number - 1)
+    if total == number:
+        return {
+            **parts,
+            "training_and_sampling": float(among**0.5),
+            "undefined": "one sampling seed for each training seed: parts not separable",
+        }
+    repeats = (total - (sizes**2).sum() / total) / (number - 1)
+    parts["training"] = float(max(0.0, (among - within) / repeats) ** 0.5)
+    return {**parts, "undefined": None}
+
+
+def compare_seeds(runs):
+    """Parts of the spread of Spearman's rho at the headline layer, per source and of the mean.
+
+    runs: {path: content of correlation.json}. InputError if they are not repetitions of one experiment, or if two have the
+    same pair of seeds.
+    """
+    seeds = check_runs(runs)
+    values = {}
+    for path, run in runs.items():
+        layer = run["layers"][str(run["headline_layer"])]
+        for name, block in layer["per_source"].items():
+            values.setdefault(name, {})[seeds[path]] = block["spearman_rho"]
+        values.setdefault("mean of the sources", {})[seeds[path]] = layer["within_source"]["mean_rho"]
+    return {
+        "runs": [{"training_seed": training, "sampling_seed": sampling} for training, sampling in seeds.values()],
+        "headline_layer": next(iter(runs.values()))["headline_layer"],
+        "spearman_rho": {name: describe_values(found) for name, found in values.items()},
+    }
+
+
+def describe_values(found):
+    """Mean, range and parts of {(training seed, sampling seed): value}; undefined if a value is."""
+    if None in found.values():
+        return {"mean": None, "lowest": None, "highest": None, **undefined("a run has no correlation", *KEYS)}
+    groups = {}
+    for (training, _), value in found.items():
+        groups.setdefault(training, []).append(value)
+    numbers = list(found.values())
+    return {"mean": float(np.mean(numbers)), "lowest": min(numbers), "highest": max(numbers), **variance_parts(groups)}
+
+
+def check_runs(runs):
+    """{path: (training seed, sampling seed)}; see compare_seeds for what is refused."""
+    (first_path, first), seeds = next(iter(runs.items())), {}
+    for path, run in runs.items():
+        for key in SAME_IN_ALL:
+            if run["meta"].get(key) != first["meta"].get(key):
+                raise InputError(
+                    f"{path}: {key} is {run['meta'].get(key)}, but {first['meta'].get(key)} in {first_path}; runs may differ in seeds only"
+                )
+        sources = list(run["layers"][str(run["headline_layer"])]["per_source"])
+        expected = list(first["layers"][str(first["headline_layer"])]["per_source"])
+        if (run["headline_layer"], sources) != (first["headline_layer"], expected):
+            raise InputError(
+                f"{path}: headline layer {run['headline_layer']} and sources {', '.join(sources)}; {first_path} has layer"
+                f" {first['headline_layer']} and {', '.join(expected)}"
+            )
+        pair = (run["meta"].get("training_seed"), run["meta"].get("sampling_seed"))
+        if None in pair:
+            raise InputError(f"{path}: meta has no training_seed or no sampling_seed")
+        for other, known in seeds.items():
+            if known == pair:
+                raise InputError(f"{path}: training seed {pair[0]} and sampling seed {pair[1]} are those of {other}")
+        seeds[path] = pair
+    return seeds
