@@ -23,7 +23,7 @@ def make_tables(world=SCENARIOS["pair effect"], seed=0):
                         "source": source,
                         "persona": persona,
                         "category": matrices.categories[column],
-                        "related": False,
+                        "related": column % 3 == 0,
                         "cosine": matrices.cosines["cosine"][place, row, column],
                         "rate": found / total,
                         "found": found,

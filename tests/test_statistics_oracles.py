@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pingouin
 import pytest
+import statsmodels.formula.api as smf
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
@@ -13,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from persona_leakage.chance import centred_products, draw_permutations, holm, null_moments, permutation_test, rank_products
 from persona_leakage.correlation import correlate
+from persona_leakage.double_centred import describe_layer, leave_one_out
 from persona_leakage.intervals import wilson_interval
 from persona_leakage.meta_analysis import combine_correlations
 from persona_leakage.prediction import area_under_curve, leave_one_persona_out, leave_one_source_out
@@ -81,6 +83,26 @@ def test_prediction_interval_by_hand():
     error = np.sqrt((weights * (z - mean) ** 2).sum() / 2 / weights.sum())
     half = 12.706204736 * np.hypot(error, np.sqrt(found["tau2"]))  # t with one degree of freedom
     assert found["prediction_interval"] == pytest.approx(np.tanh([mean - half, mean + half]), abs=1e-8)
+
+
+def test_next_source_interval_is_that_of_a_next_normal_value(generator):
+    """Student's prediction interval: pingouin's t test of one value against the others has p = 0.05 at its ends."""
+    rhos = np.tanh(generator.normal(size=5) / 3)
+    for end in combine_correlations(rhos, [40] * 5)["next_source_interval"]:
+        test = pingouin.ttest([np.arctanh(end)], np.arctanh(rhos), correction=False)
+        assert float(test.filter(regex="^p[-_]val").iloc[0, 0]) == pytest.approx(0.05, abs=1e-6)
+
+
+def test_leaving_out_a_bystander_of_the_double_centred_correlation(generator):
+    """The shortcut against centring what is left; the correlation itself against a regression with dummies (statsmodels)."""
+    x, y = generator.normal(size=(2, 3, 9))
+    for place, found in enumerate(leave_one_out(x, y)):
+        kept = np.delete(np.arange(9), place)
+        expected = stats.pearsonr(double_centre(x[:, kept]).ravel(), double_centre(y[:, kept]).ravel()).statistic
+        assert found == pytest.approx(expected, **EXACT)
+    frame = pd.DataFrame({"x": x.ravel(), "y": y.ravel(), "s": np.repeat(range(3), 9), "p": np.tile(range(9), 3)})
+    residuals = [smf.ols(f"{name} ~ C(s) + C(p)", frame).fit().resid for name in "xy"]
+    assert describe_layer(x, y)["r"] == pytest.approx(np.corrcoef(residuals)[0, 1], **EXACT)
 
 
 @pytest.mark.parametrize("number", [1, 3])

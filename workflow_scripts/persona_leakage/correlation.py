@@ -63,10 +63,20 @@ def correlate_sources(table):
     }
 
 
+def correlate_ranks(table):
+    """Pearson correlation of the ranks that cosine and leakage have within their source, all sources together.
+
+    No p-value: the rows of one bystander are not independent of each other (see chance.py for a test).
+    """
+    ranks = table.groupby("source")[["cosine", "rate"]].rank()
+    result = correlate(ranks["cosine"], ranks["rate"])
+    return {"rho": result["pearson_r"], "n": result["n"], "undefined": result["undefined"]}
+
+
 def correlate_layer(table, min_category_size):
     """The block of correlation.json for the pairs of one layer.
 
-    per_source; pooled (raw: mixes the sources' baselines, kept for comparison); per_category of the
+    per_source; pooled (raw: mixes the sources' baselines, kept for comparison); within_source_ranks; per_category of the
     bystander, over all sources, where it has at least ``min_category_size`` pairs; related_only
     (bystanders that are relatives of the source); the same with uncentred cosines beside it.
     """
@@ -74,6 +84,7 @@ def correlate_layer(table, min_category_size):
     return {
         "per_source": correlate_sources(table),
         "pooled": {**correlate_table(table), **uncentred(table)},
+        "within_source_ranks": correlate_ranks(table),
         "per_category": {name: correlate_table(rows) for name, rows in categories if len(rows) >= min_category_size},
         "related_only": correlate_table(table[table["related"]]),
     }

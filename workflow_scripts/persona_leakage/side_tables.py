@@ -30,12 +30,19 @@ def tabulate_cosines(names, matrices):
     return pd.concat(frames, ignore_index=True)
 
 
+def check_counts(values, seen, path, line):
+    """InputError if a row repeats another or found exceeds total."""
+    refuse_repeats("source", "persona", "question")(values, seen, path, line)
+    if values["found"] > values["total"]:
+        raise InputError(f"{path}, line {line}: found is {values['found']}; it must be at most total, {values['total']}")
+
+
 def read_question_counts(path, matrices):
     """{"found", "total"} [sources, personas, questions] on the axes of a PairMatrices; NaN for personas without a pair.
 
     InputError if a pair has no counts for a question that another has, or if a pair's counts do not add up to its own.
     """
-    table = read_table(path, COUNTS_COLUMNS, {}, refuse_repeats("source", "persona", "question"))
+    table = read_table(path, COUNTS_COLUMNS, {}, check_counts)
     table = table[table["source"].isin(matrices.sources) & table["persona"].isin(matrices.personas)]
     questions = sorted(set(table["question"].tolist()))
     axes = {"source": matrices.sources, "persona": matrices.personas, "question": questions}
