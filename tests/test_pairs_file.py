@@ -81,11 +81,24 @@ def test_the_workflows_table_survives_the_file(tmp_path):
     """All columns of the workflow's own table; names that pandas takes for holes stay names."""
     rows = [{**GOOD, "persona": name, "category": "null"} for name in ("nan", "NA", "None")]
     more = {"negative": "True", "cosine_raw": "0.99", "base_rate": "0.0", "source_rate": "0.94", "prompt_tokens": "15"}
+    more.update(dict.fromkeys(("word_similarity", "char_similarity", "embedding_similarity"), "0.25"))
     table = read_pairs(write_csv(tmp_path / "pairs.csv", *({**row, **more} for row in rows)))
     assert table["persona"].tolist() == ["nan", "NA", "None"] and table["category"].tolist() == ["null"] * 3
     assert set(table) == {*REQUIRED, *OPTIONAL} and table["negative"].dtype == table["related"].dtype == bool
     table.to_csv(tmp_path / "again.csv", index=False)
     pd.testing.assert_frame_equal(read_pairs(tmp_path / "again.csv"), table)
+
+
+def test_a_missing_measurement_is_nan_and_drawn_without(tmp_path):
+    """The only way to say that a rate or a cosine could not be measured; the figure shows the rest and says so."""
+    rows = [{**GOOD, "persona": f"p{place}", "rate": "0.25", "found": "5", "total": "20"} for place in range(5)]
+    path = write_csv(tmp_path / "pairs.csv", {**GOOD, "persona": "lost", "rate": "nan"}, {**GOOD, "persona": "far", "cosine": "NaN"}, *rows)
+    table = read_pairs(path)
+    assert table["rate"].isna().tolist() == [True, *[False] * 6] and table["cosine"].isna().tolist() == [False, True, *[False] * 5]
+    done = run_program("plot_scatter", "--pairs", path, "--output", tmp_path / "scatter.svg", cwd=tmp_path)
+    assert done.returncode == 0 and done.stderr == ""
+    figure = (tmp_path / "scatter.svg").read_text()
+    assert "lost" not in figure and "cosine is missing in 1 of 7 pairs" in figure.replace("&#10;", " ")
 
 
 def test_unknown_columns_are_left_out(tmp_path):
@@ -105,12 +118,14 @@ BAD_VALUES = [
     ("persona", [""], "a name"),
     ("category", [""], "a name"),
     ("related", ["", "yes", "1"], "true or false"),
-    ("cosine", ["", "nan", "inf", "1.1", "-2", "high"], "a number from -1 to 1"),
-    ("rate", ["", "nan", "-0.1", "5", "5%"], "a number from 0 to 1"),
+    ("cosine", ["", "inf", "1.1", "-2", "high"], "a number from -1 to 1"),
+    ("rate", ["", "inf", "-0.1", "5", "5%"], "a number from 0 to 1"),
     ("found", ["", "-1", "9.5"], "a whole number"),
     ("total", ["", "0"], "a whole number, 1 or more"),
-    ("cosine_raw", ["nan"], "a number from -1 to 1"),
+    ("cosine_raw", ["inf"], "a number from -1 to 1"),
     ("negative", ["maybe"], "true or false"),
+    ("prompt_tokens", ["nan"], "a whole number"),
+    ("source_rate", ["nan"], "a number from 0 to 1"),
 ]
 
 
@@ -119,7 +134,7 @@ BAD_VALUES = [
 )
 def test_the_first_bad_value_is_named_with_its_line(tmp_path, column, value, allowed):
     """Line 4 of the file, behind a name that holds a line break."""
-    fill = {column: "0.5"} if column == "cosine_raw" else {column: "true"} if column == "negative" else {}
+    fill = {column: {"negative": "true", "prompt_tokens": "9"}.get(column, "0.5")} if column in OPTIONAL else {}
     good = {**GOOD, **fill}
     path = write_csv(tmp_path / "pairs.csv", {**good, "category": "two\nlines"}, {**good, "persona": "nurse", column: value})
     with pytest.raises(InputError, match=rf"pairs.csv, line 4: {column} is '{value}'; it must be {allowed}"):

@@ -43,6 +43,7 @@ SCENARIOS = {
     "shared by all sources": World(hub_sd=1.0, hub_effect=1.0),
     "shared by a category": World(category_effect=1.0),
     "shared wording": World(wording_effect=0.5, proneness_sd=0.5),
+    "weak pair effect": World(hub_sd=0.5, proneness_sd=0.5, slope=0.3, source_sd=0.0),
     "pair effect": World(hub_sd=0.5, proneness_sd=0.5, slope=0.8, source_sd=0.0),
     "pair effect, sources differ": World(hub_sd=0.5, proneness_sd=0.5, slope=0.8, slope_sd=0.3),
 }
