@@ -93,7 +93,10 @@ BAD_CONFIGS = {
     "experiment name that climbs": ({"experiment": ".."}, ["experiment", "'..'"]),
     "experiment name with a line end": ({"experiment": "mine\n"}, ["experiment", "'mine\\n'"]),
     "category size too small to correlate": ({"analysis.min_category_size": 2}, ["analysis.min_category_size", "2 must be >= 3"]),
+    "too few permutations for a p-value": ({"analysis.permutations": 50}, ["analysis.permutations", "50 must be >= 99"]),
+    "too few bootstraps": ({"analysis.bootstraps": 10}, ["analysis.bootstraps", "10 must be >= 200"]),
     # what only the whole can say
+    "no embedding model": ({"analysis.embedding_model": "nowhere"}, ["analysis.embedding_model", "nowhere", "config.json"]),
     "unknown source": ({"personas.sources": ["vilain"]}, ["personas.sources", "'vilain'", "resources/personas.yaml"]),
     "unknown panel persona": ({"personas.panel": [*CONFIG["personas"]["panel"], "nobody"]}, ["personas.panel", "'nobody'", "persona"]),
     "unknown candidate": (

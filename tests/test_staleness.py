@@ -100,7 +100,7 @@ def test_an_edit_makes_its_users_stale(project_copy, module, stale):
         ),
         (
             {"training__seeds": [42, 7]},
-            RETRAINED,
+            {**RETRAINED, "compare_seeds": 1},
         ),
         (
             {"personas__panel": ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "monk"]},

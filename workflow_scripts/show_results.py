@@ -19,9 +19,12 @@ def main(argv=None):
     home = Path("results") / {**default, **(chosen or {})}["experiment"]
     if not (home / "run_config.yaml").is_file():
         raise InputError(f"{home}: no finished run; start it with snakemake --cores all --configfile {args.config}")
-    for title, lines in result_lines(read_yaml(home / "run_config.yaml")["config"]):
+    for title, lines, verdict in result_lines(read_yaml(home / "run_config.yaml")["config"]):
         print(f"\n{title}")
         print(tabulate(lines, headers=HEADERS, disable_numparse=True, stralign="right"))
+        print("\nWhat these data support (docs/statistics.md; the numbers behind it: verdict in correlation.json)")
+        for entry in verdict:
+            print(f"{entry['answer']:>14}: {entry['question'] if entry['answer'] == 'cannot tell' else entry['sentence']}")
     print(f"\nReplies under 12 tokens count as short. Figures: {home}/figures/  Tables: {home}/analysis/  Everything else: {home}/")
 
 

@@ -9,12 +9,12 @@ HEADERS = ["source", "rate", "bystanders", "above source", "rho", "p", "N", "sho
 
 
 def result_lines(config, root="results"):
-    """[(title, lines)] of an experiment, one for each question set and training seed.
+    """[(title, lines, verdict)] of an experiment, one for each question set and training seed.
 
     A line has the columns HEADERS: the source's rate, its bystanders' mean rate, how many of them
     exceed it, Spearman rho and p over N bystanders at the headline layer ("-" where undefined), the share of replies under
     12 tokens, the mean reply length in tokens, and the seconds of training and sampling. The first
-    line is the base model.
+    line is the base model. verdict: that of correlation.json.
     """
     home = Path(root) / config["experiment"]
     tables = []
@@ -28,7 +28,9 @@ def result_lines(config, root="results"):
             metrics = read_json(home / f"training/{source}/seed{seed}/metrics.json")
             seconds = metrics["meta"]["wall_seconds"] + summary["wall_seconds"]
             lines.append(source_line(source, summary, block, seconds))
-        tables.append((f"{config['experiment']}, questions '{questions}', training seed {seed}, block {layer}", lines))
+        tables.append(
+            (f"{config['experiment']}, questions '{questions}', training seed {seed}, block {layer}", lines, correlation["verdict"])
+        )
     return tables
 
 

@@ -1,0 +1,100 @@
+"""The verdict follows from the numbers: each rule on both sides of its border."""
+
+import copy
+
+import pytest
+
+from persona_leakage.analysis import analyse
+from persona_leakage.simulation import SCENARIOS
+from persona_leakage.verdict import verdict
+from tests.synthetic import make_tables
+
+OPTIONS = {"min_category_size": 5, "permutations": 199, "bootstraps": 200}
+
+
+@pytest.fixture(scope="module")
+def result():
+    """A full result in which every block is defined."""
+    return analyse(make_tables(SCENARIOS["pair effect"])["pairs"], 0, OPTIONS)
+
+
+def set_path(result, path, value):
+    """Set a value by a dotted path; "*" goes to every child, "layer" to the headline layer."""
+    blocks = [result]
+    *steps, last = path.replace("layer.", "layers.0.").split(".")
+    for step in steps:
+        blocks = [child for block in blocks for child in (block.values() if step == "*" else [block[step]])]
+    for block in blocks:
+        block[last] = value
+
+
+ASSOCIATION = ("association", "holm.association.p_holm", "layer.within_source.interval")
+PAIRS = ("pair_specific", "holm.pair_specific.p_holm", "layer.double_centred.interval")
+RIVALS = ("beyond_rivals", "holm.beyond_rivals.p_holm", "layer.rivals.partial_without_raw_cosine.interval")
+EFFECTS = [
+    (name, {p: p_value, interval: ends}, answer)
+    for name, p, interval in (ASSOCIATION, PAIRS, RIVALS)
+    for p_value, ends, answer in (
+        (0.049, [0.01, 0.2], "supported"),
+        (0.051, [0.01, 0.5], "cannot tell"),
+        (0.049, [-0.01, 0.5], "cannot tell"),
+        (0.5, [-0.1, 0.29], "not supported"),
+        (0.001, [-0.6, -0.2], "not supported"),
+        (None, [0.1, 0.5], "cannot tell"),
+        (0.01, None, "cannot tell"),
+    )
+]
+CASES = [
+    *EFFECTS,
+    ("beyond_rivals", {"holm.pair_specific.p_holm": 0.06}, "cannot tell"),
+    ("source_identity", {"holm.source_identity.p_holm": 0.04}, "supported"),
+    ("source_identity", {"holm.source_identity.p_holm": 0.06}, "cannot tell"),
+    ("source_identity", {"holm.source_identity.p_holm": 0.9, "layer.chance.source_identity.z": -0.1}, "not supported"),
+    ("source_identity", {"holm.source_identity.p_holm": None, "layer.chance.source_identity.undefined": "too few"}, "cannot tell"),
+    ("new_sources", {"layer.meta_analysis.next_source_interval": [0.01, 0.9]}, "supported"),
+    ("new_sources", {"layer.meta_analysis.next_source_interval": [-0.01, 0.9]}, "not supported"),
+    ("new_sources", {"layer.meta_analysis.n_sources": 4}, "cannot tell"),
+    ("level", {"layer.prediction.leave_one_source_out.median_r2_nothing_known": -0.1}, "not supported"),
+    (
+        "level",
+        {
+            "layer.prediction.leave_one_source_out.median_r2_nothing_known": 0.2,
+            "layer.prediction.leave_one_source_out.per_source.*.r2_nothing_known": 0.2,
+        },
+        "supported",
+    ),
+    (
+        "level",
+        {
+            "layer.prediction.leave_one_source_out.median_r2_nothing_known": 0.2,
+            "layer.prediction.leave_one_source_out.per_source.source1.r2_nothing_known": -0.2,
+        },
+        "cannot tell",
+    ),
+    ("measurement", {"noise_ceiling.*.samples.ceiling": 0.9}, "supported"),
+    ("measurement", {"noise_ceiling.*.samples.ceiling": 0.9, "noise_ceiling.source2.samples.ceiling": 0.89}, "cannot tell"),
+    ("measurement", {"noise_ceiling.*.samples.ceiling": 0.9, "noise_ceiling.source2.samples.ceiling": None}, "cannot tell"),
+    ("measurement", {"noise_ceiling.*.samples.ceiling": 0.9, "noise_ceiling.source2.samples.ceiling": 0.69}, "not supported"),
+    ("source_leads", {"leakage.*.bystanders_above_source": 0}, "supported"),
+    ("source_leads", {"leakage.*.bystanders_above_source": 0, "leakage.source1.bystanders_above_source": 1}, "not supported"),
+    ("source_leads", {"leakage.source1.bystanders_above_source": None}, "cannot tell"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "answer"), CASES, ids=[f"{name}, {answer}" for name, _, answer in CASES])
+def test_rules(result, name, changes, answer):
+    result = copy.deepcopy(result)
+    for path, value in changes.items():
+        set_path(result, path, value)
+    entry = next(entry for entry in verdict(result) if entry["id"] == name)
+    assert entry["answer"] == answer, entry
+
+
+def test_sentences_name_the_rivals_that_were_there(result):
+    """Nothing is claimed of a rival that was not measured."""
+    entry = next(entry for entry in result["verdict"] if entry["id"] == "beyond_rivals")
+    assert "prompt length, similar wording and how much a bystander leaks under other sources" in entry["sentence"]
+    bare = make_tables(SCENARIOS["pair effect"])["pairs"].drop(columns=["prompt_tokens", "word_similarity"])
+    entry = next(entry for entry in analyse(bare, 0, OPTIONS)["verdict"] if entry["id"] == "beyond_rivals")
+    assert "how much a bystander leaks under other sources" in entry["sentence"]
+    assert "prompt" not in entry["sentence"] and "wording" not in entry["sentence"]
