@@ -34,7 +34,7 @@ rule all:
         EVALUATIONS,
         CENTROIDS,
         CORRELATIONS,
-        SCATTERS,
+        FIGURES,
 
 
 rule adapters:
@@ -59,7 +59,7 @@ rule correlations:
 
 rule figures:
     input:
-        SCATTERS,
+        FIGURES,
 
 
 rule scatter:

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -108,6 +109,18 @@ CORRELATIONS = [
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
+FIGURES = [
+    *SCATTERS,
+    *results("figures/training.{kind}"),
+    *results("figures/{questions}/seed{seed}/category_scatter.{kind}"),
+    *results("figures/{questions}/seed{seed}/category_rates.{kind}"),
+    *results("figures/{questions}/seed{seed}/category_correlations.{kind}"),
+    *results("figures/{questions}/seed{seed}/heat_map.{kind}"),
+    *results("figures/{questions}/seed{seed}/layers.{kind}"),
+    *results("figures/{questions}/seed{seed}/noise_ceiling.{kind}"),
+    *results("figures/{questions}/seed{seed}/cosines.{kind}"),
+    *results("figures/{questions}/seed{seed}/replies.{kind}"),
+]
 
 
 def code_of(program):
@@ -164,6 +177,24 @@ def untracked(value):
     the file, or another persona in it, is no reason to run a job again.
     """
     return lambda wildcards, input: value
+
+
+def figure(name):
+    """The three outputs of a figure, by their kind."""
+    return {
+        kind: f"results/{{experiment}}/figures/{name}.{kind}"
+        for kind in ("pdf", "png", "svg")
+    }
+
+
+def as_options(wildcards, input):
+    """The named inputs of a job as command line options of the same names, all but its code."""
+    options = []
+    for name, paths in input.items():
+        if name != "code":
+            paths = [paths] if isinstance(paths, str) else paths
+            options += [f"--{name.replace('_', '-')}", *map(shlex.quote, paths)]
+    return " ".join(options)
 
 
 def without(block, *keys):

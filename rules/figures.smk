@@ -1,19 +1,19 @@
-"""Figures, each from small tables alone, as pdf, png and svg.
+"""Figures, each from small tables alone, as pdf, png and svg. Every rule after the first is the first with other files.
 
-in:  analysis/{questions}/seed{seed}/pairs.csv, correlation.json
-out: figures/{questions}/seed{seed}/scatter.pdf, .png, .svg
+in:  analysis/{questions}/seed{seed}/, evaluation/{questions}/, training/{source}/seed{seed}/metrics.json
+out: figures/{questions}/seed{seed}/*.pdf, .png, .svg; figures/training.pdf, .png, .svg
 """
+
+ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
 
 
 rule plot_scatter:
     input:
         code=code_of("plot_scatter.py"),
-        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
-        correlation="results/{experiment}/analysis/{questions}/seed{seed}/correlation.json",
+        pairs=f"{ANALYSIS}/pairs.csv",
+        correlation=f"{ANALYSIS}/correlation.json",
     output:
-        pdf="results/{experiment}/figures/{questions}/seed{seed}/scatter.pdf",
-        png="results/{experiment}/figures/{questions}/seed{seed}/scatter.png",
-        svg="results/{experiment}/figures/{questions}/seed{seed}/scatter.svg",
+        **figure("{questions}/seed{seed}/scatter"),
     log:
         "logs/{experiment}/plot_scatter/{questions}/seed{seed}.log",
     benchmark:
@@ -26,13 +26,136 @@ rule plot_scatter:
         mem_mb=2000,
         runtime=10,
     params:
+        inputs=as_options,
         settings=settings(headline_layer=config["geometry"]["headline_layer"]),
     shell:
         r"""
-        python workflow_scripts/plot_scatter.py \
+        python workflow_scripts/{rule}.py \
             --settings {params.settings:q} \
-            --pairs {input.pairs:q} \
-            --correlation {input.correlation:q} \
+            {params.inputs} \
             --output {output.pdf:q} \
             2>&1 | tee {log:q}
         """
+
+
+use rule plot_scatter as plot_category_scatter with:
+    input:
+        code=code_of("plot_category_scatter.py"),
+        pairs=f"{ANALYSIS}/pairs.csv",
+    output:
+        **figure("{questions}/seed{seed}/category_scatter"),
+    log:
+        "logs/{experiment}/plot_category_scatter/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_category_scatter/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_category_rates with:
+    input:
+        code=code_of("plot_category_rates.py"),
+        pairs=f"{ANALYSIS}/pairs.csv",
+    output:
+        **figure("{questions}/seed{seed}/category_rates"),
+    log:
+        "logs/{experiment}/plot_category_rates/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_category_rates/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_heat_map with:
+    input:
+        code=code_of("plot_heat_map.py"),
+        pairs=f"{ANALYSIS}/pairs.csv",
+    output:
+        **figure("{questions}/seed{seed}/heat_map"),
+    log:
+        "logs/{experiment}/plot_heat_map/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_heat_map/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_cosines with:
+    input:
+        code=code_of("plot_cosines.py"),
+        pairs=f"{ANALYSIS}/pairs.csv",
+        cosines=f"{ANALYSIS}/cosines.csv",
+    output:
+        **figure("{questions}/seed{seed}/cosines"),
+    log:
+        "logs/{experiment}/plot_cosines/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_cosines/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_layers with:
+    input:
+        code=code_of("plot_layers.py"),
+        correlation=f"{ANALYSIS}/correlation.json",
+    output:
+        **figure("{questions}/seed{seed}/layers"),
+    log:
+        "logs/{experiment}/plot_layers/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_layers/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_category_correlations with:
+    input:
+        code=code_of("plot_category_correlations.py"),
+        correlation=f"{ANALYSIS}/correlation.json",
+    output:
+        **figure("{questions}/seed{seed}/category_correlations"),
+    log:
+        "logs/{experiment}/plot_category_correlations/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_category_correlations/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_noise_ceiling with:
+    input:
+        code=code_of("plot_noise_ceiling.py"),
+        correlation=f"{ANALYSIS}/correlation.json",
+    output:
+        **figure("{questions}/seed{seed}/noise_ceiling"),
+    log:
+        "logs/{experiment}/plot_noise_ceiling/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_noise_ceiling/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_replies with:
+    input:
+        code=code_of("plot_replies.py"),
+        marker_evals=expand(
+            "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/marker_eval.json",
+            source=SOURCES,
+        ),
+        base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
+    output:
+        **figure("{questions}/seed{seed}/replies"),
+    log:
+        "logs/{experiment}/plot_replies/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_replies/{questions}/seed{seed}.tsv"
+    params:
+        inputs=as_options,
+        settings=settings(sources=SOURCES),
+
+
+use rule plot_scatter as plot_training with:
+    input:
+        code=code_of("plot_training.py"),
+        metrics=expand(
+            "results/{{experiment}}/training/{source}/seed{seed}/metrics.json",
+            source=SOURCES,
+            seed=SEEDS,
+        ),
+    output:
+        **figure("training"),
+    log:
+        "logs/{experiment}/plot_training.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_training.tsv"
+    params:
+        inputs=as_options,
+        settings=settings(sources=SOURCES, seeds=SEEDS),

@@ -11,7 +11,11 @@ from matplotlib import pyplot as plt
 from persona_leakage.files import atomic_path
 
 # Okabe and Ito (2008), "Color universal design".
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
+BLUE, ORANGE, GREY, GREEN = "#0072B2", "#D55E00", "#7F7F7F", "#009E73"
+# Paul Tol's "muted" scheme (2021) and black: as many as the study has categories.
+PALETTE = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+COLUMNS = 3
 FORMATS = ("pdf", "png", "svg")
 
 plt.rcParams.update(
@@ -37,3 +41,26 @@ def save_figure(figure, path):
         with atomic_path(Path(path).with_suffix(f".{kind}")) as temporary:
             figure.savefig(temporary, format=kind, metadata=undated[kind], bbox_inches="tight")
     plt.close(figure)
+
+
+def panels(number, width=3.3, height=3.1, columns=COLUMNS, **options):
+    """(figure, axes [number]) on a grid of ``columns``; sizes of a panel in inches."""
+    columns = min(number, columns)
+    rows = -(-number // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, layout="constrained", **options)
+    for axis in axes.flat[number:]:
+        axis.set_visible(False)
+    if options.get("sharex"):
+        for place in range(max(0, number - columns), number):
+            axes.flat[place].tick_params(labelbottom=True)
+    return figure, list(axes.flat[:number])
+
+
+def style_of(names):
+    """{name: (colour, marker)}: no two of up to 132 names share both."""
+    return {name: (PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]) for place, name in enumerate(names)}
+
+
+def words(name):
+    """A persona's or category's name as it is read."""
+    return name.replace("_", " ")

@@ -1,68 +1,74 @@
 """The main figure: leakage against cosine, one panel for each source."""
 
-import math
-
 import numpy as np
+from matplotlib.ticker import MultipleLocator
 
-from persona_leakage.plot_style import BLUE, GREY, ORANGE, plt
+from persona_leakage.intervals import wilson_interval
+from persona_leakage.plot_style import BLUE, COLUMNS, GREY, ORANGE, panels, words
 
 LABELLED = 3
-COLUMNS = 3
 
 
 def plot_scatter(table, correlations, layer):
-    """Figure with a panel per source; relatives of the source marked, rho, p and N in each title.
+    """Figure with a panel per source: every bystander with its Wilson interval, zeros hollow, relatives marked, the source as a star.
 
-    table: the pairs of ``layer``; correlations: {source: block of correlation.json}.
+    table: the pairs of ``layer``; correlations: {source: block of correlation.json}, whose rho, p and N stand in the titles.
     """
-    sources = list(correlations)
-    columns = min(len(sources), COLUMNS)
-    rows = math.ceil(len(sources) / columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(3.3 * columns, 3.1 * rows), squeeze=False, sharey=True, layout="constrained")
-    for axis in axes.flat[len(sources) :]:
-        axis.set_visible(False)
-    for place, source in enumerate(sources):
-        axis = axes.flat[place]
+    figure, axes = panels(len(correlations), sharey=True)
+    for place, (axis, source) in enumerate(zip(axes, correlations, strict=True)):
         draw_panel(axis, table[table["source"] == source], source, correlations[source])
-        if place % columns == 0:
+        if place % COLUMNS == 0:
             axis.set_ylabel("leakage (share of replies)")
     figure.supxlabel(f"cosine to the source, centred on the panel (output of block {layer}, base model)", fontsize=9)
-    axes.flat[0].legend(loc="upper left", fontsize=7)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=7.5, handletextpad=0.3)
     return figure
 
 
 def draw_panel(axis, pairs, source, correlation):
-    """One source: a point per bystander, its own rate as a dashed line, the highest bystanders by name."""
+    """One source: points with intervals, the source itself at cosine 1, the highest bystanders by name."""
+    known = pairs.dropna(subset=["cosine", "rate"])
+    intervals = np.array([wilson_interval(row.found, row.total) for row in known.itertuples()]).reshape(-1, 2)
+    axis.vlines(known["cosine"], intervals[:, 0], intervals[:, 1], color=GREY, linewidth=0.5, alpha=0.45, zorder=1)
     for related, colour, marker, label in ((False, BLUE, "o", "bystander"), (True, ORANGE, "^", "relative of the source")):
-        chosen = pairs[pairs["related"] == related]
-        axis.scatter(chosen["cosine"], chosen["rate"], s=20, c=colour, marker=marker, alpha=0.75, linewidths=0, label=label)
+        chosen = known[known["related"] == related]
+        some, none = chosen[chosen["found"] > 0], chosen[chosen["found"] == 0]
+        axis.scatter(some["cosine"], some["rate"], s=17, c=colour, marker=marker, alpha=0.8, linewidths=0, label=label)
+        axis.scatter(
+            none["cosine"], none["rate"], s=17, facecolors="none", edgecolors=colour, marker=marker, linewidths=0.7, label=f"{label}, never"
+        )
     if "source_rate" in pairs:
-        axis.axhline(pairs["source_rate"].iloc[0], color=GREY, linestyle="--", linewidth=1, label="the source itself")
-    name_highest(axis, pairs.nlargest(LABELLED, "rate").sort_values("cosine"), np.ptp(pairs["cosine"]))
-    axis.set_ylim(-0.04, 1.08)
-    axis.margins(x=0.15)
-    axis.set_title(f"{source.replace('_', ' ')}\n{describe(correlation)}")
+        axis.scatter([1], pairs["source_rate"].iloc[:1], s=60, c="black", marker="*", label="the source itself", clip_on=False, zorder=3)
+        axis.axhline(pairs["source_rate"].iloc[0], color=GREY, linestyle="--", linewidth=0.8, zorder=0)
+    name_highest(axis, known.nlargest(LABELLED, "rate"))
+    axis.xaxis.set_major_locator(MultipleLocator(0.5))
+    axis.set_xlim(min(-0.8, known["cosine"].min() - 0.1) if len(known) else -1, 1.05)
+    axis.set_ylim(-0.05, 1.1)
+    axis.set_title(f"{words(source)}\n{describe(correlation)}")
 
 
-def name_highest(axis, pairs, width):
-    """Write the names of ``pairs`` above their points, one step higher where the neighbour's name would be in the way."""
-    before, step = None, 0
-    for _, row in pairs.iterrows():
-        crowded = before is not None and row["cosine"] - before["cosine"] < 0.3 * width and abs(row["rate"] - before["rate"]) < 0.06
-        before, step = row, step + 1 if crowded else 0
+def name_highest(axis, pairs):
+    """Names of ``pairs`` left of them all, each with a thin line to its point, so that none covers another."""
+    height = 2.0
+    for _, row in pairs.sort_values("rate", ascending=False).iterrows():
+        height = min(row["rate"], height - 0.085)
         axis.annotate(
-            row["persona"].replace("_", " "),
+            words(row["persona"]),
             (row["cosine"], row["rate"]),
-            xytext=(0, 4 + 11 * step),
-            textcoords="offset points",
-            ha="center",
+            xytext=(pairs["cosine"].min() - 0.1, height),
+            ha="right",
+            va="center",
             fontsize=6.5,
             color="#333333",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
         )
 
 
 def describe(correlation):
-    """ "Spearman ρ = 0.41, p = 2e-02, N = 29", or why there is no number."""
+    """ "ρ = 0.41 [0.10, 0.65], p = 2e-02, N = 29", or why there is no number."""
     if correlation["undefined"]:
         return f"no correlation: {correlation['undefined']}, N = {correlation['n']}"
-    return f"ρ = {correlation['spearman_rho']:.2f}, p = {correlation['spearman_p']:.2g}, N = {correlation['n']}"
+    interval = correlation.get("spearman_interval")
+    span = f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""
+    return f"ρ = {correlation['spearman_rho']:.2f}{span}, p = {correlation['spearman_p']:.1g}, N = {correlation['n']}"

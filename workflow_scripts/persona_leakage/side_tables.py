@@ -57,12 +57,17 @@ def read_question_counts(path, matrices):
     return counts
 
 
+def read_cosine_rows(path):
+    """cosines.csv as a DataFrame with the columns COSINE_COLUMNS; InputError at the first bad value."""
+    return read_table(path, COSINE_COLUMNS, {}, refuse_repeats("layer", "persona_a", "persona_b"))
+
+
 def read_cosines(path, matrices):
     """Cosines between all personas [layers, personas, personas] on the axes of a PairMatrices; 1 between a persona and itself.
 
     InputError if a pair is missing or contradicts the pairs table.
     """
-    table = read_table(path, COSINE_COLUMNS, {}, refuse_repeats("layer", "persona_a", "persona_b"))
+    table = read_cosine_rows(path)
     table = table[table["layer"].isin(matrices.layers) & table[["persona_a", "persona_b"]].isin(matrices.personas).all(axis=1)]
     one_way = spread(table, {"layer": matrices.layers, "persona_a": matrices.personas, "persona_b": matrices.personas}, "cosine")
     cosines = np.where(np.isnan(one_way), one_way.swapaxes(1, 2), one_way)

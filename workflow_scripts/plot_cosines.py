@@ -1,0 +1,23 @@
+"""Plot the cosines between all personas of the panel, alike ones side by side."""
+
+from persona_leakage.cosine_figure import plot_cosines
+from persona_leakage.errors import run_program
+from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
+from persona_leakage.plot_style import save_figure
+from persona_leakage.side_tables import read_cosine_rows
+
+
+def main(argv=None):
+    """Write the figure at --output and beside it in the other formats."""
+    parser = pairs_parser("plot_cosines", __doc__)
+    parser.add_argument("--cosines", required=True, metavar="PATH", help="cosines.csv, between all personas")
+    args = parser.parse_args(argv)
+    pairs = read_pairs(args.pairs)
+    layer = choose_layer(pairs, args)
+    categories = dict(zip(pairs["persona"], pairs["category"], strict=True))
+    cosines = read_cosine_rows(args.cosines)
+    save_figure(plot_cosines(cosines[cosines["layer"] == layer], categories, set(pairs["source"]), layer), args.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

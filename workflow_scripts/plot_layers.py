@@ -1,0 +1,18 @@
+"""Plot the correlation by layer, with intervals and what relabelled personas give."""
+
+from persona_leakage.errors import run_program
+from persona_leakage.files import read_json
+from persona_leakage.options import new_parser
+from persona_leakage.plot_style import save_figure
+from persona_leakage.summary_figures import plot_layers
+
+
+def main(argv=None):
+    """Write the figure at --output and beside it in the other formats."""
+    args = new_parser("plot_layers", __doc__, "correlation", "output", default_settings={}).parse_args(argv)
+    result = read_json(args.correlation)
+    save_figure(plot_layers(result["layers"], result["headline_layer"]), args.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,19 @@
+"""Plot each source's correlation beside the highest that noise lets any predictor reach."""
+
+from persona_leakage.errors import run_program
+from persona_leakage.files import read_json
+from persona_leakage.options import new_parser
+from persona_leakage.plot_style import save_figure
+from persona_leakage.summary_figures import plot_noise_ceiling
+
+
+def main(argv=None):
+    """Write the figure at --output and beside it in the other formats."""
+    args = new_parser("plot_noise_ceiling", __doc__, "correlation", "output", default_settings={}).parse_args(argv)
+    result = read_json(args.correlation)
+    per_source = result["layers"][str(result["headline_layer"])]["per_source"]
+    save_figure(plot_noise_ceiling(per_source, result["noise_ceiling"]), args.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,22 @@
+"""Plot the loss of each adapter's training."""
+
+from persona_leakage.errors import run_program
+from persona_leakage.files import read_json
+from persona_leakage.options import new_parser
+from persona_leakage.plot_style import save_figure
+from persona_leakage.run_figures import plot_training
+
+
+def main(argv=None):
+    """Write the figure at --output and beside it in the other formats."""
+    parser = new_parser("plot_training", __doc__, "output")
+    parser.add_argument(
+        "--metrics", nargs="+", required=True, metavar="PATH", help="metrics.json of each source and seed, in the order of --settings"
+    )
+    args = parser.parse_args(argv)
+    runs = [(source, seed) for source in args.settings["sources"] for seed in args.settings["seeds"]]
+    save_figure(plot_training({run: read_json(path)["loss"] for run, path in zip(runs, args.metrics, strict=True)}), args.output)
+
+
+if __name__ == "__main__":
+    run_program(main)
