@@ -85,6 +85,7 @@ rule correlate_leakage:
             headline_layer=config["geometry"]["headline_layer"],
             **without(config["analysis"], "embedding_model"),
             training_seed=int(wildcards.seed),
+            recipe=recipe(),
         ),
     shell:
         r"""

@@ -21,6 +21,7 @@ from persona_leakage.experiment import (
     panel_names,
     pool_names,
 )
+from persona_leakage.files import digest_of
 from persona_leakage.job_environment import prefer_own_python
 from persona_leakage.model_checks import check_against_model
 from persona_leakage.options import describe_personas, describe_questions
@@ -245,3 +246,12 @@ def sampling_settings(wildcards, adapted):
         sampling=config["evaluation"]["sampling"],
         engine=engine if adapted else without(engine, "merge_adapter"),
     )
+
+
+def recipe():
+    """Digests of what two experiments must share to be repetitions of one: all that decides the adapters but seeds, and the prompts."""
+    blocks = [config[name] for name in ("training_data", "labels", "questions")]
+    return {
+        "training": digest_of([*blocks, without(config["training"], "seeds")]),
+        "prompts": personas_block(PANEL, "prompt")["digest"],
+    }

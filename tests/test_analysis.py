@@ -6,9 +6,11 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from persona_leakage.analysis import FAMILIES, analyse
+from persona_leakage.correlation import correlate_ranks
 from persona_leakage.errors import InputError
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import read_pairs
@@ -32,7 +34,7 @@ def blocks_of(value, path=""):
 
 
 def check_strict(result):
-    """No NaN anywhere; an undefined block says why in words, and a defined one has no hole that it does not explain."""
+    """No NaN anywhere; an undefined block says why in words."""
     json.dumps(result, allow_nan=False)
     for path, block in blocks_of(result):
         assert block["undefined"] is None or len(block["undefined"]) > 10, path
@@ -79,7 +81,7 @@ DEGENERATE = {
     "four bystanders": (lambda pairs: few_bystanders(pairs, 4), "4 bystanders that were measured with all sources"),
     "a missing rate": (lambda pairs: with_hole(pairs, "rate"), "rate is missing in 2 of 84 pairs"),
     "a missing cosine": (lambda pairs: with_hole(pairs, "cosine"), "cosine is missing in 1 of 84 pairs"),
-    "one cosine for all": (lambda pairs: pairs.assign(cosine=0.5), "cosine is the same for all bystanders"),
+    "one cosine for all": (lambda pairs: pairs.assign(cosine=0.5), "cosine is the same for all bystanders at layer 0"),
     "three pairs": (lambda pairs: few_bystanders(pairs, 1).iloc[:3], "1 bystanders"),
 }
 
@@ -118,6 +120,7 @@ def test_a_missing_value_spares_what_does_not_need_it():
     assert first["undefined"] == "leakage is missing in 1 of 14 pairs"
     assert (first["spearman_rho"], first["kendall_tau"], first["mean_bystander_rate"]) == (None, None, None)
     assert all(block["undefined"] is None and block["spearman_rho"] is not None for block in others)
+    assert result["leakage"]["source0"]["no_comparison"] == "a bystander's rate is missing"
     assert result["leakage"]["source0"]["bystanders_above_source"] is None
     assert len(result["leakage"]["source0"]["cells"]) == 13
 
@@ -132,6 +135,63 @@ def test_a_silent_source_is_left_out_with_its_name():
     assert result["layers"]["0"]["within_source"]["n_sources"] == 2
     assert result["noise_ceiling"]["source1"]["samples"]["ceiling"] is None
     assert result["leakage"]["source1"]["zeros"] == 14
+
+
+def test_five_perfect_sources_do_not_divide_by_nothing():
+    """Leakage in the order of the cosine everywhere: correlations of 1 have no interval."""
+    pairs = make_tables(replace(SMALL, sources=5))["pairs"]
+    pairs["cosine"] = pairs.groupby(["source", "layer"])["persona"].rank() / 20
+    pairs["found"] = (pairs["cosine"] * 100).round().astype(int)
+    pairs["rate"] = pairs["found"] / pairs["total"]
+    result = analyse(pairs, 0, QUICK)
+    check_strict(result)
+    block = result["layers"]["0"]["within_source"]
+    assert block["mean_rho"] == pytest.approx(1) and block["interval_over_sources"] is None
+    assert "all the same" in block["no_interval_over_sources"]
+
+
+def test_one_bystander_with_another_cosine():
+    """Without it there is no line to predict from."""
+    pairs = make_tables(SMALL)["pairs"]
+    pairs.loc[pairs["source"] == "source0", "cosine"] = np.where(pairs.loc[pairs["source"] == "source0", "persona"] == "persona5", 0.5, 0.1)
+    result = analyse(pairs, 0, QUICK)
+    check_strict(result)
+    scores = result["layers"]["0"]["prediction"]["leave_one_persona_out"]
+    assert scores["per_source"]["source0"] is None and scores["median_r2"] is not None
+
+
+def test_one_leaking_bystander_gives_no_interval_and_no_ceiling():
+    """Most resamples do not hold it; what hangs on them is null, not narrower."""
+    pairs = silence(make_tables(SMALL)["pairs"], "source1")
+    pairs.loc[(pairs["source"] == "source1") & (pairs["persona"] == "persona5"), ["found", "rate"]] = [50, 0.5]
+    result = analyse(pairs.astype({"found": int}), 0, QUICK)
+    check_strict(result)
+    layer = result["layers"]["0"]
+    assert layer["within_source"]["interval"] is layer["within_source"]["interval_covers"] is None
+    assert layer["meta_analysis"]["interval_shared"] is None and layer["meta_analysis"]["interval"] is not None
+    assert "1 bystanders differ in leakage" in result["noise_ceiling"]["source1"]["samples"]["undefined"]
+
+
+def test_few_questions_add_nothing_to_the_error():
+    """Two questions say too little about other questions; the interval does not claim them."""
+    tables = make_tables(replace(SMALL, questions=2, replies=50))
+    counts = {key: np.full((3, 15, 2), np.nan) for key in ("found", "total")}
+    matrices = matrices_of(tables["pairs"])
+    for row in tables["question_counts"].itertuples():
+        place = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
+        counts["found"][place], counts["total"][place] = row.found, row.total
+    assert analyse(tables["pairs"], 0, QUICK, counts)["layers"]["0"]["within_source"]["interval_covers"] == "bystanders"
+
+
+def test_panels_of_different_size_do_not_make_a_correlation():
+    """Independent cosine and leakage, one source with a tenth of the bystanders of the other."""
+    generator = np.random.default_rng(2)
+    frames = [
+        make_tables(replace(SCENARIOS["no effect"], sources=1, bystanders=size), 3)["pairs"].query("layer == 0") for size in (200, 20)
+    ]
+    table = pd.concat([frame.assign(source=f"s{place}") for place, frame in enumerate(frames)])
+    table["cosine"], table["rate"] = generator.random((2, len(table)))
+    assert abs(correlate_ranks(table)["rho"]) < 0.15
 
 
 def test_one_source_has_its_own_statistics_and_no_comparison():
@@ -228,6 +288,11 @@ BAD_SIDE_TABLES = {
         "cosine of 'source0' and 'source1' at layer 0 is 0.900000; the pairs table",
     ),
     "a cosine beyond 1": ("cosines", lambda t: change(t, "cosine", 1.5), "line 2: cosine is '1.5'; it must be a number from -1 to 1"),
+    "a cosine both ways": (
+        "cosines",
+        lambda t: pd.concat([t, t.iloc[:1].rename(columns={"persona_a": "persona_b", "persona_b": "persona_a"})]),
+        "repeats layer, persona_a and persona_b of line 2",
+    ),
     "a column missing": ("cosines", lambda t: t.drop(columns="layer"), "missing columns layer"),
 }
 

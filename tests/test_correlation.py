@@ -236,7 +236,7 @@ NEGATIVES = {"villain": ["comedian", "assistant"], "comedian": ["pirate"]}
 
 def test_pairs_of_a_small_study():
     """Each source meets everybody but itself, the other source included; every column by hand for one of them."""
-    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES)
+    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES, {})
     assert list(table.columns) == COLUMNS
     assert len(table) == 2 * 2 * (len(NAMES) - 1)
     assert table["layer"].tolist() == [3] * 6 + [21] * 6
@@ -257,7 +257,7 @@ def test_pairs_of_a_small_study():
 
 def test_pairs_of_the_second_source():
     """Nothing of the first one leaks into it."""
-    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES)
+    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES, {})
     pairs = table[(table["layer"] == 21) & (table["source"] == "comedian")]
     assert pairs["persona"].tolist() == ["villain", "pirate", "nurse"]
     assert pairs["related"].tolist() == [False, False, True]
@@ -283,4 +283,4 @@ OTHER_PANELS = {
 def test_different_panels_are_an_error(evaluations, base):
     """Rates and cosines of different runs must not be joined."""
     with pytest.raises(InputError, match="different panels"):
-        tabulate_pairs(LAYERS, evaluations, base, NEGATIVES)
+        tabulate_pairs(LAYERS, evaluations, base, NEGATIVES, {})

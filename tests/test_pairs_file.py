@@ -68,7 +68,7 @@ def test_programs_work_from_a_table_alone(tmp_path):
     given = ("--correlation", tmp_path / "correlation.json")
     assert run_program("plot_scatter", *common, *given, "--output", tmp_path / "given.pdf", cwd=tmp_path).returncode == 0
     sizes = {path.name: path.stat().st_size for path in tmp_path.glob("*.png")}
-    assert sizes["alone.png"] == sizes["given.png"] > 10_000
+    assert sizes["given.png"] > sizes["alone.png"] > 10_000, "with correlation.json the titles have intervals"
 
 
 def test_several_layers_need_a_choice(tmp_path):

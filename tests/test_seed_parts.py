@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from persona_leakage.errors import InputError
-from persona_leakage.seed_parts import compare_seeds, variance_parts
+from persona_leakage.seed_parts import SAME_IN_ALL, compare_seeds, variance_parts
 from tests.conftest import run_program
 
 
 def make_run(training, sampling, rho, **meta):
     """A correlation.json with what is read of it: villain's rho is given, comedian's undefined."""
-    facts = {key: "same" for key in ("model", "engine", "sampling", "behaviour", "detector", "bank", "seed")}
+    facts = {key: "same" for key in SAME_IN_ALL}
     sources = {"villain": {"spearman_rho": rho}, "comedian": {"spearman_rho": None}}
     return {
         "meta": {**facts, "training_seed": training, "sampling_seed": sampling, **meta},
         "headline_layer": 21,
+        "joint": {"sources": ["villain", "comedian"]},
         "layers": {"21": {"per_source": sources, "within_source": {"mean_rho": rho}}},
     }
 
@@ -52,7 +53,14 @@ def test_two_training_seeds_by_hand():
     villain = result["spearman_rho"]["villain"]
     assert villain["training_and_sampling"] == pytest.approx(0.02**0.5)
     assert (villain["mean"], villain["lowest"], villain["highest"]) == pytest.approx((0.6, 0.5, 0.7))
-    assert result["spearman_rho"]["comedian"]["undefined"] == "a run has no correlation"
+    assert result["spearman_rho"]["comedian"]["undefined"] == "a run lacks a correlation"
+
+
+def test_the_mean_is_compared_over_the_same_sources_only():
+    """A source without correlation in one run would look like spread of the others."""
+    other = {**make_run(2, 0, 0.7), "joint": {"sources": ["villain"]}}
+    result = compare_seeds({"a": make_run(1, 0, 0.5), "b": other})
+    assert result["spearman_rho"]["mean of the sources"]["undefined"] == "a run lacks a correlation"
 
 
 @pytest.mark.parametrize(

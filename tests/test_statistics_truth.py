@@ -73,7 +73,7 @@ def test_power(scenario, least):
         assert share(p_values[test]) >= least, test
 
 
-SAME_SOURCES = ("the next source", "one source", "mean of these sources", "double-centred", "difference of two layers", "partial")
+SAME_SOURCES = ("the next source", "one source", "mean of these sources", "double-centred", "difference of two layers", "partial_linear")
 COVERED = {
     "no effect": [*SAME_SOURCES, "mean of sources like these", "meta-analysis, shared bystanders"],
     "pair effect": [*SAME_SOURCES, "mean of sources like these", "meta-analysis", "meta-analysis, shared bystanders"],

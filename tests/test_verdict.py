@@ -28,22 +28,24 @@ def set_path(result, path, value):
         block[last] = value
 
 
-ASSOCIATION = ("association", "holm.association.p_holm", "layer.within_source.interval")
-PAIRS = ("pair_specific", "holm.pair_specific.p_holm", "layer.double_centred.interval")
-RIVALS = ("beyond_rivals", "holm.beyond_rivals.p_holm", "layer.rivals.partial_without_raw_cosine.interval")
+ASSOCIATION = ("association", "holm.association.p_holm", "layer.within_source.interval", "layer.chance.association.z")
+PAIRS = ("pair_specific", "holm.pair_specific.p_holm", "layer.double_centred.interval", "layer.chance.pair_specific.z")
+RIVALS = ("beyond_rivals", "holm.beyond_rivals.p_holm", "layer.rivals.partial_linear.interval", "layer.rivals.partial_linear.mean_rho")
 EFFECTS = [
-    (name, {p: p_value, interval: ends}, answer)
-    for name, p, interval in (ASSOCIATION, PAIRS, RIVALS)
-    for p_value, ends, answer in (
-        (0.049, [0.01, 0.2], "supported"),
-        (0.051, [0.01, 0.5], "cannot tell"),
-        (0.049, [-0.01, 0.5], "cannot tell"),
-        (0.5, [-0.1, 0.29], "not supported"),
-        (0.001, [-0.6, -0.2], "not supported"),
-        (None, [0.1, 0.5], "cannot tell"),
-        (0.01, None, "cannot tell"),
+    (name, {p: p_value, interval: ends, z: sign}, answer)
+    for name, p, interval, z in (ASSOCIATION, PAIRS, RIVALS)
+    for p_value, ends, sign, answer in (
+        (0.049, [0.01, 0.2], 1, "supported"),
+        (0.051, [0.01, 0.5], 1, "cannot tell"),
+        (0.049, [-0.01, 0.5], 1, "cannot tell"),
+        (0.049, [0.01, 0.5], -1, "cannot tell"),
+        (0.5, [-0.1, 0.29], 1, "not supported"),
+        (0.001, [-0.6, -0.2], -1, "not supported"),
+        (None, [0.1, 0.5], 1, "cannot tell"),
+        (0.01, None, 1, "cannot tell"),
     )
 ]
+NONE_ABOVE = {"leakage.*.bystanders_above_source": 0, "leakage.*.bystanders_clearly_above": 0}
 CASES = [
     *EFFECTS,
     ("beyond_rivals", {"holm.pair_specific.p_holm": 0.06}, "cannot tell"),
@@ -58,8 +60,8 @@ CASES = [
     (
         "level",
         {
-            "layer.prediction.leave_one_source_out.median_r2_nothing_known": 0.2,
-            "layer.prediction.leave_one_source_out.per_source.*.r2_nothing_known": 0.2,
+            "layer.prediction.leave_one_source_out.median_r2_nothing_known": 0.3,
+            "layer.prediction.leave_one_source_out.per_source.*.r2_nothing_known": 0.26,
         },
         "supported",
     ),
@@ -67,7 +69,8 @@ CASES = [
         "level",
         {
             "layer.prediction.leave_one_source_out.median_r2_nothing_known": 0.2,
-            "layer.prediction.leave_one_source_out.per_source.source1.r2_nothing_known": -0.2,
+            "layer.prediction.leave_one_source_out.per_source.*.r2_nothing_known": 0.26,
+            "layer.prediction.leave_one_source_out.per_source.source1.r2_nothing_known": 0.24,
         },
         "cannot tell",
     ),
@@ -75,9 +78,11 @@ CASES = [
     ("measurement", {"noise_ceiling.*.samples.ceiling": 0.9, "noise_ceiling.source2.samples.ceiling": 0.89}, "cannot tell"),
     ("measurement", {"noise_ceiling.*.samples.ceiling": 0.9, "noise_ceiling.source2.samples.ceiling": None}, "cannot tell"),
     ("measurement", {"noise_ceiling.*.samples.ceiling": 0.9, "noise_ceiling.source2.samples.ceiling": 0.69}, "not supported"),
-    ("source_leads", {"leakage.*.bystanders_above_source": 0}, "supported"),
-    ("source_leads", {"leakage.*.bystanders_above_source": 0, "leakage.source1.bystanders_above_source": 1}, "not supported"),
-    ("source_leads", {"leakage.source1.bystanders_above_source": None}, "cannot tell"),
+    ("source_leads", NONE_ABOVE, "supported"),
+    ("source_leads", {**NONE_ABOVE, "leakage.source1.source_rate": 0.0}, "cannot tell"),
+    ("source_leads", {**NONE_ABOVE, "leakage.source1.bystanders_above_source": 1}, "cannot tell"),
+    ("source_leads", {**NONE_ABOVE, "leakage.source1.bystanders_clearly_above": 1}, "not supported"),
+    ("source_leads", {**NONE_ABOVE, "leakage.source1.no_comparison": "a bystander's rate is missing"}, "cannot tell"),
 ]
 
 
@@ -88,6 +93,16 @@ def test_rules(result, name, changes, answer):
         set_path(result, path, value)
     entry = next(entry for entry in verdict(result) if entry["id"] == name)
     assert entry["answer"] == answer, entry
+
+
+@pytest.mark.parametrize(("name", "p", "interval", "z"), [ASSOCIATION, PAIRS, RIVALS])
+def test_a_reverse_effect_is_called_one(result, name, p, interval, z):
+    """Not "next to nothing"."""
+    result = copy.deepcopy(result)
+    for path, value in ((p, 0.001), (interval, [-0.6, -0.2]), (z, -4)):
+        set_path(result, path, value)
+    entry = next(entry for entry in verdict(result) if entry["id"] == name)
+    assert entry["answer"] == "not supported" and entry["sentence"].endswith("leak less.")
 
 
 def test_sentences_name_the_rivals_that_were_there(result):

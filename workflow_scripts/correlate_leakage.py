@@ -34,6 +34,7 @@ def main(argv=None):
         bank={"personas": len(matrices.personas), "digest": digest_of(matrices.personas)},
         pairs_sha256=sha256_of_file(args.pairs),
         training_seed=args.settings.get("training_seed"),
+        recipe=args.settings.get("recipe"),
         **{key: sampled.get(key) for key in FROM_EVALUATION},
     )
     del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time

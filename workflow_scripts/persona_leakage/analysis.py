@@ -122,7 +122,12 @@ def empty_layer(problem):
         "double_centred": undefined(problem, *PAIR_KEYS),
         "difference_from_headline": undefined(problem, *DIFFERENCE_KEYS),
         "chance": {name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
-        "rivals": {**undefined(problem, "alone", "left_out"), "partial": partial, "partial_without_raw_cosine": partial},
+        "rivals": {
+            **undefined(problem, "alone", "left_out"),
+            "partial": partial,
+            "partial_without_raw_cosine": partial,
+            "partial_linear": partial,
+        },
         "specificity": undefined(problem, *SPECIFICITY_KEYS),
         "prediction": {
             "threshold": LEAKS,
@@ -142,8 +147,7 @@ def chance_tests(matrices, sources, count, generator):
     for suffix, groups in (("", None), ("_within_categories", categories)):
         permutations = draw_permutations(generator, len(matrices.bystanders), count, groups)
         for name, products in (("association", associated), ("pair_specific", paired)):
-            test = permutation_test(products, permutations, groups)
-            tests[name + suffix] = test and test["layers"]
+            tests[name + suffix] = permutation_test(products, permutations, groups)
     return tests
 
 
@@ -152,16 +156,16 @@ def layer_of(test, place, name):
     if test is not None:
         return {**test[place], "undefined": None}
     reason = {
-        "pair_specific": "one source, or nothing is left after double centring",
+        "association": "the sources' ranks cancel out: all relabellings give the same",
         "association_within_categories": "no category with two bystanders that differ",
         "source_identity": "a pseudo-source without correlations, or all predict alike",
     }
-    return undefined(reason.get(name, reason["pair_specific"]), *TEST_KEYS)
+    return undefined(reason.get(name, "one source, or nothing is left after double centring"), *TEST_KEYS)
 
 
 def adjust_families(layer):
     """{family: {"p", "p_holm"}} at one layer: the max-T p-values of the families, adjusted for their number (Holm 1979)."""
     found = {name: layer["chance"][name]["p_max_t"] for name in FAMILIES if name != "beyond_rivals"}
-    found["beyond_rivals"] = layer["rivals"]["partial_without_raw_cosine"]["p_max_t"]
+    found["beyond_rivals"] = layer["rivals"]["partial_linear"]["p_max_t"]
     adjusted = holm(found)
     return {name: {"p": found[name], "p_holm": adjusted[name]} for name in FAMILIES}

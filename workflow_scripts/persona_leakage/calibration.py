@@ -37,8 +37,9 @@ def p_values(matrices, cosines, seed):
     found["source_identity"] = identity[0]["p"]
     found["source_identity, best layer"] = min(layer["p_max_t"] for layer in identity)
     rivals = describe_rivals(matrices, sources, draw_permutations(generator, len(matrices.bystanders), PERMUTATIONS))[0]
-    found["beyond_rivals"] = rivals["partial"]["p"]
-    found["beyond_rivals, one source"] = rivals["partial"]["per_source"][matrices.sources[0]]["p"]
+    found["beyond_rivals"] = rivals["partial_linear"]["p"]
+    found["beyond_rivals, one source"] = rivals["partial_linear"]["per_source"][matrices.sources[0]]["p"]
+    found["partial of ranks"] = rivals["partial"]["p"]
     found["rival alone"] = rivals["alone"]["prompt_tokens"]["p"]
     return found
 
@@ -53,7 +54,7 @@ def estimates(matrices, counts, seed):
     difference = describe_difference(bootstrap, 1, 0, rhos[1], rhos[0])
     meta = combine_correlations(rhos[0], bootstrap.sizes, bootstrap.shared_variance(0))
     permutations = draw_permutations(np.random.default_rng(seed), len(matrices.bystanders), 9)
-    partial = describe_rivals(matrices, sources, permutations)[0]["partial"]
+    rivals = describe_rivals(matrices, sources, permutations)[0]
     return {
         "one source": (rhos[0][0], describe_source(bootstrap, 0, 0, rhos[0][0])),
         "mean of these sources": (mean["mean_rho"], mean["interval"]),
@@ -63,7 +64,8 @@ def estimates(matrices, counts, seed):
         "meta-analysis": (meta["rho"], meta["interval"]),
         "meta-analysis, shared bystanders": (meta["rho"], meta["interval_shared"]),
         "the next source": (rhos[0][-1], combine_correlations(rhos[0][:-1], bootstrap.sizes[:-1])["next_source_interval"]),
-        "partial": (partial["mean_rho"], partial["interval"]),
+        "partial of ranks": (rivals["partial"]["mean_rho"], rivals["partial"]["interval"]),
+        "partial_linear": (rivals["partial_linear"]["mean_rho"], rivals["partial_linear"]["interval"]),
     }
 
 

@@ -38,9 +38,9 @@ def permutation_test(products, permutations, groups=None, inflation=1.0):
     products: [layers, personas, personas], entry (p, q) = what persona p's leakage and persona q's
     geometry contribute if they belong together. inflation: by how much the statistic spreads more than its permutations
     do, where residuals are permuted. permutations: [count, personas] from draw_permutations,
-    the same ``groups``. p = (1 + b) / (1 + count). Returns {"layers": [{statistic, null_mean, null_sd,
-    z, p, p_max_t}], "p_any_layer"}: p_max_t compares with the largest |z| over the layers of each
-    permutation (Westfall & Young 1993), p_any_layer is that of the best layer.
+    the same ``groups``. p = (1 + b) / (1 + count). Returns a list of {statistic, null_mean, null_sd, z, p,
+    p_max_t}, one for each layer; p_max_t compares with the largest |z| over the layers of each permutation
+    (Westfall & Young 1993). None if a layer's statistic is the same under all permutations.
     """
     moments = [null_moments(layer, groups) for layer in products]
     if any(sd < TOLERANCE for _, sd in moments):
@@ -49,26 +49,28 @@ def permutation_test(products, permutations, groups=None, inflation=1.0):
     drawn = np.stack([layer[own, permutations].sum(axis=1) for layer in products])
     means, sds = (np.array(values) for values in zip(*moments, strict=True))
     observed = products[:, own, own].sum(axis=1)
-    null_z = np.abs(drawn - means[:, None]) / sds[:, None]
-    sds = sds * inflation
-    return summarise(observed, means, sds, (observed - means) / sds, null_z)
+    null_z = (drawn - means[:, None]) / sds[:, None]
+    return summarise(observed, means, sds * inflation, null_z, np.abs)
 
 
-def summarise(observed, means, sds, z, null_z):
-    """The result of a max-T test from its z [layers] and |z| of every draw [layers, draws]."""
+def summarise(observed, means, sds, null_z, size=lambda z: z):
+    """The layers of a max-T test from its statistics [layers] and the z of every draw [layers, draws].
+
+    size: what makes a z extreme: np.abs for a two-sided test; as it is for one of high values.
+    """
+    z, null_z = (observed - means) / sds, size(null_z)
     highest = null_z.max(axis=0)
-    layers = [
+    return [
         {
             "statistic": float(observed[place]),
             "null_mean": float(means[place]),
             "null_sd": float(sds[place]),
             "z": float(z[place]),
-            "p": share_at_least(null_z[place], abs(z[place])),
-            "p_max_t": share_at_least(highest, abs(z[place])),
+            "p": share_at_least(null_z[place], size(z[place])),
+            "p_max_t": share_at_least(highest, size(z[place])),
         }
         for place in range(len(z))
     ]
-    return {"layers": layers, "p_any_layer": min(layer["p_max_t"] for layer in layers)}
 
 
 def share_at_least(draws, value):

@@ -64,11 +64,12 @@ def correlate_sources(table):
 
 
 def correlate_ranks(table):
-    """Pearson correlation of the ranks that cosine and leakage have within their source, all sources together.
+    """Pearson correlation of the ranks that cosine and leakage have within their source, from -1/2 to 1/2, all sources together.
 
     No p-value: the rows of one bystander are not independent of each other (see chance.py for a test).
     """
-    ranks = table.groupby("source")[["cosine", "rate"]].rank()
+    groups = table.groupby("source")[["cosine", "rate"]]
+    ranks = (groups.rank() - (groups.transform("count") + 1) / 2) / groups.transform("count")
     result = correlate(ranks["cosine"], ranks["rate"])
     return {"rho": result["pearson_r"], "n": result["n"], "undefined": result["undefined"]}
 

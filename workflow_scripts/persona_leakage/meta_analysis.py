@@ -18,7 +18,7 @@ def combine_correlations(rhos, sizes, shared=0.0):
     DerSimonian & Laird; interval by Hartung, Knapp, Sidik & Jonkman with k - 1 degrees of freedom;
     prediction interval with k - 2 (Higgins, Thompson & Spiegelhalter 2009). These take the sources for
     independent. interval_shared does not: it adds ``shared``, the variance of the mean correlation that comes from
-    all sources having the same bystanders. next_source_interval is for the correlation that one more source would
+    all sources having the same bystanders (None if that is NaN). next_source_interval is for the correlation that one more source would
     show with the same bystanders: Student's t on the plain mean and deviation of z, exact for normal z however much
     the sources share, where the textbook interval with few sources is too narrow (Partlett & Riley 2017).
     """
@@ -43,7 +43,7 @@ def combine_correlations(rhos, sizes, shared=0.0):
         "rho": math.tanh(mean),
         "interval": z_interval(mean, error, freedom),
         "prediction_interval": z_interval(mean, math.sqrt(tau2 + error**2), freedom - 1) if freedom > 1 else None,
-        "interval_shared": z_interval(mean, wider, freedom),
+        "interval_shared": z_interval(mean, wider, freedom) if math.isfinite(wider) else None,
         "next_source_interval": z_interval(float(effects.mean()), deviation, freedom),
         "i2": float(max(0.0, (spread - freedom) / spread)) if spread > 0 else 0.0,
         "tau2": float(tau2),

@@ -6,6 +6,7 @@ from persona_leakage.ranks import standard_ranks
 from persona_leakage.undefined import undefined
 
 SPLITS = 200
+MIN_DIFFERENT = 5  # bystanders whose leakage is not the commonest value
 KEYS = ("half_correlation", "reliability", "ceiling")
 
 
@@ -24,21 +25,23 @@ def half_rates_by_sample(found, total, generator):
     return [first.sum(axis=-1) / half.sum(axis=-1), (found - first).sum(axis=-1) / (total - half).sum(axis=-1)]
 
 
-def reliability(halves):
-    """Reliability of the whole measurement from the rank correlation of its halves [splits, personas].
+def reliability(halves, rates, parts=2.0):
+    """Reliability of the whole measurement from the rank correlation r of its halves [splits, personas].
 
-    Spearman-Brown, 2r / (1 + r), on the mean r of the splits. The ceiling is its square root: the
-    correlation that a perfect predictor of true leakage would have with the measured one.
+    Spearman-Brown, m r / (1 + (m - 1) r), on the mean r of the splits, where the whole is m = ``parts`` times a half. The
+    ceiling is its square root: the correlation that a perfect predictor of true leakage would have with the measured one.
+    rates [personas]: of the whole, of which at least MIN_DIFFERENT must differ from the commonest.
     """
+    different = len(rates) - int(np.unique(rates, return_counts=True)[1].max())
+    if different < MIN_DIFFERENT:
+        return undefined(f"{different} bystanders differ in leakage from the rest; at least {MIN_DIFFERENT} needed", *KEYS)
     with np.errstate(invalid="ignore"):
         correlations = (standard_ranks(halves[0]) * standard_ranks(halves[1])).sum(axis=-1)
     known = correlations[~np.isnan(correlations)]
     if len(known) < len(correlations):
         return undefined(f"leakage is the same for all bystanders in a half of {len(correlations) - len(known)} of {SPLITS} splits", *KEYS)
     mean = float(known.mean())
-    if mean <= 0:
-        return {**undefined("the halves do not agree", *KEYS), "half_correlation": mean}
-    whole = 2 * mean / (1 + mean)
+    whole = max(0.0, parts * mean / (1 + (parts - 1) * mean)) if mean > 0 else 0.0
     return {"half_correlation": mean, "reliability": whole, "ceiling": whole**0.5, "undefined": None}
 
 
@@ -58,10 +61,14 @@ def noise_ceilings(matrices, seed, counts=None):
             questions = undefined("no counts per question", *KEYS)
         else:
             found, total = (counts[key][place, members].astype(int) for key in ("found", "total"))
-            few = found.shape[-1] < 2
-            questions = undefined("one question", *KEYS) if few else reliability(half_rates_by_question(found, total, generator))
-        few = (total < 2).any()
-        samples = undefined("one reply per question", *KEYS) if few else reliability(half_rates_by_sample(found, total, generator))
+            size = found.shape[-1]
+            questions = undefined("one question", *KEYS)
+            if size > 1:
+                questions = reliability(half_rates_by_question(found, total, generator), matrices.rate[place, members], size / (size // 2))
+        samples = undefined("one reply per question", *KEYS)
+        if (total > 1).all():
+            parts = total.sum() / (total // 2).sum()
+            samples = reliability(half_rates_by_sample(found, total, generator), matrices.rate[place, members], parts)
         result[source] = {"questions": questions, "samples": samples}
     return result
 
@@ -69,6 +76,6 @@ def noise_ceilings(matrices, seed, counts=None):
 def disattenuate(rho, ceilings):
     """rho over the ceiling of its source, from questions where known, else from samples; None if neither is. Can exceed 1."""
     for kind in ("questions", "samples"):
-        if rho is not None and ceilings[kind]["ceiling"] is not None:
+        if rho is not None and ceilings[kind]["ceiling"]:
             return {"rho": rho / ceilings[kind]["ceiling"], "ceiling_from": kind}
     return {"rho": None, "ceiling_from": None}

@@ -61,8 +61,10 @@ class PairMatrices:
         for place, source in enumerate(self.sources):
             if np.ptp(self.rate[place, places]) == 0:
                 reasons[source] = "leakage is the same for all bystanders"
-            elif (np.ptp(self.cosines["cosine"][:, place][:, places], axis=1) == 0).any():
-                reasons[source] = "cosine is the same for all bystanders"
+                continue
+            flat = np.flatnonzero(np.ptp(self.cosines["cosine"][:, place][:, places], axis=1) == 0)
+            if len(flat):
+                reasons[source] = f"cosine is the same for all bystanders at layer {self.layers[flat[0]]}"
             else:
                 used.append(place)
         return used, reasons

@@ -16,7 +16,11 @@ REQUIRED = {
     "found": COUNT,
     "total": POSITIVE,
 }
-SAME_IN_ALL_LAYERS = ("category", "related", "rate", "found", "total", "negative", "base_rate", "prompt_tokens")
+SAME_FOR = {
+    ("source", "persona"): ("related", "rate", "found", "total", "negative"),
+    ("source",): ("source_rate",),
+    ("persona",): ("category", "base_rate", "prompt_tokens"),
+}
 OPTIONAL = {
     "negative": FLAG,
     "cosine_raw": COSINE,
@@ -47,13 +51,13 @@ def check_row(values, seen, path, line):
     if abs(values["rate"] - values["found"] / values["total"]) > RATE_TOLERANCE:
         raise InputError(f"{place}: rate is {values['rate']}; found / total is {values['found']} / {values['total']}")
     refuse_repeats("layer", "source", "persona")(values, seen, path, line)
-    key = (values["layer"], values["source"], values["persona"])
-    for subject, columns in ((key[1:], SAME_IN_ALL_LAYERS), (key[1:2], ("source_rate",))):
-        known_line, known = seen.setdefault(subject, (line, values))
+    for subject, columns in SAME_FOR.items():
+        names = tuple(values[column] for column in subject)
+        known_line, known = seen.setdefault((subject, names), (line, values))
         for column in columns:
             if column in values and str(values[column]) != str(known[column]):  # as text, for nan is not equal to itself
                 raise InputError(
-                    f"{place}: {column} is {values[column]!r}, but {known[column]!r} for the same {subject} in line {known_line}"
+                    f"{place}: {column} is {values[column]!r}, but {known[column]!r} for the same {names} in line {known_line}"
                 )
 
 

@@ -35,7 +35,8 @@ def leave_one_source_out(x, y, rates, names):
     """Predict each source's log-odds of leakage from a line fitted to the other sources: x, y, rates [sources, bystanders].
 
     R2 against the source's own mean, with the mean known (only the slope is borrowed) and with nothing known (the
-    intercept is the other sources' mean). AUC: does the cosine tell bystanders above LEAKS from the others.
+    intercept is the other sources' mean). level_error: predicted less true mean, in log-odds. AUC: does the cosine tell
+    bystanders above LEAKS from the others.
     """
     if len(names) < 2:
         return undefined(f"{len(names)} source with varying leakage; at least 2 needed", *SOURCE_KEYS)
@@ -47,6 +48,7 @@ def leave_one_source_out(x, y, rates, names):
         predictions[place] = intercept + slope * x[place]
         per_source[name] = {
             "slope": float(slope),
+            "level_error": float(predictions[place].mean() - mean),
             "r2_source_mean_known": r_squared(y[place], mean + slope * (x[place] - x[place].mean()), mean),
             "r2_nothing_known": r_squared(y[place], predictions[place], mean),
             "auc": area_under_curve(x[place], rates[place] > LEAKS),
@@ -64,15 +66,18 @@ def leave_one_source_out(x, y, rates, names):
 def leave_one_persona_out(x, y, names):
     """R2 of predicting a persona from the source's other bystanders, against their mean: x, y [sources, bystanders] -> {source: R2}.
 
-    The line is fitted anew without each persona (PRESS, Allen 1974), by its leverage.
+    The line is fitted anew without each persona (PRESS, Allen 1974), by its leverage; None where one persona alone has another cosine.
     """
     size = x.shape[1]
     scores = {}
     for name, cosine, leakage in zip(names, x, y, strict=True):
         dx, dy = cosine - cosine.mean(), leakage - leakage.mean()
         residuals = dy - dx * (dx @ dy) / (dx @ dx)
-        leverage = 1 / size + dx**2 / (dx @ dx)
-        scores[name] = float(1 - ((residuals / (1 - leverage)) ** 2).sum() / ((dy * size / (size - 1)) ** 2).sum())
+        freedom = 1 - 1 / size - dx**2 / (dx @ dx)
+        if (freedom < 1e-9).any():
+            scores[name] = None  # without that persona the cosines are all the same
+            continue
+        scores[name] = float(1 - ((residuals / freedom) ** 2).sum() / ((dy * size / (size - 1)) ** 2).sum())
     return scores
 
 
@@ -84,13 +89,14 @@ def describe_prediction(matrices, sources):
     blocks = []
     for layer in matrices.cosines["cosine"]:
         persona_out = leave_one_persona_out(layer[chosen], y, names)
+        known = [score for score in persona_out.values() if score is not None]
         blocks.append(
             {
                 "threshold": LEAKS,
                 "leave_one_source_out": leave_one_source_out(layer[chosen], y, rates, names),
                 "leave_one_persona_out": {
                     "per_source": persona_out,
-                    "median_r2": float(np.median(list(persona_out.values()))),
+                    "median_r2": float(np.median(known)) if known else None,
                     "undefined": None,
                 },
             }

@@ -6,7 +6,7 @@ from persona_leakage.intervals import correlation_interval, plain_interval
 from persona_leakage.ranks import standard_ranks, weighted_correlation, weighted_ranks
 from persona_leakage.undefined import undefined
 
-MIN_SOURCES = 5
+MIN_SOURCES, MIN_QUESTIONS = 5, 5
 MEAN_KEYS = (
     "mean_rho",
     "n_sources",
@@ -72,8 +72,9 @@ class Bootstrap:
     """Resampled within-source correlations of one table, drawn once and shared by all intervals.
 
     by_bystander, by_source_and_bystander, by_question, by_cell: [layers, sources, samples]; the last two are None
-    without counts per question. by_source_and_bystander draws other personas for each source, by_cell other
-    questions for each persona: what these two spread is noise that the other ways of drawing hold as well.
+    without counts per question, or with fewer than MIN_QUESTIONS of them. by_source_and_bystander draws other personas
+    for each source, by_cell other questions for each persona: what these two spread is noise that the other ways of
+    drawing hold as well.
     """
 
     def __init__(self, matrices, sources, samples, seed, counts=None):
@@ -86,7 +87,9 @@ class Bootstrap:
         self.by_bystander = resample_bystanders(matrices, sources, weights)
         self.by_source_and_bystander = resample_bystanders(matrices, sources, apart)
         self.by_question = self.by_cell = None
-        if counts is not None:
+        if counts is not None and counts["found"].shape[-1] >= MIN_QUESTIONS:
+            # a resample of q questions varies by a factor (q - 1) / q too little
+            self.correction = counts["found"].shape[-1] / (counts["found"].shape[-1] - 1)
             self.by_question = resample_questions(matrices, sources, counts, generator, samples, per_persona=False)
             self.by_cell = resample_questions(matrices, sources, counts, generator, samples, per_persona=True)
 
@@ -100,14 +103,15 @@ class Bootstrap:
         errors = {"bystanders": bystanders**0.5, "questions": None, "both": bystanders**0.5}
         if self.by_question is not None:
             questions, cells = variance(statistic(self.by_question)), variance(statistic(self.by_cell))
-            errors["questions"] = questions**0.5
-            errors["both"] = (bystanders + max(0.0, questions - cells)) ** 0.5
+            errors["questions"] = (self.correction * questions) ** 0.5
+            # np.maximum, because max() would take a NaN for nothing
+            errors["both"] = (bystanders + self.correction * np.maximum(0.0, questions - cells)) ** 0.5
         return errors
 
     def shared_variance(self, layer):
         """The part of the variance of the mean correlation that comes from all sources having the same bystanders and questions."""
         total = self.errors(lambda drawn: drawn[layer].mean(axis=0))["both"] ** 2
-        return max(0.0, total - variance(self.by_source_and_bystander[layer].mean(axis=0)))
+        return float(np.maximum(0.0, total - variance(self.by_source_and_bystander[layer].mean(axis=0))))
 
 
 def variance(values):
@@ -128,11 +132,13 @@ def describe_mean(bootstrap, layer, rhos):
     errors = bootstrap.errors(lambda drawn: drawn[layer].mean(axis=0))
     over_sources, reason = interval_over_sources(bootstrap, layer, rhos, mean)
     parts = {key: (float(value) if value is not None and np.isfinite(value) else None) for key, value in errors.items()}
+    interval = correlation_interval(mean, errors["both"], size)
+    covers = "bystanders" if bootstrap.by_question is None else "bystanders and questions"
     return {
         "mean_rho": mean,
         "n_sources": len(rhos),
-        "interval": correlation_interval(mean, errors["both"], size),
-        "interval_covers": "bystanders and questions" if bootstrap.by_question is not None else "bystanders",
+        "interval": interval,
+        "interval_covers": covers if interval else None,
         "interval_bystanders": correlation_interval(mean, errors["bystanders"], size),
         "interval_over_sources": over_sources,
         "no_interval_over_sources": reason,
@@ -150,6 +156,8 @@ def interval_over_sources(bootstrap, layer, rhos, mean):
         return None, f"{len(rhos)} sources; at least {MIN_SOURCES} needed"
     among = float(np.var(rhos, ddof=1)) / len(rhos)
     shared = bootstrap.shared_variance(layer)
+    if not among + shared > 0:
+        return None, "the sources' correlations are all the same, or their error is unknown"
     freedom = (among + shared) ** 2 / (among**2 / (len(rhos) - 1) + shared**2 / (min(bootstrap.sizes) - 1))
     return correlation_interval(mean, (among + shared) ** 0.5, freedom), None
 

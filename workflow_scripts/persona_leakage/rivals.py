@@ -14,28 +14,37 @@ PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "p", "p_max_t"
 def describe_rivals(matrices, sources, permutations):
     """The rivals block of every layer: each predictor alone, and cosine's partial correlation given the others.
 
-    partial: given all rivals; partial_without_raw_cosine: given all but the uncentred cosine, which is the same geometry.
+    partial: of ranks, given all rivals; partial_without_raw_cosine: given all but the uncentred cosine, which is the same
+    geometry; partial_linear: as that one, of plain values: cosine and log-odds. Correlations of ranks do not add up as
+    plain ones do, so several strong rivals together leave something in the ranks that is theirs: partial_linear is tested.
     """
     chosen = np.ix_(sources, matrices.bystanders)
     cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
-    rates = matrices.rate[chosen]
+    rates, logits = matrices.rate[chosen], matrices.logits()[chosen]
     rivals, reasons = rival_predictors(matrices, sources)
     names = [matrices.sources[place] for place in sources]
     alone = {name: describe_alone(values, rates, names, permutations) for name, values in {"cosine": cosines, **rivals}.items()}
-    partial, partial_without_raw = (
-        describe_partial(cosines, rates, {name: values for name, values in rivals.items() if name != left_out}, names, permutations)
-        for left_out in (None, "cosine_raw")
-    )
+    others = {name: values for name, values in rivals.items() if name != "cosine_raw"}
+    plain = {name: over_other_sources(logits, values.shape) if name == "propensity" else values for name, values in others.items()}
+    partials = {
+        "partial": describe_partial(cosines, rates, rivals, names, permutations, stats.rankdata),
+        "partial_without_raw_cosine": describe_partial(cosines, rates, others, names, permutations, stats.rankdata),
+        "partial_linear": describe_partial(cosines, logits, plain, names, permutations, lambda values, axis: values),
+    }
     return [
         {
             "alone": {name: blocks[place] for name, blocks in alone.items()},
-            "partial": partial[place],
-            "partial_without_raw_cosine": partial_without_raw[place],
+            **{name: blocks[place] for name, blocks in partials.items()},
             "left_out": reasons,
             "undefined": None,
         }
         for place in range(len(matrices.layers))
     ]
+
+
+def over_other_sources(values, shape):
+    """Each bystander's mean of ``values`` [S, M] over the other sources, as an array of ``shape`` [layers, S, M]."""
+    return np.broadcast_to((values.sum(axis=0) - values) / (len(values) - 1), shape)
 
 
 def rival_predictors(matrices, sources):
@@ -65,8 +74,7 @@ def rival_predictors(matrices, sources):
             reasons[column] = "no such column"
     if len(sources) > 1:
         rates = matrices.rate[chosen]
-        others = (rates.sum(axis=0) - rates) / (len(sources) - 1)
-        add("propensity", np.broadcast_to(others, (layers, *others.shape)))
+        add("propensity", over_other_sources(rates, (layers, *rates.shape)))
     else:
         reasons["propensity"] = "one source"
     return rivals, reasons
@@ -80,33 +88,31 @@ def describe_alone(values, rates, names, permutations):
         {
             "per_source": dict(zip(names, row.tolist(), strict=True)),
             "mean_rho": float(row.mean()),
-            "p": test["layers"][place]["p"] if test else None,
+            "p": test[place]["p"] if test else None,
         }
         for place, row in enumerate(per_source)
     ]
 
 
-def residual_ranks(values, controls):
-    """Ranks of ``values`` [..., M] less their regression on the ranks of ``controls`` [..., k, M] and a constant, scaled to length one.
+def residuals_of(values, controls, scores):
+    """Scores of ``values`` [..., M] less their regression on those of ``controls`` [..., k, M] and a constant, scaled to length one.
 
-    Controls may depend on each other; a row that they determine wholly becomes NaN.
+    scores(values, axis): the ranks, or the values themselves. Controls may depend on each other; a row that they
+    determine wholly becomes NaN.
     """
-    ranks = stats.rankdata(values, axis=-1)
-    size = ranks.shape[-1]
-    design = np.swapaxes(stats.rankdata(controls, axis=-1), -1, -2) - (size + 1) / 2
-    basis, scale, _ = np.linalg.svd(design / size, full_matrices=False)
+    values = standardise(scores(values, axis=-1).astype(float))
+    design = np.nan_to_num(standardise(scores(controls, axis=-1).astype(float)))
+    basis, scale, _ = np.linalg.svd(np.swapaxes(design, -1, -2), full_matrices=False)
     basis = np.where(scale[..., None, :] > 1e-9, basis, 0)
-    centred = ranks - (size + 1) / 2
-    fitted = basis @ (np.swapaxes(basis, -1, -2) @ centred[..., None])
-    residuals = centred - fitted[..., 0]
-    return standardise(np.where(np.abs(residuals) < 1e-9 * size, 0, residuals))
+    residuals = values - (basis @ (np.swapaxes(basis, -1, -2) @ values[..., None]))[..., 0]
+    return standardise(np.where(np.abs(residuals) < 1e-9, 0, residuals))
 
 
-def describe_partial(x, y, controls, names, permutations):
-    """Partial rank correlation of cosine with leakage given ``controls``, per layer.
+def describe_partial(x, y, controls, names, permutations, scores):
+    """Partial correlation of the ``scores`` (see residuals_of) of cosine and leakage given ``controls``, per layer.
 
     x [layers, S, M], y [S, M], controls {name: [layers, S, M]}, names of the S sources. Per source with Student's t on n - 2 - k
-    degrees of freedom; their mean with a permutation test of the residuals (Freedman & Lane 1983), allowing for
+    degrees of freedom; their mean with a permutation test of the residuals (Kennedy 1995), allowing for
     the degrees of freedom that the controls took, and a jackknife interval over bystanders.
     """
     if not controls:
@@ -116,15 +122,15 @@ def describe_partial(x, y, controls, names, permutations):
     if freedom < 1:
         return [undefined(f"{size} bystanders are too few for {len(controls)} controls", *PARTIAL_KEYS)] * len(x)
     controls = np.moveaxis(controls, 0, -2)
-    rx, ry = residual_ranks(x, controls), residual_ranks(np.broadcast_to(y, x.shape), controls)
+    rx, ry = (residuals_of(values, controls, scores) for values in (x, np.broadcast_to(y, x.shape)))
     if np.isnan(rx).any() or np.isnan(ry).any():
         return [undefined("the controls determine cosine or leakage wholly", *PARTIAL_KEYS)] * len(x)
     products = np.einsum("lsp,lsq->lpq", ry, rx, optimize=True) / len(y)
     test = permutation_test(products, permutations, inflation=np.sqrt((size - 1) / (freedom + 1)))
     blocks = []
     for place, rhos in enumerate((rx * ry).sum(axis=-1)):
-        mean, error = float(rhos.mean()), jackknife_error(leave_one_out(x[place], y, controls[place]))
-        chance = test["layers"][place] if test else {"p": None, "p_max_t": None}
+        mean, error = float(rhos.mean()), jackknife_error(leave_one_out(x[place], y, controls[place], scores))
+        chance = test[place] if test else {"p": None, "p_max_t": None}
         blocks.append(
             {
                 "controls": titles,
@@ -144,10 +150,10 @@ def t_test(rho, freedom):
     return float(2 * stats.t.sf(abs(rho) * np.sqrt(freedom / max(1e-300, 1 - rho**2)), freedom))
 
 
-def leave_one_out(x, y, controls):
+def leave_one_out(x, y, controls, scores):
     """Mean partial correlation over the sources without each bystander in turn: x, y [S, M], controls [S, k, M] -> [M]."""
     size = y.shape[1]
     kept = np.array([np.delete(np.arange(size), place) for place in range(size)])
     fewer = np.moveaxis(controls[:, :, kept], 1, 2)
-    rx, ry = residual_ranks(x[:, kept], fewer), residual_ranks(y[:, kept], fewer)
+    rx, ry = residuals_of(x[:, kept], fewer, scores), residuals_of(y[:, kept], fewer, scores)
     return (rx * ry).sum(axis=-1).mean(axis=0)

@@ -5,7 +5,7 @@ import numpy as np
 from persona_leakage.errors import InputError
 from persona_leakage.undefined import undefined
 
-SAME_IN_ALL = ("model", "engine", "sampling", "behaviour", "detector", "bank", "seed")
+SAME_IN_ALL = ("model", "engine", "sampling", "behaviour", "detector", "bank", "seed", "recipe")
 KEYS = ("training", "sampling", "training_and_sampling")
 
 
@@ -52,7 +52,8 @@ def compare_seeds(runs):
         layer = run["layers"][str(run["headline_layer"])]
         for name, block in layer["per_source"].items():
             values.setdefault(name, {})[seeds[path]] = block["spearman_rho"]
-        values.setdefault("mean of the sources", {})[seeds[path]] = layer["within_source"]["mean_rho"]
+        whole = run["joint"]["sources"] == list(layer["per_source"])
+        values.setdefault("mean of the sources", {})[seeds[path]] = layer["within_source"]["mean_rho"] if whole else None
     return {
         "runs": [{"training_seed": training, "sampling_seed": sampling} for training, sampling in seeds.values()],
         "headline_layer": next(iter(runs.values()))["headline_layer"],
@@ -63,7 +64,7 @@ def compare_seeds(runs):
 def describe_values(found):
     """Mean, range and parts of {(training seed, sampling seed): value}; undefined if a value is."""
     if None in found.values():
-        return {"mean": None, "lowest": None, "highest": None, **undefined("a run has no correlation", *KEYS)}
+        return {"mean": None, "lowest": None, "highest": None, **undefined("a run lacks a correlation", *KEYS)}
     groups = {}
     for (training, _), value in found.items():
         groups.setdefault(training, []).append(value)

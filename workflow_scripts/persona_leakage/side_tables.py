@@ -57,9 +57,15 @@ def read_question_counts(path, matrices):
     return counts
 
 
+def check_cosine(values, seen, path, line):
+    """InputError if a row repeats a pair, in either order."""
+    first, second = sorted((values["persona_a"], values["persona_b"]))
+    refuse_repeats("layer", "persona_a", "persona_b")({**values, "persona_a": first, "persona_b": second}, seen, path, line)
+
+
 def read_cosine_rows(path):
     """cosines.csv as a DataFrame with the columns COSINE_COLUMNS; InputError at the first bad value."""
-    return read_table(path, COSINE_COLUMNS, {}, refuse_repeats("layer", "persona_a", "persona_b"))
+    return read_table(path, COSINE_COLUMNS, {}, check_cosine)
 
 
 def read_cosines(path, matrices):

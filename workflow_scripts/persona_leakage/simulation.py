@@ -13,7 +13,7 @@ COSINE_SCALE = 0.08  # standard deviations of closeness -> cosine, far from its 
 class World:
     """How closeness and leakage come about; all effects are standard deviations or slopes on the log-odds of leakage.
 
-    Closeness of two personas = hub of the one + hub of the other + category + wording + a part of their own; the
+    Closeness of two personas = hub of the one + hub of the other + category + wordings + a part of their own; the
     layers share half of the variance of that last part. Log-odds of leakage = baseline + source + proneness of the
     bystander + slope of the source * closeness of their own + noise; a question shifts it for all, and once more
     for each pair.
@@ -33,6 +33,7 @@ class World:
     hub_effect: float = 0.0
     category_effect: float = 0.0
     wording_effect: float = 0.0
+    wordings: int = 1
     slope: float = 0.0
     slope_sd: float = 0.0
     question_sd: float = 0.5
@@ -42,7 +43,7 @@ SCENARIOS = {
     "no effect": World(hub_sd=1.0, proneness_sd=1.0),
     "shared by all sources": World(hub_sd=1.0, hub_effect=1.0),
     "shared by a category": World(category_effect=1.0),
-    "shared wording": World(wording_effect=0.5, proneness_sd=0.5),
+    "shared wording": World(wording_effect=0.5, wordings=3, proneness_sd=0.5),
     "weak pair effect": World(hub_sd=0.5, proneness_sd=0.5, slope=0.3, source_sd=0.0),
     "pair effect": World(hub_sd=0.5, proneness_sd=0.5, slope=0.8, source_sd=0.0),
     "pair effect, sources differ": World(hub_sd=0.5, proneness_sd=0.5, slope=0.8, slope_sd=0.3),
@@ -56,9 +57,9 @@ def simulate(world, generator):
     category = np.arange(size) % world.categories
     hub = world.hub_sd * generator.normal(size=size)
     affinity = symmetric(generator, world.categories)[np.ix_(category, category)] * (world.category_effect > 0)
-    wording, own = symmetric(generator, size), symmetric(generator, size)
+    wordings, own = np.stack([symmetric(generator, size) for _ in range(world.wordings)]), symmetric(generator, size)
     parts = [np.sqrt(0.5) * (own + symmetric(generator, size)) for _ in range(world.layers)]
-    general = hub[:, None] + hub + affinity + wording * (world.wording_effect > 0)
+    general = hub[:, None] + hub + affinity + wordings.sum(axis=0) * (world.wording_effect > 0)
     cosines = COSINE_SCALE * (general + np.stack(parts))
     logits = (
         world.baseline
@@ -66,7 +67,7 @@ def simulate(world, generator):
         + world.proneness_sd * generator.normal(size=size)
         + world.hub_effect * hub
         + world.category_effect * affinity[origins]
-        + world.wording_effect * wording[origins]
+        + world.wording_effect * wordings.sum(axis=0)[origins]
         + (world.slope + world.slope_sd * generator.normal(size=(world.sources, 1))) * parts[0][origins]
         + world.noise_sd * generator.normal(size=(world.sources, size))
     )
@@ -78,13 +79,15 @@ def simulate(world, generator):
         values[np.arange(world.sources), np.arange(world.sources)] = np.nan  # a source is no bystander of itself
     pairs = cosines[:, origins].copy()
     pairs[:, np.arange(world.sources), np.arange(world.sources)] = np.nan
+    columns = ("word_similarity", "char_similarity", "embedding_similarity")
+    similarities = {name: np.broadcast_to(values[origins], pairs.shape) for name, values in zip(columns, wordings, strict=False)}
     names = [f"source{place}" for place in range(size)][origins] + [f"persona{place}" for place in range(size)][bystanders]
     matrices = PairMatrices(
         layers=list(range(world.layers)),
         sources=names[origins],
         personas=names,
         categories=np.array([f"category{place}" for place in category], dtype=object),
-        cosines={"cosine": pairs, "word_similarity": np.broadcast_to(wording[origins], pairs.shape)},
+        cosines={"cosine": pairs, **similarities},
         rate=found.sum(axis=-1) / total.sum(axis=-1),
         found=found.sum(axis=-1),
         total=total.sum(axis=-1),

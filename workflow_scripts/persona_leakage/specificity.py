@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from persona_leakage.chance import share_at_least
+from persona_leakage.chance import summarise
 from persona_leakage.ranks import standard_ranks
 from persona_leakage.undefined import finite, undefined
 
@@ -28,11 +28,11 @@ def source_identity_test(correlations, own, count, generator):
     """One-sided test that the true sources predict their own leakage better than personas drawn at random in their place.
 
     correlations: [layers, pool, sources]; own [sources]: row of each source in the pool. Each draw gives every
-    source another persona of the pool, no persona twice; statistic and maximum over the layers as in
+    source a persona of the pool, its own included, no persona twice; statistic and maximum over the layers as in
     chance.permutation_test, but for the higher values only. Valid where the sources could as well have been any
     personas of the pool.
     """
-    layers, size, sources = correlations.shape
+    size, sources = correlations.shape[1:]
     drawn = np.argsort(generator.random((count, size)), axis=1)[:, :sources]
     columns = np.arange(sources)
     observed = correlations[:, own, columns].mean(axis=1)
@@ -40,19 +40,7 @@ def source_identity_test(correlations, own, count, generator):
     means, sds = null.mean(axis=1), null.std(axis=1)
     if not (np.isfinite(sds).all() and (sds > 1e-12).all()):
         return None
-    z, null_z = (observed - means) / sds, (null - means[:, None]) / sds[:, None]
-    highest = null_z.max(axis=0)
-    return [
-        {
-            "statistic": float(observed[layer]),
-            "null_mean": float(means[layer]),
-            "null_sd": float(sds[layer]),
-            "z": float(z[layer]),
-            "p": share_at_least(null_z[layer], z[layer]),
-            "p_max_t": share_at_least(highest, z[layer]),
-        }
-        for layer in range(layers)
-    ]
+    return summarise(observed, means, sds, (null - means[:, None]) / sds[:, None])
 
 
 def describe_rank(correlations, pool, own, related, names):

@@ -1,9 +1,10 @@
 """What the data support, in plain sentences that follow from the numbers by fixed rules."""
 
-SUPPORTED, NOT_SUPPORTED, CANNOT_TELL = "supported", "not supported", "cannot tell"
+SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED = "supported", "not supported", "cannot tell", "the reverse"
 LEVEL = 0.05  # of Holm-adjusted p-values
 SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly below it counts against an effect
 GOOD_CEILING, POOR_CEILING = 0.9, 0.7
+GOOD_R2 = 0.25  # of every source, for a level that counts as predicted
 RIVALS = {
     "prompt_tokens": "prompt length",
     "word_similarity": "similar wording",
@@ -24,18 +25,21 @@ def verdict(result):
     verdicts = []
     for judge in judges:
         name, question, sentences, (answer, because) = judge(result, layer)
-        sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL), sentences, strict=True))[answer]
+        sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
+        answer = NOT_SUPPORTED if answer == REVERSED else answer
         verdicts.append({"id": name, "question": question, "answer": answer, "sentence": sentence, "because": because})
     return verdicts
 
 
-def judge_effect(p_holm, estimate, interval, words):
-    """(answer, because) of a correlation with its adjusted p and interval; ``words`` say what it is."""
+def judge_effect(p_holm, z, estimate, interval, words):
+    """(answer, because) of a correlation with its test's adjusted p and z and its interval; ``words`` say what it is."""
     if p_holm is None or interval is None:
         return CANNOT_TELL, f"{words} is {number(estimate)}, without a {'test' if p_holm is None else 'confidence interval'}"
     because = f"{words} is {number(estimate)}, 95 % interval {span(interval)}; p = {p_holm:.2g} after Holm's correction"
-    if p_holm < LEVEL and interval[0] > 0:
+    if p_holm < LEVEL and interval[0] > 0 and z > 0:
         return SUPPORTED, because
+    if p_holm < LEVEL and interval[1] < 0 and z < 0:
+        return REVERSED, because
     if interval[1] < SMALLEST:
         return NOT_SUPPORTED, f"{because}: the interval rules out {SMALLEST} and more"
     return CANNOT_TELL, f"{because}: neither no effect nor one of {SMALLEST} and more can be ruled out"
@@ -43,17 +47,19 @@ def judge_effect(p_holm, estimate, interval, words):
 
 def judge_association(result, layer):
     """Joint permutation test, layers paid for, and the interval of the mean within-source correlation."""
-    block = layer["within_source"]
-    found = unless(block) or judge_effect(
-        p_of(result, "association"), block["mean_rho"], block["interval"], "the mean within-source rank correlation"
-    )
+    block, test = layer["within_source"], layer["chance"]["association"]
+    words = "the mean within-source rank correlation"
+    found = unless(block) or judge_effect(p_of(result, "association"), test["z"], block["mean_rho"], block["interval"], words)
+    if test["statistic"] is not None:
+        found = found[0], f"{found[1]}, tested over the common bystanders, where it is {number(test['statistic'])}"
     return (
         "association",
         "Do personas that lie closer to the source in the base model leak more?",
         (
             "Personas closer to the source leak more, beyond what chance pairings of personas give.",
-            "Closeness to the source does not rank the personas by leakage to an extent that would matter.",
+            "Closeness to the source does not rank the personas by leakage, upwards, to an extent that would matter.",
             "Whether personas closer to the source leak more is open.",
+            "Personas closer to the source leak less.",
         ),
         found,
     )
@@ -61,8 +67,8 @@ def judge_association(result, layer):
 
 def judge_pairs(result, layer):
     """Double-centred correlation: what every source and every bystander has in general is taken out."""
-    block = layer["double_centred"]
-    found = unless(block) or judge_effect(p_of(result, "pair_specific"), block["r"], block["interval"], "the double-centred correlation")
+    block, z = layer["double_centred"], layer["chance"]["pair_specific"]["z"]
+    found = unless(block) or judge_effect(p_of(result, "pair_specific"), z, block["r"], block["interval"], "the double-centred correlation")
     return (
         "pair_specific",
         "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
@@ -70,6 +76,7 @@ def judge_pairs(result, layer):
             "Which source reaches which bystander follows the closeness of the two, apart from what either does in general.",
             "Apart from what sources and bystanders do in general, closeness of the pair says next to nothing.",
             "Whether closeness of the pair matters apart from what sources and bystanders do in general is open.",
+            "Apart from what sources and bystanders do in general, closer pairs leak less.",
         ),
         found,
     )
@@ -102,24 +109,25 @@ def judge_identity(result, layer):
 
 
 def judge_rivals(result, layer):
-    """Partial rank correlation given all rivals but the uncentred cosine, which is the same quantity; and the pair-specific test.
+    """Partial correlation of cosine with log-odds given all rivals but the uncentred cosine; and the pair-specific test.
 
     Both, because the measured proneness of a bystander is noisy: what it leaves of a general effect looks like the cosine's.
     """
-    block = layer["rivals"]["partial_without_raw_cosine"]
-    words = "the partial rank correlation of closeness with leakage"
-    found = unless(block) or judge_effect(p_of(result, "beyond_rivals"), block["mean_rho"], block["interval"], words)
+    block = layer["rivals"]["partial_linear"]
+    words = "the partial correlation of closeness with the log-odds of leakage"
+    found = unless(block) or judge_effect(p_of(result, "beyond_rivals"), block["mean_rho"], block["mean_rho"], block["interval"], words)
     p = p_of(result, "pair_specific")
     if found[0] == SUPPORTED and (p is None or p >= LEVEL):
         found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
     known = join(dict.fromkeys(RIVALS[name] for name in block["controls"] or RIVALS))
     return (
         "beyond_rivals",
-        "Does closeness say more than simpler things about a persona and its prompt do?",
+        "Does closeness add to what simpler things about a persona and its prompt say?",
         (
-            f"Closeness says more about leakage than {known} {'do together' if ' and ' in known else 'does'}.",
+            f"Closeness adds to what can be said of leakage from {known}.",
             f"Once {known} {'are' if ' and ' in known else 'is'} known, closeness adds next to nothing.",
             f"Whether closeness adds anything to {known} is open.",
+            f"Once {known} {'are' if ' and ' in known else 'is'} known, closer personas leak less.",
         ),
         found,
     )
@@ -135,7 +143,8 @@ def judge_new_sources(result, layer):
         because = (
             f"a new source's correlation is expected in {span(block['next_source_interval'])} (95 %, from {block['n_sources']} sources)"
         )
-        found = (SUPPORTED if block["next_source_interval"][0] > 0 else NOT_SUPPORTED), because
+        low, high = block["next_source_interval"]
+        found = (SUPPORTED if low > 0 else REVERSED if high < 0 else NOT_SUPPORTED), because
     return (
         "new_sources",
         "Is a source that was not measured expected to show it too?",
@@ -143,6 +152,7 @@ def judge_new_sources(result, layer):
             "A new source of this kind is expected to show a positive correlation.",
             "A new source may well show no correlation.",
             "What a new source would show is open.",
+            "A new source of this kind is expected to show a negative correlation.",
         ),
         found,
     )
@@ -156,12 +166,12 @@ def judge_level(result, layer):
         values = {name: scores["r2_nothing_known"] for name, scores in block["per_source"].items()}
         because = "R2 of each source predicted from the others: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items())
         because += f"; {block['median_r2_source_mean_known']:.2f} in the median once the source's mean is known"
-        if block["median_r2_nothing_known"] <= 0:
+        if len(values) < MIN_SOURCES:
+            found = CANNOT_TELL, f"{because}; {len(values)} sources, {MIN_SOURCES} are the least from which to speak about others"
+        elif block["median_r2_nothing_known"] <= 0:
             found = NOT_SUPPORTED, because
-        elif len(values) < MIN_SOURCES or min(values.values()) <= 0:
-            found = CANNOT_TELL, because
         else:
-            found = SUPPORTED, because
+            found = (SUPPORTED if min(values.values()) >= GOOD_R2 else CANNOT_TELL), because
     return (
         "level",
         "Can the level of leakage of a new source be told before training?",
@@ -200,21 +210,25 @@ def judge_measurement(result, layer):
 
 
 def judge_lead(result, layer):
-    """Bystanders above the source itself."""
-    counts = {name: (block["bystanders_above_source"], block["n"]) for name, block in result["leakage"].items()}
-    known = {name: pair for name, pair in counts.items() if pair[0] is not None}
-    because = "bystanders above the source: " + ", ".join(f"{name} {above} of {size}" for name, (above, size) in known.items())
-    if len(known) < len(counts):
-        found = CANNOT_TELL, "the table has no rates of the sources themselves"
+    """Bystanders above the source itself, and those that chance does not explain."""
+    blocks = result["leakage"]
+    problem = next((f"{name}: {block['no_comparison']}" for name, block in blocks.items() if block["no_comparison"]), None)
+    if problem:
+        found = CANNOT_TELL, problem
     else:
-        found = (NOT_SUPPORTED if any(above for above, _ in known.values()) else SUPPORTED), because
+        counts = [f"{name} {block['bystanders_above_source']} of {block['n']}" for name, block in blocks.items()]
+        clear = sum(block["bystanders_clearly_above"] for block in blocks.values())
+        because = f"bystanders above the source: {', '.join(counts)}; {clear} of them beyond chance (Fisher's exact test, Holm)"
+        shown = all(block["source_rate"] > 0 for block in blocks.values())
+        none = not any(block["bystanders_above_source"] for block in blocks.values())
+        found = (NOT_SUPPORTED if clear else SUPPORTED if none and shown else CANNOT_TELL), because
     return (
         "source_leads",
         "Does the trained source show the behaviour most?",
         (
             "No bystander shows the behaviour more often than the source it was trained into.",
             "Some bystanders show the behaviour more often than the source it was trained into.",
-            "Whether bystanders exceed the source cannot be said.",
+            "Whether bystanders exceed the source is open.",
         ),
         found,
     )
