@@ -189,10 +189,10 @@ def figure(name):
 
 
 def as_options(wildcards, input):
-    """The named inputs of a job as command line options of the same names, all but its code."""
+    """The named inputs of a job as command line options of the same names, all but its program and code."""
     options = []
     for name, paths in input.items():
-        if name != "code":
+        if name not in ("program", "code"):
             paths = [paths] if isinstance(paths, str) else paths
             options += [f"--{name.replace('_', '-')}", *map(shlex.quote, paths)]
     return " ".join(options)
@@ -250,8 +250,14 @@ def sampling_settings(wildcards, adapted):
 
 def recipe():
     """Digests of what two experiments must share to be repetitions of one: all that decides the adapters but seeds, and the prompts."""
-    blocks = [config[name] for name in ("training_data", "labels", "questions")]
+    blocks = [
+        config["training_data"],
+        config["labels"],
+        config["questions"]["suffix"],
+        questions_block(config["questions"]["training"]),
+        without(config["training"], "seeds"),
+    ]
     return {
-        "training": digest_of([*blocks, without(config["training"], "seeds")]),
+        "training": digest_of(blocks),
         "prompts": personas_block(PANEL, "prompt")["digest"],
     }

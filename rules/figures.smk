@@ -9,6 +9,7 @@ ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
 
 rule plot_scatter:
     input:
+        program="workflow_scripts/plot_scatter.py",
         code=code_of("plot_scatter.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
         correlation=f"{ANALYSIS}/correlation.json",
@@ -30,7 +31,7 @@ rule plot_scatter:
         settings=settings(headline_layer=config["geometry"]["headline_layer"]),
     shell:
         r"""
-        python workflow_scripts/{rule}.py \
+        python {input.program:q} \
             --settings {params.settings:q} \
             {params.inputs} \
             --output {output.pdf:q} \
@@ -40,6 +41,7 @@ rule plot_scatter:
 
 use rule plot_scatter as plot_category_scatter with:
     input:
+        program="workflow_scripts/plot_category_scatter.py",
         code=code_of("plot_category_scatter.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
     output:
@@ -52,6 +54,7 @@ use rule plot_scatter as plot_category_scatter with:
 
 use rule plot_scatter as plot_category_rates with:
     input:
+        program="workflow_scripts/plot_category_rates.py",
         code=code_of("plot_category_rates.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
     output:
@@ -64,6 +67,7 @@ use rule plot_scatter as plot_category_rates with:
 
 use rule plot_scatter as plot_heat_map with:
     input:
+        program="workflow_scripts/plot_heat_map.py",
         code=code_of("plot_heat_map.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
     output:
@@ -76,6 +80,7 @@ use rule plot_scatter as plot_heat_map with:
 
 use rule plot_scatter as plot_cosines with:
     input:
+        program="workflow_scripts/plot_cosines.py",
         code=code_of("plot_cosines.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
         cosines=f"{ANALYSIS}/cosines.csv",
@@ -89,6 +94,7 @@ use rule plot_scatter as plot_cosines with:
 
 use rule plot_scatter as plot_layers with:
     input:
+        program="workflow_scripts/plot_layers.py",
         code=code_of("plot_layers.py"),
         correlation=f"{ANALYSIS}/correlation.json",
     output:
@@ -101,6 +107,7 @@ use rule plot_scatter as plot_layers with:
 
 use rule plot_scatter as plot_category_correlations with:
     input:
+        program="workflow_scripts/plot_category_correlations.py",
         code=code_of("plot_category_correlations.py"),
         correlation=f"{ANALYSIS}/correlation.json",
     output:
@@ -113,6 +120,7 @@ use rule plot_scatter as plot_category_correlations with:
 
 use rule plot_scatter as plot_noise_ceiling with:
     input:
+        program="workflow_scripts/plot_noise_ceiling.py",
         code=code_of("plot_noise_ceiling.py"),
         correlation=f"{ANALYSIS}/correlation.json",
     output:
@@ -125,6 +133,7 @@ use rule plot_scatter as plot_noise_ceiling with:
 
 use rule plot_scatter as plot_replies with:
     input:
+        program="workflow_scripts/plot_replies.py",
         code=code_of("plot_replies.py"),
         marker_evals=expand(
             "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/marker_eval.json",
@@ -144,6 +153,7 @@ use rule plot_scatter as plot_replies with:
 
 use rule plot_scatter as plot_training with:
     input:
+        program="workflow_scripts/plot_training.py",
         code=code_of("plot_training.py"),
         metrics=expand(
             "results/{{experiment}}/training/{source}/seed{seed}/metrics.json",

@@ -8,19 +8,16 @@ import yaml
 
 from persona_leakage.files import read_json
 
-ALL_STAGES = {
-    "build_training_set": 2,
-    "train_adapter": 2,
-    "sample_completions": 2,
-    "score_leakage": 2,
-    "tabulate_pairs": 1,
-    "correlate_leakage": 1,
-    "plot_scatter": 1,
-    "all": 1,
-}
+END = {"all": 1}
+OF_CORRELATIONS = dict.fromkeys(("plot_scatter", "plot_layers", "plot_category_correlations", "plot_noise_ceiling"), 1)
+OF_PAIRS = dict.fromkeys(("plot_scatter", "plot_category_scatter", "plot_category_rates", "plot_heat_map", "plot_cosines"), 1)
+FIGURES = {**OF_PAIRS, **OF_CORRELATIONS, "plot_replies": 1, "plot_training": 1}
+STATISTICS = {"correlate_leakage": 1, **OF_CORRELATIONS, **END}
+ANALYSIS = {"tabulate_pairs": 1, **OF_PAIRS, **STATISTICS}
+SCORES = {**ANALYSIS, "plot_replies": 1}
+ALL_STAGES = {"build_training_set": 2, "train_adapter": 2, "sample_completions": 2, "score_leakage": 2, **SCORES, "plot_training": 1}
 RETRAINED = {key: count for key, count in ALL_STAGES.items() if key != "build_training_set"}
-ANALYSIS = {"tabulate_pairs": 1, "correlate_leakage": 1, "plot_scatter": 1, "all": 1}
-NEW_REPLIES = {"sample_completions": 2, "sample_base_completions": 1, "score_leakage": 2, "score_base_leakage": 1, **ANALYSIS}
+NEW_REPLIES = {"sample_completions": 2, "sample_base_completions": 1, "score_leakage": 2, "score_base_leakage": 1, **SCORES}
 
 
 def test_touching_everything_makes_nothing_stale(project_copy):
@@ -57,14 +54,14 @@ def test_a_lost_figure_is_one_job(project_copy):
 @pytest.mark.parametrize(
     ("module", "stale"),
     [
-        ("persona_leakage/scatter.py", {"plot_scatter": 1, "all": 1}),
-        ("persona_leakage/plot_style.py", {"plot_scatter": 1, "all": 1}),
-        ("plot_scatter.py", {"plot_scatter": 1, "all": 1}),
-        ("persona_leakage/correlation.py", {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
-        ("persona_leakage/resampling.py", {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
+        ("persona_leakage/scatter.py", {"plot_scatter": 1, **END}),
+        ("persona_leakage/plot_style.py", {**FIGURES, **END}),
+        ("plot_scatter.py", {"plot_scatter": 1, **END}),
+        ("persona_leakage/correlation.py", STATISTICS),
+        ("persona_leakage/resampling.py", STATISTICS),
         ("persona_leakage/text_similarity.py", ANALYSIS),
-        ("persona_leakage/pairs_file.py", {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
-        ("persona_leakage/scoring.py", {"score_leakage": 2, "score_base_leakage": 1, **ANALYSIS}),
+        ("persona_leakage/pairs_file.py", {**OF_PAIRS, **STATISTICS}),
+        ("persona_leakage/scoring.py", {"score_leakage": 2, "score_base_leakage": 1, **SCORES}),
         ("persona_leakage/training.py", RETRAINED),
         ("persona_leakage/hidden_states.py", {"extract_centroids": 1, **ANALYSIS}),
         ("persona_leakage/row_display.py", {}),
@@ -87,16 +84,16 @@ def test_an_edit_makes_its_users_stale(project_copy, module, stale):
         ({"labels__loss_scope": "marker"}, ALL_STAGES),
         ({"training_data__negative_personas": 2}, ALL_STAGES),
         ({"evaluation__sampling_seed": 1}, NEW_REPLIES),
-        ({"behaviour__detector": "any_case"}, {"score_leakage": 2, "score_base_leakage": 1, **ANALYSIS}),
+        ({"behaviour__detector": "any_case"}, {"score_leakage": 2, "score_base_leakage": 1, **SCORES}),
         ({"evaluation__sampling__temperature": 0.9}, NEW_REPLIES),
         ({"geometry__precision": "bfloat16"}, {"extract_centroids": 1, **ANALYSIS}),
-        ({"geometry__headline_layer": 3}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
-        ({"analysis__min_category_size": 4}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
-        ({"analysis__permutations": 999}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
-        ({"analysis__bootstraps": 300}, {"correlate_leakage": 1, "plot_scatter": 1, "all": 1}),
+        ({"geometry__headline_layer": 3}, {**OF_PAIRS, **STATISTICS}),
+        ({"analysis__min_category_size": 4}, STATISTICS),
+        ({"analysis__permutations": 999}, STATISTICS),
+        ({"analysis__bootstraps": 300}, STATISTICS),
         (
             {"personas__sources": ["villain", "comedian", "assistant"]},
-            {"build_training_set": 1, "train_adapter": 1, "sample_completions": 1, "score_leakage": 1, **ANALYSIS},
+            {"build_training_set": 1, "train_adapter": 1, "sample_completions": 1, "score_leakage": 1, **SCORES, "plot_training": 1},
         ),
         (
             {"training__seeds": [42, 7]},
@@ -136,4 +133,4 @@ def test_an_edited_persona_makes_its_users_stale(project_copy, old, new, stale):
 def test_a_copy_of_the_personas_file_makes_nothing_stale(project_copy):
     shutil.copy(project_copy.folder / "resources/personas.yaml", project_copy.folder / "mine.yaml")
     project_copy.edit_config(personas__file="mine.yaml")
-    assert project_copy.planned() == {"write_run_config": 1, "all": 1}
+    assert project_copy.planned() == {"write_run_config": 1, **END}

@@ -1,5 +1,7 @@
 """What the statistics say of many synthetic experiments: p-values of every test, estimates and intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import stats
 
@@ -101,3 +103,19 @@ def coverage(world, tables, seed):
         low, high = np.array([row[name][1] for row in rows]).T
         shares[name] = float(np.mean((low <= truth) & (truth <= high)))
     return shares
+
+
+def attenuation(world, tables, seed):
+    """{statistic: (mean as measured, mean if leakage were known exactly)}: what noise takes from the correlations."""
+    exact = replace(world, replies=10**6, question_sd=0.0)
+    found = {}
+    for each in (world, exact):
+        rows = []
+        for number in range(tables):
+            matrices, _, _ = simulate(each, np.random.default_rng([seed, number]))
+            sources = list(range(len(matrices.sources)))
+            rhos = [correlate(*pairs_of(matrices, 0, source))["spearman_rho"] for source in sources]
+            rows.append((np.mean(rhos), describe_double_centred(matrices, sources)[0]["r"]))
+        for name, value in zip(("mean_rho", "double-centred r"), np.mean(rows, axis=0), strict=True):
+            found.setdefault(name, []).append(float(value))
+    return found
