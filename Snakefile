@@ -14,6 +14,7 @@ include: "rules/evaluation.smk"
 include: "rules/geometry.smk"
 include: "rules/analysis.smk"
 include: "rules/figures.smk"
+include: "rules/report.smk"
 
 
 localrules:
@@ -23,6 +24,7 @@ localrules:
     centroids,
     correlations,
     figures,
+    report,
     scatter,
 
 
@@ -35,6 +37,7 @@ rule all:
         CENTROIDS,
         CORRELATIONS,
         FIGURES,
+        REPORT,
 
 
 rule adapters:
@@ -60,6 +63,11 @@ rule correlations:
 rule figures:
     input:
         FIGURES,
+
+
+rule report:
+    input:
+        REPORT,
 
 
 rule scatter:

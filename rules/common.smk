@@ -124,6 +124,13 @@ FIGURES = [
 ]
 
 
+REPORT = results("report/index.html") + results("report/facts.json")
+PAGE_FILES = [
+    f"workflow_scripts/persona_leakage/report_page/{name}"
+    for name in ("page.html.j2", "style.css", "explorer.js")
+]
+
+
 def code_of(program):
     """A program and the local modules it imports, directly or not, as paths: rule inputs, so that an edit makes their users stale.
 

@@ -1,0 +1,64 @@
+"""The report: one self-contained page.
+
+in:  run_config.yaml, training/, evaluation/, analysis/, figures/, benchmarks/ (as far as there)
+out: report/index.html, report/facts.json
+"""
+
+
+rule build_report:
+    input:
+        code=code_of("build_report.py"),
+        page=PAGE_FILES,
+        run_config="results/{experiment}/run_config.yaml",
+        training=expand(
+            "results/{{experiment}}/training/{source}/{file}",
+            source=SOURCES,
+            file=["manifest.json", *(f"seed{seed}/metrics.json" for seed in SEEDS)],
+        ),
+        evaluations=expand(
+            "results/{{experiment}}/evaluation/{questions}/{source}/seed{seed}/{file}",
+            questions=list(QUESTION_USES),
+            source=SOURCES,
+            seed=SEEDS,
+            file=["completions.jsonl.gz", "summary.json"],
+        ),
+        base=expand(
+            "results/{{experiment}}/evaluation/{questions}/base/summary.json",
+            questions=list(QUESTION_USES),
+        ),
+        analysis=expand(
+            "results/{{experiment}}/analysis/{questions}/seed{seed}/{file}",
+            questions=list(QUESTION_USES),
+            seed=SEEDS,
+            file=["pairs.csv", "correlation.json"],
+        ),
+        figures=[path for path in FIGURES if path.endswith(".png")],
+        published="resources/published.json",
+    output:
+        page="results/{experiment}/report/index.html",
+        facts="results/{experiment}/report/facts.json",
+    log:
+        "logs/{experiment}/build_report.log",
+    benchmark:
+        "benchmarks/{experiment}/build_report.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=30,
+    params:
+        personas_file=untracked(config["personas"]["file"]),
+        settings=settings(personas=personas_block(PANEL, "prompt", "category")),
+    shell:
+        r"""
+        python workflow_scripts/build_report.py \
+            --settings {params.settings:q} \
+            --results results/{wildcards.experiment:q} \
+            --benchmarks benchmarks/{wildcards.experiment:q} \
+            --personas {params.personas_file:q} \
+            --published {input.published:q} \
+            --output {output.page:q} \
+            --facts {output.facts:q} \
+            2>&1 | tee {log:q}
+        """

@@ -1,0 +1,54 @@
+"""Build the report: one HTML page with the verdict, tables, figures, an explorer of all personas and their replies."""
+
+from pathlib import Path
+
+from persona_leakage.errors import run_program
+from persona_leakage.files import atomic_path, read_json, write_json
+from persona_leakage.options import new_parser
+from persona_leakage.personas import read_personas, read_yaml
+from persona_leakage.provenance import describe_run
+from persona_leakage.report import collect_set, render_report
+from persona_leakage.report_explorer import TEXT_BUDGET
+from persona_leakage.report_jobs import summarise_jobs
+from persona_leakage.report_replies import affordable
+
+
+def main(argv=None):
+    """Write index.html, and facts.json with the numbers that no other file has."""
+    parser = new_parser("build_report", __doc__, "results", "benchmarks", "personas", "published", "output", "facts")
+    args = parser.parse_args(argv)
+    home = Path(args.results)
+    run_config = read_yaml(home / "run_config.yaml")
+    config = run_config["config"]
+    sources, marker = config["personas"]["sources"], config["behaviour"]["marker"]
+    sets = [
+        collect_set(home, use["set"], seed, sources, marker)
+        for use in config["questions"]["evaluation"]
+        for seed in config["training"]["seeds"]
+    ]
+    training = read_json(home / f"training/{sources[0]}/seed{config['training']['seeds'][0]}/metrics.json")["meta"]
+    facts = {
+        "meta": describe_run("build_report"),
+        "published": read_json(args.published) if set(sources) & set(read_json(args.published)["per_source"]) else None,
+        "explorer": {"replies_per_cell": affordable([cells for each in sets for cells in each["replies"].values()], TEXT_BUDGET)},
+        "jobs": summarise_jobs(args.benchmarks, has_gpu="gpu" in training["hardware"]),
+        "provenance": {
+            "code_commit": training["code_commit"],
+            "model": training["model"],
+            "packages": training["packages"],
+            "hardware": training["hardware"],
+            "seeds": {
+                "root": config["seed"],
+                "training": config["training"]["seeds"],
+                "sampling": config["evaluation"]["sampling_seed"],
+            },
+        },
+    }
+    write_json(args.facts, facts)
+    page = render_report(home, run_config, sets, read_personas(args.personas), facts)
+    with atomic_path(args.output) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="strict")
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,128 @@
+"""The report: one self-contained page from the result files of an experiment."""
+
+import base64
+import hashlib
+import importlib.resources
+from pathlib import Path
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from persona_leakage.files import read_json
+from persona_leakage.pairs_file import read_pairs
+from persona_leakage.plot_style import words
+from persona_leakage.report_explorer import explorer_data, pack, pack_json
+from persona_leakage.report_numbers import Numbers
+from persona_leakage.report_replies import choose_samples, read_replies
+
+PAGE = Path(__file__).parent / "report_page"
+LAYER_COLUMNS = (
+    ("two", ("pooled", "spearman_rho")),
+    ("two", ("within_source_ranks", "rho")),
+    ("two", ("within_source", "mean_rho")),
+    ("interval", ("within_source", "interval")),
+    ("two", ("meta_analysis", "rho")),
+    ("interval", ("meta_analysis", "next_source_interval")),
+    ("two", ("double_centred", "r")),
+    ("interval", ("double_centred", "interval")),
+    ("p", ("chance", "association", "p_max_t")),
+    ("signed", ("difference_from_headline", "difference")),
+    ("interval", ("difference_from_headline", "interval")),
+)
+CAPTIONS = {
+    "scatter": "Leakage against cosine, a panel for each source.",
+    "layers": "Correlation by layer.",
+    "category_scatter": "The same points by category of the bystander.",
+    "category_rates": "Leakage by category: mean of its personas with an interval; ticks are personas, dashed is the source.",
+    "category_correlations": "Correlation within each category of bystanders, against all pairs and relatives alone.",
+    "heat_map": "The personas that leak most on average.",
+    "cosines": "Cosines between all personas of the panel, alike ones side by side; sources in bold.",
+    "noise_ceiling": "Each source's correlation beside the highest that noise lets any predictor reach.",
+    "replies": "Reply length, short and cut replies, and where the marker stands.",
+    "training": "Loss of the adapters.",
+}
+
+
+def collect_set(home, questions, seed, sources, marker):
+    """Everything of one question set and training seed that the page and its explorer show."""
+    folder = f"{questions}/seed{seed}"
+    correlation = read_json(home / f"analysis/{folder}/correlation.json")
+    layer = str(correlation["headline_layer"])
+    block = correlation["layers"][layer]
+    evaluations = f"evaluation/{questions}"
+    return {
+        "title": f"questions '{questions}', training seed {seed}",
+        "correlation": f"analysis/{folder}/correlation.json",
+        "verdict": correlation["verdict"],
+        "layer": layer,
+        "headline_layer": correlation["headline_layer"],
+        "layers": list(correlation["layers"]),
+        "sources": sources,
+        "joint": correlation["joint"]["sources"],
+        "left_out": correlation["joint"]["sources_left_out"],
+        "specific": block["specificity"]["undefined"] is None,
+        "rivals": list(block["rivals"]["alone"] or []),
+        "predicted": block["prediction"]["leave_one_source_out"]["undefined"] is None,
+        "few_sources": block["within_source"]["no_interval_over_sources"] is not None,
+        "inverted": [name for name, rates in correlation["leakage"].items() if rates["bystanders_above_source"]],
+        "base_summary": f"{evaluations}/base/summary.json",
+        "summaries": [("base model", f"{evaluations}/base/summary.json")]
+        + [(source, f"{evaluations}/{source}/seed{seed}/summary.json") for source in sources],
+        "pairs": read_pairs(home / f"analysis/{folder}/pairs.csv"),
+        "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz", marker) for source in sources},
+        "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
+        "seed_parts": [questions, seed],
+        "figure_paths": {
+            name: str(home / (f"figures/{name}.png" if name == "training" else f"figures/{folder}/{name}.png")) for name in CAPTIONS
+        },
+    }
+
+
+def add_samples(each, marker):
+    """Put the replies chosen by rule into a set, cut where the marker stands."""
+    each["samples"] = []
+    for source, cells in each["replies"].items():
+        rows = each["pairs"][each["pairs"]["source"] == source]
+        rates = dict(zip(rows["persona"], rows["rate"], strict=True))
+        question, samples = choose_samples(cells, source, rates, each["seed_parts"])
+        replies = [(title, persona, text if text is None else text.split(marker)) for title, persona, text in samples]
+        each["samples"].append({"source": source, "question": question, "replies": replies})
+
+
+def data_uri(path):
+    """A PNG as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode("ascii")
+
+
+def render_report(home, run_config, sets, personas, facts):
+    """The page as text. facts: what facts.json holds, already written to home/report/facts.json."""
+    config = run_config["config"]
+    marker = config["behaviour"]["marker"]
+    main = sets[0]
+    add_samples(main, marker)
+    main["figures"] = {name: data_uri(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
+    manifests = {source: read_json(home / f"training/{source}/manifest.json") for source in main["sources"]}
+    script = (PAGE / "explorer.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(PAGE))
+    environment.filters["words"] = words
+    return environment.get_template("page.html.j2").render(
+        experiment=config["experiment"],
+        marker=marker,
+        sets=sets,
+        verdict=main["verdict"],
+        numbers=Numbers(home),
+        layer_columns=LAYER_COLUMNS,
+        captions=CAPTIONS,
+        published=facts["published"],
+        manifests=manifests,
+        answer_counts=[key for key, value in next(iter(manifests.values()))["answers"].items() if isinstance(value, int)],
+        parameters=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110),
+        provenance=yaml.safe_dump(facts["provenance"], sort_keys=False, allow_unicode=True, width=110),
+        jobs=facts["jobs"]["rules"],
+        style=Markup((PAGE / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
+        library=pack(importlib.resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")),
+        data=pack_json(explorer_data(sets, personas, marker)),
+    )

@@ -1,0 +1,23 @@
+"""Model text made safe to look at: what cannot be seen, or would reorder or recolour its surroundings, becomes a visible sign."""
+
+import re
+import unicodedata
+
+PICTURES = 0x2400  # Unicode's pictures of the control characters
+# Bidirectional controls, zero-width characters, line separators and tags.
+UNSEEN = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\ud800-\udfff]")
+
+
+def visible_text(text):
+    """``text`` with control characters as their pictures (an escape as ␛) and unseen ones as ⟦U+202E⟧; line ends and tabs stay."""
+    text = text.replace("\r\n", "\n")
+    text = "".join(picture(character) for character in text)
+    return UNSEEN.sub(lambda found: f"⟦U+{ord(found.group()):04X}⟧", text)
+
+
+def picture(character):
+    """A visible stand-in for a control character other than a line end or tab."""
+    if character in "\n\t" or unicodedata.category(character) != "Cc":
+        return character
+    code = ord(character)
+    return chr(PICTURES + code) if code < 0x20 else "␡" if code == 0x7F else f"⟦U+{code:04X}⟧"
