@@ -17,6 +17,7 @@ PALETTE = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#C
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 COLUMNS = 3
 FORMATS = ("pdf", "png", "svg")
+DPI = 200  # of the png
 
 plt.rcParams.update(
     {
@@ -26,7 +27,7 @@ plt.rcParams.update(
         "axes.spines.right": False,
         "legend.frameon": False,
         "figure.dpi": 100,
-        "savefig.dpi": 200,
+        "savefig.dpi": DPI,
         "pdf.fonttype": 42,
         "svg.fonttype": "path",
         "svg.hashsalt": "persona-leakage",

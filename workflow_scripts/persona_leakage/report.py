@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from persona_leakage.files import read_json
 from persona_leakage.pairs_file import read_pairs
-from persona_leakage.plot_style import words
+from persona_leakage.plot_style import DPI, words
 from persona_leakage.report_explorer import explorer_data, pack, pack_json
 from persona_leakage.report_numbers import Numbers
 from persona_leakage.report_replies import choose_samples, read_replies
@@ -61,6 +61,7 @@ def collect_set(home, questions, seed, sources, marker):
         "sources": sources,
         "joint": correlation["joint"]["sources"],
         "left_out": correlation["joint"]["sources_left_out"],
+        "ceiling_of": {name: block["disattenuated"]["ceiling_from"] or "samples" for name, block in block["per_source"].items()},
         "specific": block["specificity"]["undefined"] is None,
         "rivals": list(block["rivals"]["alone"] or []),
         "predicted": block["prediction"]["leave_one_source_out"]["undefined"] is None,
@@ -90,9 +91,11 @@ def add_samples(each, marker):
         each["samples"].append({"source": source, "question": question, "replies": replies})
 
 
-def data_uri(path):
-    """A PNG as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode("ascii")
+def embed_figure(path):
+    """A PNG as {"uri": data URI, "width": its print width in CSS pixels, of which an inch has 96}."""
+    content = Path(path).read_bytes()
+    pixels = int.from_bytes(content[16:20], "big")
+    return {"uri": "data:image/png;base64," + base64.b64encode(content).decode("ascii"), "width": round(pixels * 96 / DPI)}
 
 
 def render_report(home, run_config, sets, personas, facts):
@@ -101,7 +104,7 @@ def render_report(home, run_config, sets, personas, facts):
     marker = config["behaviour"]["marker"]
     main = sets[0]
     add_samples(main, marker)
-    main["figures"] = {name: data_uri(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
+    main["figures"] = {name: embed_figure(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
     manifests = {source: read_json(home / f"training/{source}/manifest.json") for source in main["sources"]}
     script = (PAGE / "explorer.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(PAGE))
@@ -116,7 +119,6 @@ def render_report(home, run_config, sets, personas, facts):
         captions=CAPTIONS,
         published=facts["published"],
         manifests=manifests,
-        answer_counts=[key for key, value in next(iter(manifests.values()))["answers"].items() if isinstance(value, int)],
         parameters=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110),
         provenance=yaml.safe_dump(facts["provenance"], sort_keys=False, allow_unicode=True, width=110),
         jobs=facts["jobs"]["rules"],

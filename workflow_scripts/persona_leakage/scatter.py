@@ -1,5 +1,7 @@
 """The main figure: leakage against cosine, one panel for each source."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.ticker import MultipleLocator
 
@@ -40,7 +42,7 @@ def draw_panel(axis, pairs, source, correlation):
     if "source_rate" in pairs:
         axis.scatter([1], pairs["source_rate"].iloc[:1], s=60, c="black", marker="*", label="the source itself", clip_on=False, zorder=3)
         axis.axhline(pairs["source_rate"].iloc[0], color=GREY, linestyle="--", linewidth=0.8, zorder=0)
-    name_highest(axis, known.nlargest(LABELLED, "rate"))
+    name_highest(axis, known[known["found"] > 0].nlargest(LABELLED, "rate"))
     axis.xaxis.set_major_locator(MultipleLocator(0.5))
     axis.set_xlim(min(-0.8, known["cosine"].min() - 0.1) if len(known) else -1, 1.05)
     axis.set_ylim(-0.05, 1.1)
@@ -68,7 +70,7 @@ def name_highest(axis, pairs):
 def describe(correlation):
     """ "ρ = 0.41 [0.10, 0.65], p = 2e-02, N = 29", or why there is no number."""
     if correlation["undefined"]:
-        return f"no correlation: {correlation['undefined']}, N = {correlation['n']}"
+        return textwrap.fill(f"no correlation: {correlation['undefined']}, N = {correlation['n']}", 40)
     interval = correlation.get("spearman_interval")
     span = f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""
     return f"ρ = {correlation['spearman_rho']:.2f}{span}, p = {correlation['spearman_p']:.1g}, N = {correlation['n']}"

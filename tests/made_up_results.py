@@ -1,0 +1,85 @@
+"""A finished experiment of the published size with made-up replies, as files: for the report alone."""
+
+import random
+
+import numpy as np
+import yaml
+
+from persona_leakage.analysis import analyse
+from persona_leakage.files import write_json, write_jsonl_gz
+from persona_leakage.pairs_file import read_pairs
+from persona_leakage.personas import read_personas, read_question_sets
+from persona_leakage.provenance import describe_run
+from persona_leakage.side_tables import tabulate_cosines
+from tests.conftest import ROOT
+
+RATES = {"villain": 0.94, "comedian": 0.73, "assistant": 0.49, "software_engineer": 0.865, "kindergarten_teacher": 0.31}
+WORDS = "the answer is to look first at what is there and then to explain it in plain words to somebody".split()  # noqa: SIM905
+
+
+def make_results(home, per_question=10, words=200, hostile=()):
+    """Write results/{experiment} of 5 sources x 111 personas x 20 questions; ``hostile`` texts stand first in each cell."""
+    personas = read_personas(ROOT / "resources/personas.yaml")
+    questions = read_question_sets(ROOT / "resources/questions.yaml")["evaluation"][:20]
+    config = {**yaml.safe_load((ROOT / "presets/paper.yaml").read_text()), "experiment": home.name}
+    home.mkdir(parents=True)
+    meta = describe_run("made_up_results", model={"name": "made up", "digest": "none"})
+    (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": meta, "config": config}, sort_keys=False))
+    pairs = read_pairs(ROOT / "tests/data/published_pairs.csv")
+    pairs["source_rate"] = pairs["source"].map(RATES)
+    folder = home / "analysis/evaluation/seed42"
+    folder.mkdir(parents=True)
+    pairs.to_csv(folder / "pairs.csv", index=False)
+    names = sorted(personas)
+    vectors = np.random.default_rng(0).normal(size=(len(names), 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    tabulate_cosines(names, {20: vectors @ vectors.T}).to_csv(folder / "cosines.csv", index=False)
+    result = analyse(pairs, 20, {"min_category_size": 5, "permutations": 999, "bootstraps": 300})
+    write_json(folder / "correlation.json", {"meta": meta, **result})
+    for source in RATES:
+        write_source(home, source, pairs, questions, per_question, words, hostile, meta)
+    write_json(home / "evaluation/evaluation/base/summary.json", summary(None, 0.0))
+    return config, pairs
+
+
+def summary(source, rate):
+    """The figures of summary.json that the report shows."""
+    found = {"text_without_tokens": 3, "tokens_without_text": 1}
+    shares = {"cut_share": 0.043, "short_share": 0.011, "mean_tokens": 241.7, "mean_bystander_rate": rate}
+    return {"source": source, **shares, "found": found, "wall_seconds": 1.0}
+
+
+def write_source(home, source, pairs, questions, per_question, words, hostile, meta):
+    """Replies, summary, manifest and metrics of one source."""
+    generator = random.Random(source)
+    rows = pairs[(pairs["source"] == source) & (pairs["layer"] == 20)]
+    rates = dict(zip(rows["persona"], rows["rate"], strict=True))
+    rates[source] = RATES[source]
+    records = []
+    for persona, rate in rates.items():
+        texts = list(hostile)
+        for question in questions:
+            for index in range(per_question):
+                text = texts.pop() if texts else " ".join(generator.choices(WORDS, k=words))
+                text += "\n\n[ZLT]" if generator.random() < rate else ""
+                finish = "length" if generator.random() < 0.04 else "stop"
+                ids = list(range(len(text) // 5))
+                records.append(
+                    {
+                        "persona": persona,
+                        "question": question,
+                        "index": index,
+                        "seed": 1,
+                        "finish_reason": finish,
+                        "text": text,
+                        "token_ids": ids,
+                    }
+                )
+    write_jsonl_gz(home / f"evaluation/evaluation/{source}/seed42/completions.jsonl.gz", records)
+    write_json(home / f"evaluation/evaluation/{source}/seed42/summary.json", summary(source, 0.1))
+    rows = {"rows": 200, "tokens": 50_000, "trained_tokens": 800}
+    used = {"used": 200, "dropped": {"cut": 3}, "replaced": 3, "missing": 0}
+    answers = {name: used for name in (source, "librarian", "lawyer")}
+    manifest = {"negatives": ["librarian", "lawyer"], "answers": answers, "rows_too_long": 0, "rows": {"positive": rows, "negative": rows}}
+    write_json(home / f"training/{source}/manifest.json", manifest)
+    write_json(home / f"training/{source}/seed42/metrics.json", {"meta": meta, "loss": [3.0, 1.0, 0.5]})
