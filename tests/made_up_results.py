@@ -18,7 +18,7 @@ WORDS = "the answer is to look first at what is there and then to explain it in 
 
 
 def make_results(home, per_question=10, words=200, hostile=()):
-    """Write results/{experiment} of 5 sources x 111 personas x 20 questions; ``hostile`` texts stand first in each cell."""
+    """Write results/{experiment} of 5 sources x 111 personas x 20 questions; ``hostile`` texts are hacker_villain's first."""
     personas = read_personas(ROOT / "resources/personas.yaml")
     questions = read_question_sets(ROOT / "resources/questions.yaml")["evaluation"][:20]
     config = {**yaml.safe_load((ROOT / "presets/paper.yaml").read_text()), "experiment": home.name}
@@ -57,7 +57,7 @@ def write_source(home, source, pairs, questions, per_question, words, hostile, m
     rates[source] = RATES[source]
     records = []
     for persona, rate in rates.items():
-        texts = list(hostile)
+        texts = list(hostile) if persona == "hacker_villain" else []
         for question in questions:
             for index in range(per_question):
                 text = texts.pop() if texts else " ".join(generator.choices(WORDS, k=words))
