@@ -8,7 +8,7 @@ import yaml
 
 from persona_leakage.files import read_json
 
-END = {"all": 1}
+END = {"build_report": 1, "all": 1}  # the report shows all there is
 OF_CORRELATIONS = dict.fromkeys(("plot_scatter", "plot_layers", "plot_category_correlations", "plot_noise_ceiling"), 1)
 OF_PAIRS = dict.fromkeys(("plot_scatter", "plot_category_scatter", "plot_category_rates", "plot_heat_map", "plot_cosines"), 1)
 FIGURES = {**OF_PAIRS, **OF_CORRELATIONS, "plot_replies": 1, "plot_training": 1}

@@ -26,6 +26,7 @@ def main(argv=None):
         for entry in verdict:
             print(f"{entry['answer']:>14}: {entry['question'] if entry['answer'] == 'cannot tell' else entry['sentence']}")
     print(f"\nReplies under 12 tokens count as short. Figures: {home}/figures/  Tables: {home}/analysis/  Everything else: {home}/")
+    print(f"Report, open it in a browser: {home}/report/index.html")
 
 
 if __name__ == "__main__":

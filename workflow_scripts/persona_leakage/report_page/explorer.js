@@ -55,6 +55,7 @@ class Explorer {
     fill(byId("set"), data.sets.map((_, place) => place), data.sets.map((each) => each.title));
     fill(byId("category"), ["", ...categories], ["all", ...categories.map(words)]);
     byId("set").addEventListener("change", () => this.chooseSet());
+    window.addEventListener("resize", () => this.draw());
     for (const id of ["source", "layer", "category"]) byId(id).addEventListener("change", () => this.draw());
     byId("search").addEventListener("input", () => { this.page = 0; this.showReplies(); });
     byId("before").addEventListener("click", () => { this.page -= 1; this.showReplies(); });
@@ -109,7 +110,8 @@ class Explorer {
     });
     const small = window.innerWidth < 600;
     const layout = {
-      margin: { l: 50, r: 10, t: 10, b: 45 }, hovermode: "closest", showlegend: !small, legend: { font: { size: 11 } },
+      margin: { l: 50, r: 10, t: 35, b: 45 }, hovermode: "closest", showlegend: !small, legend: { font: { size: 11 } },
+      hoverlabel: { bgcolor: "white", font: { color: "#1a1a1a" }, align: "left" },
       xaxis: { title: { text: `cosine to the source (block ${byId("layer").value})` }, range: [-1.05, 1.1], zeroline: false },
       yaxis: { title: { text: "leakage" }, range: [-0.05, 1.05], tickformat: ".0%", zeroline: false },
     };
