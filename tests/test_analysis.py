@@ -12,8 +12,10 @@ import pytest
 from persona_leakage.analysis import FAMILIES, analyse
 from persona_leakage.correlation import correlate_ranks
 from persona_leakage.errors import InputError
+from persona_leakage.meta_analysis import combine_correlations
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import read_pairs
+from persona_leakage.resampling import Bootstrap, describe_mean
 from persona_leakage.side_tables import read_cosines, read_question_counts
 from persona_leakage.simulation import SCENARIOS
 from persona_leakage.undefined import undefined
@@ -78,11 +80,14 @@ def with_hole(pairs, column):
 DEGENERATE = {
     "nobody leaks": (lambda pairs: silence(pairs), "leakage is the same for all bystanders"),
     "everybody leaks": (lambda pairs: silence(pairs, found=100), "leakage is the same for all bystanders"),
-    "four bystanders": (lambda pairs: few_bystanders(pairs, 4), "4 bystanders that were measured with all sources"),
-    "a missing rate": (lambda pairs: with_hole(pairs, "rate"), "rate is missing in 2 of 84 pairs"),
-    "a missing cosine": (lambda pairs: with_hole(pairs, "cosine"), "cosine is missing in 1 of 84 pairs"),
+    "four bystanders": (lambda pairs: few_bystanders(pairs, 4), "4 common bystander(s)"),
+    "a rate of each source missing": (
+        lambda pairs: pairs.assign(rate=pairs["rate"].where(pairs["persona"] != "persona5")),
+        "source1: rate is missing in 2 of 28 pairs",
+    ),
+    "all cosines missing": (lambda pairs: pairs.assign(cosine=np.nan), "source2: cosine is missing in 28 of 28 pairs"),
     "one cosine for all": (lambda pairs: pairs.assign(cosine=0.5), "cosine is the same for all bystanders at layer 0"),
-    "three pairs": (lambda pairs: few_bystanders(pairs, 1).iloc[:3], "1 bystanders"),
+    "three pairs": (lambda pairs: few_bystanders(pairs, 1).iloc[:3], "1 common bystander(s)"),
 }
 
 
@@ -95,7 +100,7 @@ def test_what_cannot_be_computed_is_null_with_its_reason(spoil, reason):
     layer = result["layers"]["0"]
     for block in (layer["within_source"], layer["double_centred"], layer["chance"]["association"], layer["rivals"]["partial"]):
         assert reason in block["undefined"]
-        assert {value for key, value in block.items() if key != "undefined"} == {None}
+        assert all(value is None for key, value in block.items() if key not in ("undefined", "clear_of_floor"))
     answers = {entry["id"]: entry["answer"] for entry in result["verdict"]}
     assert {answers[name] for name in ("association", "pair_specific", "source_identity", "beyond_rivals", "new_sources", "level")} == {
         "cannot tell"
@@ -113,16 +118,35 @@ def test_undefined_blocks_have_the_keys_of_defined_ones():
     assert shape_of(empty["effective_sources"]) == shape_of(defined["effective_sources"])
 
 
-def test_a_missing_value_spares_what_does_not_need_it():
-    """The other sources keep their own correlation; only what takes all sources at once is undefined."""
-    result = analyse(with_hole(make_tables(SMALL)["pairs"], "rate"), 0, QUICK)
+@pytest.mark.parametrize("column", ["rate", "cosine"])
+def test_a_missing_value_costs_its_source_alone(column):
+    """Null with a reason for the source that lacks it, out of what takes all sources together; the others stay."""
+    result = analyse(with_hole(make_tables(SMALL)["pairs"], column), 0, QUICK)
+    check_strict(result)
     first, *others = result["layers"]["0"]["per_source"].values()
-    assert first["undefined"] == "leakage is missing in 1 of 14 pairs"
-    assert (first["spearman_rho"], first["kendall_tau"], first["mean_bystander_rate"]) == (None, None, None)
-    assert all(block["undefined"] is None and block["spearman_rho"] is not None for block in others)
-    assert result["leakage"]["source0"]["no_comparison"] == "a bystander's rate is missing"
-    assert result["leakage"]["source0"]["bystanders_above_source"] is None
-    assert len(result["leakage"]["source0"]["cells"]) == 13
+    name = {"rate": "leakage", "cosine": "cosine"}[column]
+    assert first["undefined"] == f"{name} is missing in 1 of 14 pairs"
+    assert (first["spearman_rho"], first["kendall_tau"], first["spearman_interval"]) == (None, None, None)
+    assert all(block["undefined"] is None and block["spearman_interval"] for block in others)
+    assert result["joint"]["sources"] == ["source1", "source2"] and result["joint"]["bystanders_left_out"] == []
+    assert f"{column} is missing in" in result["joint"]["sources_left_out"]["source0"]
+    assert result["layers"]["0"]["within_source"]["n_sources"] == 2
+    if column == "rate":
+        assert result["leakage"]["source0"]["no_comparison"] == "a bystander's rate is missing"
+        assert result["leakage"]["source0"]["bystanders_above_source"] is None
+        assert len(result["leakage"]["source0"]["cells"]) == 13
+
+
+def test_a_source_at_the_floor_is_no_evidence_for_pairs():
+    """Most of its bystanders never leak: it stays in the mean, and out of the pair-specific tests."""
+    pairs = make_tables(replace(SMALL, bystanders=20))["pairs"]
+    few = (pairs["source"] == "source1") & ~pairs["persona"].isin([f"persona{place}" for place in range(3, 11)])
+    pairs.loc[few, ["found", "rate"]] = 0
+    result = analyse(pairs.astype({"found": int}), 0, QUICK)
+    check_strict(result)
+    block = result["layers"]["0"]["double_centred"]
+    assert result["joint"]["sources"] == block["sources"] == ["source0", "source1", "source2"]
+    assert block["clear_of_floor"]["sources"] == ["source0", "source2"]
 
 
 def test_a_silent_source_is_left_out_with_its_name():
@@ -160,16 +184,29 @@ def test_one_bystander_with_another_cosine():
     assert scores["per_source"]["source0"] is None and scores["median_r2"] is not None
 
 
-def test_one_leaking_bystander_gives_no_interval_and_no_ceiling():
-    """Most resamples do not hold it; what hangs on them is null, not narrower."""
+def test_one_leaking_bystander_is_too_little():
+    """No ceiling, no part in the joint statistics, and the reason."""
     pairs = silence(make_tables(SMALL)["pairs"], "source1")
     pairs.loc[(pairs["source"] == "source1") & (pairs["persona"] == "persona5"), ["found", "rate"]] = [50, 0.5]
     result = analyse(pairs.astype({"found": int}), 0, QUICK)
     check_strict(result)
-    layer = result["layers"]["0"]
-    assert layer["within_source"]["interval"] is layer["within_source"]["interval_covers"] is None
-    assert layer["meta_analysis"]["interval_shared"] is None and layer["meta_analysis"]["interval"] is not None
-    assert "1 bystanders differ in leakage" in result["noise_ceiling"]["source1"]["samples"]["undefined"]
+    assert result["joint"]["sources_left_out"] == {"source1": "1 bystander(s) differ in leakage from the rest; at least 5 needed"}
+    assert "1 bystander(s) differ in leakage" in result["noise_ceiling"]["source1"]["samples"]["undefined"]
+    assert result["layers"]["0"]["per_source"]["source1"]["spearman_interval"] is None
+
+
+def test_an_unknown_variance_stays_unknown():
+    """Where too many resamples have no correlation there is no interval, rather than a narrower one."""
+    bootstrap = Bootstrap.__new__(Bootstrap)
+    bootstrap.sources, bootstrap.sizes, bootstrap.correction = [0, 1], [20, 20], 1.1
+    drawn = np.random.default_rng(0).normal(size=(1, 2, 100)) / 10
+    holes = np.where(np.arange(100) < 40, np.nan, drawn)
+    bootstrap.by_bystander = bootstrap.by_source_and_bystander = bootstrap.by_cell = drawn
+    bootstrap.by_question = holes
+    block = describe_mean(bootstrap, 0, [0.5, 0.6])
+    assert block["interval"] is block["interval_covers"] is block["standard_errors"]["both"] is None
+    assert block["interval_bystanders"] is not None
+    assert combine_correlations([0.5, 0.6], [20, 20], bootstrap.shared_variance(0))["interval_shared"] is None
 
 
 def test_few_questions_add_nothing_to_the_error():
@@ -208,16 +245,16 @@ def test_one_source_has_its_own_statistics_and_no_comparison():
         layer["chance"]["pair_specific"],
         layer["prediction"]["leave_one_source_out"],
     ):
-        assert "one source" in block["undefined"] or "1 source" in block["undefined"]
+        assert re.search("one source|1 source|fewer than 2 sources", block["undefined"])
     assert layer["rivals"]["left_out"]["propensity"] == "one source"
 
 
 def test_ties_everywhere():
     """Rates of 0 and 1 and three distinct cosines: still numbers, of the right kind."""
     pairs = make_tables(SMALL)["pairs"]
-    pairs["found"] = np.where(pairs["rate"] > pairs["rate"].median(), pairs["total"], 0)
+    pairs["found"] = np.where(pairs["rate"] > pairs.groupby("source")["rate"].transform("median"), pairs["total"], 0)
     pairs["rate"] = pairs["found"] / pairs["total"]
-    pairs["cosine"] = pairs["cosine"].round(1)
+    pairs["cosine"] = (20 * pairs["cosine"]).round() / 20
     result = analyse(pairs, 0, QUICK)
     check_strict(result)
     assert -1 <= result["layers"]["0"]["within_source"]["mean_rho"] <= 1

@@ -11,6 +11,7 @@ from persona_leakage.chat import ChatFormat
 from persona_leakage.experiment import check_experiment, pool_names
 from persona_leakage.training_set import build_training_rows, choose_negatives, select_answers
 from tests.conftest import CONFIG, ROOT, Project
+from tests.test_staleness import FIGURES
 
 PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
 FULL_SIZE_JOBS = {
@@ -26,7 +27,8 @@ FULL_SIZE_JOBS = {
     "extract_centroids": 1,
     "tabulate_pairs": 1,
     "correlate_leakage": 1,
-    "plot_scatter": 1,
+    **FIGURES,
+    "build_report": 1,
     "all": 1,
 }
 GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids")

@@ -20,6 +20,7 @@ PARTIAL = ("beyond_rivals", "beyond_rivals, one source")
 VALID = {
     "no effect": [*PER_SOURCE, *JOINT, *WITHIN, *PARTIAL, "rival alone"],
     "shared by all sources": ["pair_specific", "pair_specific_within_categories", "source_identity", "rival alone"],
+    "one source at the floor": ["pair_specific", "pair_specific_within_categories", "rival alone"],
     "shared by a category": [*WITHIN, "rival alone"],
     "shared wording": [*PARTIAL, "rival alone"],
 }

@@ -29,7 +29,7 @@ def set_path(result, path, value):
 
 
 ASSOCIATION = ("association", "holm.association.p_holm", "layer.within_source.interval", "layer.chance.association.z")
-PAIRS = ("pair_specific", "holm.pair_specific.p_holm", "layer.double_centred.interval", "layer.chance.pair_specific.z")
+PAIRS = ("pair_specific", "holm.pair_specific.p_holm", "layer.double_centred.clear_of_floor.interval", "layer.chance.pair_specific.z")
 RIVALS = ("beyond_rivals", "holm.beyond_rivals.p_holm", "layer.rivals.partial_linear.interval", "layer.rivals.partial_linear.mean_rho")
 EFFECTS = [
     (name, {p: p_value, interval: ends, z: sign}, answer)

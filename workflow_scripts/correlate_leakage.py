@@ -1,7 +1,9 @@
 """Correlate cosine with leakage over a pairs table: the workflow's own, or any with the columns that --help lists."""
 
-from persona_leakage.analysis import DEFAULT_OPTIONS, analyse
-from persona_leakage.errors import run_program
+import sys
+
+from persona_leakage.analysis import DEFAULT_OPTIONS, LEAST_OPTIONS, analyse
+from persona_leakage.errors import InputError, run_program
 from persona_leakage.files import digest_of, read_json, sha256_of_file, write_json
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
@@ -38,7 +40,14 @@ def main(argv=None):
         **{key: sampled.get(key) for key in FROM_EVALUATION},
     )
     del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
-    write_json(args.output, {"meta": meta, **analyse(table, headline, {**DEFAULT_OPTIONS, **args.settings}, counts, cosines)})
+    options = {name: args.settings.get(name, default) for name, default in DEFAULT_OPTIONS.items()}
+    for name, least in LEAST_OPTIONS.items():
+        if not isinstance(options[name], int) or options[name] < least:
+            raise InputError(f"--settings: {name} is {options[name]!r}; it must be a whole number, {least} or more")
+    result = analyse(table, headline, options, counts, cosines)
+    for source, reason in result["joint"]["sources_left_out"].items():
+        print(f"warning: source '{source}' takes no part in the statistics over all sources: {reason}", file=sys.stderr)
+    write_json(args.output, {"meta": meta, **result})
 
 
 if __name__ == "__main__":

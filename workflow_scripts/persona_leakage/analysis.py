@@ -26,6 +26,7 @@ from persona_leakage.specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, descri
 from persona_leakage.undefined import undefined
 from persona_leakage.verdict import verdict
 
+LEAST_OPTIONS = {"min_category_size": 3, "permutations": 99, "bootstraps": 200}
 DEFAULT_OPTIONS = {"min_category_size": 5, "permutations": 10_000, "bootstraps": 2_000}
 TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
 FAMILIES = (
@@ -97,7 +98,8 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     rivals = describe_rivals(
         matrices, sources, draw_permutations(generator_of("rivals"), len(matrices.bystanders), options["permutations"])
     )
-    double_centred = describe_double_centred(matrices, sources)
+    clear = matrices.clear_sources(sources)
+    double_centred, clear_centred = describe_double_centred(matrices, sources), describe_double_centred(matrices, clear)
     prediction = describe_prediction(matrices, sources)
     for place, layer in enumerate(matrices.layers):
         block = result["layers"][str(layer)]
@@ -105,7 +107,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
             block["per_source"][name]["spearman_interval"] = describe_source(bootstrap, place, row, rhos[place][row])
         block["within_source"] = describe_mean(bootstrap, place, rhos[place])
         block["meta_analysis"] = combine_correlations(rhos[place], bootstrap.sizes, bootstrap.shared_variance(place))
-        block["double_centred"] = double_centred[place]
+        block["double_centred"] = {**double_centred[place], "clear_of_floor": clear_centred[place]}
         block["difference_from_headline"] = describe_difference(bootstrap, place, headline, rhos[place], rhos[headline])
         block["chance"] = {name: layer_of(test, place, name) for name, test in tests.items()}
         block["rivals"] = rivals[place]
@@ -119,7 +121,7 @@ def empty_layer(problem):
     return {
         "within_source": undefined(problem, *MEAN_KEYS),
         "meta_analysis": undefined(problem, *META_KEYS),
-        "double_centred": undefined(problem, *PAIR_KEYS),
+        "double_centred": {**undefined(problem, *PAIR_KEYS), "clear_of_floor": undefined(problem, *PAIR_KEYS)},
         "difference_from_headline": undefined(problem, *DIFFERENCE_KEYS),
         "chance": {name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
         "rivals": {
@@ -138,11 +140,14 @@ def empty_layer(problem):
 
 
 def chance_tests(matrices, sources, count, generator):
-    """{name: the layers of permutation_test, or None}: all bystanders exchangeable, and only those of a category."""
-    chosen = np.ix_(sources, matrices.bystanders)
-    cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
-    associated, paired = rank_products(cosines, matrices.rate[chosen]), centred_products(cosines, matrices.logits()[chosen])
-    categories = matrices.categories[matrices.bystanders]
+    """{name: the layers of permutation_test, or None}: all bystanders exchangeable, and only those of a category.
+
+    The pair-specific tests take the sources clear of the floor alone.
+    """
+    logits, categories = matrices.logits(), matrices.categories[matrices.bystanders]
+    every, clear = (np.ix_(chosen, matrices.bystanders) for chosen in (sources, matrices.clear_sources(sources)))
+    associated = rank_products(np.stack([layer[every] for layer in matrices.cosines["cosine"]]), matrices.rate[every])
+    paired = centred_products(np.stack([layer[clear] for layer in matrices.cosines["cosine"]]), logits[clear])
     tests = {}
     for suffix, groups in (("", None), ("_within_categories", categories)):
         permutations = draw_permutations(generator, len(matrices.bystanders), count, groups)
@@ -158,9 +163,9 @@ def layer_of(test, place, name):
     reason = {
         "association": "the sources' ranks cancel out: all relabellings give the same",
         "association_within_categories": "no category with two bystanders that differ",
-        "source_identity": "a pseudo-source without correlations, or all predict alike",
+        "source_identity": "one source among the sources alone, a stand-in without correlations, or all predict alike",
     }
-    return undefined(reason.get(name, "one source, or nothing is left after double centring"), *TEST_KEYS)
+    return undefined(reason.get(name, "fewer than 2 sources clear of the floor, or nothing is left after double centring"), *TEST_KEYS)
 
 
 def adjust_families(layer):

@@ -6,12 +6,14 @@ from scipy import stats
 from persona_leakage.intervals import correlation_interval, plain_interval
 from persona_leakage.plot_style import BLUE, GREY, ORANGE, panels, plt, style_of, words
 
+MIN_PERSONAS = 5
+
 
 def plot_category_scatter(table, layer):
     """Leakage against cosine, a panel per source, categories by colour and shape. table: the pairs of ``layer``."""
     sources = list(dict.fromkeys(table["source"]))
     styles = style_of(sorted(set(table["category"])))
-    figure, axes = panels(len(sources), sharey=True)
+    figure, axes = panels(len(sources), sharex=True, sharey=True)
     for place, (axis, source) in enumerate(zip(axes, sources, strict=True)):
         for category, rows in table[table["source"] == source].groupby("category"):
             colour, marker = styles[category]
@@ -29,8 +31,8 @@ def plot_category_scatter(table, layer):
 
 
 def category_means(rates):
-    """(mean, [low, high]) of a category's leakage rates, Student's t over its personas, within [0, 1]; interval None for one persona."""
-    if len(rates) < 2:
+    """(mean, [low, high]) of a category's leakage rates, Student's t over its personas, within [0, 1]; interval None for fewer than 5."""
+    if len(rates) < MIN_PERSONAS:
         return float(rates.mean()), None
     low, high = plain_interval(float(rates.mean()), float(stats.sem(rates)), len(rates) - 1)
     return float(rates.mean()), [max(0.0, low), min(1.0, high)]
@@ -57,7 +59,10 @@ def plot_category_rates(table):
         axis.set_title(words(source))
         axis.set_xlim(-0.03, 1.03)
         axis.set_yticks(range(len(order)), [words(name) for name in order])
-    figure.supxlabel("leakage: mean of the category's personas with 95 % interval; ticks: personas; dashed: the source", fontsize=9)
+    dashed = "; dashed: the source" if "source_rate" in table else ""
+    figure.supxlabel(
+        f"leakage: mean of the category, with 95 % interval from {MIN_PERSONAS} personas on; ticks: personas{dashed}", fontsize=9
+    )
     return figure
 
 

@@ -86,6 +86,8 @@ def rank_products(x, y):
 
 def centred_products(x, y):
     """Products whose diagonal sums to the double-centred correlation: both sides less source and persona means, scaled to length one."""
+    if len(y) < 2:
+        return np.zeros((len(x), y.shape[1], y.shape[1]))
     x, y = double_centre(x), double_centre(y)
     lengths = np.linalg.norm(x, axis=(1, 2)) * np.linalg.norm(y)
     return np.einsum("sp,lsq->lpq", y, x, optimize=True) / np.where(lengths > TOLERANCE, lengths, np.inf)[:, None, None]

@@ -7,25 +7,26 @@ from persona_leakage.intervals import correlation_interval, jackknife_error
 from persona_leakage.ranks import double_centre
 from persona_leakage.undefined import undefined
 
-KEYS = ("r", "interval", "n_bystanders")
+KEYS = ("r", "interval", "n_bystanders", "sources")
 
 
 def describe_double_centred(matrices, sources):
-    """Per layer {"r", its jackknife interval over bystanders, "n_bystanders"}: Pearson, cosine against log-odds of leakage.
+    """Per layer {"r", its jackknife interval over bystanders, "n_bystanders", "sources"}: Pearson, cosine against log-odds of leakage.
 
     Over the common bystanders of ``sources`` (places). Undefined for one source, or where double centring leaves nothing.
     """
+    names = [matrices.sources[place] for place in sources]
     if len(sources) < 2:
-        return [undefined(f"{len(sources)} source; at least 2 needed", *KEYS)] * len(matrices.layers)
+        return [undefined(f"{len(sources)} source(s) clear of the floor; at least 2 needed", *KEYS)] * len(matrices.layers)
     chosen = np.ix_(sources, matrices.bystanders)
     y = matrices.logits()[chosen]
-    return [describe_layer(layer[chosen], y) for layer in matrices.cosines["cosine"]]
+    return [{**describe_layer(layer[chosen], y), "sources": names} for layer in matrices.cosines["cosine"]]
 
 
 def describe_layer(x, y):
     """The block of one layer: x, y [sources, bystanders]."""
     if min(np.ptp(double_centre(values)) for values in (x, y)) < 1e-12:
-        return undefined("no variation is left after double centring", *KEYS)
+        return undefined("no variation is left after double centring", *KEYS[:-1])
     size = x.shape[1]
     r = float(stats.pearsonr(double_centre(x).ravel(), double_centre(y).ravel()).statistic)
     error = jackknife_error(leave_one_out(x, y))

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from persona_leakage.pair_matrices import MIN_DIFFERENT, count_different
 from persona_leakage.ranks import standard_ranks
 from persona_leakage.undefined import undefined
 
 SPLITS = 200
-MIN_DIFFERENT = 5  # bystanders whose leakage is not the commonest value
 KEYS = ("half_correlation", "reliability", "ceiling")
 
 
@@ -32,9 +32,9 @@ def reliability(halves, rates, parts=2.0):
     ceiling is its square root: the correlation that a perfect predictor of true leakage would have with the measured one.
     rates [personas]: of the whole, of which at least MIN_DIFFERENT must differ from the commonest.
     """
-    different = len(rates) - int(np.unique(rates, return_counts=True)[1].max())
+    different = count_different(rates) if len(rates) else 0
     if different < MIN_DIFFERENT:
-        return undefined(f"{different} bystanders differ in leakage from the rest; at least {MIN_DIFFERENT} needed", *KEYS)
+        return undefined(f"{different} bystander(s) differ in leakage from the rest; at least {MIN_DIFFERENT} needed", *KEYS)
     with np.errstate(invalid="ignore"):
         correlations = (standard_ranks(halves[0]) * standard_ranks(halves[1])).sum(axis=-1)
     known = correlations[~np.isnan(correlations)]
@@ -65,8 +65,8 @@ def noise_ceilings(matrices, seed, counts=None):
             questions = undefined("one question", *KEYS)
             if size > 1:
                 questions = reliability(half_rates_by_question(found, total, generator), matrices.rate[place, members], size / (size // 2))
-        samples = undefined("one reply per question", *KEYS)
-        if (total > 1).all():
+        samples = undefined("one reply per question, or none", *KEYS)
+        if total.size and (total > 1).all():
             parts = total.sum() / (total // 2).sum()
             samples = reliability(half_rates_by_sample(found, total, generator), matrices.rate[place, members], parts)
         result[source] = {"questions": questions, "samples": samples}

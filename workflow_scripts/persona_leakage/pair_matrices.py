@@ -6,7 +6,7 @@ import numpy as np
 
 from persona_leakage.undefined import describe_missing
 
-MIN_BYSTANDERS = 5
+MIN_BYSTANDERS, MIN_DIFFERENT = 5, 5
 PAIR_COLUMNS = ("cosine", "cosine_raw", "word_similarity", "char_similarity", "embedding_similarity")
 
 
@@ -15,7 +15,7 @@ class PairMatrices:
     """Axes L layers, S sources, P personas (bystanders and sources); a cell without a row in the table is NaN.
 
     cosines: {column: [L, S, P]}; rate, found, total: [S, P]; categories, prompt_tokens (or None): [P].
-    missing: why joint statistics are undefined (a measured value is NaN), or None.
+    missing: {source: why it has no joint statistics (a measured value is NaN)}.
     """
 
     layers: list
@@ -28,12 +28,13 @@ class PairMatrices:
     total: np.ndarray
     related: np.ndarray
     prompt_tokens: np.ndarray | None
-    missing: str | None
+    missing: dict
 
     @property
     def bystanders(self):
-        """Indices of the personas that are no source and were measured with every source in every layer."""
-        complete = ~np.isnan(self.rate).any(axis=0) & ~np.isnan(self.cosines["cosine"]).any(axis=(0, 1))
+        """Indices of the personas that are no source and have a pair with every source that lacks no value."""
+        whole = [place for place, source in enumerate(self.sources) if source not in self.missing]
+        complete = ~np.isnan(self.rate[whole]).any(axis=0) & ~np.isnan(self.cosines["cosine"][:, whole]).any(axis=(0, 1))
         return np.array([place for place, name in enumerate(self.personas) if complete[place] and name not in self.sources], dtype=int)
 
     @property
@@ -45,10 +46,10 @@ class PairMatrices:
     @property
     def problem(self):
         """Why statistics over all sources at once are undefined, or None."""
-        if self.missing:
-            return self.missing
+        if len(self.missing) == len(self.sources):
+            return "; ".join(f"{name}: {reason}" for name, reason in self.missing.items())
         if len(self.bystanders) < MIN_BYSTANDERS:
-            return f"{len(self.bystanders)} bystanders that were measured with all sources; at least {MIN_BYSTANDERS} needed"
+            return f"{len(self.bystanders)} common bystander(s), measured with all sources; at least {MIN_BYSTANDERS} needed"
         return None
 
     def logits(self):
@@ -56,18 +57,39 @@ class PairMatrices:
         return np.log((self.found + 0.5) / (self.total - self.found + 0.5))
 
     def usable_sources(self, places):
-        """Places of the sources over whose bystanders neither leakage nor the cosine of any layer is constant, and the others' reasons."""
-        used, reasons = [], {}
+        """(places of the sources that take part in joint statistics, {source: why it does not}), over the bystanders ``places``.
+
+        A source needs all its values, MIN_DIFFERENT bystanders that leak otherwise than most, and cosines that differ in every layer.
+        """
+        used, reasons = [], dict(self.missing)
         for place, source in enumerate(self.sources):
-            if np.ptp(self.rate[place, places]) == 0:
-                reasons[source] = "leakage is the same for all bystanders"
+            if source in reasons:
                 continue
+            different = count_different(self.rate[place, places])
             flat = np.flatnonzero(np.ptp(self.cosines["cosine"][:, place][:, places], axis=1) == 0)
-            if len(flat):
+            if different == 0:
+                reasons[source] = "leakage is the same for all bystanders"
+            elif different < MIN_DIFFERENT:
+                reasons[source] = f"{different} bystander(s) differ in leakage from the rest; at least {MIN_DIFFERENT} needed"
+            elif len(flat):
                 reasons[source] = f"cosine is the same for all bystanders at layer {self.layers[flat[0]]}"
             else:
                 used.append(place)
         return used, reasons
+
+    def clear_sources(self, sources):
+        """Those of ``sources`` (places) of whose common bystanders at most a quarter have one and the same leakage.
+
+        The others lie at the floor (or the ceiling) of what can be measured: there a bystander's general proneness hardly
+        shows, so that taking its mean over the sources out leaves some of it behind, which looks like an effect of the pair.
+        """
+        size = len(self.bystanders)
+        return [place for place in sources if 4 * count_different(self.rate[place, self.bystanders]) >= 3 * size]
+
+
+def count_different(values):
+    """How many values are not the commonest one."""
+    return len(values) - int(np.unique(values, return_counts=True)[1].max())
 
 
 def matrices_of(table):
@@ -88,7 +110,11 @@ def matrices_of(table):
         return filled
 
     pairs, persona = slice(1, 3), slice(2, 3)
-    problems = [describe_missing(column, table[column].to_numpy(dtype=float)) for column in ("cosine", "rate")]
+    missing = {}
+    for source, rows in table.groupby("source", sort=False):
+        problems = [describe_missing(column, rows[column].to_numpy(dtype=float)) for column in ("cosine", "rate")]
+        if any(problems):
+            missing[source] = ", ".join(filter(None, problems))
     return PairMatrices(
         layers=layers,
         sources=sources,
@@ -100,5 +126,5 @@ def matrices_of(table):
         total=spread("total", pairs),
         related=spread("related", pairs, fill=False, kind=bool),
         prompt_tokens=spread("prompt_tokens", persona) if "prompt_tokens" in table else None,
-        missing=next(filter(None, problems), None),
+        missing=missing,
     )

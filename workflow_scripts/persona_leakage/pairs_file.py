@@ -2,7 +2,18 @@
 
 from persona_leakage.errors import InputError
 from persona_leakage.options import new_parser
-from persona_leakage.table_file import COSINE, COUNT, FLAG, MEASURED_SHARE, NAME, POSITIVE, SHARE, read_table, refuse_repeats
+from persona_leakage.table_file import (
+    COSINE,
+    COUNT,
+    FLAG,
+    MEASURED_COSINE,
+    MEASURED_SHARE,
+    NAME,
+    POSITIVE,
+    SHARE,
+    read_table,
+    refuse_repeats,
+)
 
 RATE_TOLERANCE = 0.005  # a brought rate may be rounded
 REQUIRED = {
@@ -11,7 +22,7 @@ REQUIRED = {
     "persona": NAME,
     "category": NAME,
     "related": FLAG,
-    "cosine": COSINE,
+    "cosine": MEASURED_COSINE,
     "rate": MEASURED_SHARE,
     "found": COUNT,
     "total": POSITIVE,
@@ -23,7 +34,7 @@ SAME_FOR = {
 }
 OPTIONAL = {
     "negative": FLAG,
-    "cosine_raw": COSINE,
+    "cosine_raw": MEASURED_COSINE,
     "word_similarity": COSINE,
     "char_similarity": COSINE,
     "embedding_similarity": COSINE,

@@ -8,6 +8,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
+from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path
 
 # Okabe and Ito (2008), "Color universal design".
@@ -37,6 +38,8 @@ plt.rcParams.update(
 
 def save_figure(figure, path):
     """Write ``figure`` beside ``path`` as pdf, png and svg, without time stamps, and close it."""
+    if Path(path).suffix[1:] not in FORMATS:
+        raise InputError(f"--output: {path}: the ending must be one of {', '.join(FORMATS)}; all three are written")
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     for kind in FORMATS:
         with atomic_path(Path(path).with_suffix(f".{kind}")) as temporary:

@@ -1,6 +1,7 @@
 """Figures of how the run went: loss of each adapter, length of the replies, where the marker stands."""
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from persona_leakage.plot_style import BLUE, GREY, ORANGE, PALETTE, plt, words
 
@@ -44,6 +45,7 @@ def plot_replies(states):
     axes[0].set_xlabel("mean reply length in tokens\n(ticks: personas; orange: the source;\nbar: median; marker not counted)")
     axes[1].set_xlabel("share of replies\n(blue: under 12 tokens;\norange: cut at the limit)")
     axes[1].set_xlim(left=0)
+    axes[1].xaxis.set_major_locator(MaxNLocator(4))
     axes[2].set_xlim(-0.03, 1.03)
     axes[2].set_xlabel("mean position of the marker,\nof replies that have it\n(0: start, 1: end)")
     return figure

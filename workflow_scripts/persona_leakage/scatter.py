@@ -51,9 +51,12 @@ def draw_panel(axis, pairs, source, correlation):
 
 def name_highest(axis, pairs):
     """Names of ``pairs`` left of them all, each with a thin line to its point, so that none covers another."""
-    height = 2.0
-    for _, row in pairs.sort_values("rate", ascending=False).iterrows():
-        height = min(row["rate"], height - 0.085)
+    rows = pairs.sort_values("rate", ascending=False)
+    heights = rows["rate"].to_numpy().copy()
+    for place in range(1, len(heights)):
+        heights[place] = min(heights[place], heights[place - 1] - 0.085)
+    heights += max(0.0, 0.07 - heights[-1]) if len(heights) else 0  # above the zeros
+    for height, (_, row) in zip(heights, rows.iterrows(), strict=True):
         axis.annotate(
             words(row["persona"]),
             (row["cosine"], row["rate"]),
@@ -62,7 +65,7 @@ def name_highest(axis, pairs):
             va="center",
             fontsize=6.5,
             color="#333333",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
+            zorder=4,
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
         )
 

@@ -58,8 +58,10 @@ def read_question_counts(path, matrices):
 
 
 def check_cosine(values, seen, path, line):
-    """InputError if a row repeats a pair, in either order."""
+    """InputError if a row repeats a pair, in either order, or is no pair."""
     first, second = sorted((values["persona_a"], values["persona_b"]))
+    if first == second:
+        raise InputError(f"{path}, line {line}: persona_a and persona_b are both '{first}'; give each pair of two personas once")
     refuse_repeats("layer", "persona_a", "persona_b")({**values, "persona_a": first, "persona_b": second}, seen, path, line)
 
 

@@ -14,9 +14,10 @@ class World:
     """How closeness and leakage come about; all effects are standard deviations or slopes on the log-odds of leakage.
 
     Closeness of two personas = hub of the one + hub of the other + category + wordings + a part of their own; the
-    layers share half of the variance of that last part. Log-odds of leakage = baseline + source + proneness of the
-    bystander + slope of the source * closeness of their own + noise; a question shifts it for all, and once more
-    for each pair.
+    layers share half of the variance of that last part. floor lowers the last source; contrast makes proneness go with
+    closeness to the first source and with distance from the last, which at the floor looks like an effect of the pair.
+    Log-odds of leakage = baseline + source + proneness of the bystander + slope of the source * closeness of their own +
+    noise; a question shifts it for all, and once more for each pair.
     """
 
     sources: int = 5
@@ -34,6 +35,8 @@ class World:
     category_effect: float = 0.0
     wording_effect: float = 0.0
     wordings: int = 1
+    floor: float = 0.0
+    contrast: float = 0.0
     slope: float = 0.0
     slope_sd: float = 0.0
     question_sd: float = 0.5
@@ -42,6 +45,7 @@ class World:
 SCENARIOS = {
     "no effect": World(hub_sd=1.0, proneness_sd=1.0),
     "shared by all sources": World(hub_sd=1.0, hub_effect=1.0),
+    "one source at the floor": World(contrast=1.0, floor=-3.0, source_sd=0.3),
     "shared by a category": World(category_effect=1.0),
     "shared wording": World(wording_effect=0.5, wordings=3, proneness_sd=0.5),
     "weak pair effect": World(hub_sd=0.5, proneness_sd=0.5, slope=0.3, source_sd=0.0),
@@ -61,8 +65,11 @@ def simulate(world, generator):
     parts = [np.sqrt(0.5) * (own + symmetric(generator, size)) for _ in range(world.layers)]
     general = hub[:, None] + hub + affinity + wordings.sum(axis=0) * (world.wording_effect > 0)
     cosines = COSINE_SCALE * (general + np.stack(parts))
+    contrast = world.contrast * (parts[0][0] - parts[0][world.sources - 1]) / np.sqrt(2)
     logits = (
         world.baseline
+        + world.floor * (np.arange(world.sources) == world.sources - 1)[:, None]
+        + contrast
         + world.source_sd * generator.normal(size=(world.sources, 1))
         + world.proneness_sd * generator.normal(size=size)
         + world.hub_effect * hub
@@ -93,7 +100,7 @@ def simulate(world, generator):
         total=total.sum(axis=-1),
         related=np.zeros((world.sources, size), dtype=bool),
         prompt_tokens=generator.integers(6, 28, size=size).astype(float),
-        missing=None,
+        missing={},
     )
     return matrices, {"found": found, "total": total}, cosines
 

@@ -1,6 +1,7 @@
 """Figures over all sources: who leaks most, the layers, the noise ceiling."""
 
 import numpy as np
+from matplotlib.ticker import PercentFormatter
 
 from persona_leakage.plot_style import BLUE, GREEN, GREY, ORANGE, plt, words
 
@@ -8,9 +9,10 @@ TOP = 25
 
 
 def plot_heat_map(table):
-    """Leakage of the personas that leak most on average, by source. table: the pairs of one layer."""
+    """Leakage of the personas that leak most under any source, by source. table: the pairs of one layer."""
     grid = table.pivot(index="persona", columns="source", values="rate")[list(dict.fromkeys(table["source"]))]
-    grid = grid.loc[grid.mean(axis=1).sort_values(ascending=False).index[:TOP]]
+    size = len(grid)
+    grid = grid.loc[grid.max(axis=1).nlargest(TOP).index]
     figure, axis = plt.subplots(figsize=(2.2 + 0.75 * grid.shape[1], 1.2 + 0.23 * len(grid)), layout="constrained")
     image = axis.imshow(grid, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), rate in np.ndenumerate(grid.to_numpy()):
@@ -21,7 +23,9 @@ def plot_heat_map(table):
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axis, label="leakage (numbers: %)", shrink=0.6)
+    figure.colorbar(image, ax=axis, label="leakage in %", shrink=0.6, format=PercentFormatter(1, symbol=""))
+    shown = f"the {len(grid)} of {size} personas that leak most under any source" if len(grid) < size else f"all {size} personas"
+    axis.set_xlabel(f"{shown}\n(–: the source itself, or not measured)", fontsize=7.5)
     return figure
 
 
@@ -35,7 +39,7 @@ def plot_layers(layers, headline):
     chance = [layer["chance"]["association"] for layer in layers.values()]
     if not any(test["undefined"] for test in chance):
         low, high = ([test["null_mean"] + sign * 1.96 * test["null_sd"] for test in chance] for sign in (-1, 1))
-        axis.fill_between(numbers, low, high, color=GREY, alpha=0.25, linewidth=0, label="95 % of relabelled personas")
+        axis.fill_between(numbers, low, high, color=GREY, alpha=0.25, linewidth=0, label="95 % of relabelled personas, mean ρ")
     for key, value, colour, shift, label in (
         ("within_source", "mean_rho", BLUE, -0.12, "mean of the sources' ρ"),
         ("double_centred", "r", GREEN, 0.12, "double-centred r"),
@@ -69,13 +73,15 @@ def plot_noise_ceiling(per_source, ceilings):
             ceiling = ceilings[source][kind]["ceiling"]
             if ceiling is not None:
                 axis.plot([ceiling, ceiling], [place + offset - 0.12, place + offset + 0.12], color=colour, linewidth=2.5)
+        if all(kind["ceiling"] is None for kind in ceilings[source].values()):
+            axis.annotate("no ceiling: too few leak", (-0.98, place), va="center", fontsize=7, color=GREY)
         if block["spearman_rho"] is not None:
             axis.plot(block["spearman_rho"], place, "o", color="black", markersize=5)
         if block.get("spearman_interval"):
             axis.plot(block["spearman_interval"], [place, place], color="black", linewidth=1)
     axis.axvline(0, color=GREY, linewidth=0.8)
     axis.set_yticks(range(len(per_source)), [words(name) for name in per_source])
-    axis.invert_yaxis()
+    axis.set_ylim(len(per_source) - 0.5, -0.5)
     axis.set_xlim(-1.02, 1.02)
     axis.set_xlabel("Spearman ρ with 95 % interval, and ceilings")
     handles = [

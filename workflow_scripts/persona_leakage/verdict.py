@@ -67,8 +67,10 @@ def judge_association(result, layer):
 
 def judge_pairs(result, layer):
     """Double-centred correlation: what every source and every bystander has in general is taken out."""
-    block, z = layer["double_centred"], layer["chance"]["pair_specific"]["z"]
-    found = unless(block) or judge_effect(p_of(result, "pair_specific"), z, block["r"], block["interval"], "the double-centred correlation")
+    block, z = layer["double_centred"]["clear_of_floor"], layer["chance"]["pair_specific"]["z"]
+    found = unless(block) or judge_effect(
+        p_of(result, "pair_specific"), z, block["r"], block["interval"], "the double-centred correlation of the sources clear of the floor"
+    )
     return (
         "pair_specific",
         "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
@@ -119,7 +121,7 @@ def judge_rivals(result, layer):
     p = p_of(result, "pair_specific")
     if found[0] == SUPPORTED and (p is None or p >= LEVEL):
         found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
-    known = join(dict.fromkeys(RIVALS[name] for name in block["controls"] or RIVALS))
+    known = join(dict.fromkeys(RIVALS[name] for name in block["controls"] or ())) or "simpler predictors"
     return (
         "beyond_rivals",
         "Does closeness add to what simpler things about a persona and its prompt say?",
@@ -246,7 +248,7 @@ def p_of(result, family):
 
 def join(words):
     """ "a", "a and b", "a, b and c"."""
-    *most, last = words
+    *most, last = words or [""]
     return f"{', '.join(most)} and {last}" if most else last
 
 
