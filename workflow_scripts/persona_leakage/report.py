@@ -36,7 +36,7 @@ CAPTIONS = {
     "category_scatter": "The same points by category of the bystander.",
     "category_rates": "Leakage by category: mean of its personas with an interval; ticks are personas, dashed is the source.",
     "category_correlations": "Correlation within each category of bystanders, against all pairs and relatives alone.",
-    "heat_map": "The personas that leak most on average.",
+    "heat_map": "The personas that rank highest under some source.",
     "cosines": "Cosines between all personas of the panel, alike ones side by side; sources in bold.",
     "noise_ceiling": "Each source's correlation beside the highest that noise lets any predictor reach.",
     "replies": "Reply length, short and cut replies, and where the marker stands.",

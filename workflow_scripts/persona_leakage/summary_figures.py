@@ -9,10 +9,12 @@ TOP = 25
 
 
 def plot_heat_map(table):
-    """Leakage of the personas that leak most under any source, by source. table: the pairs of one layer."""
+    """Leakage of the personas that rank highest under some source, by source. table: the pairs of one layer."""
     grid = table.pivot(index="persona", columns="source", values="rate")[list(dict.fromkeys(table["source"]))]
     size = len(grid)
-    grid = grid.loc[grid.max(axis=1).nlargest(TOP).index]
+    best_rank = grid.rank(ascending=False).min(axis=1)
+    grid = grid.loc[best_rank.nsmallest(TOP).index]
+    grid = grid.loc[grid.mean(axis=1).sort_values(ascending=False).index]
     figure, axis = plt.subplots(figsize=(2.2 + 0.75 * grid.shape[1], 1.2 + 0.23 * len(grid)), layout="constrained")
     image = axis.imshow(grid, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), rate in np.ndenumerate(grid.to_numpy()):
@@ -24,7 +26,7 @@ def plot_heat_map(table):
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     figure.colorbar(image, ax=axis, label="leakage in %", shrink=0.6, format=PercentFormatter(1, symbol=""))
-    shown = f"the {len(grid)} of {size} personas that leak most under any source" if len(grid) < size else f"all {size} personas"
+    shown = f"the {len(grid)} of {size} personas that rank highest under some source" if len(grid) < size else f"all {size} personas"
     axis.set_xlabel(f"{shown}\n(–: the source itself, or not measured)", fontsize=7.5)
     return figure
 
