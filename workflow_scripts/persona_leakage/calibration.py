@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from persona_leakage.analysis import chance_tests
-from persona_leakage.chance import draw_permutations
+from persona_leakage.chance import centred_products, draw_permutations, permutation_test
 from persona_leakage.correlation import correlate
 from persona_leakage.double_centred import describe_double_centred
 from persona_leakage.meta_analysis import combine_correlations
@@ -42,6 +42,9 @@ def p_values(matrices, cosines, seed):
     found["beyond_rivals"] = rivals["partial_linear"]["p"]
     found["beyond_rivals, one source"] = rivals["partial_linear"]["per_source"][matrices.sources[0]]["p"]
     found["partial of ranks"] = rivals["partial"]["p"]
+    cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
+    permutations = draw_permutations(generator, len(matrices.bystanders), PERMUTATIONS)
+    found["pair_specific of all sources"] = permutation_test(centred_products(cosines, matrices.logits()[chosen]), permutations)[0]["p"]
     found["rival alone"] = rivals["alone"]["prompt_tokens"]["p"]
     return found
 
