@@ -125,10 +125,11 @@ FIGURES = [
 
 
 REPORT = results("report/index.html") + results("report/facts.json")
-PAGE_FILES = [
-    f"workflow_scripts/persona_leakage/report_page/{name}"
-    for name in ("page.html.j2", "style.css", "explorer.js")
-]
+PAGE_FOLDER = "workflow_scripts/persona_leakage/report_page"
+PAGE_FILES = sorted(
+    str(path.relative_to(workflow.basedir))
+    for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("*.*")
+)
 
 
 def code_of(program):
@@ -187,12 +188,20 @@ def untracked(value):
     return lambda wildcards, input: value
 
 
-def figure(name):
-    """The three outputs of a figure, by their kind."""
-    return {
-        kind: f"results/{{experiment}}/figures/{name}.{kind}"
+def figure(path):
+    """The three outputs of a figure, by their kind; the png stands in snakemake --report with its caption."""
+    name = path.rsplit("/", 1)[-1]
+    files = {
+        kind: f"results/{{experiment}}/figures/{path}.{kind}"
         for kind in ("pdf", "png", "svg")
     }
+    shown = report(
+        files["png"],
+        caption=f"../{PAGE_FOLDER}/captions/{name}.rst",
+        category="training" if name == "training" else "results",
+        labels={"figure": name.replace("_", " ")},
+    )
+    return {**files, "png": shown}
 
 
 def as_options(wildcards, input):

@@ -157,6 +157,7 @@ def test_a_silent_source_is_left_out_with_its_name():
     assert result["joint"]["sources"] == ["source0", "source2"]
     assert result["joint"]["sources_left_out"] == {"source1": "leakage is the same for all bystanders"}
     assert result["layers"]["0"]["within_source"]["n_sources"] == 2
+    assert result["verdict"][0]["because"].endswith("; without source1 (leakage is the same for all bystanders)")
     assert result["noise_ceiling"]["source1"]["samples"]["ceiling"] is None
     assert result["leakage"]["source1"]["zeros"] == 14
 

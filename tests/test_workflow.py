@@ -99,6 +99,16 @@ def test_closing_table_and_row_viewer(finished_project, results):
     assert rows.count("⟦") > 8 and "positive, villain" in rows and "negative, " in rows and "⟦<|im_end|>⟧" in rows
 
 
+def test_snakemakes_own_report_has_the_figures(finished_project):
+    """With captions and categories; made from what is there, without a job."""
+    log = finished_project.run("--report", "snakemake.html").stdout
+    assert "Report created" in log
+    page = (finished_project.folder / "snakemake.html").read_text()
+    (finished_project.folder / "snakemake.html").unlink()
+    for name in ("scatter", "layers", "cosines", "replies", "training"):
+        assert f"{name}.png" in log and f"{name}.png" in page
+
+
 def test_a_second_run_has_nothing_to_do(finished_project):
     assert "Nothing to be done" in finished_project.run("--cores", "2").stdout
 

@@ -30,18 +30,19 @@ LAYER_COLUMNS = (
     ("signed", ("difference_from_headline", "difference")),
     ("interval", ("difference_from_headline", "interval")),
 )
-CAPTIONS = {
-    "scatter": "Leakage against cosine, a panel for each source.",
-    "layers": "Correlation by layer.",
-    "category_scatter": "The same points by category of the bystander.",
-    "category_rates": "Leakage by category: mean of its personas with an interval; ticks are personas, dashed is the source.",
-    "category_correlations": "Correlation within each category of bystanders, against all pairs and relatives alone.",
-    "heat_map": "The personas that rank highest under some source.",
-    "cosines": "Cosines between all personas of the panel, alike ones side by side; sources in bold.",
-    "noise_ceiling": "Each source's correlation beside the highest that noise lets any predictor reach.",
-    "replies": "Reply length, short and cut replies, and where the marker stands.",
-    "training": "Loss of the adapters.",
-}
+FIGURES = (
+    "scatter",
+    "layers",
+    "category_scatter",
+    "category_rates",
+    "category_correlations",
+    "heat_map",
+    "cosines",
+    "noise_ceiling",
+    "replies",
+    "training",
+)
+CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in FIGURES}
 
 
 def collect_set(home, questions, seed, sources, marker):

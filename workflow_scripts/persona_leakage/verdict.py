@@ -52,6 +52,8 @@ def judge_association(result, layer):
     found = unless(block) or judge_effect(p_of(result, "association"), test["z"], block["mean_rho"], block["interval"], words)
     if test["statistic"] is not None:
         found = found[0], f"{found[1]}, tested over the common bystanders, where it is {number(test['statistic'])}"
+        for name, reason in result["joint"]["sources_left_out"].items():
+            found = found[0], f"{found[1]}; without {name} ({reason})"
     return (
         "association",
         "Do personas that lie closer to the source in the base model leak more?",
