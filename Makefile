@@ -3,6 +3,7 @@
 # make plan   what that would cost: jobs, tokens, hours, disk; runs nothing
 # make test   sets everything up and runs the tests
 # make test-vllm  the tests of the vllm engine, on a CPU, in an environment of its own
+# make inspect  the replies of a finished run as Inspect AI logs (make test-inspect: its tests)
 # make lint   style of the code, the rules and the texts
 # INFERENCE=vllm with any of them: the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
 PYTHON ?= python3
@@ -18,7 +19,7 @@ pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --qu
 RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
 CODE := workflow_scripts tests
 
-.PHONY: run plan setup test test-vllm test-vllm-here lint format clean
+.PHONY: run plan setup inspect test test-inspect test-vllm test-vllm-here lint format clean
 
 run: setup
 	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
@@ -39,6 +40,12 @@ test-vllm:
 
 test-vllm-here: $(VENV)/development.stamp
 	python -m pytest -m vllm tests/test_vllm.py
+
+inspect: $(VENV)/inspect.stamp
+	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- inspect
+
+test-inspect: $(VENV)/development.stamp $(VENV)/inspect.stamp
+	python -m pytest tests/test_inspect.py
 
 lint: $(VENV)/development.stamp
 	ruff check $(CODE)
@@ -63,6 +70,10 @@ $(VENV)/run.stamp: $(RUN_ENVS) envs/$(INFERENCE).post-deploy.sh | $(VENV)/bin/py
 	@echo "Installing the packages of envs/ into $(VENV) (some minutes the first time)"
 	$(call pip_install,$(RUN_ENVS))
 	bash envs/$(INFERENCE).post-deploy.sh
+	touch $@
+
+$(VENV)/inspect.stamp: envs/inspect.yaml $(VENV)/run.stamp
+	$(call pip_install,envs/inspect.yaml)
 	touch $@
 
 $(VENV)/development.stamp: envs/development.yaml envs/development.post-deploy.sh $(VENV)/run.stamp

@@ -15,6 +15,7 @@ include: "rules/geometry.smk"
 include: "rules/analysis.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+include: "rules/publishing.smk"
 
 
 localrules:
@@ -24,6 +25,7 @@ localrules:
     centroids,
     correlations,
     figures,
+    inspect,
     report,
     scatter,
 
@@ -63,6 +65,11 @@ rule correlations:
 rule figures:
     input:
         FIGURES,
+
+
+rule inspect:
+    input:
+        INSPECT_LOGS,
 
 
 rule report:

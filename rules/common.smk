@@ -124,6 +124,10 @@ FIGURES = [
 ]
 
 
+INSPECT_LOGS = [
+    *results("inspect/{questions}/base.eval"),
+    *results("inspect/{questions}/{source}/seed{seed}.eval"),
+]
 REPORT = results("report/index.html") + results("report/facts.json")
 PAGE_FOLDER = "workflow_scripts/persona_leakage/report_page"
 PAGE_FILES = sorted(

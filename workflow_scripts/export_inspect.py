@@ -1,0 +1,35 @@
+"""Export sampled replies as an Inspect AI log (.eval), for `inspect view`."""
+
+import datetime
+from pathlib import Path
+
+from persona_leakage.behaviour import Marker
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import atomic_path, check_digest, read_json, read_jsonl_gz
+from persona_leakage.options import new_parser
+from persona_leakage.personas import read_personas
+
+
+def main(argv=None):
+    """Write one .eval file."""
+    parser = new_parser("export_inspect", __doc__, "personas", "completions", "completions-meta", "marker-eval", "output")
+    args = parser.parse_args(argv)
+    try:
+        from inspect_ai.log import write_eval_log
+
+        from persona_leakage.inspect_export import make_log
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error}; make inspect installs what envs/inspect.yaml lists") from None
+    sampled, scored = read_json(args.completions_meta), read_json(args.marker_eval)["meta"]
+    check_digest(args.completions, sampled["sha256"], args.completions_meta)
+    marker = Marker(args.settings["marker"], (), tuple(scored["marker_ids"]))
+    created = datetime.datetime.fromtimestamp(Path(args.completions).stat().st_mtime, datetime.UTC).isoformat(timespec="seconds")
+    meta = {**sampled["meta"], "detector": scored["detector"]}
+    task = f"{args.settings['experiment']}/{args.settings['questions']}"
+    log = make_log(read_jsonl_gz(args.completions), marker, read_personas(args.personas), args.settings["suffix"], meta, created, task)
+    with atomic_path(args.output) as temporary:
+        write_eval_log(log, str(temporary), format="eval")
+
+
+if __name__ == "__main__":
+    run_program(main)
