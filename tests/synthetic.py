@@ -1,10 +1,16 @@
 """Synthetic experiments as the files that the programs read."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from persona_leakage.side_tables import tabulate_cosines
 from persona_leakage.simulation import SCENARIOS, simulate
+
+QUICK = {"min_category_size": 5, "permutations": 199, "bootstraps": 200}
+SMALL = replace(SCENARIOS["pair effect"], bystanders=12, sources=3)
 
 
 def make_tables(world=SCENARIOS["pair effect"], seed=0):
@@ -47,3 +53,23 @@ def save_tables(tables, folder):
         table.to_csv(folder / f"{name}.csv", index=False, na_rep="nan")
         options += [f"--{name.replace('_', '-')}", str(folder / f"{name}.csv")]
     return options
+
+
+def blocks_of(value, path=""):
+    """(path, block) of every block that says whether it is undefined."""
+    if isinstance(value, dict):
+        if "undefined" in value:
+            yield path, value
+        for key, child in value.items():
+            yield from blocks_of(child, f"{path}/{key}")
+
+
+def check_strict(result):
+    """No NaN anywhere; an undefined block says why in words."""
+    json.dumps(result, allow_nan=False)
+    for path, block in blocks_of(result):
+        assert block["undefined"] is None or len(block["undefined"]) > 10, path
+    for entry in result["verdict"]:
+        assert entry["answer"] in ("supported", "not supported", "cannot tell")
+        assert entry["sentence"].endswith(".") and entry["because"], entry
+        assert "None" not in entry["because"] and "nan" not in entry["because"], entry
