@@ -2,16 +2,15 @@
 
 from persona_leakage.category_figures import plot_category_rates
 from persona_leakage.errors import run_program
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
+from persona_leakage.pairs_file import pairs_parser, read_layer
 from persona_leakage.plot_style import save_figure
 
 
 def main(argv=None):
     """Write the figure at --output and beside it in the other formats."""
     args = pairs_parser("plot_category_rates", __doc__).parse_args(argv)
-    table = read_pairs(args.pairs)
-    layer = choose_layer(table, args)
-    save_figure(plot_category_rates(table[table["layer"] == layer]), args.output)
+    pairs, _ = read_layer(args)
+    save_figure(plot_category_rates(pairs), args.output)
 
 
 if __name__ == "__main__":

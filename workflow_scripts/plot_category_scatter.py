@@ -2,16 +2,15 @@
 
 from persona_leakage.category_figures import plot_category_scatter
 from persona_leakage.errors import run_program
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
+from persona_leakage.pairs_file import pairs_parser, read_layer
 from persona_leakage.plot_style import save_figure
 
 
 def main(argv=None):
     """Write the figure at --output and beside it in the other formats."""
     args = pairs_parser("plot_category_scatter", __doc__).parse_args(argv)
-    table = read_pairs(args.pairs)
-    layer = choose_layer(table, args)
-    save_figure(plot_category_scatter(table[table["layer"] == layer], layer), args.output)
+    pairs, layer = read_layer(args)
+    save_figure(plot_category_scatter(pairs, layer), args.output)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Plot the leakage of the personas that leak most, by source."""
 
 from persona_leakage.errors import run_program
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
+from persona_leakage.pairs_file import pairs_parser, read_layer
 from persona_leakage.plot_style import save_figure
 from persona_leakage.summary_figures import plot_heat_map
 
@@ -9,9 +9,8 @@ from persona_leakage.summary_figures import plot_heat_map
 def main(argv=None):
     """Write the figure at --output and beside it in the other formats."""
     args = pairs_parser("plot_heat_map", __doc__).parse_args(argv)
-    table = read_pairs(args.pairs)
-    layer = choose_layer(table, args)
-    save_figure(plot_heat_map(table[table["layer"] == layer]), args.output)
+    pairs, _ = read_layer(args)
+    save_figure(plot_heat_map(pairs), args.output)
 
 
 if __name__ == "__main__":

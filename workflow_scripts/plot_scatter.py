@@ -3,7 +3,7 @@
 from persona_leakage.correlation import correlate_sources
 from persona_leakage.errors import run_program
 from persona_leakage.files import read_json
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
+from persona_leakage.pairs_file import pairs_parser, read_layer
 from persona_leakage.plot_style import save_figure
 from persona_leakage.scatter import plot_scatter
 
@@ -13,12 +13,10 @@ def main(argv=None):
     parser = pairs_parser("plot_scatter", __doc__)
     parser.add_argument("--correlation", metavar="PATH", help="correlation.json of that table (default: correlate here)")
     args = parser.parse_args(argv)
-    table = read_pairs(args.pairs)
-    layer = choose_layer(table, args)
-    chosen = table[table["layer"] == layer]
+    pairs, layer = read_layer(args)
     known = args.correlation and read_json(args.correlation)["layers"][str(layer)]["per_source"]
-    correlations = known or correlate_sources(chosen)
-    save_figure(plot_scatter(chosen, correlations, layer), args.output)
+    correlations = known or correlate_sources(pairs)
+    save_figure(plot_scatter(pairs, correlations, layer), args.output)
 
 
 if __name__ == "__main__":

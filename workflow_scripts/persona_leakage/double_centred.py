@@ -17,7 +17,7 @@ def describe_double_centred(matrices, sources):
     """
     names = [matrices.sources[place] for place in sources]
     if len(sources) < 2:
-        return [undefined(f"{len(sources)} source(s) clear of the floor; at least 2 needed", *KEYS)] * len(matrices.layers)
+        return [undefined(f"{len(sources)} source(s) to compare; at least 2 needed", *KEYS)] * len(matrices.layers)
     chosen = np.ix_(sources, matrices.bystanders)
     y = matrices.logits()[chosen]
     return [{**describe_layer(layer[chosen], y), "sources": names} for layer in matrices.cosines["cosine"]]

@@ -84,6 +84,13 @@ def choose_layer(table, args):
     return wanted
 
 
+def read_layer(args):
+    """(pairs of the chosen layer, that layer) from the options of pairs_parser."""
+    table = read_pairs(args.pairs)
+    layer = choose_layer(table, args)
+    return table[table["layer"] == layer], layer
+
+
 def pairs_parser(program, description):
     """A parser for a program that works from a pairs table alone: --pairs, --output, --headline-layer."""
     parser = new_parser(
