@@ -1,7 +1,7 @@
 """Pairs of source and bystander, and the correlation of their cosine with leakage.
 
 in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/manifest.json
-out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, correlation.json;
+out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, tables.json, correlation.json;
      analysis/{questions}/seeds.json, with several training seeds
 """
 
@@ -28,6 +28,7 @@ rule tabulate_pairs:
         pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
         cosines="results/{experiment}/analysis/{questions}/seed{seed}/cosines.csv",
         question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
+        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
     log:
         "logs/{experiment}/tabulate_pairs/{questions}/seed{seed}.log",
     benchmark:
@@ -51,12 +52,14 @@ rule tabulate_pairs:
             --settings {params.settings:q} \
             --personas {params.personas_file:q} \
             --centroids {input.centroids:q} \
+            --centroids-meta {input.centroids_meta:q} \
             --marker-evals {input.marker_evals:q} \
             --base-eval {input.base_eval:q} \
             --manifests {input.manifests:q} \
             --output {output.pairs:q} \
             --cosines {output.cosines:q} \
             --question-counts {output.question_counts:q} \
+            --tables {output.tables:q} \
             2>&1 | tee {log:q}
         """
 
@@ -67,6 +70,7 @@ rule correlate_leakage:
         pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
         cosines="results/{experiment}/analysis/{questions}/seed{seed}/cosines.csv",
         question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
+        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
         base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
     output:
         "results/{experiment}/analysis/{questions}/seed{seed}/correlation.json",
@@ -94,6 +98,7 @@ rule correlate_leakage:
             --pairs {input.pairs:q} \
             --cosines {input.cosines:q} \
             --question-counts {input.question_counts:q} \
+            --tables {input.tables:q} \
             --marker-eval {input.base_eval:q} \
             --output {output:q} \
             2>&1 | tee {log:q}

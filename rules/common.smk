@@ -106,6 +106,7 @@ CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/pairs.csv"),
     *results("analysis/{questions}/seed{seed}/cosines.csv"),
     *results("analysis/{questions}/seed{seed}/question_counts.csv"),
+    *results("analysis/{questions}/seed{seed}/tables.json"),
     *results("analysis/{questions}/seed{seed}/correlation.json"),
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
 ]
@@ -186,8 +187,8 @@ def settings(**blocks):
 def untracked(value):
     """A param that makes nothing stale: Snakemake compares no param that takes ``input``.
 
-    For the paths of personas and questions, whose content is in the settings as a digest: a copy of
-    the file, or another persona in it, is no reason to run a job again.
+    For what decides no result, and for the paths of personas and questions, whose content is in the settings
+    as a digest: a copy of the file, or another persona in it, is no reason to run a job again.
     """
     return lambda wildcards, input: value
 
@@ -255,7 +256,7 @@ def adapter_files(states, name):
 
 def sampling_settings(wildcards, adapted):
     """What decides the replies to a question set; without adapter there is nothing to merge."""
-    engine = config["engine"]
+    engine = without(config["engine"], "chunk_size")
     return settings(
         seed=config["seed"],
         personas=personas_block(PANEL, "prompt"),

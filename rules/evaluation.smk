@@ -37,6 +37,7 @@ for job, states in SAMPLING_JOBS.items():
         params:
             personas_file=untracked(config["personas"]["file"]),
             questions_file=untracked(config["questions"]["file"]),
+            chunk_size=untracked(config["engine"]["chunk_size"]),
             states=states,
             restart=[
                 f"results/{{experiment}}/restart/completions/{{questions}}/{state}"
@@ -47,6 +48,7 @@ for job, states in SAMPLING_JOBS.items():
             r"""
             python workflow_scripts/sample_completions.py \
                 --settings {params.settings:q} \
+                --chunk-size {params.chunk_size} \
                 --state {params.states:q} \
                 --model {input.model:q} \
                 --personas {params.personas_file:q} \

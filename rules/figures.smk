@@ -12,6 +12,7 @@ rule plot_scatter:
         program="workflow_scripts/plot_scatter.py",
         code=code_of("plot_scatter.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
+        tables=f"{ANALYSIS}/tables.json",
         correlation=f"{ANALYSIS}/correlation.json",
     output:
         **figure("{questions}/seed{seed}/scatter"),
@@ -44,6 +45,7 @@ use rule plot_scatter as plot_category_scatter with:
         program="workflow_scripts/plot_category_scatter.py",
         code=code_of("plot_category_scatter.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
+        tables=f"{ANALYSIS}/tables.json",
     output:
         **figure("{questions}/seed{seed}/category_scatter"),
     log:
@@ -57,6 +59,7 @@ use rule plot_scatter as plot_category_rates with:
         program="workflow_scripts/plot_category_rates.py",
         code=code_of("plot_category_rates.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
+        tables=f"{ANALYSIS}/tables.json",
     output:
         **figure("{questions}/seed{seed}/category_rates"),
     log:
@@ -70,6 +73,7 @@ use rule plot_scatter as plot_heat_map with:
         program="workflow_scripts/plot_heat_map.py",
         code=code_of("plot_heat_map.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
+        tables=f"{ANALYSIS}/tables.json",
     output:
         **figure("{questions}/seed{seed}/heat_map"),
     log:
@@ -83,6 +87,7 @@ use rule plot_scatter as plot_cosines with:
         program="workflow_scripts/plot_cosines.py",
         code=code_of("plot_cosines.py"),
         pairs=f"{ANALYSIS}/pairs.csv",
+        tables=f"{ANALYSIS}/tables.json",
         cosines=f"{ANALYSIS}/cosines.csv",
     output:
         **figure("{questions}/seed{seed}/cosines"),

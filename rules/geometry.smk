@@ -31,6 +31,7 @@ rule extract_centroids:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
+        restart="results/{experiment}/restart/hidden_states/{questions}/base",
         settings=lambda wildcards: settings(
             personas=personas_block(PANEL, "prompt"),
             questions=questions_block(QUESTION_USES[wildcards.questions]),
@@ -45,6 +46,7 @@ rule extract_centroids:
             --model {input.model:q} \
             --personas {params.personas_file:q} \
             --questions {params.questions_file:q} \
+            --restart {params.restart:q} \
             --output-folder {params.folder:q} \
             --meta {output.meta:q} \
             2>&1 | tee {log:q}

@@ -30,7 +30,7 @@ rule build_report:
             "results/{{experiment}}/analysis/{questions}/seed{seed}/{file}",
             questions=list(QUESTION_USES),
             seed=SEEDS,
-            file=["pairs.csv", "correlation.json"],
+            file=["pairs.csv", "tables.json", "correlation.json"],
         ),
         figures=[path for path in FIGURES if path.endswith(".png")],
         published="resources/published.json",

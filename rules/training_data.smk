@@ -27,6 +27,7 @@ rule sample_training_pool:
     params:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
+        chunk_size=untracked(config["engine"]["chunk_size"]),
         restart="results/{experiment}/restart/training_pool",
         settings=settings(
             seed=config["seed"],
@@ -36,7 +37,7 @@ rule sample_training_pool:
             draws=config["training_data"]["answers_per_question"]
             + config["training_data"]["spare_answers"],
             sampling=config["training_data"]["sampling"],
-            engine=without(config["engine"], "merge_adapter"),
+            engine=without(config["engine"], "merge_adapter", "chunk_size"),
         ),
     shell:
         r"""
@@ -45,6 +46,7 @@ rule sample_training_pool:
             --model {input.model:q} \
             --personas {params.personas_file:q} \
             --questions {params.questions_file:q} \
+            --chunk-size {params.chunk_size} \
             --restart {params.restart:q} \
             --output {output.pool:q} \
             --meta {output.meta:q} \

@@ -6,7 +6,7 @@ import numpy as np
 import yaml
 
 from persona_leakage.analysis import analyse
-from persona_leakage.files import write_json, write_jsonl_gz
+from persona_leakage.files import sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.personas import read_personas, read_question_sets
 from persona_leakage.provenance import describe_run
@@ -30,6 +30,7 @@ def make_results(home, per_question=10, words=200, hostile=()):
     folder = home / "analysis/evaluation/seed42"
     folder.mkdir(parents=True)
     pairs.to_csv(folder / "pairs.csv", index=False)
+    write_json(folder / "tables.json", {"sha256": {"pairs.csv": sha256_of_file(folder / "pairs.csv")}})
     names = sorted(personas)
     vectors = np.random.default_rng(0).normal(size=(len(names), 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

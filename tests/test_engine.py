@@ -11,8 +11,8 @@ from persona_leakage.adapter_gate import fault_of, largest_difference
 from persona_leakage.chat import prompt_ids
 from persona_leakage.errors import InputError
 from persona_leakage.generation import Request, SamplingParams, completion_record, make_requests
-from persona_leakage.model_loading import load_tokenizer
-from persona_leakage.sampling_run import sample_in_chunks
+from persona_leakage.model_loading import load_model, load_tokenizer, read_manifest
+from persona_leakage.sampling_run import sample_missing
 from persona_leakage.seeds import derive_seed
 from persona_leakage.token_sampling import draw_tokens, uniform_stream
 from persona_leakage.transformers_engine import TransformersEngine
@@ -66,13 +66,42 @@ def test_greedy_replies_equal_generate(model, tokenizer, requests):
 
 @pytest.mark.parametrize("slots", [1, 5, 64])
 def test_draws_do_not_depend_on_the_company(model, tokenizer, requests, slots):
-    """Sampled replies are the same two at a time and in batches of any size; in float64, where rounding cannot tip a draw."""
-    model = model.double()
+    """Sampled replies are the same two at a time and in batches of any size, also in another order, or only some of them."""
     stops = range(2, 140)  # many stop tokens, so that replies end at many lengths
     alone = by_request(TransformersEngine(model, tokenizer, stops, slots=2), requests, WARM)
     assert by_request(TransformersEngine(model, tokenizer, stops, slots), requests, WARM) == alone
+    some = by_request(TransformersEngine(model, tokenizer, stops, slots), requests[::-2], WARM)
+    assert some == {key: alone[key] for key in some} and len(some) == 9
     lengths = {len(ids) for ids, _ in alone.values()}
     assert len(lengths) > 4 and {reason for _, reason in alone.values()} == {"stop", "length"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logits_do_not_depend_on_the_company(smollm2, dtype):
+    """Bit for bit, on one thread: what a row of the real model gets alone, and among rows of other lengths, in prompts and in replies."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        manifest = read_manifest(smollm2)
+        engine = TransformersEngine(load_model(manifest, dtype, "cpu"), load_tokenizer(manifest["folder"]), [], slots=8)
+        seen = {}
+        draw = engine._draw
+
+        def watch(logits, running, sampling):
+            for row, values in zip(running, logits, strict=True):
+                seen.setdefault((row.request.index, len(row.token_ids)), []).append(values.clone())
+            return draw(logits, running, sampling)
+
+        engine._draw = watch
+        everyone = [Request("p", "q", n, tuple(range(50, 50 + 9 * n + 7)), n) for n in range(6)]
+        sampling = SamplingParams(temperature=0, top_p=1.0, max_new_tokens=6)
+        for company in ([everyone[0]], everyone, everyone[::-1], everyone[:3], everyone[3:]):
+            list(engine.sample(company, sampling))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(seen) == 36
+    for values in seen.values():
+        assert len(values) >= 3 and all(torch.equal(values[0], other) for other in values[1:])
 
 
 def test_records_keep_what_was_sampled(model, tokenizer, requests):
@@ -126,21 +155,35 @@ class CountingEngine:
             yield Completion(request, (request.seed,), str(request.seed), "stop")
 
 
-def run_chunks(engine, requests, folder, identity="adapter 1"):
-    return sample_in_chunks(engine.sample, requests, WARM, 4, [identity], folder, "test")
+def run_kept(engine, requests, folder, identity="adapter 1"):
+    return sample_missing(engine.sample, requests, WARM, 4, [identity], folder, "test")
 
 
-def test_only_missing_chunks_are_sampled(tmp_path):
-    """A lost chunk costs one chunk; another adapter costs everything; a longer list only what is new."""
+def test_only_missing_replies_are_sampled(tmp_path, capsys):
+    """A lost part costs its replies; another adapter costs everything; more requests, wherever they stand, only themselves."""
     requests = [Request("p", f"q{n}", 0, (n,), n) for n in range(14)]
     engine = CountingEngine()
-    first = run_chunks(engine, requests[:12], tmp_path)
+    first = run_kept(engine, requests[:12], tmp_path)
     assert [record["seed"] for record in first] == list(range(12)) and engine.asked == 12
     sorted(tmp_path.glob("*.gz"))[0].unlink()
-    assert run_chunks(engine, requests[:12], tmp_path) == first and engine.asked == 16
-    assert run_chunks(engine, requests, tmp_path)[:12] == first and engine.asked == 18
-    run_chunks(engine, requests, tmp_path, "adapter 2")
-    assert engine.asked == 32
+    assert run_kept(engine, requests[:12], tmp_path) == first and engine.asked == 16
+    assert [record["seed"] for record in run_kept(engine, [requests[13], *requests[:12]], tmp_path)] == [13, *range(12)]
+    assert engine.asked == 17 and "12 of 13 replies are kept from earlier; sampling 1 of p" in capsys.readouterr().out
+    run_kept(engine, requests, tmp_path, "adapter 2")
+    assert engine.asked == 31
+    run_kept(engine, requests, tmp_path, "adapter 2")
+    assert engine.asked == 31
+
+
+@pytest.mark.parametrize("damage", [b"", b"not gzip", None])
+def test_a_damaged_part_is_made_anew(tmp_path, capsys, damage):
+    requests = [Request("p", f"q{n}", 0, (n,), n) for n in range(12)]
+    engine = CountingEngine()
+    first = run_kept(engine, requests, tmp_path)
+    part = sorted(tmp_path.glob("*.gz"))[1]
+    part.write_bytes(part.read_bytes()[:-9] if damage is None else damage)
+    assert run_kept(engine, requests, tmp_path) == first and engine.asked == 16
+    assert f"{part}: not whole gzipped JSON lines" in capsys.readouterr().out
 
 
 BASE = {(1, 2): [(5, -0.1), (6, -0.2)], (3,): [(7, -1.0)]}

@@ -1,17 +1,24 @@
-"""SIGKILL in the middle: the next run goes on from there and ends with the same bytes."""
+"""Kills, signals, two runs at once, jumping clocks: the next run goes on from there and ends with the same bytes."""
 
 import gzip
+import hashlib
 import json
 import os
+import random
+import re
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from persona_leakage.files import clear_temporaries, read_json
 from tests.conftest import ROOT
+from tests.job_commands import finish, job_command, start
 
 
 def kill_at(command, cwd, text):
@@ -94,18 +101,18 @@ def test_killed_workflow_resumes_to_the_same_replies(project_copy, tmp_path):
     shutil.copytree(project_copy.folder, undisturbed.folder, copy_function=shutil.copy2)
     target = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
     undisturbed.run("--cores", "1", target)
-    kill_at([sys.executable, "-m", "snakemake", "--cores", "1", target], project_copy.folder, "chunk 3 of 90 is kept")
+    kill_at([sys.executable, "-m", "snakemake", "--cores", "1", target], project_copy.folder, "24 of 720 new replies are kept")
     assert not (project_copy.folder / target).exists()
     project_copy.run("--unlock")
     again = project_copy.run("--cores", "1", target).stdout
-    assert "resuming, " in again and "of 90 chunks" in again
+    assert re.search(r"replies villain/seed42: \d+ of 720 replies are kept from earlier", again)
     assert (
         json.loads((project_copy.folder / target).read_text())["sha256"] == json.loads((undisturbed.folder / target).read_text())["sha256"]
     )
 
 
 def test_replies_of_other_code_are_not_reused(project_copy):
-    """An edited sampler must show in the replies: finished chunks of the old code are no restart points."""
+    """An edited sampler must show in the replies: replies kept from the old code are no restart points."""
     target = "results/tiny/evaluation/evaluation/base/completions.json"
     sampler = project_copy.folder / "workflow_scripts/persona_leakage/token_sampling.py"
     edited = "\n\ndef draw_tokens(logits, uniforms, temperature, top_p):\n    return logits.argmax(-1) * 0 + 5\n"
@@ -140,3 +147,94 @@ def test_a_diverged_training_says_so(training_command, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1 and "training.learning_rate: the loss is" in done.stderr
     assert not (tmp_path / "diverged/adapter").exists()
+
+
+def start_workflow(project, *arguments):
+    """Snakemake in a process group of its own, its output line by line."""
+    return start(shlex.join([sys.executable, "-m", "snakemake", *arguments]), project.folder)
+
+
+@pytest.fixture
+def long_project(project_copy, tmp_path):
+    """A copy with 720 replies to sample, and the digest that an undisturbed run gives them."""
+    project_copy.edit_config(questions__evaluation=[{"set": "evaluation", "count": 20}], evaluation__samples_per_question=6)
+    undisturbed = type(project_copy).__new__(type(project_copy))
+    undisturbed.folder = tmp_path / "undisturbed"
+    shutil.copytree(project_copy.folder, undisturbed.folder, copy_function=shutil.copy2)
+    undisturbed.run("--cores", "1", LONG_TARGET)
+    return project_copy, read_json(undisturbed.folder / LONG_TARGET)["sha256"]
+
+
+LONG_TARGET = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_an_interrupted_workflow_goes_on(long_project, how):
+    """Ctrl-C reaches Snakemake and its jobs, SIGTERM (a service manager, a batch system) too: no lock is left, and the next run goes on."""
+    project, expected = long_project
+    process = start_workflow(project, "--cores", "1", LONG_TARGET)
+    for line in process.stdout:
+        if "24 of 720 new replies are kept" in line:
+            os.killpg(process.pid, how)
+            break
+    process.communicate()
+    assert process.returncode != 0
+    assert not (project.folder / LONG_TARGET).exists()
+    again = project.run("--cores", "1", LONG_TARGET).stdout
+    assert re.search(r"villain/seed42: \d+ of 720 replies are kept from earlier", again)
+    assert read_json(project.folder / LONG_TARGET)["sha256"] == expected
+
+
+def test_two_workflows_in_one_folder_do_not_meet(long_project):
+    """The second is refused and told why, and does not disturb the first."""
+    project, expected = long_project
+    first = start_workflow(project, "--cores", "1", LONG_TARGET)
+    for line in first.stdout:
+        if "24 of 720 new replies are kept" in line:
+            break
+    second = project.run("--cores", "1", LONG_TARGET, check=False)
+    assert second.returncode != 0 and "Directory cannot be locked" in second.stdout
+    output, _ = first.communicate()
+    assert first.returncode == 0, output
+    assert read_json(project.folder / LONG_TARGET)["sha256"] == expected
+
+
+def test_two_jobs_for_the_same_file_do_not_meet(long_project):
+    """As when a cluster's job outlives a killed Snakemake and its next run starts another: both end well, with the same bytes."""
+    project, expected = long_project
+    command = job_command(project, LONG_TARGET)
+    (project.folder / "results/tiny/evaluation/evaluation/villain/seed42/completions.jsonl.gz").unlink()
+    first = start(command, project.folder)
+    for line in first.stdout:
+        if "24 of 720 new replies are kept" in line:
+            break
+    code, output = finish(command, project.folder)
+    assert code == 0 and "replies are kept from earlier" in output, output
+    output, _ = first.communicate()
+    assert first.returncode == 0, output
+    assert read_json(project.folder / LONG_TARGET)["sha256"] == expected
+    path = project.folder / LONG_TARGET.replace(".json", ".jsonl.gz")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == expected
+
+
+def test_what_is_being_written_is_not_cleared_away(tmp_path):
+    """Temporaries of a killed writer go; those of a living one, here or on another host, stay."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    host = socket.gethostname()
+    names = [f".a.{host}.{dead.pid}.tmp", f".a.{host}.{os.getpid()}.tmp", ".a.elsewhere.1.tmp", "a.tmp"]
+    for name in names:
+        (tmp_path / name).touch()
+    clear_temporaries(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+
+
+@pytest.mark.parametrize("years", [(-20, 0), (0, 20), (-20, 20)], ids=["the past", "the future", "both"])
+def test_a_clock_that_jumped_makes_nothing_stale(project_copy, years):
+    """Files of any age, also from the future: what counts is their content."""
+    generator = random.Random(7)
+    for path in sorted(project_copy.folder.rglob("*")):
+        if path.is_file() and ".snakemake" not in path.parts:
+            moment = path.stat().st_mtime + generator.uniform(*years) * 365 * 86_400
+            os.utime(path, (moment, moment))
+    assert project_copy.planned() == {}

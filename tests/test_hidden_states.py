@@ -6,6 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from persona_leakage.errors import InputError
 from persona_leakage.hidden_states import last_token_states
+from persona_leakage.kept_states import states_of_all
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14], [15], [16, 17, 18, 19]]
 
@@ -38,3 +39,33 @@ def test_blocks_behind_the_last_layer_do_not_run(model):
 def test_unknown_layers_are_named(model):
     with pytest.raises(InputError, match="4 is not a block of this model, which has blocks 0 to 3"):
         last_token_states(model, PROMPTS, [1, 4])
+
+
+def test_states_do_not_depend_on_the_company(model):
+    """Bit for bit: all prompts at once, one at a time, and in small batches."""
+    together = last_token_states(model, PROMPTS, [1, 3])
+    assert torch.equal(last_token_states(model, PROMPTS[::-1], [1, 3], batch_tokens=32), together.flip(0))
+    for row, ids in enumerate(PROMPTS):
+        assert torch.equal(last_token_states(model, [ids], [1, 3])[0], together[row])
+
+
+def test_only_missing_prompts_are_computed(model, tmp_path, capsys):
+    """A second run loads no model; another prompt costs one prompt; a damaged part is made anew; another identity costs all."""
+    loads = []
+
+    def load():
+        loads.append(1)
+        return model
+
+    expected = last_token_states(model, [*PROMPTS, [20, 21]], [1, 3])
+    assert torch.equal(states_of_all(load, PROMPTS, [1, 3], "a", tmp_path, 512), expected[:4]) and len(loads) == 1
+    assert torch.equal(states_of_all(load, PROMPTS[::-1], [1, 3], "a", tmp_path, 512), expected[:4].flip(0)) and len(loads) == 1
+    more = [*PROMPTS[:2], [20, 21], *PROMPTS[2:]]
+    assert torch.equal(states_of_all(load, more, [1, 3], "a", tmp_path, 512), expected[[0, 1, 4, 2, 3]]) and len(loads) == 2
+    assert "4 of 5 prompts are kept from earlier, 1 to go" in capsys.readouterr().out
+    part = max(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
+    part.write_bytes(part.read_bytes()[:-7])
+    assert torch.equal(states_of_all(load, PROMPTS, [1, 3], "a", tmp_path, 512), expected[:4]) and len(loads) == 3
+    assert f"{part}: not whole hidden states" in capsys.readouterr().out
+    states_of_all(load, PROMPTS, [1, 3], "b", tmp_path, 512)
+    assert len(loads) == 4

@@ -28,7 +28,7 @@ def test_touching_everything_makes_nothing_stale(project_copy):
 
 
 def test_several_adapters_in_one_job_give_the_files_of_one_each(project_copy):
-    """Another way to cut the work into jobs: finished replies are taken from their restart points, and a lost chunk comes back the same."""
+    """Another way to cut the work into jobs: finished replies are taken from their restart points, and a lost part comes back the same."""
     home = project_copy.folder / "results/tiny"
     files = [home / f"evaluation/evaluation/{source}/seed42/completions.jsonl.gz" for source in ("villain", "comedian")]
     before = [path.read_bytes() for path in files]
@@ -36,7 +36,7 @@ def test_several_adapters_in_one_job_give_the_files_of_one_each(project_copy):
     project_copy.edit_config(evaluation__adapters_per_job=2)
     assert project_copy.planned("evaluations") == {"sample_completions_1": 1, "score_leakage": 2, "evaluations": 1}
     log = project_copy.run("--cores", "1").stdout
-    assert "replies villain/seed42: resuming, 3 of 3 chunks" in log and "replies comedian/seed42: resuming, 2 of 3 chunks" in log
+    assert "replies villain/seed42: 24 of 24 replies are kept" in log and "replies comedian/seed42: 16 of 24 replies are kept" in log
     assert [path.read_bytes() for path in files] == before
     states = [read_json(path.parent / "completions.json")["meta"]["state"] for path in files]
     assert states == ["villain/seed42", "comedian/seed42"]

@@ -72,7 +72,7 @@ def sample(manifest, folder, sampling, engine, adapters=(None,), draws=1):
         SamplingTask("test", requests_of(manifest, draws, adapter and adapter.state), str(folder / engine["name"] / str(number)), adapter)
         for number, adapter in enumerate(adapters)
     ]
-    outcomes = sample_all(manifest, tasks, sampling, engine)
+    outcomes = sample_all(manifest, tasks, sampling, engine, engine["chunk_size"])
     return {adapter and adapter.state: records for adapter, (records, _) in zip(adapters, outcomes, strict=True)}
 
 
@@ -103,7 +103,7 @@ def test_greedy_replies_of_adapters_equal_those_of_peft(model, tmp_path):
 
 
 def test_a_prompts_draws_have_seeds_of_their_own_and_can_be_resumed(tiny, tmp_path):
-    """Ten draws of each prompt differ; a lost chunk sampled again, by another engine, gives the same replies."""
+    """Ten draws of each prompt differ; a lost part sampled again, by another engine, gives the same replies."""
     records = sample(tiny, tmp_path, WARM, ENGINE, draws=10)[None]
     assert len({record["seed"] for record in records}) == len(records) == 60
     for start in range(0, 60, 10):
@@ -155,7 +155,7 @@ def test_a_killed_run_leaves_no_engine_behind(tiny, tmp_path):
     script.write_text(program)
     running = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
-        assert any("chunk 1 of" in line for line in running.stdout), "it ended before its first chunk"
+        assert any("new replies are kept" in line for line in running.stdout), "it ended before its first part"
         engine = psutil.Process(running.pid).children(recursive=True)
         assert engine
     finally:

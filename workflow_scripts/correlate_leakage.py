@@ -4,9 +4,9 @@ import sys
 
 from persona_leakage.analysis import DEFAULT_OPTIONS, LEAST_OPTIONS, analyse
 from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import digest_of, read_json, sha256_of_file, write_json
+from persona_leakage.files import check_digests, digest_of, read_json, sha256_of_file, write_json
 from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
+from persona_leakage.pairs_file import choose_layer, pairs_parser, read_checked_pairs
 from persona_leakage.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.side_tables import read_cosines, read_question_counts
 
@@ -24,7 +24,9 @@ def main(argv=None):
         "--cosines", metavar="PATH", help="cosines.csv, between all personas: compares the sources with others in their place"
     )
     args = parser.parse_args(argv)
-    table = read_pairs(args.pairs)
+    if args.tables:
+        check_digests(filter(None, (args.cosines, args.question_counts)), args.tables)
+    table = read_checked_pairs(args)
     headline = choose_layer(table, args)
     sampled = read_json(args.marker_eval)["meta"] if args.marker_eval else {}
     matrices = matrices_of(table)

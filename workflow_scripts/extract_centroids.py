@@ -8,16 +8,18 @@ from persona_leakage.chat import prompt_lengths
 from persona_leakage.errors import run_program
 from persona_leakage.files import atomic_path, digest_of, sha256_of_file, write_json
 from persona_leakage.geometry import centroids
-from persona_leakage.hidden_states import last_token_states
+from persona_leakage.kept_states import states_of_all
 from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
-from persona_leakage.options import chosen_personas, chosen_questions, new_parser
+from persona_leakage.options import add_chunk_size, chosen_personas, chosen_questions, new_parser
 from persona_leakage.prompts import build_prompts
-from persona_leakage.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.provenance import LAYER_CONVENTION, describe_run, loaded_code_digest, package_versions
 
 
 def main(argv=None):
     """Write centroids_layer{L}.pt for every layer, and centroids.json (meta, digests)."""
-    args = new_parser("extract_centroids", __doc__, "model", "personas", "questions", "output-folder", "meta").parse_args(argv)
+    parser = new_parser("extract_centroids", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta")
+    add_chunk_size(parser, 512, "prompts")
+    args = parser.parse_args(argv)
     settings = args.settings
     manifest = read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
@@ -27,7 +29,10 @@ def main(argv=None):
     lengths = prompt_lengths(tokenizer, personas)
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
-    states = last_token_states(load_model(manifest, dtype, device), prompts, settings["layers"])
+    identity = [model_facts(manifest), str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
+    states = states_of_all(
+        lambda: load_model(manifest, dtype, device), prompts, settings["layers"], identity, args.restart, args.chunk_size
+    )
     by_persona = states.unflatten(0, (len(personas), len(questions)))
     names = [persona.name for persona in personas]
     digests = {}
@@ -46,7 +51,7 @@ def main(argv=None):
         }
         with atomic_path(path) as temporary:
             torch.save(content, temporary)
-        digests[str(layer)] = sha256_of_file(path)
+        digests[path.name] = sha256_of_file(path)
     meta = describe_run(
         "extract_centroids",
         model=model_facts(manifest),

@@ -2,7 +2,8 @@
 
 from persona_leakage.cosine_figure import plot_cosines
 from persona_leakage.errors import run_program
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_pairs
+from persona_leakage.files import check_digests
+from persona_leakage.pairs_file import choose_layer, pairs_parser, read_checked_pairs
 from persona_leakage.plot_style import save_figure
 from persona_leakage.side_tables import read_cosine_rows
 
@@ -12,9 +13,11 @@ def main(argv=None):
     parser = pairs_parser("plot_cosines", __doc__)
     parser.add_argument("--cosines", required=True, metavar="PATH", help="cosines.csv, between all personas")
     args = parser.parse_args(argv)
-    pairs = read_pairs(args.pairs)
+    pairs = read_checked_pairs(args)
     layer = choose_layer(pairs, args)
     categories = dict(zip(pairs["persona"], pairs["category"], strict=True))
+    if args.tables:
+        check_digests([args.cosines], args.tables)
     cosines = read_cosine_rows(args.cosines)
     save_figure(plot_cosines(cosines[cosines["layer"] == layer], categories, set(pairs["source"]), layer), args.output)
 

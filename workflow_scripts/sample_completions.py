@@ -6,21 +6,23 @@ from persona_leakage.engines import SamplingTask, sample_all
 from persona_leakage.errors import run_program
 from persona_leakage.files import check_digest, read_json, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.generation import Adapter, make_requests
+from persona_leakage.lora import CONFIG
 from persona_leakage.model_loading import load_tokenizer, read_manifest
-from persona_leakage.options import new_parser
+from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import describe_run
 
 
 def read_adapters(args):
-    """The adapters of the command line, one for each state, after comparing their weights with their metrics.json; Nones for the base."""
+    """The adapters of the command line, one for each state, after comparing their files with their metrics.json; Nones for the base."""
     if not args.adapter:
         return [None] * len(args.state)
     adapters = []
     for state, weights, metrics in zip(args.state, args.adapter, args.adapter_metrics, strict=True):
-        sha256 = read_json(metrics)["adapter_sha256"]
-        check_digest(weights, sha256, metrics)
-        adapters.append(Adapter(state, str(Path(weights).parent), sha256))
+        trained = read_json(metrics)
+        check_digest(weights, trained["adapter_sha256"], metrics)
+        check_digest(Path(weights).with_name(CONFIG), trained["adapter_config_sha256"], metrics)
+        adapters.append(Adapter(state, str(Path(weights).parent), trained["adapter_sha256"]))
     return adapters
 
 
@@ -29,13 +31,14 @@ def main(argv=None):
     parser = new_parser("sample_completions", __doc__, "model", "personas", "questions")
     for option, text in (
         ("state", "what is sampled: base, or source/seed; enters the seeds"),
-        ("restart", "folder for the finished chunks of each state"),
+        ("restart", "folder where the finished replies of each state are kept"),
         ("output", "completions.jsonl.gz of each state"),
         ("meta", "completions.json of each state"),
     ):
         parser.add_argument(f"--{option}", nargs="+", required=True, help=text)
     parser.add_argument("--adapter", nargs="*", default=[], help="adapter_model.safetensors of each state (default: none, the base model)")
     parser.add_argument("--adapter-metrics", nargs="*", default=[], help="metrics.json of each adapter")
+    add_chunk_size(parser, 450, "replies")
     args = parser.parse_args(argv)
     lengths = {len(values) for values in (args.state, args.restart, args.output, args.meta, args.adapter or args.state)}
     if len(lengths) > 1 or len(args.adapter) != len(args.adapter_metrics):
@@ -50,7 +53,7 @@ def main(argv=None):
         seed_parts = (settings["seed"], "evaluation", settings["sampling_seed"], state)
         tasks.append(SamplingTask(f"replies {state}", make_requests(prompts, settings["draws"], seed_parts), restart, adapter))
     earlier_seconds = 0
-    outcomes = sample_all(manifest, tasks, settings["sampling"], settings["engine"])
+    outcomes = sample_all(manifest, tasks, settings["sampling"], settings["engine"], args.chunk_size)
     for state, output, meta_path, (records, facts) in zip(args.state, args.output, args.meta, outcomes, strict=True):
         write_jsonl_gz(output, records)
         meta = describe_run("sample_completions", seed=settings["seed"], sampling_seed=settings["sampling_seed"], state=state, **facts)

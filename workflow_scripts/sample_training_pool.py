@@ -5,7 +5,7 @@ from persona_leakage.errors import run_program
 from persona_leakage.files import sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.generation import make_requests
 from persona_leakage.model_loading import load_tokenizer, read_manifest
-from persona_leakage.options import new_parser
+from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import describe_run
 
@@ -13,13 +13,14 @@ from persona_leakage.provenance import describe_run
 def main(argv=None):
     """Write pool.jsonl.gz (a record per answer, token ids kept) and pool.json (what it depends on, its digest)."""
     parser = new_parser("sample_training_pool", __doc__, "model", "personas", "questions", "restart", "output", "meta")
+    add_chunk_size(parser, 450, "replies")
     args = parser.parse_args(argv)
     settings = args.settings
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     requests = make_requests(prompts, settings["draws"], (settings["seed"], "training pool"))
     task = SamplingTask("training pool", requests, args.restart)
-    ((records, facts),) = sample_all(manifest, [task], settings["sampling"], settings["engine"])
+    ((records, facts),) = sample_all(manifest, [task], settings["sampling"], settings["engine"], args.chunk_size)
     write_jsonl_gz(args.output, records)
     write_json(
         args.meta,

@@ -1,19 +1,24 @@
 """Join cosines and leakage into tidy tables: pairs of source and bystander, and beside them all cosines and the counts per question."""
 
+from pathlib import Path
+
 import torch
 
 from persona_leakage.errors import run_program
-from persona_leakage.files import atomic_path, read_json
+from persona_leakage.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.geometry import cosine_matrix
 from persona_leakage.options import chosen_personas, new_parser
 from persona_leakage.pairs import tabulate_pairs
+from persona_leakage.provenance import SCHEMA_VERSION
 from persona_leakage.side_tables import tabulate_cosines, tabulate_questions
 from persona_leakage.text_similarity import text_similarities
 
 
 def main(argv=None):
-    """Write pairs.csv, cosines.csv and question_counts.csv."""
-    parser = new_parser("tabulate_pairs", __doc__, "personas", "base-eval", "output", "cosines", "question-counts")
+    """Write pairs.csv, cosines.csv, question_counts.csv, and tables.json (the digests of the three)."""
+    parser = new_parser(
+        "tabulate_pairs", __doc__, "personas", "centroids-meta", "base-eval", "output", "cosines", "question-counts", "tables"
+    )
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
     parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json of each source")
     parser.add_argument("--manifests", nargs="+", required=True, metavar="PATH", help="training manifest of each source")
@@ -21,6 +26,7 @@ def main(argv=None):
     sources, embedding_model = args.settings["sources"], args.settings["embedding_model"]
     prompts = [persona.prompt for persona in chosen_personas(args.personas, args.settings["personas"])]
     layers = {}
+    check_digests(args.centroids, args.centroids_meta)
     for path in args.centroids:
         content = torch.load(path, weights_only=True)
         layers[content["layer"]] = {**content, "centroids": content["centroids"].numpy()}
@@ -37,6 +43,8 @@ def main(argv=None):
     write_csv(args.output, pairs)
     write_csv(args.cosines, tabulate_cosines(names, cosines))
     write_csv(args.question_counts, tabulate_questions(evaluations))
+    digests = {Path(path).name: sha256_of_file(path) for path in (args.output, args.cosines, args.question_counts)}
+    write_json(args.tables, {"schema_version": SCHEMA_VERSION, "sha256": digests})
 
 
 def write_csv(path, table):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from persona_leakage.errors import run_program
 from persona_leakage.files import check_digest, clear_temporaries, digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json
-from persona_leakage.lora import WEIGHTS, attach_new_adapter, save_adapter
+from persona_leakage.lora import CONFIG, WEIGHTS, attach_new_adapter, save_adapter
 from persona_leakage.model_loading import load_model, model_facts, pick_device, pick_precision, read_manifest
 from persona_leakage.options import new_parser
 from persona_leakage.provenance import describe_run, loaded_code_digest, package_versions, peak_memory_bytes
@@ -46,10 +46,11 @@ def main(argv=None):
             "tokens_per_second": results["tokens"] / results["train_seconds"],
             "peak_memory_bytes": peak_memory_bytes(),
             "adapter_sha256": sha256_of_file(Path(args.output_folder) / WEIGHTS),
+            "adapter_config_sha256": sha256_of_file(Path(args.output_folder) / CONFIG),
         },
     )
     for leftover in Path(args.restart).glob("*.pt"):
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

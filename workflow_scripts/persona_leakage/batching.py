@@ -14,9 +14,9 @@ def split_by_tokens(indices, lengths, budget):
     return batches
 
 
-def pad_right(sequences, value=0):
-    """int64 [rows, longest] with each sequence at the left and ``value`` behind it."""
-    padded = torch.full((len(sequences), max(map(len, sequences))), value, dtype=torch.long)
+def pad_right(sequences, value=0, length=None):
+    """int64 [rows, length] with each sequence at the left and ``value`` behind it; length: the longest one's unless given."""
+    padded = torch.full((len(sequences), length or max(map(len, sequences))), value, dtype=torch.long)
     for row, sequence in enumerate(sequences):
         padded[row, : len(sequence)] = torch.tensor(sequence)
     return padded

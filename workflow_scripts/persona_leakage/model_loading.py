@@ -5,7 +5,7 @@ from pathlib import Path
 
 from persona_leakage.chat import ChatFormat
 from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
+from persona_leakage.files import check_digest, read_json
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -20,6 +20,12 @@ def read_manifest(manifest_path):
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
             raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and run again")
     return manifest
+
+
+def check_model_files(manifest):
+    """InputError unless every file of the model still has the digest in its manifest; reads all of it, about a second per GB."""
+    for name, entry in manifest["files"].items():
+        check_digest(Path(manifest["folder"]) / name, entry["sha256"], "model.json")
 
 
 def model_facts(manifest):
@@ -63,6 +69,7 @@ def load_model(manifest, dtype, device, attention=None):
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+    check_model_files(manifest)
     model = AutoModelForCausalLM.from_pretrained(manifest["folder"], dtype=dtype, attn_implementation=attention)
     model = model.to(device).eval().requires_grad_(False)
     check_plain_output(model)

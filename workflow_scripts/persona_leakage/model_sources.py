@@ -5,6 +5,7 @@ what it is, where it lies, its layer count, its chat template's end of turn, the
 """
 
 import importlib.util
+import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from persona_leakage.chat import read_chat_format
 from persona_leakage.errors import InputError
-from persona_leakage.files import digest_of, sha256_of_file, write_json
+from persona_leakage.files import digest_of, read_json, sha256_of_file, write_json
 from persona_leakage.provenance import describe_run
 
 HUB_PATTERNS = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
@@ -133,6 +134,7 @@ def download_from_hub(model, home):
             f" and copy {home}/ here,\n"
             "  or set model.source: path and model.location: a folder with the weights."
         ) from None
+    check_weights_whole(home)
     return home
 
 
@@ -141,4 +143,25 @@ def use_local_folder(model, home):
     folder = Path(model["location"]).expanduser()
     if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
         raise InputError(f"model.location: '{folder}' must be a folder with config.json and *.safetensors")
+    check_weights_whole(folder)
     return folder
+
+
+def check_weights_whole(folder):
+    """InputError if a weight file is shorter or longer than its own header says, or if the index lists one that is not there."""
+    index = folder / "model.safetensors.index.json"
+    shards = set(read_json(index)["weight_map"].values()) if index.is_file() else set()
+    for path in sorted({*folder.glob("*.safetensors"), *(folder / shard for shard in shards)}):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file, but {index.name} lists it; copy the model again")
+        with path.open("rb") as content:
+            length = int.from_bytes(content.read(8), "little")
+            try:
+                header = json.loads(content.read(length))
+                size = 8 + length + max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+            except (ValueError, TypeError, KeyError, MemoryError, OverflowError):
+                size = None
+        if size != path.stat().st_size:
+            raise InputError(
+                f"{path}: not a whole safetensors file ({path.stat().st_size} bytes of {size or 'unknown'}); copy the model again"
+            )

@@ -26,6 +26,13 @@ def new_parser(program, description, *required, default_settings=None, epilog=No
     return parser
 
 
+def add_chunk_size(parser, default, what):
+    """The option of programs that keep finished work; it decides no result, and so is not in their settings."""
+    parser.add_argument(
+        "--chunk-size", type=int, default=default, help=f"finished {what} between two restart points (default: %(default)s)"
+    )
+
+
 def json_object(text):
     """Parse an option's value as a JSON object."""
     try:

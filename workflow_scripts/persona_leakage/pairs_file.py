@@ -1,6 +1,7 @@
 """Tables of pairs, the workflow's own or from elsewhere: options of the programs that read them, and reading with every value checked."""
 
 from persona_leakage.errors import InputError
+from persona_leakage.files import check_digests
 from persona_leakage.options import new_parser
 from persona_leakage.table_file import (
     COSINE,
@@ -84,15 +85,22 @@ def choose_layer(table, args):
     return wanted
 
 
+def read_checked_pairs(args):
+    """The table of --pairs, after comparing its digest with --tables, if that is given."""
+    if args.tables:
+        check_digests([args.pairs], args.tables)
+    return read_pairs(args.pairs)
+
+
 def read_layer(args):
     """(pairs of the chosen layer, that layer) from the options of pairs_parser."""
-    table = read_pairs(args.pairs)
+    table = read_checked_pairs(args)
     layer = choose_layer(table, args)
     return table[table["layer"] == layer], layer
 
 
 def pairs_parser(program, description):
-    """A parser for a program that works from a pairs table alone: --pairs, --output, --headline-layer."""
+    """A parser for a program that works from a pairs table alone: --pairs, --output, --tables, --headline-layer."""
     parser = new_parser(
         program,
         description,
@@ -100,6 +108,9 @@ def pairs_parser(program, description):
         "output",
         default_settings={},
         epilog=f"Columns of --pairs: {', '.join(REQUIRED)} (related: true or false); optional: {', '.join(OPTIONAL)}.",
+    )
+    parser.add_argument(
+        "--tables", metavar="PATH", help="tables.json of the same folder: a pairs table that it does not describe is refused"
     )
     parser.add_argument("--headline-layer", type=int, metavar="LAYER", help="the layer to show (default: the table's only one)")
     return parser

@@ -9,7 +9,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from persona_leakage.files import read_json
+from persona_leakage.files import check_digests, read_json
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.plot_style import DPI, words
 from persona_leakage.report_explorer import explorer_data, pack, pack_json
@@ -49,6 +49,7 @@ def collect_set(home, questions, seed, sources, marker):
     """Everything of one question set and training seed that the page and its explorer show."""
     folder = f"{questions}/seed{seed}"
     correlation = read_json(home / f"analysis/{folder}/correlation.json")
+    check_digests([home / f"analysis/{folder}/pairs.csv"], home / f"analysis/{folder}/tables.json")
     layer = str(correlation["headline_layer"])
     block = correlation["layers"][layer]
     evaluations = f"evaluation/{questions}"

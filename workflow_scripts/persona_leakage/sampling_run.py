@@ -1,53 +1,53 @@
-"""Sampling many requests in chunks that survive a kill: finished chunks are kept and never sampled twice."""
+"""Sampling many requests so that a kill loses little: finished replies are kept and never sampled twice."""
 
-from pathlib import Path
-
-from persona_leakage.files import clear_temporaries, digest_of, read_jsonl_gz, write_jsonl_gz
+from persona_leakage.files import digest_of, read_jsonl_gz, write_jsonl_gz
 from persona_leakage.generation import completion_record
 from persona_leakage.progress import Progress
+from persona_leakage.restart_store import part_path, read_parts
+
+SUFFIX = ".jsonl.gz"
+NAMED_PERSONAS = 5
 
 
-def sample_in_chunks(sample, requests, sampling, chunk_size, identity, restart_folder, label):
-    """Sample all ``requests``; returns their records (see completion_record) in the order of the requests.
+def sample_missing(sample, requests, sampling, part_size, identity, restart_folder, label):
+    """Sample those of ``requests`` that are not kept from earlier; returns the records (see completion_record) of all, in their order.
 
-    A chunk of ``chunk_size`` consecutive requests is one call of the engine, and lies, once done, in
-    ``restart_folder`` under the digest of everything it depends on: its requests, ``sampling`` and
-    ``identity`` (model, adapter, engine, precision, versions, code). A run that was killed, or that got
-    one more persona, samples only the chunks that are not there. As chunks do not see each other,
-    the outcome is that of an undisturbed run.
+    Each ``part_size`` replies that finish are kept in ``restart_folder`` under the digests of everything
+    they depend on: request, ``sampling`` and ``identity`` (model, adapter, engine, precision, versions,
+    code). So a run that was killed, or that got another persona, question or more draws, samples what is missing. The outcome is that
+    of a run from nothing, as far as the engine's replies do not depend on what is sampled beside them.
 
-    sample(requests, sampling): yields a Completion for each request, in any order; called once a missing chunk.
+    sample(requests, sampling): yields a Completion for each request, in any order; called once, if a reply is missing.
     """
-    folder = Path(restart_folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    clear_temporaries(folder)
-    chunks = {}
-    for start in range(0, len(requests), chunk_size):
-        chunk = requests[start : start + chunk_size]
-        chunks[folder / f"{digest_of([identity, vars(sampling), [vars(request) for request in chunk]])}.jsonl.gz"] = chunk
+    shared = digest_of([identity, vars(sampling)])
+    keys = {request: digest_of([shared, vars(request)]) for request in requests}
+    kept = read_parts(restart_folder, SUFFIX, read_part, set(keys.values()))
+    missing = [request for request in requests if keys[request] not in kept]
     progress = Progress(label, len(requests), "replies")
-    found = [path for path in chunks if path.is_file()]
-    if found:
-        progress.skip(sum(len(chunks[path]) for path in found))
-        print(
-            f"{label}: resuming, {len(found)} of {len(chunks)} chunks ({progress.skipped} of {len(requests)} replies) are done", flush=True
-        )
-    records = []
-    for number, (path, chunk) in enumerate(chunks.items(), 1):
-        if not path.is_file():
-            write_jsonl_gz(path, sample_chunk(sample, chunk, sampling, progress))
-            print(f"{label}: chunk {number} of {len(chunks)} is kept", flush=True)
-        records += read_jsonl_gz(path)
-    for leftover in set(folder.glob("*.jsonl.gz")) - set(chunks):
-        leftover.unlink()
-    return records
-
-
-def sample_chunk(sample, chunk, sampling, progress):
-    """The records of one chunk in request order, with progress as replies finish."""
-    place = {request: position for position, request in enumerate(chunk)}
-    records = [None] * len(chunk)
-    for completion in sample(chunk, sampling):
-        records[place[completion.request]] = completion_record(completion)
+    if kept:
+        progress.skip(len(kept))
+        print(f"{label}: {len(kept)} of {len(requests)} replies are kept from earlier{describe(missing)}", flush=True)
+    part = {}
+    for number, completion in enumerate(sample(missing, sampling) if missing else (), 1):
+        part[keys[completion.request]] = completion_record(completion)
         progress.advance(1)
-    return records
+        if len(part) == part_size or number == len(missing):
+            write_jsonl_gz(part_path(restart_folder, part, SUFFIX), map(list, sorted(part.items())))
+            print(f"{label}: {number} of {len(missing)} new replies are kept", flush=True)
+            kept |= part
+            part = {}
+    return [kept[keys[request]] for request in requests]
+
+
+def read_part(path):
+    """{key: record} of a part file."""
+    return dict(read_jsonl_gz(path))
+
+
+def describe(missing):
+    """What is still to be sampled, for the log: how many replies, of whom."""
+    personas = list(dict.fromkeys(request.persona for request in missing))
+    if not personas:
+        return ", all there is"
+    whose = ", ".join(personas) if len(personas) <= NAMED_PERSONAS else f"{len(personas)} personas"
+    return f"; sampling {len(missing)} of {whose}"

@@ -20,18 +20,24 @@ def draw_tokens(logits, uniforms, temperature, top_p):
     """
     if temperature == 0:
         return logits.argmax(-1)
-    logits = logits.float() / temperature
-    total = torch.logsumexp(logits, -1, keepdim=True)
-    vocabulary = logits.shape[-1]
-    size = min(FIRST_CUT, vocabulary)
-    while True:
-        values, tokens = logits.topk(size)
-        cumulative = (values - total).exp().cumsum(-1)
-        if size == vocabulary or bool((cumulative[:, -1] >= top_p).all()):
-            break
-        size = min(size * 16, vocabulary)
+    return draw_from_nucleus(logits.float() / temperature, uniforms, top_p, FIRST_CUT)
+
+
+def draw_from_nucleus(logits, uniforms, top_p, cut):
+    """Token ids [rows] as draw_tokens says, looking at the ``cut`` likeliest tokens first and at more for the rows that need it.
+
+    Only for those: equally likely tokens may come in another order in a longer list, and a row must
+    not get another token because of its neighbours.
+    """
+    cut = min(cut, logits.shape[-1])
+    values, tokens = logits.topk(cut)
+    cumulative = (values - torch.logsumexp(logits, -1, keepdim=True)).exp().cumsum(-1)
     # A token belongs to the nucleus if the mass before it is below top_p; the first always does.
     in_nucleus = torch.cat([torch.ones_like(cumulative[:, :1], dtype=torch.bool), cumulative[:, :-1] < top_p], -1)
     mass = cumulative.masked_fill(~in_nucleus, 0).amax(-1)
     picked = (cumulative <= (uniforms * mass)[:, None]).sum(-1).clamp(max=in_nucleus.sum(-1) - 1)
-    return tokens.gather(-1, picked[:, None])[:, 0]
+    drawn = tokens.gather(-1, picked[:, None])[:, 0]
+    wider = cumulative[:, -1] < top_p
+    if cut < logits.shape[-1] and bool(wider.any()):
+        drawn[wider] = draw_from_nucleus(logits[wider], uniforms[wider], top_p, cut * 16)
+    return drawn

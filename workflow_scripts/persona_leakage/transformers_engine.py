@@ -4,10 +4,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import torch
-from torch.nn import functional
-from transformers import AttentionInterface
 
 from persona_leakage.batching import pad_right
+from persona_leakage.causal_attention import MIN_ROWS, NAME, round_up
 from persona_leakage.errors import InputError
 from persona_leakage.generation import Completion
 from persona_leakage.slot_cache import SlotCache
@@ -15,28 +14,6 @@ from persona_leakage.token_sampling import draw_tokens, uniform_stream
 
 # Waiting requests enter when this share of the slots is free: one prefill for many rows is cheaper.
 REFILL_SHARE = 1 / 8
-
-
-def grouped_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
-    """Attention without copying keys for the query heads that share them (grouped-query attention).
-
-    query [rows, heads, length, width], key and value [rows, kv_heads, keys, width]; returns
-    [rows, length, heads, width]. With one query token the heads of a group act as its query
-    positions, so the cache is read once; longer queries (prefill) are causal within themselves.
-    """
-    rows, heads, length, width = query.shape
-    if length == 1:
-        grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
-        mixed = functional.scaled_dot_product_attention(grouped, key, value, attn_mask=attention_mask, scale=scaling)
-        mixed = mixed.reshape(rows, heads, 1, width)
-    else:
-        repeats = heads // key.shape[1]
-        key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
-        mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
-    return mixed.transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register("slot_grouped", grouped_attention)
 
 
 @dataclass
@@ -52,9 +29,9 @@ class Running:
 class TransformersEngine:
     """Samples replies with a transformers model; one instance per loaded model and adapter.
 
-    A chunk of requests runs in ``slots`` rows of one batch. A finished row's slot goes to the next
-    waiting request, so the batch never waits for its longest reply. The order of all this depends
-    on the chunk alone: the same chunk gives the same replies, whatever ran before it.
+    Requests run in ``slots`` rows of one batch. A finished row's slot goes to the next waiting
+    request, so the batch never waits for its longest reply. What a row gets does not depend on the
+    other rows (see causal_attention): on a CPU with one thread a request always gives the same reply.
     """
 
     name = "transformers"
@@ -64,20 +41,20 @@ class TransformersEngine:
         self.decoder = model.get_decoder()
         self.head = model.get_output_embeddings()
         self.device = next(model.parameters()).device
-        model.set_attn_implementation("slot_grouped")
+        model.set_attn_implementation(NAME)
 
     @torch.inference_mode()
     def sample(self, requests, sampling):
         """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish."""
         waiting = deque(requests)
-        capacity = max(len(request.prompt_ids) for request in requests) + sampling.max_new_tokens
+        longest = max(len(request.prompt_ids) for request in requests) + sampling.max_new_tokens
         window = getattr(self.model.config.get_text_config(), "sliding_window", None)
-        if window and capacity > window:
+        if window and longest > window:
             raise InputError(
-                f"evaluation.sampling.max_new_tokens: {capacity} tokens of prompt and reply exceed this model's window of {window}"
+                f"evaluation.sampling.max_new_tokens: {longest} tokens of prompt and reply exceed this model's window of {window}"
             )
         slots = min(self.slots, len(requests))
-        cache = SlotCache(self.model.config.get_text_config().num_hidden_layers, slots, capacity)
+        cache = SlotCache(self.model.config.get_text_config().num_hidden_layers, max(slots, MIN_ROWS), round_up(longest))
         running = []
         logits = None
         while waiting or running:
@@ -99,23 +76,32 @@ class TransformersEngine:
         row_of = {ids: row for row, ids in enumerate(prompts)}
         rows = torch.tensor([row_of[request.prompt_ids] for request in entering], device=self.device)
         lengths = torch.tensor([len(ids) for ids in prompts], device=self.device)
-        padded = pad_right(prompts)
+        padded = pad_right(prompts, length=round_up(int(lengths.max())))
         cache.plan_prefill(rows, first_slot + torch.arange(len(entering), device=self.device))
         positions = torch.arange(padded.shape[1], device=self.device).expand(padded.shape)
         # Padding stands on the right, where causal attention never looks; the mask only has to be a ready-made 4D one.
         mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device)
         hidden = self._forward(padded.to(self.device), positions, mask, cache)
         last = hidden[torch.arange(len(prompts), device=self.device), lengths - 1]
-        return self.head(last)[rows]
+        return self._logits(last)[rows]
 
     def _decode(self, cache, running):
         """Feed each running row's newest token; logits [running, vocabulary] for the one after it."""
-        positions = torch.tensor([row.length - 1 for row in running], device=self.device)
-        longest = max(row.length for row in running)
+        idle = max(0, MIN_ROWS - len(running))  # rows of slots that nobody occupies
+        positions = torch.tensor([row.length - 1 for row in running] + [0] * idle, device=self.device)
+        longest = round_up(max(row.length for row in running))
         cache.plan_decode(positions, longest)
         seen = torch.arange(longest, device=self.device)[None, :] <= positions[:, None]
-        newest = torch.tensor([[row.token_ids[-1]] for row in running], device=self.device)
-        return self.head(self._forward(newest, positions[:, None], seen[:, None, None, :], cache)[:, 0])
+        newest = torch.tensor([[row.token_ids[-1]] for row in running] + [[0]] * idle, device=self.device)
+        hidden = self._forward(newest, positions[:, None], seen[:, None, None, :], cache)
+        return self._logits(hidden[:, 0])[: len(running)]
+
+    def _logits(self, hidden):
+        """Output layer on ``hidden`` [rows, hidden], as part of at least MIN_ROWS rows."""
+        rows = len(hidden)
+        if rows < MIN_ROWS:
+            hidden = hidden[torch.arange(MIN_ROWS, device=self.device) % rows]
+        return self.head(hidden)[:rows]
 
     def _forward(self, input_ids, position_ids, mask, cache):
         """Hidden states [rows, length, hidden] before the output layer."""

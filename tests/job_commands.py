@@ -1,0 +1,79 @@
+"""The jobs of a project one by one: the very shell command of a rule, to be killed, starved or fed damaged files."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from persona_leakage.files import sha256_of_file
+
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def job_command(project, target):
+    """The shell command of the job that makes ``target``, as Snakemake would run it in ``project``."""
+    plan = project.run("-n", "-p", "--forcerun", rule_of(project, target), "--", target).stdout
+    for job in plan.split("\nrule ")[1:]:
+        if re.search(rf"^    output: .*{re.escape(target)}", job, re.M):
+            return job.split("Shell command:", 1)[1].split("\n\n", 1)[0].strip()
+    raise AssertionError(plan)
+
+
+def rule_of(project, target):
+    """Name of the rule that makes ``target``."""
+    plan = project.run("-n", "--forceall", "--", target).stdout
+    for job in plan.split("\nrule ")[1:]:
+        if re.search(rf"^    output: .*{re.escape(target)}", job, re.M):
+            return job.split(":", 1)[0]
+    raise AssertionError(plan)
+
+
+def start(command, folder):
+    """Start a job's command in a process group of its own, as Snakemake's shell does; its output comes line by line."""
+    return subprocess.Popen(
+        ["bash", "-c", f"set -euo pipefail; {command}"],
+        cwd=folder,
+        env={**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(command, folder):
+    """Run a job's command to its end; returns (exit code, output)."""
+    process = start(command, folder)
+    output, _ = process.communicate()
+    return process.returncode, output
+
+
+def kill_after(process, lines, pause, how=signal.SIGKILL):
+    """Signal the process group once it has printed ``lines`` lines and ``pause`` seconds more; returns what it printed.
+
+    The pause moves the blow to an arbitrary point between two lines; nothing depends on its length.
+    """
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if len(printed) == lines:
+            try:
+                process.wait(timeout=pause)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, how)
+            break
+    rest, _ = process.communicate()
+    return "".join(printed) + rest
+
+
+def digests(folder, names):
+    """{name: SHA-256} of files under ``folder``."""
+    return {name: sha256_of_file(folder / name) for name in names}
+
+
+def seeded(*parts):
+    """A random generator of its own for a trial."""
+    return random.Random(":".join(map(str, parts)))

@@ -1,0 +1,48 @@
+"""Hidden states of many prompts, of which those kept from an earlier run are not computed again."""
+
+import json
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from persona_leakage.errors import InputError
+from persona_leakage.files import atomic_path, digest_of
+from persona_leakage.hidden_states import last_token_states
+from persona_leakage.restart_store import part_path, read_parts
+
+SUFFIX = ".safetensors"
+
+
+def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size):
+    """Hidden states as last_token_states gives them: float32 [prompts, layers, hidden].
+
+    load(): the model; called once, if a prompt is missing. Each ``chunk_size`` prompts are kept in
+    ``restart_folder`` under digests of their token ids, ``layers`` and ``identity`` (model, precision,
+    versions, code).
+    """
+    shared = digest_of([identity, layers])
+    keys = [digest_of([shared, list(ids)]) for ids in prompts]
+    kept = read_parts(restart_folder, SUFFIX, read_part, set(keys))
+    missing = {key: ids for key, ids in zip(keys, prompts, strict=True) if key not in kept}
+    if kept:
+        print(f"hidden states: {len(kept)} of {len(set(keys))} prompts are kept from earlier, {len(missing)} to go", flush=True)
+    model = load() if missing else None
+    todo = list(missing)
+    for start in range(0, len(todo), chunk_size):
+        part = todo[start : start + chunk_size]
+        states = last_token_states(model, [missing[key] for key in part], layers)
+        with atomic_path(part_path(restart_folder, part, SUFFIX)) as temporary:
+            save_file({"states": states}, temporary, metadata={"keys": json.dumps(part)})
+        print(f"hidden states: {start + len(part)} of {len(todo)} new prompts are kept", flush=True)
+        kept |= zip(part, states, strict=True)
+    return torch.stack([kept[key] for key in keys])
+
+
+def read_part(path):
+    """{key: states [layers, hidden]} of a part file; InputError if it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as content:
+            return dict(zip(json.loads(content.metadata()["keys"]), content.get_tensor("states"), strict=True))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not whole hidden states ({error})") from None
