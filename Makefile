@@ -1,5 +1,5 @@
 # make run    sets everything up and runs an experiment (CONFIG=my.yaml for another one than config.yaml)
-# GPUS=1      with it: jobs that use the GPU run one at a time
+# GPUS=n      with it: at most n jobs that use a GPU at once (auto: as many as there are; without: the others wait inside their jobs)
 # make plan   what that would cost: jobs, tokens, hours, disk; runs nothing
 # make test   sets everything up and runs the tests
 # make test-vllm  the tests of the vllm engine, on a CPU, in an environment of its own
@@ -23,7 +23,7 @@ CODE := workflow_scripts tests
 
 run: setup
 	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
-	snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS)) --configfile $(CONFIG) --quiet rules host
+	snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) --configfile $(CONFIG) --quiet rules host
 	@python workflow_scripts/show_results.py --config $(CONFIG)
 
 plan: setup

@@ -142,6 +142,8 @@ def code_of(program):
 
     Snakemake compares small inputs by content, so touching a file or checking it out anew is no edit.
     A missing program is an error here, because Snakemake is silent about it while the outputs exist.
+    Not among them is with_gpu.py, which rules call in front of their program: it chooses the device a job
+    runs on and no number in its outputs, so an edit of it must not train or sample anything again.
     """
     todo, seen = [SCRIPTS / program], set()
     while todo:

@@ -46,7 +46,8 @@ for job, states in SAMPLING_JOBS.items():
             settings=partial(sampling_settings, adapted=job != BASE_JOB),
         shell:
             r"""
-            python workflow_scripts/sample_completions.py \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+                python workflow_scripts/sample_completions.py \
                 --settings {params.settings:q} \
                 --chunk-size {params.chunk_size} \
                 --state {params.states:q} \

@@ -41,7 +41,8 @@ rule extract_centroids:
         ),
     shell:
         r"""
-        python workflow_scripts/extract_centroids.py \
+        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+            python workflow_scripts/extract_centroids.py \
             --settings {params.settings:q} \
             --model {input.model:q} \
             --personas {params.personas_file:q} \

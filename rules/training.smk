@@ -33,7 +33,8 @@ rule train_adapter:
         settings=settings(training=without(config["training"], "seeds")),
     shell:
         r"""
-        python workflow_scripts/train_adapter.py \
+        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+            python workflow_scripts/train_adapter.py \
             --settings {params.settings:q} \
             --source {wildcards.source:q} \
             --seed {wildcards.seed:q} \

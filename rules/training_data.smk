@@ -41,7 +41,8 @@ rule sample_training_pool:
         ),
     shell:
         r"""
-        python workflow_scripts/sample_training_pool.py \
+        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+            python workflow_scripts/sample_training_pool.py \
             --settings {params.settings:q} \
             --model {input.model:q} \
             --personas {params.personas_file:q} \

@@ -65,6 +65,8 @@ def test_a_lost_figure_is_one_job(project_copy):
         ("persona_leakage/training.py", RETRAINED),
         ("persona_leakage/hidden_states.py", {"extract_centroids": 1, **ANALYSIS}),
         ("persona_leakage/row_display.py", {}),
+        ("with_gpu.py", {}),  # which device a job runs on decides no number
+        ("persona_leakage/gpu_lease.py", {}),
     ],
 )
 def test_an_edit_makes_its_users_stale(project_copy, module, stale):

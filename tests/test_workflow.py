@@ -109,6 +109,20 @@ def test_snakemakes_own_report_has_the_figures(finished_project):
         assert f"{name}.png" in log and f"{name}.png" in page
 
 
+def test_jobs_that_use_a_gpu_start_through_the_lease(finished_project):
+    """Every rule with a GPU among its resources; the log's first line says which device it got, if there is one."""
+    rules = "".join(path.read_text() for path in (finished_project.folder / "rules").glob("*.smk"))
+    logs = [
+        "sample_training_pool.log",
+        *(f"train_adapter/{source}/seed42.log" for source in ("villain", "comedian")),
+        *(f"sample_completions/evaluation/{state}.log" for state in ("base", "villain/seed42", "comedian/seed42")),
+        "extract_centroids/evaluation/base.log",
+    ]
+    assert rules.count("gpu=1,") == rules.count("with_gpu.py --gpus {resources.gpu}") == 4
+    for log in logs:
+        assert (finished_project.folder / "logs/tiny" / log).read_text().startswith("with_gpu: "), log
+
+
 def test_a_second_run_has_nothing_to_do(finished_project):
     assert "Nothing to be done" in finished_project.run("--cores", "2").stdout
 

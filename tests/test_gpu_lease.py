@@ -1,0 +1,395 @@
+"""A device for each job: never two jobs on one, never a lock left behind, nothing in the way of the command itself."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from persona_leakage import gpu_lease
+from persona_leakage.errors import InputError
+from persona_leakage.gpu_lease import Device, device_pool, installed_devices, lock_folder, parse_devices, try_lock
+from tests.conftest import ROOT
+
+WITH_GPU = ROOT / "workflow_scripts/with_gpu.py"
+SHOW = [sys.executable, "-c", "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"]
+HOLD = [sys.executable, "-c", "import sys; print('holding', flush=True); sys.stdin.read()"]
+LISTING = (
+    "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aaaa-1)\n"
+    "GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-bbbb-2)\n"
+    "  MIG 1g.10gb Device 0: (UUID: MIG-cccc-3)\n"
+    "  MIG 1g.10gb Device 1: (UUID: MIG-dddd-4)\n"
+    "GPU 2: NVIDIA RTX A6000 (UUID: GPU-eeee-5)\n"
+)
+
+
+@pytest.fixture
+def env(tmp_path):
+    """An environment with three pretended devices and a lock folder of its own, and no Slurm around."""
+    (tmp_path / "locks").mkdir()
+    clean = {name: value for name, value in os.environ.items() if name not in ("SLURM_JOB_ID", gpu_lease.LEASE, "CUDA_DEVICE_ORDER")}
+    return clean | {"CUDA_VISIBLE_DEVICES": "a,b,c", gpu_lease.LOCKS: str(tmp_path / "locks")}
+
+
+@pytest.fixture
+def start():
+    """Starts a command with devices, with pipes; what still runs at the end of the test is killed."""
+    running = []
+
+    def start(count, command, env):
+        arguments = [sys.executable, WITH_GPU, "--gpus", str(count), *command]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        running.append(subprocess.Popen(arguments, env=env, text=True, start_new_session=True, **pipes))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def run(count, command, env, **options):
+    """Run a command with devices to its end."""
+    arguments = [sys.executable, WITH_GPU, "--gpus", str(count), *command]
+    return subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=120, **options)
+
+
+def locks_in(env):
+    return sorted(path.name for path in Path(env[gpu_lease.LOCKS]).rglob("*.lock"))
+
+
+def is_free(env, device):
+    """Whether nobody holds a device's lock right now."""
+    descriptor = try_lock(Path(env[gpu_lease.LOCKS]) / f"{device}.lock")
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is not None
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+RECORDER = """
+import json, os, sys, time
+from pathlib import Path
+folder, name = Path(sys.argv[1]), sys.argv[2]
+record = {"devices": os.environ["CUDA_VISIBLE_DEVICES"].split(","), "start": time.monotonic()}
+(folder / f"{name}.started").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+deadline = record["start"] + 60
+while sum(len(path.read_text().split(",")) for path in folder.glob("*.started")) < 3:  # the first jobs hold three devices at once
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+record["end"] = time.monotonic()
+(folder / f"{name}.json").write_text(json.dumps(record))
+"""
+SNAKEFILE = """
+rule all:
+    input: expand("{n}.done", n=range(6))
+
+rule job:
+    output: "{n}.done"
+    resources: gpu=lambda wildcards: 2 if wildcards.n == "5" else 1
+    shell:
+        "python {WITH_GPU} --gpus {resources.gpu} python {RECORDER} {EVENTS} {NAME}{wildcards.n} 2>&1 | tee {wildcards.n}.log;"
+        "touch {output}"
+"""
+
+
+def test_two_workflows_never_use_a_device_twice(tmp_path, env):
+    """Twelve jobs of two Snakemakes, two of which want two devices, on three devices: all are used, no two jobs at a time on one."""
+    (tmp_path / "events").mkdir()
+    (tmp_path / "recorder.py").write_text(RECORDER)
+    workflows = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        values = {"WITH_GPU": str(WITH_GPU), "RECORDER": str(tmp_path / "recorder.py"), "EVENTS": str(tmp_path / "events"), "NAME": name}
+        (tmp_path / name / "Snakefile").write_text("".join(f"{key} = {value!r}\n" for key, value in values.items()) + SNAKEFILE)
+        workflows.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "snakemake", "--cores", "6", "--quiet", "all"],
+                cwd=tmp_path / name,
+                env={**env, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    for workflow in workflows:
+        output = workflow.communicate(timeout=300)[0]
+        assert workflow.returncode == 0, output
+    records = [json.loads(path.read_text()) for path in (tmp_path / "events").glob("*.json")]
+    assert len(records) == 12 and sum(len(record["devices"]) == 2 for record in records) == 2
+    for device in "abc":
+        uses = sorted((record["start"], record["end"]) for record in records if device in record["devices"])
+        assert uses
+        assert all(before[1] <= after[0] for before, after in pairwise(uses)), (device, uses)
+    logs = [path.read_text() for path in tmp_path.glob("*/*.log")]
+    assert all("with_gpu: GPU " in log for log in logs) and any("with_gpu: waiting for 1 of the GPUs a,b,c" in log for log in logs)
+
+
+def test_a_killed_holder_frees_its_device(start, env):
+    env["CUDA_VISIBLE_DEVICES"] = "a"
+    holder = start(1, HOLD, env)
+    assert holder.stdout.readline() == "holding\n"
+    waiting = start(1, SHOW, env)
+    assert "waiting for 1 of the GPUs a" in waiting.stderr.readline()
+    assert waiting.poll() is None and not is_free(env, "a")
+    open_files = [str(link.readlink()) for link in Path(f"/proc/{holder.pid}/fd").iterdir()]
+    assert any(name.endswith("a.lock") for name in open_files), "the job holds the lock itself, whatever becomes of its guard"
+    holder.kill()
+    assert waiting.communicate(timeout=60)[0] == "a\n" and waiting.returncode == 0
+
+
+# How the job starts its child, which of the job is killed.
+CHILDREN = {
+    "subprocess": ("import subprocess; subprocess.Popen([sys.executable, '-c', f'open({fifo!r})'])", os.kill),
+    "spawned": ("from multiprocessing import get_context; get_context('spawn').Process(target=open, args=(fifo,)).start()", os.kill),
+    "forked": ("from multiprocessing import get_context; get_context('fork').Process(target=open, args=(fifo,)).start()", os.kill),
+    "grandchild": ("import subprocess; subprocess.Popen(['sh', '-c', f'({sys.executable} -c \"open({fifo!r})\") & exit'])", os.kill),
+    "of a killed process group": (
+        "import subprocess; subprocess.Popen([sys.executable, '-c', f'open({fifo!r})'], start_new_session=True)",
+        os.killpg,
+    ),
+}
+
+
+@pytest.mark.parametrize(("child", "kill"), CHILDREN.values(), ids=CHILDREN)
+def test_a_child_that_outlives_a_killed_job_keeps_the_device(start, env, tmp_path, child, kill):
+    """As vLLM's engine process does. The child waits for somebody to open the other end of a pipe."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    code = f"import os, sys; fifo = {str(fifo)!r}; {child}; print('started', flush=True); sys.stdin.read()"
+    env["CUDA_VISIBLE_DEVICES"] = "a"
+    holder = start(1, [sys.executable, "-c", code], env)
+    assert holder.stdout.readline() == "started\n"
+    far_end = None
+
+    def child_waits():
+        nonlocal far_end
+        try:
+            far_end = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody has it open to read
+            return False
+        return True
+
+    try:
+        kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+        assert not is_free(env, "a")
+        waiting = start(1, SHOW, env)
+        assert "waiting for 1 of the GPUs a" in waiting.stderr.readline()
+    finally:
+        wait_until(child_waits)
+        os.close(far_end)
+    assert waiting.communicate(timeout=60)[0] == "a\n"
+
+
+def test_who_waits_for_two_devices_holds_none(start, env):
+    """Else two such jobs, each with one device, would wait for each other for ever."""
+    env["CUDA_VISIBLE_DEVICES"] = "a"
+    holder = start(1, HOLD, env)
+    assert holder.stdout.readline() == "holding\n"
+    waiting = start(2, SHOW, env | {"CUDA_VISIBLE_DEVICES": "b,a"})
+    assert "waiting for 2 of the GPUs b,a" in waiting.stderr.readline()
+    for _ in range(3):
+        assert run(1, SHOW, env | {"CUDA_VISIBLE_DEVICES": "b"}).stdout == "b\n"
+    holder.communicate("")
+    assert waiting.communicate(timeout=60)[0] == "b,a\n"
+
+
+def test_pairs_of_devices_are_taken_in_turn(start, env):
+    """Four jobs that take two of three devices and two that take one all get through."""
+    jobs = [start(count, SHOW, env) for count in (2, 2, 1, 2, 1, 2)]
+    outputs = [job.communicate(timeout=120)[0].strip().split(",") for job in jobs]
+    assert [len(set(devices)) for devices in outputs] == [2, 2, 1, 2, 1, 2]
+
+
+def test_more_than_there_are_is_refused(env):
+    done = run(2, SHOW, env | {"CUDA_VISIBLE_DEVICES": "a"})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: resources gpu: 2 asked for, but there are 1 (a); allowed: 0 to as many\n"
+
+
+@pytest.mark.parametrize("devices", ["", "-1", "-1,a"])
+def test_without_devices_the_cpu_is_used(env, devices):
+    done = run(2, SHOW, env | {"CUDA_VISIBLE_DEVICES": devices})
+    assert (done.returncode, done.stdout) == (0, f"{devices}\n") and "running on the CPU" in done.stderr
+    assert locks_in(env) == []
+
+
+def test_who_asks_for_none_sees_none(env):
+    assert run(0, SHOW, env).stdout == "\n" and locks_in(env) == []
+
+
+@pytest.mark.parametrize("devices", ["0", "GPU-aaaa", None])
+def test_a_slurm_job_keeps_what_slurm_gave(env, devices):
+    """Not even a lock: with cgroups, every job's device is number 0."""
+    env["SLURM_JOB_ID"] = "7"
+    del env["CUDA_VISIBLE_DEVICES"]
+    done = run(1, SHOW, env | ({"CUDA_VISIBLE_DEVICES": devices} if devices else {}))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{devices}\n", "") and locks_in(env) == []
+
+
+@pytest.mark.parametrize("surroundings", ["Slurm job", "lease"])
+def test_jobs_inside_one_allocation_share_its_devices(start, env, surroundings):
+    """A whole workflow inside a Slurm job with two devices, or inside a lease of two: its jobs get one each, and wait for no other lock."""
+    job = [sys.executable, str(WITH_GPU), "--gpus", "1", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES; read line"]
+    both = ["bash", "-c", '"$@" <&0 & "$@"; wait', "bash", *job]
+    if surroundings == "lease":
+        outer = start(2, both, env)
+    else:
+        outer = start(0, ["env", "CUDA_VISIBLE_DEVICES=a,b", *both], env | {"SLURM_JOB_ID": "7"})
+    assert {outer.stdout.readline(), outer.stdout.readline()} == {"a\n", "b\n"}
+    output, log = outer.communicate("\n\n", timeout=60)
+    assert outer.returncode == 0 and output == "" and "waiting" not in log
+
+
+def test_exit_codes_come_through_a_pipe(env, tmp_path):
+    """As in a rule's shell command, with the job's output in the log."""
+    for code, expected in (("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)):
+        pipe = f"{sys.executable} {WITH_GPU} --gpus 1 sh -c 'echo in the job; {code}' 2>&1 | tee {tmp_path}/log"
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", pipe], env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode == expected
+        assert (tmp_path / "log").read_text() == "with_gpu: GPU a after 0 s\nin the job\n"
+    assert run(1, ["no-such-program"], env).stderr.endswith("error: no-such-program: No such file or directory\n")
+
+
+def test_signals_reach_the_command_itself(start, env):
+    code = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('ready', flush=True); signal.pause()"
+    job = start(1, [sys.executable, "-c", code], env)
+    assert job.stdout.readline() == "ready\n"
+    job.send_signal(signal.SIGTERM)
+    assert job.wait(timeout=60) == 7
+
+
+def test_the_command_finds_signals_as_usual(env):
+    """Python ignores SIGPIPE, and what is ignored is inherited: ``yes`` would complain about its reader."""
+    assert run(1, ["sh", "-c", "yes | head -n 1"], env).stderr == "with_gpu: GPU a after 0 s\n"
+
+
+def test_interrupted_while_waiting(start, env):
+    """Ctrl-C ends it without a traceback."""
+    env["CUDA_VISIBLE_DEVICES"] = "a"
+    holder = start(1, HOLD, env)
+    assert holder.stdout.readline() == "holding\n"
+    waiting = start(1, SHOW, env)
+    assert "waiting" in waiting.stderr.readline()
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.wait(timeout=60) == -signal.SIGINT and waiting.stderr.read() == ""
+
+
+def test_devices_of_a_listing():
+    """Parts stand for the GPU that they divide; its number is its first part's, as for CUDA."""
+    assert parse_devices(LISTING) == [
+        Device("GPU-aaaa-1", "0"),
+        Device("MIG-cccc-3", "1"),
+        Device("MIG-dddd-4", ""),
+        Device("GPU-eeee-5", "2"),
+    ]
+    assert [device.visible_name for device in parse_devices(LISTING)] == ["0", "MIG-cccc-3", "MIG-dddd-4", "2"]
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """Puts an nvidia-smi with a given output and exit code first in PATH."""
+
+    def install(output, code=0):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin/nvidia-smi").write_text(f"#!/bin/sh\ncat <<'end'\n{output}\nend\nexit {code}\n")
+        (tmp_path / "bin/nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("chosen", "visible"),
+    [
+        (None, ["0", "MIG-cccc-3", "MIG-dddd-4", "2"]),
+        ("2, 0", ["2", "0"]),
+        ("GPU-eeee", ["2"]),
+        ("GPU-aaaa-1,0", ["0"]),
+        ("MIG-dddd-4", ["MIG-dddd-4"]),
+        ("1", ["MIG-cccc-3"]),
+        ("0,-1,2", ["0"]),
+        ("other", ["other"]),
+    ],
+)
+def test_the_pool_is_what_the_user_chose(nvidia_smi, monkeypatch, chosen, visible):
+    nvidia_smi(LISTING)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert [device.visible_name for device in device_pool()] == visible
+
+
+def test_a_device_has_one_lock_under_all_its_names(nvidia_smi, env):
+    nvidia_smi(LISTING)
+    env["PATH"] = os.environ["PATH"]
+    for name in ("0", "GPU-aaaa", "GPU-aaaa-1"):
+        assert run(1, SHOW, env | {"CUDA_VISIBLE_DEVICES": name}).stdout == "0\n"
+    del env["CUDA_VISIBLE_DEVICES"]
+    assert run(1, SHOW, env).stdout == "0\n"
+    assert locks_in(env) == ["GPU-aaaa-1.lock"]
+    assert subprocess.run([sys.executable, WITH_GPU, "--count"], env=env, capture_output=True, text=True).stdout == "4\n"
+
+
+def test_devices_that_cannot_be_listed_are_an_error(nvidia_smi, monkeypatch):
+    """A broken driver is no reason to guess; where there is no device it is none to stop."""
+    nvidia_smi("Failed to initialize NVML: Driver/library version mismatch", code=18)
+    monkeypatch.setattr(gpu_lease.Path, "glob", lambda self, pattern: iter([]))
+    assert installed_devices() == []
+    monkeypatch.setattr(gpu_lease.Path, "glob", lambda self, pattern: iter([Path("/dev/nvidia0")]))
+    with pytest.raises(InputError, match=r"nvidia-smi -L fails although there are GPUs \(/dev/nvidia0\): Failed to initialize NVML"):
+        installed_devices()
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert installed_devices() == [Device("0")]
+
+
+def test_a_lock_file_cleaned_away_is_no_lock(tmp_path, monkeypatch):
+    """Removed between opening and locking: the next job would make a new one, and both would have "the" lock."""
+    path, real = tmp_path / "a.lock", fcntl.flock
+
+    def clean_once(descriptor, operation):
+        if os.fstat(descriptor).st_ino == old:
+            path.unlink()
+        real(descriptor, operation)
+
+    path.touch()
+    old = path.stat().st_ino
+    (tmp_path / "keeps the inode's number").hardlink_to(path)
+    monkeypatch.setattr(fcntl, "flock", clean_once)
+    descriptor = try_lock(path)
+    assert os.path.samestat(os.fstat(descriptor), path.stat()) and try_lock(path) is None
+    os.close(descriptor)
+
+
+def test_lock_folders_that_will_not_do(monkeypatch, tmp_path):
+    monkeypatch.setenv(gpu_lease.LOCKS, str(tmp_path / "none"))
+    with pytest.raises(InputError, match=r"PERSONA_LEAKAGE_GPU_LOCKS: '.*none' is not a folder"):
+        lock_folder()
+    monkeypatch.delenv(gpu_lease.LOCKS)
+    monkeypatch.setattr(os, "getuid", lambda: 987654321)
+    try:
+        with pytest.raises(InputError, match="belongs to another user"):
+            lock_folder()
+    finally:
+        Path("/tmp/persona-leakage-gpus-987654321").rmdir()
+
+
+def test_waiting_starts_nothing_heavy():
+    """Many jobs may wait at once: a waiting one has loaded no package."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'workflow_scripts')!r}); import with_gpu; print(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "persona_leakage.gpu_lease" in loaded
+    assert not {name for name in ("torch", "numpy", "yaml", "transformers") if f"'{name}'" in loaded}

@@ -1,0 +1,31 @@
+"""Run a command with GPUs of this machine to itself: waits until so many are free, and keeps them until the command has ended."""
+
+import argparse
+import signal
+
+from persona_leakage.errors import run_program
+from persona_leakage.gpu_lease import device_pool, run_on_devices
+
+
+def main(argv=None):
+    """Become the command; with --count print how many devices there are."""
+    parser = argparse.ArgumentParser(prog="with_gpu", description=__doc__, usage="%(prog)s --gpus N COMMAND ... | --count")
+    parser.add_argument("--gpus", type=int, metavar="N", help="how many; 0 hides them all from the command")
+    parser.add_argument("--count", action="store_true", help="print how many there are to choose from, and run nothing")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="program and arguments")
+    args = parser.parse_args(argv)
+    if args.count:
+        print(len(device_pool()))
+        return
+    if args.gpus is None or args.gpus < 0 or not args.command:
+        parser.error("--gpus with a number from 0 on, and a command behind it, are required (or --count)")
+    # The command inherits what is ignored; Python ignores these two, for its own ends.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while waiting ends in silence
+    run_on_devices(args.gpus, args.command)
+
+
+if __name__ == "__main__":
+    run_program(main)
