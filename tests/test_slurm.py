@@ -1,0 +1,266 @@
+"""The Slurm profile on a real Slurm (slurm_cluster.py): an experiment to its report through faults, and Snakemake itself interrupted.
+
+A process is held with SIGSTOP at a line of its log before a fault hits it, so that it is in the middle however fast the machine is.
+What comes out is compared with the same experiment without Slurm and without faults.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, make_tiny_project
+from tests.slurm_cluster import (
+    NODES,
+    PROGRAMS,
+    all_pids,
+    command_of,
+    environment,
+    environment_of,
+    marked_processes,
+    slurm,
+    start_node,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slurm
+pytest.importorskip("snakemake_executor_plugin_slurm", reason="Snakemake's Slurm plugin is not installed; make test-slurm installs and tests it")
+if missing := [program for program in PROGRAMS if not shutil.which(program)]:
+    pytest.skip(f"no Slurm here ({missing[0]} is missing); make test-slurm installs and tests it", allow_module_level=True)
+if os.geteuid():
+    pytest.skip("Slurm's daemons need root here", allow_module_level=True)
+
+EXPERIMENT = "results/tiny"
+WEIGHTS = "training/{source}/seed42/adapter/adapter_model.safetensors"
+METRICS = "training/{source}/seed42/metrics.json"
+REPLIES = "evaluation/evaluation/{source}/seed42/completions.json"
+LOGS = {"train_adapter": "{source}/seed42", "sample_completions": "evaluation/{source}/seed42"}
+# All that the tests change of the shipped profile: look at jobs at once.
+PROFILE = ("--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1")
+
+
+class Run:
+    """Snakemake with the Slurm profile, running in a project's folder; what it prints is in the file ``log``."""
+
+    def __init__(self, project, cluster, *arguments):
+        self.project, self.cluster = project, cluster
+        self.log = project.folder / f"run{len(list(project.folder.glob('run*.log')))}.log"
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *PROFILE, *arguments],
+                cwd=project.folder,
+                env=environment(cluster),
+                stdout=output,
+                stderr=output,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+            )
+
+    def end(self, seconds=400):
+        """Wait for the end; returns the exit code and what was printed."""
+        wait_until(lambda: self.process.poll() is not None, f"the end of {self.log}:\n{self.log.read_text()}", seconds)
+        return self.process.returncode, self.log.read_text()
+
+    def job(self, rule, source=""):
+        """The Slurm job of this run that was submitted last for a rule and source, as scontrol's {key: value}; None if there is none."""
+        found = [job for job in jobs_of(self.cluster, self.log) if re.match(f"rule_{rule}(_|$).*{source}", job["Comment"])]
+        return found[-1] if found else None
+
+    def hold(self, rule, source, line):
+        """Stop a job's program as soon as its log holds ``line``; returns its pid."""
+        log = self.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log"
+
+        def reached():
+            assert self.process.poll() is None, self.log.read_text()
+            return log.is_file() and line in log.read_text(errors="replace") and program_pids(self.project, rule, source)
+
+        *_, pid = wait_until(reached, f"'{line}' in {log}", 240)
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
+
+def jobs_of(cluster, log):
+    """All Slurm jobs of a Snakemake run in the order of their ids, finished ones too."""
+    (run_id,) = set(re.findall(r"SLURM run ID: (\S+)", log.read_text())) or {""}
+    lines = slurm(cluster, "scontrol", "show", "job", "-o").splitlines()
+    jobs = [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in lines]
+    return sorted((job for job in jobs if job.get("JobName") == run_id), key=lambda job: int(job["JobId"]))
+
+
+def program_pids(project, rule, source):
+    """Pids of a rule's running program, oldest first (its shells, whose command line names it too, left out)."""
+    found = []
+    for pid in all_pids():
+        command = command_of(pid)
+        if command[1:2] == [f"workflow_scripts/{rule}.py"] and any(f"/{source}/seed42" in part for part in command):
+            try:
+                if Path(f"/proc/{pid}/cwd").readlink() == project.folder:
+                    found.append(pid)
+            except OSError:
+                continue
+    return sorted(found)
+
+
+def lose_node(cluster, name):
+    """What the loss of a machine does: its slurmd and everything under it are gone without a word."""
+    for pid in marked_processes(cluster):
+        command = command_of(pid)
+        step = command[:1] and command[0].startswith("slurmstepd") and any(environment_of(child).get("SLURMD_NODENAME") == name for child in children(pid))
+        if step or command[-2:] == ["-N", name] or environment_of(pid).get("SLURMD_NODENAME") == name:
+            os.kill(pid, signal.SIGKILL)
+
+
+def children(pid):
+    """Pids of a process's children."""
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+
+
+def content(project, pattern, key):
+    """A value of a source's JSON result."""
+    return {source: json.loads((project.folder / EXPERIMENT / pattern.format(source=source)).read_text())[key] for source in ("villain", "comedian")}
+
+
+def digests(project):
+    """SHA-256 of the adapters and of the replies of both sources, as their sidecars say; the files are checked against them in the jobs."""
+    return content(project, METRICS, "adapter_sha256"), content(project, REPLIES, "sha256")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Folder of a running cluster. Nothing of it may be left when the tests are through."""
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # a short path: sockets lie in it
+    keeper = start_keeper(folder)
+    yield folder
+    keeper.stdin.close()
+    assert keeper.wait(60) == 0 and marked_processes(folder) == []
+    shutil.rmtree(folder)
+
+
+def start_keeper(folder):
+    """Start the process that keeps a cluster up; returns it once the cluster is."""
+    command = [sys.executable, "-m", "tests.slurm_cluster", str(folder)]
+    keeper = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert keeper.stdout.readline() == "ready\n", "".join(path.read_text() for path in folder.glob("*.out"))
+    return keeper
+
+
+@pytest.fixture(scope="module")
+def new_project(tmp_path_factory, tiny_model):
+    """A function that makes the experiment of these tests, with jobs long enough to be hit."""
+
+    def make():
+        project = make_tiny_project(tmp_path_factory.mktemp("slurm") / "project", tiny_model.parent)
+        project.edit_config(
+            training__epochs=60, questions__evaluation=[{"set": "evaluation", "count": 10}], evaluation__samples_per_question=6
+        )
+        rules = project.folder / "rules/training.smk"
+        text = rules.read_text()
+        assert text.count("--seed {wildcards.seed:q}") == 1
+        rules.write_text(text.replace("--seed {wildcards.seed:q}", "--seed {wildcards.seed:q} --checkpoint-seconds 0"))
+        return project
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new_project):
+    """The experiment up to the replies, without Slurm."""
+    project = new_project()
+    project.run("--cores", "2", *(f"{EXPERIMENT}/{REPLIES.format(source=source)}" for source in ("villain", "comedian")))
+    return project
+
+
+@pytest.fixture(scope="module")
+def disturbed(new_project, cluster):
+    """The whole experiment by the profile, with a fault of another kind in each adapter's and each source's replies' job.
+
+    Returns the finished Run with .code, .text, .places (node and CUDA_VISIBLE_DEVICES of both training jobs) and .hit (the jobs as
+    the fault met them).
+    """
+    run = Run(new_project(), cluster, "--set-resources", "sample_completions:runtime=attempt")
+    run.hit = {}
+    pids = {source: run.hold("train_adapter", source, "checkpoint behind step 10") for source in ("villain", "comedian")}
+    run.places = [tuple(map(environment_of(pid).get, ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES"))) for pid in pids.values()]
+
+    run.hit["cancelled"] = run.job("train_adapter", "villain")
+    slurm(cluster, "scancel", run.hit["cancelled"]["JobId"])
+
+    run.hit["pre-empted"] = job = run.job("train_adapter", "comedian")
+    slurm(cluster, "sbatch", "-p", "urgent", "-w", job["NodeList"], "--gpus=1", "-o", "/dev/null", "--wrap", "true")
+    wait_until(lambda: run.job("train_adapter", "comedian")["Restarts"] == "1", "the pre-empted job is back in the queue")
+
+    for source, fault in (("comedian", "out of time"), ("villain", "node lost")):
+        run.hold("sample_completions", source, "chunk 3 of 45 is kept")
+        run.hit[fault] = run.job("sample_completions", source)
+    lose_node(cluster, run.hit["node lost"]["NodeList"])
+    wait_until(lambda: run.job("sample_completions", "villain")["Restarts"] == "1", "the lost node's job is back in the queue")
+    start_node(cluster, run.hit["node lost"]["NodeList"])
+    run.code, run.text = run.end()
+    return run
+
+
+def state(run, fault):
+    """How Slurm remembers the job that a fault hit."""
+    return next(job for job in jobs_of(run.cluster, run.log) if job["JobId"] == run.hit[fault]["JobId"])
+
+
+def job_log(run, rule, source):
+    return (run.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log").read_text(errors="replace")
+
+
+def test_the_profile_takes_an_experiment_to_its_report(disturbed):
+    assert disturbed.code == 0, disturbed.text
+    assert "</html>" in (disturbed.project.folder / f"{EXPERIMENT}/report/index.html").read_text()
+    assert disturbed.project.planned() == {}
+    assert f"{EXPERIMENT}/report/index.html" not in disturbed.project.run("-n", *PROFILE, env=environment(disturbed.cluster)).stdout
+
+
+def test_each_job_runs_where_it_belongs(disturbed):
+    """GPU jobs with a GPU each on the GPU partition, other heavy jobs on the CPU partition, the light ones here."""
+    jobs = jobs_of(disturbed.cluster, disturbed.log)
+    partitions = {}
+    for job in jobs:
+        rule = re.match(r"rule_(\w+?)(_wildcards|$)", job["Comment"])[1]
+        partitions.setdefault(job["Partition"], set()).add(rule)
+        assert (job.get("TresPerJob") == "gres:gpu:1") == (job["Partition"] == "gpu")
+        assert job["NumNodes"] in ("1", "1-1") and job["Requeue"] == "1"
+    assert partitions == {
+        "gpu": {"sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids"},
+        "cpu": {"build_training_set", "score_leakage", "score_base_leakage", "tabulate_pairs", "correlate_leakage", "build_report"},
+    }
+    assert sorted(disturbed.places) == [(node, "0") for node in NODES]
+
+
+def test_a_cancelled_job_goes_on_where_it_was(disturbed, undisturbed):
+    assert state(disturbed, "cancelled")["JobState"] == "CANCELLED"
+    assert disturbed.job("train_adapter", "villain")["JobState"] == "COMPLETED"
+    assert content(disturbed.project, METRICS, "resumed_from_step")["villain"] >= 10
+    assert digests(disturbed.project)[0]["villain"] == digests(undisturbed)[0]["villain"]
+
+
+def test_a_pre_empted_job_goes_on_where_it_was(disturbed, undisturbed):
+    job = state(disturbed, "pre-empted")
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert content(disturbed.project, METRICS, "resumed_from_step")["comedian"] >= 10
+    assert digests(disturbed.project)[0]["comedian"] == digests(undisturbed)[0]["comedian"]
+
+
+def test_a_job_whose_node_is_lost_goes_on_where_it_was(disturbed, undisturbed):
+    job = state(disturbed, "node lost")
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", job_log(disturbed, "sample_completions", "villain"))
+    assert digests(disturbed.project)[1]["villain"] == digests(undisturbed)[1]["villain"]
+
+
+def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undisturbed):
+    job, again = state(disturbed, "out of time"), disturbed.job("sample_completions", "comedian")
+    assert (job["JobState"], job["TimeLimit"]) == ("TIMEOUT", "00:01:00")
+    assert (again["JobState"], again["TimeLimit"]) == ("COMPLETED", "00:02:00")
+    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", job_log(disturbed, "sample_completions", "comedian"))
+    assert digests(disturbed.project)[1]["comedian"] == digests(undisturbed)[1]["comedian"]
