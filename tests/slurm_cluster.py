@@ -51,10 +51,13 @@ JobRequeue=0
 GresTypes=gpu
 SlurmdParameters=config_overrides
 KillWait=5
+# The tests look back at all jobs.
+MinJobAge=3600
 SlurmdTimeout=10
 {nodes}
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=10
 PartitionName=gpu Nodes=ALL MaxTime=INFINITE PriorityTier=10
+PartitionName=scavenger Nodes=ALL MaxTime=INFINITE PriorityTier=1 PreemptMode=CANCEL
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=100 PreemptMode=OFF
 """
 NODE = (
@@ -137,10 +140,9 @@ def write_configuration(folder):
 def daemon(folder, *command):
     """Start a daemon in the foreground, in a session of its own; its output goes to a file of its name."""
     with (folder / f"{command[0]}.out").open("ab") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command, env=environment(folder), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
-    return process
 
 
 def start_node(folder, name):
@@ -182,6 +184,16 @@ def stop(folder, daemons):
                 process.poll()
             time.sleep(0.05)
     return marked_processes(folder)
+
+
+def start_keeper(folder):
+    """Start the process that keeps a cluster up; returns it once the cluster is."""
+    command = [sys.executable, "-m", "tests.slurm_cluster", str(folder)]
+    keeper = subprocess.Popen(
+        command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert keeper.stdout.readline() == "ready\n", "".join(path.read_text() for path in folder.glob("*.out"))
+    return keeper
 
 
 def main():

@@ -12,10 +12,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from persona_leakage.files import sha256_of_file
 from tests.conftest import ROOT, make_tiny_project
 from tests.slurm_cluster import (
     NODES,
@@ -26,12 +28,15 @@ from tests.slurm_cluster import (
     environment_of,
     marked_processes,
     slurm,
+    start_keeper,
     start_node,
     wait_until,
 )
 
 pytestmark = pytest.mark.slurm
-pytest.importorskip("snakemake_executor_plugin_slurm", reason="Snakemake's Slurm plugin is not installed; make test-slurm installs and tests it")
+pytest.importorskip(
+    "snakemake_executor_plugin_slurm", reason="Snakemake's Slurm plugin is not installed; make test-slurm installs and tests it"
+)
 if missing := [program for program in PROGRAMS if not shutil.which(program)]:
     pytest.skip(f"no Slurm here ({missing[0]} is missing); make test-slurm installs and tests it", allow_module_level=True)
 if os.geteuid():
@@ -49,14 +54,16 @@ PROFILE = ("--profile", "profiles/slurm", "--slurm-init-seconds-before-status-ch
 class Run:
     """Snakemake with the Slurm profile, running in a project's folder; what it prints is in the file ``log``."""
 
-    def __init__(self, project, cluster, *arguments):
+    def __init__(self, project, cluster, *arguments, wrapped=False):
+        """wrapped: with the squeue of profiles/slurm/bin."""
         self.project, self.cluster = project, cluster
         self.log = project.folder / f"run{len(list(project.folder.glob('run*.log')))}.log"
+        own = environment(cluster)
         with self.log.open("w") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "snakemake", *PROFILE, *arguments],
                 cwd=project.folder,
-                env=environment(cluster),
+                env={**own, "PATH": f"profiles/slurm/bin{os.pathsep}{own['PATH']}"} if wrapped else own,
                 stdout=output,
                 stderr=output,
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
@@ -72,15 +79,15 @@ class Run:
         found = [job for job in jobs_of(self.cluster, self.log) if re.match(f"rule_{rule}(_|$).*{source}", job["Comment"])]
         return found[-1] if found else None
 
-    def hold(self, rule, source, line):
-        """Stop a job's program as soon as its log holds ``line``; returns its pid."""
+    def hold(self, rule, source, line, besides=()):
+        """Stop a job's program as soon as its log holds ``line``; returns its pid, which is none of ``besides``."""
         log = self.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log"
 
         def reached():
             assert self.process.poll() is None, self.log.read_text()
-            return log.is_file() and line in log.read_text(errors="replace") and program_pids(self.project, rule, source)
+            return log.is_file() and line in log.read_text(errors="replace") and program_pids(self.project, rule, source, besides)
 
-        *_, pid = wait_until(reached, f"'{line}' in {log}", 240)
+        (pid,) = wait_until(reached, f"'{line}' in {log}", 240)
         os.kill(pid, signal.SIGSTOP)
         return pid
 
@@ -93,25 +100,34 @@ def jobs_of(cluster, log):
     return sorted((job for job in jobs if job.get("JobName") == run_id), key=lambda job: int(job["JobId"]))
 
 
-def program_pids(project, rule, source):
-    """Pids of a rule's running program, oldest first (its shells, whose command line names it too, left out)."""
+def program_pids(project, rule, source, besides=()):
+    """Pids of a rule's running program (not of its shells, whose command line names it too), less those of ``besides``."""
     found = []
     for pid in all_pids():
         command = command_of(pid)
-        if command[1:2] == [f"workflow_scripts/{rule}.py"] and any(f"/{source}/seed42" in part for part in command):
+        if pid not in besides and command[1:2] == [f"workflow_scripts/{rule}.py"] and any(f"/{source}/seed42" in part for part in command):
             try:
                 if Path(f"/proc/{pid}/cwd").readlink() == project.folder:
                     found.append(pid)
             except OSError:
                 continue
-    return sorted(found)
+    return found
+
+
+def pre_empt(cluster, job):
+    """Ask for a job's GPU with more right to it."""
+    slurm(cluster, "sbatch", "-p", "urgent", "-w", job["NodeList"], "--gpus=1", "-o", "/dev/null", "--wrap", "true")
 
 
 def lose_node(cluster, name):
     """What the loss of a machine does: its slurmd and everything under it are gone without a word."""
     for pid in marked_processes(cluster):
         command = command_of(pid)
-        step = command[:1] and command[0].startswith("slurmstepd") and any(environment_of(child).get("SLURMD_NODENAME") == name for child in children(pid))
+        step = (
+            command[:1]
+            and command[0].startswith("slurmstepd")
+            and any(environment_of(child).get("SLURMD_NODENAME") == name for child in children(pid))
+        )
         if step or command[-2:] == ["-N", name] or environment_of(pid).get("SLURMD_NODENAME") == name:
             os.kill(pid, signal.SIGKILL)
 
@@ -123,7 +139,10 @@ def children(pid):
 
 def content(project, pattern, key):
     """A value of a source's JSON result."""
-    return {source: json.loads((project.folder / EXPERIMENT / pattern.format(source=source)).read_text())[key] for source in ("villain", "comedian")}
+    return {
+        source: json.loads((project.folder / EXPERIMENT / pattern.format(source=source)).read_text())[key]
+        for source in ("villain", "comedian")
+    }
 
 
 def digests(project):
@@ -131,23 +150,21 @@ def digests(project):
     return content(project, METRICS, "adapter_sha256"), content(project, REPLIES, "sha256")
 
 
+@contextmanager
+def new_folder():
+    """A folder for a cluster, for as long as it is in use: not pytest's, which munged's other users could not reach."""
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="module")
 def cluster():
     """Folder of a running cluster. Nothing of it may be left when the tests are through."""
-    folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # a short path: sockets lie in it
-    keeper = start_keeper(folder)
-    yield folder
-    keeper.stdin.close()
-    assert keeper.wait(60) == 0 and marked_processes(folder) == []
-    shutil.rmtree(folder)
-
-
-def start_keeper(folder):
-    """Start the process that keeps a cluster up; returns it once the cluster is."""
-    command = [sys.executable, "-m", "tests.slurm_cluster", str(folder)]
-    keeper = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    assert keeper.stdout.readline() == "ready\n", "".join(path.read_text() for path in folder.glob("*.out"))
-    return keeper
+    with new_folder() as folder:
+        keeper = start_keeper(folder)
+        yield folder
+        keeper.stdin.close()
+        assert keeper.wait(60) == 0 and marked_processes(folder) == []
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +209,7 @@ def disturbed(new_project, cluster):
     slurm(cluster, "scancel", run.hit["cancelled"]["JobId"])
 
     run.hit["pre-empted"] = job = run.job("train_adapter", "comedian")
-    slurm(cluster, "sbatch", "-p", "urgent", "-w", job["NodeList"], "--gpus=1", "-o", "/dev/null", "--wrap", "true")
+    pre_empt(cluster, job)
     wait_until(lambda: run.job("train_adapter", "comedian")["Restarts"] == "1", "the pre-empted job is back in the queue")
 
     for source, fault in (("comedian", "out of time"), ("villain", "node lost")):
@@ -264,3 +281,114 @@ def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undistu
     assert (again["JobState"], again["TimeLimit"]) == ("COMPLETED", "00:02:00")
     assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", job_log(disturbed, "sample_completions", "comedian"))
     assert digests(disturbed.project)[1]["comedian"] == digests(undisturbed)[1]["comedian"]
+
+
+@pytest.fixture(scope="module")
+def interrupted(undisturbed, new_project, cluster):
+    """One experiment through a SIGINT, a SIGTERM and a kill -9 of Snakemake, run again each time; before the SIGTERM, its job is cancelled
+    for one with more right to the GPU.
+
+    Returns {event: Run} with "again" for the last, and what was to be seen at the time in .seen.
+    """
+    project = new_project()
+    shutil.rmtree(project.folder)
+    shutil.copytree(undisturbed.folder, project.folder, copy_function=shutil.copy2)
+    for made in ("training/villain/seed42", "evaluation/evaluation/villain"):
+        shutil.rmtree(project.folder / EXPERIMENT / made)
+    metrics, target = f"{EXPERIMENT}/{METRICS}".format(source="villain"), f"{EXPERIMENT}/{REPLIES}".format(source="villain")
+    runs = {}
+
+    runs["SIGINT"] = run = Run(project, cluster, target)
+    run.hold("train_adapter", "villain", "checkpoint behind step 10")
+    run.process.send_signal(signal.SIGINT)
+    run.code, run.text = run.end()
+    wait_until(lambda: program_pids(project, "train_adapter", "villain") == [], "the cancelled job is gone")
+    run.seen = (project.folder / metrics).exists()
+
+    runs["SIGTERM"] = run = Run(project, cluster, "--set-resources", "train_adapter:slurm_partition=scavenger", "--", target, wrapped=True)
+    first = run.hold("train_adapter", "villain", "resuming at step")
+    run.seen = run.job("train_adapter", "villain")
+    pre_empt(cluster, run.seen)
+    wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again")
+    pid = run.hold("train_adapter", "villain", "resuming at step", besides=[first])
+    run.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "Will exit after finishing currently running jobs" in run.log.read_text(), "Snakemake has taken note of SIGTERM")
+    os.kill(pid, signal.SIGCONT)
+    run.code, run.text = run.end()
+
+    runs["SIGKILL"] = run = Run(project, cluster, target)
+    pid = run.hold("sample_completions", "villain", "chunk 3 of 45 is kept")
+    run.process.kill()
+    run.process.wait()
+    run.text = project.run(*PROFILE, target, check=False, env=environment(cluster)).stdout
+    run.seen = run.job("sample_completions", "villain")["JobState"]
+    project.run("--unlock")
+
+    runs["again"] = again = Run(project, cluster, target)
+    second = again.hold("sample_completions", "villain", "resuming, ", besides=[pid])
+    again.seen = {pid, second} <= set(program_pids(project, "sample_completions", "villain"))
+    for stopped in (pid, second):
+        os.kill(stopped, signal.SIGCONT)
+    again.code, again.text = again.end()
+    wait_until(lambda: run.job("sample_completions", "villain")["JobState"] not in ("RUNNING", "COMPLETING"), "the end of the first job")
+    return runs
+
+
+def test_sigint_cancels_the_jobs_and_the_next_run_goes_on(interrupted):
+    run, after = interrupted["SIGINT"], interrupted["SIGTERM"]
+    assert run.code != 0 and not run.seen, run.text
+    assert run.job("train_adapter", "villain")["JobState"] == "CANCELLED"
+    assert content(after.project, METRICS, "resumed_from_step")["villain"] >= 10
+
+
+def test_a_job_cancelled_for_another_is_submitted_again(interrupted):
+    """PreemptMode=CANCEL, with the wrapper of squeue."""
+    first, second = jobs_of(interrupted["SIGTERM"].cluster, interrupted["SIGTERM"].log)
+    assert (first["Partition"], first["JobState"], first["JobId"]) == ("scavenger", "PREEMPTED", interrupted["SIGTERM"].seen["JobId"])
+    assert second["Comment"] == first["Comment"] and second["JobState"] == "COMPLETED"
+
+
+def test_sigterm_lets_the_running_job_end_and_starts_no_other(interrupted, undisturbed):
+    run = interrupted["SIGTERM"]
+    assert run.job("train_adapter", "villain")["JobState"] == "COMPLETED", run.text
+    assert run.job("sample_completions", "villain") is None
+    assert interrupted["SIGKILL"].job("train_adapter", "villain") is None  # it was accepted, not made again
+    assert digests(run.project)[0] == digests(undisturbed)[0]
+
+
+def test_jobs_outlive_a_killed_snakemake_and_a_second_writer_does_no_harm(interrupted, undisturbed):
+    killed, again = interrupted["SIGKILL"], interrupted["again"]
+    assert killed.seen == "RUNNING" and "snakemake --unlock" in killed.text
+    assert again.seen and again.code == 0, again.text
+    assert again.job("sample_completions", "villain")["JobState"] == "COMPLETED"
+    assert digests(again.project) == digests(undisturbed)
+    folder = again.project.folder / EXPERIMENT / "evaluation/evaluation/villain/seed42"
+    assert sha256_of_file(folder / "completions.jsonl.gz") == digests(undisturbed)[1]["villain"]
+    assert [path.name for path in folder.glob(".*")] == []
+
+
+def descendants(pid):
+    """Pids of a process's children, their children and so on."""
+    return {pid for child in children(pid) for pid in (child, *descendants(child))}
+
+
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def test_nothing_outlives_killed_tests():
+    """A kill -9 of whoever started a cluster, with a job running on it, leaves no process."""
+    with new_folder() as folder:
+        code = "from tests.slurm_cluster import *; start_keeper(Path(sys.argv[1])); print('up', flush=True); input()"
+        starter = subprocess.Popen([sys.executable, "-c", code, folder], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert starter.stdout.readline() == "up\n"
+        slurm(folder, "sbatch", "-o", "/dev/null", "--wrap", "sleep 1234567")
+        sleeping = wait_until(lambda: [pid for pid in all_pids() if command_of(pid) == ["sleep", "1234567"]], "the job runs")
+        step = parent(parent(sleeping[0]))
+        running = {pid: command_of(pid) for pid in {*descendants(starter.pid), step, *descendants(step)}}
+        names = {Path(command[0]).name.split(":")[0] for command in running.values()}
+        assert names >= {"munged", "slurmctld", "slurmd", "slurmstepd", "sleep"}
+        starter.kill()
+        starter.wait()
+        wait_until(lambda: not any(command_of(pid) == command for pid, command in running.items()), "all of it is gone", 30)
+        assert marked_processes(folder) == []

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def atomic_path(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # With the host's name: on a shared file system another host's process may have the same number.
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
