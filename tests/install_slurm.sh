@@ -2,10 +2,14 @@
 # Slurm and munge from the distribution, for tests/test_slurm.py; starts no service.
 set -euo pipefail
 missing=$(for program in munged slurmctld slurmd sbatch; do command -v "$program" > /dev/null || echo "$program"; done)
+if [ "$(id -u)" != 0 ]; then
+  echo "error: make test-slurm starts Slurm's daemons, which takes root" >&2
+  exit 1
+fi
 [ -n "$missing" ] || exit 0
-if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
-  echo "error: make test-slurm needs munge and Slurm, and these programs are not here:" $missing >&2
-  echo "As root on Debian or Ubuntu it installs them itself; else: apt-get install slurm-wlm munge" >&2
+if ! command -v apt-get > /dev/null; then
+  echo "error: make test-slurm needs munge and Slurm (slurmctld, slurmd and the commands); not here:" $missing >&2
+  echo "With apt-get it installs them itself; here, install them by hand" >&2
   exit 1
 fi
 # Debian's way to keep packages from starting their services (the tests start daemons of their own).

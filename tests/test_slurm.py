@@ -79,17 +79,22 @@ class Run:
         found = [job for job in jobs_of(self.cluster, self.log) if re.match(f"rule_{rule}(_|$).*{source}", job["Comment"])]
         return found[-1] if found else None
 
-    def hold(self, rule, source, line, besides=()):
-        """Stop a job's program as soon as its log holds ``line``; returns its pid, which is none of ``besides``."""
-        log = self.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log"
+    def hold(self, rule, line, *sources, besides=()):
+        """Stop the programs of a rule's jobs, each as soon as its log holds ``line``; returns {source: pid}, none in ``besides``."""
+        logs = {source: self.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log" for source in sources}
+        held = {}
 
-        def reached():
+        def all_held():
             assert self.process.poll() is None, self.log.read_text()
-            return log.is_file() and line in log.read_text(errors="replace") and program_pids(self.project, rule, source, besides)
+            for source in set(sources) - set(held):
+                if logs[source].is_file() and line in logs[source].read_text(errors="replace"):
+                    for pid in program_pids(self.project, rule, source, besides):
+                        os.kill(pid, signal.SIGSTOP)
+                        held[source] = pid
+            return len(held) == len(sources)
 
-        (pid,) = wait_until(reached, f"'{line}' in {log}", 240)
-        os.kill(pid, signal.SIGSTOP)
-        return pid
+        wait_until(all_held, f"'{line}' in {list(map(str, logs.values()))}", 300)
+        return held
 
 
 def jobs_of(cluster, log):
@@ -200,10 +205,12 @@ def disturbed(new_project, cluster):
     Returns the finished Run with .code, .text, .places (node and CUDA_VISIBLE_DEVICES of both training jobs) and .hit (the jobs as
     the fault met them).
     """
-    run = Run(new_project(), cluster, "--set-resources", "sample_completions:runtime=attempt")
+    # Slurm counts in minutes: one for the job that will hang, which is more than it takes to be reached.
+    times = 'sample_completions:runtime=attempt**3 if wildcards.source == "comedian" else 10'
+    run = Run(new_project(), cluster, "--set-resources", times)
     run.hit = {}
-    pids = {source: run.hold("train_adapter", source, "checkpoint behind step 10") for source in ("villain", "comedian")}
-    run.places = [tuple(map(environment_of(pid).get, ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES"))) for pid in pids.values()]
+    held = run.hold("train_adapter", "checkpoint behind step 10", "villain", "comedian")
+    run.places = [tuple(map(environment_of(pid).get, ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES"))) for pid in held.values()]
 
     run.hit["cancelled"] = run.job("train_adapter", "villain")
     slurm(cluster, "scancel", run.hit["cancelled"]["JobId"])
@@ -212,9 +219,9 @@ def disturbed(new_project, cluster):
     pre_empt(cluster, job)
     wait_until(lambda: run.job("train_adapter", "comedian")["Restarts"] == "1", "the pre-empted job is back in the queue")
 
-    for source, fault in (("comedian", "out of time"), ("villain", "node lost")):
-        run.hold("sample_completions", source, "chunk 3 of 45 is kept")
-        run.hit[fault] = run.job("sample_completions", source)
+    run.hold("sample_completions", "chunk 3 of 45 is kept", "villain", "comedian")
+    run.hit["out of time"] = run.job("sample_completions", "comedian")
+    run.hit["node lost"] = run.job("sample_completions", "villain")
     lose_node(cluster, run.hit["node lost"]["NodeList"])
     wait_until(lambda: run.job("sample_completions", "villain")["Restarts"] == "1", "the lost node's job is back in the queue")
     start_node(cluster, run.hit["node lost"]["NodeList"])
@@ -256,7 +263,8 @@ def test_each_job_runs_where_it_belongs(disturbed):
 
 def test_a_cancelled_job_goes_on_where_it_was(disturbed, undisturbed):
     assert state(disturbed, "cancelled")["JobState"] == "CANCELLED"
-    assert disturbed.job("train_adapter", "villain")["JobState"] == "COMPLETED"
+    again = disturbed.job("train_adapter", "villain")
+    assert (again["JobState"], again["TimeLimit"], again["MinMemoryNode"]) == ("COMPLETED", "04:00:00", "62.50G")
     assert content(disturbed.project, METRICS, "resumed_from_step")["villain"] >= 10
     assert digests(disturbed.project)[0]["villain"] == digests(undisturbed)[0]["villain"]
 
@@ -278,7 +286,7 @@ def test_a_job_whose_node_is_lost_goes_on_where_it_was(disturbed, undisturbed):
 def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undisturbed):
     job, again = state(disturbed, "out of time"), disturbed.job("sample_completions", "comedian")
     assert (job["JobState"], job["TimeLimit"]) == ("TIMEOUT", "00:01:00")
-    assert (again["JobState"], again["TimeLimit"]) == ("COMPLETED", "00:02:00")
+    assert (again["JobState"], again["TimeLimit"]) == ("COMPLETED", "00:08:00")
     assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", job_log(disturbed, "sample_completions", "comedian"))
     assert digests(disturbed.project)[1]["comedian"] == digests(undisturbed)[1]["comedian"]
 
@@ -299,25 +307,25 @@ def interrupted(undisturbed, new_project, cluster):
     runs = {}
 
     runs["SIGINT"] = run = Run(project, cluster, target)
-    run.hold("train_adapter", "villain", "checkpoint behind step 10")
+    run.hold("train_adapter", "checkpoint behind step 10", "villain")
     run.process.send_signal(signal.SIGINT)
     run.code, run.text = run.end()
     wait_until(lambda: program_pids(project, "train_adapter", "villain") == [], "the cancelled job is gone")
     run.seen = (project.folder / metrics).exists()
 
     runs["SIGTERM"] = run = Run(project, cluster, "--set-resources", "train_adapter:slurm_partition=scavenger", "--", target, wrapped=True)
-    first = run.hold("train_adapter", "villain", "resuming at step")
+    first = run.hold("train_adapter", "resuming at step", "villain")["villain"]
     run.seen = run.job("train_adapter", "villain")
     pre_empt(cluster, run.seen)
     wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again")
-    pid = run.hold("train_adapter", "villain", "resuming at step", besides=[first])
+    pid = run.hold("train_adapter", "resuming at step", "villain", besides=[first])["villain"]
     run.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "Will exit after finishing currently running jobs" in run.log.read_text(), "Snakemake has taken note of SIGTERM")
     os.kill(pid, signal.SIGCONT)
     run.code, run.text = run.end()
 
     runs["SIGKILL"] = run = Run(project, cluster, target)
-    pid = run.hold("sample_completions", "villain", "chunk 3 of 45 is kept")
+    pid = run.hold("sample_completions", "chunk 3 of 45 is kept", "villain")["villain"]
     run.process.kill()
     run.process.wait()
     run.text = project.run(*PROFILE, target, check=False, env=environment(cluster)).stdout
@@ -325,7 +333,7 @@ def interrupted(undisturbed, new_project, cluster):
     project.run("--unlock")
 
     runs["again"] = again = Run(project, cluster, target)
-    second = again.hold("sample_completions", "villain", "resuming, ", besides=[pid])
+    second = again.hold("sample_completions", "resuming, ", "villain", besides=[pid])["villain"]
     again.seen = {pid, second} <= set(program_pids(project, "sample_completions", "villain"))
     for stopped in (pid, second):
         os.kill(stopped, signal.SIGCONT)
