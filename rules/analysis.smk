@@ -37,8 +37,8 @@ rule tabulate_pairs:
         "../envs/inference.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=untracked(config["personas"]["file"]),
         settings=settings(
@@ -82,8 +82,8 @@ rule correlate_leakage:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         settings=lambda wildcards: settings(
             headline_layer=config["geometry"]["headline_layer"],
@@ -118,6 +118,7 @@ rule compare_seeds:
         "logs/{experiment}/compare_seeds/{questions}.log",
     benchmark:
         "benchmarks/{experiment}/compare_seeds/{questions}.tsv"
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1

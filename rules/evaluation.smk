@@ -83,8 +83,8 @@ rule score_leakage:
         "../envs/inference.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=untracked(config["personas"]["file"]),
         source=lambda wildcards: f"--source {wildcards.source}",

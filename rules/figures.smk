@@ -7,6 +7,20 @@ out: figures/{questions}/seed{seed}/*.pdf, .png, .svg; figures/training.pdf, .pn
 ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
 
 
+# Seconds each, from small tables: on a cluster the submitting host draws them.
+localrules:
+    plot_scatter,
+    plot_category_scatter,
+    plot_category_rates,
+    plot_heat_map,
+    plot_cosines,
+    plot_layers,
+    plot_category_correlations,
+    plot_noise_ceiling,
+    plot_replies,
+    plot_training,
+
+
 rule plot_scatter:
     input:
         program="workflow_scripts/plot_scatter.py",
@@ -20,7 +34,6 @@ rule plot_scatter:
         "logs/{experiment}/plot_scatter/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_scatter/{questions}/seed{seed}.tsv"
-    localrule: True
     conda:
         "../envs/analysis.yaml"
     threads: 1

@@ -14,6 +14,7 @@ rule fetch_model:
     benchmark:
         "benchmarks/fetch_model/{model}.tsv"
     retries: 2 if config["model"]["source"] == "hub" else 0
+    localrule: True  # on a cluster, the host that submits has the network
     conda:
         "../envs/inference.yaml"
     threads: 2

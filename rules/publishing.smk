@@ -23,8 +23,8 @@ rule export_inspect:
         "../envs/inspect.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=untracked(config["personas"]["file"]),
         settings=lambda wildcards: settings(

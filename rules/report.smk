@@ -45,8 +45,8 @@ rule build_report:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=6000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=untracked(config["personas"]["file"]),
         settings=settings(personas=personas_block(PANEL, "prompt", "category")),

@@ -73,8 +73,8 @@ rule build_training_set:
         "../envs/inference.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),

@@ -52,9 +52,33 @@ def test_files_named_in_the_readme_exist():
 def test_environments_pin_exact_versions_without_contradiction(inference):
     """An environment is made of several files; of those with a model there is one at a time."""
     pins = {}
-    for name in ("workflow", inference, "analysis", "development"):
+    for name in ("workflow", inference, "analysis", "slurm", "development"):
         for entry in yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())["dependencies"]:
             for requirement in entry["pip"] if isinstance(entry, dict) else []:
                 package, version = requirement.split("==")
                 assert pins.setdefault(package, version) == version, package
     assert {"torch", "transformers", "peft", "snakemake", "scipy", "numpy", "matplotlib"} <= set(pins)
+
+
+def test_a_job_that_a_cluster_runs_again_gets_more_time_and_memory():
+    """A second try with the time or the memory that were too little is no use. Light jobs stay on the host that submits."""
+    light = set(
+        re.findall(r"^    (\w+),$", re.search(r"^localrules:\n(.*?)\n\n", (ROOT / "rules/figures.smk").read_text(), re.M | re.S)[1], re.M)
+    )
+    heavy = []
+    for path in (ROOT / "rules").glob("*.smk"):
+        for rule, body in re.findall(r"^ *rule ?(\w*):\n(.*?)(?=^ *rule |^ *rule:|^use rule |\Z)", path.read_text(), re.M | re.S):
+            if rule in light or "localrule: True" in body:
+                assert "gpu=" not in body, rule
+                continue
+            heavy.append(rule)
+            for resource in ("mem_mb", "runtime"):
+                assert re.search(rf"{resource}=lambda wildcards, attempt.*: .*\* attempt,", body), (path.name, rule, resource)
+    assert {"", "sample_training_pool", "train_adapter", "extract_centroids", "correlate_leakage", "build_report"} <= set(heavy)
+
+
+def test_every_figure_is_drawn_where_the_run_was_started():
+    """localrule: True is not handed on by "use rule", so the rules stand in a list."""
+    text = (ROOT / "rules/figures.smk").read_text()
+    listed = re.findall(r"^    (\w+),$", re.search(r"^localrules:\n(.*?)\n\n", text, re.M | re.S)[1], re.M)
+    assert sorted(listed) == sorted(re.findall(r"(?:^rule|^use rule \w+ as) (\w+)", text, re.M))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage.files import clear_temporaries, read_json
+from persona_leakage.files import atomic_path, clear_temporaries, read_json
 from tests.conftest import ROOT
 from tests.job_commands import finish, job_command, start
 
@@ -130,6 +130,17 @@ def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
     target = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
     done = project_copy.run("--cores", "1", "--forcerun", "sample_completions", "--", target, check=False)
     assert done.returncode != 0 and "is not the file that results/tiny/training/villain/seed42/metrics.json describes" in done.stdout
+
+
+def test_writers_of_the_same_number_on_two_hosts_do_not_meet(tmp_path, monkeypatch):
+    """A lost node's job may still be writing when it is run again elsewhere."""
+    temporaries = set()
+    for host in ("node1", "node2"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        with atomic_path(tmp_path / "result") as temporary:
+            temporary.write_text(host)
+            temporaries.add(temporary)
+    assert len(temporaries) == 2 and [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
 def test_lost_replies_are_noticed(project_copy):

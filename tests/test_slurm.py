@@ -1,0 +1,402 @@
+"""The Slurm profile on a real Slurm (slurm_cluster.py): an experiment to its report through faults, and Snakemake itself interrupted.
+
+A process is held with SIGSTOP at a line of its log before a fault hits it, so that it is in the middle however fast the machine is.
+What comes out is compared with the same experiment without Slurm and without faults.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from persona_leakage.files import sha256_of_file
+from tests.conftest import ROOT, make_tiny_project
+from tests.slurm_cluster import (
+    NODES,
+    PROGRAMS,
+    all_pids,
+    command_of,
+    environment,
+    environment_of,
+    marked_processes,
+    slurm,
+    start_keeper,
+    start_node,
+    wait_until,
+)
+
+pytestmark = pytest.mark.slurm
+pytest.importorskip(
+    "snakemake_executor_plugin_slurm", reason="Snakemake's Slurm plugin is not installed; make test-slurm installs and tests it"
+)
+if missing := [program for program in PROGRAMS if not shutil.which(program)]:
+    pytest.skip(f"no Slurm here ({missing[0]} is missing); make test-slurm installs and tests it", allow_module_level=True)
+if os.geteuid():
+    pytest.skip("Slurm's daemons need root here", allow_module_level=True)
+
+EXPERIMENT = "results/tiny"
+WEIGHTS = "training/{source}/seed42/adapter/adapter_model.safetensors"
+METRICS = "training/{source}/seed42/metrics.json"
+REPLIES = "evaluation/evaluation/{source}/seed42/completions.json"
+LOGS = {"train_adapter": "{source}/seed42", "sample_completions": "evaluation/{source}/seed42"}
+# All that the tests change of the shipped profile: look at jobs at once.
+PROFILE = ("--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1")
+
+
+class Run:
+    """Snakemake with the Slurm profile, running in a project's folder; what it prints is in the file ``log``."""
+
+    def __init__(self, project, cluster, *arguments, wrapped=False):
+        """wrapped: with the squeue of profiles/slurm/bin."""
+        self.project, self.cluster = project, cluster
+        self.log = project.folder / f"run{len(list(project.folder.glob('run*.log')))}.log"
+        own = environment(cluster)
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "snakemake", *PROFILE, *arguments],
+                cwd=project.folder,
+                env={**own, "PATH": f"profiles/slurm/bin{os.pathsep}{own['PATH']}"} if wrapped else own,
+                stdout=output,
+                stderr=output,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+            )
+
+    def end(self, seconds=400):
+        """Wait for the end; returns the exit code and what was printed."""
+        wait_until(lambda: self.process.poll() is not None, f"the end of {self.log}:\n{self.log.read_text()}", seconds)
+        return self.process.returncode, self.log.read_text()
+
+    def job(self, rule, source=""):
+        """The Slurm job of this run that was submitted last for a rule and source, as scontrol's {key: value}; None if there is none."""
+        found = [job for job in jobs_of(self.cluster, self.log) if re.match(f"rule_{rule}(_|$).*{source}", job["Comment"])]
+        return found[-1] if found else None
+
+    def hold(self, rule, line, *sources, besides=()):
+        """Stop the programs of a rule's jobs, each as soon as its log holds ``line``; returns {source: pid}, none in ``besides``."""
+        logs = {source: self.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log" for source in sources}
+        held = {}
+
+        def all_held():
+            assert self.process.poll() is None, self.log.read_text()
+            for source in set(sources) - set(held):
+                if logs[source].is_file() and line in logs[source].read_text(errors="replace"):
+                    for pid in program_pids(self.project, rule, source, besides):
+                        os.kill(pid, signal.SIGSTOP)
+                        held[source] = pid
+            return len(held) == len(sources)
+
+        wait_until(all_held, f"'{line}' in {list(map(str, logs.values()))}", 300)
+        return held
+
+
+def jobs_of(cluster, log):
+    """All Slurm jobs of a Snakemake run in the order of their ids, finished ones too."""
+    (run_id,) = set(re.findall(r"SLURM run ID: (\S+)", log.read_text())) or {""}
+    lines = slurm(cluster, "scontrol", "show", "job", "-o").splitlines()
+    jobs = [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in lines]
+    return sorted((job for job in jobs if job.get("JobName") == run_id), key=lambda job: int(job["JobId"]))
+
+
+def program_pids(project, rule, source, besides=()):
+    """Pids of a rule's running program (not of its shells, whose command line names it too), less those of ``besides``."""
+    found = []
+    for pid in all_pids():
+        command = command_of(pid)
+        if pid not in besides and command[1:2] == [f"workflow_scripts/{rule}.py"] and any(f"/{source}/seed42" in part for part in command):
+            try:
+                if Path(f"/proc/{pid}/cwd").readlink() == project.folder:
+                    found.append(pid)
+            except OSError:
+                continue
+    return found
+
+
+def pre_empt(cluster, job):
+    """Ask for a job's GPU with more right to it."""
+    slurm(cluster, "sbatch", "-p", "urgent", "-w", job["NodeList"], "--gpus=1", "-o", "/dev/null", "--wrap", "true")
+
+
+def lose_node(cluster, name):
+    """What the loss of a machine does: its slurmd and everything under it are gone without a word."""
+    for pid in marked_processes(cluster):
+        command = command_of(pid)
+        step = (
+            command[:1]
+            and command[0].startswith("slurmstepd")
+            and any(environment_of(child).get("SLURMD_NODENAME") == name for child in children(pid))
+        )
+        if step or command[-2:] == ["-N", name] or environment_of(pid).get("SLURMD_NODENAME") == name:
+            os.kill(pid, signal.SIGKILL)
+
+
+def children(pid):
+    """Pids of a process's children."""
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+
+
+def content(project, pattern, key):
+    """A value of a source's JSON result."""
+    return {
+        source: json.loads((project.folder / EXPERIMENT / pattern.format(source=source)).read_text())[key]
+        for source in ("villain", "comedian")
+    }
+
+
+def digests(project):
+    """SHA-256 of the adapters and of the replies of both sources, as their sidecars say; the files are checked against them in the jobs."""
+    return content(project, METRICS, "adapter_sha256"), content(project, REPLIES, "sha256")
+
+
+@contextmanager
+def new_folder():
+    """A folder for a cluster, for as long as it is in use: not pytest's, which munged's other users could not reach."""
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Folder of a running cluster. Nothing of it may be left when the tests are through."""
+    with new_folder() as folder:
+        keeper = start_keeper(folder)
+        yield folder
+        keeper.stdin.close()
+        assert keeper.wait(60) == 0 and marked_processes(folder) == []
+
+
+@pytest.fixture(scope="module")
+def new_project(tmp_path_factory, tiny_model):
+    """A function that makes the experiment of these tests, with jobs long enough to be hit."""
+
+    def make():
+        project = make_tiny_project(tmp_path_factory.mktemp("slurm") / "project", tiny_model.parent)
+        project.edit_config(
+            training__epochs=60, questions__evaluation=[{"set": "evaluation", "count": 10}], evaluation__samples_per_question=6
+        )
+        rules = project.folder / "rules/training.smk"
+        text = rules.read_text()
+        assert text.count("--seed {wildcards.seed:q}") == 1
+        rules.write_text(text.replace("--seed {wildcards.seed:q}", "--seed {wildcards.seed:q} --checkpoint-seconds 0"))
+        return project
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new_project):
+    """The experiment up to the replies, without Slurm."""
+    project = new_project()
+    project.run("--cores", "2", *(f"{EXPERIMENT}/{REPLIES.format(source=source)}" for source in ("villain", "comedian")))
+    return project
+
+
+@pytest.fixture(scope="module")
+def disturbed(new_project, cluster):
+    """The whole experiment by the profile, with a fault of another kind in each adapter's and each source's replies' job.
+
+    Returns the finished Run with .code, .text, .places (node and CUDA_VISIBLE_DEVICES of both training jobs) and .hit (the jobs as
+    the fault met them).
+    """
+    # Slurm counts in minutes: one for the job that will hang, which is more than it takes to be reached.
+    times = 'sample_completions:runtime=attempt**3 if wildcards.source == "comedian" else 10'
+    run = Run(new_project(), cluster, "--set-resources", times)
+    run.hit = {}
+    held = run.hold("train_adapter", "checkpoint behind step 10", "villain", "comedian")
+    run.places = [tuple(map(environment_of(pid).get, ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES"))) for pid in held.values()]
+
+    run.hit["cancelled"] = run.job("train_adapter", "villain")
+    slurm(cluster, "scancel", run.hit["cancelled"]["JobId"])
+
+    run.hit["pre-empted"] = job = run.job("train_adapter", "comedian")
+    pre_empt(cluster, job)
+    wait_until(lambda: run.job("train_adapter", "comedian")["Restarts"] == "1", "the pre-empted job is back in the queue")
+
+    run.hold("sample_completions", "chunk 3 of 45 is kept", "villain", "comedian")
+    run.hit["out of time"] = run.job("sample_completions", "comedian")
+    run.hit["node lost"] = run.job("sample_completions", "villain")
+    lose_node(cluster, run.hit["node lost"]["NodeList"])
+    wait_until(lambda: run.job("sample_completions", "villain")["Restarts"] == "1", "the lost node's job is back in the queue")
+    start_node(cluster, run.hit["node lost"]["NodeList"])
+    run.code, run.text = run.end()
+    return run
+
+
+def state(run, fault):
+    """How Slurm remembers the job that a fault hit."""
+    return next(job for job in jobs_of(run.cluster, run.log) if job["JobId"] == run.hit[fault]["JobId"])
+
+
+def job_log(run, rule, source):
+    return (run.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log").read_text(errors="replace")
+
+
+def test_the_profile_takes_an_experiment_to_its_report(disturbed):
+    assert disturbed.code == 0, disturbed.text
+    assert "</html>" in (disturbed.project.folder / f"{EXPERIMENT}/report/index.html").read_text()
+    assert disturbed.project.planned() == {}
+    assert f"{EXPERIMENT}/report/index.html" not in disturbed.project.run("-n", *PROFILE, env=environment(disturbed.cluster)).stdout
+
+
+def test_each_job_runs_where_it_belongs(disturbed):
+    """GPU jobs with a GPU each on the GPU partition, other heavy jobs on the CPU partition, the light ones here."""
+    jobs = jobs_of(disturbed.cluster, disturbed.log)
+    partitions = {}
+    for job in jobs:
+        rule = re.match(r"rule_(\w+?)(_wildcards|$)", job["Comment"])[1]
+        partitions.setdefault(job["Partition"], set()).add(rule)
+        assert (job.get("TresPerJob") == "gres:gpu:1") == (job["Partition"] == "gpu")
+        assert job["NumNodes"] in ("1", "1-1") and job["Requeue"] == "1"
+    assert partitions == {
+        "gpu": {"sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids"},
+        "cpu": {"build_training_set", "score_leakage", "score_base_leakage", "tabulate_pairs", "correlate_leakage", "build_report"},
+    }
+    assert sorted(disturbed.places) == [(node, "0") for node in NODES]
+
+
+def test_a_cancelled_job_goes_on_where_it_was(disturbed, undisturbed):
+    assert state(disturbed, "cancelled")["JobState"] == "CANCELLED"
+    again = disturbed.job("train_adapter", "villain")
+    assert (again["JobState"], again["TimeLimit"], again["MinMemoryNode"]) == ("COMPLETED", "04:00:00", "62.50G")
+    assert content(disturbed.project, METRICS, "resumed_from_step")["villain"] >= 10
+    assert digests(disturbed.project)[0]["villain"] == digests(undisturbed)[0]["villain"]
+
+
+def test_a_pre_empted_job_goes_on_where_it_was(disturbed, undisturbed):
+    job = state(disturbed, "pre-empted")
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert content(disturbed.project, METRICS, "resumed_from_step")["comedian"] >= 10
+    assert digests(disturbed.project)[0]["comedian"] == digests(undisturbed)[0]["comedian"]
+
+
+def test_a_job_whose_node_is_lost_goes_on_where_it_was(disturbed, undisturbed):
+    job = state(disturbed, "node lost")
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", job_log(disturbed, "sample_completions", "villain"))
+    assert digests(disturbed.project)[1]["villain"] == digests(undisturbed)[1]["villain"]
+
+
+def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undisturbed):
+    job, again = state(disturbed, "out of time"), disturbed.job("sample_completions", "comedian")
+    assert (job["JobState"], job["TimeLimit"]) == ("TIMEOUT", "00:01:00")
+    assert (again["JobState"], again["TimeLimit"]) == ("COMPLETED", "00:08:00")
+    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", job_log(disturbed, "sample_completions", "comedian"))
+    assert digests(disturbed.project)[1]["comedian"] == digests(undisturbed)[1]["comedian"]
+
+
+@pytest.fixture(scope="module")
+def interrupted(undisturbed, new_project, cluster):
+    """One experiment through a SIGINT, a SIGTERM and a kill -9 of Snakemake, run again each time; before the SIGTERM, its job is cancelled
+    for one with more right to the GPU.
+
+    Returns {event: Run} with "again" for the last, and what was to be seen at the time in .seen.
+    """
+    project = new_project()
+    shutil.rmtree(project.folder)
+    shutil.copytree(undisturbed.folder, project.folder, copy_function=shutil.copy2)
+    for made in ("training/villain/seed42", "evaluation/evaluation/villain"):
+        shutil.rmtree(project.folder / EXPERIMENT / made)
+    metrics, target = f"{EXPERIMENT}/{METRICS}".format(source="villain"), f"{EXPERIMENT}/{REPLIES}".format(source="villain")
+    runs = {}
+
+    runs["SIGINT"] = run = Run(project, cluster, target)
+    run.hold("train_adapter", "checkpoint behind step 10", "villain")
+    run.process.send_signal(signal.SIGINT)
+    run.code, run.text = run.end()
+    wait_until(lambda: program_pids(project, "train_adapter", "villain") == [], "the cancelled job is gone")
+    run.seen = (project.folder / metrics).exists()
+
+    runs["SIGTERM"] = run = Run(project, cluster, "--set-resources", "train_adapter:slurm_partition=scavenger", "--", target, wrapped=True)
+    first = run.hold("train_adapter", "resuming at step", "villain")["villain"]
+    run.seen = run.job("train_adapter", "villain")
+    pre_empt(cluster, run.seen)
+    wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again")
+    pid = run.hold("train_adapter", "resuming at step", "villain", besides=[first])["villain"]
+    run.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: "Will exit after finishing currently running jobs" in run.log.read_text(), "Snakemake has taken note of SIGTERM")
+    os.kill(pid, signal.SIGCONT)
+    run.code, run.text = run.end()
+
+    runs["SIGKILL"] = run = Run(project, cluster, target)
+    pid = run.hold("sample_completions", "chunk 3 of 45 is kept", "villain")["villain"]
+    run.process.kill()
+    run.process.wait()
+    run.text = project.run(*PROFILE, target, check=False, env=environment(cluster)).stdout
+    run.seen = run.job("sample_completions", "villain")["JobState"]
+    project.run("--unlock")
+
+    runs["again"] = again = Run(project, cluster, target)
+    second = again.hold("sample_completions", "resuming, ", "villain", besides=[pid])["villain"]
+    again.seen = {pid, second} <= set(program_pids(project, "sample_completions", "villain"))
+    for stopped in (pid, second):
+        os.kill(stopped, signal.SIGCONT)
+    again.code, again.text = again.end()
+    wait_until(lambda: run.job("sample_completions", "villain")["JobState"] not in ("RUNNING", "COMPLETING"), "the end of the first job")
+    return runs
+
+
+def test_sigint_cancels_the_jobs_and_the_next_run_goes_on(interrupted):
+    run, after = interrupted["SIGINT"], interrupted["SIGTERM"]
+    assert run.code != 0 and not run.seen, run.text
+    assert run.job("train_adapter", "villain")["JobState"] == "CANCELLED"
+    assert content(after.project, METRICS, "resumed_from_step")["villain"] >= 10
+
+
+def test_a_job_cancelled_for_another_is_submitted_again(interrupted):
+    """PreemptMode=CANCEL, with the wrapper of squeue."""
+    first, second = jobs_of(interrupted["SIGTERM"].cluster, interrupted["SIGTERM"].log)
+    assert (first["Partition"], first["JobState"], first["JobId"]) == ("scavenger", "PREEMPTED", interrupted["SIGTERM"].seen["JobId"])
+    assert second["Comment"] == first["Comment"] and second["JobState"] == "COMPLETED"
+
+
+def test_sigterm_lets_the_running_job_end_and_starts_no_other(interrupted, undisturbed):
+    run = interrupted["SIGTERM"]
+    assert run.job("train_adapter", "villain")["JobState"] == "COMPLETED", run.text
+    assert run.job("sample_completions", "villain") is None
+    assert interrupted["SIGKILL"].job("train_adapter", "villain") is None  # it was accepted, not made again
+    assert digests(run.project)[0] == digests(undisturbed)[0]
+
+
+def test_jobs_outlive_a_killed_snakemake_and_a_second_writer_does_no_harm(interrupted, undisturbed):
+    killed, again = interrupted["SIGKILL"], interrupted["again"]
+    assert killed.seen == "RUNNING" and "snakemake --unlock" in killed.text
+    assert again.seen and again.code == 0, again.text
+    assert again.job("sample_completions", "villain")["JobState"] == "COMPLETED"
+    assert digests(again.project) == digests(undisturbed)
+    folder = again.project.folder / EXPERIMENT / "evaluation/evaluation/villain/seed42"
+    assert sha256_of_file(folder / "completions.jsonl.gz") == digests(undisturbed)[1]["villain"]
+    assert [path.name for path in folder.glob(".*")] == []
+
+
+def descendants(pid):
+    """Pids of a process's children, their children and so on."""
+    return {pid for child in children(pid) for pid in (child, *descendants(child))}
+
+
+def parent(pid):
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
+def test_nothing_outlives_killed_tests():
+    """A kill -9 of whoever started a cluster, with a job running on it, leaves no process."""
+    with new_folder() as folder:
+        code = "from tests.slurm_cluster import *; start_keeper(Path(sys.argv[1])); print('up', flush=True); input()"
+        starter = subprocess.Popen([sys.executable, "-c", code, folder], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert starter.stdout.readline() == "up\n"
+        slurm(folder, "sbatch", "-o", "/dev/null", "--wrap", "sleep 1234567")
+        sleeping = wait_until(lambda: [pid for pid in all_pids() if command_of(pid) == ["sleep", "1234567"]], "the job runs")
+        step = parent(parent(sleeping[0]))
+        running = {pid: command_of(pid) for pid in {*descendants(starter.pid), step, *descendants(step)}}
+        names = {Path(command[0]).name.split(":")[0] for command in running.values()}
+        assert names >= {"munged", "slurmctld", "slurmd", "slurmstepd", "sleep"}
+        starter.kill()
+        starter.wait()
+        wait_until(lambda: not any(command_of(pid) == command for pid, command in running.items()), "all of it is gone", 30)
+        assert marked_processes(folder) == []
