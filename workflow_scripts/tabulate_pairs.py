@@ -1,13 +1,12 @@
 """Join cosines and leakage into tidy tables: pairs of source and bystander, and beside them all cosines and the counts per question."""
 
-import torch
-
 from persona_leakage.errors import run_program
 from persona_leakage.files import atomic_path, read_json
 from persona_leakage.geometry import cosine_matrix
 from persona_leakage.options import chosen_personas, new_parser
 from persona_leakage.pairs import tabulate_pairs
 from persona_leakage.side_tables import tabulate_cosines, tabulate_questions
+from persona_leakage.tensor_files import read_tensors
 from persona_leakage.text_similarity import text_similarities
 
 
@@ -22,7 +21,7 @@ def main(argv=None):
     prompts = [persona.prompt for persona in chosen_personas(args.personas, args.settings["personas"])]
     layers = {}
     for path in args.centroids:
-        content = torch.load(path, weights_only=True)
+        content = read_tensors(path, "layer", "personas", "prompt_tokens", "centroids")
         layers[content["layer"]] = {**content, "centroids": content["centroids"].numpy()}
     evaluations = {source: read_json(path)["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
     negatives = {source: read_json(path)["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
