@@ -28,9 +28,17 @@ from persona_leakage.options import describe_personas, describe_questions
 from persona_leakage.personas import read_yaml
 from persona_leakage.training_set import choose_negatives
 
+if set("{}") & set(str(workflow.basedir)):
+    raise WorkflowError(
+        f"{workflow.basedir}: Snakemake takes braces in the path of a workflow for wildcards; move the project to a folder without"
+    )
 try:
     for file in workflow.configfiles:
-        read_yaml(file)  # Snakemake's own reader lets the last of two equal keys win
+        # Snakemake's own reader lets the last of two equal keys win, and fills templates that run Python.
+        if "__use_yte__" in (read_yaml(file) or {}):
+            raise InputError(
+                f"{file}: __use_yte__ makes it a template that runs code; a config is plain YAML"
+            )
     PERSONAS, QUESTION_SETS = check_experiment(
         config, " + ".join(map(str, workflow.configfiles))
     )
@@ -181,18 +189,24 @@ def settings(**blocks):
     """The parts of the config that a stage uses, as one JSON text with sorted keys.
 
     One text, because Snakemake compares params as a set of values without their names: two that
-    swap their values would go unnoticed.
+    swap their values would go unnoticed. Braces within its texts stand as JSON escapes, because
+    Snakemake takes {source} in a param for a wildcard.
     """
-    return json.dumps(blocks, sort_keys=True, ensure_ascii=False)
+    return re.sub(
+        r'"(?:[^"\\]|\\.)*"',
+        lambda text: text[0].replace("{", r"\u007b").replace("}", r"\u007d"),
+        json.dumps(blocks, sort_keys=True, ensure_ascii=False),
+    )
 
 
 def untracked(value):
     """A param that makes nothing stale: Snakemake compares no param that takes ``input``.
 
     For what decides no result, and for the paths of personas and questions, whose content is in the settings
-    as a digest: a copy of the file, or another persona in it, is no reason to run a job again.
+    as a digest: a copy of the file, or another persona in it, is no reason to run a job again. A path that
+    begins with a dash would be taken for an option.
     """
-    return lambda wildcards, input: value
+    return lambda wildcards, input: f"./{value}" if str(value).startswith("-") else value
 
 
 def figure(path):

@@ -15,10 +15,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from persona_leakage.files import atomic_path, clear_temporaries, read_json
 from tests.conftest import ROOT
 from tests.job_commands import finish, job_command, start
+from tests.test_untrusted_files import Harmful
 
 
 def kill_at(command, cwd, text):
@@ -77,6 +79,15 @@ def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
     assert metrics[0]["adapter_sha256"] == metrics[1]["adapter_sha256"]
     assert metrics[0]["loss"] == metrics[1]["loss"]
     assert not list((tmp_path / "killed/restart").iterdir())
+
+
+def test_a_checkpoint_that_could_run_code_is_left_aside(training_command, tmp_path):
+    kill_at(training_command("run"), tmp_path, "checkpoint behind step 5")
+    (checkpoint,) = (tmp_path / "run/restart").glob("*.pt")
+    torch.save({"adapter": Harmful(tmp_path / "proof")}, checkpoint)
+    again = subprocess.run(training_command("run"), check=True, capture_output=True, text=True).stdout
+    assert f"training starts anew: {checkpoint}: holds more than tensors" in again and "starting at step 0" in again
+    assert not (tmp_path / "proof").exists()
 
 
 def test_a_changed_setting_does_not_resume(training_command, tmp_path):

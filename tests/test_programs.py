@@ -156,12 +156,14 @@ def test_json_without_numbers_is_refused(tmp_path, value):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("content", [None, "{", ""], ids=["missing", "cut", "empty"])
+@pytest.mark.parametrize(
+    "content", [None, b"{", b"", b"\xff\xfe\x00", b"[" * 100_000], ids=["missing", "cut", "empty", "no text", "too deep"]
+)
 def test_unreadable_json_is_a_users_error(tmp_path, content):
     """With the file's name."""
     path = tmp_path / "result.json"
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content)
     with pytest.raises(InputError, match=r"result\.json"):
         read_json(path)
 

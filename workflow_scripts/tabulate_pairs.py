@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from persona_leakage.errors import run_program
 from persona_leakage.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.geometry import cosine_matrix
@@ -11,6 +9,7 @@ from persona_leakage.options import chosen_personas, new_parser
 from persona_leakage.pairs import tabulate_pairs
 from persona_leakage.provenance import SCHEMA_VERSION
 from persona_leakage.side_tables import tabulate_cosines, tabulate_questions
+from persona_leakage.tensor_files import read_tensors
 from persona_leakage.text_similarity import text_similarities
 
 
@@ -28,7 +27,7 @@ def main(argv=None):
     layers = {}
     check_digests(args.centroids, args.centroids_meta)
     for path in args.centroids:
-        content = torch.load(path, weights_only=True)
+        content = read_tensors(path, "layer", "personas", "prompt_tokens", "centroids")
         layers[content["layer"]] = {**content, "centroids": content["centroids"].numpy()}
     evaluations = {source: read_json(path)["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
     negatives = {source: read_json(path)["negatives"] for source, path in zip(sources, args.manifests, strict=True)}

@@ -55,7 +55,10 @@ def load_adapter(model, folder, merge):
 
     merge: fold the adapter into the weights, computed in float32 and rounded to the weights' own
     format: faster on a CPU. Otherwise it stays beside them, in that format.
+    InputError if the folder has no safetensors weights: peft would go on to adapter_model.bin, which can run code.
     """
+    if not (Path(folder) / WEIGHTS).is_file():
+        raise InputError(f"{folder}: has no {WEIGHTS}; adapters are read from no other format")
     if not merge:
         return PeftModel.from_pretrained(model, folder).to(model.dtype).eval().get_base_model()
     dtype = model.dtype

@@ -33,11 +33,23 @@ def model_facts(manifest):
     return {key: manifest[key] for key in ("name", "location", "revision", "digest")}
 
 
+def check_model_folder(folder, key):
+    """InputError, naming the config ``key``, unless a model folder has config.json, safetensors weights and no code of its own."""
+    folder = Path(folder)
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        found = sorted(path.name for path in folder.glob("*.bin"))
+        others = f"; {', '.join(found)} can run code when read and is not used, save the model as safetensors" if found else ""
+        raise InputError(f"{key}: '{folder}' must be a folder with config.json and *.safetensors{others}")
+    for path in (folder / "config.json", folder / "tokenizer_config.json"):
+        if path.is_file() and "auto_map" in read_json(path):
+            raise InputError(f"{key}: {path} asks for code of the model's own (auto_map), which is never run; use a model without")
+
+
 def load_tokenizer(folder):
     """The fast tokenizer of a model folder."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def load_chat_format(manifest):
@@ -70,7 +82,9 @@ def load_model(manifest, dtype, device, attention=None):
 
     disable_progress_bar()
     check_model_files(manifest)
-    model = AutoModelForCausalLM.from_pretrained(manifest["folder"], dtype=dtype, attn_implementation=attention)
+    model = AutoModelForCausalLM.from_pretrained(
+        manifest["folder"], dtype=dtype, attn_implementation=attention, use_safetensors=True, trust_remote_code=False
+    )
     model = model.to(device).eval().requires_grad_(False)
     check_plain_output(model)
     return model

@@ -50,9 +50,11 @@ def describe_model(model, folder):
     """The content of ``model.json`` for a model folder: facts read from its files, none assumed."""
     from transformers import AutoConfig
 
-    from persona_leakage.model_loading import load_tokenizer  # not above: it takes this process offline
+    from persona_leakage.model_loading import check_model_folder, load_tokenizer  # not above: it takes this process offline
 
-    config = AutoConfig.from_pretrained(folder).get_text_config()
+    check_model_folder(folder, "model.location")
+    check_weights_whole(folder)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
     tokenizer = load_tokenizer(folder)
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
@@ -134,17 +136,12 @@ def download_from_hub(model, home):
             f" and copy {home}/ here,\n"
             "  or set model.source: path and model.location: a folder with the weights."
         ) from None
-    check_weights_whole(home)
     return home
 
 
 def use_local_folder(model, home):
-    """Check a folder that holds config, weights and tokenizer; nothing is copied."""
-    folder = Path(model["location"]).expanduser()
-    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
-        raise InputError(f"model.location: '{folder}' must be a folder with config.json and *.safetensors")
-    check_weights_whole(folder)
-    return folder
+    """The folder that holds config, weights and tokenizer; nothing is copied."""
+    return Path(model["location"]).expanduser()
 
 
 def check_weights_whole(folder):

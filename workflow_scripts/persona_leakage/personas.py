@@ -31,7 +31,8 @@ def read_yaml(path):
         raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error})") from None
-    except yaml.YAMLError as error:
+    # PyYAML lets Python's own errors through where a value only looks like a date or a number.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 

@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path
+from persona_leakage.text_display import visible_text
 
 # Okabe and Ito (2008), "Color universal design".
 BLUE, ORANGE, GREY, GREEN = "#0072B2", "#D55E00", "#7F7F7F", "#009E73"
@@ -66,5 +67,5 @@ def style_of(names):
 
 
 def words(name):
-    """A persona's or category's name as it is read."""
-    return name.replace("_", " ")
+    """A persona's or category's name as it is read, for matplotlib, to which a bare $ begins a formula."""
+    return visible_text(name.replace("_", " ")).replace("$", r"\$")

@@ -34,6 +34,17 @@ def check_schema(content, schema_path, name):
     problems = sorted(Validator(schema).iter_errors(content), key=lambda problem: list(map(str, problem.absolute_path)))
     if problems:
         raise InputError("\n  ".join([f"{name}: not valid", *dict.fromkeys(map(explain, problems))]))
+    if odd := list(odd_texts(content)):
+        raise InputError("\n  ".join([f"{name}: not valid", *odd]))
+
+
+def odd_texts(content, key=""):
+    """A line for each text that no command line or UTF-8 file can hold, naming its key."""
+    if isinstance(content, str) and re.search("[\0\ud800-\udfff]", content):
+        yield f"{key}: {content!r} must not hold NUL characters or halves of surrogate pairs"
+    entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for name, value in entries:
+        yield from odd_texts(value, f"{key}.{name}" if key else str(name))
 
 
 def allowed_text(problem):

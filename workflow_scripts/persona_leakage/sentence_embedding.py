@@ -4,6 +4,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from persona_leakage.geometry import cosine_matrix
+from persona_leakage.model_loading import check_model_folder
 
 
 def embedding_similarities(folder, texts):
@@ -12,9 +13,12 @@ def embedding_similarities(folder, texts):
     folder: a transformers encoder with its tokenizer, of a kind that is meant to be mean-pooled (as all-MiniLM-L6-v2 is)
     and needs no prefix.
     """
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    check_model_folder(folder, "analysis.embedding_model")
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    model = AutoModel.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
+    model = AutoModel.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    ).eval()
     inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
         states = model(**inputs).last_hidden_state

@@ -69,7 +69,7 @@ def read_table(path, required, optional, check_row):
             for row in reader:
                 rows.append(parse_row(row, parsers, f"{path}, line {reader.line_num}"))
                 check_row(rows[-1], seen, path, reader.line_num)
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None

@@ -17,6 +17,7 @@ from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path
 from persona_leakage.progress import Progress
 from persona_leakage.seeds import derive_seed
+from persona_leakage.tensor_files import read_tensors
 
 # Rows are sorted by length within this many batches, so that a batch holds rows of like length.
 GROUPED_BATCHES = 4
@@ -132,10 +133,14 @@ def save_checkpoint(path, model, optimizer, scheduler, history, next_step):
 
 
 def load_checkpoint(path, model, optimizer, scheduler, history):
-    """Restore a checkpoint into the given objects and return the step to go on at; 0 if there is none."""
+    """Restore a checkpoint into the given objects and return the step to go on at; 0 if there is none, or none that can be read."""
     if not Path(path).is_file():
         return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = read_tensors(path, "adapter", "optimizer", "scheduler", "history", "next_step")
+    except InputError as error:
+        print(f"checkpoint left aside, training starts anew: {error}", flush=True)
+        return 0
     set_peft_model_state_dict(model, state["adapter"])
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
