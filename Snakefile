@@ -25,9 +25,11 @@ localrules:
     centroids,
     correlations,
     figures,
+    hub,
     inspect,
     report,
     scatter,
+    wandb,
 
 
 rule all:
@@ -67,6 +69,11 @@ rule figures:
         FIGURES,
 
 
+rule hub:
+    input:
+        HUB_RECEIPTS,
+
+
 rule inspect:
     input:
         INSPECT_LOGS,
@@ -80,3 +87,8 @@ rule report:
 rule scatter:
     input:
         SCATTERS,
+
+
+rule wandb:
+    input:
+        WANDB_RECEIPTS,

@@ -26,6 +26,7 @@ from persona_leakage.job_environment import prefer_own_python
 from persona_leakage.model_checks import check_against_model
 from persona_leakage.options import describe_personas, describe_questions
 from persona_leakage.personas import read_yaml
+from persona_leakage.publishing import publishing_block
 from persona_leakage.training_set import choose_negatives
 
 if set("{}") & set(str(workflow.basedir)):
@@ -137,6 +138,11 @@ INSPECT_LOGS = [
     *results("inspect/{questions}/base.eval"),
     *results("inspect/{questions}/{source}/seed{seed}.eval"),
 ]
+WANDB_RECEIPTS = [
+    *results("published/wandb/{source}/seed{seed}.json"),
+    *results("published/wandb/experiment.json"),
+]
+HUB_RECEIPTS = results("published/hub/{source}/seed{seed}.json")
 REPORT = results("report/index.html") + results("report/facts.json")
 PAGE_FOLDER = "workflow_scripts/persona_leakage/report_page"
 PAGE_FILES = sorted(
@@ -233,6 +239,33 @@ def as_options(wildcards, input):
             paths = [paths] if isinstance(paths, str) else paths
             options += [f"--{name.replace('_', '-')}", *map(shlex.quote, paths)]
     return " ".join(options)
+
+
+def of_each_set(*files):
+    """Files of evaluation/{questions}/ for each question set, as path patterns."""
+    return [
+        f"results/{{experiment}}/evaluation/{questions}/{file}"
+        for questions in QUESTION_USES
+        for file in files
+    ]
+
+
+def ending(paths, *suffixes):
+    """Those of the paths that have one of the suffixes."""
+    return [path for path in paths if path.endswith(suffixes)]
+
+
+def publishing_settings(service, **facts):
+    """Settings of a job that publishes; a config that lacks what the service needs is an error when such a job is asked for."""
+
+    def of(wildcards):
+        try:
+            block = publishing_block(config, service)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+        return settings(experiment=EXPERIMENT, **{service: block}, **facts)
+
+    return of
 
 
 def without(block, *keys):

@@ -2,6 +2,10 @@
 
 in:  evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, and of the base model
 out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
+
+in:  results of an adapter; of the experiment
+out: published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of what went to Weights & Biases
+     published/hub/{source}/seed{seed}.json: of what went to the Hugging Face hub
 """
 
 
@@ -42,6 +46,120 @@ rule export_inspect:
             --completions {input.completions:q} \
             --completions-meta {input.completions_meta:q} \
             --marker-eval {input.marker_eval:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule publish_wandb:
+    input:
+        code=code_of("publish_wandb.py"),
+        training=[
+            "results/{experiment}/training/{source}/manifest.json",
+            "results/{experiment}/training/{source}/seed{seed}/metrics.json",
+        ],
+        scores=of_each_set(
+            "{source}/seed{seed}/marker_eval.json",
+            "{source}/seed{seed}/summary.json",
+            "{source}/seed{seed}/completions.json",
+        ),
+        completions=ancient(of_each_set("{source}/seed{seed}/completions.jsonl.gz")),
+    output:
+        "results/{experiment}/published/wandb/{source}/seed{seed}.json",
+    log:
+        "logs/{experiment}/publish_wandb/{source}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/publish_wandb/{source}/seed{seed}.tsv"
+    localrule: True
+    conda:
+        "../envs/publishing.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        adapter=lambda wildcards: f"--source {wildcards.source} --seed {wildcards.seed}",
+        settings=publishing_settings("wandb", questions=list(QUESTION_USES)),
+    shell:
+        r"""
+        python workflow_scripts/publish_wandb.py \
+            --settings {params.settings:q} \
+            {params.adapter} \
+            --results results/{wildcards.experiment:q} \
+            --run-folders results/{wildcards.experiment:q}/published/wandb \
+            --files {input.training:q} {input.scores:q} {input.completions:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+use rule publish_wandb as publish_wandb_experiment with:
+    input:
+        code=code_of("publish_wandb.py"),
+        training="results/{experiment}/run_config.yaml",
+        scores=[
+            *of_each_set(
+                "base/marker_eval.json", "base/summary.json", "base/completions.json"
+            ),
+            *ending(CENTROIDS, ".json"),
+            *ending(CORRELATIONS, ".csv", ".json"),
+            *ending(REPORT, ".html", ".json"),
+        ],
+        completions=ancient(
+            [
+                *of_each_set("base/completions.jsonl.gz"),
+                *ending(CENTROIDS, ".pt"),
+            ]
+        ),
+    output:
+        "results/{experiment}/published/wandb/experiment.json",
+    log:
+        "logs/{experiment}/publish_wandb/experiment.log",
+    benchmark:
+        "benchmarks/{experiment}/publish_wandb/experiment.tsv"
+    params:
+        adapter="",
+        settings=publishing_settings(
+            "wandb", questions=list(QUESTION_USES), seeds=SEEDS
+        ),
+
+
+rule publish_hub:
+    input:
+        code=code_of("publish_hub.py"),
+        weights=ancient(
+            "results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"
+        ),
+        config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
+        metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
+        manifest="results/{experiment}/training/{source}/manifest.json",
+        summaries=of_each_set("{source}/seed{seed}/summary.json"),
+    output:
+        "results/{experiment}/published/hub/{source}/seed{seed}.json",
+    log:
+        "logs/{experiment}/publish_hub/{source}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/publish_hub/{source}/seed{seed}.tsv"
+    localrule: True
+    conda:
+        "../envs/publishing.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        settings=publishing_settings(
+            "hub", questions=list(QUESTION_USES), model=config["model"]
+        ),
+    shell:
+        r"""
+        python workflow_scripts/publish_hub.py \
+            --settings {params.settings:q} \
+            --weights {input.weights:q} \
+            --config {input.config:q} \
+            --metrics {input.metrics:q} \
+            --manifest {input.manifest:q} \
+            --summaries {input.summaries:q} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

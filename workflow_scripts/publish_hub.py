@@ -1,0 +1,53 @@
+"""Publish an adapter to the Hugging Face hub: weights, config and a model card in a repository of its own."""
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import check_digest, read_json, write_json
+from persona_leakage.hub import digests, publish_files
+from persona_leakage.model_card import adapter_config_for_hub, write_card
+from persona_leakage.options import new_parser
+from persona_leakage.provenance import describe_run
+from persona_leakage.publishing import read_key
+
+
+def main(argv=None):
+    """Write the receipt: repository, commit, every file's SHA-256."""
+    parser = new_parser("publish_hub", __doc__, "weights", "config", "metrics", "manifest", "output")
+    parser.add_argument("--summaries", nargs="+", required=True, metavar="PATH", help="summary.json of each question set of the settings")
+    args = parser.parse_args(argv)
+    place, question_sets = args.settings["hub"], args.settings["questions"]
+    if len(args.summaries) != len(question_sets):
+        parser.error("--summaries: give one for each question set of the settings")
+    token = read_key("HF_TOKEN", "publishing to the hub")
+    try:
+        client = version("huggingface_hub")
+    except PackageNotFoundError:
+        raise InputError("huggingface_hub is not installed; make hub installs what envs/publishing.yaml lists") from None
+    metrics, manifest, model = read_json(args.metrics), read_json(args.manifest), args.settings["model"]
+    check_digest(args.weights, metrics["adapter_sha256"], args.metrics)
+    name = f"{args.settings['experiment']}-{manifest['source']}-seed{metrics['meta']['seed']}"
+    repository = f"{place['owner']}/{name}"
+    summaries = {questions: read_json(path) for questions, path in zip(question_sets, args.summaries, strict=True)}
+    config = adapter_config_for_hub(read_json(args.config), model)
+    files = {
+        "README.md": write_card(repository, model, metrics, manifest, summaries, place["license"]).encode(),
+        "adapter_config.json": (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode(),
+        "adapter_model.safetensors": Path(args.weights),
+    }
+    done = publish_files(repository, files, place["private"], token, f"{name}, as trained")
+    receipt = {
+        "meta": describe_run("publish_hub", huggingface_hub=client),
+        "repository": repository,
+        "url": done["url"],
+        "commit": done["commit"],
+        "files": digests(files),
+    }
+    write_json(args.output, receipt)
+    print(f"{'published' if done['written'] else 'already there'}: {done['url']} at {done['commit']}")
+
+
+if __name__ == "__main__":
+    run_program(main)

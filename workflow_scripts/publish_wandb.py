@@ -1,0 +1,60 @@
+"""Publish finished results to Weights & Biases: a run with its figures and an artifact with its files."""
+
+import shlex
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import write_json
+from persona_leakage.options import new_parser
+from persona_leakage.provenance import describe_run
+from persona_leakage.publishing import describe_files, digests_of, read_key
+from persona_leakage.wandb_contents import adapter_contents, experiment_contents
+from persona_leakage.wandb_runs import ARTIFACT_TYPE, Publication, publish_offline, publish_online
+
+
+def main(argv=None):
+    """Write the receipt: run, artifact, mode, every file's SHA-256; in offline mode the run folder too, beside the receipts."""
+    parser = new_parser("publish_wandb", __doc__, "results", "run-folders", "output")
+    parser.add_argument("--files", nargs="+", required=True, metavar="PATH", help="what the artifact holds; all under --results")
+    parser.add_argument("--source", help="with --seed: the adapter to publish (default: the experiment as a whole)")
+    parser.add_argument("--seed", type=int, help="training seed of the adapter")
+    args = parser.parse_args(argv)
+    if (args.source is None) != (args.seed is None):
+        parser.error("--source and --seed go together")
+    place, question_sets = args.settings["wandb"], args.settings["questions"]
+    online = place["mode"] == "online"
+    if online:
+        read_key("WANDB_API_KEY", "publishing.wandb.mode: online")
+    try:
+        client = version("wandb")
+    except PackageNotFoundError:
+        raise InputError("wandb is not installed; make wandb installs what envs/publishing.yaml lists") from None
+    if args.source is None:
+        contents = experiment_contents(args.results, args.settings["seeds"], question_sets)
+    else:
+        contents = adapter_contents(args.results, args.source, args.seed, question_sets)
+    files = describe_files(args.results, args.files)
+    publication = Publication(
+        place["project"], place["entity"], args.settings["experiment"], contents, Path(args.results), digests_of(files)
+    )
+    done = (publish_online if online else publish_offline)(publication, args.run_folders)
+    receipt = {
+        "meta": describe_run("publish_wandb", wandb=client),
+        "mode": place["mode"],
+        "run": {"id": publication.run_id, "project": place["project"], "entity": done.get("entity", place["entity"])},
+        "artifact": {"name": publication.artifact_name, "type": ARTIFACT_TYPE, "digest": done["artifact_digest"]},
+        "files": files,
+    }
+    if online:
+        receipt["run"]["url"] = done["url"]
+    else:
+        receipt["run_folder"] = done["run_folder"]
+        receipt["to_upload"] = f"wandb sync {shlex.quote(done['run_folder'])}"
+    write_json(args.output, receipt)
+    where = done["url"] if online else done["run_folder"]
+    print(f"{'published' if done['written'] else 'already there'}: run {publication.run_id}, {len(files)} files, {where}")
+
+
+if __name__ == "__main__":
+    run_program(main)
