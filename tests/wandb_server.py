@@ -2,90 +2,72 @@
 
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from tests.local_server import LocalServer
 
 ENTITY = "tester"
 ENTITY_NODE = {"id": "E", "name": ENTITY}
 
 
-class WandbServer:
-    """The state behind the requests; use as a context manager, then ``url`` is its address.
+class WandbServer(LocalServer):
+    """The state behind the requests.
 
     key: the only API key it takes. runs: {run id: {"history", "summary", "state", "config", ...}};
-    artifacts: {name: {"digest", "aliases", "files": {path: bytes}, ...}}; log: [(what was asked, run or file)].
+    artifacts: {key: {"name", "digest", "aliases", "committed", ...}}; uploads: {place: bytes}; log: [(what was asked, run or file)].
     fail: {what is asked: HTTP status}.
     """
 
     def __init__(self, key):
-        self.key, self.runs, self.artifacts, self.log, self.fail = key, {}, {}, [], {}
-        self.uploads, self.lock = {}, threading.RLock()
+        super().__init__()
+        self.key, self.runs, self.artifacts, self.uploads = key, {}, {}, {}
 
-    def __enter__(self):
-        server = self
+    def manifest_of(self, name):
+        """{path: base64 MD5} of an artifact's manifest, as it was uploaded."""
+        content = json.loads(self.uploads[f"{self.key_of(name)}/wandb_manifest.json"])["contents"]
+        return {path: entry["digest"] for path, entry in content.items()}
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def files_of(self, name):
+        """{path: bytes} of an artifact's files, as they were uploaded."""
+        prefix = f"{self.key_of(name)}/files/"
+        return {place.removeprefix(prefix): content for place, content in self.uploads.items() if place.startswith(prefix)}
 
-            def log_message(self, *_):
-                pass
-
-            def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                with server.lock:
-                    status, content = server.respond(self.command, self.path, self.headers, body)
-                content = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_POST = do_PUT = answer
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.http.shutdown()
-        self.http.server_close()
+    def key_of(self, name):
+        """The key of the one committed artifact of a name."""
+        (key,) = (key for key, known in self.artifacts.items() if known["name"] == name and known["committed"])
+        return key
 
     def respond(self, method, path, headers, body):
-        """(status, content) of a request."""
         if path.startswith("/storage/"):
             return self.storage(method, path, body)
         expected = base64.b64encode(f"api:{self.key}".encode()).decode()
         if headers.get("Authorization") != f"Basic {expected}":
-            return 401, {"errors": [{"message": "invalid credentials"}]}
+            return 401, {"errors": [{"message": "invalid credentials"}]}, {}
         if path.endswith("/file_stream"):
             return self.file_stream(path.split("/")[-2], json.loads(body))
         query = json.loads(body)
         name = query.get("operationName") or query["query"].split("(")[0].split("{")[0].split()[-1]
         self.log.append((name, json.dumps(query.get("variables"))))
         if name in self.fail:
-            return self.fail[name], {"errors": [{"message": "the server fails"}]}
+            return self.fail[name], {"errors": [{"message": "the server fails"}]}, {}
         handler = getattr(self, f"do_{name}", None)
-        return 200, {"data": handler(**query.get("variables") or {}) if handler else {}}
+        return 200, {"data": handler(**query.get("variables") or {}) if handler else {}}, {}
 
     def storage(self, method, path, body):
         """Files by their upload address."""
         name = path.removeprefix("/storage/")
         if "storage" in self.fail:
-            return self.fail["storage"], b""
+            return self.fail["storage"], b"", {}
         if method == "PUT":
             self.log.append(("storage", name))
             self.uploads[name] = body
-            return 200, b""
-        return (200, self.uploads[name]) if name in self.uploads else (404, b"")
+            return 200, b"", {}
+        return (200, self.uploads[name], {}) if name in self.uploads else (404, b"", {})
 
     def file_stream(self, run_id, body):
         """History, summary and the end of a run, as the client streams them."""
         self.log.append(("file_stream", run_id))
         if "file_stream" in self.fail:
-            return self.fail["file_stream"], {}
+            return self.fail["file_stream"], {}, {}
         run = self.runs[run_id]
         files = body.get("files") or {}
         run["history"] += map(json.loads, files.get("wandb-history.jsonl", {}).get("content", []))
@@ -93,7 +75,7 @@ class WandbServer:
             run["summary"] = json.loads(line)
         if body.get("complete"):
             run["state"] = "failed" if body.get("exitcode") else "finished"
-        return 200, {}
+        return 200, {}, {}
 
     def do_Viewer(self):
         return {"viewer": {"id": "U", "entity": ENTITY, "username": ENTITY, "email": "", "flags": "{}", "teams": {"edges": []}}}
@@ -171,7 +153,7 @@ class WandbServer:
                 return {"createArtifact": {"artifact": self.artifact_node(key)}}
         key = f"artifact-{len(self.artifacts)}"
         facts = {"name": name, "type": input["artifactTypeName"], "digest": digest, "metadata": input["metadata"], "run": input["runName"]}
-        self.artifacts[key] = {**facts, "aliases": aliases, "committed": False, "manifest": None}
+        self.artifacts[key] = {**facts, "aliases": aliases, "committed": False}
         return {"createArtifact": {"artifact": self.artifact_node(key)}}
 
     def artifact_node(self, key):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import digest_of
+from persona_leakage.publishing import in_a_line
 
 ARTIFACT_TYPE = "eval-results"
 # wandb's own limits let a job hang for hours when the server fails; a variable that is set wins.
@@ -77,8 +78,9 @@ def publish_offline(publication, folder):
 def publish_online(publication, folder, patience):
     """Upload a run and its artifact unless the server has them; wandb's working files lie under ``folder`` meanwhile.
 
-    patience: seconds for the server to show the whole run after the upload. Returns {"entity", "url", "artifact_digest", "written"}. InputError if the server cannot be reached, refuses, or
-    does not show the whole run afterwards; the next call goes on with the same run.
+    patience: seconds for the server to show the whole run after the upload.
+    Returns {"entity", "url", "artifact_digest", "written"}. InputError if the server cannot be reached, refuses, or
+    does not show the whole run in time; the next call goes on with the same run.
     """
     import wandb
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
@@ -94,7 +96,7 @@ def publish_online(publication, folder, patience):
                 upload(publication, work)
                 found = wait_until_published(api, entity, publication, patience)
         except (wandb.Error, WandbApiFailedError, ValueError, OSError) as error:
-            raise InputError(f"publishing to W&B failed; nothing here is lost, running again goes on ({describe(error)})") from None
+            raise InputError(f"publishing to W&B failed; nothing here is lost, running again goes on ({in_a_line(error)})") from None
         return {"entity": entity, "written": written, **found}
 
 
@@ -210,9 +212,3 @@ def workspace(folder, run_id):
     shutil.rmtree(work)
     if not any(work.parent.iterdir()):
         work.parent.rmdir()
-
-
-def describe(error):
-    """The first line of an error, with its kind."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
