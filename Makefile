@@ -6,6 +6,8 @@
 # make test-slurm  the tests of profiles/slurm on a Slurm of their own, which needs root (installs Debian's Slurm if it is not there)
 # make slurm  what profiles/slurm needs beside the rest
 # make inspect  the replies of a finished run as Inspect AI logs (make test-inspect: its tests)
+# make wandb  publishes a finished run to Weights & Biases (offline unless the config says online)
+# make hub    publishes its adapters to the Hugging Face hub (docs/publishing.md, for both)
 # make lint   style of the code, the rules and the texts
 # INFERENCE=vllm with any of them: the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
 PYTHON ?= python3
@@ -21,7 +23,7 @@ pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --qu
 RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
 CODE := workflow_scripts tests
 
-.PHONY: run plan setup slurm inspect test test-slurm test-inspect test-vllm test-vllm-here lint format clean
+.PHONY: run plan setup slurm inspect wandb hub test test-slurm test-inspect test-vllm test-vllm-here lint format clean
 
 run: setup
 	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
@@ -51,6 +53,9 @@ test-vllm-here: $(VENV)/development.stamp
 
 inspect: $(VENV)/inspect.stamp
 	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- inspect
+
+wandb hub: $(VENV)/publishing.stamp
+	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- $@
 
 test-inspect: $(VENV)/development.stamp $(VENV)/inspect.stamp
 	python -m pytest tests/test_inspect.py
@@ -88,7 +93,11 @@ $(VENV)/slurm.stamp: envs/slurm.yaml $(VENV)/run.stamp
 	$(call pip_install,envs/slurm.yaml)
 	touch $@
 
-$(VENV)/development.stamp: envs/development.yaml envs/development.post-deploy.sh $(VENV)/run.stamp
+$(VENV)/publishing.stamp: envs/publishing.yaml $(VENV)/run.stamp
+	$(call pip_install,envs/publishing.yaml)
+	touch $@
+
+$(VENV)/development.stamp: envs/development.yaml envs/development.post-deploy.sh $(VENV)/publishing.stamp
 	$(call pip_install,envs/development.yaml)
 	bash envs/development.post-deploy.sh
 	touch $@

@@ -184,3 +184,9 @@ def run_program(name, *arguments, cwd, env=None):
     """Run a program of workflow_scripts/ as its user would; returns the finished process with .stdout and .stderr."""
     command = [sys.executable, ROOT / "workflow_scripts" / f"{name}.py", *arguments]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def places_of(text, *folders):
+    """Files under the folders that hold a text."""
+    found = (path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return [path for path in found if text.encode() in path.read_bytes()]

@@ -54,6 +54,11 @@ EVALUATION = CONFIG["questions"]["evaluation"]
 
 BAD_CONFIGS = {
     # what the schema says
+    "W&B mode that is none": ({"publishing.wandb.mode": "disabled"}, ["publishing.wandb.mode", "'disabled'", "offline, online"]),
+    "no W&B project": ({"publishing.wandb.project": ""}, ["publishing.wandb.project", "''"]),
+    "W&B project with a slash": ({"publishing.wandb.project": "me/it"}, ["publishing.wandb.project", "'me/it'"]),
+    "key in the config": ({"publishing.hub.token": "hf_madeup"}, ["publishing.hub", "unknown key 'token'", "owner"]),
+    "hub owner with a name": ({"publishing.hub.owner": "me/it"}, ["publishing.hub.owner", "'me/it'"]),
     "unknown key at the top": ({"learning_rat": 1}, ["unknown key 'learning_rat'", "allowed:", "labels"]),
     "unknown key in a block": ({"training.lr": 0.1}, ["training", "unknown key 'lr'", "learning_rate"]),
     "unknown key two blocks deep": ({"training.lora.r": 8}, ["training.lora", "unknown key 'r'", "rank"]),

@@ -52,7 +52,7 @@ def test_files_named_in_the_readme_exist():
 def test_environments_pin_exact_versions_without_contradiction(inference):
     """An environment is made of several files; of those with a model there is one at a time."""
     pins = {}
-    for name in ("workflow", inference, "analysis", "slurm", "development"):
+    for name in ("workflow", inference, "analysis", "slurm", "publishing", "development"):
         for entry in yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())["dependencies"]:
             for requirement in entry["pip"] if isinstance(entry, dict) else []:
                 package, version = requirement.split("==")

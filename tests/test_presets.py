@@ -135,7 +135,8 @@ def leaf_keys(config, prefix=""):
 def test_the_fidelity_page_tells_the_presets_values():
     """Every key of a config has a row, with the values of paper, as_run and the default as they are."""
     rows = re.findall(r"^\| `([\w.]+)` \| `(.*?)` \| `(.*?)` \| `(.*?)` \|", (ROOT / "docs/fidelity.md").read_text(), re.M)
-    assert [key for key, *_ in rows] == [key for key in leaf_keys(CONFIG) if key not in ("experiment", "personas.file", "questions.file")]
+    result_keys = leaf_keys({block: value for block, value in CONFIG.items() if block != "publishing"})
+    assert [key for key, *_ in rows] == [key for key in result_keys if key not in ("experiment", "personas.file", "questions.file")]
     for key, *values in rows:
         configs = (PRESETS["paper"], PRESETS["as_run"], CONFIG)
         assert values == [short(key, lookup(config, key)) for config in configs], key

@@ -26,6 +26,11 @@ BAD_OPTIONS = {
         ["--settings", "{}", *SAMPLE_PATHS, "--state", "base", "--adapter", "x"],
         "--adapter-metrics",
     ),
+    "adapter to publish without its seed": (
+        "publish_wandb",
+        ["--settings", "{}", *(f"--{name}=x" for name in ("results", "run-folders", "files", "output")), "--source", "villain"],
+        "--source and --seed",
+    ),
     "seed that is no number": ("train_adapter", ["--seed", "first"], "--seed"),
 }
 # Inputs that are not there: exit code 1, one line, no traceback.

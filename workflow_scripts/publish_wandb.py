@@ -19,6 +19,9 @@ def main(argv=None):
     parser.add_argument("--files", nargs="+", required=True, metavar="PATH", help="what the artifact holds; all under --results")
     parser.add_argument("--source", help="with --seed: the adapter to publish (default: the experiment as a whole)")
     parser.add_argument("--seed", type=int, help="training seed of the adapter")
+    parser.add_argument(
+        "--patience", type=float, default=60.0, help="seconds for the server to show what it was sent (default: %(default)s)"
+    )
     args = parser.parse_args(argv)
     if (args.source is None) != (args.seed is None):
         parser.error("--source and --seed go together")
@@ -38,7 +41,7 @@ def main(argv=None):
     publication = Publication(
         place["project"], place["entity"], args.settings["experiment"], contents, Path(args.results), digests_of(files)
     )
-    done = (publish_online if online else publish_offline)(publication, args.run_folders)
+    done = publish_online(publication, args.run_folders, args.patience) if online else publish_offline(publication, args.run_folders)
     receipt = {
         "meta": describe_run("publish_wandb", wandb=client),
         "mode": place["mode"],

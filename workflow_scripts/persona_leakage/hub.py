@@ -1,9 +1,11 @@
 """An adapter as a model repository on the Hugging Face hub, in one commit, unless the repository has it already."""
 
 import hashlib
+import os
 from io import BytesIO
 
 from persona_leakage.errors import InputError
+from persona_leakage.publishing import in_a_line
 
 
 def publish_files(repository, files, private, token, message):
@@ -13,9 +15,9 @@ def publish_files(repository, files, private, token, message):
     an existing one must be. Returns {"commit", "url", "written": names of the files that the repository did not have}.
     InputError if the hub cannot be reached or refuses; a new repository may then be there, empty, and running again goes on.
     """
-    from httpx import HTTPError
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 
     api = HfApi(token=token)
     try:
@@ -33,8 +35,7 @@ def publish_files(repository, files, private, token, message):
         raise InputError(f"publishing.hub: '{repository}' cannot be the name of a repository ({error})") from None
     except (HfHubHTTPError, HTTPError, OSError, RuntimeError) as error:
         raise InputError(
-            f"publishing {repository} to the hub failed; nothing here is lost, running again goes on"
-            f" ({type(error).__name__}: {str(error).strip().splitlines()[0]})"
+            f"publishing {repository} to the hub failed; nothing here is lost, running again goes on ({in_a_line(error)})"
         ) from None
     return {"commit": commit, "url": f"{api.endpoint}/{repository}", "written": written}
 

@@ -48,3 +48,9 @@ def describe_files(home, paths):
 def digests_of(described):
     """{name: SHA-256} of :func:`describe_files`."""
     return {name: entry["sha256"] for name, entry in described.items()}
+
+
+def in_a_line(error):
+    """The first line of an error, with its kind."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import digest_of
+from persona_leakage.publishing import in_a_line
 
 ARTIFACT_TYPE = "eval-results"
 # wandb's own limits let a job hang for hours when the server fails; a variable that is set wins.
@@ -19,7 +20,6 @@ PATIENCE = {
     "WANDB_FINISH_TIMEOUT": "1800",
     "WANDB_ERROR_REPORTING": "false",
 }
-SECONDS_TO_APPEAR = 60
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,12 @@ def publish_offline(publication, folder):
         return {"run_folder": str(found), "artifact_digest": artifact.digest, "written": written}
 
 
-def publish_online(publication, folder):
+def publish_online(publication, folder, patience):
     """Upload a run and its artifact unless the server has them; wandb's working files lie under ``folder`` meanwhile.
 
+    patience: seconds for the server to show the whole run after the upload.
     Returns {"entity", "url", "artifact_digest", "written"}. InputError if the server cannot be reached, refuses, or
-    does not show the whole run afterwards; the next call goes on with the same run.
+    does not show the whole run in time; the next call goes on with the same run.
     """
     import wandb
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
@@ -87,25 +88,24 @@ def publish_online(publication, folder):
     with workspace(folder, publication.run_id) as work:
         os.environ["WANDB_DATA_DIR"] = str(work.resolve())
         try:
-            artifact = build_artifact(publication, copy=False)
-            api = wandb.Api(timeout=30)
+            api = wandb.Api(timeout=180)
             entity = publication.entity or api.default_entity
-            url = find_published(api, entity, publication, artifact.digest)
-            written = url is None
+            found = find_published(api, entity, publication)
+            written = found is None
             if written:
-                upload(publication, artifact, work)
-                url = wait_until_published(api, entity, publication, artifact.digest)
-        except (wandb.Error, WandbApiFailedError, ValueError, TimeoutError) as error:
-            raise InputError(f"publishing to W&B failed, nothing here is lost and running again goes on ({describe(error)})") from None
-        return {"entity": entity, "url": url, "artifact_digest": artifact.digest, "written": written}
+                upload(publication, work)
+                found = wait_until_published(api, entity, publication, patience)
+        except (wandb.Error, WandbApiFailedError, ValueError, OSError) as error:
+            raise InputError(f"publishing to W&B failed; nothing here is lost, running again goes on ({in_a_line(error)})") from None
+        return {"entity": entity, "written": written, **found}
 
 
-def upload(publication, artifact, work):
-    """Send history, summary and artifact, and wait for the server to have the artifact before the run says so."""
+def upload(publication, work):
+    """Send history, artifact and summary; the summary speaks of the artifact only when the server has it."""
     run = start_run(publication, "online", work)
     try:
         log_run(run, publication)
-        run.log_artifact(artifact, aliases=["latest", publication.run_id]).wait()
+        artifact = run.log_artifact(build_artifact(publication, copy=False), aliases=["latest", publication.run_id]).wait()
         run.summary["artifact_digest"] = artifact.digest
     except BaseException:
         run.finish(exit_code=1)
@@ -123,7 +123,7 @@ def start_run(publication, mode, work):
         disable_git=True,
         finish_timeout_raises=True,
         program="publish_wandb.py",
-        quiet=True,
+        silent=True,
         symlink=False,
         x_disable_machine_info=True,
         x_disable_meta=True,
@@ -146,8 +146,8 @@ def start_run(publication, mode, work):
 
 
 def log_run(run, publication):
-    """History and summary; the steps are told, so that a run that is gone on with takes none of them twice."""
-    for step, figures in enumerate(publication.contents.history):
+    """History and summary; a run that is gone on with has the steps before its first new one."""
+    for step, figures in enumerate(publication.contents.history[run.starting_step :], run.starting_step):
         run.log(figures, step=step)
     run.summary.update(publication.contents.summary)
 
@@ -162,8 +162,8 @@ def build_artifact(publication, copy):
     return artifact
 
 
-def find_published(api, entity, publication, artifact_digest):
-    """The address of the run on the server if it is finished and its artifact there, else None."""
+def find_published(api, entity, publication):
+    """{"url", "artifact_digest"} of the run on the server if it is finished and its artifact there, else None."""
     import wandb
     from wandb.apis.public.runs import RunNotFoundError
 
@@ -175,20 +175,20 @@ def find_published(api, entity, publication, artifact_digest):
         if isinstance(error.exc, RunNotFoundError):
             return None
         raise
-    whole = run.state == "finished" and run.summary_metrics.get("artifact_digest") == artifact_digest
-    return run.url if whole and api.artifact_exists(f"{place}/{publication.artifact_name}:{publication.run_id}") else None
+    digest = run.summary_metrics.get("artifact_digest")
+    if run.state != "finished" or not digest or not api.artifact_exists(f"{place}/{publication.artifact_name}:{publication.run_id}"):
+        return None
+    return {"url": run.url, "artifact_digest": digest}
 
 
-def wait_until_published(api, entity, publication, artifact_digest):
-    """The run's address once the server shows all of it: wandb itself ends well when an upload of figures failed."""
-    deadline = time.monotonic() + float(os.environ.get("WANDB_SECONDS_TO_APPEAR", SECONDS_TO_APPEAR))
-    while True:
-        url = find_published(api, entity, publication, artifact_digest)
-        if url:
-            return url
+def wait_until_published(api, entity, publication, patience):
+    """What :func:`find_published` says once the server shows all of the run; wandb itself ends well also when some of it was lost."""
+    deadline = time.monotonic() + patience
+    while (found := find_published(api, entity, publication)) is None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"the server does not show run {publication.run_id} as finished, with its summary and artifact")
         time.sleep(2)
+    return found
 
 
 def finished_folder(folder, run_id):
@@ -212,9 +212,3 @@ def workspace(folder, run_id):
     shutil.rmtree(work)
     if not any(work.parent.iterdir()):
         work.parent.rmdir()
-
-
-def describe(error):
-    """The first line of an error, with its kind."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
