@@ -119,7 +119,7 @@ def program_pids(project, rule, source, besides=()):
     return found
 
 
-def pre_empt(cluster, job):
+def preempt(cluster, job):
     """Ask for a job's GPU with more right to it."""
     slurm(cluster, "sbatch", "-p", "urgent", "-w", job["NodeList"], "--gpus=1", "-o", "/dev/null", "--wrap", "true")
 
@@ -215,9 +215,9 @@ def disturbed(new_project, cluster):
     run.hit["cancelled"] = run.job("train_adapter", "villain")
     slurm(cluster, "scancel", run.hit["cancelled"]["JobId"])
 
-    run.hit["pre-empted"] = job = run.job("train_adapter", "comedian")
-    pre_empt(cluster, job)
-    wait_until(lambda: run.job("train_adapter", "comedian")["Restarts"] == "1", "the pre-empted job is back in the queue")
+    run.hit["preempted"] = job = run.job("train_adapter", "comedian")
+    preempt(cluster, job)
+    wait_until(lambda: run.job("train_adapter", "comedian")["Restarts"] == "1", "the preempted job is back in the queue")
 
     run.hold("sample_completions", "chunk 3 of 45 is kept", "villain", "comedian")
     run.hit["out of time"] = run.job("sample_completions", "comedian")
@@ -269,8 +269,8 @@ def test_a_cancelled_job_goes_on_where_it_was(disturbed, undisturbed):
     assert digests(disturbed.project)[0]["villain"] == digests(undisturbed)[0]["villain"]
 
 
-def test_a_pre_empted_job_goes_on_where_it_was(disturbed, undisturbed):
-    job = state(disturbed, "pre-empted")
+def test_a_preempted_job_goes_on_where_it_was(disturbed, undisturbed):
+    job = state(disturbed, "preempted")
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
     assert content(disturbed.project, METRICS, "resumed_from_step")["comedian"] >= 10
     assert digests(disturbed.project)[0]["comedian"] == digests(undisturbed)[0]["comedian"]
@@ -316,7 +316,7 @@ def interrupted(undisturbed, new_project, cluster):
     runs["SIGTERM"] = run = Run(project, cluster, "--set-resources", "train_adapter:slurm_partition=scavenger", "--", target, wrapped=True)
     first = run.hold("train_adapter", "resuming at step", "villain")["villain"]
     run.seen = run.job("train_adapter", "villain")
-    pre_empt(cluster, run.seen)
+    preempt(cluster, run.seen)
     wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again")
     pid = run.hold("train_adapter", "resuming at step", "villain", besides=[first])["villain"]
     run.process.send_signal(signal.SIGTERM)
