@@ -307,7 +307,7 @@ def interrupted(undisturbed, new_project, cluster):
     project = new_project()
     shutil.rmtree(project.folder)
     shutil.copytree(undisturbed.folder, project.folder, copy_function=shutil.copy2)
-    for made in ("training/villain/seed42", "evaluation/evaluation/villain"):
+    for made in ("training/villain/seed42", "evaluation/evaluation/villain", "restart/completions/evaluation/villain"):
         shutil.rmtree(project.folder / EXPERIMENT / made)
     metrics, target = f"{EXPERIMENT}/{METRICS}".format(source="villain"), f"{EXPERIMENT}/{REPLIES}".format(source="villain")
     runs = {}
