@@ -119,7 +119,7 @@ def program_pids(project, rule, source, besides=()):
     return found
 
 
-def pre_empt(cluster, job):
+def preempt(cluster, job):
     """Ask for a job's GPU with more right to it."""
     slurm(cluster, "sbatch", "-p", "urgent", "-w", job["NodeList"], "--gpus=1", "-o", "/dev/null", "--wrap", "true")
 
@@ -205,9 +205,7 @@ def disturbed(new_project, cluster):
     Returns the finished Run with .code, .text, .places (node and CUDA_VISIBLE_DEVICES of both training jobs) and .hit (the jobs as
     the fault met them).
     """
-    # Slurm counts in minutes: one for the job that will hang, which is more than it takes to be reached.
-    times = 'sample_completions:runtime=attempt**3 if wildcards.source == "comedian" else 10'
-    run = Run(new_project(), cluster, "--set-resources", times)
+    run = Run(new_project(), cluster)
     run.hit = {}
     held = run.hold("train_adapter", "checkpoint behind step 10", "villain", "comedian")
     run.places = [tuple(map(environment_of(pid).get, ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES"))) for pid in held.values()]
@@ -215,12 +213,14 @@ def disturbed(new_project, cluster):
     run.hit["cancelled"] = run.job("train_adapter", "villain")
     slurm(cluster, "scancel", run.hit["cancelled"]["JobId"])
 
-    run.hit["pre-empted"] = job = run.job("train_adapter", "comedian")
-    pre_empt(cluster, job)
-    wait_until(lambda: run.job("train_adapter", "comedian")["Restarts"] == "1", "the pre-empted job is back in the queue")
+    run.hit["preempted"] = job = run.job("train_adapter", "comedian")
+    preempt(cluster, job)
+    wait_until(lambda: run.job("train_adapter", "comedian")["Restarts"] == "1", "the preempted job is back in the queue")
 
     run.hold("sample_completions", "chunk 3 of 45 is kept", "villain", "comedian")
     run.hit["out of time"] = run.job("sample_completions", "comedian")
+    # Two hours are too long for a test; Slurm counts in minutes.
+    slurm(cluster, "scontrol", "update", f"JobId={run.hit['out of time']['JobId']}", "TimeLimit=1")
     run.hit["node lost"] = run.job("sample_completions", "villain")
     lose_node(cluster, run.hit["node lost"]["NodeList"])
     wait_until(lambda: run.job("sample_completions", "villain")["Restarts"] == "1", "the lost node's job is back in the queue")
@@ -232,6 +232,11 @@ def disturbed(new_project, cluster):
 def state(run, fault):
     """How Slurm remembers the job that a fault hit."""
     return next(job for job in jobs_of(run.cluster, run.log) if job["JobId"] == run.hit[fault]["JobId"])
+
+
+def limits(job):
+    """The time and the memory that a job asked for."""
+    return job["TimeLimit"], job["MinMemoryNode"]
 
 
 def job_log(run, rule, source):
@@ -264,13 +269,13 @@ def test_each_job_runs_where_it_belongs(disturbed):
 def test_a_cancelled_job_goes_on_where_it_was(disturbed, undisturbed):
     assert state(disturbed, "cancelled")["JobState"] == "CANCELLED"
     again = disturbed.job("train_adapter", "villain")
-    assert (again["JobState"], again["TimeLimit"], again["MinMemoryNode"]) == ("COMPLETED", "04:00:00", "62.50G")
+    assert (again["JobState"], *limits(again)) == ("COMPLETED", "04:00:00", "62.50G")
     assert content(disturbed.project, METRICS, "resumed_from_step")["villain"] >= 10
     assert digests(disturbed.project)[0]["villain"] == digests(undisturbed)[0]["villain"]
 
 
-def test_a_pre_empted_job_goes_on_where_it_was(disturbed, undisturbed):
-    job = state(disturbed, "pre-empted")
+def test_a_preempted_job_goes_on_where_it_was(disturbed, undisturbed):
+    job = state(disturbed, "preempted")
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
     assert content(disturbed.project, METRICS, "resumed_from_step")["comedian"] >= 10
     assert digests(disturbed.project)[0]["comedian"] == digests(undisturbed)[0]["comedian"]
@@ -286,7 +291,8 @@ def test_a_job_whose_node_is_lost_goes_on_where_it_was(disturbed, undisturbed):
 def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undisturbed):
     job, again = state(disturbed, "out of time"), disturbed.job("sample_completions", "comedian")
     assert (job["JobState"], job["TimeLimit"]) == ("TIMEOUT", "00:01:00")
-    assert (again["JobState"], again["TimeLimit"]) == ("COMPLETED", "00:08:00")
+    assert (limits(again), limits(disturbed.hit["out of time"])) == (("04:00:00", "31.25G"), ("02:00:00", "16000M"))
+    assert again["JobState"] == "COMPLETED"
     assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", job_log(disturbed, "sample_completions", "comedian"))
     assert digests(disturbed.project)[1]["comedian"] == digests(undisturbed)[1]["comedian"]
 
@@ -301,7 +307,7 @@ def interrupted(undisturbed, new_project, cluster):
     project = new_project()
     shutil.rmtree(project.folder)
     shutil.copytree(undisturbed.folder, project.folder, copy_function=shutil.copy2)
-    for made in ("training/villain/seed42", "evaluation/evaluation/villain"):
+    for made in ("training/villain/seed42", "evaluation/evaluation/villain", "restart/completions/evaluation/villain"):
         shutil.rmtree(project.folder / EXPERIMENT / made)
     metrics, target = f"{EXPERIMENT}/{METRICS}".format(source="villain"), f"{EXPERIMENT}/{REPLIES}".format(source="villain")
     runs = {}
@@ -316,7 +322,7 @@ def interrupted(undisturbed, new_project, cluster):
     runs["SIGTERM"] = run = Run(project, cluster, "--set-resources", "train_adapter:slurm_partition=scavenger", "--", target, wrapped=True)
     first = run.hold("train_adapter", "resuming at step", "villain")["villain"]
     run.seen = run.job("train_adapter", "villain")
-    pre_empt(cluster, run.seen)
+    preempt(cluster, run.seen)
     wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again")
     pid = run.hold("train_adapter", "resuming at step", "villain", besides=[first])["villain"]
     run.process.send_signal(signal.SIGTERM)
