@@ -27,7 +27,7 @@ def test_layer_is_the_output_of_the_0_based_block(model):
         expected[row, 0] = hidden[2][0, -1]
         expected[row, 1] = (out[0] if isinstance(out, tuple) else out).reshape(-1, 32)[-1]
     hook.remove()
-    torch.testing.assert_close(last_token_states(model, PROMPTS, [1, 3], batch_tokens=14), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(last_token_states(model, PROMPTS, [1, 3], batch_tokens=14)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_blocks_behind_the_last_layer_do_not_run(model):

@@ -27,7 +27,7 @@ def main(argv=None):
     lengths = prompt_lengths(tokenizer, personas)
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
-    states = last_token_states(load_model(manifest, dtype, device), prompts, settings["layers"])
+    states, memory = last_token_states(load_model(manifest, dtype, device), prompts, settings["layers"])
     by_persona = states.unflatten(0, (len(personas), len(questions)))
     names = [persona.name for persona in personas]
     digests = {}
@@ -52,6 +52,7 @@ def main(argv=None):
         model=model_facts(manifest),
         layer_convention=LAYER_CONVENTION,
         precision=str(dtype).removeprefix("torch."),
+        out_of_memory=memory,
         bank={"personas": len(names), "digest": digest_of(sorted(names))},
     )
     write_json(args.meta, {"meta": meta, "sha256": digests})

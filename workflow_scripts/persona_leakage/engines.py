@@ -10,6 +10,7 @@ from persona_leakage.errors import InputError
 from persona_leakage.generation import Adapter, SamplingParams
 from persona_leakage.lora import load_adapter
 from persona_leakage.model_loading import load_chat_format, load_model, load_tokenizer, model_facts, pick_device, pick_precision
+from persona_leakage.out_of_memory import sample_with_fewer_slots
 from persona_leakage.provenance import loaded_code_digest, package_versions
 from persona_leakage.sampling_run import sample_in_chunks
 
@@ -37,16 +38,16 @@ class SamplingTask:
 class SwitchingTransformersEngine:
     """The transformers engine behind the common signature: holds the model with one adapter, loads it anew for another."""
 
-    def __init__(self, engine_class, manifest, engine):
-        self.engine_class, self.manifest, self.settings = engine_class, manifest, engine
+    def __init__(self, engine_class, manifest, engine, memory):
+        self.engine_class, self.manifest, self.settings, self.memory = engine_class, manifest, engine, memory
         self.adapter, self.loaded = None, None
 
     def sample(self, requests, sampling, adapter=None):
-        """As VllmEngine.sample."""
+        """As VllmEngine.sample; with fewer rows at once once memory has run out, which ``memory`` records."""
         if self.loaded is None or adapter != self.adapter:
             self.loaded = None  # before loading, so that two models are never held
             self.adapter, self.loaded = adapter, self._load(adapter)
-        yield from self.loaded.sample(requests, sampling)
+        yield from sample_with_fewer_slots(self.loaded, requests, sampling, self.memory)
 
     def _load(self, adapter):
         device = pick_device()
@@ -54,7 +55,7 @@ class SwitchingTransformersEngine:
         if adapter is not None:
             model = load_adapter(model, adapter.folder, merge=self.settings["merge_adapter"])
         stop_ids = load_chat_format(self.manifest).stop_ids
-        return self.engine_class(model, load_tokenizer(self.manifest["folder"]), stop_ids, self.settings["batch_size"])
+        return self.engine_class(model, load_tokenizer(self.manifest["folder"]), stop_ids, self.memory["batch_size"])
 
 
 def engine_name(engine):
@@ -78,10 +79,10 @@ def engine_class(name):
     return TransformersEngine
 
 
-def start_engine(chosen_class, manifest, engine, tasks, sampling):
+def start_engine(chosen_class, manifest, engine, tasks, sampling, memory):
     """Start an engine of ``chosen_class`` for ``tasks``: its .sample(requests, sampling, adapter) yields completions."""
     if chosen_class.name == "transformers":
-        return SwitchingTransformersEngine(chosen_class, manifest, engine)
+        return SwitchingTransformersEngine(chosen_class, manifest, engine, memory)
     device = pick_device()
     return chosen_class(
         manifest["folder"],
@@ -111,11 +112,13 @@ def sample_all(manifest, tasks, sampling, engine):
     """Sample ``tasks`` one after the other, with one engine for all and restart points.
 
     sampling, engine: config blocks. Base and adapters are not mixed in one list of tasks.
-    Yields (records in request order, facts for the meta block) for each task.
+    Yields (records in request order, facts for the meta block) for each task; among the facts, of the transformers
+    engine, out_of_memory: how often memory has run out in this job so far, and the batch size since then.
     """
     params = SamplingParams(**sampling)
     chosen_class = engine_class(engine_name(engine))  # imported before the digest of the loaded code is taken
-    started = cache(lambda: start_engine(chosen_class, manifest, engine, tasks, params))  # only when a chunk is missing
+    memory = {"times": 0, "batch_size": engine["batch_size"]}  # vLLM sees to its memory itself
+    started = cache(lambda: start_engine(chosen_class, manifest, engine, tasks, params, memory))  # only when a chunk is missing
     for task in tasks:
         facts = {
             "model": model_facts(manifest),
@@ -132,4 +135,4 @@ def sample_all(manifest, tasks, sampling, engine):
             task.restart_folder,
             task.label,
         )
-        yield records, facts
+        yield records, {**facts, **({"out_of_memory": dict(memory)} if chosen_class.name == "transformers" else {})}

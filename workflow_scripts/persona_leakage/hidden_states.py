@@ -1,47 +1,66 @@
 """Hidden states at the last prompt token, for many prompts in one pass over the blocks that are needed."""
 
+from functools import partial
+
 import torch
 
 from persona_leakage.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.model_checks import check_layers
+from persona_leakage.out_of_memory import fits, half_of
 from persona_leakage.progress import Progress
 
 
 @torch.inference_mode()
 def last_token_states(model, prompts, layers, batch_tokens=4096):
-    """Outputs of the 0-based blocks ``layers`` at each prompt's last token: float32 [prompts, layers, hidden].
+    """(states, memory): outputs of the 0-based blocks ``layers`` at each prompt's last token, float32 [prompts, layers, hidden].
 
     Block L's output is hidden_states[L+1] in transformers' terms, taken before any final norm (which
     transformers applies to the very last entry of its list). The model is cut behind the last block
     needed, and no output layer runs. Prompts go sorted by length, padded on the right, at most
-    ``batch_tokens`` padded tokens at a time. InputError if a layer is not a block of the model.
+    ``batch_tokens`` padded tokens at a time; a batch that does not fit into memory is split, and with it all behind it.
+    memory: {"times", "batch_tokens"}, how often that was and the limit at the end.
+    InputError if a layer is not a block of the model, or a single prompt does not fit.
     """
     decoder = model.get_decoder()
     check_layers(layers, len(decoder.layers))
     decoder.layers = decoder.layers[: max(layers) + 1]
-    device = next(model.parameters()).device
     states = torch.empty(len(prompts), len(layers), decoder.config.hidden_size)
+    lengths = [len(ids) for ids in prompts]
+    memory = {"times": 0, "batch_tokens": batch_tokens}
+    progress = Progress("hidden states", len(prompts), "prompts")
+    batches = split_by_tokens(range(len(prompts)), lengths, batch_tokens)
+    while batches:
+        batch = batches[0]
+        found, said = fits(partial(states_of_batch, decoder, [prompts[index] for index in batch], layers))
+        if said is None:
+            states[batch] = found
+            progress.advance(len(batch))
+            batches.pop(0)
+        else:
+            advice = "set geometry.precision: bfloat16"
+            memory["batch_tokens"] = half_of(len(batch), len(batch) * lengths[batch[0]], "hidden states", said, advice)
+            memory["times"] += 1
+            batches = split_by_tokens([index for batch in batches for index in batch], lengths, memory["batch_tokens"])
+    return states, memory
+
+
+def states_of_batch(decoder, prompts, layers):
+    """Outputs of the blocks ``layers`` at the last tokens of some prompts in one forward pass, float32 [prompts, layers, hidden]."""
     caught = {}
 
     def keep(layer):
         def hook(module, inputs, output):
-            caught[layer] = output[0] if isinstance(output, tuple) else output
+            hidden = output[0] if isinstance(output, tuple) else output
+            caught[layer] = hidden[torch.arange(len(prompts)), mask.sum(-1) - 1].float().cpu()
 
         return hook
 
+    device = next(decoder.parameters()).device
+    mask = length_mask([len(ids) for ids in prompts])
     hooks = [decoder.layers[layer].register_forward_hook(keep(layer)) for layer in layers]
-    lengths = [len(ids) for ids in prompts]
-    progress = Progress("hidden states", len(prompts), "prompts")
     try:
-        for batch in split_by_tokens(range(len(prompts)), lengths, batch_tokens):
-            input_ids = pad_right([prompts[index] for index in batch])
-            mask = length_mask([lengths[index] for index in batch])
-            decoder(input_ids=input_ids.to(device), attention_mask=mask.to(device), use_cache=False)
-            ends = mask.sum(-1) - 1
-            for column, layer in enumerate(layers):
-                states[batch, column] = caught[layer][torch.arange(len(batch)), ends].float().cpu()
-            progress.advance(len(batch))
+        decoder(input_ids=pad_right(prompts).to(device), attention_mask=mask.to(device), use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
-    return states
+    return torch.stack([caught[layer] for layer in layers], 1)
