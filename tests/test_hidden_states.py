@@ -28,7 +28,7 @@ def test_layer_is_the_output_of_the_0_based_block(model):
         expected[row, 0] = hidden[2][0, -1]
         expected[row, 1] = (out[0] if isinstance(out, tuple) else out).reshape(-1, 32)[-1]
     hook.remove()
-    torch.testing.assert_close(last_token_states(model, PROMPTS, [1, 3], batch_tokens=14), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(last_token_states(model, PROMPTS, [1, 3], batch_tokens=14)[0], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_blocks_behind_the_last_layer_do_not_run(model):
@@ -43,10 +43,10 @@ def test_unknown_layers_are_named(model):
 
 def test_states_do_not_depend_on_the_company(model):
     """Bit for bit: all prompts at once, one at a time, and in small batches."""
-    together = last_token_states(model, PROMPTS, [1, 3])
-    assert torch.equal(last_token_states(model, PROMPTS[::-1], [1, 3], batch_tokens=32), together.flip(0))
+    together = last_token_states(model, PROMPTS, [1, 3])[0]
+    assert torch.equal(last_token_states(model, PROMPTS[::-1], [1, 3], batch_tokens=32)[0], together.flip(0))
     for row, ids in enumerate(PROMPTS):
-        assert torch.equal(last_token_states(model, [ids], [1, 3])[0], together[row])
+        assert torch.equal(last_token_states(model, [ids], [1, 3])[0][0], together[row])
 
 
 def test_only_missing_prompts_are_computed(model, tmp_path, capsys):
@@ -57,15 +57,15 @@ def test_only_missing_prompts_are_computed(model, tmp_path, capsys):
         loads.append(1)
         return model
 
-    expected = last_token_states(model, [*PROMPTS, [20, 21]], [1, 3])
-    assert torch.equal(states_of_all(load, PROMPTS, [1, 3], "a", tmp_path, 512), expected[:4]) and len(loads) == 1
-    assert torch.equal(states_of_all(load, PROMPTS[::-1], [1, 3], "a", tmp_path, 512), expected[:4].flip(0)) and len(loads) == 1
+    expected = last_token_states(model, [*PROMPTS, [20, 21]], [1, 3])[0]
+    assert torch.equal(states_of_all(load, PROMPTS, [1, 3], "a", tmp_path, 512)[0], expected[:4]) and len(loads) == 1
+    assert torch.equal(states_of_all(load, PROMPTS[::-1], [1, 3], "a", tmp_path, 512)[0], expected[:4].flip(0)) and len(loads) == 1
     more = [*PROMPTS[:2], [20, 21], *PROMPTS[2:]]
-    assert torch.equal(states_of_all(load, more, [1, 3], "a", tmp_path, 512), expected[[0, 1, 4, 2, 3]]) and len(loads) == 2
+    assert torch.equal(states_of_all(load, more, [1, 3], "a", tmp_path, 512)[0], expected[[0, 1, 4, 2, 3]]) and len(loads) == 2
     assert "4 of 5 prompts are kept from earlier, 1 to go" in capsys.readouterr().out
     part = max(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
     part.write_bytes(part.read_bytes()[:-7])
-    assert torch.equal(states_of_all(load, PROMPTS, [1, 3], "a", tmp_path, 512), expected[:4]) and len(loads) == 3
+    assert torch.equal(states_of_all(load, PROMPTS, [1, 3], "a", tmp_path, 512)[0], expected[:4]) and len(loads) == 3
     assert f"{part}: not whole hidden states" in capsys.readouterr().out
     states_of_all(load, PROMPTS, [1, 3], "b", tmp_path, 512)
     assert len(loads) == 4

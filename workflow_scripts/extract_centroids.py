@@ -30,7 +30,7 @@ def main(argv=None):
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
     identity = [model_facts(manifest), str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
-    states = states_of_all(
+    states, memory = states_of_all(
         lambda: load_model(manifest, dtype, device), prompts, settings["layers"], identity, args.restart, args.chunk_size
     )
     by_persona = states.unflatten(0, (len(personas), len(questions)))
@@ -57,6 +57,7 @@ def main(argv=None):
         model=model_facts(manifest),
         layer_convention=LAYER_CONVENTION,
         precision=str(dtype).removeprefix("torch."),
+        out_of_memory=memory,
         bank={"personas": len(names), "digest": digest_of(sorted(names))},
     )
     write_json(args.meta, {"meta": meta, "sha256": digests})

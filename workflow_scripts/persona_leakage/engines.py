@@ -18,6 +18,7 @@ from persona_leakage.model_loading import (
     pick_device,
     pick_precision,
 )
+from persona_leakage.out_of_memory import sample_with_fewer_slots
 from persona_leakage.provenance import loaded_code_digest, package_versions
 from persona_leakage.sampling_run import sample_missing
 
@@ -42,16 +43,16 @@ class SamplingTask:
 class SwitchingTransformersEngine:
     """The transformers engine behind the common signature: holds the model with one adapter, loads it anew for another."""
 
-    def __init__(self, engine_class, manifest, engine):
-        self.engine_class, self.manifest, self.settings = engine_class, manifest, engine
+    def __init__(self, engine_class, manifest, engine, memory):
+        self.engine_class, self.manifest, self.settings, self.memory = engine_class, manifest, engine, memory
         self.adapter, self.loaded = None, None
 
     def sample(self, requests, sampling, adapter=None):
-        """As VllmEngine.sample."""
+        """As VllmEngine.sample; with fewer rows at once once memory has run out, which ``memory`` records."""
         if self.loaded is None or adapter != self.adapter:
             self.loaded = None  # before loading, so that two models are never held
             self.adapter, self.loaded = adapter, self._load(adapter)
-        yield from self.loaded.sample(requests, sampling)
+        yield from sample_with_fewer_slots(self.loaded, requests, sampling, self.memory)
 
     def _load(self, adapter):
         device = pick_device()
@@ -59,7 +60,7 @@ class SwitchingTransformersEngine:
         if adapter is not None:
             model = load_adapter(model, adapter.folder, merge=self.settings["merge_adapter"])
         stop_ids = load_chat_format(self.manifest).stop_ids
-        return self.engine_class(model, load_tokenizer(self.manifest["folder"]), stop_ids, self.settings["batch_size"])
+        return self.engine_class(model, load_tokenizer(self.manifest["folder"]), stop_ids, self.memory["batch_size"])
 
 
 def engine_name(engine):
@@ -83,10 +84,10 @@ def engine_class(name):
     return TransformersEngine
 
 
-def start_engine(chosen_class, manifest, engine, tasks, sampling):
+def start_engine(chosen_class, manifest, engine, tasks, sampling, memory):
     """Start an engine of ``chosen_class`` for ``tasks``: its .sample(requests, sampling, adapter) yields completions."""
     if chosen_class.name == "transformers":
-        return SwitchingTransformersEngine(chosen_class, manifest, engine)
+        return SwitchingTransformersEngine(chosen_class, manifest, engine, memory)
     check_model_files(manifest)
     device = pick_device()
     return chosen_class(
@@ -118,11 +119,13 @@ def sample_all(manifest, tasks, sampling, engine, chunk_size):
 
     sampling, engine: config blocks. chunk_size: finished replies between two restart points. Base and
     adapters are not mixed in one list of tasks.
-    Yields (records in request order, facts for the meta block) for each task.
+    Yields (records in request order, facts for the meta block) for each task; among the facts, of the transformers
+    engine, out_of_memory: how often memory has run out in this job so far, and the batch size since then.
     """
     params = SamplingParams(**sampling)
     chosen_class = engine_class(engine_name(engine))  # imported before the digest of the loaded code is taken
-    started = cache(lambda: start_engine(chosen_class, manifest, engine, tasks, params))  # only when a reply is missing
+    memory = {"times": 0, "batch_size": engine["batch_size"]}  # vLLM sees to its memory itself
+    started = cache(lambda: start_engine(chosen_class, manifest, engine, tasks, params, memory))  # only when a reply is missing
     for task in tasks:
         facts = {
             "model": model_facts(manifest),
@@ -141,4 +144,4 @@ def sample_all(manifest, tasks, sampling, engine, chunk_size):
             task.restart_folder,
             task.label,
         )
-        yield records, facts
+        yield records, {**facts, **({"out_of_memory": dict(memory)} if chosen_class.name == "transformers" else {})}

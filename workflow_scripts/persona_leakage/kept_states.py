@@ -12,10 +12,11 @@ from persona_leakage.hidden_states import last_token_states
 from persona_leakage.restart_store import part_path, read_parts
 
 SUFFIX = ".safetensors"
+BATCH_TOKENS = 4096  # padded tokens in memory at once
 
 
 def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size):
-    """Hidden states as last_token_states gives them: float32 [prompts, layers, hidden].
+    """(states, memory) as last_token_states gives them: float32 [prompts, layers, hidden], and how often memory ran out.
 
     load(): the model; called once, if a prompt is missing. Each ``chunk_size`` prompts are kept in
     ``restart_folder`` under digests of their token ids, ``layers`` and ``identity`` (model, precision,
@@ -29,14 +30,16 @@ def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size):
         print(f"hidden states: {len(kept)} of {len(set(keys))} prompts are kept from earlier, {len(missing)} to go", flush=True)
     model = load() if missing else None
     todo = list(missing)
+    memory = {"times": 0, "batch_tokens": BATCH_TOKENS}
     for start in range(0, len(todo), chunk_size):
         part = todo[start : start + chunk_size]
-        states = last_token_states(model, [missing[key] for key in part], layers)
+        states, now = last_token_states(model, [missing[key] for key in part], layers, memory["batch_tokens"])
+        memory = {"times": memory["times"] + now["times"], "batch_tokens": now["batch_tokens"]}
         with atomic_path(part_path(restart_folder, part, SUFFIX)) as temporary:
             save_file({"states": states}, temporary, metadata={"keys": json.dumps(part)})
         print(f"hidden states: {start + len(part)} of {len(todo)} new prompts are kept", flush=True)
         kept |= zip(part, states, strict=True)
-    return torch.stack([kept[key] for key in keys])
+    return torch.stack([kept[key] for key in keys]), memory
 
 
 def read_part(path):

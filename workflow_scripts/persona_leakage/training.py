@@ -3,6 +3,7 @@
 import math
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from persona_leakage.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.behaviour import IGNORED
 from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path
+from persona_leakage.out_of_memory import fits, half_of
 from persona_leakage.progress import Progress
 from persona_leakage.seeds import derive_seed
 from persona_leakage.tensor_files import read_tensors
@@ -69,8 +71,11 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     runs under autocast, with adapter weights and optimizer in float32. Dropout is seeded per step,
     so a resumed run equals an undisturbed one.
 
-    Returns {"steps", "resumed_from_step", "loss", "learning_rate", "tokens", "train_seconds", ...};
-    loss and learning_rate hold one value per step.
+    A step that runs out of memory is done again from its start, with micro-batches half as large as the one that did
+    not fit; they stay so, also for a run that resumes. Dropout masks depend on how a step is split.
+
+    Returns {"steps", "resumed_from_step", "loss", "learning_rate", "tokens", "train_seconds", "out_of_memory", ...};
+    loss and learning_rate hold one value per step, out_of_memory how often that was and the micro_batch_tokens at the end.
     """
     lengths = [len(row["token_ids"]) for row in rows]
     steps = plan_batches(lengths, training["batch_size"], training["epochs"], seed)
@@ -80,7 +85,8 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     )
     warmup = math.ceil(training["warmup_share"] * len(steps))
     scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, len(steps))
-    history = {"loss": [], "learning_rate": [], "tokens": 0, "train_seconds": 0.0}
+    memory = {"times": 0, "micro_batch_tokens": training["micro_batch_tokens"]}
+    history = {"loss": [], "learning_rate": [], "tokens": 0, "train_seconds": 0.0, "out_of_memory": memory}
     first_step = load_checkpoint(checkpoint_path, model, optimizer, scheduler, history)
     print(f"{label}: {len(rows)} rows, {len(steps)} steps, {'resuming' if first_step else 'starting'} at step {first_step}", flush=True)
     progress = Progress(label, len(steps), "steps")
@@ -89,16 +95,8 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     model.train()
     started = saved = time.monotonic()
     for step in range(first_step, len(steps)):
-        torch.manual_seed(derive_seed(seed, "dropout", step))
-        batch = steps[step]
-        targets = sum(label != IGNORED for row in batch for label in rows[row]["labels"][1:])
-        loss = 0.0
-        for part in split_by_tokens(batch, lengths, training["micro_batch_tokens"]):
-            tensors = pad_rows([rows[row] for row in part], device)
-            with autocast:
-                part_loss = selective_loss(model, *tensors) / targets
-            part_loss.backward()
-            loss += part_loss.item()
+        batch = [rows[row] for row in steps[step]]
+        loss = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
         if not math.isfinite(loss):
             raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; {training['learning_rate']} is too high")
         clip_grad_norm_(parameters, training["gradient_clipping"])
@@ -107,7 +105,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
         history["loss"].append(loss)
-        history["tokens"] += sum(lengths[row] for row in batch)
+        history["tokens"] += sum(len(row["token_ids"]) for row in batch)
         progress.advance(1, f"loss {loss:.3f}")
         now = time.monotonic()
         if now - saved >= checkpoint_seconds and step + 1 < len(steps):
@@ -117,6 +115,37 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
             started = saved = time.monotonic()
     history["train_seconds"] += time.monotonic() - started
     return {"steps": len(steps), "resumed_from_step": first_step, "trainable_parameters": sum(map(torch.numel, parameters)), **history}
+
+
+def accumulate_gradients(model, batch, memory, seed, device, autocast):
+    """Add the gradients of a step's loss, the token mean over the rows of ``batch``, to those of ``model``; returns the loss.
+
+    memory: {"times", "micro_batch_tokens"}, updated when memory runs out; the gradients so far are then thrown away.
+    InputError if a single row does not fit.
+    """
+    lengths = [len(row["token_ids"]) for row in batch]
+    targets = sum(label != IGNORED for row in batch for label in row["labels"][1:])
+
+    def backward(part):
+        with autocast:
+            part_loss = selective_loss(model, *pad_rows([batch[row] for row in part], device)) / targets
+        part_loss.backward()
+        return part_loss.item()
+
+    while True:
+        torch.manual_seed(seed)
+        loss = 0.0
+        for part in split_by_tokens(range(len(batch)), lengths, memory["micro_batch_tokens"]):
+            part_loss, said = fits(partial(backward, part))
+            if said is not None:
+                break
+            loss += part_loss
+        else:
+            return loss
+        model.zero_grad(set_to_none=True)
+        advice = "lower training.max_length or training.lora.rank, set training.precision: bfloat16"
+        memory["micro_batch_tokens"] = half_of(len(part), len(part) * lengths[part[0]], "training", said, advice)
+        memory["times"] += 1
 
 
 def save_checkpoint(path, model, optimizer, scheduler, history, next_step):
