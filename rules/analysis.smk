@@ -40,6 +40,7 @@ rule tabulate_pairs:
         runtime=30,
     params:
         personas_file=untracked(config["personas"]["file"]),
+        packages=pins("inference", "numpy", "scikit-learn"),
         settings=settings(
             sources=SOURCES,
             personas=personas_block(PANEL, "prompt"),
@@ -81,6 +82,7 @@ rule correlate_leakage:
         mem_mb=4000,
         runtime=30,
     params:
+        packages=pins("analysis", "numpy", "scipy"),
         settings=lambda wildcards: settings(
             headline_layer=config["geometry"]["headline_layer"],
             **without(config["analysis"], "embedding_model"),
@@ -120,6 +122,7 @@ rule compare_seeds:
         mem_mb=2000,
         runtime=10,
     params:
+        packages=pins("analysis", "numpy", "scipy"),
         settings=settings(),
     shell:
         r"""

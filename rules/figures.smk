@@ -28,6 +28,7 @@ rule plot_scatter:
         runtime=10,
     params:
         inputs=as_options,
+        packages=pins("analysis", "matplotlib"),
         settings=settings(headline_layer=config["geometry"]["headline_layer"]),
     shell:
         r"""
@@ -148,6 +149,7 @@ use rule plot_scatter as plot_replies with:
         "benchmarks/{experiment}/plot_replies/{questions}/seed{seed}.tsv"
     params:
         inputs=as_options,
+        packages=pins("analysis", "matplotlib"),
         settings=settings(sources=SOURCES),
 
 
@@ -168,4 +170,5 @@ use rule plot_scatter as plot_training with:
         "benchmarks/{experiment}/plot_training.tsv"
     params:
         inputs=as_options,
+        packages=pins("analysis", "matplotlib"),
         settings=settings(sources=SOURCES, seeds=SEEDS),

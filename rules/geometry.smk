@@ -31,6 +31,7 @@ rule extract_centroids:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
+        packages=pins("inference", "torch", "transformers"),
         settings=lambda wildcards: settings(
             personas=personas_block(PANEL, "prompt"),
             questions=questions_block(QUESTION_USES[wildcards.questions]),

@@ -27,6 +27,7 @@ rule export_inspect:
         runtime=30,
     params:
         personas_file=untracked(config["personas"]["file"]),
+        packages=pins("inspect", "inspect-ai"),
         settings=lambda wildcards: settings(
             experiment=EXPERIMENT,
             questions=wildcards.questions,

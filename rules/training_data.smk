@@ -28,6 +28,7 @@ rule sample_training_pool:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         restart="results/{experiment}/restart/training_pool",
+        packages=pins(SAMPLING, *SAMPLING_PACKAGES),
         settings=settings(
             seed=config["seed"],
             personas=personas_block(POOL, "prompt"),

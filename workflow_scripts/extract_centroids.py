@@ -10,9 +10,10 @@ from persona_leakage.files import atomic_path, digest_of, sha256_of_file, write_
 from persona_leakage.geometry import centroids
 from persona_leakage.hidden_states import last_token_states
 from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
-from persona_leakage.options import chosen_personas, chosen_questions, new_parser
+from persona_leakage.options import new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.selections import chosen_personas, chosen_questions
 
 
 def main(argv=None):
