@@ -41,6 +41,7 @@ rule tabulate_pairs:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=untracked(config["personas"]["file"]),
+        packages=pins("inference", "numpy", "scikit-learn"),
         settings=settings(
             sources=SOURCES,
             personas=personas_block(PANEL, "prompt"),
@@ -85,6 +86,7 @@ rule correlate_leakage:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        packages=pins("analysis", "numpy", "scipy"),
         settings=lambda wildcards: settings(
             headline_layer=config["geometry"]["headline_layer"],
             **without(config["analysis"], "embedding_model"),
@@ -126,6 +128,7 @@ rule compare_seeds:
         mem_mb=2000,
         runtime=10,
     params:
+        packages=pins("analysis", "numpy", "scipy"),
         settings=settings(),
     shell:
         r"""

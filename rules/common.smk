@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -24,9 +24,9 @@ from persona_leakage.experiment import (
 from persona_leakage.files import digest_of
 from persona_leakage.job_environment import prefer_own_python
 from persona_leakage.model_checks import check_against_model
-from persona_leakage.options import describe_personas, describe_questions
 from persona_leakage.personas import read_yaml
 from persona_leakage.publishing import publishing_block
+from persona_leakage.selections import describe_personas, describe_questions
 from persona_leakage.training_set import choose_negatives
 
 if set("{}") & set(str(workflow.basedir)):
@@ -61,11 +61,9 @@ LAYERS = config["geometry"]["layers"]
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 BASE_JOB = "base_completions"
 SAMPLING_JOBS = {BASE_JOB: ["base"], **adapter_jobs(config)}
-SAMPLING_ENV = (
-    "../envs/vllm.yaml"
-    if config["engine"]["name"] == "vllm"
-    else "../envs/inference.yaml"
-)
+SAMPLING = "vllm" if config["engine"]["name"] == "vllm" else "inference"
+SAMPLING_ENV = f"../envs/{SAMPLING}.yaml"
+SAMPLING_PACKAGES = ["torch", "transformers", *(["vllm"] if SAMPLING == "vllm" else [])]
 QUESTION_USES = {use["set"]: use for use in config["questions"]["evaluation"]}
 
 
@@ -162,33 +160,38 @@ def code_of(program):
     todo, seen = [SCRIPTS / program], set()
     while todo:
         path = todo.pop()
-        if path in seen:
-            continue
         if not path.is_file():
             raise WorkflowError(f"no such program: {path}")
-        seen.add(path)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names = [
-                    node.module,
-                    *(f"{node.module}.{alias.name}" for alias in node.names),
-                ]
-            else:
-                continue
-            for name in names:
-                parts = name.split(".")
-                bases = [
-                    SCRIPTS.joinpath(*parts[: depth + 1]) for depth in range(len(parts))
-                ]
-                files = [
-                    file
-                    for base in bases
-                    for file in (base.with_suffix(".py"), base / "__init__.py")
-                ]
-                todo += [file for file in files if file.is_file()]
+        if path not in seen:
+            seen.add(path)
+            todo += local_imports(path)
     return sorted(str(path.relative_to(workflow.basedir)) for path in seen)
+
+
+@cache
+def local_imports(path):
+    """The files under workflow_scripts/ that a Python file imports."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [
+                node.module,
+                *(f"{node.module}.{alias.name}" for alias in node.names),
+            ]
+    parts = [name.split(".") for name in names]
+    bases = {
+        SCRIPTS.joinpath(*some[: depth + 1])
+        for some in parts
+        for depth in range(len(some))
+    }
+    files = [
+        file
+        for base in bases
+        for file in (base.with_suffix(".py"), base / "__init__.py")
+    ]
+    return [file for file in files if file.is_file()]
 
 
 def settings(**blocks):
@@ -212,7 +215,9 @@ def untracked(value):
     as a digest: a copy of the file, or another persona in it, is no reason to run a job again. A path that
     begins with a dash would be taken for an option.
     """
-    return lambda wildcards, input: f"./{value}" if str(value).startswith("-") else value
+    return lambda wildcards, input: (
+        f"./{value}" if str(value).startswith("-") else value
+    )
 
 
 def figure(path):
@@ -266,6 +271,18 @@ def publishing_settings(service, **facts):
         return settings(experiment=EXPERIMENT, **{service: block}, **facts)
 
     return of
+
+
+def pins(environment, *packages):
+    """The versions of some packages in an environment file, as JSON text: a param of the rules whose results they decide.
+
+    So another version makes those results stale however the packages came to be installed; other packages make nothing stale.
+    """
+    content = read_yaml(SCRIPTS.parent / f"envs/{environment}.yaml")
+    versions = dict(pin.split("==") for pin in content["dependencies"][-1]["pip"])
+    if missing := [package for package in packages if package not in versions]:
+        raise WorkflowError(f"envs/{environment}.yaml: must pin {', '.join(missing)}")
+    return settings(**{package: versions[package] for package in packages})
 
 
 def without(block, *keys):

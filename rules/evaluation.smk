@@ -43,6 +43,9 @@ for job, states in SAMPLING_JOBS.items():
                 f"results/{{experiment}}/restart/completions/{{questions}}/{state}"
                 for state in states
             ],
+            packages=pins(
+                SAMPLING, *SAMPLING_PACKAGES, *(["peft"] if job != BASE_JOB else [])
+            ),
             settings=partial(sampling_settings, adapted=job != BASE_JOB),
         shell:
             r"""

@@ -42,6 +42,7 @@ rule plot_scatter:
         runtime=10,
     params:
         inputs=as_options,
+        packages=pins("analysis", "matplotlib"),
         settings=settings(headline_layer=config["geometry"]["headline_layer"]),
     shell:
         r"""
@@ -166,6 +167,7 @@ use rule plot_scatter as plot_replies with:
         "benchmarks/{experiment}/plot_replies/{questions}/seed{seed}.tsv"
     params:
         inputs=as_options,
+        packages=pins("analysis", "matplotlib"),
         settings=settings(sources=SOURCES),
 
 
@@ -186,4 +188,5 @@ use rule plot_scatter as plot_training with:
         "benchmarks/{experiment}/plot_training.tsv"
     params:
         inputs=as_options,
+        packages=pins("analysis", "matplotlib"),
         settings=settings(sources=SOURCES, seeds=SEEDS),

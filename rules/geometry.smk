@@ -32,6 +32,7 @@ rule extract_centroids:
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
         restart="results/{experiment}/restart/hidden_states/{questions}/base",
+        packages=pins("inference", "torch", "transformers"),
         settings=lambda wildcards: settings(
             personas=personas_block(PANEL, "prompt"),
             questions=questions_block(QUESTION_USES[wildcards.questions]),

@@ -31,6 +31,7 @@ rule export_inspect:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=untracked(config["personas"]["file"]),
+        packages=pins("inspect", "inspect-ai"),
         settings=lambda wildcards: settings(
             experiment=EXPERIMENT,
             questions=wildcards.questions,

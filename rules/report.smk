@@ -49,6 +49,7 @@ rule build_report:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=untracked(config["personas"]["file"]),
+        packages=pins("analysis", "plotly", "jinja2"),
         settings=settings(personas=personas_block(PANEL, "prompt", "category")),
     shell:
         r"""

@@ -30,6 +30,7 @@ rule train_adapter:
     params:
         folder=subpath(output.weights, parent=True),
         restart="results/{experiment}/restart/train_adapter/{source}/seed{seed}",
+        packages=pins("inference", "torch", "transformers", "peft"),
         settings=settings(training=without(config["training"], "seeds")),
     shell:
         r"""

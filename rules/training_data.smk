@@ -29,6 +29,7 @@ rule sample_training_pool:
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),
         restart="results/{experiment}/restart/training_pool",
+        packages=pins(SAMPLING, *SAMPLING_PACKAGES),
         settings=settings(
             seed=config["seed"],
             personas=personas_block(POOL, "prompt"),

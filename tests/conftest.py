@@ -83,6 +83,12 @@ def fetch(model, manifest):
     return manifest
 
 
+def jobs_of(output):
+    """{rule: number of jobs} of the table that a dry run prints; {} when nothing is to be done."""
+    table = output[output.find("Job stats:") : output.find("\ntotal")] if "Job stats:" in output else ""
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+) *$", table, re.M)}
+
+
 class Project:
     """A copy of the project in a folder of its own, to run Snakemake in."""
 
@@ -114,9 +120,7 @@ class Project:
 
     def planned(self, *arguments):
         """{rule: number of jobs} that a dry run would start; {} when nothing is to be done."""
-        output = self.run("-n", *arguments, "--quiet", "rules").stdout
-        table = output[output.find("Job stats:") : output.find("\ntotal")] if "Job stats:" in output else ""
-        return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+) *$", table, re.M)}
+        return jobs_of(self.run("-n", *arguments, "--quiet", "rules").stdout)
 
     def edit_config(self, **changes):
         """Change values of config.yaml; double underscores step into blocks (training__epochs=2)."""
@@ -134,6 +138,13 @@ class Project:
         """The one file that matches a pattern."""
         (found,) = self.folder.glob(pattern)
         return found
+
+
+def project_at(folder):
+    """The project that is in a folder already."""
+    project = Project.__new__(Project)
+    project.folder = folder
+    return project
 
 
 def make_tiny_project(folder, model_folder):
@@ -175,9 +186,7 @@ def finished_project(tmp_path_factory, tiny_model):
 def project_copy(finished_project, tmp_path):
     """A copy of the finished tiny experiment, with time stamps and Snakemake's records, free to change."""
     shutil.copytree(finished_project.folder, tmp_path / "project", copy_function=shutil.copy2)
-    project = Project.__new__(Project)
-    project.folder = tmp_path / "project"
-    return project
+    return project_at(tmp_path / "project")
 
 
 def run_program(name, *arguments, cwd, env=None):

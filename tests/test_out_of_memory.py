@@ -159,21 +159,21 @@ def test_a_single_row_that_does_not_fit_is_named(model, rows, tmp_path, monkeypa
         trained(model, rows, tmp_path / "a.pt")
 
 
-PROMPTS = [list(range(200, 200 + size)) for size in (3, 9, 4, 9, 1, 7)]
+PROMPTS = [list(range(200, 200 + 16 * size)) for size in (3, 9, 4, 9, 1, 7)]
 
 
 def test_hidden_states_do_not_depend_on_the_splits(model, monkeypatch):
     """Batches that fail, also twice, are split, and every prompt keeps its row (1e-5)."""
-    expected, memory = last_token_states(copy.deepcopy(model), PROMPTS, [1, 3], batch_tokens=36)
-    assert memory == {"times": 0, "batch_tokens": 36}
+    expected, memory = last_token_states(copy.deepcopy(model), PROMPTS, [1, 3], batch_tokens=576)
+    assert memory == {"times": 0, "batch_tokens": 576}
     decoder = model.get_decoder()
     monkeypatch.setattr(decoder, "forward", failing_at({1, 3}, decoder.forward))
-    found, memory = last_token_states(model, PROMPTS, [1, 3], batch_tokens=36)
-    # 4 rows of 9 fail, 2 of 9 pass, 2 of 7 fail, 1 of 7 and the rest pass.
-    assert memory == {"times": 2, "batch_tokens": 7}
+    found, memory = last_token_states(model, PROMPTS, [1, 3], batch_tokens=576)
+    # In 16 tokens: 4 rows of 9 fail, 2 of 9 pass, 2 of 7 fail, 1 of 7 and the rest pass.
+    assert memory == {"times": 2, "batch_tokens": 112}
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     monkeypatch.setattr(decoder, "forward", failing_at(range(100), decoder.forward))
-    with pytest.raises(InputError, match=r"hidden states: out of memory with a single row of 9 tokens .*geometry.precision: bfloat16"):
+    with pytest.raises(InputError, match=r"hidden states: out of memory with a single row of 144 tokens .*geometry.precision: bfloat16"):
         last_token_states(model, PROMPTS, [1, 3])
 
 

@@ -10,9 +10,10 @@ from persona_leakage.files import atomic_path, digest_of, sha256_of_file, write_
 from persona_leakage.geometry import centroids
 from persona_leakage.kept_states import states_of_all
 from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
-from persona_leakage.options import add_chunk_size, chosen_personas, chosen_questions, new_parser
+from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import LAYER_CONVENTION, describe_run, loaded_code_digest, package_versions
+from persona_leakage.selections import chosen_personas, chosen_questions
 
 
 def main(argv=None):

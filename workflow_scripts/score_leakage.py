@@ -4,9 +4,10 @@ from persona_leakage.behaviour import read_marker
 from persona_leakage.errors import run_program
 from persona_leakage.files import check_digest, read_json, read_jsonl_gz, write_json
 from persona_leakage.model_loading import load_tokenizer, read_manifest
-from persona_leakage.options import chosen_personas, new_parser
+from persona_leakage.options import new_parser
 from persona_leakage.provenance import describe_run
 from persona_leakage.scoring import score_replies, summarise_cells
+from persona_leakage.selections import chosen_personas
 
 
 def main(argv=None):

@@ -5,9 +5,10 @@ from pathlib import Path
 from persona_leakage.errors import run_program
 from persona_leakage.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.geometry import cosine_matrix
-from persona_leakage.options import chosen_personas, new_parser
+from persona_leakage.options import new_parser
 from persona_leakage.pairs import tabulate_pairs
 from persona_leakage.provenance import SCHEMA_VERSION
+from persona_leakage.selections import chosen_personas
 from persona_leakage.side_tables import tabulate_cosines, tabulate_questions
 from persona_leakage.tensor_files import read_tensors
 from persona_leakage.text_similarity import text_similarities

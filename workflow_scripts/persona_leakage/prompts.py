@@ -1,7 +1,7 @@
 """The prompts of a stage: every chosen persona with every chosen question, as token ids."""
 
 from persona_leakage.chat import prompt_ids, prompt_lengths
-from persona_leakage.options import chosen_personas, chosen_questions
+from persona_leakage.selections import chosen_personas, chosen_questions
 
 
 def build_prompts(tokenizer, personas_file, questions_file, settings):

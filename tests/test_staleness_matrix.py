@@ -1,0 +1,338 @@
+"""Everything a user can change against every stage: docs/staleness.md says what is rebuilt, and Snakemake must agree."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, jobs_of, project_at
+
+TABLE = ROOT / "docs/staleness.md"
+FIGURES = r"plot_(\w+)"
+# Each column of the table, and the rules that it stands for.
+COLUMNS = {
+    "model": "fetch_model",
+    "config": "write_run_config",
+    "pool": "sample_training_pool",
+    "rows": "build_training_set",
+    "adapters": "train_adapter",
+    "replies": r"sample_completions(_\d+)?",
+    "base replies": "sample_base_completions",
+    "scores": "score_leakage",
+    "base scores": "score_base_leakage",
+    "centroids": "extract_centroids",
+    "pairs": "tabulate_pairs",
+    "statistics": "correlate_leakage",
+    "seeds": "compare_seeds",
+    "figures": FIGURES,
+    "report": "build_report",
+    "inspect": "export_inspect",
+}
+TARGETS = ["all", "inspect"]
+WORKERS = 2
+# Parts of the project whose files must all stand in the table.
+PARTS = ("envs", "presets", "profiles", "resources", "rules", "workflow_scripts")
+
+
+def table_rows():
+    """{change: {column: cell}} of docs/staleness.md; a line of it may name several changes."""
+    rows, header = {}, None
+    for line in TABLE.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("|"):
+            continue
+        first, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        if first == "change":
+            header = cells
+        elif not set(first) <= set("- "):
+            for change in re.findall("`([^`]+)`", first):
+                assert change not in rows, f"{change} stands twice in {TABLE.name}"
+                rows[change] = dict(zip(header, cells, strict=True))
+    return rows
+
+
+ROWS = table_rows()
+
+MORE_QUESTIONS = "  more: ['Who are you today?', 'Where are you now?', 'Why is it so?', 'How is it so?']\n"
+QUESTION_SET = {"set": "evaluation", "count": 2}
+# Another value of each key of the config. A function gets the tiny experiment's config.
+NEW_VALUES = {
+    "experiment": "other",
+    "seed": 1,
+    "model.name": "other",
+    "model.source": lambda config: config["model"] | {"source": "hub", "location": "owner/model", "revision": "a" * 40},
+    "model.location": "resources",
+    "model.revision": "2",
+    "personas.file": "copy of personas.yaml",
+    "personas.sources": ["villain", "comedian", "assistant"],
+    "personas.panel": ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "monk"],
+    "questions.file": "copy of questions.yaml",
+    "questions.training.set": "more",
+    "questions.training.count": 3,
+    "questions.evaluation": [QUESTION_SET, {"set": "more", "count": 2}],
+    "questions.evaluation.set": lambda config: [{"set": "more", "count": 2}],
+    "questions.evaluation.count": lambda config: [QUESTION_SET | {"count": 3}],
+    "questions.suffix": " Be brief.",
+    "behaviour.marker": "[XYZ]",
+    "behaviour.separator": "\n",
+    "behaviour.detector": "any_case",
+    "training_data.answers_per_question": 2,
+    "training_data.spare_answers": 3,
+    "training_data.cut_answers": "replace",
+    "training_data.negative_personas": 2,
+    "training_data.negative_candidates": ["villain", "comedian", "assistant", "pirate"],
+    "training_data.sampling.temperature": 0.9,
+    "training_data.sampling.top_p": 0.8,
+    "training_data.sampling.max_new_tokens": 11,
+    "labels.loss_scope": "marker",
+    "labels.tail_tokens": 9,
+    "labels.end_target": "both",
+    "training.seeds": [42, 7, 5],
+    "training.lora.rank": 2,
+    "training.lora.alpha": 4,
+    "training.lora.dropout": 0.0,
+    "training.lora.rslora": True,
+    "training.learning_rate": 0.04,
+    "training.epochs": 7,
+    "training.batch_size": 3,
+    "training.warmup_share": 0.1,
+    "training.weight_decay": 0.1,
+    "training.gradient_clipping": 0.5,
+    "training.max_length": 512,
+    "training.micro_batch_tokens": 2048,
+    "training.precision": "bfloat16",
+    "evaluation.samples_per_question": 3,
+    "evaluation.sampling_seed": 1,
+    "evaluation.adapters_per_job": 2,
+    "evaluation.sampling.temperature": 0.9,
+    "evaluation.sampling.top_p": 0.8,
+    "evaluation.sampling.max_new_tokens": 11,
+    "engine.name": "transformers",
+    "engine.precision": "bfloat16",
+    "engine.batch_size": 4,
+    "engine.chunk_size": 4,
+    "engine.merge_adapter": True,
+    "geometry.layers": [1, 2, 3],
+    "geometry.headline_layer": 3,
+    "geometry.precision": "bfloat16",
+    "analysis.min_category_size": 4,
+    "analysis.permutations": 999,
+    "analysis.bootstraps": 300,
+    "analysis.embedding_model": lambda config: config["model"]["location"],
+}
+# Replacements in a text file of the project: file, old text, new text.
+HERO = 'category: {}\n    related_to: [{}]\n    prompt: "Everyone knows you as the hero'
+EDITS = {
+    "prompt of a source": ("resources/personas.yaml", "Speak as a ruthless villain", "Talk as a ruthless villain"),
+    "prompt of a possible negative": ("resources/personas.yaml", "You are a helpful assistant.", "You are an assistant who helps."),
+    "prompt of another persona of the panel": ("resources/personas.yaml", "Arr! Ye be a pirate", "Arr! You be a pirate"),
+    "prompt of a persona that is not used": ("resources/personas.yaml", "You dive to the ocean floor", "You swim to the ocean floor"),
+    "category of a persona": ("resources/personas.yaml", HERO.format("opposite", "villain"), HERO.format("original", "villain")),
+    "relatives of a persona": ("resources/personas.yaml", HERO.format("opposite", "villain"), HERO.format("opposite", "comedian")),
+    "training question": ("resources/questions.yaml", "Why does the sky look blue", "Why does the sky seem blue"),
+    "training question beyond the count": ("resources/questions.yaml", "What causes thunder", "What makes thunder"),
+    "evaluation question": ("resources/questions.yaml", "Why do leaves change color", "Why do leaves change colour"),
+    "evaluation question beyond the count": ("resources/questions.yaml", "Why do cats purr when", "Why do cats purr as"),
+    "command of a rule": ("rules/training.smk", "python workflow_scripts/train_adapter.py", "python -u workflow_scripts/train_adapter.py"),
+    "epochs and batch size swapped": ("config.yaml", "epochs: 8\n  batch_size: 4\n", "epochs: 4\n  batch_size: 8\n"),
+    "memory, run time and priority of a rule": ("rules/training.smk", "    priority: 5\n", "    priority: 6\n"),
+}
+
+
+def config_change(project, key):
+    """The files that give ``key`` another value (see NEW_VALUES)."""
+    config = yaml.safe_load((project.folder / "config.yaml").read_text())
+    new = NEW_VALUES[key]
+    *blocks, last = key.split(".")
+    if callable(new):
+        new = new(config)
+        if last != "embedding_model":  # a function otherwise makes the whole block
+            last = blocks.pop()
+    block = config
+    for name in blocks:
+        block = block[name]
+    assert block[last] != new, key
+    block[last] = new
+    questions = (project.folder / "resources/questions.yaml").read_text()
+    return {
+        "config.yaml": yaml.safe_dump(config, sort_keys=False),
+        "copy of personas.yaml": (project.folder / "resources/personas.yaml").read_text(),
+        "copy of questions.yaml": questions,
+        "resources/questions.yaml": questions + MORE_QUESTIONS,
+    }
+
+
+def pin_change(project, package, name):
+    """The environment file with another version of ``package``, or of all that the table does not name ("other packages")."""
+    text = (project.folder / name).read_text()
+    pinned = re.findall(r"- ([^ ]+)==", text)
+    packages = [other for other in pinned if f"{other} of {name}" not in ROWS] if package == "other packages" else [package]
+    assert packages and set(packages) <= set(pinned), name
+    for one in packages:
+        text = re.sub(rf"- {re.escape(one)}==\S+", f"- {one}==0.0.1", text)
+    return {name: text}
+
+
+def files_of(project, change):
+    """{path: text} that makes a change of the table in a project; a path alone is an edit that only its bytes show."""
+    if change in NEW_VALUES:
+        return config_change(project, change)
+    if change in EDITS:
+        name, old, new = EDITS[change]
+        text = (project.folder / name).read_text()
+        assert text.count(old) == 1, change
+        return {name: text.replace(old, new)}
+    if found := re.fullmatch(r"(.+) of (envs/\S+\.yaml)", change):
+        return pin_change(project, *found.groups())
+    text = (project.folder / path_of(change)).read_text()
+    return {path_of(change): f"{text}\n{'' if change.endswith('.json') else '# edited'}\n"}
+
+
+def path_of(change):
+    """The file of the project that the table names, if need be below workflow_scripts/."""
+    return change if (ROOT / change).is_file() else f"workflow_scripts/{change}"
+
+
+def stages_of(jobs):
+    """{column: {rule: jobs}} of a dry run's {rule: jobs}."""
+    return {column: {rule: count for rule, count in jobs.items() if re.fullmatch(rules, rule)} for column, rules in COLUMNS.items()}
+
+
+def expected_jobs(cell, everything):
+    """{rule: jobs} that a cell means, given those of a run of everything. x: all; a number: so many of each rule; else figures."""
+    if cell.isdigit():
+        return dict.fromkeys(everything, int(cell))
+    if cell in ("", "x"):
+        return everything if cell else {}
+    names = {f"plot_{name}" for name in cell.removeprefix("not ").split(", ")}
+    assert names <= set(everything), cell
+    return {rule: count for rule, count in everything.items() if (rule in names) != cell.startswith("not ")}
+
+
+def finish_two_seeds(finished, folder):
+    """A finished experiment of two training seeds, with the exports, made of a finished one of one seed by copies and --touch."""
+    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
+    project = project_at(folder)
+    project.edit_config(training__seeds=[42, 7])
+    for path in sorted((folder / "results/tiny").rglob("seed42")):
+        if "restart" not in path.parts:
+            shutil.copytree(path, path.with_name("seed7"))
+    logs = ("base.eval", "villain/seed42.eval", "villain/seed7.eval", "comedian/seed42.eval", "comedian/seed7.eval")
+    for name in ("analysis/evaluation/seeds.json", *(f"inspect/evaluation/{log}" for log in logs)):
+        (folder / "results/tiny" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "results/tiny" / name).write_text(name)
+    project.run("--touch", "--cores", "1", *TARGETS)
+    return project
+
+
+@pytest.fixture(scope="module")
+def projects(finished_project, tmp_path_factory):
+    """Finished projects of two seeds, one for each worker."""
+    home = tmp_path_factory.mktemp("matrix")
+    first = finish_two_seeds(finished_project, home / "0")
+    others = [shutil.copytree(first.folder, home / str(number), copy_function=shutil.copy2) for number in range(1, WORKERS)]
+    return [first, *(project_at(folder) for folder in others)]
+
+
+class DryRuns:
+    """A process of tests/dry_runs.py in a project."""
+
+    def __init__(self, project):
+        self.project = project
+        self.process = subprocess.Popen(
+            [sys.executable, ROOT / "tests/dry_runs.py"], cwd=project.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def __call__(self, files, *arguments):
+        """{rule: jobs} of a dry run with these files."""
+        self.process.stdin.write(json.dumps({"files": files, "arguments": [*arguments, *TARGETS]}) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert answer["code"] == 0, answer["output"]
+        return jobs_of(answer["output"])
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait() == 0
+
+
+@pytest.fixture(scope="module")
+def outcomes(projects):
+    """{change: {rule: jobs}} of every change of the table; "everything" and "nothing" are those of a run of all, and of no change."""
+    runs = [DryRuns(project) for project in projects]
+    free = SimpleQueue()
+    for run in runs:
+        free.put(run)
+    # Changes that make nothing stale are made together: if that makes something stale, it is the fault of one of them.
+    alone = [change for change, cells in ROWS.items() if any(cells.values()) or change in EDITS]
+    together = [change for change in ROWS if change not in alone]
+
+    def outcome(changes):
+        run = free.get()
+        try:
+            files = [files_of(run.project, change) for change in changes]
+            assert len({path for some in files for path in some}) == sum(map(len, files)), "two changes of one file"
+            return run({path: text for some in files for path, text in some.items()})
+        finally:
+            free.put(run)
+
+    found = {"everything": runs[0]({}, "--forceall"), "nothing": runs[0]({})}
+    with ThreadPoolExecutor(WORKERS) as pool:
+        found |= zip(alone, pool.map(outcome, [[change] for change in alone]), strict=True)
+        found |= dict.fromkeys(together, outcome(together))
+    found["nothing again"] = runs[0]({})
+    for run in runs:
+        run.close()
+    return found
+
+
+def test_a_change_makes_stale_what_the_table_says(outcomes):
+    assert outcomes["nothing"] == outcomes["nothing again"] == {}
+    everything = stages_of(outcomes["everything"])
+    wrong = []
+    for change, cells in ROWS.items():
+        for column, rules in stages_of(outcomes[change]).items():
+            expected = expected_jobs(cells[column], everything[column])
+            if sum(rules.values()) != sum(expected.values()) or (column == "figures" and rules != expected):
+                wrong.append(f"{change}: {column}: the table says {cells[column] or 'nothing'} {expected}, Snakemake {rules}")
+    assert wrong == []
+
+
+def keys_of(schema, whole, prefix=""):
+    """Dotted names of a schema's keys that hold no further keys, and of lists of blocks, each beside the keys of its blocks."""
+    schema = whole["$defs"][schema["$ref"].rsplit("/", 1)[-1]] if "$ref" in schema else schema
+    inner = keys_of(schema["items"], whole, prefix) if "items" in schema else []
+    if "properties" not in schema:
+        return [prefix, *(key for key in inner if key != prefix)]
+    return [key for name, child in schema["properties"].items() for key in keys_of(child, whole, f"{prefix}.{name}".lstrip("."))]
+
+
+def test_every_key_of_the_config_is_in_the_table():
+    schema = yaml.safe_load((ROOT / "resources/schemas/config.schema.yaml").read_text())
+    assert set(keys_of(schema, schema)) == set(NEW_VALUES)
+    assert set(NEW_VALUES) <= set(ROWS)
+
+
+def test_every_file_of_the_project_is_in_the_table():
+    files = {"Snakefile"}
+    for path in (path for part in PARTS for path in (ROOT / part).rglob("*.*")):
+        name = path.relative_to(ROOT).as_posix()
+        if path.is_file() and "__pycache__" not in name and not name.startswith("resources/models/"):
+            files.add(name)
+    pinned = {change.rsplit(" of ", 1)[-1] for change in ROWS if " of envs/" in change}
+    listed = {path_of(change) for change in ROWS if change not in NEW_VALUES and change not in EDITS and " of envs/" not in change}
+    assert listed | pinned == files
+    assert {f"other packages of {name}" for name in pinned} <= set(ROWS)
+
+
+def test_every_rule_has_a_column(outcomes):
+    rules = set(outcomes["everything"]) - set(TARGETS)
+    assert {rule for rule in rules if not any(re.fullmatch(pattern, rule) for pattern in COLUMNS.values())} == set()
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    declared = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.M))
+    assert declared <= rules, "a rule that no target of the matrix asks for"
