@@ -132,7 +132,7 @@ def test_a_name_that_the_hub_cannot_have(publish, hub):
 def test_the_rule(project_copy, hub, tmp_path):
     """All adapters by `snakemake hub`, then nothing to do."""
     project_copy.edit_config(publishing__hub__owner="somebody")
-    env = {"HOME": str(tmp_path / "home"), "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}
+    env = {"HOME": str(tmp_path / "home"), "HF_TOKEN": TOKEN, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
     done = project_copy.run("--cores", "2", "hub", env=env)
     assert set(hub.repositories) == {REPOSITORY, "somebody/tiny-comedian-seed42"}
     assert TOKEN not in done.stdout and places_of(TOKEN, project_copy.folder, tmp_path / "home") == []
