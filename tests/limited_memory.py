@@ -28,7 +28,7 @@ from persona_leakage.transformers_engine import TransformersEngine
 DEVICE = pick_device()
 # Large enough that the batch is most of the memory that a stage takes: (rows, tokens of a row).
 SIZES = {"cpu": {"training": (16, 300), "hidden_states": (256, 500), "sampling": (512, 400)}}
-SIZES["cuda"] = {stage: (8 * rows, 2 * tokens) for stage, (rows, tokens) in SIZES["cpu"].items()}
+SIZES["cuda"] = {stage: (8 * rows, tokens) for stage, (rows, tokens) in SIZES["cpu"].items()}
 
 
 def host_memory(field):

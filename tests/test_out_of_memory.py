@@ -236,35 +236,63 @@ def under_a_limit(stage, tiny_model, folder, **env):
     return first["values"], second["values"], done.stderr
 
 
-# How far float32 results may move with the batch, of the largest value; sampled replies not at all.
-TOLERANCE = {"training": 1e-5, "hidden_states": 1e-5, "sampling": 0}
+# How far float32 results move with the batch: losses and states relative to the largest, and the share of replies that differ.
+HOST_TOLERANCE = {"training": 1e-5, "hidden_states": 1e-5, "sampling": 0.02}
+GPU_TOLERANCE = {"training": 1e-3, "hidden_states": 1e-3, "sampling": 0.02}
 
 
-def compare(stage, first, second):
+def difference(stage, first, second):
+    """How far two outcomes of a stage are apart, as in the tolerances; printed for docs/reliability-memory.md."""
     if stage == "sampling":
-        assert first == second
+        found = sum(before != after for before, after in zip(first, second, strict=True)) / len(first)
     else:
-        assert second == pytest.approx(first, abs=TOLERANCE[stage] * max(map(abs, first)))
+        found = max(abs(after - before) for before, after in zip(first, second, strict=True)) / max(map(abs, first))
+    print(f"{stage}: {found:.2g} apart")
+    return found
+
+
+def test_results_do_not_depend_on_the_batch(model, tiny_model, tmp_path):
+    """Forty rows of 8 to 39 tokens, ten replies to each, all at once and in ever smaller batches; without dropout."""
+    random = torch.Generator().manual_seed(1)
+    prompts = [torch.randint(140, 2000, (8 + size % 32,), generator=random).tolist() for size in range(40)]
+    rows = [{"token_ids": ids, "labels": [-100] * (len(ids) - 4) + ids[-4:]} for ids in prompts]
+    requests = [Request("p", str(row), draw, tuple(ids), 10 * row + draw) for row, ids in enumerate(prompts) for draw in range(10)]
+    lora = TRAINING["lora"] | {"dropout": 0.0}
+
+    def losses(budget):
+        adapter = attach_new_adapter(copy.deepcopy(model), lora, seed=0)
+        settings = {**TRAINING, "batch_size": 8, "epochs": 5, "micro_batch_tokens": budget}
+        return training.train(adapter, rows, settings, 1, tmp_path / "none.pt", "cpu", torch.float32)["loss"]
+
+    def states(budget):
+        return last_token_states(copy.deepcopy(model), prompts, [1, 3], budget)[0].flatten().tolist()
+
+    def replies(slots):
+        engine = TransformersEngine(copy.deepcopy(model), load_tokenizer(tiny_model.parent), range(2, 140), slots)
+        done = {completion.request: completion.token_ids for completion in engine.sample(requests, WARM)}
+        return [done[request] for request in requests]
+
+    for stage, work, sizes in (("training", losses, (80, 1)), ("hidden_states", states, (80, 1)), ("sampling", replies, (50, 7))):
+        whole = work(10**6)
+        for size in sizes:
+            assert difference(stage, whole, work(size)) <= HOST_TOLERANCE[stage]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
-@pytest.mark.parametrize("stage", TOLERANCE)
+@pytest.mark.parametrize("stage", HOST_TOLERANCE)
 def test_a_host_that_runs_out_of_memory(tiny_model, tmp_path, stage):
     """A real limit on the process: the allocator refuses the full batch; malloc gives freed memory back, so that the limit bites."""
     malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
     first, second, log = under_a_limit(stage, tiny_model, tmp_path, CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1", **malloc)
     assert "can't allocate memory" in log
-    compare(stage, first, second)
+    assert difference(stage, first, second) <= HOST_TOLERANCE[stage]
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
-@pytest.mark.parametrize("stage", TOLERANCE)
+@pytest.mark.parametrize("stage", GPU_TOLERANCE)
 def test_a_gpu_that_runs_out_of_memory(tiny_model, tmp_path, stage):
-    """CUDA's allocator limited to a part of the GPU. Draws may be tipped by rounding, so a reply in a hundred may differ."""
+    """CUDA's allocator limited to a part of the GPU."""
     first, second, log = under_a_limit(stage, tiny_model, tmp_path)
     assert "CUDA out of memory" in log
-    if stage == "sampling":
-        assert sum(before != after for before, after in zip(first, second, strict=True)) <= len(first) / 100
-    else:
-        assert second == pytest.approx(first, abs=1e-3 * max(map(abs, first)))
+    assert difference(stage, first, second) <= GPU_TOLERANCE[stage]
