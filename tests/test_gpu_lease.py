@@ -214,6 +214,23 @@ def test_pairs_of_devices_are_taken_in_turn(start, env):
     assert [len(set(devices)) for devices in outputs] == [2, 2, 1, 2, 1, 2]
 
 
+def test_jobs_that_share_devices_spread_over_them(start, env):
+    """Two jobs on each of two devices: the emptier device first, a pair takes both, and a fifth job waits."""
+    env |= {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "2"}
+    shows = [sys.executable, "-c", "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); sys.stdin.read()"]
+    assert [start(count, shows, env).stdout.readline().strip() for count in (1, 1, 2)] == ["a", "b", "a,b"]
+    fifth = start(1, shows, env)
+    assert "waiting for 1 of the GPUs a,b" in fifth.stderr.readline()
+    counted = subprocess.run([sys.executable, WITH_GPU, "--count"], env=env, capture_output=True, text=True, check=True)
+    assert counted.stdout == "4\n"
+
+
+@pytest.mark.parametrize("jobs", ["0", "two", "-1", "100"])
+def test_a_bad_number_of_jobs_for_a_device_is_named(env, jobs):
+    done = run(1, SHOW, env | {gpu_lease.SHARE: jobs})
+    assert done.returncode == 1 and f"{gpu_lease.SHARE}: is {jobs!r}; it must be a whole number from 1 to 99" in done.stderr
+
+
 def test_more_than_there_are_is_refused(env):
     done = run(2, SHOW, env | {"CUDA_VISIBLE_DEVICES": "a"})
     assert (done.returncode, done.stdout) == (1, "")

@@ -4,18 +4,18 @@ import argparse
 import signal
 
 from persona_leakage.errors import run_program
-from persona_leakage.gpu_lease import device_pool, run_on_devices
+from persona_leakage.gpu_lease import device_pool, jobs_per_device, run_on_devices
 
 
 def main(argv=None):
     """Become the command; with --count print how many devices there are."""
     parser = argparse.ArgumentParser(prog="with_gpu", description=__doc__, usage="%(prog)s --gpus N COMMAND ... | --count")
     parser.add_argument("--gpus", type=int, metavar="N", help="how many; 0 hides them all from the command")
-    parser.add_argument("--count", action="store_true", help="print how many there are to choose from, and run nothing")
+    parser.add_argument("--count", action="store_true", help="print how many jobs can have one at a time, and run nothing")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="program and arguments")
     args = parser.parse_args(argv)
     if args.count:
-        print(len(device_pool()))
+        print(len(device_pool()) * jobs_per_device())
         return
     if args.gpus is None or args.gpus < 0 or not args.command:
         parser.error("--gpus with a number from 0 on, and a command behind it, are required (or --count)")

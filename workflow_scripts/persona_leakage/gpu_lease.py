@@ -20,6 +20,7 @@ from persona_leakage.errors import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 LOCKS = "PERSONA_LEAKAGE_GPU_LOCKS"  # folder of the locks; must be set for users who share devices
+SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device at once; 1 unless set
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # marks the processes of a job
 
 
@@ -116,16 +117,25 @@ def try_lock(path):
         raise InputError(f"{path}: cannot be used as a lock ({error.strerror}); is {LOCKS} a folder that you may write to?") from None
 
 
+def jobs_per_device():
+    """How many jobs share a device: a model of some hundred million parameters leaves most of a large GPU idle."""
+    text = os.environ.get(SHARE, "1")
+    if not re.fullmatch("[1-9][0-9]?", text):
+        raise InputError(f"{SHARE}: is {text!r}; it must be a whole number from 1 to 99")
+    return int(text)
+
+
 def take_devices(devices, count, folder):
-    """(devices, descriptors) of the first ``count`` free ones, or None. All or nothing: who waits holds none."""
-    held = []
-    for device in devices:
-        descriptor = try_lock(folder / f"{device.uuid.replace('/', '_')}.lock")
-        if descriptor is not None:
-            held.append((device, descriptor))
-        if len(held) == count:
-            return zip(*held, strict=True)
-    for _, descriptor in held:
+    """(devices, descriptors) of ``count`` different ones with the fewest jobs, or None. All or nothing: who waits holds none."""
+    held = {}
+    for place in range(jobs_per_device()):
+        for device in (device for device in devices if device not in held):
+            descriptor = try_lock(folder / f"{device.uuid.replace('/', '_')}{f'.{place}' if place else ''}.lock")
+            if descriptor is not None:
+                held[device] = descriptor
+            if len(held) == count:
+                return list(held), list(held.values())
+    for descriptor in held.values():
         os.close(descriptor)
     return None
 
