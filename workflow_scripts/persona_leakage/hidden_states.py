@@ -3,7 +3,7 @@
 import torch
 
 from persona_leakage.batching import length_mask, pad_right, split_by_tokens
-from persona_leakage.model_checks import check_layers
+from persona_leakage.layers import check_layers
 from persona_leakage.progress import Progress
 
 
