@@ -35,6 +35,9 @@ COLUMNS = {
     "inspect": "export_inspect",
 }
 TARGETS = ["all", "inspect"]
+# Results of TARGETS that the finished experiment of one seed has not: only their names matter here.
+STATES = ("base", "villain/seed42", "villain/seed7", "comedian/seed42", "comedian/seed7")
+MADE_UP = ["analysis/evaluation/seeds.json", *(f"inspect/evaluation/{state}.eval" for state in STATES)]
 WORKERS = 2
 # Parts of the project whose files must all stand in the table.
 PARTS = ("envs", "presets", "profiles", "resources", "rules", "workflow_scripts")
@@ -222,8 +225,7 @@ def finish_two_seeds(finished, folder):
     for path in sorted((folder / "results/tiny").rglob("seed42")):
         if "restart" not in path.parts:
             shutil.copytree(path, path.with_name("seed7"))
-    logs = ("base.eval", "villain/seed42.eval", "villain/seed7.eval", "comedian/seed42.eval", "comedian/seed7.eval")
-    for name in ("analysis/evaluation/seeds.json", *(f"inspect/evaluation/{log}" for log in logs)):
+    for name in MADE_UP:
         (folder / "results/tiny" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "results/tiny" / name).write_text(name)
     project.run("--touch", "--cores", "1", *TARGETS)

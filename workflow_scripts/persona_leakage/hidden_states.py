@@ -7,7 +7,7 @@ import torch
 from persona_leakage.batching import pad_right, split_by_tokens
 from persona_leakage.causal_attention import NAME, round_up
 from persona_leakage.errors import InputError
-from persona_leakage.model_checks import check_layers
+from persona_leakage.layers import check_layers
 from persona_leakage.out_of_memory import fits, half_of
 from persona_leakage.progress import Progress
 

@@ -8,6 +8,7 @@ from persona_leakage.behaviour import read_marker
 from persona_leakage.chat import prompt_lengths
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
+from persona_leakage.layers import check_layers
 
 
 class PlainTokenizer:
@@ -26,13 +27,6 @@ class PlainTokenizer:
 
     def convert_ids_to_tokens(self, ids):
         return [self.tokenizer.id_to_token(token) for token in ids]
-
-
-def check_layers(layers, blocks):
-    """InputError if one of ``layers`` is not a 0-based block of a model with ``blocks`` blocks."""
-    for layer in layers:
-        if not 0 <= layer < blocks:
-            raise InputError(f"geometry.layers: {layer} is not a block of this model, which has blocks 0 to {blocks - 1}")
 
 
 def check_against_model(config, personas, manifest_path):
