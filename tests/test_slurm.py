@@ -323,7 +323,7 @@ def interrupted(undisturbed, new_project, cluster):
     first = run.hold("train_adapter", "resuming at step", "villain")["villain"]
     run.seen = run.job("train_adapter", "villain")
     preempt(cluster, run.seen)
-    wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again")
+    wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again", 300)
     pid = run.hold("train_adapter", "resuming at step", "villain", besides=[first])["villain"]
     run.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "Will exit after finishing currently running jobs" in run.log.read_text(), "Snakemake has taken note of SIGTERM")
