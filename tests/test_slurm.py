@@ -32,6 +32,7 @@ from tests.slurm_cluster import (
     start_node,
     wait_until,
 )
+from tests.slurm_run import PROFILE, Run, descendants, jobs_of, lose_node, parent, preempt, program_pids
 
 pytestmark = pytest.mark.slurm
 pytest.importorskip(
@@ -43,103 +44,8 @@ if os.geteuid():
     pytest.skip("Slurm's daemons need root here", allow_module_level=True)
 
 EXPERIMENT = "results/tiny"
-WEIGHTS = "training/{source}/seed42/adapter/adapter_model.safetensors"
 METRICS = "training/{source}/seed42/metrics.json"
 REPLIES = "evaluation/evaluation/{source}/seed42/completions.json"
-LOGS = {"train_adapter": "{source}/seed42", "sample_completions": "evaluation/{source}/seed42"}
-# All that the tests change of the shipped profile: look at jobs at once.
-PROFILE = ("--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1")
-
-
-class Run:
-    """Snakemake with the Slurm profile, running in a project's folder; what it prints is in the file ``log``."""
-
-    def __init__(self, project, cluster, *arguments, wrapped=False):
-        """wrapped: with the squeue of profiles/slurm/bin."""
-        self.project, self.cluster = project, cluster
-        self.log = project.folder / f"run{len(list(project.folder.glob('run*.log')))}.log"
-        own = environment(cluster)
-        with self.log.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "snakemake", *PROFILE, *arguments],
-                cwd=project.folder,
-                env={**own, "PATH": f"profiles/slurm/bin{os.pathsep}{own['PATH']}"} if wrapped else own,
-                stdout=output,
-                stderr=output,
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
-            )
-
-    def end(self, seconds=400):
-        """Wait for the end; returns the exit code and what was printed."""
-        wait_until(lambda: self.process.poll() is not None, f"the end of {self.log}:\n{self.log.read_text()}", seconds)
-        return self.process.returncode, self.log.read_text()
-
-    def job(self, rule, source=""):
-        """The Slurm job of this run that was submitted last for a rule and source, as scontrol's {key: value}; None if there is none."""
-        found = [job for job in jobs_of(self.cluster, self.log) if re.match(f"rule_{rule}(_|$).*{source}", job["Comment"])]
-        return found[-1] if found else None
-
-    def hold(self, rule, line, *sources, besides=()):
-        """Stop the programs of a rule's jobs, each as soon as its log holds ``line``; returns {source: pid}, none in ``besides``."""
-        logs = {source: self.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log" for source in sources}
-        held = {}
-
-        def all_held():
-            assert self.process.poll() is None, self.log.read_text()
-            for source in set(sources) - set(held):
-                if logs[source].is_file() and line in logs[source].read_text(errors="replace"):
-                    for pid in program_pids(self.project, rule, source, besides):
-                        os.kill(pid, signal.SIGSTOP)
-                        held[source] = pid
-            return len(held) == len(sources)
-
-        wait_until(all_held, f"'{line}' in {list(map(str, logs.values()))}", 300)
-        return held
-
-
-def jobs_of(cluster, log):
-    """All Slurm jobs of a Snakemake run in the order of their ids, finished ones too."""
-    (run_id,) = set(re.findall(r"SLURM run ID: (\S+)", log.read_text())) or {""}
-    lines = slurm(cluster, "scontrol", "show", "job", "-o").splitlines()
-    jobs = [dict(field.split("=", 1) for field in line.split() if "=" in field) for line in lines]
-    return sorted((job for job in jobs if job.get("JobName") == run_id), key=lambda job: int(job["JobId"]))
-
-
-def program_pids(project, rule, source, besides=()):
-    """Pids of a rule's running program (not of its shells, whose command line names it too), less those of ``besides``."""
-    found = []
-    for pid in all_pids():
-        command = command_of(pid)
-        if pid not in besides and command[1:2] == [f"workflow_scripts/{rule}.py"] and any(f"/{source}/seed42" in part for part in command):
-            try:
-                if Path(f"/proc/{pid}/cwd").readlink() == project.folder:
-                    found.append(pid)
-            except OSError:
-                continue
-    return found
-
-
-def preempt(cluster, job):
-    """Ask for a job's GPU with more right to it."""
-    slurm(cluster, "sbatch", "-p", "urgent", "-w", job["NodeList"], "--gpus=1", "-o", "/dev/null", "--wrap", "true")
-
-
-def lose_node(cluster, name):
-    """What the loss of a machine does: its slurmd and everything under it are gone without a word."""
-    for pid in marked_processes(cluster):
-        command = command_of(pid)
-        step = (
-            command[:1]
-            and command[0].startswith("slurmstepd")
-            and any(environment_of(child).get("SLURMD_NODENAME") == name for child in children(pid))
-        )
-        if step or command[-2:] == ["-N", name] or environment_of(pid).get("SLURMD_NODENAME") == name:
-            os.kill(pid, signal.SIGKILL)
-
-
-def children(pid):
-    """Pids of a process's children."""
-    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
 
 
 def content(project, pattern, key):
@@ -239,10 +145,6 @@ def limits(job):
     return job["TimeLimit"], job["MinMemoryNode"]
 
 
-def job_log(run, rule, source):
-    return (run.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log").read_text(errors="replace")
-
-
 def test_the_profile_takes_an_experiment_to_its_report(disturbed):
     assert disturbed.code == 0, disturbed.text
     assert "</html>" in (disturbed.project.folder / f"{EXPERIMENT}/report/index.html").read_text()
@@ -284,7 +186,7 @@ def test_a_preempted_job_goes_on_where_it_was(disturbed, undisturbed):
 def test_a_job_whose_node_is_lost_goes_on_where_it_was(disturbed, undisturbed):
     job = state(disturbed, "node lost")
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
-    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", job_log(disturbed, "sample_completions", "villain"))
+    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", disturbed.job_log("sample_completions", "villain"))
     assert digests(disturbed.project)[1]["villain"] == digests(undisturbed)[1]["villain"]
 
 
@@ -293,7 +195,7 @@ def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undistu
     assert (job["JobState"], job["TimeLimit"]) == ("TIMEOUT", "00:01:00")
     assert (limits(again), limits(disturbed.hit["out of time"])) == (("04:00:00", "31.25G"), ("02:00:00", "16000M"))
     assert again["JobState"] == "COMPLETED"
-    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", job_log(disturbed, "sample_completions", "comedian"))
+    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", disturbed.job_log("sample_completions", "comedian"))
     assert digests(disturbed.project)[1]["comedian"] == digests(undisturbed)[1]["comedian"]
 
 
@@ -323,7 +225,7 @@ def interrupted(undisturbed, new_project, cluster):
     first = run.hold("train_adapter", "resuming at step", "villain")["villain"]
     run.seen = run.job("train_adapter", "villain")
     preempt(cluster, run.seen)
-    wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again")
+    wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again", 300)
     pid = run.hold("train_adapter", "resuming at step", "villain", besides=[first])["villain"]
     run.process.send_signal(signal.SIGTERM)
     wait_until(lambda: "Will exit after finishing currently running jobs" in run.log.read_text(), "Snakemake has taken note of SIGTERM")
@@ -379,15 +281,6 @@ def test_jobs_outlive_a_killed_snakemake_and_a_second_writer_does_no_harm(interr
     folder = again.project.folder / EXPERIMENT / "evaluation/evaluation/villain/seed42"
     assert sha256_of_file(folder / "completions.jsonl.gz") == digests(undisturbed)[1]["villain"]
     assert [path.name for path in folder.glob(".*")] == []
-
-
-def descendants(pid):
-    """Pids of a process's children, their children and so on."""
-    return {pid for child in children(pid) for pid in (child, *descendants(child))}
-
-
-def parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 def test_nothing_outlives_killed_tests():
