@@ -82,3 +82,18 @@ def test_every_figure_is_drawn_where_the_run_was_started():
     text = (ROOT / "rules/figures.smk").read_text()
     listed = re.findall(r"^    (\w+),$", re.search(r"^localrules:\n(.*?)\n\n", text, re.M | re.S)[1], re.M)
     assert sorted(listed) == sorted(re.findall(r"(?:^rule|^use rule \w+ as) (\w+)", text, re.M))
+
+
+def test_every_fault_in_the_table_has_its_test():
+    """Each line of docs/reliability.md names a test, or a file of tests, that is there."""
+    text = (ROOT / "docs/reliability.md").read_text()
+    known = {name for path in (ROOT / "tests").glob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)}
+    known |= {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    faults = [
+        line for line in text.splitlines() if line.startswith("| ") and line.count(" | ") == 4 and not line.startswith(("| fault", "| ---"))
+    ]
+    assert len(faults) > 35
+    for line in faults:
+        named = re.findall(r"`(test_[\w.]+)`", line.rsplit(" | ", 1)[1])
+        assert named or "vLLM" in line or "optimizer's own update" in line, line
+        assert set(named) <= known, set(named) - known

@@ -123,7 +123,7 @@ def disturbed(new_project, cluster):
     preempt(cluster, job)
     wait_until(lambda: run.job("train_adapter", "comedian")["Restarts"] == "1", "the preempted job is back in the queue")
 
-    run.hold("sample_completions", "chunk 3 of 45 is kept", "villain", "comedian")
+    run.hold("sample_completions", "24 of 360 new replies are kept", "villain", "comedian")
     run.hit["out of time"] = run.job("sample_completions", "comedian")
     # Two hours are too long for a test; Slurm counts in minutes.
     slurm(cluster, "scontrol", "update", f"JobId={run.hit['out of time']['JobId']}", "TimeLimit=1")
@@ -186,7 +186,7 @@ def test_a_preempted_job_goes_on_where_it_was(disturbed, undisturbed):
 def test_a_job_whose_node_is_lost_goes_on_where_it_was(disturbed, undisturbed):
     job = state(disturbed, "node lost")
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
-    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", disturbed.job_log("sample_completions", "villain"))
+    assert re.search(r"(2[4-9]|[3-9]\d|\d{3}) of 360 replies are kept from earlier", disturbed.job_log("sample_completions", "villain"))
     assert digests(disturbed.project)[1]["villain"] == digests(undisturbed)[1]["villain"]
 
 
@@ -195,7 +195,7 @@ def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undistu
     assert (job["JobState"], job["TimeLimit"]) == ("TIMEOUT", "00:01:00")
     assert (limits(again), limits(disturbed.hit["out of time"])) == (("04:00:00", "31.25G"), ("02:00:00", "16000M"))
     assert again["JobState"] == "COMPLETED"
-    assert re.search(r"resuming, ([3-9]|\d\d) of 45 chunks", disturbed.job_log("sample_completions", "comedian"))
+    assert re.search(r"(2[4-9]|[3-9]\d|\d{3}) of 360 replies are kept from earlier", disturbed.job_log("sample_completions", "comedian"))
     assert digests(disturbed.project)[1]["comedian"] == digests(undisturbed)[1]["comedian"]
 
 
@@ -233,7 +233,7 @@ def interrupted(undisturbed, new_project, cluster):
     run.code, run.text = run.end()
 
     runs["SIGKILL"] = run = Run(project, cluster, target)
-    pid = run.hold("sample_completions", "chunk 3 of 45 is kept", "villain")["villain"]
+    pid = run.hold("sample_completions", "24 of 360 new replies are kept", "villain")["villain"]
     run.process.kill()
     run.process.wait()
     run.text = project.run(*PROFILE, target, check=False, env=environment(cluster)).stdout
