@@ -2,6 +2,9 @@
 
 import base64
 import hashlib
+import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +15,7 @@ import yaml
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.publishing import describe_files, publishing_block, read_key
-from tests.conftest import CONFIG, Project, places_of
+from tests.conftest import CONFIG, ROOT, Project, places_of, run_program
 from tests.wandb_server import WandbServer
 
 KEY = "0123456789abcdef" * 3
@@ -123,18 +126,30 @@ def test_a_second_time_there_is_nothing_to_do(published):
     assert {key: value for key, value in again.items() if key != "meta"} == {key: value for key, value in receipt.items() if key != "meta"}
 
 
-def test_a_run_folder_of_a_killed_job_is_not_taken_for_a_whole_one(published):
-    project, home, _ = published
-    receipt = read_json(home / "published/wandb/villain/seed42.json")
-    whole, run_id = project.folder / receipt["run_folder"], receipt["run"]["id"]
-    half = home / "published/wandb/unfinished" / run_id / "wandb" / whole.name
-    half.parent.mkdir(parents=True)
-    whole.rename(half)
-    (home / "published/wandb/villain/seed42.json").unlink()
-    assert f"published: run {run_id}" in project.run("--cores", "1", "wandb").stdout
-    assert not (home / "published/wandb/unfinished").exists()
-    (found,) = (home / "published/wandb").glob(f"offline-run-*-{run_id}")
-    assert (found / f"run-{run_id}.wandb").stat().st_size > 1000
+# Kills itself where the run is begun and nothing is logged yet.
+KILLED = """
+import os, signal, sys
+import persona_leakage.wandb_runs as runs
+runs.log_run = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+import publish_wandb
+publish_wandb.main(sys.argv[1:])
+"""
+
+
+def test_a_run_folder_of_a_killed_job_is_not_taken_for_a_whole_one(finished_project, tmp_path):
+    home, folder = finished_project.folder / "results/tiny", tmp_path / "published"
+    settings = {"experiment": "tiny", "questions": ["evaluation"], "wandb": CONFIG["publishing"]["wandb"]}
+    arguments = ["--settings", json.dumps(settings), "--results", home, "--source", "villain", "--seed", "42", "--run-folders", folder]
+    arguments = [*map(str, arguments), "--files", str(home / "training/villain/manifest.json"), "--output", str(folder / "villain.json")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "workflow_scripts")}
+    killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert list(folder.glob("unfinished/*/wandb/offline-run-*")) and not list(folder.glob("*.json"))
+    done = run_program("publish_wandb", *arguments, cwd=tmp_path)
+    assert done.stdout.startswith("published: run"), done.stdout + done.stderr
+    assert not (folder / "unfinished").exists()
+    (whole,) = folder.glob("offline-run-*")
+    assert str(whole) == read_json(folder / "villain.json")["run_folder"]
 
 
 def test_the_key_is_nowhere(published, tmp_path):
