@@ -193,7 +193,7 @@ def test_a_job_whose_node_is_lost_goes_on_where_it_was(disturbed, undisturbed):
 def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undisturbed):
     job, again = state(disturbed, "out of time"), disturbed.job("sample_completions", "comedian")
     assert (job["JobState"], job["TimeLimit"]) == ("TIMEOUT", "00:01:00")
-    assert (limits(again), limits(disturbed.hit["out of time"])) == (("04:00:00", "31.25G"), ("02:00:00", "16000M"))
+    assert (limits(again), limits(disturbed.hit["out of time"])) == (("04:00:00", "32000M"), ("02:00:00", "16000M"))
     assert again["JobState"] == "COMPLETED"
     assert re.search(r"(2[4-9]|[3-9]\d|\d{3}) of 360 replies are kept from earlier", disturbed.job_log("sample_completions", "comedian"))
     assert digests(disturbed.project)[1]["comedian"] == digests(undisturbed)[1]["comedian"]
