@@ -89,8 +89,9 @@ $(VENV)/inspect.stamp: envs/inspect.yaml $(VENV)/run.stamp
 	$(call pip_install,envs/inspect.yaml)
 	touch $@
 
+# Without dependencies: all are there, and the plugin would replace numpy by a newer one than the results are pinned to.
 $(VENV)/slurm.stamp: envs/slurm.yaml $(VENV)/run.stamp
-	$(call pip_install,envs/slurm.yaml)
+	$(call pip_install,envs/slurm.yaml) --no-deps
 	touch $@
 
 $(VENV)/publishing.stamp: envs/publishing.yaml $(VENV)/run.stamp
