@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from persona_leakage.errors import InputError
+from persona_leakage.files import read_json, sha256_of_file, write_json
 from persona_leakage.lora import load_adapter
 from persona_leakage.model_sources import fetch_model
 from persona_leakage.personas import read_personas, read_question_sets, read_yaml
@@ -105,6 +106,10 @@ def test_a_harmful_centroid_file_stops_the_table_with_one_line(project_copy):
     home, proof = project_copy.folder / "results/tiny", project_copy.folder / "proof"
     bad = home / "geometry/evaluation/base/centroids_layer1.pt"
     harmful(bad, proof)
+    recorded = bad.with_name("centroids.json")  # with the digest that it has, so that only how it is read protects
+    content = read_json(recorded)
+    content["sha256"][bad.name] = sha256_of_file(bad)
+    write_json(recorded, content)
     (home / "analysis/evaluation/seed42/pairs.csv").unlink()
     done = project_copy.run("--cores", "1", "correlations", check=False)
     assert done.returncode == 1 and "centroids_layer1.pt: " in done.stdout and "run again to have it made anew" in done.stdout
