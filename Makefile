@@ -37,7 +37,7 @@ plan: setup
 setup: $(VENV)/run.stamp
 
 test: $(VENV)/development.stamp
-	python -m pytest
+	python -m pytest -m "not slurm"
 
 slurm: $(VENV)/slurm.stamp
 
