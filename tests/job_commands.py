@@ -18,7 +18,7 @@ def job_command(project, target):
     plan = project.run("-n", "-p", "--forcerun", rule_of(project, target), "--", target).stdout
     for job in plan.split("\nrule ")[1:]:
         if re.search(rf"^    output: .*{re.escape(target)}", job, re.M):
-            return job.split("Shell command:", 1)[1].split("\n\n", 1)[0].strip()
+            return re.search(r"Shell command:(.*?\| tee [^\n]*)", job, re.S)[1].strip()
     raise AssertionError(plan)
 
 
