@@ -18,6 +18,7 @@ from persona_leakage.experiment import (
     adapter_jobs,
     check_experiment,
     job_file,
+    league_on,
     panel_names,
     pool_names,
 )
@@ -58,6 +59,7 @@ EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
 SEEDS = config["training"]["seeds"]
 LAYERS = config["geometry"]["layers"]
+LEAGUE = league_on(config)
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 BASE_JOB = "base_completions"
 SAMPLING_JOBS = {BASE_JOB: ["base"], **adapter_jobs(config)}
@@ -118,6 +120,7 @@ CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/tables.json"),
     *results("analysis/{questions}/seed{seed}/correlation.json"),
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
+    *(results("analysis/{questions}/seed{seed}/predictors.json") if LEAGUE else []),
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
 FIGURES = [
@@ -131,6 +134,8 @@ FIGURES = [
     *results("figures/{questions}/seed{seed}/noise_ceiling.{kind}"),
     *results("figures/{questions}/seed{seed}/cosines.{kind}"),
     *results("figures/{questions}/seed{seed}/replies.{kind}"),
+    *(results("figures/{questions}/seed_stability.{kind}") if len(SEEDS) > 1 else []),
+    *(results("figures/{questions}/seed{seed}/predictors.{kind}") if LEAGUE else []),
 ]
 
 
@@ -247,6 +252,14 @@ def of_each_set(*files):
         f"results/{{experiment}}/evaluation/{questions}/{file}"
         for questions in QUESTION_USES
         for file in files
+    ]
+
+
+def of_each_seed(file):
+    """A file of analysis/{questions}/ of each training seed, as path patterns."""
+    return [
+        f"results/{{experiment}}/analysis/{{questions}}/seed{seed}/{file}"
+        for seed in SEEDS
     ]
 
 
