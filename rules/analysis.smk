@@ -88,9 +88,7 @@ rule correlate_leakage:
     params:
         settings=lambda wildcards: settings(
             headline_layer=config["geometry"]["headline_layer"],
-            **without(
-                config["analysis"], "embedding_model", "league", "divergence"
-            ),
+            **without(config["analysis"], "embedding_model", "league", "divergence"),
             training_seed=int(wildcards.seed),
             recipe=recipe(),
         ),

@@ -13,8 +13,10 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from persona_leakage.comparison_files import digests_of, experiment_folders
 from persona_leakage.errors import InputError
 from persona_leakage.experiment import (
+    COMPARISON,
     adapter_jobs,
     check_experiment,
     job_file,
@@ -217,7 +219,9 @@ def untracked(value):
     as a digest: a copy of the file, or another persona in it, is no reason to run a job again. A path that
     begins with a dash would be taken for an option.
     """
-    return lambda wildcards, input: f"./{value}" if str(value).startswith("-") else value
+    return lambda wildcards, input: (
+        f"./{value}" if str(value).startswith("-") else value
+    )
 
 
 def figure(path):
@@ -329,6 +333,14 @@ def sampling_settings(wildcards, adapted):
         sampling=config["evaluation"]["sampling"],
         engine=engine if adapted else without(engine, "merge_adapter"),
     )
+
+
+def compared_folders():
+    """The result folders that the target compare sets side by side; an error if there is none."""
+    folders = experiment_folders(config.get("compare", "all"))
+    if not folders:
+        raise WorkflowError("compare: no results/*/run_config.yaml is there yet")
+    return [f"./{folder}" if folder.startswith("-") else folder for folder in folders]
 
 
 def recipe():

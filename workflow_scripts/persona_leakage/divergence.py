@@ -26,7 +26,7 @@ class Comparison:
 
 
 def jensen_shannon(first, second):
-    """Jensen-Shannon divergence in bits, from 0 (the same) to 1 (nothing in common): log-probabilities [..., vocabulary] -> [...] (Lin 1991)."""
+    """Jensen-Shannon divergence (Lin 1991) in bits: log-probabilities [..., vocabulary] -> [...], 0 (the same) to 1 (nothing in common)."""
     mixture = torch.logaddexp(first, second) - math.log(2)
     nats = ((first.exp() * (first - mixture)) + (second.exp() * (second - mixture))).sum(dim=-1) / 2
     return (nats / math.log(2)).clamp(0, 1)

@@ -1,6 +1,5 @@
 """Do repeated measurements of the same things agree? Variance parts and intraclass correlations of a two-way table."""
 
-import numpy as np
 from scipy import stats
 
 from persona_leakage.intervals import LEVEL
