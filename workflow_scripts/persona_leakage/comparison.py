@@ -21,11 +21,11 @@ def read_experiments(folders):
     runs, left_out = [], []
     for folder in folders:
         try:
-            config = read_config(folder)
+            planned = planned_runs(folder, read_config(folder))
         except InputError as error:
             left_out.append({"file": str(folder), "reason": str(error)})
             continue
-        for file, facts in planned_runs(folder, config):
+        for file, facts in planned:
             try:
                 runs.append({**facts, **read_run(file)})
             except InputError as error:
