@@ -48,7 +48,7 @@ def test_every_run_is_a_row_with_its_sources(tmp_path):
         ("low", 7, 0.2),
         ("high", 42, 0.6),
     ]
-    assert found["runs"][2]["recipe"] == "tail loss, rank 32, rate 0.01, 2 epochs, 3 negatives"
+    assert found["runs"][2]["recipe"] == "tail loss, rank 32, rate 0.01, epochs 2, negatives 3"
     table = comparison_table(found["runs"])
     assert len(table) == 9
     rows = table[(table["experiment"] == "high") & (table["source"] != "comedian")]

@@ -26,6 +26,11 @@ BAD_OPTIONS = {
         ["--settings", "{}", *SAMPLE_PATHS, "--state", "base", "--adapter", "x"],
         "--adapter-metrics",
     ),
+    "pairs of one run only": (
+        "compare_seeds",
+        ["--correlations", "x", "y", "--pairs", "x", "--output", "z"],
+        "for each of --correlations",
+    ),
     "seed that is no number": ("train_adapter", ["--seed", "first"], "--seed"),
 }
 # Inputs that are not there: exit code 1, one line, no traceback.

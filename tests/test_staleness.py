@@ -12,6 +12,7 @@ END = {"build_report": 1, "all": 1}  # the report shows all there is
 OF_CORRELATIONS = dict.fromkeys(("plot_scatter", "plot_layers", "plot_category_correlations", "plot_noise_ceiling"), 1)
 OF_PAIRS = dict.fromkeys(("plot_scatter", "plot_category_scatter", "plot_category_rates", "plot_heat_map", "plot_cosines"), 1)
 FIGURES = {**OF_PAIRS, **OF_CORRELATIONS, "plot_replies": 1, "plot_training": 1}
+LEAGUE = {"compare_predictors": 1, "plot_predictors": 1}
 STATISTICS = {"correlate_leakage": 1, **OF_CORRELATIONS, **END}
 ANALYSIS = {"tabulate_pairs": 1, **OF_PAIRS, **STATISTICS}
 SCORES = {**ANALYSIS, "plot_replies": 1}
@@ -99,8 +100,10 @@ def test_an_edit_makes_its_users_stale(project_copy, module, stale):
         ),
         (
             {"training__seeds": [42, 7]},
-            {**RETRAINED, "compare_seeds": 1},
+            {**RETRAINED, "compare_seeds": 1, "plot_seed_stability": 1},
         ),
+        ({"analysis__league": True}, {**LEAGUE, **END}),
+        ({"analysis__divergence": {"replies_per_question": 1, "tokens": 4}}, {"measure_divergence": 1, **LEAGUE, **END}),
         (
             {"personas__panel": ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "monk"]},
             {"extract_centroids": 1, **NEW_REPLIES},

@@ -55,7 +55,7 @@ def planned_runs(folder, config):
         recipe = f"{labels['loss_scope']} loss, rank {training['lora']['rank']}{rslora}, rate {training['learning_rate']:g}"
         facts = {
             "experiment": str(config["experiment"]),
-            "recipe": f"{recipe}, {training['epochs']} epochs, {config['training_data']['negative_personas']} negatives",
+            "recipe": f"{recipe}, epochs {training['epochs']}, negatives {config['training_data']['negative_personas']}",
         }
         sets, seeds = [str(use["set"]) for use in config["questions"]["evaluation"]], [int(seed) for seed in training["seeds"]]
     except (KeyError, TypeError, ValueError) as error:

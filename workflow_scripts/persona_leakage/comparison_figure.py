@@ -14,7 +14,7 @@ def plot_comparison(runs):
     place, ticks = 0, []
     for group in headings:
         heading = visible_text(f"{group[0]['model']}: {group[0]['recipe']}").replace("$", r"\$")
-        axis.annotate(heading, (-1, place), va="center", fontsize=7.5, weight="bold")
+        axis.annotate(heading, (-1, place), va="center", fontsize=7.5, weight="bold", backgroundcolor="white")
         for run in group:
             place += 1
             ticks.append((place, words(f"{run['experiment']}, {run['questions']}, seed {run['training_seed']}")))

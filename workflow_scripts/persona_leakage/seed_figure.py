@@ -17,7 +17,7 @@ def plot_seed_stability(result):
         axis.set_ylim(len(names) - 0.5, -0.5)
         axis.set_xlim(-1.02, 1.02)
     axes[0].set_yticks(range(len(names)), [words(name) for name in names])
-    axes[1].set_yticks(range(len(names)), [words(name) if name in sources else "" for name in names])
+    axes[1].set_yticks([names.index(name) for name in sources], [words(name) for name in sources])
     return figure
 
 
@@ -29,7 +29,7 @@ def draw_correlations(axis, result, names):
             if value is not None:
                 axis.plot(value, place, MARKERS[run % len(MARKERS)], color=PALETTE[run % len(PALETTE)], markersize=5, alpha=0.85)
         if block["mean"] is None:
-            axis.annotate("a run lacks a correlation", (-0.98, place - 0.3), va="center", fontsize=7, color=GREY)
+            axis.annotate("a run lacks a correlation", (-0.98, place), va="center", fontsize=7, color=GREY)
             continue
         axis.plot([block["mean"]] * 2, [place - 0.22, place + 0.22], color="black", linewidth=1.2)
         if block["sampling"] is not None:
@@ -42,7 +42,7 @@ def draw_correlations(axis, result, names):
     ]
     handles += [plt.Line2D([], [], color="black", linewidth=1.2, label="mean")]
     handles += [plt.Rectangle((0, 0), 1, 1, color=GREY, alpha=0.25, linewidth=0, label="95 % of sampling alone")]
-    axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.28 / axis.figure.get_figheight() * 2.4), ncols=2, fontsize=7.5)
+    add_legend(axis, handles)
 
 
 def label(result, run):
@@ -78,4 +78,9 @@ def draw_agreement(axis, per_source, names):
         plt.Line2D([], [], marker="D", color=ORANGE, markersize=4.5, linewidth=1, label="intraclass correlation"),
         plt.Line2D([], [], color=ORANGE, linewidth=2, label="with sampling alone"),
     ]
-    axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.28 / axis.figure.get_figheight() * 2.4), ncols=2, fontsize=7.5)
+    add_legend(axis, handles)
+
+
+def add_legend(axis, handles):
+    """Below the axis and its label, whatever the figure's height."""
+    axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.67 / axis.figure.get_figheight()), ncols=2, fontsize=7.5)
