@@ -20,8 +20,9 @@ PUBLISHED = ROOT / "tests/data/published_pairs.csv"
 
 
 def test_what_correlation_json_has_too_is_the_same():
-    """The published pairs: mean correlations and p of every rival, and the order."""
+    """The published pairs: mean correlations and p of every rival, one that differs by layer among them, and the order."""
     table = read_pairs(PUBLISHED)
+    table["cosine_raw"] = table["cosine"] ** 3
     league = describe_league(matrices_of(table), 20, QUICK)
     alone = analyse(table, 20, QUICK)["layers"]["20"]["rivals"]["alone"]
     assert set(alone) == set(league["predictors"])
