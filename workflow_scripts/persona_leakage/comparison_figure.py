@@ -14,13 +14,12 @@ def plot_comparison(runs):
     place, ticks = 0, []
     for group in headings:
         heading = visible_text(f"{group[0]['model']}: {group[0]['recipe']}").replace("$", r"\$")
-        axis.annotate(heading, (-1, place), va="center", fontsize=7.5, weight="bold", backgroundcolor="white")
+        axis.annotate(heading, (-1, place), va="center", fontsize=7.5, weight="bold")
         for run in group:
             place += 1
             ticks.append((place, words(f"{run['experiment']}, {run['questions']}, seed {run['training_seed']}")))
             draw_run(axis, place, run)
         place += 1
-    axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     axis.set_yticks([at for at, _ in ticks], [text for _, text in ticks], fontsize=8)
     axis.set_ylim(height - 0.4, -0.6)
     axis.set_xlim(-1.02, 1.02)
@@ -34,7 +33,8 @@ def plot_comparison(runs):
 
 
 def draw_run(axis, place, run):
-    """The mean with its interval, the sources behind it."""
+    """The mean with its interval, the sources behind it, and the zero line, which leaves the headings alone."""
+    axis.plot([0, 0], [place - 0.5, place + 0.5], color=GREY, linewidth=0.8, zorder=0)
     for block in run["per_source"].values():
         if block["rho"] is not None:
             axis.plot(block["rho"], place, "|", color=GREY, markersize=6)
