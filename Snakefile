@@ -16,6 +16,7 @@ include: "rules/analysis.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/publishing.smk"
+include: "rules/compare.smk"
 
 
 localrules:
@@ -23,6 +24,7 @@ localrules:
     adapters,
     evaluations,
     centroids,
+    compare,
     correlations,
     figures,
     hub,
@@ -57,6 +59,11 @@ rule evaluations:
 rule centroids:
     input:
         CENTROIDS,
+
+
+rule compare:
+    input:
+        COMPARISONS,
 
 
 rule correlations:

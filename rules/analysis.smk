@@ -3,6 +3,7 @@
 in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/manifest.json
 out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, tables.json, correlation.json;
      analysis/{questions}/seeds.json, with several training seeds
+     analysis/{questions}/seed{seed}/predictors.json, with analysis.league or analysis.divergence
 """
 
 
@@ -89,7 +90,7 @@ rule correlate_leakage:
         packages=pins("analysis", "numpy", "scipy"),
         settings=lambda wildcards: settings(
             headline_layer=config["geometry"]["headline_layer"],
-            **without(config["analysis"], "embedding_model"),
+            **without(config["analysis"], "embedding_model", "league", "divergence"),
             training_seed=int(wildcards.seed),
             recipe=recipe(),
         ),
@@ -110,10 +111,9 @@ rule correlate_leakage:
 rule compare_seeds:
     input:
         code=code_of("compare_seeds.py"),
-        correlations=expand(
-            "results/{{experiment}}/analysis/{{questions}}/seed{seed}/correlation.json",
-            seed=SEEDS,
-        ),
+        correlations=of_each_seed("correlation.json"),
+        pairs=of_each_seed("pairs.csv"),
+        question_counts=of_each_seed("question_counts.csv"),
     output:
         "results/{experiment}/analysis/{questions}/seeds.json",
     log:
@@ -135,6 +135,53 @@ rule compare_seeds:
         python workflow_scripts/compare_seeds.py \
             --settings {params.settings:q} \
             --correlations {input.correlations:q} \
+            --pairs {input.pairs:q} \
+            --question-counts {input.question_counts:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule compare_predictors:
+    input:
+        code=code_of("compare_predictors.py"),
+        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
+        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
+        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
+        divergence=(
+            "results/{experiment}/geometry/{questions}/base/divergence.json"
+            if config["analysis"]["divergence"]
+            else []
+        ),
+    output:
+        "results/{experiment}/analysis/{questions}/seed{seed}/predictors.json",
+    log:
+        "logs/{experiment}/compare_predictors/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/compare_predictors/{questions}/seed{seed}.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        divergence=lambda wildcards, input: (
+            f"--divergence {shlex.quote(input.divergence)}" if input.divergence else ""
+        ),
+        settings=settings(
+            headline_layer=config["geometry"]["headline_layer"],
+            permutations=config["analysis"]["permutations"],
+            bootstraps=config["analysis"]["bootstraps"],
+        ),
+    shell:
+        r"""
+        python workflow_scripts/compare_predictors.py \
+            --settings {params.settings:q} \
+            --pairs {input.pairs:q} \
+            --question-counts {input.question_counts:q} \
+            --tables {input.tables:q} \
+            {params.divergence} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -13,11 +13,14 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from persona_leakage.comparison_files import digests_of, experiment_folders
 from persona_leakage.errors import InputError
 from persona_leakage.experiment import (
+    COMPARISON,
     adapter_jobs,
     check_experiment,
     job_file,
+    league_on,
     panel_names,
     pool_names,
 )
@@ -58,6 +61,7 @@ EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
 SEEDS = config["training"]["seeds"]
 LAYERS = config["geometry"]["layers"]
+LEAGUE = league_on(config)
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 BASE_JOB = "base_completions"
 SAMPLING_JOBS = {BASE_JOB: ["base"], **adapter_jobs(config)}
@@ -116,6 +120,7 @@ CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/tables.json"),
     *results("analysis/{questions}/seed{seed}/correlation.json"),
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
+    *(results("analysis/{questions}/seed{seed}/predictors.json") if LEAGUE else []),
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
 FIGURES = [
@@ -129,6 +134,8 @@ FIGURES = [
     *results("figures/{questions}/seed{seed}/noise_ceiling.{kind}"),
     *results("figures/{questions}/seed{seed}/cosines.{kind}"),
     *results("figures/{questions}/seed{seed}/replies.{kind}"),
+    *(results("figures/{questions}/seed_stability.{kind}") if len(SEEDS) > 1 else []),
+    *(results("figures/{questions}/seed{seed}/predictors.{kind}") if LEAGUE else []),
 ]
 
 
@@ -255,6 +262,14 @@ def of_each_set(*files):
     ]
 
 
+def of_each_seed(file):
+    """A file of analysis/{questions}/ of each training seed, as path patterns."""
+    return [
+        f"results/{{experiment}}/analysis/{{questions}}/seed{seed}/{file}"
+        for seed in SEEDS
+    ]
+
+
 def ending(paths, *suffixes):
     """Those of the paths that have one of the suffixes."""
     return [path for path in paths if path.endswith(suffixes)]
@@ -333,6 +348,14 @@ def sampling_settings(wildcards, adapted):
         sampling=config["evaluation"]["sampling"],
         engine=engine if adapted else without(engine, "merge_adapter"),
     )
+
+
+def compared_folders():
+    """The result folders that the target compare sets side by side; an error if there is none."""
+    folders = experiment_folders(config.get("compare", "all"))
+    if not folders:
+        raise WorkflowError("compare: no results/*/run_config.yaml is there yet")
+    return [f"./{folder}" if folder.startswith("-") else folder for folder in folders]
 
 
 def recipe():

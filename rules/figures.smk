@@ -19,6 +19,8 @@ localrules:
     plot_noise_ceiling,
     plot_replies,
     plot_training,
+    plot_seed_stability,
+    plot_predictors,
 
 
 rule plot_scatter:
@@ -190,3 +192,35 @@ use rule plot_scatter as plot_training with:
         inputs=as_options,
         packages=pins("analysis", "matplotlib"),
         settings=settings(sources=SOURCES, seeds=SEEDS),
+
+
+use rule plot_scatter as plot_seed_stability with:
+    input:
+        program="workflow_scripts/plot_seed_stability.py",
+        code=code_of("plot_seed_stability.py"),
+        seeds="results/{experiment}/analysis/{questions}/seeds.json",
+    output:
+        **figure("{questions}/seed_stability"),
+    log:
+        "logs/{experiment}/plot_seed_stability/{questions}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_seed_stability/{questions}.tsv"
+    params:
+        inputs=as_options,
+        settings=settings(),
+
+
+use rule plot_scatter as plot_predictors with:
+    input:
+        program="workflow_scripts/plot_predictors.py",
+        code=code_of("plot_predictors.py"),
+        predictors=f"{ANALYSIS}/predictors.json",
+    output:
+        **figure("{questions}/seed{seed}/predictors"),
+    log:
+        "logs/{experiment}/plot_predictors/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_predictors/{questions}/seed{seed}.tsv"
+    params:
+        inputs=as_options,
+        settings=settings(),

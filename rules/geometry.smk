@@ -1,7 +1,8 @@
-"""Hidden-state centroids of the panel in the base model.
+"""Hidden-state centroids of the panel in the base model; and, if asked for, how differently it would speak as each persona.
 
-in:  resources/models/{model}/model.json, personas and questions
+in:  resources/models/{model}/model.json, personas and questions; evaluation/{questions}/base/
 out: geometry/{questions}/base/centroids_layer{layer}.pt, geometry/{questions}/base/centroids.json
+     geometry/{questions}/base/divergence.json, with analysis.divergence
 """
 
 
@@ -51,5 +52,54 @@ rule extract_centroids:
             --restart {params.restart:q} \
             --output-folder {params.folder:q} \
             --meta {output.meta:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule measure_divergence:
+    input:
+        code=code_of("measure_divergence.py"),
+        model=MODEL,
+        completions=ancient(
+            "results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz"
+        ),
+        meta="results/{experiment}/evaluation/{questions}/base/completions.json",
+    output:
+        "results/{experiment}/geometry/{questions}/base/divergence.json",
+    log:
+        "logs/{experiment}/measure_divergence/{questions}/base.log",
+    benchmark:
+        "benchmarks/{experiment}/measure_divergence/{questions}/base.tsv"
+    conda:
+        "../envs/inference.yaml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        personas_file=untracked(config["personas"]["file"]),
+        questions_file=untracked(config["questions"]["file"]),
+        restart="results/{experiment}/restart/divergence/{questions}/base",
+        settings=lambda wildcards: settings(
+            sources=SOURCES,
+            personas=personas_block(PANEL, "prompt"),
+            questions=questions_block(QUESTION_USES[wildcards.questions]),
+            suffix=config["questions"]["suffix"],
+            divergence=config["analysis"]["divergence"],
+            precision=config["geometry"]["precision"],
+        ),
+    shell:
+        r"""
+        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+            python workflow_scripts/measure_divergence.py \
+            --settings {params.settings:q} \
+            --model {input.model:q} \
+            --personas {params.personas_file:q} \
+            --questions {params.questions_file:q} \
+            --completions {input.completions:q} \
+            --completions-meta {input.meta:q} \
+            --restart {params.restart:q} \
+            --output {output:q} \
             2>&1 | tee {log:q}
         """

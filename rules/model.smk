@@ -49,7 +49,7 @@ rule write_run_config:
         mem_mb=500,
         runtime=5,
     params:
-        settings=settings(**without(config, "publishing")),
+        settings=settings(**without(config, "publishing", "compare")),
     shell:
         r"""
         python workflow_scripts/write_run_config.py \

@@ -108,7 +108,19 @@ BAD_CONFIGS = {
     "category size too small to correlate": ({"analysis.min_category_size": 2}, ["analysis.min_category_size", "2 must be >= 3"]),
     "too few permutations for a p-value": ({"analysis.permutations": 50}, ["analysis.permutations", "50 must be >= 99"]),
     "too few bootstraps": ({"analysis.bootstraps": 10}, ["analysis.bootstraps", "10 must be >= 200"]),
+    "divergence that is only switched on": ({"analysis.divergence": True}, ["analysis.divergence", "True", "object or null"]),
+    "divergence without its tokens": (
+        {"analysis.divergence": {"replies_per_question": 1}},
+        ["analysis.divergence", "missing key 'tokens'"],
+    ),
+    "league as text": ({"analysis.league": "on"}, ["analysis.league", "'on'", "boolean"]),
+    "comparison of another word": ({"compare": "some"}, ["compare", "'some'", "the word all", "a list of folders"]),
     # what only the whole can say
+    "divergence from more replies than there are": (
+        {"analysis.divergence": {"replies_per_question": 4, "tokens": 8}},
+        ["analysis.divergence.replies_per_question", "4", "samples_per_question (3)"],
+    ),
+    "experiment in the folder of comparisons": ({"experiment": "compare"}, ["experiment", "'compare'", "folder of comparisons"]),
     "no embedding model": ({"analysis.embedding_model": "nowhere"}, ["analysis.embedding_model", "nowhere", "config.json"]),
     "unknown source": ({"personas.sources": ["vilain"]}, ["personas.sources", "'vilain'", "resources/personas.yaml"]),
     "unknown panel persona": ({"personas.panel": [*CONFIG["personas"]["panel"], "nobody"]}, ["personas.panel", "'nobody'", "persona"]),

@@ -63,6 +63,9 @@ def test_sizes_by_hand():
     assert sizes.evaluation_tokens() == 60 * 50
     assert sizes.centroid_tokens() == 3 * 4 * 25
     assert sizes.adapter_parameters() == 320
+    assert sizes.divergence_tokens() == 0
+    config["analysis"] = {**config["analysis"], "divergence": {"replies_per_question": 2, "tokens": 7}}
+    assert small_sizes(config).divergence_tokens() == 2 * 2 * 3 * 4 * (25 + 7)  # sources, replies; personas, questions
 
 
 def test_unknown_reply_length_is_the_limit():

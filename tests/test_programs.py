@@ -31,6 +31,11 @@ BAD_OPTIONS = {
         ["--settings", "{}", *(f"--{name}=x" for name in ("results", "run-folders", "files", "output")), "--source", "villain"],
         "--source and --seed",
     ),
+    "pairs of one run only": (
+        "compare_seeds",
+        ["--correlations", "x", "y", "--pairs", "x", "--output", "z"],
+        "for each of --correlations",
+    ),
     "seed that is no number": ("train_adapter", ["--seed", "first"], "--seed"),
 }
 # Inputs that are not there: exit code 1, one line, no traceback.

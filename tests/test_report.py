@@ -7,11 +7,17 @@ import time
 from html.parser import HTMLParser
 
 import pytest
+import yaml
 
+from persona_leakage.files import write_json
+from persona_leakage.league import describe_league
+from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.report_replies import affordable, choose_samples, draw_replies
+from persona_leakage.seed_parts import compare_seeds
 from persona_leakage.text_display import visible_text
 from tests.conftest import ROOT, run_program
 from tests.made_up_results import make_results
+from tests.synthetic import QUICK
 
 HOSTILE = [
     "<script>document.title = 'run'</script>",
@@ -124,6 +130,46 @@ def test_a_report_of_the_published_size(full_size):
     assert checked > 300
     facts = json.loads((home / "report/facts.json").read_text())
     assert 1 <= facts["explorer"]["replies_per_cell"] < 200, "a sample, and the page says so"
+
+
+@pytest.fixture(scope="module")
+def with_axes(tmp_path_factory):
+    """(page, home) of a small experiment with two training seeds and the league of predictors."""
+    home = tmp_path_factory.mktemp("axes") / "results/made_up"
+    config, pairs = make_results(home, per_question=1, words=5)
+    config["training"]["seeds"], config["analysis"]["league"] = [42, 7], True
+    (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": {}, "config": config}))
+    for folder in sorted(home.rglob("seed42")):
+        shutil.copytree(folder, folder.with_name("seed7"))
+    analysis, runs = home / "analysis/evaluation", {}
+    for seed in (42, 7):
+        path = analysis / f"seed{seed}/correlation.json"
+        content = json.loads(path.read_text())
+        content["meta"] |= {"training_seed": seed, "sampling_seed": 0}
+        for source, block in content["leakage"].items():
+            for place, cell in enumerate(block["cells"].values()):
+                cell["rate"] = abs(cell["rate"] - 0.002 * (place % (seed % 5)))
+            content["noise_ceiling"][source]["samples"]["ceiling"] = 0.9
+        write_json(path, content)
+        runs[str(path)] = content
+        write_json(analysis / f"seed{seed}/predictors.json", {"headline_layer": 20, **describe_league(matrices_of(pairs), 20, QUICK)})
+    write_json(analysis / "seeds.json", compare_seeds(runs))
+    build(home)
+    return home.parents[1] / "index.html", home
+
+
+def test_the_sections_of_the_axes_are_there_with_their_numbers(with_axes):
+    page, home = with_axes
+    checked, _ = check_numbers(page, home)
+    files = {attributes.get("data-file") for attributes, _ in Page(page.read_text()).found}
+    assert {"analysis/evaluation/seeds.json", "analysis/evaluation/seed42/predictors.json"} <= files and checked > 350
+    text = page.read_text()
+    assert 'id="seeds"' in text and 'id="predictors"' in text
+
+
+def test_a_report_without_the_axes_has_no_such_sections(full_size):
+    text = full_size[0].read_text()
+    assert 'id="seeds"' not in text and 'id="predictors"' not in text and "#seeds" not in text and "#predictors" not in text
 
 
 def test_model_text_is_never_markup(full_size):

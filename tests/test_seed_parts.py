@@ -14,9 +14,12 @@ def make_run(training, sampling, rho, **meta):
     """A correlation.json with what is read of it: villain's rho is given, comedian's undefined."""
     facts = {key: "same" for key in SAME_IN_ALL}
     sources = {"villain": {"spearman_rho": rho}, "comedian": {"spearman_rho": None}}
+    nothing = {"cells": {"nurse": {"rate": 0.5}}}
     return {
         "meta": {**facts, "training_seed": training, "sampling_seed": sampling, **meta},
         "headline_layer": 21,
+        "leakage": {"villain": nothing},
+        "noise_ceiling": {"villain": {"samples": {"ceiling": None}}},
         "joint": {"sources": ["villain", "comedian"]},
         "layers": {"21": {"per_source": sources, "within_source": {"mean_rho": rho}}},
     }
@@ -53,6 +56,7 @@ def test_two_training_seeds_by_hand():
     villain = result["spearman_rho"]["villain"]
     assert villain["training_and_sampling"] == pytest.approx(0.02**0.5)
     assert (villain["mean"], villain["lowest"], villain["highest"]) == pytest.approx((0.6, 0.5, 0.7))
+    assert villain["values"] == [0.5, 0.7] and villain["sampling"] is None and villain["sampling_from"] is None
     assert result["spearman_rho"]["comedian"]["undefined"] == "a run lacks a correlation"
 
 

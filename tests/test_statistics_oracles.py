@@ -7,6 +7,7 @@ import pandas as pd
 import pingouin
 import pytest
 import statsmodels.formula.api as smf
+import statsmodels.stats.anova
 from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
@@ -16,6 +17,7 @@ from persona_leakage.chance import centred_products, draw_permutations, holm, nu
 from persona_leakage.correlation import correlate
 from persona_leakage.double_centred import describe_layer, leave_one_out
 from persona_leakage.intervals import wilson_interval
+from persona_leakage.intraclass import intraclass, two_way_parts
 from persona_leakage.meta_analysis import combine_correlations
 from persona_leakage.prediction import area_under_curve, leave_one_persona_out, leave_one_source_out
 from persona_leakage.ranks import double_centre, standard_ranks, weighted_correlation, weighted_ranks
@@ -216,6 +218,32 @@ def test_parts_of_the_spread_against_an_analysis_of_variance(generator):
     assert found["sampling"] == pytest.approx(table["Within"] ** 0.5)
     assert found["training"] == pytest.approx(((table["seed"] - table["Within"]) / 4) ** 0.5)
     assert found["training_and_sampling"] is None
+
+
+@pytest.mark.parametrize("repetitions", [2, 4])
+@pytest.mark.parametrize("shift", [0.0, 2.0])
+def test_intraclass_correlations(generator, repetitions, shift):
+    """Agreement and consistency of single measurements with their intervals, against pingouin."""
+    values = generator.normal(size=(25, 1)) + 0.5 * generator.normal(size=(25, repetitions)) + shift * np.arange(repetitions)
+    frame = pd.DataFrame(values).reset_index().melt(id_vars="index", var_name="run")
+    oracle = pingouin.intraclass_corr(frame, targets="index", raters="run", ratings="value").set_index("Type")
+    interval = next(column for column in oracle if column.startswith("CI95"))
+    found = intraclass(values)
+    for name, row in (("agreement", oracle.iloc[1]), ("consistency", oracle.iloc[2])):
+        assert found[name] == pytest.approx(row["ICC"], **EXACT)
+        assert found[f"{name}_interval"] == pytest.approx(list(row[interval]), abs=0.0051), "pingouin rounds to two decimals"
+
+
+def test_two_way_parts(generator):
+    """Against the mean squares of statsmodels' analysis of variance without interaction."""
+    values = generator.normal(size=(12, 1)) + generator.normal(size=(1, 3)) + 0.3 * generator.normal(size=(12, 3))
+    frame = pd.DataFrame(values).reset_index().melt(id_vars="index", var_name="run")
+    table = smf.ols("value ~ C(index) + C(run)", frame).fit()
+    squares = statsmodels.stats.anova.anova_lm(table)["mean_sq"]
+    parts = two_way_parts(values)
+    assert parts["rest"] == pytest.approx(squares["Residual"], **EXACT)
+    assert parts["things"] == pytest.approx((squares["C(index)"] - squares["Residual"]) / 3, **EXACT)
+    assert parts["level"] == pytest.approx((squares["C(run)"] - squares["Residual"]) / 12, **EXACT)
 
 
 def test_standard_ranks_of_ties(generator):

@@ -1,10 +1,13 @@
-"""Split the spread of correlations over repeated runs into a part of the training seed and one of the sampling seed."""
+"""How stable are the correlations and the leakage when the adapters are trained again, and how much of it is sampling?"""
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import read_json, write_json
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import check_digest, read_json, write_json
 from persona_leakage.options import new_parser
+from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.pairs_file import read_pairs
 from persona_leakage.provenance import describe_run
 from persona_leakage.seed_parts import compare_seeds
+from persona_leakage.side_tables import read_question_counts
 
 
 def main(argv=None):
@@ -13,9 +16,26 @@ def main(argv=None):
     parser.add_argument(
         "--correlations", nargs="+", required=True, metavar="PATH", help="correlation.json of runs that differ in their seeds only"
     )
+    parser.add_argument("--pairs", nargs="*", default=[], metavar="PATH", help="pairs.csv of each run; tells the part of sampling")
+    parser.add_argument("--question-counts", nargs="*", default=[], metavar="PATH", help="question_counts.csv of each run, with --pairs")
     args = parser.parse_args(argv)
+    if {len(args.pairs), len(args.question_counts)} not in ({0}, {len(args.correlations)}):
+        parser.error("--pairs and --question-counts: give both for each of --correlations, in the same order, or neither")
     runs = {path: read_json(path) for path in args.correlations}
-    write_json(args.output, {"meta": describe_run("compare_seeds"), **compare_seeds(runs)})
+    tables = dict.fromkeys(runs)
+    for (path, run), pairs, counts in zip(runs.items(), args.pairs, args.question_counts, strict=False):
+        tables[path] = read_tables(path, run, pairs, counts)
+    write_json(args.output, {"meta": describe_run("compare_seeds"), **compare_seeds(runs, tables)})
+
+
+def read_tables(path, run, pairs, question_counts):
+    """(PairMatrices, counts) of a run; InputError if its correlations are of another pairs table."""
+    known = run.get("meta", {}).get("pairs_sha256")
+    if known is None:
+        raise InputError(f"{path}: meta has no pairs_sha256")
+    check_digest(pairs, known, path)
+    matrices = matrices_of(read_pairs(pairs))
+    return matrices, read_question_counts(question_counts, matrices)
 
 
 if __name__ == "__main__":

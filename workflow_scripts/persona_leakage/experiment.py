@@ -9,6 +9,7 @@ from persona_leakage.schema import check_schema
 
 CONFIG_SCHEMA = RESOURCE_SCHEMAS / "config.schema.yaml"
 RESERVED_SOURCES = {"base"}
+COMPARISON = "compare"
 
 
 def check_experiment(config, name="config"):
@@ -26,6 +27,7 @@ def check_experiment(config, name="config"):
         *training_problems(config),
         *model_problems(config["model"]),
         *engine_problems(config),
+        *comparison_problems(config),
     ]
     if config["geometry"]["headline_layer"] not in config["geometry"]["layers"]:
         problems.append(
@@ -48,6 +50,12 @@ def panel_names(config, personas):
 def pool_names(config):
     """Names of the personas that answer the training questions: negative candidates and sources, sorted."""
     return sorted({*config["training_data"]["negative_candidates"], *config["personas"]["sources"]})
+
+
+def league_on(config):
+    """Whether the predictors are compared. A config from elsewhere may lack the keys."""
+    analysis = config.get("analysis", {})
+    return bool(analysis.get("league") or analysis.get("divergence"))
 
 
 def adapter_jobs(config):
@@ -128,6 +136,16 @@ def engine_problems(config):
     """vLLM asked to merge."""
     if config["engine"]["name"] == "vllm" and config["engine"]["merge_adapter"]:
         yield "engine.merge_adapter: true is for the transformers engine; with engine.name: vllm it must be false"
+
+
+def comparison_problems(config):
+    """A divergence from more replies than there are, an experiment that would share the folder of comparisons."""
+    divergence, draws = config["analysis"]["divergence"], config["evaluation"]["samples_per_question"]
+    if divergence and divergence["replies_per_question"] > draws:
+        wanted = divergence["replies_per_question"]
+        yield f"analysis.divergence.replies_per_question: {wanted} is more than evaluation.samples_per_question ({draws})"
+    if config["experiment"] == COMPARISON:
+        yield f"experiment: '{COMPARISON}' is the folder of comparisons under results/; choose another name"
 
 
 def model_problems(model):

@@ -73,6 +73,16 @@ class Sizes:
         """Prompt tokens that one centroid job reads, on average over the question sets."""
         return mean(len(self.panel) * len(questions) * self.prompt(self.panel, questions) for questions in self.evaluation_sets)
 
+    def divergence_tokens(self):
+        """Tokens that one divergence job reads: each source's replies behind every prompt; 0 if it is off."""
+        block = self.config["analysis"]["divergence"]
+        if not block:
+            return 0
+        replies = len(self.config["personas"]["sources"]) * block["replies_per_question"]
+        taken = min(block["tokens"], self.reply(self.config["evaluation"]["sampling"])[0])
+        read = [len(questions) * (self.prompt(self.panel, questions) + taken) for questions in self.evaluation_sets]
+        return replies * len(self.panel) * mean(read)
+
     def adapter_parameters(self):
         """Trainable parameters of an adapter."""
         return self.model["lora_parameters_per_rank"] * self.config["training"]["lora"]["rank"]
@@ -98,6 +108,7 @@ def plan_jobs(config, jobs, sizes, rate, gpu):
         "sample_completions": (sampler, sizes.evaluation_tokens()),
         "train_adapter": ("train", sizes.training_tokens()),
         "extract_centroids": ("centroids", sizes.centroid_tokens()),
+        "measure_divergence": ("centroids", sizes.divergence_tokens()),
     }
     together = {f"sample_{job}": len(states) for job, states in adapter_jobs(config).items()}
     lines = []

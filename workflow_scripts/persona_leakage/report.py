@@ -12,6 +12,7 @@ from markupsafe import Markup
 from persona_leakage.files import check_digests, read_json
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.plot_style import DPI, words
+from persona_leakage.report_axes import league_section, seeds_section
 from persona_leakage.report_explorer import explorer_data, pack, pack_json
 from persona_leakage.report_numbers import Numbers
 from persona_leakage.report_replies import choose_samples, read_replies
@@ -42,7 +43,9 @@ FIGURES = (
     "replies",
     "training",
 )
-CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in FIGURES}
+AXIS_FIGURES = ("seed_stability", "predictors")  # in the section of their axis, where it is on
+CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *AXIS_FIGURES)}
+ABOVE = {"training": "figures", "seed_stability": "figures/{questions}"}  # folders of the figures that are not of one seed
 
 
 def collect_set(home, questions, seed, sources, marker):
@@ -77,7 +80,7 @@ def collect_set(home, questions, seed, sources, marker):
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
         "seed_parts": [questions, seed],
         "figure_paths": {
-            name: str(home / (f"figures/{name}.png" if name == "training" else f"figures/{folder}/{name}.png")) for name in CAPTIONS
+            name: str(home / ABOVE.get(name, f"figures/{folder}").format(questions=questions) / f"{name}.png") for name in CAPTIONS
         },
     }
 
@@ -119,6 +122,9 @@ def render_report(home, run_config, sets, personas, facts):
         numbers=Numbers(home),
         layer_columns=LAYER_COLUMNS,
         captions=CAPTIONS,
+        axis_figures=AXIS_FIGURES,
+        seeds=seeds_section(home, config),
+        league=league_section(home, config),
         published=facts["published"],
         manifests=manifests,
         parameters=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from persona_leakage.errors import InputError
+from persona_leakage.seed_stability import MEAN, describe_stability, sampling_errors
 from persona_leakage.undefined import undefined
 
 SAME_IN_ALL = ("model", "engine", "sampling", "behaviour", "detector", "bank", "seed", "recipe")
@@ -40,36 +41,63 @@ def variance_parts(groups):
     return {**parts, "undefined": None}
 
 
-def compare_seeds(runs):
-    """Parts of the spread of Spearman's rho at the headline layer, per source and of the mean.
+def compare_seeds(runs, tables=None):
+    """Parts of the spread of Spearman's rho at the headline layer, per source and of the mean; and how stable leakage is.
 
-    runs: {path: content of correlation.json}. InputError if they are not repetitions of one experiment, or if two have the
-    same pair of seeds.
+    runs: {path: content of correlation.json}; tables: {path: (PairMatrices, counts per question)} behind them, if they are
+    there: then the part of sampling is known from the replies, and needs no second sampling seed. Leakage is compared
+    between training seeds, of each the first run. InputError if the runs are not repetitions of one experiment, or
+    if two have the same pair of seeds.
     """
     seeds = check_runs(runs)
+    tables = dict.fromkeys(runs) if tables is None else tables
+    errors = {path: errors_of(run, tables[path]) for path, run in runs.items()}
+    trainings = {training: path for path, (training, _) in reversed(seeds.items())}
+    first = [path for path in runs if path in trainings.values()]
     values = {}
     for path, run in runs.items():
         layer = run["layers"][str(run["headline_layer"])]
         for name, block in layer["per_source"].items():
             values.setdefault(name, {})[seeds[path]] = block["spearman_rho"]
         whole = run["joint"]["sources"] == list(layer["per_source"])
-        values.setdefault("mean of the sources", {})[seeds[path]] = layer["within_source"]["mean_rho"] if whole else None
+        values.setdefault(MEAN, {})[seeds[path]] = layer["within_source"]["mean_rho"] if whole else None
     return {
         "runs": [{"training_seed": training, "sampling_seed": sampling} for training, sampling in seeds.values()],
         "headline_layer": next(iter(runs.values()))["headline_layer"],
-        "spearman_rho": {name: describe_values(found) for name, found in values.items()},
+        "spearman_rho": {name: describe_values(found, [errors[path].get(name) for path in runs]) for name, found in values.items()},
+        "leakage": {
+            "training_seeds": [seeds[path][0] for path in first],
+            "per_source": describe_stability([runs[path] for path in first], [tables[path] for path in first]),
+        },
     }
 
 
-def describe_values(found):
-    """Mean, range and parts of {(training seed, sampling seed): value}; undefined if a value is."""
-    if None in found.values():
-        return {"mean": None, "lowest": None, "highest": None, **undefined("a run lacks a correlation", *KEYS)}
+def errors_of(run, table):
+    """{source: standard deviation of its rho from sampling} of a run; {} without its tables."""
+    return sampling_errors(*table, run["headline_layer"], run["joint"]["sources"]) if table else {}
+
+
+def describe_values(found, errors):
+    """Values, mean, range and parts of {(training seed, sampling seed): value}; the parts are undefined if a value is.
+
+    errors: standard deviation of each value from sampling alone, None where unknown. With one sampling seed for each
+    training seed they stand for what several would show; sampling_from says where the part of sampling is from.
+    """
+    values = list(found.values())
+    if None in values:
+        nothing = dict.fromkeys(("mean", "lowest", "highest", "sampling_from"))
+        return {"values": values, **nothing, **undefined("a run lacks a correlation", *KEYS)}
     groups = {}
     for (training, _), value in found.items():
         groups.setdefault(training, []).append(value)
-    numbers = list(found.values())
-    return {"mean": float(np.mean(numbers)), "lowest": min(numbers), "highest": max(numbers), **variance_parts(groups)}
+    parts = {"sampling_from": None, **variance_parts(groups)}
+    if parts["sampling"] is not None:
+        parts["sampling_from"] = "sampling seeds"
+    elif parts["training_and_sampling"] is not None and None not in errors:
+        sampling = float(np.mean(np.square(errors)))
+        training = max(0.0, parts["training_and_sampling"] ** 2 - sampling)
+        parts |= {"training": training**0.5, "sampling": sampling**0.5, "sampling_from": "replies", "undefined": None}
+    return {"values": values, "mean": float(np.mean(values)), "lowest": min(values), "highest": max(values), **parts}
 
 
 def check_runs(runs):

@@ -1,0 +1,116 @@
+"""Finished experiments side by side, when the target compare is asked for.
+
+in:  run_config.yaml and analysis/ of other experiments, as they stand
+out: results/compare/comparison.json, comparison.csv, comparison.pdf, .png, .svg, index.html
+"""
+
+COMPARISONS = [
+    f"results/{COMPARISON}/{name}"
+    for name in (
+        "comparison.json",
+        "comparison.csv",
+        "comparison.pdf",
+        "comparison.png",
+        "comparison.svg",
+        "index.html",
+    )
+]
+
+
+# What is compared is no input: an input would have its own jobs run first where it is stale or missing. Its content
+# is a param instead, so that a comparison of other results is made again.
+rule compare_experiments:
+    input:
+        code=code_of("compare_experiments.py"),
+    output:
+        comparison=f"results/{COMPARISON}/comparison.json",
+        table=f"results/{COMPARISON}/comparison.csv",
+    log:
+        f"logs/{COMPARISON}/compare_experiments.log",
+    benchmark:
+        f"benchmarks/{COMPARISON}/compare_experiments.tsv"
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=lambda wildcards: settings(compared=digests_of(compared_folders())),
+        folders=lambda wildcards: compared_folders(),
+    shell:
+        r"""
+        python workflow_scripts/compare_experiments.py \
+            --settings {params.settings:q} \
+            --folders {params.folders:q} \
+            --table {output.table:q} \
+            --output {output.comparison:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule plot_comparison:
+    input:
+        code=code_of("plot_comparison.py"),
+        comparison=f"results/{COMPARISON}/comparison.json",
+    output:
+        pdf=f"results/{COMPARISON}/comparison.pdf",
+        png=f"results/{COMPARISON}/comparison.png",
+        svg=f"results/{COMPARISON}/comparison.svg",
+    log:
+        f"logs/{COMPARISON}/plot_comparison.log",
+    benchmark:
+        f"benchmarks/{COMPARISON}/plot_comparison.tsv"
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=settings(),
+    shell:
+        r"""
+        python workflow_scripts/plot_comparison.py \
+            --settings {params.settings:q} \
+            --comparison {input.comparison:q} \
+            --output {output.pdf:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule build_comparison:
+    input:
+        code=code_of("build_comparison.py"),
+        page=[
+            f"{PAGE_FOLDER}/{name}"
+            for name in ("compare.html.j2", "style.css", "captions/comparison.rst")
+        ],
+        comparison=f"results/{COMPARISON}/comparison.json",
+        figure=f"results/{COMPARISON}/comparison.png",
+    output:
+        f"results/{COMPARISON}/index.html",
+    log:
+        f"logs/{COMPARISON}/build_comparison.log",
+    benchmark:
+        f"benchmarks/{COMPARISON}/build_comparison.tsv"
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=settings(),
+    shell:
+        r"""
+        python workflow_scripts/build_comparison.py \
+            --settings {params.settings:q} \
+            --comparison {input.comparison:q} \
+            --figure {input.figure:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """

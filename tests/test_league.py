@@ -1,0 +1,98 @@
+"""The league of predictors: its numbers are those of correlation.json where both have them, and it finds a better predictor."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from persona_leakage.analysis import analyse
+from persona_leakage.errors import InputError
+from persona_leakage.files import read_json, write_json
+from persona_leakage.league import OUTPUT_SIMILARITY, describe_league
+from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.pairs_file import read_pairs
+from persona_leakage.simulation import SCENARIOS, World, simulate
+from tests.conftest import ROOT, run_program
+from tests.synthetic import QUICK, SMALL, make_tables, save_tables
+
+PUBLISHED = ROOT / "tests/data/published_pairs.csv"
+
+
+def test_what_correlation_json_has_too_is_the_same():
+    """The published pairs: mean correlations and p of every rival, one that differs by layer among them, and the order."""
+    table = read_pairs(PUBLISHED)
+    table["cosine_raw"] = table["cosine"] ** 3
+    league = describe_league(matrices_of(table), 20, QUICK)
+    alone = analyse(table, 20, QUICK)["layers"]["20"]["rivals"]["alone"]
+    assert set(alone) == set(league["predictors"])
+    for name, block in alone.items():
+        found = league["predictors"][name]
+        assert (found["mean_rho"], found["p"]) == pytest.approx((block["mean_rho"], block["p"]))
+        assert {source: each["rho"] for source, each in found["per_source"].items()} == pytest.approx(block["per_source"])
+    means = [league["predictors"][name]["mean_rho"] for name in league["order"]]
+    assert means == sorted(means, reverse=True)
+    assert league["predictors"]["propensity"]["known_before_training"] is False
+    assert league["left_out"][OUTPUT_SIMILARITY] == "not measured"
+
+
+def divergences_of(matrices, values):
+    """{source: {persona: bits}} from values [sources, personas]."""
+    return {
+        source: {name: float(values[row, column]) for column, name in enumerate(matrices.personas) if name != source}
+        for row, source in enumerate(matrices.sources)
+    }
+
+
+def test_a_perfect_predictor_leads_and_the_paired_interval_says_so():
+    """Divergence that falls as leakage rises: first, clearly above the cosine; the cosine itself has no difference."""
+    matrices, counts, _ = simulate(SCENARIOS["weak pair effect"], np.random.default_rng(1))
+    divergence = divergences_of(matrices, 1 - np.nan_to_num(matrices.rate))
+    league = describe_league(matrices, 0, QUICK, counts, divergence)
+    json.dumps(league, allow_nan=False)
+    best = league["predictors"][OUTPUT_SIMILARITY]
+    assert league["order"][0] == OUTPUT_SIMILARITY and best["mean_rho"] == pytest.approx(1)
+    assert best["less_cosine_interval"][0] > 0.2
+    assert league["predictors"]["cosine"]["less_cosine"] is None
+
+
+def test_the_interval_is_of_pairs():
+    """A predictor that is the cosine but for a little noise: the difference is known far better than either correlation."""
+    matrices, counts, _ = simulate(SCENARIOS["pair effect"], np.random.default_rng(2))
+    noise = 0.001 * np.random.default_rng(3).normal(size=matrices.rate.shape)
+    divergence = divergences_of(matrices, 0.5 - np.nan_to_num(matrices.cosines["cosine"][0]) / 4 + noise)
+    found = describe_league(matrices, 0, QUICK, counts, divergence)["predictors"]
+    low, high = found[OUTPUT_SIMILARITY]["less_cosine_interval"]
+    whole = found["cosine"]["interval"]
+    assert high - low < (whole[1] - whole[0]) / 5
+
+
+def test_what_cannot_be_compared_is_said():
+    matrices, _, _ = simulate(World(sources=2, bystanders=3), np.random.default_rng(0))
+    assert "common bystander" in describe_league(matrices, 0, QUICK)["undefined"]
+    matrices, _, _ = simulate(SMALL, np.random.default_rng(0))
+    flat = divergences_of(matrices, np.full(matrices.rate.shape, 0.5))
+    assert describe_league(matrices, 0, QUICK, None, flat)["left_out"][OUTPUT_SIMILARITY] == "the same for all bystanders of a source"
+    del flat[matrices.sources[0]][matrices.personas[-1]]
+    with pytest.raises(InputError, match=f"has no value of '{matrices.sources[0]}' and '{matrices.personas[-1]}'"):
+        describe_league(matrices, 0, QUICK, None, flat)
+
+
+def test_the_programs(tmp_path):
+    """Table to figure; a divergence that is none is refused with its place."""
+    tables = make_tables(SMALL)
+    options = save_tables({name: tables[name] for name in ("pairs", "question_counts")}, tmp_path)
+    names = sorted({*tables["pairs"]["persona"]})
+    values = {
+        source: {name: place / 100 for place, name in enumerate(names) if name != source} for source in pd.unique(tables["pairs"]["source"])
+    }
+    write_json(tmp_path / "divergence.json", {"divergence": values})
+    options += ["--settings", json.dumps({"permutations": 199, "bootstraps": 200}), "--headline-layer", "0", "--output", "league.json"]
+    done = run_program("compare_predictors", *options, "--divergence", "divergence.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert OUTPUT_SIMILARITY in read_json(tmp_path / "league.json")["predictors"]
+    assert run_program("plot_predictors", "--predictors", "league.json", "--output", "league.png", cwd=tmp_path).returncode == 0
+    values[next(iter(values))][names[-1]] = 1.5
+    write_json(tmp_path / "divergence.json", {"divergence": values})
+    done = run_program("compare_predictors", *options, "--divergence", "divergence.json", cwd=tmp_path)
+    assert done.returncode == 1 and f"{names[-1]} is 1.5; it must be a number from 0 to 1" in done.stderr

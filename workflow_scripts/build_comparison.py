@@ -1,0 +1,18 @@
+"""Build the page of several experiments: one self-contained table with the figure."""
+
+from persona_leakage.comparison_page import render_comparison
+from persona_leakage.errors import run_program
+from persona_leakage.files import atomic_path
+from persona_leakage.options import new_parser
+
+
+def main(argv=None):
+    """Write index.html."""
+    args = new_parser("build_comparison", __doc__, "comparison", "figure", "output", default_settings={}).parse_args(argv)
+    page = render_comparison(args.comparison, args.figure)
+    with atomic_path(args.output) as temporary:
+        temporary.write_text(page, encoding="utf-8", errors="strict")
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,76 @@
+"""Measure how far the base model's next tokens as a source and as another persona lie apart, along the source's own replies."""
+
+import torch
+
+from persona_leakage.divergence import Comparison, measure_all
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import check_digest, read_json, read_jsonl_gz, write_json
+from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.options import add_chunk_size, new_parser
+from persona_leakage.prompts import build_prompts
+from persona_leakage.provenance import describe_run, loaded_code_digest, package_versions
+
+
+def main(argv=None):
+    """Write divergence.json: the mean divergence in bits of each source and other persona."""
+    parser = new_parser(
+        "measure_divergence", __doc__, "model", "personas", "questions", "completions", "completions-meta", "restart", "output"
+    )
+    add_chunk_size(parser, 512, "comparisons")
+    args = parser.parse_args(argv)
+    settings, sampled = args.settings, read_json(args.completions_meta)
+    check_digest(args.completions, sampled["sha256"], args.completions_meta)
+    manifest = read_manifest(args.model)
+    prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
+    replies = first_replies(read_jsonl_gz(args.completions), settings["sources"], **settings["divergence"])
+    work = comparisons_of({(persona, question): tuple(ids) for persona, question, ids in prompts}, replies, settings["sources"])
+    device = pick_device()
+    dtype = pick_precision(settings["precision"], device)
+    identity = [model_facts(manifest), str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
+    found = measure_all(lambda: load_model(manifest, dtype, device), [item for *_, item in work], identity, args.restart, args.chunk_size)
+    sums, positions = {}, {}
+    for (source, persona, item), value in zip(work, found, strict=True):
+        pair = sums.setdefault(source, {}), positions.setdefault(source, {})
+        pair[0][persona] = pair[0].get(persona, 0.0) + value
+        pair[1][persona] = pair[1].get(persona, 0) + len(item.reply) + 1
+    meta = describe_run(
+        "measure_divergence",
+        model=model_facts(manifest),
+        precision=str(dtype).removeprefix("torch."),
+        completions_sha256=sampled["sha256"],
+        **settings["divergence"],
+    )
+    divergence = {
+        source: {persona: total / positions[source][persona] for persona, total in others.items()} for source, others in sums.items()
+    }
+    counts = {source: next(iter(others.values())) for source, others in positions.items()}
+    write_json(args.output, {"meta": meta, "unit": "bits", "positions": counts, "divergence": divergence})
+
+
+def first_replies(records, sources, replies_per_question, tokens):
+    """{(source, question): [first ids of a reply]}: so many that ``tokens`` next tokens can be compared along it, its end included."""
+    replies = {}
+    for record in records:
+        if record["persona"] in sources and record["index"] < replies_per_question:
+            replies.setdefault((record["persona"], record["question"]), []).append(tuple(record["token_ids"][: tokens - 1]))
+    return replies
+
+
+def comparisons_of(prompts, replies, sources):
+    """[(source, persona, Comparison)] for each source's replies and every other persona. prompts: {(persona, question): ids}."""
+    work = []
+    for source in sources:
+        for persona, question in prompts:
+            if persona == source:
+                continue
+            if (source, question) not in replies:
+                raise InputError(f"completions: no reply of '{source}' to {question!r}")
+            work += [
+                (source, persona, Comparison(prompts[source, question], prompts[persona, question], reply))
+                for reply in replies[source, question]
+            ]
+    return work
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,20 @@
+"""Which result files of which experiments are compared. Runs while Snakemake reads the workflow."""
+
+from pathlib import Path
+
+from persona_leakage.experiment import COMPARISON
+from persona_leakage.files import sha256_of_file
+
+
+def experiment_folders(chosen, root="results"):
+    """The folders to compare: those of the list, or ("all") every one under ``root`` that has a run_config.yaml."""
+    if chosen != "all":
+        return list(chosen)
+    return [str(path.parent) for path in sorted(Path(root).glob("*/run_config.yaml")) if path.parent.name != COMPARISON]
+
+
+def digests_of(folders):
+    """{file: SHA-256} of what read_experiments reads in the folders, as far as it is there."""
+    files = [path for folder in folders for path in sorted(Path(folder).glob("analysis/*/seed*/correlation.json"))]
+    files += [path for folder in folders if (path := Path(folder) / "run_config.yaml").is_file()]
+    return {str(path): sha256_of_file(path) for path in files}
