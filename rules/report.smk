@@ -32,6 +32,7 @@ rule build_report:
             seed=SEEDS,
             file=["pairs.csv", "tables.json", "correlation.json"],
         ),
+        comparisons=COMPARISONS,
         figures=[path for path in FIGURES if path.endswith(".png")],
         published="resources/published.json",
     output:

@@ -14,6 +14,8 @@ from persona_leakage.pairs_file import read_pairs
 from persona_leakage.plot_style import DPI, words
 from persona_leakage.report_explorer import explorer_data, pack, pack_json
 from persona_leakage.report_numbers import Numbers
+from persona_leakage.report_panels import FIGURES as PANEL_FIGURES
+from persona_leakage.report_panels import collect_panels
 from persona_leakage.report_replies import choose_samples, read_replies
 
 PAGE = Path(__file__).parent / "report_page"
@@ -42,7 +44,8 @@ FIGURES = (
     "replies",
     "training",
 )
-CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in FIGURES}
+CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *PANEL_FIGURES)}
+FIGURE_FOLDERS = {"training": "", "question_sets": "question_sets/seed{seed}/"}  # the others: {questions}/seed{seed}/
 
 
 def collect_set(home, questions, seed, sources, marker):
@@ -77,7 +80,7 @@ def collect_set(home, questions, seed, sources, marker):
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
         "seed_parts": [questions, seed],
         "figure_paths": {
-            name: str(home / (f"figures/{name}.png" if name == "training" else f"figures/{folder}/{name}.png")) for name in CAPTIONS
+            name: str(home / f"figures/{FIGURE_FOLDERS.get(name, folder + '/').format(seed=seed)}{name}.png") for name in CAPTIONS
         },
     }
 
@@ -106,6 +109,7 @@ def render_report(home, run_config, sets, personas, facts):
     marker = config["behaviour"]["marker"]
     main = sets[0]
     add_samples(main, marker)
+    main["panels"] = collect_panels(Path(home), config, personas, *main["seed_parts"])
     main["figures"] = {name: embed_figure(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
     manifests = {source: read_json(home / f"training/{source}/manifest.json") for source in main["sources"]}
     script = (PAGE / "explorer.js").read_text(encoding="utf-8")
@@ -119,6 +123,7 @@ def render_report(home, run_config, sets, personas, facts):
         numbers=Numbers(home),
         layer_columns=LAYER_COLUMNS,
         captions=CAPTIONS,
+        figures=[name for name in FIGURES if name not in ("scatter", "layers")],
         published=facts["published"],
         manifests=manifests,
         parameters=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110),
