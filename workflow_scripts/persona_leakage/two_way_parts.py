@@ -14,6 +14,11 @@ def indicators(labels):
     return (labels[:, None] == np.unique(labels)).astype(float)
 
 
+def means_within(labels):
+    """Projection of values on the means of each of ``labels`` (see indicators): [n, n]."""
+    return (labels / labels.sum(axis=0)) @ labels.T
+
+
 def hat(design):
     """Projection on the columns of ``design`` [n, k], which may depend on each other: [n, n]."""
     return design @ np.linalg.pinv(design)
@@ -27,16 +32,17 @@ def two_way_components(values, roles, wordings, noise):
     as 0. None if the design cannot tell the parts apart.
     """
     role, wording, size = indicators(roles), indicators(wordings), len(roles)
-    both = hat(np.hstack([role, wording]))
-    added = {"role": (role, both - hat(wording)), "wording": (wording, both - hat(role))}
+    of_role, of_wording = means_within(role), means_within(wording)
+    both = of_role + hat(wording - of_role @ wording)
+    added = {"role": (role, both - of_wording), "wording": (wording, both - of_role)}
     freedom = {name: np.trace(projection) for name, (_, projection) in added.items()}
     freedom["rest"] = size - np.trace(both)
     if min(freedom.values()) < 0.5:
         return None
-    rest = np.einsum("sn,nm,sm->s", values, np.eye(size) - both, values) / freedom["rest"]
+    rest = (values * (values - values @ both)).sum(axis=1) / freedom["rest"]
     parts = []
     for name, (labels, projection) in added.items():
-        squares = np.einsum("sn,nm,sm->s", values, projection, values)
+        squares = (values * (values @ projection)).sum(axis=1)
         parts.append((squares - freedom[name] * rest) / np.trace(labels.T @ projection @ labels))
     return np.maximum(0.0, np.stack([*parts, rest - noise, np.minimum(noise, rest)], axis=1))
 
