@@ -1,4 +1,4 @@
-"""Question sets, wordings and prompts without a persona as axes of the workflow: a tiny experiment with all three, and what they make stale."""
+"""Question sets, wordings and prompts without a persona as axes of the workflow: a tiny experiment with all three; what they make stale."""
 
 import json
 import re
