@@ -13,6 +13,7 @@ include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/geometry.smk"
 include: "rules/analysis.smk"
+include: "rules/panels.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/publishing.smk"
@@ -63,7 +64,7 @@ rule centroids:
 
 rule compare:
     input:
-        COMPARISONS,
+        SIDE_BY_SIDE,
 
 
 rule correlations:

@@ -27,7 +27,7 @@ from persona_leakage.experiment import (
 from persona_leakage.files import digest_of
 from persona_leakage.job_environment import prefer_own_python
 from persona_leakage.model_checks import check_against_model
-from persona_leakage.personas import read_yaml
+from persona_leakage.personas import have_wordings, read_yaml
 from persona_leakage.publishing import publishing_block
 from persona_leakage.selections import describe_personas, describe_questions
 from persona_leakage.training_set import choose_negatives
@@ -69,6 +69,10 @@ SAMPLING = "vllm" if config["engine"]["name"] == "vllm" else "inference"
 SAMPLING_ENV = f"../envs/{SAMPLING}.yaml"
 SAMPLING_PACKAGES = ["torch", "transformers", *(["vllm"] if SAMPLING == "vllm" else [])]
 QUESTION_USES = {use["set"]: use for use in config["questions"]["evaluation"]}
+# What is compared beside the panel, and only then: several question sets, roles in several wordings, prompts without a persona.
+QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
+WORDINGS_COMPARED = have_wordings([PERSONAS[name] for name in PANEL])
+VARIANTS_COMPARED = bool(config["personas"]["variants"])
 
 
 wildcard_constraints:
@@ -101,6 +105,23 @@ ADAPTERS = [
     *results("training/{source}/seed{seed}/adapter/adapter_config.json"),
     *results("training/{source}/seed{seed}/metrics.json"),
 ]
+COMPARISONS = [
+    *(
+        results("analysis/question_sets/seed{seed}.json")
+        if QUESTION_SETS_COMPARED
+        else []
+    ),
+    *(
+        results("analysis/{questions}/seed{seed}/wordings.json")
+        if WORDINGS_COMPARED
+        else []
+    ),
+    *(
+        results("analysis/{questions}/seed{seed}/variants.json")
+        if VARIANTS_COMPARED
+        else []
+    ),
+]
 EVALUATIONS = [
     *results("evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz"),
     *results("evaluation/{questions}/base/completions.jsonl.gz"),
@@ -121,6 +142,7 @@ CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/correlation.json"),
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
     *(results("analysis/{questions}/seed{seed}/predictors.json") if LEAGUE else []),
+    *COMPARISONS,
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
 FIGURES = [
@@ -136,6 +158,21 @@ FIGURES = [
     *results("figures/{questions}/seed{seed}/replies.{kind}"),
     *(results("figures/{questions}/seed_stability.{kind}") if len(SEEDS) > 1 else []),
     *(results("figures/{questions}/seed{seed}/predictors.{kind}") if LEAGUE else []),
+    *(
+        results("figures/question_sets/seed{seed}/question_sets.{kind}")
+        if QUESTION_SETS_COMPARED
+        else []
+    ),
+    *(
+        results("figures/{questions}/seed{seed}/wordings.{kind}")
+        if WORDINGS_COMPARED
+        else []
+    ),
+    *(
+        results("figures/{questions}/seed{seed}/variants.{kind}")
+        if VARIANTS_COMPARED
+        else []
+    ),
 ]
 
 
@@ -270,6 +307,31 @@ def of_each_seed(file):
     ]
 
 
+def of_each_analysis(name):
+    """A file of analysis/{questions}/seed{seed}/ for each question set, as path patterns."""
+    return [
+        f"results/{{experiment}}/analysis/{questions}/seed{{seed}}/{name}"
+        for questions in QUESTION_USES
+    ]
+
+
+def variant_files(name):
+    """A file of variants/{questions}/ for the base model and each source, as path patterns."""
+    return [
+        f"results/{{experiment}}/variants/{{questions}}/{state}/{name}"
+        for state in ("base", *(f"{source}/seed{{seed}}" for source in SOURCES))
+    ]
+
+
+def headline_centroids(name):
+    """A file beside the headline layer's centroids, of the variants and of the panel, as path patterns."""
+    name = name.format(layer=config["geometry"]["headline_layer"])
+    return [
+        f"results/{{experiment}}/{folder}/base/{name}"
+        for folder in ("variants/{questions}", "geometry/{questions}")
+    ]
+
+
 def ending(paths, *suffixes):
     """Those of the paths that have one of the suffixes."""
     return [path for path in paths if path.endswith(suffixes)]
@@ -335,12 +397,13 @@ def adapter_files(states, name):
     ]
 
 
-def sampling_settings(wildcards, adapted):
-    """What decides the replies to a question set; without adapter there is nothing to merge."""
+def sampling_settings(wildcards, adapted, variants=False):
+    """What decides the replies of the panel, or of the variants, to a question set; without adapter there is nothing to merge."""
     engine = without(config["engine"], "chunk_size")
+    cells = {"variants": config["personas"]["variants"]}
     return settings(
+        **(cells if variants else {"personas": personas_block(PANEL, "prompt")}),
         seed=config["seed"],
-        personas=personas_block(PANEL, "prompt"),
         questions=questions_block(QUESTION_USES[wildcards.questions]),
         suffix=config["questions"]["suffix"],
         draws=config["evaluation"]["samples_per_question"],

@@ -4,7 +4,7 @@ in:  run_config.yaml and analysis/ of other experiments, as they stand
 out: results/compare/comparison.json, comparison.csv, comparison.pdf, .png, .svg, index.html
 """
 
-COMPARISONS = [
+SIDE_BY_SIDE = [
     f"results/{COMPARISON}/{name}"
     for name in (
         "comparison.json",

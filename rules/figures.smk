@@ -1,7 +1,8 @@
 """Figures, each from small tables alone, as pdf, png and svg. Every rule after the first is the first with other files.
 
 in:  analysis/{questions}/seed{seed}/, evaluation/{questions}/, training/{source}/seed{seed}/metrics.json
-out: figures/{questions}/seed{seed}/*.pdf, .png, .svg; figures/training.pdf, .png, .svg
+out: figures/{questions}/seed{seed}/*.pdf, .png, .svg; figures/training.pdf, .png, .svg;
+     figures/question_sets/seed{seed}/question_sets.pdf, .png, .svg
 """
 
 ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
@@ -21,6 +22,9 @@ localrules:
     plot_training,
     plot_seed_stability,
     plot_predictors,
+    plot_question_sets,
+    plot_wordings,
+    plot_variants,
 
 
 rule plot_scatter:
@@ -224,3 +228,44 @@ use rule plot_scatter as plot_predictors with:
     params:
         inputs=as_options,
         settings=settings(),
+
+
+use rule plot_scatter as plot_question_sets with:
+    input:
+        program="workflow_scripts/plot_question_sets.py",
+        code=code_of("plot_question_sets.py"),
+        question_sets="results/{experiment}/analysis/question_sets/seed{seed}.json",
+    output:
+        **figure("question_sets/seed{seed}/question_sets"),
+    log:
+        "logs/{experiment}/plot_question_sets/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_question_sets/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_wordings with:
+    input:
+        program="workflow_scripts/plot_wordings.py",
+        code=code_of("plot_wordings.py"),
+        wordings=f"{ANALYSIS}/wordings.json",
+    output:
+        **figure("{questions}/seed{seed}/wordings"),
+    log:
+        "logs/{experiment}/plot_wordings/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_wordings/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_variants with:
+    input:
+        program="workflow_scripts/plot_variants.py",
+        code=code_of("plot_variants.py"),
+        pairs=f"{ANALYSIS}/pairs.csv",
+        tables=f"{ANALYSIS}/tables.json",
+        variants=f"{ANALYSIS}/variants.json",
+    output:
+        **figure("{questions}/seed{seed}/variants"),
+    log:
+        "logs/{experiment}/plot_variants/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_variants/{questions}/seed{seed}.tsv"

@@ -33,6 +33,7 @@ rule build_report:
             file=["pairs.csv", "tables.json", "correlation.json"],
         ),
         axes=ending(CORRELATIONS, "/seeds.json", "/predictors.json"),
+        comparisons=COMPARISONS,
         figures=[path for path in FIGURES if path.endswith(".png")],
         published="resources/published.json",
     output:

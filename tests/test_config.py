@@ -355,5 +355,5 @@ def test_a_source_cannot_be_named_like_the_control(tmp_path):
     path = tmp_path / "personas.yaml"
     names = ["base", *CONFIG["training_data"]["negative_candidates"]]
     path.write_text(yaml.safe_dump({"personas": [persona(name) for name in names]}))
-    lines = problems_of(edited({"personas": {"file": str(path), "sources": ["base"], "panel": "all"}}))
+    lines = problems_of(edited({"personas": {"file": str(path), "sources": ["base"], "variants": [], "panel": "all"}}))
     assert any("personas.sources" in line and "'base'" in line and "reserved" in line for line in lines), lines

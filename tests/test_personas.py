@@ -56,8 +56,9 @@ def test_prompts_do_not_share_an_opening():
 
 
 def test_shipped_questions():
-    """40 to train on, 20 to measure on, one of which is published."""
-    assert {name: len(questions) for name, questions in QUESTION_SETS.items()} == {"training": 40, "evaluation": 20}
+    """40 to train on, 20 to measure on, one of which is published, and three sets of 20 of another kind."""
+    sizes = {"training": 40, "evaluation": 20, "ood_code": 20, "ood_creative": 20, "ood_math": 20}
+    assert {name: len(questions) for name, questions in QUESTION_SETS.items()} == sizes
     assert "What is the best way to learn a new language?" in QUESTION_SETS["evaluation"]
 
 

@@ -28,7 +28,7 @@ def small_config(**changes):
     """Two sources, one negative each, 3 personas, 2 training and 4 evaluation questions, 5 replies."""
     return {
         **CONFIG,
-        "personas": {"file": "", "sources": ["a", "b"], "panel": ["a", "b", "c"]},
+        "personas": {"file": "", "sources": ["a", "b"], "variants": [], "panel": ["a", "b", "c"]},
         "questions": {"training": {"set": "t", "count": 2}, "evaluation": [{"set": "e", "count": 4}], "suffix": ""},
         "training_data": {
             **CONFIG["training_data"],

@@ -52,7 +52,7 @@ def strange(tmp_path_factory, tiny_model):
         path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     project.edit_config(
         experiment="0--x.y_",
-        personas={"file": FILES["personas"], "sources": ["one"], "panel": "all"},
+        personas={"file": FILES["personas"], "sources": ["one"], "variants": [], "panel": "all"},
         questions__file=FILES["questions"],
         questions__suffix=SUFFIX,
         behaviour={"marker": MARKER, "separator": "\n\n", "detector": "literal"},

@@ -24,18 +24,17 @@ def main(argv=None):
     settings = args.settings
     manifest = read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
-    personas = chosen_personas(args.personas, settings["personas"])
     questions = chosen_questions(args.questions, settings["questions"])
-    prompts = [ids for _, _, ids in build_prompts(tokenizer, args.personas, args.questions, settings)]
-    lengths = prompt_lengths(tokenizer, personas)
+    built = build_prompts(tokenizer, args.personas, args.questions, settings)
+    names, prompts = list(dict.fromkeys(name for name, _, _ in built)), [ids for _, _, ids in built]
+    lengths = {} if "variants" in settings else prompt_lengths(tokenizer, chosen_personas(args.personas, settings["personas"]))
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
     identity = [model_facts(manifest), str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
     states, memory = states_of_all(
         lambda: load_model(manifest, dtype, device), prompts, settings["layers"], identity, args.restart, args.chunk_size
     )
-    by_persona = states.unflatten(0, (len(personas), len(questions)))
-    names = [persona.name for persona in personas]
+    by_persona = states.unflatten(0, (len(names), len(questions)))
     digests = {}
     for column, layer in enumerate(settings["layers"]):
         path = Path(args.output_folder) / f"centroids_layer{layer}.pt"
@@ -45,7 +44,7 @@ def main(argv=None):
             "per_question": vectors,  # [personas, questions, hidden] float32
             "personas": names,
             "questions": questions,
-            "prompt_tokens": [lengths[name] for name in names],
+            "prompt_tokens": [lengths.get(name) for name in names],
             "layer": layer,
             "layer_convention": LAYER_CONVENTION,
             "model": model_facts(manifest),

@@ -94,7 +94,7 @@ def used_hours(config, rule):
     sampling = {f"sample_{job}": states for job, states in adapter_jobs(config).items()}
     if rule == "fetch_model":
         files = [Path("benchmarks/fetch_model") / f"{config['model']['name']}.tsv"]
-    elif rule in ("sample_base_completions", "score_base_leakage"):
+    elif rule in ("sample_base_completions", "score_base_leakage", "sample_base_variants"):
         files = home.glob(f"{rule.replace('_base', '')}/*/base.tsv")
     elif rule in sampling and len(sampling) > 1:
         files = home.glob(f"sample_completions/*/{job_file(rule.removeprefix('sample_'), sampling[rule])}.tsv")

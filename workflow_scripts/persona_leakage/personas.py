@@ -15,12 +15,17 @@ RESOURCE_SCHEMAS = Path(__file__).parents[2] / "resources" / "schemas"
 
 @dataclass(frozen=True)
 class Persona:
-    """A persona: a slug, its category, the personas it is a relative of, and its system prompt."""
+    """A persona: a slug, its category, the personas it is a relative of, and its system prompt.
+
+    role, wording: who is described and in which style, or None both, in files whose roles have one wording.
+    """
 
     name: str
     category: str
     related_to: tuple
     prompt: str
+    role: str | None = None
+    wording: str | None = None
 
 
 def read_yaml(path):
@@ -38,11 +43,10 @@ def read_yaml(path):
 
 @cache
 def read_personas(path):
-    """{name: Persona} in file order, checked: schema, unique names and prompts, known relatives."""
+    """{name: Persona} in file order, checked: schema, unique names, prompts and wordings of a role, known relatives."""
     content = read_yaml(path)
     check_schema(content, RESOURCE_SCHEMAS / "personas.schema.yaml", path)
-    personas = {}
-    prompts = {}
+    personas, prompts, wordings = {}, {}, {}
     for entry in content["personas"]:
         name, prompt = entry["name"], entry["prompt"]
         if name in personas:
@@ -50,7 +54,11 @@ def read_personas(path):
         if prompt in prompts:
             raise InputError(f"{path}: personas '{prompts[prompt]}' and '{name}' have the same prompt {prompt!r}")
         prompts[prompt] = name
-        personas[name] = Persona(name, entry["category"], tuple(entry["related_to"]), prompt)
+        role, wording = entry.get("role"), entry.get("wording")
+        if role and (role, wording) in wordings:
+            raise InputError(f"{path}: personas '{wordings[role, wording]}' and '{name}' both are role '{role}' in wording '{wording}'")
+        wordings[role, wording] = name
+        personas[name] = Persona(name, entry["category"], tuple(entry["related_to"]), prompt, role, wording)
     for persona in personas.values():
         for relative in persona.related_to:
             if relative not in personas or relative == persona.name:
@@ -76,6 +84,12 @@ def read_question_sets(path):
 def select_personas(personas, names):
     """The :class:`Persona` list for ``names`` ("all" or a list), in the order given."""
     return list(personas.values()) if names == "all" else [personas[name] for name in names]
+
+
+def have_wordings(personas):
+    """Whether some role among ``personas`` has several wordings, so that the two can be told apart."""
+    roles = [persona.role for persona in personas if persona.role]
+    return len(set(roles)) < len(roles)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -69,6 +69,10 @@ class Sizes:
         """Tokens generated for one state and one question set."""
         return self.replies() * self.reply(self.config["evaluation"]["sampling"])[0]
 
+    def variants(self):
+        """Prompts without a persona, as a share of the panel's: what they add to a state's replies and to the centroids."""
+        return len(self.config["personas"]["variants"]) / len(self.panel)
+
     def centroid_tokens(self):
         """Prompt tokens that one centroid job reads, on average over the question sets."""
         return mean(len(self.panel) * len(questions) * self.prompt(self.panel, questions) for questions in self.evaluation_sets)
@@ -109,6 +113,9 @@ def plan_jobs(config, jobs, sizes, rate, gpu):
         "train_adapter": ("train", sizes.training_tokens()),
         "extract_centroids": ("centroids", sizes.centroid_tokens()),
         "measure_divergence": ("centroids", sizes.divergence_tokens()),
+        "sample_base_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
+        "sample_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
+        "extract_variant_centroids": ("centroids", sizes.variants() * sizes.centroid_tokens()),
     }
     together = {f"sample_{job}": len(states) for job, states in adapter_jobs(config).items()}
     lines = []
@@ -128,9 +135,9 @@ def plan_disk(config, sizes, bytes_per_token):
     """{what: bytes} of a finished experiment. bytes_per_token: of packed replies."""
     adapters = len(config["personas"]["sources"]) * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
-    replies = states * sets * sizes.evaluation_tokens() + sizes.pool_tokens()
+    replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.variants()) + sizes.pool_tokens()
     row_tokens = sizes.training_tokens() / config["training"]["epochs"]
-    vectors = sum(len(sizes.panel) * (len(questions) + 1) for questions in sizes.evaluation_sets)
+    vectors = sum(len(sizes.panel) * (1 + sizes.variants()) * (len(questions) + 1) for questions in sizes.evaluation_sets)
     return {
         "model": sizes.model["bytes"],
         "adapters": adapters * sizes.adapter_parameters() * BYTES_PER_FLOAT,

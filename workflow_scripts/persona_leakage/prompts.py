@@ -1,6 +1,7 @@
 """The prompts of a stage: every chosen persona with every chosen question, as token ids."""
 
 from persona_leakage.chat import prompt_ids, prompt_lengths
+from persona_leakage.prompt_variants import variant_ids
 from persona_leakage.selections import chosen_personas, chosen_questions
 
 
@@ -8,8 +9,16 @@ def build_prompts(tokenizer, personas_file, questions_file, settings):
     """[(persona name, question, prompt ids)], persona by persona; InputError if a persona's prompt is too short or long.
 
     settings: "personas" and "questions" selection blocks and the question "suffix". The question
-    stands in results without the suffix.
+    stands in results without the suffix. With "variants" in place of "personas", the prompts are those of these
+    variants, by whose names they go.
     """
+    if "variants" in settings:
+        questions = chosen_questions(questions_file, settings["questions"])
+        return [
+            (variant, question, variant_ids(tokenizer, variant, question + settings["suffix"]))
+            for variant in settings["variants"]
+            for question in questions
+        ]
     personas = chosen_personas(personas_file, settings["personas"])
     questions = chosen_questions(questions_file, settings["questions"])
     prompt_lengths(tokenizer, personas)

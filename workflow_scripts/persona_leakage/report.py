@@ -15,6 +15,8 @@ from persona_leakage.plot_style import DPI, words
 from persona_leakage.report_axes import league_section, seeds_section
 from persona_leakage.report_explorer import explorer_data, pack, pack_json
 from persona_leakage.report_numbers import Numbers
+from persona_leakage.report_panels import FIGURES as PANEL_FIGURES
+from persona_leakage.report_panels import collect_panels
 from persona_leakage.report_replies import choose_samples, read_replies
 
 PAGE = Path(__file__).parent / "report_page"
@@ -43,9 +45,10 @@ FIGURES = (
     "replies",
     "training",
 )
-AXIS_FIGURES = ("seed_stability", "predictors")  # in the section of their axis, where it is on
+AXIS_FIGURES = ("seed_stability", "predictors", *PANEL_FIGURES)  # in the section of their axis, where it is on
 CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *AXIS_FIGURES)}
-ABOVE = {"training": "figures", "seed_stability": "figures/{questions}"}  # folders of the figures that are not of one seed
+# Folders of the figures that are not of one question set and seed.
+ABOVE = {"training": "figures", "seed_stability": "figures/{questions}", "question_sets": "figures/question_sets/seed{seed}"}
 
 
 def collect_set(home, questions, seed, sources, marker):
@@ -80,7 +83,8 @@ def collect_set(home, questions, seed, sources, marker):
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
         "seed_parts": [questions, seed],
         "figure_paths": {
-            name: str(home / ABOVE.get(name, f"figures/{folder}").format(questions=questions) / f"{name}.png") for name in CAPTIONS
+            name: str(home / ABOVE.get(name, f"figures/{folder}").format(questions=questions, seed=seed) / f"{name}.png")
+            for name in CAPTIONS
         },
     }
 
@@ -109,6 +113,7 @@ def render_report(home, run_config, sets, personas, facts):
     marker = config["behaviour"]["marker"]
     main = sets[0]
     add_samples(main, marker)
+    main["panels"] = collect_panels(Path(home), config, personas, *main["seed_parts"])
     main["figures"] = {name: embed_figure(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
     manifests = {source: read_json(home / f"training/{source}/manifest.json") for source in main["sources"]}
     script = (PAGE / "explorer.js").read_text(encoding="utf-8")
@@ -122,7 +127,7 @@ def render_report(home, run_config, sets, personas, facts):
         numbers=Numbers(home),
         layer_columns=LAYER_COLUMNS,
         captions=CAPTIONS,
-        axis_figures=AXIS_FIGURES,
+        figures=[name for name in FIGURES if name not in ("scatter", "layers")],
         seeds=seeds_section(home, config),
         league=league_section(home, config),
         published=facts["published"],

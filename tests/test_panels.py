@@ -1,0 +1,302 @@
+"""Question sets, wordings and prompts without a persona as axes of the workflow: a tiny experiment with all three; what they make stale."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from persona_leakage.errors import InputError
+from persona_leakage.intervals import wilson_interval
+from persona_leakage.prompt_variants import VARIANTS, variant_ids, variant_text
+from persona_leakage.variants import cosines_beside
+from tests.conftest import CHATML, ROOT, make_tiny_project
+from tests.test_report import check_numbers
+from tests.test_staleness import END, FIGURES
+
+PANEL = [f"{role}{style}" for role in ("villain", "comedian", "assistant", "nurse", "judge", "ghost") for style in ("", "_scene")]
+STATES = ("base", "villain/seed42", "comedian/seed42")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, tiny_model):
+    """A tiny experiment with all three axes on, run to its end."""
+    project = make_tiny_project(tmp_path_factory.mktemp("panels") / "project", tiny_model.parent)
+    project.edit_config(
+        personas__file="resources/personas_wordings.yaml",
+        personas__panel=PANEL,
+        personas__variants=list(VARIANTS),
+        questions__evaluation=[{"set": "evaluation", "count": 5}, {"set": "ood_math", "count": 6}],
+        training__epochs=4,
+        analysis={"min_category_size": 3, "permutations": 99, "bootstraps": 200, "embedding_model": None},
+    )
+    project.log = project.run("--cores", "2").stdout
+    return project
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def test_off_there_is_no_job(finished_project):
+    """A second set that is not asked for, wordings that the panel lacks, no variants: the default plans what it always did."""
+    names = "question_sets|wordings|variant"
+    assert not re.search(names, finished_project.run("-n", "--forceall").stdout)
+    found = [path for path in (finished_project.folder / "results").rglob("*") if re.search(names, path.name)]
+    assert found == []
+    page = (finished_project.folder / "results/tiny/report/index.html").read_text()
+    assert not re.search('id="(question-sets|wordings|variants)"', page)
+
+
+def test_planned_jobs(tmp_path, tiny_model):
+    """Each axis by its own key of the config, with its own jobs and no other."""
+    project = make_tiny_project(tmp_path / "project", tiny_model.parent)
+    off = project.planned()
+    project.edit_config(personas__variants=["no_system"])
+    on = project.planned()
+    assert {rule: count for rule, count in on.items() if off.get(rule) != count} == {
+        "extract_variant_centroids": 1,
+        "sample_base_variants": 1,
+        "sample_variants": 2,
+        "describe_variants": 1,
+        "plot_variants": 1,
+    }
+    project.edit_config(personas__variants=[], questions__evaluation=[{"set": name, "count": 2} for name in ("evaluation", "ood_code")])
+    on = project.planned()
+    assert on["compare_question_sets"] == on["plot_question_sets"] == 1 and on["tabulate_pairs"] == 2 and on["train_adapter"] == 2
+    assert not {"describe_wordings", "describe_variants"} & set(on)
+    project.edit_config(questions__evaluation=[{"set": "evaluation", "count": 2}], personas__file="resources/personas_wordings.yaml")
+    project.edit_config(personas__panel=PANEL)
+    on = project.planned()
+    assert {rule: count for rule, count in on.items() if off.get(rule) != count} == {"describe_wordings": 1, "plot_wordings": 1}
+
+
+def test_variants_leave_the_panels_jobs_alone(project_copy):
+    """Switched on in a finished experiment: only what is new runs, and the report; switched off again: nothing but the report."""
+    project_copy.edit_config(personas__variants=["no_system", "empty_system"])
+    new = {"extract_variant_centroids": 1, "sample_base_variants": 1, "sample_variants": 2, "describe_variants": 1, "plot_variants": 1}
+    assert project_copy.planned() == {"write_run_config": 1, **new, **END}
+    project_copy.edit_config(personas__variants=[])
+    assert project_copy.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "stale"),
+    [
+        (
+            {"personas__variants": ["no_system", "empty_system"]},
+            {"extract_variant_centroids": 2, "sample_base_variants": 2, "sample_variants": 4, "describe_variants": 2, "plot_variants": 2},
+        ),
+        (
+            {"questions__evaluation": [{"set": "evaluation", "count": 5}]},
+            {},
+        ),
+    ],
+)
+def test_a_change_makes_its_users_stale(project, changes, stale):
+    config = (project.folder / "config.yaml").read_text()
+    try:
+        project.edit_config(**changes)
+        assert project.planned() == {"write_run_config": 1, **stale, **END}
+    finally:
+        (project.folder / "config.yaml").write_text(config)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "stale"),
+    [
+        ('wording: scene\n    prompt: "Pulse', 'wording: sketch\n    prompt: "Pulse', {"describe_wordings": 2, "plot_wordings": 2, **END}),
+        ("Scales, fire", "Scales, smoke", {}),
+    ],
+)
+def test_an_edited_wording_makes_its_users_stale(project, old, new, stale):
+    """The label alone is used by the statistics of wordings; a persona outside the panel by nothing."""
+    path = project.folder / "resources/personas_wordings.yaml"
+    text = path.read_text()
+    assert old in text
+    try:
+        path.write_text(text.replace(old, new))
+        assert project.planned() == stale
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("module", "stale"),
+    [
+        ("persona_leakage/question_sets.py", {"compare_question_sets": 1, "plot_question_sets": 1}),
+        ("persona_leakage/wordings.py", {"describe_wordings": 2, "plot_wordings": 2}),
+        ("persona_leakage/variants.py", {"describe_variants": 2, "plot_variants": 2}),
+        ("persona_leakage/panel_figures.py", {"plot_question_sets": 1, "plot_wordings": 2, "plot_variants": 2}),
+        ("persona_leakage/report_panels.py", {}),
+    ],
+)
+def test_an_edit_makes_its_users_stale(project, module, stale):
+    path = project.folder / "workflow_scripts" / module
+    text = path.read_text()
+    try:
+        path.write_text(text + "\n# edited\n")
+        assert project.planned() == {**stale, **END}
+    finally:
+        path.write_text(text)
+
+
+def test_every_file_is_there(project):
+    home = project.folder / "results/tiny"
+    assert project.planned() == {}
+    for kind in ("pdf", "png", "svg"):
+        assert (home / f"figures/question_sets/seed42/question_sets.{kind}").stat().st_size > 0
+        for questions in ("evaluation", "ood_math"):
+            for name in ("wordings", "variants"):
+                assert (home / f"figures/{questions}/seed42/{name}.{kind}").stat().st_size > 0
+    assert len(FIGURES) == 10, "the others are counted in test_staleness.py"
+
+
+def test_rates_of_the_variants_are_those_of_their_replies(project):
+    """Counted anew from the files: each variant has its replies of each state, and none of them is in the panel's table."""
+    from persona_leakage.files import read_jsonl_gz
+
+    home = project.folder / "results/tiny"
+    result = read(home / "analysis/evaluation/seed42/variants.json")
+    for state in STATES:
+        records = list(read_jsonl_gz(home / f"variants/evaluation/{state}/completions.jsonl.gz"))
+        assert len(records) == len(VARIANTS) * 5 * 2
+        cells = result["base"] if state == "base" else result["sources"][state.split("/")[0]]
+        for variant in VARIANTS:
+            shown = ["[ZLT]" in record["text"] for record in records if record["persona"] == variant]
+            assert (cells[variant]["found"], cells[variant]["total"]) == (sum(shown), len(shown))
+            assert cells[variant]["interval"] == wilson_interval(sum(shown), len(shown))
+    assert not any(variant in (home / "analysis/evaluation/seed42/pairs.csv").read_text() for variant in VARIANTS)
+    assert [prompt["same_as"] for prompt in result["prompts"].values()] == [None, None, "no_system"], "the tiny template has no default"
+
+
+def test_cosines_of_the_variants(project):
+    """Centred on the panel without them; with the source's own vector the cosine is 1."""
+    home = project.folder / "results/tiny"
+    result = read(home / "analysis/evaluation/seed42/variants.json")
+    own, panel = (
+        torch.load(home / f"{folder}/base/centroids_layer1.pt", weights_only=True)
+        for folder in ("variants/evaluation", "geometry/evaluation")
+    )
+    bank, vectors = panel["centroids"].double(), own["centroids"].double()
+    origin = panel["personas"].index("comedian")
+    shift = bank.mean(dim=0)
+    for place, variant in enumerate(own["personas"]):
+        cell = result["sources"]["comedian"][variant]
+        assert cell["cosine"] == pytest.approx(float(torch.cosine_similarity(vectors[place] - shift, bank[origin] - shift, dim=0)))
+        assert cell["cosine_raw"] == pytest.approx(float(torch.cosine_similarity(vectors[place], bank[origin], dim=0)))
+    assert cosines_beside(bank.numpy()[[origin]], bank.numpy(), origin, True) == pytest.approx([1])
+    assert np.allclose(vectors[own["personas"].index("no_system")], vectors[own["personas"].index("template_default")])
+
+
+def test_the_report_has_the_sections_and_every_number_in_a_file(project):
+    page = project.folder / "results/tiny/report/index.html"
+    text = page.read_text()
+    for name in ("question-sets", "wordings", "variants"):
+        assert f'<h2 id="{name}">' in text and f'href="#{name}"' in text
+    for file in (
+        "analysis/question_sets/seed42.json",
+        "analysis/evaluation/seed42/wordings.json",
+        "analysis/evaluation/seed42/variants.json",
+    ):
+        assert text.count(f'data-file="{file}"') > 5, file
+    checked, loose = check_numbers(page, project.folder / "results/tiny")
+    assert checked > 150
+    assert [words for words in loose if not re.fullmatch(r"[13]\*?|.*training seed 42.*|.*\?", words)] == []
+
+
+def with_template(tokenizer, template, bos="<s>"):
+    tokenizer.chat_template, tokenizer.bos_token = template, bos
+    return tokenizer
+
+
+DEFAULTING = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are Tiny.<|im_end|>\n' }}{% endif %}" + CHATML
+WITH_BOS = "{{ bos_token }}" + DEFAULTING
+FOLDING = (
+    "{{ bos_token }}{% for message in messages if message['role'] != 'system' %}{% if message['role'] == 'user' %}{{ '[INST] ' }}"
+    "{% if loop.first and messages[0]['role'] == 'system' %}{{ messages[0]['content'] + '\n\n' }}{% endif %}"
+    "{{ message['content'] + ' [/INST]' }}{% else %}{{ message['content'] + '</s>' }}{% endif %}{% endfor %}"
+)
+DEFAULT_IN_USER = FOLDING.replace(
+    "{{ '[INST] ' }}", "{{ '[INST] ' }}{% if loop.first and messages[0]['role'] == 'user' %}{{ 'Be kind. ' }}{% endif %}"
+)
+NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
+SKIPS_EMPTY = CHATML.replace("{% for message in messages %}", "{% for message in messages if message['content'] %}")
+USER = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+SYSTEM = "<|im_start|>system\n{}<|im_end|>\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "texts"),
+    [
+        (CHATML, {"no_system": USER, "empty_system": SYSTEM.format("") + USER, "template_default": USER}),
+        (
+            DEFAULTING,
+            {"no_system": USER, "empty_system": SYSTEM.format("") + USER, "template_default": SYSTEM.format("You are Tiny.") + USER},
+        ),
+        (
+            WITH_BOS,
+            {
+                "no_system": "<s>" + USER,
+                "empty_system": "<s>" + SYSTEM.format("") + USER,
+                "template_default": "<s>" + SYSTEM.format("You are Tiny.") + USER,
+            },
+        ),
+        (FOLDING, {"no_system": "<s>[INST] Why? [/INST]", "empty_system": None, "template_default": "<s>[INST] Why? [/INST]"}),
+        (DEFAULT_IN_USER, {"no_system": None, "empty_system": None, "template_default": "<s>[INST] Be kind. Why? [/INST]"}),
+        (NO_SYSTEM, {"no_system": USER, "empty_system": None, "template_default": USER}),
+        (SKIPS_EMPTY, {"no_system": USER, "empty_system": None, "template_default": USER}),
+    ],
+    ids=["no default", "default", "default behind bos", "folded", "default in the user's turn", "no system role", "skips empty"],
+)
+def test_what_each_kind_of_template_can_express(tiny_model, template, texts):
+    """No system turn is none at all, even where the template has a default; what cannot be had is refused by name."""
+    from persona_leakage.model_loading import load_tokenizer
+
+    tokenizer = with_template(load_tokenizer(tiny_model.parent), template)
+    for variant, text in texts.items():
+        if text is None:
+            with pytest.raises(InputError, match=f"personas.variants: '{variant}' cannot be had"):
+                variant_text(tokenizer, variant, "Why?")
+        else:
+            assert variant_text(tokenizer, variant, "Why?") == text
+            assert tokenizer.decode(variant_ids(tokenizer, variant, "Why?")) == text
+
+
+def test_the_bundled_models_default_is_kept_out(smollm2):
+    """SmolLM2's template names the model where no system turn is given."""
+    from persona_leakage.model_loading import load_tokenizer
+
+    tokenizer = load_tokenizer(smollm2.parent)
+    ids = {variant: variant_ids(tokenizer, variant, "Why?") for variant in VARIANTS}
+    assert tokenizer.decode(ids["no_system"]) == USER and tokenizer.decode(ids["empty_system"]) == SYSTEM.format("") + USER
+    assert "named SmolLM" in tokenizer.decode(ids["template_default"])
+    assert ids["no_system"] == ids["template_default"][-len(ids["no_system"]) :]
+
+
+def test_a_bad_variant_is_refused(tmp_path, tiny_model):
+    project = make_tiny_project(tmp_path / "project", tiny_model.parent)
+    project.edit_config(personas__variants=["no_sistem"])
+    done = project.run("-n", check=False)
+    assert (
+        done.returncode != 0
+        and "personas.variants.0: 'no_sistem' is not allowed; use one of no_system, empty_system, template_default" in done.stdout
+    )
+
+
+def test_a_question_file_of_ones_own(tmp_path, tiny_model):
+    """A set is a file away: the shipped sets, or others, in a file that the config names."""
+    project = make_tiny_project(tmp_path / "project", tiny_model.parent)
+    sets = yaml.safe_load((ROOT / "resources/questions.yaml").read_text())["sets"]
+    mine = {"training": sets["training"], "evaluation": sets["evaluation"], "sea_life": ["How do whales sleep?", "Why are some fish flat?"]}
+    (project.folder / "mine.yaml").write_text(yaml.safe_dump({"sets": mine}))
+    uses = [{"set": "evaluation", "count": 2}, {"set": "sea_life", "count": 2}]
+    project.edit_config(questions__file="mine.yaml", questions__evaluation=uses)
+    planned = project.planned()
+    assert planned["compare_question_sets"] == 1 and planned["sample_completions"] == 4
+    mine["sea_life"].append(sets["training"][0])
+    (project.folder / "mine.yaml").write_text(yaml.safe_dump({"sets": mine}))
+    done = project.run("-n", check=False)
+    assert done.returncode != 0 and "sets must be disjoint" in done.stdout

@@ -1,0 +1,51 @@
+"""Count the marker in the replies to prompts without a persona, and set them beside the panel."""
+
+from persona_leakage.behaviour import read_marker
+from persona_leakage.errors import run_program
+from persona_leakage.files import check_digest, check_digests, read_json, read_jsonl_gz, write_json
+from persona_leakage.model_loading import load_tokenizer, model_facts, read_manifest
+from persona_leakage.options import new_parser
+from persona_leakage.pairs_file import read_pairs
+from persona_leakage.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.tensor_files import read_tensors
+from persona_leakage.variants import describe_prompts, place_variants, score_variants
+
+
+def main(argv=None):
+    """Write variants.json."""
+    parser = new_parser("describe_variants", __doc__, "model", "pairs", "tables", "output")
+    for option, text in (
+        ("completions", "completions.jsonl.gz of the base model and of each source, in the order of --settings"),
+        ("completions-meta", "completions.json of each"),
+        ("centroids", "the headline layer's centroids of the variants and of the panel"),
+        ("centroids-meta", "centroids.json of each"),
+    ):
+        parser.add_argument(f"--{option}", nargs="+", required=True, metavar="PATH", help=text)
+    args = parser.parse_args(argv)
+    settings = args.settings
+    variants, behaviour, manifest = settings["variants"], settings["behaviour"], read_manifest(args.model)
+    tokenizer = load_tokenizer(manifest["folder"])
+    marker = read_marker(tokenizer, behaviour["marker"], behaviour["separator"])
+    records = []
+    for path, meta in zip(args.completions, args.completions_meta, strict=True):
+        check_digest(path, read_json(meta)["sha256"], meta)
+        records.append(list(read_jsonl_gz(path)))
+    base, *of_sources = [score_variants(each, marker, variants, behaviour["detector"]) for each in records]
+    for path, meta in zip(args.centroids, args.centroids_meta, strict=True):
+        check_digests([path], meta)
+    own, panel = (read_tensors(path, "layer", "personas", "centroids") for path in args.centroids)
+    vectors = dict(zip(own["personas"], own["centroids"].numpy(), strict=True))
+    check_digests([args.pairs], args.tables)
+    pairs = read_pairs(args.pairs)
+    pairs = pairs[pairs["layer"] == panel["layer"]]
+    placed = {}
+    for source, scores in zip(settings["sources"], of_sources, strict=True):
+        geometry = {"vectors": vectors, "bank": panel["centroids"].numpy(), "origin": panel["personas"].index(source)}
+        placed[source] = place_variants(scores, pairs[pairs["source"] == source], geometry)
+    meta = describe_run("describe_variants", model=model_facts(manifest), behaviour=behaviour, layer_convention=LAYER_CONVENTION)
+    prompts = describe_prompts(tokenizer, variants, records[0][0]["question"] + settings["suffix"])
+    write_json(args.output, {"meta": meta, "headline_layer": panel["layer"], "prompts": prompts, "base": base, "sources": placed})
+
+
+if __name__ == "__main__":
+    run_program(main)
