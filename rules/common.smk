@@ -17,6 +17,7 @@ from persona_leakage.errors import InputError
 from persona_leakage.experiment import (
     adapter_jobs,
     check_experiment,
+    forced_draws,
     job_file,
     panel_names,
     pool_names,
@@ -66,6 +67,9 @@ SAMPLING_ENV = (
     if config["engine"]["name"] == "vllm"
     else "../envs/inference.yaml"
 )
+# The axes that are off unless the config says so.
+ADAPTED_GEOMETRY = config["geometry"].get("adapted", False)
+TEACHER_FORCED = config["evaluation"].get("teacher_forced", False)
 QUESTION_USES = {use["set"]: use for use in config["questions"]["evaluation"]}
 
 
@@ -90,6 +94,11 @@ def results(pattern):
     )
 
 
+def when(switch, *patterns):
+    """The files of the path patterns (see results) if an axis is switched on, else none."""
+    return [path for pattern in patterns for path in results(pattern)] if switch else []
+
+
 RUN_CONFIG = results("run_config.yaml")
 ADAPTERS = [
     *results("training/pool.jsonl.gz"),
@@ -106,10 +115,24 @@ EVALUATIONS = [
     *results("evaluation/{questions}/{source}/seed{seed}/summary.json"),
     *results("evaluation/{questions}/base/marker_eval.json"),
     *results("evaluation/{questions}/base/summary.json"),
+    *when(
+        TEACHER_FORCED,
+        "evaluation/{questions}/{source}/seed{seed}/teacher_forced.json",
+        "evaluation/{questions}/base/teacher_forced.json",
+    ),
 ]
 CENTROIDS = [
     *results("geometry/{questions}/base/centroids_layer{layer}.pt"),
     *results("geometry/{questions}/base/centroids.json"),
+    *when(
+        ADAPTED_GEOMETRY,
+        "geometry/{questions}/{source}-seed{seed}/centroids_layer{layer}.pt",
+        "geometry/{questions}/{source}-seed{seed}/centroids.json",
+    ),
+]
+AXIS_RESULTS = [
+    *when(ADAPTED_GEOMETRY, "analysis/{questions}/seed{seed}/adapted_geometry.json"),
+    *when(TEACHER_FORCED, "analysis/{questions}/seed{seed}/measures.json"),
 ]
 CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/pairs.csv"),
@@ -118,6 +141,7 @@ CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/tables.json"),
     *results("analysis/{questions}/seed{seed}/correlation.json"),
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
+    *AXIS_RESULTS,
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
 FIGURES = [
@@ -131,6 +155,8 @@ FIGURES = [
     *results("figures/{questions}/seed{seed}/noise_ceiling.{kind}"),
     *results("figures/{questions}/seed{seed}/cosines.{kind}"),
     *results("figures/{questions}/seed{seed}/replies.{kind}"),
+    *when(ADAPTED_GEOMETRY, "figures/{questions}/seed{seed}/adapted_geometry.{kind}"),
+    *when(TEACHER_FORCED, "figures/{questions}/seed{seed}/measures.{kind}"),
 ]
 
 
@@ -212,7 +238,9 @@ def untracked(value):
     as a digest: a copy of the file, or another persona in it, is no reason to run a job again. A path that
     begins with a dash would be taken for an option.
     """
-    return lambda wildcards, input: f"./{value}" if str(value).startswith("-") else value
+    return lambda wildcards, input: (
+        f"./{value}" if str(value).startswith("-") else value
+    )
 
 
 def figure(path):
@@ -316,6 +344,30 @@ def sampling_settings(wildcards, adapted):
         sampling=config["evaluation"]["sampling"],
         engine=engine if adapted else without(engine, "merge_adapter"),
     )
+
+
+def geometry_blocks(wildcards):
+    """What decides the centroids of a question set, the adapter apart."""
+    return {
+        "personas": personas_block(PANEL, "prompt"),
+        "questions": questions_block(QUESTION_USES[wildcards.questions]),
+        "suffix": config["questions"]["suffix"],
+        "layers": LAYERS,
+        "precision": config["geometry"]["precision"],
+    }
+
+
+def forcing_blocks(wildcards):
+    """What decides the teacher-forced probabilities of a question set, replies and adapter apart."""
+    return {
+        "personas": personas_block(PANEL, "prompt"),
+        "questions": questions_block(QUESTION_USES[wildcards.questions]),
+        "suffix": config["questions"]["suffix"],
+        "draws": forced_draws(config),
+        "marker": config["behaviour"]["marker"],
+        "separator": config["behaviour"]["separator"],
+        "precision": config["engine"]["precision"],
+    }
 
 
 def recipe():

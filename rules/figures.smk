@@ -19,6 +19,8 @@ localrules:
     plot_noise_ceiling,
     plot_replies,
     plot_training,
+    plot_adapted_geometry,
+    plot_measures,
 
 
 rule plot_scatter:
@@ -187,3 +189,37 @@ use rule plot_scatter as plot_training with:
     params:
         inputs=as_options,
         settings=settings(sources=SOURCES, seeds=SEEDS),
+
+
+use rule plot_scatter as plot_adapted_geometry with:
+    input:
+        program="workflow_scripts/plot_adapted_geometry.py",
+        code=code_of("plot_adapted_geometry.py"),
+        table=f"{ANALYSIS}/adapted_geometry.csv",
+        result=f"{ANALYSIS}/adapted_geometry.json",
+    output:
+        **figure("{questions}/seed{seed}/adapted_geometry"),
+    log:
+        "logs/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.tsv"
+    params:
+        inputs=as_options,
+        settings=settings(),
+
+
+use rule plot_scatter as plot_measures with:
+    input:
+        program="workflow_scripts/plot_measures.py",
+        code=code_of("plot_measures.py"),
+        table=f"{ANALYSIS}/measures.csv",
+        result=f"{ANALYSIS}/measures.json",
+    output:
+        **figure("{questions}/seed{seed}/measures"),
+    log:
+        "logs/{experiment}/plot_measures/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_measures/{questions}/seed{seed}.tsv"
+    params:
+        inputs=as_options,
+        settings=settings(),

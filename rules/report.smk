@@ -32,6 +32,7 @@ rule build_report:
             seed=SEEDS,
             file=["pairs.csv", "tables.json", "correlation.json"],
         ),
+        axes=AXIS_RESULTS,
         figures=[path for path in FIGURES if path.endswith(".png")],
         published="resources/published.json",
     output:

@@ -42,7 +42,9 @@ FIGURES = (
     "replies",
     "training",
 )
-CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in FIGURES}
+# Each has a section of its own, and is shown only if the config asks for its results: (block, key) of the config.
+AXES = {"adapted_geometry": ("geometry", "adapted"), "measures": ("evaluation", "teacher_forced")}
+CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *AXES)}
 
 
 def collect_set(home, questions, seed, sources, marker):
@@ -106,6 +108,8 @@ def render_report(home, run_config, sets, personas, facts):
     marker = config["behaviour"]["marker"]
     main = sets[0]
     add_samples(main, marker)
+    for name, (block, key) in AXES.items():
+        main[name] = main["correlation"].replace("correlation.json", f"{name}.json") if config[block].get(key) else None
     main["figures"] = {name: embed_figure(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
     manifests = {source: read_json(home / f"training/{source}/manifest.json") for source in main["sources"]}
     script = (PAGE / "explorer.js").read_text(encoding="utf-8")
@@ -119,6 +123,7 @@ def render_report(home, run_config, sets, personas, facts):
         numbers=Numbers(home),
         layer_columns=LAYER_COLUMNS,
         captions=CAPTIONS,
+        figures=FIGURES,
         published=facts["published"],
         manifests=manifests,
         parameters=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110),
