@@ -19,6 +19,7 @@ from persona_leakage.experiment import (
     COMPARISON,
     adapter_jobs,
     check_experiment,
+    forced_draws,
     job_file,
     league_on,
     panel_names,
@@ -68,6 +69,9 @@ SAMPLING_JOBS = {BASE_JOB: ["base"], **adapter_jobs(config)}
 SAMPLING = "vllm" if config["engine"]["name"] == "vllm" else "inference"
 SAMPLING_ENV = f"../envs/{SAMPLING}.yaml"
 SAMPLING_PACKAGES = ["torch", "transformers", *(["vllm"] if SAMPLING == "vllm" else [])]
+# The axes that are off unless the config says so.
+ADAPTED_GEOMETRY = config["geometry"].get("adapted", False)
+TEACHER_FORCED = config["evaluation"].get("teacher_forced", False)
 QUESTION_USES = {use["set"]: use for use in config["questions"]["evaluation"]}
 # What is compared beside the panel, and only then: several question sets, roles in several wordings, prompts without a persona.
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
@@ -94,6 +98,11 @@ def results(pattern):
         questions=list(QUESTION_USES),
         kind=["pdf", "png", "svg"],
     )
+
+
+def when(switch, *patterns):
+    """The files of the path patterns (see results) if an axis is switched on, else none."""
+    return [path for pattern in patterns for path in results(pattern)] if switch else []
 
 
 RUN_CONFIG = results("run_config.yaml")
@@ -129,10 +138,24 @@ EVALUATIONS = [
     *results("evaluation/{questions}/{source}/seed{seed}/summary.json"),
     *results("evaluation/{questions}/base/marker_eval.json"),
     *results("evaluation/{questions}/base/summary.json"),
+    *when(
+        TEACHER_FORCED,
+        "evaluation/{questions}/{source}/seed{seed}/teacher_forced.json",
+        "evaluation/{questions}/base/teacher_forced.json",
+    ),
 ]
 CENTROIDS = [
     *results("geometry/{questions}/base/centroids_layer{layer}.pt"),
     *results("geometry/{questions}/base/centroids.json"),
+    *when(
+        ADAPTED_GEOMETRY,
+        "geometry/{questions}/{source}-seed{seed}/centroids_layer{layer}.pt",
+        "geometry/{questions}/{source}-seed{seed}/centroids.json",
+    ),
+]
+AXIS_RESULTS = [
+    *when(ADAPTED_GEOMETRY, "analysis/{questions}/seed{seed}/adapted_geometry.json"),
+    *when(TEACHER_FORCED, "analysis/{questions}/seed{seed}/measures.json"),
 ]
 CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/pairs.csv"),
@@ -143,6 +166,7 @@ CORRELATIONS = [
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
     *(results("analysis/{questions}/seed{seed}/predictors.json") if LEAGUE else []),
     *COMPARISONS,
+    *AXIS_RESULTS,
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
 FIGURES = [
@@ -173,6 +197,8 @@ FIGURES = [
         if VARIANTS_COMPARED
         else []
     ),
+    *when(ADAPTED_GEOMETRY, "figures/{questions}/seed{seed}/adapted_geometry.{kind}"),
+    *when(TEACHER_FORCED, "figures/{questions}/seed{seed}/measures.{kind}"),
 ]
 
 
@@ -419,6 +445,30 @@ def compared_folders():
     if not folders:
         raise WorkflowError("compare: no results/*/run_config.yaml is there yet")
     return [f"./{folder}" if folder.startswith("-") else folder for folder in folders]
+
+
+def geometry_blocks(wildcards):
+    """What decides the centroids of a question set, the adapter apart."""
+    return {
+        "personas": personas_block(PANEL, "prompt"),
+        "questions": questions_block(QUESTION_USES[wildcards.questions]),
+        "suffix": config["questions"]["suffix"],
+        "layers": LAYERS,
+        "precision": config["geometry"]["precision"],
+    }
+
+
+def forcing_blocks(wildcards):
+    """What decides the teacher-forced probabilities of a question set, replies and adapter apart."""
+    return {
+        "personas": personas_block(PANEL, "prompt"),
+        "questions": questions_block(QUESTION_USES[wildcards.questions]),
+        "suffix": config["questions"]["suffix"],
+        "draws": forced_draws(config),
+        "marker": config["behaviour"]["marker"],
+        "separator": config["behaviour"]["separator"],
+        "precision": config["engine"]["precision"],
+    }
 
 
 def recipe():

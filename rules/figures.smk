@@ -25,6 +25,8 @@ localrules:
     plot_question_sets,
     plot_wordings,
     plot_variants,
+    plot_adapted_geometry,
+    plot_measures,
 
 
 rule plot_scatter:
@@ -214,6 +216,23 @@ use rule plot_scatter as plot_seed_stability with:
         settings=settings(),
 
 
+use rule plot_scatter as plot_adapted_geometry with:
+    input:
+        program="workflow_scripts/plot_adapted_geometry.py",
+        code=code_of("plot_adapted_geometry.py"),
+        table=f"{ANALYSIS}/adapted_geometry.csv",
+        result=f"{ANALYSIS}/adapted_geometry.json",
+    output:
+        **figure("{questions}/seed{seed}/adapted_geometry"),
+    log:
+        "logs/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.tsv"
+    params:
+        inputs=as_options,
+        settings=settings(),
+
+
 use rule plot_scatter as plot_predictors with:
     input:
         program="workflow_scripts/plot_predictors.py",
@@ -269,3 +288,20 @@ use rule plot_scatter as plot_variants with:
         "logs/{experiment}/plot_variants/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_variants/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_measures with:
+    input:
+        program="workflow_scripts/plot_measures.py",
+        code=code_of("plot_measures.py"),
+        table=f"{ANALYSIS}/measures.csv",
+        result=f"{ANALYSIS}/measures.json",
+    output:
+        **figure("{questions}/seed{seed}/measures"),
+    log:
+        "logs/{experiment}/plot_measures/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_measures/{questions}/seed{seed}.tsv"
+    params:
+        inputs=as_options,
+        settings=settings(),

@@ -1,4 +1,5 @@
-"""Hidden-state centroids of the panel in the base model; and, if asked for, how differently it would speak as each persona.
+"""Hidden-state centroids of the panel in the base model (of the adapted models: adapted_geometry.smk); and, if asked for,
+how differently it would speak as each persona.
 
 in:  resources/models/{model}/model.json, personas and questions; evaluation/{questions}/base/
 out: geometry/{questions}/base/centroids_layer{layer}.pt, geometry/{questions}/base/centroids.json
@@ -10,6 +11,8 @@ rule extract_centroids:
     input:
         code=code_of("extract_centroids.py"),
         model=MODEL,
+        weights=[],
+        metrics=[],
     output:
         centroids=expand(
             "results/{{experiment}}/geometry/{{questions}}/base/centroids_layer{layer}.pt",
@@ -32,23 +35,21 @@ rule extract_centroids:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
+        state="base",
         restart="results/{experiment}/restart/hidden_states/{questions}/base",
         packages=pins("inference", "torch", "transformers"),
-        settings=lambda wildcards: settings(
-            personas=personas_block(PANEL, "prompt"),
-            questions=questions_block(QUESTION_USES[wildcards.questions]),
-            suffix=config["questions"]["suffix"],
-            layers=LAYERS,
-            precision=config["geometry"]["precision"],
-        ),
+        settings=lambda wildcards: settings(**geometry_blocks(wildcards)),
     shell:
         r"""
         python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
             python workflow_scripts/extract_centroids.py \
             --settings {params.settings:q} \
+            --state {params.state:q} \
             --model {input.model:q} \
             --personas {params.personas_file:q} \
             --questions {params.questions_file:q} \
+            --adapter {input.weights:q} \
+            --adapter-metrics {input.metrics:q} \
             --restart {params.restart:q} \
             --output-folder {params.folder:q} \
             --meta {output.meta:q} \

@@ -32,8 +32,9 @@ rule build_report:
             seed=SEEDS,
             file=["pairs.csv", "tables.json", "correlation.json"],
         ),
-        axes=ending(CORRELATIONS, "/seeds.json", "/predictors.json"),
+        predictors=ending(CORRELATIONS, "/seeds.json", "/predictors.json"),
         comparisons=COMPARISONS,
+        axes=AXIS_RESULTS,
         figures=[path for path in FIGURES if path.endswith(".png")],
         published="resources/published.json",
     output:

@@ -83,7 +83,7 @@ def test_cell_of_a_persona():
         "found_tokens": 3,
         "text_without_tokens": 1,
         "tokens_without_text": 1,
-        "per_question": {"Why?": {"found": 3, "total": 4}, "How?": {"found": 0, "total": 2}},
+        "per_question": {"Why?": {"found": 3, "found_tokens": 2, "total": 4}, "How?": {"found": 0, "found_tokens": 1, "total": 2}},
         "mean_tokens": pytest.approx((12 + 11 + 20 + 8 + 14 + 1) / 6),
         "short_share": pytest.approx(3 / 6),
         "cut_share": pytest.approx(2 / 6),

@@ -1,4 +1,4 @@
-"""Take the base model's hidden states at the last prompt token and average them to a centroid per persona."""
+"""Take a model's hidden states at the last prompt token, without adapter or with one, and average them to a centroid per persona."""
 
 from pathlib import Path
 
@@ -9,19 +9,23 @@ from persona_leakage.errors import run_program
 from persona_leakage.files import atomic_path, digest_of, sha256_of_file, write_json
 from persona_leakage.geometry import centroids
 from persona_leakage.kept_states import states_of_all
-from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.model_loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
 from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import LAYER_CONVENTION, describe_run, loaded_code_digest, package_versions
 from persona_leakage.selections import chosen_personas, chosen_questions
+from persona_leakage.trained_adapters import add_adapter_options, load_state, read_one_adapter
 
 
 def main(argv=None):
     """Write centroids_layer{L}.pt for every layer, and centroids.json (meta, digests)."""
     parser = new_parser("extract_centroids", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta")
+    parser.add_argument("--state", default="base", help="whose hidden states: base, or source/seed (default: %(default)s)")
+    add_adapter_options(parser, "the state")
     add_chunk_size(parser, 512, "prompts")
     args = parser.parse_args(argv)
     settings = args.settings
+    adapter = read_one_adapter(parser, args, args.state)
     manifest = read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
     questions = chosen_questions(args.questions, settings["questions"])
@@ -30,9 +34,11 @@ def main(argv=None):
     lengths = {} if "variants" in settings else prompt_lengths(tokenizer, chosen_personas(args.personas, settings["personas"]))
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
-    identity = [model_facts(manifest), str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
+    merge = settings.get("merge_adapter", False)
+    adapted = [adapter.sha256, merge] if adapter else None
+    identity = [model_facts(manifest), adapted, str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
     states, memory = states_of_all(
-        lambda: load_model(manifest, dtype, device), prompts, settings["layers"], identity, args.restart, args.chunk_size
+        lambda: load_state(manifest, dtype, device, adapter, merge), prompts, settings["layers"], identity, args.restart, args.chunk_size
     )
     by_persona = states.unflatten(0, (len(names), len(questions)))
     digests = {}
@@ -55,6 +61,8 @@ def main(argv=None):
     meta = describe_run(
         "extract_centroids",
         model=model_facts(manifest),
+        state=args.state,
+        adapter_sha256=adapter.sha256 if adapter else None,
         layer_convention=LAYER_CONVENTION,
         precision=str(dtype).removeprefix("torch."),
         out_of_memory=memory,

@@ -1,29 +1,21 @@
 """Sample the replies of every panel persona, with the adapters of one or several sources or, as the control, without."""
 
-from pathlib import Path
-
 from persona_leakage.engines import SamplingTask, sample_all
 from persona_leakage.errors import run_program
-from persona_leakage.files import check_digest, read_json, sha256_of_file, write_json, write_jsonl_gz
-from persona_leakage.generation import Adapter, make_requests
-from persona_leakage.lora import CONFIG
+from persona_leakage.files import sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.generation import make_requests
 from persona_leakage.model_loading import load_tokenizer, read_manifest
 from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import describe_run
+from persona_leakage.trained_adapters import add_adapter_options, read_adapter
 
 
 def read_adapters(args):
     """The adapters of the command line, one for each state, after comparing their files with their metrics.json; Nones for the base."""
     if not args.adapter:
         return [None] * len(args.state)
-    adapters = []
-    for state, weights, metrics in zip(args.state, args.adapter, args.adapter_metrics, strict=True):
-        trained = read_json(metrics)
-        check_digest(weights, trained["adapter_sha256"], metrics)
-        check_digest(Path(weights).with_name(CONFIG), trained["adapter_config_sha256"], metrics)
-        adapters.append(Adapter(state, str(Path(weights).parent), trained["adapter_sha256"]))
-    return adapters
+    return [read_adapter(*values) for values in zip(args.state, args.adapter, args.adapter_metrics, strict=True)]
 
 
 def main(argv=None):
@@ -36,8 +28,7 @@ def main(argv=None):
         ("meta", "completions.json of each state"),
     ):
         parser.add_argument(f"--{option}", nargs="+", required=True, help=text)
-    parser.add_argument("--adapter", nargs="*", default=[], help="adapter_model.safetensors of each state (default: none, the base model)")
-    parser.add_argument("--adapter-metrics", nargs="*", default=[], help="metrics.json of each adapter")
+    add_adapter_options(parser, "each state")
     add_chunk_size(parser, 450, "replies")
     args = parser.parse_args(argv)
     lengths = {len(values) for values in (args.state, args.restart, args.output, args.meta, args.adapter or args.state)}

@@ -33,6 +33,9 @@ def check_experiment(config, name="config"):
         problems.append(
             f"geometry.headline_layer: {config['geometry']['headline_layer']} is not one of geometry.layers {config['geometry']['layers']}"
         )
+    drawn, draws = config["evaluation"]["samples_per_question"], forced_draws(config)
+    if draws and draws > drawn:
+        problems.append(f"evaluation.teacher_forced.draws: {draws} is more than evaluation.samples_per_question ({drawn})")
     embedding_model = config["analysis"]["embedding_model"]
     if embedding_model and not (Path(embedding_model) / "config.json").is_file():
         problems.append(f"analysis.embedding_model: {embedding_model}: no model there; give a folder with config.json, or null")
@@ -68,6 +71,12 @@ def adapter_jobs(config):
         return {"completions": ["{source}/seed{seed}"]}
     states = [f"{source}/seed{seed}" for seed in config["training"]["seeds"] for source in config["personas"]["sources"]]
     return {f"completions_{number}": states[start : start + size] for number, start in enumerate(range(0, len(states), size), 1)}
+
+
+def forced_draws(config):
+    """How many replies of each persona and question the teacher-forced measure reads; None: all."""
+    block = config["evaluation"].get("teacher_forced", False)
+    return block["draws"] if isinstance(block, dict) else None
 
 
 def job_file(job, states):

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from persona_leakage.experiment import adapter_jobs, panel_names, pool_names
+from persona_leakage.experiment import adapter_jobs, forced_draws, panel_names, pool_names
 
 BYTES_PER_FLOAT = 4
 ADAM_STATES = 2
@@ -87,6 +87,13 @@ class Sizes:
         read = [len(questions) * (self.prompt(self.panel, questions) + taken) for questions in self.evaluation_sets]
         return replies * len(self.panel) * mean(read)
 
+    def forced_tokens(self):
+        """Tokens of prompts and replies that one teacher-forcing job reads, on average over the question sets."""
+        drawn, draws = self.config["evaluation"]["samples_per_question"], forced_draws(self.config)
+        questions = [question for questions in self.evaluation_sets for question in questions]
+        reply = self.reply(self.config["evaluation"]["sampling"])[0]
+        return self.replies() * (draws or drawn) / drawn * (self.prompt(self.panel, questions) + reply)
+
     def adapter_parameters(self):
         """Trainable parameters of an adapter."""
         return self.model["lora_parameters_per_rank"] * self.config["training"]["lora"]["rank"]
@@ -116,6 +123,9 @@ def plan_jobs(config, jobs, sizes, rate, gpu):
         "sample_base_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
         "sample_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
         "extract_variant_centroids": ("centroids", sizes.variants() * sizes.centroid_tokens()),
+        "extract_adapted_centroids": ("centroids", sizes.centroid_tokens()),
+        "teacher_force": ("centroids", sizes.forced_tokens()),  # replies are read as prompts are
+        "teacher_force_base": ("centroids", sizes.forced_tokens()),
     }
     together = {f"sample_{job}": len(states) for job, states in adapter_jobs(config).items()}
     lines = []
@@ -137,7 +147,8 @@ def plan_disk(config, sizes, bytes_per_token):
     states, sets = adapters + 1, len(sizes.evaluation_sets)
     replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.variants()) + sizes.pool_tokens()
     row_tokens = sizes.training_tokens() / config["training"]["epochs"]
-    vectors = sum(len(sizes.panel) * (1 + sizes.variants()) * (len(questions) + 1) for questions in sizes.evaluation_sets)
+    geometries = 1 + (adapters if config["geometry"].get("adapted") else 0)
+    vectors = sum(len(sizes.panel) * (geometries + sizes.variants()) * (len(questions) + 1) for questions in sizes.evaluation_sets)
     return {
         "model": sizes.model["bytes"],
         "adapters": adapters * sizes.adapter_parameters() * BYTES_PER_FLOAT,

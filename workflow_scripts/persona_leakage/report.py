@@ -45,7 +45,9 @@ FIGURES = (
     "replies",
     "training",
 )
-AXIS_FIGURES = ("seed_stability", "predictors", *PANEL_FIGURES)  # in the section of their axis, where it is on
+# Each has a section of its own, and is shown only if the config asks for its results: (block, key) of the config.
+AXES = {"adapted_geometry": ("geometry", "adapted"), "measures": ("evaluation", "teacher_forced")}
+AXIS_FIGURES = ("seed_stability", "predictors", *PANEL_FIGURES, *AXES)  # in the section of their axis, where it is on
 CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *AXIS_FIGURES)}
 # Folders of the figures that are not of one question set and seed.
 ABOVE = {"training": "figures", "seed_stability": "figures/{questions}", "question_sets": "figures/question_sets/seed{seed}"}
@@ -114,6 +116,8 @@ def render_report(home, run_config, sets, personas, facts):
     main = sets[0]
     add_samples(main, marker)
     main["panels"] = collect_panels(Path(home), config, personas, *main["seed_parts"])
+    for name, (block, key) in AXES.items():
+        main[name] = main["correlation"].replace("correlation.json", f"{name}.json") if config[block].get(key) else None
     main["figures"] = {name: embed_figure(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
     manifests = {source: read_json(home / f"training/{source}/manifest.json") for source in main["sources"]}
     script = (PAGE / "explorer.js").read_text(encoding="utf-8")

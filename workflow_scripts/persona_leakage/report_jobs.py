@@ -4,7 +4,7 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
-ON_GPU = ("train_adapter", "sample", "extract", "measure_divergence")  # how the rules that use a GPU begin
+ON_GPU = ("train_adapter", "sample", "extract", "measure_divergence", "teacher_force")  # how the rules that use a GPU begin
 
 
 def summarise_jobs(folder, has_gpu):

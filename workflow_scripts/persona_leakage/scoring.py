@@ -51,8 +51,9 @@ def score_persona(records, marker, detector):
     lengths = [length_without(record["token_ids"], marker) for record in records]
     per_question = {}
     for record, flags in zip(records, found, strict=True):
-        cell = per_question.setdefault(record["question"], {"found": 0, "total": 0})
+        cell = per_question.setdefault(record["question"], {"found": 0, "found_tokens": 0, "total": 0})
         cell["found"] += flags[detector]
+        cell["found_tokens"] += flags["tokens"]
         cell["total"] += 1
     positions = [flags["position"] for flags in found if flags["position"] is not None]
     shown = sum(flags[detector] for flags in found)

@@ -1,0 +1,58 @@
+"""Compare the base model's geometry with that of the adapted models: which predicts leakage better, and what moves towards the source."""
+
+from pathlib import Path
+
+from persona_leakage.adapted_geometry import adapted_pairs, compare_geometries
+from persona_leakage.errors import run_program
+from persona_leakage.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
+from persona_leakage.options import new_parser
+from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.pairs_file import read_pairs
+from persona_leakage.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.side_tables import read_question_counts
+from persona_leakage.tensor_files import read_tensors
+
+
+def read_centroids(paths, meta):
+    """{layer: {"personas", "centroids"}} of the centroid files of one state, after checking their digests."""
+    check_digests(paths, meta)
+    contents = [read_tensors(path, "layer", "personas", "centroids") for path in paths]
+    return {content["layer"]: {**content, "centroids": content["centroids"].numpy()} for content in contents}
+
+
+def main(argv=None):
+    """Write adapted_geometry.csv (the pairs with cosines and movements) and adapted_geometry.json (what docs/axes.md explains)."""
+    parser = new_parser("compare_geometries", __doc__, "pairs", "tables", "question-counts", "base-meta", "table", "output")
+    parser.add_argument("--base", nargs="+", required=True, metavar="PATH", help="centroid files of the base model, one per layer")
+    parser.add_argument(
+        "--adapted-meta", nargs="+", required=True, metavar="PATH", help="centroids.json of each source; its centroid files lie beside it"
+    )
+    args = parser.parse_args(argv)
+    check_digests([args.pairs, args.question_counts], args.tables)
+    pairs = read_pairs(args.pairs)
+    counts = read_question_counts(args.question_counts, matrices_of(pairs))
+    adapted = {}
+    for source, meta in zip(args.settings["sources"], args.adapted_meta, strict=True):
+        adapted[source] = read_centroids([Path(meta).with_name(Path(path).name) for path in args.base], meta)
+    table, own = adapted_pairs(pairs, read_centroids(args.base, args.base_meta), adapted)
+    with atomic_path(args.table) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
+    facts = read_json(args.adapted_meta[0])["meta"]
+    meta = describe_run(
+        "compare_geometries",
+        model=facts["model"],
+        layer_convention=LAYER_CONVENTION,
+        bank=facts["bank"],
+        table_sha256=sha256_of_file(args.table),
+        adapters={
+            source: read_json(path)["meta"]["adapter_sha256"]
+            for source, path in zip(args.settings["sources"], args.adapted_meta, strict=True)
+        },
+    )
+    del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
+    result = compare_geometries(table, own, args.settings, counts)
+    write_json(args.output, {"meta": meta, "headline_layer": args.settings["headline_layer"], **result})
+
+
+if __name__ == "__main__":
+    run_program(main)

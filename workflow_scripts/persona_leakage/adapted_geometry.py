@@ -1,0 +1,182 @@
+"""What training does to the geometry: cosines in the adapted model, and how far each persona's centroid moves towards the source."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from persona_leakage.chance import draw_permutations, permutation_test, rank_products
+from persona_leakage.correlation import correlate
+from persona_leakage.errors import InputError
+from persona_leakage.geometry import cosine_matrix
+from persona_leakage.intervals import plain_interval
+from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.resampling import Bootstrap, describe_difference, describe_mean, describe_source, variance
+from persona_leakage.rivals import describe_alone
+from persona_leakage.seeds import derive_seed
+from persona_leakage.undefined import finite, undefined
+
+MOVEMENTS = ("moved", "towards", "towards_beyond_panel", "direction", "alike")
+STATES = ("base", "adapted")
+TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
+ALONE_KEYS = ("per_source", "mean_rho", "p")
+TINY = 1e-9
+
+
+def adapted_pairs(pairs, base, adapted):
+    """The rows of a pairs table with what the adapted models' centroids say: (DataFrame, {layer: {source: its own "moved"}}).
+
+    base: {layer: {"personas", "centroids" [personas, hidden]}}; adapted: {source: the same}. Columns beside the table's:
+    cosine_adapted (centred on the panel in the adapted model), cosine_adapted_raw, and MOVEMENTS (see measure_movement).
+    """
+    frames, own = [], {}
+    for (layer, source), rows in pairs.groupby(["layer", "source"], sort=False):
+        before, after = base[layer], adapted[source][layer]
+        if before["personas"] != after["personas"]:
+            raise InputError(f"the centroids of layer {layer} with the adapter of '{source}' have another panel than the base model's")
+        names = before["personas"]
+        origin, places = names.index(source), [names.index(name) for name in rows["persona"]]
+        movement = measure_movement(before["centroids"], after["centroids"], origin)
+        columns = {
+            "cosine_adapted": cosine_matrix(after["centroids"], centred=True)[origin],
+            "cosine_adapted_raw": cosine_matrix(after["centroids"], centred=False)[origin],
+            **movement,
+        }
+        frames.append(rows.assign(**{name: values[places] for name, values in columns.items()}))
+        own.setdefault(str(layer), {})[source] = finite(movement["moved"][origin])
+    return pd.concat(frames, ignore_index=True), own
+
+
+def measure_movement(before, after, origin):
+    """How the centroids of a panel move under the adapter of the persona at place ``origin``: {name: float64 [personas]}.
+
+    before, after: [personas, hidden]. With d a persona's displacement and u the way from its base centroid to the source's:
+    moved = |d| over the panel's spread (root mean square distance of the base centroids from their mean); towards = d.u / |u|^2,
+    the share of the way gone (1: arrived); towards_beyond_panel = the same for d less the panel's mean displacement, because what
+    all personas do brings none closer than the others; direction = cosine of d and u; alike = cosine of d and the source's
+    own d. NaN where a length is zero: at the source itself, or where nothing moves.
+    """
+    before, after = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    displacement, way = after - before, before[origin] - before
+    spread = np.sqrt(((before - before.mean(axis=0)) ** 2).sum(axis=1).mean())
+    beyond = displacement - displacement.mean(axis=0)
+    lengths, distances = np.linalg.norm(displacement, axis=1), np.linalg.norm(way, axis=1)
+
+    def over(values, scale):
+        return np.divide(values, scale, out=np.full(len(values), np.nan), where=scale > TINY)
+
+    return {
+        "moved": lengths / spread,
+        "towards": over((displacement * way).sum(axis=1), distances**2),
+        "towards_beyond_panel": over((beyond * way).sum(axis=1), distances**2),
+        "direction": over((displacement * way).sum(axis=1), lengths * distances),
+        "alike": over(displacement @ displacement[origin], lengths * lengths[origin]),
+    }
+
+
+def compare_geometries(table, own, options, counts=None):
+    """The content of adapted_geometry.json but for its meta, from the table of adapted_pairs.
+
+    own: {layer: {source: how far its own centroid moved}}. options: "permutations", "bootstraps". counts: as Bootstrap takes them.
+    """
+    states = {
+        state: matrices_of(table.assign(cosine=table[column])) for state, column in zip(STATES, ("cosine", "cosine_adapted"), strict=True)
+    }
+    base = states["base"]
+    size = len(base.layers)
+    both = replace(
+        base,
+        layers=[f"{layer}, {state}" for state in STATES for layer in base.layers],
+        cosines={"cosine": np.concatenate([matrices.cosines["cosine"] for matrices in states.values()])},
+        missing={**base.missing, **states["adapted"].missing},
+    )
+    layers = {str(layer): describe_sources(rows, own[str(layer)]) for layer, rows in table.groupby("layer", sort=True)}
+    sources, reasons = both.usable_sources(both.bystanders) if not both.problem else ([], {})
+    problem = both.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    joint = {"sources": [both.sources[place] for place in sources], "sources_left_out": reasons, "undefined": problem}
+    if problem:
+        for block in layers.values():
+            block["joint"] = undefined(problem, *STATES, "difference", "movement")
+        return {"joint": joint, "layers": layers}
+    bootstrap = Bootstrap(both, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
+    permutations = draw_permutations(
+        np.random.default_rng(derive_seed("statistics", "adapted geometry")), len(both.bystanders), options["permutations"]
+    )
+    tests = paired_test(both, sources, size, permutations)
+    movements = {name: describe_movement(table, name, both, sources, permutations) for name in MOVEMENTS}
+    for place, block in enumerate(layers.values()):
+        rhos = [[block["per_source"][both.sources[source]][state]["rho"] for source in sources] for state in STATES]
+        block["joint"] = {
+            **{state: describe_mean(bootstrap, place + size * late, rhos[late]) for late, state in enumerate(STATES)},
+            "difference": describe_pair(bootstrap, place, size, rhos, tests),
+            "movement": {name: found[place] for name, found in movements.items()},
+            "undefined": None,
+        }
+        for row, source in enumerate(joint["sources"]):
+            add_intervals(block["per_source"][source], bootstrap, place, size, row)
+    return {"joint": joint, "layers": layers}
+
+
+def describe_sources(rows, own):
+    """{"per_source"} of one layer: each state's correlation with leakage, their difference, and the mean movement of the bystanders."""
+    blocks = {}
+    for source, pairs in rows.groupby("source", sort=False):
+        found = {}
+        for state, column in zip(STATES, ("cosine", "cosine_adapted"), strict=True):
+            result = correlate(pairs[column], pairs["rate"])
+            found[state] = {"rho": result["spearman_rho"], "interval": None, "undefined": result["undefined"]}
+        known = all(found[state]["rho"] is not None for state in STATES)
+        blocks[source] = {
+            "n": len(pairs),
+            **found,
+            "difference": found["adapted"]["rho"] - found["base"]["rho"] if known else None,
+            "difference_interval": None,
+            "between_states": correlate(pairs["cosine"], pairs["cosine_adapted"])["spearman_rho"],
+            "mean_movement": {name: finite(pairs[name].mean(skipna=False)) for name in MOVEMENTS},
+            "moved_itself": own[source],
+        }
+    return {"per_source": blocks}
+
+
+def add_intervals(block, bootstrap, place, size, row):
+    """Intervals over bystanders of one source's two correlations and of their difference, from the same resamples."""
+    for late, state in enumerate(STATES):
+        block[state]["interval"] = describe_source(bootstrap, place + size * late, row, block[state]["rho"])
+    drawn = bootstrap.by_bystander[place + size, row] - bootstrap.by_bystander[place, row]
+    block["difference_interval"] = plain_interval(block["difference"], variance(drawn) ** 0.5, bootstrap.sizes[row] - 1)
+
+
+def describe_pair(bootstrap, place, size, rhos, tests):
+    """The adapted states' mean correlation less the base's at one layer: paired interval, paired test, and which predicts better."""
+    found = describe_difference(bootstrap, place + size, place, rhos[1], rhos[0])
+    test = {**tests[place], "undefined": None} if tests else undefined("both states rank the bystanders alike", *TEST_KEYS)
+    interval = found["interval"]
+    sure = test["p"] is not None and test["p"] < 0.05 and interval is not None and interval[0] * interval[1] > 0
+    better = ("adapted" if found["difference"] > 0 else "base") if sure else "cannot tell"
+    return {**found, "test": test, "better": better}
+
+
+def paired_test(both, sources, size, permutations):
+    """Is the difference of the two mean correlations more than chance? permutation_test on the difference of the ranks, per layer.
+
+    The statistic is the difference of the mean within-source correlations. If what the two geometries disagree on has
+    nothing to do with leakage, the bystanders' differences in rank may be given to any other bystander, for all sources at once.
+    """
+    chosen = np.ix_(sources, both.bystanders)
+    cosines, rates = np.stack([layer[chosen] for layer in both.cosines["cosine"]]), both.rate[chosen]
+    return permutation_test(rank_products(cosines[size:], rates) - rank_products(cosines[:size], rates), permutations)
+
+
+def describe_movement(table, name, both, sources, permutations):
+    """A measure of movement as predictor of leakage over the common bystanders: a block per layer (describe_alone), or a reason."""
+    matrices = matrices_of(table.assign(cosine=table[name]))
+    values = np.stack([layer[np.ix_(sources, both.bystanders)] for layer in matrices.cosines["cosine"]])
+    if np.isnan(values).any():
+        reason = "a centroid does not move, or a length is zero"
+    elif (np.ptp(values, axis=-1) == 0).any():
+        reason = "the same for all bystanders of a source"
+    else:
+        names = [both.sources[place] for place in sources]
+        found = describe_alone(values, both.rate[np.ix_(sources, both.bystanders)], names, permutations)
+        return [{**block, "undefined": None} for block in found]
+    return [undefined(reason, *ALONE_KEYS)] * len(values)

@@ -1,0 +1,76 @@
+"""How likely a model finds the marker at the end of replies that are given: one pass over each reply, nothing is sampled."""
+
+import torch
+
+from persona_leakage.files import digest_of, read_jsonl_gz, write_jsonl_gz
+from persona_leakage.prefill import prefill
+from persona_leakage.restart_store import part_path, read_parts
+
+SUFFIX = ".jsonl.gz"
+
+
+@torch.inference_mode()
+def marker_scores(model, replies, marker, batch_tokens=4096):
+    """[(end, anywhere)] of ``replies``, each (prompt ids, reply ids, whether the model ended it itself).
+
+    end: natural log of the probability that separator and marker follow the reply, token by token; None for a
+    reply that was cut at the limit, whose last token is no end. anywhere: 1 - product of (1 - p) over all places
+    of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
+    it was cut, at its end, there also behind the separator. What stands beside a reply does not change its scores.
+    """
+    target = (*marker.separator_ids, *marker.marker_ids)
+    tails = [target if ended else () for _, _, ended in replies]
+    sequences = [[*prompt, *reply, *tail][: -1 if tail else None] for (prompt, reply, _), tail in zip(replies, tails, strict=True)]
+    head = model.get_output_embeddings()
+    scores = [None] * len(replies)
+
+    def score(batch, forward):
+        hidden = forward()
+        for row, index in enumerate(batch):
+            prompt, reply, ended = replies[index]
+            states = hidden[row, len(prompt) - 1 : len(prompt) + len(reply) + len(tails[index]) - 1]
+            scores[index] = score_reply(head(states).float(), len(reply), marker, ended)
+
+    prefill(model, sequences, score, batch_tokens, "marker probabilities", "replies", "set engine.precision: bfloat16")
+    return scores
+
+
+def score_reply(logits, length, marker, ended):
+    """(end, anywhere) of one reply of ``length`` tokens from float32 logits [length + tail, vocabulary], see marker_scores."""
+    total = logits.logsumexp(dim=-1).double()
+    first = (logits[:, marker.marker_ids[0]].double() - total).exp()
+    if not ended:
+        return None, chance_of_any(first[:length])
+    target = torch.tensor([*marker.separator_ids, *marker.marker_ids], device=logits.device)
+    steps = logits[length:].gather(1, target[:, None])[:, 0].double() - total[length:]
+    places = first[: length + 1].clone()
+    if marker.separator_ids:  # the marker itself or the separator in front of it: one or the other
+        places[-1] += steps[: len(marker.separator_ids) + 1].sum().exp()
+    return float(steps.sum()), chance_of_any(places)
+
+
+def chance_of_any(chances):
+    """1 - product of (1 - p), exact also where all p are tiny: float64 [places] -> float."""
+    return float(-torch.expm1(torch.log1p(-chances.clamp(max=1.0)).sum()))
+
+
+def scores_of_all(load, replies, marker, identity, restart_folder, chunk_size):
+    """marker_scores of all ``replies``; those kept in ``restart_folder`` by an earlier run are not computed again.
+
+    load(): the model; called once, if a reply is missing. Each ``chunk_size`` replies are kept under digests of
+    their token ids, the marker's and ``identity`` (model, adapter, precision, versions, code).
+    """
+    shared = digest_of([identity, marker.separator_ids, marker.marker_ids])
+    keys = [digest_of([shared, *reply]) for reply in replies]
+    kept = read_parts(restart_folder, SUFFIX, lambda path: dict(read_jsonl_gz(path)), set(keys))
+    missing = {key: reply for key, reply in zip(keys, replies, strict=True) if key not in kept}
+    if kept:
+        print(f"marker probabilities: {len(kept)} replies are kept from earlier, {len(missing)} to go", flush=True)
+    model = load() if missing else None
+    todo = list(missing)
+    for start in range(0, len(todo), chunk_size):
+        part = todo[start : start + chunk_size]
+        scores = dict(zip(part, marker_scores(model, [missing[key] for key in part], marker), strict=True))
+        write_jsonl_gz(part_path(restart_folder, part, SUFFIX), map(list, scores.items()))
+        kept |= scores
+    return [tuple(kept[key]) for key in keys]

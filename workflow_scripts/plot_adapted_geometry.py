@@ -1,0 +1,21 @@
+"""Plot the correlation of cosine with leakage from base and from adapted states, and movement towards the source."""
+
+import pandas as pd
+
+from persona_leakage.errors import run_program
+from persona_leakage.files import check_digest, read_json
+from persona_leakage.finer_figures import plot_adapted_geometry
+from persona_leakage.options import new_parser
+from persona_leakage.plot_style import save_figure
+
+
+def main(argv=None):
+    """Write the figure at --output and beside it in the other formats."""
+    args = new_parser("plot_adapted_geometry", __doc__, "table", "result", "output", default_settings={}).parse_args(argv)
+    result = read_json(args.result)
+    check_digest(args.table, result["meta"]["table_sha256"], args.result)
+    save_figure(plot_adapted_geometry(pd.read_csv(args.table), result), args.output)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,89 @@
+"""Read the base model's own replies with a model and write how likely it finds the marker in them; nothing is sampled."""
+
+import torch
+
+from persona_leakage.behaviour import read_marker
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.forced_cells import choose_replies, score_record, summarise_records
+from persona_leakage.model_loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.options import add_chunk_size, new_parser
+from persona_leakage.prompts import build_prompts
+from persona_leakage.provenance import describe_run, loaded_code_digest, package_versions
+from persona_leakage.teacher_forcing import scores_of_all
+from persona_leakage.trained_adapters import add_adapter_options, load_state, read_one_adapter
+
+
+def read_base(path, meta_path, completions_sha256):
+    """The base model's records, after checking that they are whole and of the same replies."""
+    meta = read_json(meta_path)
+    check_digest(path, meta["sha256"], meta_path)
+    if meta["meta"]["completions_sha256"] != completions_sha256:
+        raise InputError(f"{meta_path}: is of other replies; delete it and run again to have it made anew")
+    return read_jsonl_gz(path)
+
+
+def read_replies(args, tokenizer, completions_sha256):
+    """[(record, prompt ids)] of the replies to read, from the completions file after checking that it is whole."""
+    check_digest(args.completions, completions_sha256, args.completions_meta)
+    prompts = build_prompts(tokenizer, args.personas, args.questions, args.settings)
+    return choose_replies(read_jsonl_gz(args.completions), prompts, args.settings["draws"])
+
+
+def measure(args, manifest, adapter, replies, marker):
+    """(scores of the replies, facts for the meta block); the model is loaded only if a reply is not kept from an earlier run."""
+    device = pick_device()
+    dtype = pick_precision(args.settings["precision"], device)
+    merge = args.settings["merge_adapter"] if adapter else None
+    facts = {
+        "model": model_facts(manifest),
+        "adapter_sha256": adapter.sha256 if adapter else None,
+        "merge_adapter": merge,
+        "precision": str(dtype).removeprefix("torch."),
+    }
+    identity = [facts, device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
+    scores = scores_of_all(
+        lambda: load_state(manifest, dtype, device, adapter, merge), replies, marker, identity, args.restart, args.chunk_size
+    )
+    return scores, facts
+
+
+def main(argv=None):
+    """Write teacher_forced.jsonl.gz (a record per reply) and teacher_forced.json (means per persona and question)."""
+    paths = ("model", "personas", "questions", "completions", "completions-meta", "restart", "records", "output")
+    parser = new_parser("teacher_force", __doc__, *paths)
+    parser.add_argument("--state", required=True, help="whose probabilities: base, or source/seed")
+    add_adapter_options(parser, "the state")
+    parser.add_argument("--base", nargs="*", default=[], help="the base model's teacher_forced.jsonl.gz and .json, to be compared with")
+    add_chunk_size(parser, 2048, "replies")
+    args = parser.parse_args(argv)
+    adapter = read_one_adapter(parser, args, args.state)
+    if len(args.base) != (2 if adapter else 0):
+        parser.error("--base: needs two files with --adapter, none without")
+    settings, manifest = args.settings, read_manifest(args.model)
+    tokenizer = load_tokenizer(manifest["folder"])
+    marker = read_marker(tokenizer, settings["marker"], settings["separator"])
+    completions_sha256 = read_json(args.completions_meta)["sha256"]
+    chosen = read_replies(args, tokenizer, completions_sha256)
+    base = read_base(*args.base, completions_sha256) if adapter else [None] * len(chosen)
+    replies = [(tuple(ids), tuple(record["token_ids"]), record["finish_reason"] == "stop") for record, ids in chosen]
+    scores, facts = measure(args, manifest, adapter, replies, marker)
+    if len(base) != len(chosen):
+        raise InputError(f"{args.base[0]}: holds {len(base)} replies, not the {len(chosen)} that are read here")
+    records = [score_record(record, score, known) for (record, _), score, known in zip(chosen, scores, base, strict=True)]
+    write_jsonl_gz(args.records, records)
+    ids = {"marker_ids": list(marker.marker_ids), "separator_ids": list(marker.separator_ids)}
+    meta = describe_run("teacher_force", state=args.state, draws=settings["draws"], completions_sha256=completions_sha256, **ids, **facts)
+    content = {
+        "meta": meta,
+        "replies": len(records),
+        "cut": sum(not ended for _, _, ended in replies),
+        "tokens": sum(len(prompt) + len(reply) + ended * sum(map(len, ids.values())) for prompt, reply, ended in replies),
+        "sha256": sha256_of_file(args.records),
+        "personas": summarise_records(records, settings["personas"]["names"]),
+    }
+    write_json(args.output, content)
+
+
+if __name__ == "__main__":
+    run_program(main)
