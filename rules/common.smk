@@ -26,6 +26,7 @@ from persona_leakage.job_environment import prefer_own_python
 from persona_leakage.model_checks import check_against_model
 from persona_leakage.options import describe_personas, describe_questions
 from persona_leakage.personas import read_yaml
+from persona_leakage.positions import declared_layers, is_swept
 from persona_leakage.publishing import publishing_block
 from persona_leakage.training_set import choose_negatives
 
@@ -57,7 +58,9 @@ prefer_own_python()
 EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
 SEEDS = config["training"]["seeds"]
-LAYERS = config["geometry"]["layers"]
+LAYERS = declared_layers(config["geometry"])
+POSITIONS = config["geometry"]["positions"]
+SWEPT = is_swept(config["geometry"])
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 BASE_JOB = "base_completions"
 SAMPLING_JOBS = {BASE_JOB: ["base"], **adapter_jobs(config)}
@@ -85,6 +88,7 @@ def results(pattern):
         source=SOURCES,
         seed=SEEDS,
         layer=LAYERS,
+        position=POSITIONS,
         questions=list(QUESTION_USES),
         kind=["pdf", "png", "svg"],
     )
@@ -110,6 +114,8 @@ EVALUATIONS = [
 CENTROIDS = [
     *results("geometry/{questions}/base/centroids_layer{layer}.pt"),
     *results("geometry/{questions}/base/centroids.json"),
+    *(results("geometry/{questions}/base/sweep_{position}.npz") if SWEPT else []),
+    *(results("geometry/{questions}/base/sweep.json") if SWEPT else []),
 ]
 CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/pairs.csv"),
@@ -118,6 +124,7 @@ CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/tables.json"),
     *results("analysis/{questions}/seed{seed}/correlation.json"),
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
+    *(results("analysis/{questions}/seed{seed}/sweep.json") if SWEPT else []),
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
 FIGURES = [
@@ -131,6 +138,7 @@ FIGURES = [
     *results("figures/{questions}/seed{seed}/noise_ceiling.{kind}"),
     *results("figures/{questions}/seed{seed}/cosines.{kind}"),
     *results("figures/{questions}/seed{seed}/replies.{kind}"),
+    *(results("figures/{questions}/seed{seed}/sweep.{kind}") if SWEPT else []),
 ]
 
 
@@ -212,7 +220,9 @@ def untracked(value):
     as a digest: a copy of the file, or another persona in it, is no reason to run a job again. A path that
     begins with a dash would be taken for an option.
     """
-    return lambda wildcards, input: f"./{value}" if str(value).startswith("-") else value
+    return lambda wildcards, input: (
+        f"./{value}" if str(value).startswith("-") else value
+    )
 
 
 def figure(path):

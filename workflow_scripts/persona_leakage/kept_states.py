@@ -14,24 +14,25 @@ from persona_leakage.restart_store import part_path, read_parts
 SUFFIX = ".safetensors"
 
 
-def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size):
-    """Hidden states as last_token_states gives them: float32 [prompts, layers, hidden].
+def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size, measure=last_token_states):
+    """What ``measure`` (model, prompts, layers) gives for each of ``prompts``: float32 [prompts, ...].
 
+    A prompt is a sequence of token ids, or whatever plain values ``measure`` takes for one.
     load(): the model; called once, if a prompt is missing. Each ``chunk_size`` prompts are kept in
-    ``restart_folder`` under digests of their token ids, ``layers`` and ``identity`` (model, precision,
-    versions, code).
+    ``restart_folder`` under digests of their content, ``layers`` and ``identity`` (model, precision,
+    versions, code, and what else decides the measure).
     """
     shared = digest_of([identity, layers])
-    keys = [digest_of([shared, list(ids)]) for ids in prompts]
+    keys = [digest_of([shared, list(prompt)]) for prompt in prompts]
     kept = read_parts(restart_folder, SUFFIX, read_part, set(keys))
-    missing = {key: ids for key, ids in zip(keys, prompts, strict=True) if key not in kept}
+    missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in kept}
     if kept:
         print(f"hidden states: {len(kept)} of {len(set(keys))} prompts are kept from earlier, {len(missing)} to go", flush=True)
     model = load() if missing else None
     todo = list(missing)
     for start in range(0, len(todo), chunk_size):
         part = todo[start : start + chunk_size]
-        states = last_token_states(model, [missing[key] for key in part], layers)
+        states = measure(model, [missing[key] for key in part], layers)
         with atomic_path(part_path(restart_folder, part, SUFFIX)) as temporary:
             save_file({"states": states}, temporary, metadata={"keys": json.dumps(part)})
         print(f"hidden states: {start + len(part)} of {len(todo)} new prompts are kept", flush=True)

@@ -15,6 +15,7 @@ from persona_leakage.plot_style import DPI, words
 from persona_leakage.report_explorer import explorer_data, pack, pack_json
 from persona_leakage.report_numbers import Numbers
 from persona_leakage.report_replies import choose_samples, read_replies
+from persona_leakage.report_sweep import sweep_section
 
 PAGE = Path(__file__).parent / "report_page"
 LAYER_COLUMNS = (
@@ -33,6 +34,7 @@ LAYER_COLUMNS = (
 FIGURES = (
     "scatter",
     "layers",
+    "sweep",
     "category_scatter",
     "category_rates",
     "category_correlations",
@@ -75,6 +77,7 @@ def collect_set(home, questions, seed, sources, marker):
         "pairs": read_pairs(home / f"analysis/{folder}/pairs.csv"),
         "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz", marker) for source in sources},
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
+        "folder": folder,
         "seed_parts": [questions, seed],
         "figure_paths": {
             name: str(home / (f"figures/{name}.png" if name == "training" else f"figures/{folder}/{name}.png")) for name in CAPTIONS
@@ -118,6 +121,7 @@ def render_report(home, run_config, sets, personas, facts):
         verdict=main["verdict"],
         numbers=Numbers(home),
         layer_columns=LAYER_COLUMNS,
+        sweep=sweep_section(home, config, main["folder"]),
         captions=CAPTIONS,
         published=facts["published"],
         manifests=manifests,
