@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 
 from persona_leakage.chance import draw_permutations
 from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
+from persona_leakage.files import read_json, write_json
 from persona_leakage.geometry import cosine_matrix
 from persona_leakage.packed_centroids import read_packed, write_packed
 from persona_leakage.pair_matrices import matrices_of
@@ -19,7 +20,8 @@ from persona_leakage.positions import POSITIONS
 from persona_leakage.sweep import analyse_sweep, chance_of_choices, swept_matrices
 from persona_leakage.tensor_files import read_tensors
 from tests.conftest import Project
-from tests.test_report import check_numbers
+from tests.made_up_results import make_results
+from tests.test_report import build, check_numbers
 
 SWEEP = {"geometry__layers": "all", "geometry__positions": list(POSITIONS)}
 OPTIONS = {"permutations": 499, "bootstraps": 200}
@@ -204,6 +206,23 @@ def test_an_edit_of_the_axis_makes_its_users_stale(swept_project, tmp_path, modu
     path = project.folder / "workflow_scripts" / module
     path.write_text(path.read_text() + "\n# edited\n")
     assert set(project.planned()) == {*stale, "build_report", "all"}
+
+
+def test_the_reports_section_shows_the_choices(tmp_path):
+    """The headline and the highest of each position, every number from sweep.json."""
+    home = tmp_path / "results/made_up"
+    config, pairs = make_results(home, per_question=1, words=12)
+    names, generator = sorted({*pairs["persona"]}), np.random.default_rng(0)
+    vectors = {(name, layer): generator.normal(size=(len(names), 20)) for name in POSITIONS for layer in (19, 20, 21)}
+    matrices = swept_matrices(matrices_of(pairs[pairs["layer"] == 20]), names, vectors)
+    write_json(home / "analysis/evaluation/seed42/sweep.json", analyse_sweep(matrices, (POSITIONS[0], 20), OPTIONS))
+    config["geometry"] |= {"layers": "all", "positions": list(POSITIONS)}
+    (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": {}, "config": config}))
+    build(home)
+    page = tmp_path / "index.html"
+    section = page.read_text().partition('id="sweep"')[2].partition("<h2")[0]
+    assert section.count("<tr>") == 1 + 1 + 3 and section.count("sweep.json") > 20 and "not computed" not in section.lower()
+    check_numbers(page, home)
 
 
 def test_layers_off_again_leave_the_page_without_the_section(swept_project, tmp_path):
