@@ -4,6 +4,7 @@ in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/mani
 out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, tables.json, correlation.json;
      analysis/{questions}/seeds.json, with several training seeds
      analysis/{questions}/seed{seed}/predictors.json, with analysis.league or analysis.divergence
+     analysis/{questions}/seed{seed}/sweep.json, where layers or positions are compared
 """
 
 
@@ -182,6 +183,51 @@ rule compare_predictors:
             --question-counts {input.question_counts:q} \
             --tables {input.tables:q} \
             {params.divergence} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule correlate_sweep:
+    input:
+        code=code_of("correlate_sweep.py"),
+        sweep=ancient(
+            expand(
+                "results/{{experiment}}/geometry/{{questions}}/base/sweep_{position}.npz",
+                position=POSITIONS,
+            )
+        ),
+        sweep_meta="results/{experiment}/geometry/{questions}/base/sweep.json",
+        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
+        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
+        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
+    output:
+        "results/{experiment}/analysis/{questions}/seed{seed}/sweep.json",
+    log:
+        "logs/{experiment}/correlate_sweep/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/correlate_sweep/{questions}/seed{seed}.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        settings=settings(
+            headline_layer=config["geometry"]["headline_layer"],
+            permutations=config["analysis"]["permutations"],
+            bootstraps=config["analysis"]["bootstraps"],
+        ),
+    shell:
+        r"""
+        python workflow_scripts/correlate_sweep.py \
+            --settings {params.settings:q} \
+            --sweep {input.sweep:q} \
+            --sweep-meta {input.sweep_meta:q} \
+            --pairs {input.pairs:q} \
+            --question-counts {input.question_counts:q} \
+            --tables {input.tables:q} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -29,6 +29,7 @@ from persona_leakage.files import digest_of
 from persona_leakage.job_environment import prefer_own_python
 from persona_leakage.model_checks import check_against_model
 from persona_leakage.personas import have_wordings, read_yaml
+from persona_leakage.positions import declared_layers, is_swept
 from persona_leakage.publishing import publishing_block
 from persona_leakage.selections import describe_personas, describe_questions
 from persona_leakage.training_set import choose_negatives
@@ -61,7 +62,9 @@ prefer_own_python()
 EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
 SEEDS = config["training"]["seeds"]
-LAYERS = config["geometry"]["layers"]
+LAYERS = declared_layers(config["geometry"])
+POSITIONS = config["geometry"]["positions"]
+SWEPT = is_swept(config["geometry"])
 LEAGUE = league_on(config)
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 BASE_JOB = "base_completions"
@@ -95,6 +98,7 @@ def results(pattern):
         source=SOURCES,
         seed=SEEDS,
         layer=LAYERS,
+        position=POSITIONS,
         questions=list(QUESTION_USES),
         kind=["pdf", "png", "svg"],
     )
@@ -152,6 +156,8 @@ CENTROIDS = [
         "geometry/{questions}/{source}-seed{seed}/centroids_layer{layer}.pt",
         "geometry/{questions}/{source}-seed{seed}/centroids.json",
     ),
+    *(results("geometry/{questions}/base/sweep_{position}.npz") if SWEPT else []),
+    *(results("geometry/{questions}/base/sweep.json") if SWEPT else []),
 ]
 AXIS_RESULTS = [
     *when(ADAPTED_GEOMETRY, "analysis/{questions}/seed{seed}/adapted_geometry.json"),
@@ -167,6 +173,7 @@ CORRELATIONS = [
     *(results("analysis/{questions}/seed{seed}/predictors.json") if LEAGUE else []),
     *COMPARISONS,
     *AXIS_RESULTS,
+    *(results("analysis/{questions}/seed{seed}/sweep.json") if SWEPT else []),
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
 FIGURES = [
@@ -199,6 +206,7 @@ FIGURES = [
     ),
     *when(ADAPTED_GEOMETRY, "figures/{questions}/seed{seed}/adapted_geometry.{kind}"),
     *when(TEACHER_FORCED, "figures/{questions}/seed{seed}/measures.{kind}"),
+    *(results("figures/{questions}/seed{seed}/sweep.{kind}") if SWEPT else []),
 ]
 
 
@@ -454,6 +462,7 @@ def geometry_blocks(wildcards):
         "questions": questions_block(QUESTION_USES[wildcards.questions]),
         "suffix": config["questions"]["suffix"],
         "layers": LAYERS,
+        "position": POSITIONS[0],
         "precision": config["geometry"]["precision"],
     }
 

@@ -16,6 +16,7 @@ localrules:
     plot_heat_map,
     plot_cosines,
     plot_layers,
+    plot_sweep,
     plot_category_correlations,
     plot_noise_ceiling,
     plot_replies,
@@ -130,6 +131,19 @@ use rule plot_scatter as plot_layers with:
         "logs/{experiment}/plot_layers/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_layers/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_sweep with:
+    input:
+        program="workflow_scripts/plot_sweep.py",
+        code=code_of("plot_sweep.py"),
+        sweep=f"{ANALYSIS}/sweep.json",
+    output:
+        **figure("{questions}/seed{seed}/sweep"),
+    log:
+        "logs/{experiment}/plot_sweep/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_sweep/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_category_correlations with:

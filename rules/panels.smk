@@ -106,6 +106,7 @@ use rule extract_centroids as extract_variant_centroids with:
             questions=questions_block(QUESTION_USES[wildcards.questions]),
             suffix=config["questions"]["suffix"],
             layers=LAYERS,
+            position=POSITIONS[0],
             precision=config["geometry"]["precision"],
         ),
 

@@ -30,7 +30,12 @@ rule build_report:
             "results/{{experiment}}/analysis/{questions}/seed{seed}/{file}",
             questions=list(QUESTION_USES),
             seed=SEEDS,
-            file=["pairs.csv", "tables.json", "correlation.json"],
+            file=[
+                "pairs.csv",
+                "tables.json",
+                "correlation.json",
+                *(["sweep.json"] if SWEPT else []),
+            ],
         ),
         predictors=ending(CORRELATIONS, "/seeds.json", "/predictors.json"),
         comparisons=COMPARISONS,

@@ -18,19 +18,20 @@ CHATML = (
 )
 
 
-def make_tokenizer(folder, chat_template):
-    """Train a byte-level BPE tokenizer of at most 2,000 tokens on the project's own texts and save it."""
+def make_tokenizer(folder, chat_template, special=("<|im_start|>", "<|im_end|>"), end="<|im_end|>"):
+    """Train a byte-level BPE tokenizer of at most 2,000 tokens on the project's own texts and save it.
+
+    special: its special tokens, the first of which begins a text; end: the one that ends it.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=2000, special_tokens=["<|im_start|>", "<|im_end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-    )
+    trainer = trainers.BpeTrainer(vocab_size=2000, special_tokens=list(special), initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     bpe.train_from_iterator([(ROOT / "resources" / name).read_text() for name in ("personas.yaml", "questions.yaml")], trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|im_end|>")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=special[0], eos_token=end, pad_token=end)
     tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder)
     return tokenizer
@@ -169,7 +170,7 @@ def make_tiny_project(folder, model_folder):
         evaluation__samples_per_question=2,
         evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12},
         engine={"name": "auto", "precision": "float32", "batch_size": 8, "chunk_size": 8, "merge_adapter": False},
-        geometry={"layers": [1, 3], "headline_layer": 1, "precision": "float32"},
+        geometry={"layers": [1, 3], "headline_layer": 1, "positions": ["last_prompt_token"], "precision": "float32"},
     )
     return project
 

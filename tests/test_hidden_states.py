@@ -32,8 +32,13 @@ def test_layer_is_the_output_of_the_0_based_block(model):
 
 
 def test_blocks_behind_the_last_layer_do_not_run(model):
+    """And are there again afterwards."""
+    ran = []
+    hooks = [block.register_forward_hook(lambda *_, place=place: ran.append(place)) for place, block in enumerate(model.model.layers)]
     last_token_states(model, PROMPTS, [0, 1])
-    assert len(model.model.layers) == 2
+    for hook in hooks:
+        hook.remove()
+    assert set(ran) == {0, 1} and len(model.model.layers) == 4
 
 
 def test_unknown_layers_are_named(model):

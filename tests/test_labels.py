@@ -161,7 +161,8 @@ def test_a_template_without_text_behind_the_end_of_turn(tmp_path):
     [
         (None, "no chat template"),
         (CHATML.replace("<|im_end|>", "###"), "not with a special token"),
-        ("{{ raise_exception('System role not supported') }}", "takes no system turn .System role not supported"),
+        ("{{ raise_exception('System role not supported') }}", "neither a system turn nor a user turn alone .System role not supported"),
+        (CHATML.replace("message['content']", "'something'"), "leaves out the persona or the question"),
         (CHATML + "{{ strftime_now('%d %b %Y') }}", "writes today's date"),
         (CHATML.replace("assistant\n' }}", "reply:' }}"), "right behind the generation prompt"),
     ],

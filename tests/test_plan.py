@@ -89,7 +89,7 @@ def test_hours_by_hand(together):
 
 
 def test_disk_by_hand():
-    config = small_config(geometry={"layers": [1, 2], "headline_layer": 1, "precision": "auto"})
+    config = small_config(geometry={"layers": [1, 2], "headline_layer": 1, "positions": ["last_prompt_token"], "precision": "auto"})
     disk = plan_disk(config, small_sizes(config), 2)
     assert disk["adapters"] == 2 * 320 * 4
     assert disk["centroids"] == 2 * 3 * 5 * 8 * 4

@@ -1,5 +1,6 @@
-"""Take a model's hidden states at the last prompt token, without adapter or with one, and average them to a centroid per persona."""
+"""Take a model's hidden states at one token of every prompt, without adapter or with one, and average them to a centroid per persona."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,10 +9,11 @@ from persona_leakage.chat import prompt_lengths
 from persona_leakage.errors import run_program
 from persona_leakage.files import atomic_path, digest_of, sha256_of_file, write_json
 from persona_leakage.geometry import centroids
+from persona_leakage.hidden_states import position_states
 from persona_leakage.kept_states import states_of_all
 from persona_leakage.model_loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
 from persona_leakage.options import add_chunk_size, new_parser
-from persona_leakage.prompts import build_prompts
+from persona_leakage.prompts import build_prompts, build_spanned_prompts
 from persona_leakage.provenance import LAYER_CONVENTION, describe_run, loaded_code_digest, package_versions
 from persona_leakage.selections import chosen_personas, chosen_questions
 from persona_leakage.trained_adapters import add_adapter_options, load_state, read_one_adapter
@@ -29,18 +31,23 @@ def main(argv=None):
     manifest = read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
     questions = chosen_questions(args.questions, settings["questions"])
-    built = build_prompts(tokenizer, args.personas, args.questions, settings)
-    names, prompts = list(dict.fromkeys(name for name, _, _ in built)), [ids for _, _, ids in built]
+    names = list(dict.fromkeys(name for name, _, _ in build_prompts(tokenizer, args.personas, args.questions, settings)))
+    prompts = build_spanned_prompts(tokenizer, args.personas, args.questions, settings)
     lengths = {} if "variants" in settings else prompt_lengths(tokenizer, chosen_personas(args.personas, settings["personas"]))
+    position, merge = settings["position"], settings.get("merge_adapter", False)
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
-    merge = settings.get("merge_adapter", False)
-    adapted = [adapter.sha256, merge] if adapter else None
-    identity = [model_facts(manifest), adapted, str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
+    decisive = [adapter.sha256, merge] if adapter else None, position, str(dtype), device, torch.get_num_threads()
     states, memory = states_of_all(
-        lambda: load_state(manifest, dtype, device, adapter, merge), prompts, settings["layers"], identity, args.restart, args.chunk_size
+        lambda: load_state(manifest, dtype, device, adapter, merge),
+        prompts,
+        settings["layers"],
+        [model_facts(manifest), *decisive, package_versions(), loaded_code_digest()],
+        args.restart,
+        args.chunk_size,
+        partial(position_states, positions=[position]),
     )
-    by_persona = states.unflatten(0, (len(names), len(questions)))
+    by_persona = states[:, 0].unflatten(0, (len(names), len(questions)))
     digests = {}
     for column, layer in enumerate(settings["layers"]):
         path = Path(args.output_folder) / f"centroids_layer{layer}.pt"
@@ -53,6 +60,7 @@ def main(argv=None):
             "prompt_tokens": [lengths.get(name) for name in names],
             "layer": layer,
             "layer_convention": LAYER_CONVENTION,
+            "position": position,
             "model": model_facts(manifest),
         }
         with atomic_path(path) as temporary:
@@ -64,6 +72,7 @@ def main(argv=None):
         state=args.state,
         adapter_sha256=adapter.sha256 if adapter else None,
         layer_convention=LAYER_CONVENTION,
+        position=position,
         precision=str(dtype).removeprefix("torch."),
         out_of_memory=memory,
         bank={"personas": len(names), "digest": digest_of(sorted(names))},

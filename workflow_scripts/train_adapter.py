@@ -4,7 +4,7 @@ from pathlib import Path
 
 from persona_leakage.errors import run_program
 from persona_leakage.files import check_digest, clear_temporaries, digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json
-from persona_leakage.lora import CONFIG, WEIGHTS, attach_new_adapter, save_adapter
+from persona_leakage.lora import CONFIG, WEIGHTS, adapted_layers, attach_new_adapter, save_adapter
 from persona_leakage.model_loading import load_model, model_facts, pick_device, pick_precision, read_manifest
 from persona_leakage.options import new_parser
 from persona_leakage.provenance import describe_run, loaded_code_digest, package_versions, peak_memory_bytes
@@ -41,6 +41,7 @@ def main(argv=None):
             "meta": describe_run("train_adapter", model=model_facts(manifest), seed=args.seed, source=args.source),
             "settings": training,
             "rows_sha256": rows_sha256,
+            "adapted_layers": adapted_layers(model),
             "precision": str(dtype).removeprefix("torch."),
             **results,
             "tokens_per_second": results["tokens"] / results["train_seconds"],

@@ -6,6 +6,7 @@ and an incomplete vector is added otherwise), and a matrix product has MIN_ROWS 
 float32 takes another kernel). That is what lets finished work be kept row by row. On a GPU it holds up to rounding.
 """
 
+import torch
 from torch.nn import functional
 from transformers import AttentionInterface
 
@@ -38,6 +39,14 @@ def grouped_causal_attention(module, query, key, value, attention_mask, scaling,
         key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
     return mixed.transpose(1, 2).contiguous(), None
+
+
+def output_logits(head, hidden):
+    """Output layer ``head`` on ``hidden`` [rows, hidden], as part of at least MIN_ROWS rows: [rows, vocabulary]."""
+    rows = len(hidden)
+    if rows < MIN_ROWS:
+        hidden = hidden[torch.arange(MIN_ROWS, device=hidden.device) % rows]
+    return head(hidden)[:rows]
 
 
 AttentionInterface.register(NAME, grouped_causal_attention)

@@ -42,15 +42,25 @@ def permutation_test(products, permutations, groups=None, inflation=1.0):
     p_max_t}, one for each layer; p_max_t compares with the largest |z| over the layers of each permutation
     (Westfall & Young 1993). None if a layer's statistic is the same under all permutations.
     """
+    drawn = null_draws(products, permutations, groups)
+    if drawn is None:
+        return None
+    observed, means, sds, null_z = drawn
+    return summarise(observed, means, sds * inflation, null_z, np.abs)
+
+
+def null_draws(products, permutations, groups=None):
+    """(statistics, null means, null standard deviations) [layers] and the z of every draw [layers, draws]; arguments as permutation_test.
+
+    None if a layer's statistic is the same under all permutations.
+    """
     moments = [null_moments(layer, groups) for layer in products]
     if any(sd < TOLERANCE for _, sd in moments):
         return None
     own = np.arange(products.shape[1])
     drawn = np.stack([layer[own, permutations].sum(axis=1) for layer in products])
     means, sds = (np.array(values) for values in zip(*moments, strict=True))
-    observed = products[:, own, own].sum(axis=1)
-    null_z = (drawn - means[:, None]) / sds[:, None]
-    return summarise(observed, means, sds * inflation, null_z, np.abs)
+    return products[:, own, own].sum(axis=1), means, sds, (drawn - means[:, None]) / sds[:, None]
 
 
 def summarise(observed, means, sds, null_z, size=lambda z: z):

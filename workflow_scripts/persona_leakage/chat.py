@@ -1,31 +1,37 @@
 """Prompts as token ids, in the model's own chat template."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from persona_leakage.errors import InputError
 
 MIN_PROMPT_TOKENS, MAX_PROMPT_TOKENS = 6, 30
+OWN, FOLDED = "own", "folded"
+SYSTEM, QUESTION, ANSWER = "A system text.", "A question?", "An answer"
 
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How an assistant turn ends, read from a chat template.
+    """How an assistant turn ends and where the persona stands, read from a chat template.
 
     end_id: the end-of-turn token, the first token after the assistant's words.
     after_end_ids: what the template writes behind it (a newline in ChatML, nothing in Llama 3).
     stop_ids: every token that ends generation (end_id and the model's own list).
+    system_turn: see system_turn().
     """
 
     end_id: int
     after_end_ids: tuple
     stop_ids: tuple
+    system_turn: str = OWN
 
 
 def read_chat_format(tokenizer, folder):
     """Read the :class:`ChatFormat` of a model folder by rendering a conversation and cutting it apart.
 
     InputError if there is no template, or if it does not write the assistant's words behind the
-    generation prompt (then nothing trained on such rows would be what the model sees later).
+    generation prompt (then nothing trained on such rows would be what the model sees later). White space
+    between the two is allowed: a model that expects it writes it itself, as the first token of its reply.
     """
     from jinja2 import TemplateError
     from transformers import GenerationConfig
@@ -36,36 +42,67 @@ def read_chat_format(tokenizer, folder):
         raise InputError(
             f"{folder}: the chat template writes today's date, so prompts would change overnight; give the model a template without"
         )
-    answer = "An answer"
     try:
-        prompt = render(tokenizer, "A system text.", "A question?")
+        prompt = render(tokenizer, SYSTEM, QUESTION)
+        turns = [*conversation(SYSTEM, QUESTION, system_turn(tokenizer)), {"role": "assistant", "content": ANSWER}]
+        whole = apply_template(tokenizer, turns, add_generation_prompt=False)
     except TemplateError as error:
-        raise InputError(f"{folder}: the chat template takes no system turn ({error}); personas are system prompts") from None
-    whole = tokenizer.apply_chat_template(
-        [*conversation("A system text.", "A question?"), {"role": "assistant", "content": answer}], tokenize=False
-    )
-    if not whole.startswith(prompt + answer):
+        raise InputError(f"{folder}: the chat template takes neither a system turn nor a user turn alone ({error})") from None
+    if SYSTEM not in prompt or QUESTION not in prompt:
+        raise InputError(f"{folder}: the chat template leaves out the persona or the question: it writes {prompt!r}")
+    # Behind the question alone: some templates move or drop the system text once the assistant has spoken.
+    opening = prompt.rpartition(QUESTION)[2]
+    ahead, found, behind = whole.rpartition(QUESTION)[2].partition(ANSWER)
+    if not found or not ahead.startswith(opening) or ahead[len(opening) :].strip():
         raise InputError(f"{folder}: the chat template does not put the assistant's words right behind the generation prompt")
-    ending = encode(tokenizer, whole[len(prompt + answer) :])
+    ending = encode(tokenizer, behind)
     if not ending or ending[0] not in tokenizer.all_special_ids + list(tokenizer.added_tokens_decoder):
-        raise InputError(f"{folder}: the chat template ends a turn with {whole[len(prompt + answer) :]!r}, not with a special token")
+        raise InputError(f"{folder}: the chat template ends a turn with {behind!r}, not with a special token")
     try:
         listed = GenerationConfig.from_pretrained(folder).eos_token_id
     except OSError:
         listed = tokenizer.eos_token_id
     listed = listed if isinstance(listed, list) else [listed]
     stop_ids = sorted({ending[0], *(token for token in listed if token is not None)})
-    return ChatFormat(ending[0], tuple(ending[1:]), tuple(stop_ids))
+    return ChatFormat(ending[0], tuple(ending[1:]), tuple(stop_ids), system_turn(tokenizer))
 
 
-def conversation(system, user):
-    """The two messages of a prompt; ``system`` is always explicit, so no template default slips in."""
+def system_turn(tokenizer):
+    """Where prompts carry the persona: "own" = in a system turn, "folded" = in front of the question, in the user turn.
+
+    Folded if the chat template refuses a system turn, as Gemma's does, or writes nothing of it. Templates that
+    take one and put it into the user turn themselves (Mistral, Gemma 3) count as having their own.
+    """
+    return _system_turn(tokenizer, str(tokenizer.chat_template))
+
+
+@lru_cache(maxsize=4)
+def _system_turn(tokenizer, template):
+    """As system_turn; ``template`` tells a tokenizer from itself with another template."""
+    from jinja2 import TemplateError
+
+    try:
+        written = apply_template(tokenizer, conversation(SYSTEM, QUESTION, OWN))
+    except TemplateError:
+        return FOLDED
+    return OWN if SYSTEM in written else FOLDED
+
+
+def conversation(system, user, where):
+    """The messages of a prompt; ``system`` is always explicit, so no template default slips in. where: OWN or FOLDED."""
+    if where == FOLDED:
+        return [{"role": "user", "content": f"{system}\n\n{user}"}]
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
+def apply_template(tokenizer, turns, add_generation_prompt=True):
+    """The text of a conversation. Templates with a thinking mode (Qwen3) are told to leave it off: a reply is the answer alone."""
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt, enable_thinking=False)
+
+
 def render(tokenizer, system, user):
-    """The prompt's text: system turn, user turn, generation prompt."""
-    return tokenizer.apply_chat_template(conversation(system, user), tokenize=False, add_generation_prompt=True)
+    """The prompt's text: system turn (or the persona in front of the question, see system_turn), user turn, generation prompt."""
+    return apply_template(tokenizer, conversation(system, user, system_turn(tokenizer)))
 
 
 def encode(tokenizer, text):
@@ -76,6 +113,20 @@ def encode(tokenizer, text):
 def prompt_ids(tokenizer, system, user):
     """Token ids of a whole prompt up to and including the generation prompt."""
     return encode(tokenizer, render(tokenizer, system, user))
+
+
+def persona_span(tokenizer, system, user):
+    """(first, end): the tokens of prompt_ids() that hold the persona's own words are those from first to before end; (0, 0) without any.
+
+    A token that spans the border between them and the template belongs to them.
+    """
+    text, words = render(tokenizer, system, user), (system or "").strip()
+    begin = text.find(words) if words else -1
+    if begin < 0:
+        return (0, 0)
+    borders = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
+    inside = [place for place, (left, right) in enumerate(borders) if left < begin + len(words) and right > begin]
+    return (inside[0], inside[-1] + 1)
 
 
 def prompt_lengths(tokenizer, personas):

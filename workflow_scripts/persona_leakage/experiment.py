@@ -5,6 +5,7 @@ from pathlib import Path
 
 from persona_leakage.errors import InputError
 from persona_leakage.personas import RESOURCE_SCHEMAS, read_personas, read_question_sets
+from persona_leakage.positions import declared_layers
 from persona_leakage.schema import check_schema
 
 CONFIG_SCHEMA = RESOURCE_SCHEMAS / "config.schema.yaml"
@@ -29,7 +30,7 @@ def check_experiment(config, name="config"):
         *engine_problems(config),
         *comparison_problems(config),
     ]
-    if config["geometry"]["headline_layer"] not in config["geometry"]["layers"]:
+    if config["geometry"]["headline_layer"] not in declared_layers(config["geometry"]):
         problems.append(
             f"geometry.headline_layer: {config['geometry']['headline_layer']} is not one of geometry.layers {config['geometry']['layers']}"
         )

@@ -8,24 +8,24 @@ from safetensors.torch import save_file
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path, digest_of
-from persona_leakage.hidden_states import last_token_states
+from persona_leakage.hidden_states import BATCH_TOKENS, last_token_states
 from persona_leakage.restart_store import part_path, read_parts
 
 SUFFIX = ".safetensors"
-BATCH_TOKENS = 4096  # padded tokens in memory at once
 
 
-def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size):
-    """(states, memory) as last_token_states gives them: float32 [prompts, layers, hidden], and how often memory ran out.
+def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size, measure=last_token_states):
+    """(states, memory) of what ``measure`` (model, prompts, layers, batch tokens) gives for each of ``prompts``: float32 [prompts, ...].
 
+    A prompt is a sequence of token ids, or whatever plain values ``measure`` takes for one.
     load(): the model; called once, if a prompt is missing. Each ``chunk_size`` prompts are kept in
-    ``restart_folder`` under digests of their token ids, ``layers`` and ``identity`` (model, precision,
-    versions, code).
+    ``restart_folder`` under digests of their content, ``layers`` and ``identity`` (model, precision,
+    versions, code, and what else decides the measure).
     """
     shared = digest_of([identity, layers])
-    keys = [digest_of([shared, list(ids)]) for ids in prompts]
+    keys = [digest_of([shared, list(prompt)]) for prompt in prompts]
     kept = read_parts(restart_folder, SUFFIX, read_part, set(keys))
-    missing = {key: ids for key, ids in zip(keys, prompts, strict=True) if key not in kept}
+    missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in kept}
     if kept:
         print(f"hidden states: {len(kept)} of {len(set(keys))} prompts are kept from earlier, {len(missing)} to go", flush=True)
     model = load() if missing else None
@@ -33,7 +33,7 @@ def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size):
     memory = {"times": 0, "batch_tokens": BATCH_TOKENS}
     for start in range(0, len(todo), chunk_size):
         part = todo[start : start + chunk_size]
-        states, now = last_token_states(model, [missing[key] for key in part], layers, memory["batch_tokens"])
+        states, now = measure(model, [missing[key] for key in part], layers, memory["batch_tokens"])
         memory = {"times": memory["times"] + now["times"], "batch_tokens": now["batch_tokens"]}
         with atomic_path(part_path(restart_folder, part, SUFFIX)) as temporary:
             save_file({"states": states}, temporary, metadata={"keys": json.dumps(part)})

@@ -8,20 +8,18 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import writing_to
+from persona_leakage.model_parts import linear_layers
 
-TARGET_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
 def attach_new_adapter(model, lora, seed):
-    """Wrap ``model`` with a new adapter: A random from ``seed``, B zero, weights in float32.
+    """Wrap ``model`` with a new adapter on every linear layer of its blocks: A random from ``seed``, B zero, weights in float32.
 
     lora: {"rank", "alpha", "dropout", "rslora"}. Plain LoRA scales by alpha / rank, rank-stabilised
     LoRA (Kalajdzievski 2023, arXiv:2312.03732) by alpha / sqrt(rank).
     """
-    missing = [name for name in TARGET_MODULES if not any(module.endswith(f".{name}") for module, _ in model.named_modules())]
-    if missing:
-        raise InputError(f"model: it has no layers named {', '.join(missing)} to adapt; supported are models built like Llama and Qwen")
+    targets = linear_layers(model)
     torch.manual_seed(seed)
     return get_peft_model(
         model,
@@ -31,9 +29,14 @@ def attach_new_adapter(model, lora, seed):
             lora_alpha=lora["alpha"],
             lora_dropout=lora["dropout"],
             use_rslora=lora["rslora"],
-            target_modules=TARGET_MODULES,
+            target_modules=targets,
         ),
     )
+
+
+def adapted_layers(model):
+    """Names of the kinds of layers that the adapter of a wrapped model sits on, sorted."""
+    return sorted({name for config in model.peft_config.values() for name in config.target_modules})
 
 
 def save_adapter(model, base_name, folder):

@@ -9,6 +9,7 @@ from persona_leakage.chat import prompt_lengths
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.layers import check_layers
+from persona_leakage.positions import declared_layers
 
 
 class PlainTokenizer:
@@ -41,7 +42,7 @@ def check_against_model(config, personas, manifest_path):
     manifest = read_json(manifest_path)
     if any(manifest.get(key) != config["model"][key] for key in config["model"]):
         return
-    check_layers(config["geometry"]["layers"], manifest["blocks"])
+    check_layers(declared_layers(config["geometry"]), manifest["blocks"])
     if config["labels"]["end_target"] != "eos" and not manifest["chat"]["after_end_ids"]:
         raise InputError(
             f"labels.end_target: this model's chat template writes nothing behind a turn; use eos, not {config['labels']['end_target']}"

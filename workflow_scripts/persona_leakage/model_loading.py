@@ -29,8 +29,8 @@ def check_model_files(manifest):
 
 
 def model_facts(manifest):
-    """The part of a manifest that results repeat: name, location, revision and digest of all files."""
-    return {key: manifest[key] for key in ("name", "location", "revision", "digest")}
+    """The part of a manifest that results repeat: name, location, revision, digest of all files, and where prompts carry the persona."""
+    return {**{key: manifest[key] for key in ("name", "location", "revision", "digest")}, "system_turn": manifest["chat"]["system_turn"]}
 
 
 def check_model_folder(folder, key):
@@ -55,7 +55,7 @@ def load_tokenizer(folder):
 def load_chat_format(manifest):
     """The :class:`ChatFormat` recorded in a manifest."""
     chat = manifest["chat"]
-    return ChatFormat(chat["end_id"], tuple(chat["after_end_ids"]), tuple(chat["stop_ids"]))
+    return ChatFormat(chat["end_id"], tuple(chat["after_end_ids"]), tuple(chat["stop_ids"]), chat["system_turn"])
 
 
 def pick_device():

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from persona_leakage.experiment import adapter_jobs, forced_draws, panel_names, pool_names
+from persona_leakage.positions import FIRST_REPLY, declared_layers
 
 BYTES_PER_FLOAT = 4
 ADAM_STATES = 2
@@ -126,6 +127,8 @@ def plan_jobs(config, jobs, sizes, rate, gpu):
         "extract_adapted_centroids": ("centroids", sizes.centroid_tokens()),
         "teacher_force": ("centroids", sizes.forced_tokens()),  # replies are read as prompts are
         "teacher_force_base": ("centroids", sizes.forced_tokens()),
+        # The first reply token is found in a pass of its own.
+        "extract_sweep": ("centroids", sizes.centroid_tokens() * (1 + (FIRST_REPLY in config["geometry"]["positions"]))),
     }
     together = {f"sample_{job}": len(states) for job, states in adapter_jobs(config).items()}
     lines = []
@@ -153,6 +156,6 @@ def plan_disk(config, sizes, bytes_per_token):
         "model": sizes.model["bytes"],
         "adapters": adapters * sizes.adapter_parameters() * BYTES_PER_FLOAT,
         "replies and training rows": (2 * replies + len(config["personas"]["sources"]) * row_tokens) * bytes_per_token,
-        "centroids": len(config["geometry"]["layers"]) * vectors * sizes.model["hidden_size"] * BYTES_PER_FLOAT,
+        "centroids": len(declared_layers(config["geometry"])) * vectors * sizes.model["hidden_size"] * BYTES_PER_FLOAT,
         "checkpoint of a training job, while it runs": (1 + ADAM_STATES) * sizes.adapter_parameters() * BYTES_PER_FLOAT,
     }

@@ -1,6 +1,6 @@
 """The prompts of a stage: every chosen persona with every chosen question, as token ids."""
 
-from persona_leakage.chat import prompt_ids, prompt_lengths
+from persona_leakage.chat import persona_span, prompt_ids, prompt_lengths
 from persona_leakage.prompt_variants import variant_ids
 from persona_leakage.selections import chosen_personas, chosen_questions
 
@@ -19,11 +19,26 @@ def build_prompts(tokenizer, personas_file, questions_file, settings):
             for variant in settings["variants"]
             for question in questions
         ]
+    return [
+        (persona.name, question, prompt_ids(tokenizer, persona.prompt, question + settings["suffix"]))
+        for persona, question in chosen_pairs(tokenizer, personas_file, questions_file, settings)
+    ]
+
+
+def build_spanned_prompts(tokenizer, personas_file, questions_file, settings):
+    """[(prompt ids, first, end)] of the same prompts in the same order, with the span of the persona's own words (see persona_span)."""
+    if "variants" in settings:  # nobody's words
+        return [(ids, 0, 0) for _, _, ids in build_prompts(tokenizer, personas_file, questions_file, settings)]
+    spanned = []
+    for persona, question in chosen_pairs(tokenizer, personas_file, questions_file, settings):
+        turns = (persona.prompt, question + settings["suffix"])
+        spanned.append((prompt_ids(tokenizer, *turns), *persona_span(tokenizer, *turns)))
+    return spanned
+
+
+def chosen_pairs(tokenizer, personas_file, questions_file, settings):
+    """[(Persona, question)], persona by persona; InputError if a persona's prompt is too short or long."""
     personas = chosen_personas(personas_file, settings["personas"])
     questions = chosen_questions(questions_file, settings["questions"])
     prompt_lengths(tokenizer, personas)
-    return [
-        (persona.name, question, prompt_ids(tokenizer, persona.prompt, question + settings["suffix"]))
-        for persona in personas
-        for question in questions
-    ]
+    return [(persona, question) for persona in personas for question in questions]

@@ -18,6 +18,7 @@ from persona_leakage.report_numbers import Numbers
 from persona_leakage.report_panels import FIGURES as PANEL_FIGURES
 from persona_leakage.report_panels import collect_panels
 from persona_leakage.report_replies import choose_samples, read_replies
+from persona_leakage.report_sweep import sweep_section
 
 PAGE = Path(__file__).parent / "report_page"
 LAYER_COLUMNS = (
@@ -36,6 +37,7 @@ LAYER_COLUMNS = (
 FIGURES = (
     "scatter",
     "layers",
+    "sweep",
     "category_scatter",
     "category_rates",
     "category_correlations",
@@ -83,6 +85,7 @@ def collect_set(home, questions, seed, sources, marker):
         "pairs": read_pairs(home / f"analysis/{folder}/pairs.csv"),
         "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz", marker) for source in sources},
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
+        "folder": folder,
         "seed_parts": [questions, seed],
         "figure_paths": {
             name: str(home / ABOVE.get(name, f"figures/{folder}").format(questions=questions, seed=seed) / f"{name}.png")
@@ -130,8 +133,9 @@ def render_report(home, run_config, sets, personas, facts):
         verdict=main["verdict"],
         numbers=Numbers(home),
         layer_columns=LAYER_COLUMNS,
+        sweep=sweep_section(home, config, main["folder"]),
         captions=CAPTIONS,
-        figures=[name for name in FIGURES if name not in ("scatter", "layers")],
+        figures=[name for name in FIGURES if name not in ("scatter", "layers", "sweep")],
         seeds=seeds_section(home, config),
         league=league_section(home, config),
         published=facts["published"],

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from persona_leakage.batching import pad_right
-from persona_leakage.causal_attention import MIN_ROWS, NAME, round_up
+from persona_leakage.causal_attention import MIN_ROWS, NAME, output_logits, round_up
 from persona_leakage.errors import InputError
 from persona_leakage.generation import Completion
 from persona_leakage.slot_cache import SlotCache
@@ -83,7 +83,7 @@ class TransformersEngine:
         mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device)
         hidden = self._forward(padded.to(self.device), positions, mask, cache)
         last = hidden[torch.arange(len(prompts), device=self.device), lengths - 1]
-        return self._logits(last)[rows]
+        return output_logits(self.head, last)[rows]
 
     def _decode(self, cache, running):
         """Feed each running row's newest token; logits [running, vocabulary] for the one after it."""
@@ -94,14 +94,7 @@ class TransformersEngine:
         seen = torch.arange(longest, device=self.device)[None, :] <= positions[:, None]
         newest = torch.tensor([[row.token_ids[-1]] for row in running] + [[0]] * idle, device=self.device)
         hidden = self._forward(newest, positions[:, None], seen[:, None, None, :], cache)
-        return self._logits(hidden[:, 0])[: len(running)]
-
-    def _logits(self, hidden):
-        """Output layer on ``hidden`` [rows, hidden], as part of at least MIN_ROWS rows."""
-        rows = len(hidden)
-        if rows < MIN_ROWS:
-            hidden = hidden[torch.arange(MIN_ROWS, device=self.device) % rows]
-        return self.head(hidden)[:rows]
+        return output_logits(self.head, hidden[:, 0])[: len(running)]
 
     def _forward(self, input_ids, position_ids, mask, cache):
         """Hidden states [rows, length, hidden] before the output layer."""

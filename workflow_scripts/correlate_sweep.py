@@ -1,0 +1,43 @@
+"""Correlate leakage with the cosines of every swept layer and token position, and say which predicts best."""
+
+from pathlib import Path
+
+from persona_leakage.analysis import DEFAULT_OPTIONS
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import check_digests, write_json
+from persona_leakage.options import new_parser
+from persona_leakage.packed_centroids import read_packed
+from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.pairs_file import read_pairs
+from persona_leakage.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.side_tables import read_question_counts
+from persona_leakage.sweep import analyse_sweep, swept_matrices
+
+
+def main(argv=None):
+    """Write sweep.json. The same files give the same bytes."""
+    parser = new_parser("correlate_sweep", __doc__, "pairs", "tables", "question-counts", "sweep-meta", "output")
+    parser.add_argument("--sweep", nargs="+", required=True, metavar="PATH", help="sweep_{position}.npz files, the headline first")
+    args = parser.parse_args(argv)
+    check_digests([args.pairs, args.question_counts], args.tables)
+    check_digests(args.sweep, args.sweep_meta)
+    headline_layer = args.settings["headline_layer"]
+    table = read_pairs(args.pairs)
+    matrices = matrices_of(table[table["layer"] == headline_layer])
+    vectors, positions = {}, []
+    for path in args.sweep:
+        position, layers, names, centroids = read_packed(path)
+        if missing := sorted({*matrices.personas} - {*names}):
+            raise InputError(f"{path}: has no centroid of {', '.join(missing)}; {args.pairs} has")
+        positions.append(position)
+        vectors |= {(position, layer): centroids[place] for place, layer in enumerate(layers)}
+    counts = read_question_counts(args.question_counts, matrices)
+    options = {name: args.settings[name] for name in DEFAULT_OPTIONS if name in args.settings}
+    result = analyse_sweep(swept_matrices(matrices, names, vectors), (positions[0], headline_layer), options, counts)
+    meta = describe_run("correlate_sweep", layer_convention=LAYER_CONVENTION, files=[Path(path).name for path in args.sweep])
+    del meta["wall_seconds"]  # the same files give the same bytes; benchmarks/ has the time
+    write_json(args.output, {"meta": meta, **result})
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,61 @@
+"""Take the base model's hidden states at several layers and tokens of every prompt, as packed centroids per persona."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from persona_leakage.errors import run_program
+from persona_leakage.files import digest_of, sha256_of_file, write_json
+from persona_leakage.hidden_states import persona_means
+from persona_leakage.kept_states import states_of_all
+from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.options import add_chunk_size, new_parser
+from persona_leakage.packed_centroids import write_packed
+from persona_leakage.prompts import build_spanned_prompts
+from persona_leakage.provenance import LAYER_CONVENTION, describe_run, loaded_code_digest, package_versions
+
+
+def main(argv=None):
+    """Write sweep_{position}.npz for every position, and sweep.json (meta, digests)."""
+    parser = new_parser("extract_sweep", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta")
+    add_chunk_size(parser, 512, "prompts")
+    args = parser.parse_args(argv)
+    settings = args.settings
+    manifest = read_manifest(args.model)
+    names, positions = settings["personas"]["names"], settings["positions"]
+    layers = list(range(manifest["blocks"])) if settings["layers"] == "all" else sorted(settings["layers"])
+    prompts = build_spanned_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
+    each = len(prompts) // len(names)
+    by_persona = [prompts[start : start + each] for start in range(0, len(prompts), each)]
+    device = pick_device()
+    dtype = pick_precision(settings["precision"], device)
+    identity = [model_facts(manifest), str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest(), positions]
+    states, memory = states_of_all(
+        lambda: load_model(manifest, dtype, device),
+        by_persona,
+        layers,
+        identity,
+        args.restart,
+        max(1, args.chunk_size // each),
+        partial(persona_means, positions=positions),
+    )
+    digests = {}
+    for column, position in enumerate(positions):
+        path = Path(args.output_folder) / f"sweep_{position}.npz"
+        vectors = states[:, column].transpose(0, 1).numpy()
+        write_packed(path, position, layers, names, vectors, layer_convention=LAYER_CONVENTION, model=manifest["digest"])
+        digests[path.name] = sha256_of_file(path)
+    meta = describe_run(
+        "extract_sweep",
+        model=model_facts(manifest),
+        layer_convention=LAYER_CONVENTION,
+        precision=str(dtype).removeprefix("torch."),
+        out_of_memory=memory,
+        bank={"personas": len(names), "digest": digest_of(sorted(names))},
+    )
+    write_json(args.meta, {"meta": meta, "sha256": digests})
+
+
+if __name__ == "__main__":
+    run_program(main)
