@@ -16,8 +16,8 @@ from persona_leakage.measures import compare_measures
 from persona_leakage.tensor_files import read_tensors
 from tests.conftest import CONFIG, ROOT, Project
 from tests.made_up_results import RATES, make_results
+from tests.stale_jobs import ANALYSIS, END, NEW_REPLIES, RETRAINED, SCORES
 from tests.test_report import build, check_numbers
-from tests.test_staleness import ANALYSIS, END, NEW_REPLIES, RETRAINED, SCORES
 
 ON = {"geometry__adapted": True, "evaluation__teacher_forced": True}
 GEOMETRY = {"compare_geometries": 1, "plot_adapted_geometry": 1}

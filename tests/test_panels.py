@@ -13,8 +13,8 @@ from persona_leakage.intervals import wilson_interval
 from persona_leakage.prompt_variants import VARIANTS, variant_ids, variant_text
 from persona_leakage.variants import cosines_beside
 from tests.conftest import CHATML, ROOT, make_tiny_project
+from tests.stale_jobs import END, FIGURES
 from tests.test_report import check_numbers
-from tests.test_staleness import END, FIGURES
 
 PANEL = [f"{role}{style}" for role in ("villain", "comedian", "assistant", "nurse", "judge", "ghost") for style in ("", "_scene")]
 STATES = ("base", "villain/seed42", "comedian/seed42")
@@ -151,7 +151,7 @@ def test_every_file_is_there(project):
         for questions in ("evaluation", "ood_math"):
             for name in ("wordings", "variants"):
                 assert (home / f"figures/{questions}/seed42/{name}.{kind}").stat().st_size > 0
-    assert len(FIGURES) == 10, "the others are counted in test_staleness.py"
+    assert len(FIGURES) == 10, "the others are counted in stale_jobs.py"
 
 
 def test_rates_of_the_variants_are_those_of_their_replies(project):

@@ -11,7 +11,7 @@ from persona_leakage.chat import ChatFormat
 from persona_leakage.experiment import check_experiment, pool_names
 from persona_leakage.training_set import build_training_rows, choose_negatives, select_answers
 from tests.conftest import CONFIG, ROOT, Project
-from tests.test_staleness import FIGURES
+from tests.stale_jobs import FIGURES
 
 PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
 FULL_SIZE_JOBS = {
