@@ -16,7 +16,8 @@ from tests.conftest import CONFIG, Project, make_tiny_project, run_program
 RUN = "$(touch CANARY) `touch CANARY`; touch CANARY;"
 FOLDER = f'it\'s "odd" & {RUN} | %s * ünï\t\u202eעב'
 MODEL_FOLDER = f"-m {{layer}} {{{{ input }}}} '\" {RUN}"
-FILES = {"personas": "-my 'own' {source}/\"people\" $(touch CANARY).yaml", "questions": "-{questions} `touch CANARY`\n.yaml"}
+# No blank in the second: with one argparse takes it for a value in spite of its dash.
+FILES = {"personas": "-my 'own' {source}/\"people\" $(touch CANARY).yaml", "questions": "-{questions}`touch${IFS}CANARY`\n.yaml"}
 PROMPTS = [
     "You say {source} and {{ 7 * 7 }} {input}.",
     'You are \'; touch CANARY; "$(touch CANARY)".',
