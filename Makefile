@@ -37,7 +37,7 @@ plan: setup
 setup: $(VENV)/run.stamp
 
 test: $(VENV)/development.stamp
-	python -m pytest -m "not slurm"
+	python -m pytest -m "not slurm" -n 2 --dist loadfile
 
 slurm: $(VENV)/slurm.stamp
 

@@ -1,5 +1,6 @@
 """Fixtures: a tiny random model with a real tokenizer file, the bundled model, and copies of the project to run Snakemake in."""
 
+import fcntl
 import os
 import re
 import shutil
@@ -73,7 +74,10 @@ def tiny_model(tmp_path_factory):
 def smollm2():
     """Path of the bundled model's model.json, unpacked where the workflow puts it, once."""
     manifest = ROOT / "resources/models" / CONFIG["model"]["name"] / "model.json"
-    return manifest if manifest.is_file() else fetch(CONFIG["model"], manifest)
+    manifest.parent.parent.mkdir(exist_ok=True)
+    with (manifest.parent.parent / ".tests.lock").open("w") as lock:  # tests run in several processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return manifest if manifest.is_file() else fetch(CONFIG["model"], manifest)
 
 
 def fetch(model, manifest):

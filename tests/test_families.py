@@ -86,7 +86,7 @@ def test_layer_convention_of_a_family(models, name):
         last = own["out"][0] if isinstance(own["out"], tuple) else own["out"]
         expected[row] = torch.stack([*(hidden[layer + 1][0, -1] for layer in range(3)), last.reshape(-1, 32)[-1]])
     hook.remove()
-    torch.testing.assert_close(last_token_states(model, prompts, [0, 1, 2, 3]), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(last_token_states(model, prompts, [0, 1, 2, 3])[0], expected, rtol=1e-4, atol=1e-5)
     assert expected.std(dim=-1).min() > 0.01, "the blocks differ from nothing"
 
 
@@ -105,9 +105,9 @@ def test_positions_of_a_family(models, name):
             states = hidden[layer + 1][0]
             expected[row, :, column] = torch.stack([states[-2], states[first:end].mean(0), states[-1]])
         assert first_tokens(model, [ids]) == [token]
-    found = position_states(model, prompts, [0, 2], ["last_prompt_token", "mean_system_turn", "first_reply_token"])
+    found = position_states(model, prompts, [0, 2], 4096, ["last_prompt_token", "mean_system_turn", "first_reply_token"])[0]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    backwards = position_states(model, prompts[::-1], [0, 2], ["first_reply_token", "mean_system_turn"])
+    backwards = position_states(model, prompts[::-1], [0, 2], 4096, ["first_reply_token", "mean_system_turn"])[0]
     torch.testing.assert_close(backwards, expected[:, [2, 1]].flip(0), rtol=1e-4, atol=1e-5)
 
 
@@ -133,7 +133,7 @@ def test_greedy_replies_of_a_family_equal_generate(models, name):
 def test_prompts_beyond_a_sliding_window_are_refused(models, name):
     """Attention within the window is plain; beyond it, it would not be that of the model."""
     model, tokenizer, chat = loaded(models[name])
-    with pytest.raises(InputError, match="a prompt of 257 tokens exceeds this model's window of 256"):
+    with pytest.raises(InputError, match="prompts of 257 tokens exceed this model's window of 256"):
         last_token_states(model, [list(range(257))], [0])
     with pytest.raises(InputError, match="257 tokens of prompt and reply exceed this model's window of 256"):
         requests = make_requests([("p", "q", range(250))], 1, ("test",))

@@ -7,15 +7,16 @@ import torch
 
 from persona_leakage.chat import prompt_lengths
 from persona_leakage.errors import run_program
-from persona_leakage.files import atomic_path, digest_of, sha256_of_file, write_json
+from persona_leakage.files import digest_of, sha256_of_file, write_json
 from persona_leakage.geometry import centroids
 from persona_leakage.hidden_states import position_states
 from persona_leakage.kept_states import states_of_all
-from persona_leakage.model_loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.model_loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts, build_spanned_prompts
-from persona_leakage.provenance import LAYER_CONVENTION, describe_run, loaded_code_digest, package_versions
+from persona_leakage.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.selections import chosen_personas, chosen_questions
+from persona_leakage.tensor_files import write_tensors
 from persona_leakage.trained_adapters import add_adapter_options, load_state, read_one_adapter
 
 
@@ -37,12 +38,12 @@ def main(argv=None):
     position, merge = settings["position"], settings.get("merge_adapter", False)
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
-    decisive = [adapter.sha256, merge] if adapter else None, position, str(dtype), device, torch.get_num_threads()
+    adapted = [adapter.sha256, adapter.config_sha256, merge] if adapter else None
     states, memory = states_of_all(
         lambda: load_state(manifest, dtype, device, adapter, merge),
         prompts,
         settings["layers"],
-        [model_facts(manifest), *decisive, package_versions(), loaded_code_digest()],
+        [model_facts(manifest), adapted, position, *surroundings(dtype, device)],
         args.restart,
         args.chunk_size,
         partial(position_states, positions=[position]),
@@ -63,8 +64,7 @@ def main(argv=None):
             "position": position,
             "model": model_facts(manifest),
         }
-        with atomic_path(path) as temporary:
-            torch.save(content, temporary)
+        write_tensors(path, content)
         digests[path.name] = sha256_of_file(path)
     meta = describe_run(
         "extract_centroids",

@@ -3,17 +3,15 @@
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from persona_leakage.errors import run_program
 from persona_leakage.files import digest_of, sha256_of_file, write_json
 from persona_leakage.hidden_states import persona_means
 from persona_leakage.kept_states import states_of_all
-from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.packed_centroids import write_packed
 from persona_leakage.prompts import build_spanned_prompts
-from persona_leakage.provenance import LAYER_CONVENTION, describe_run, loaded_code_digest, package_versions
+from persona_leakage.provenance import LAYER_CONVENTION, describe_run
 
 
 def main(argv=None):
@@ -30,7 +28,7 @@ def main(argv=None):
     by_persona = [prompts[start : start + each] for start in range(0, len(prompts), each)]
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
-    identity = [model_facts(manifest), str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest(), positions]
+    identity = [model_facts(manifest), positions, *surroundings(dtype, device)]
     states, memory = states_of_all(
         lambda: load_model(manifest, dtype, device),
         by_persona,

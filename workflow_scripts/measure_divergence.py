@@ -1,14 +1,12 @@
 """Measure how far the base model's next tokens as a source and as another persona lie apart, along the source's own replies."""
 
-import torch
-
 from persona_leakage.divergence import Comparison, measure_all
 from persona_leakage.errors import InputError, run_program
 from persona_leakage.files import check_digest, read_json, read_jsonl_gz, write_json
-from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
-from persona_leakage.provenance import describe_run, loaded_code_digest, package_versions
+from persona_leakage.provenance import describe_run
 
 
 def main(argv=None):
@@ -26,7 +24,7 @@ def main(argv=None):
     work = comparisons_of({(persona, question): tuple(ids) for persona, question, ids in prompts}, replies, settings["sources"])
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
-    identity = [model_facts(manifest), str(dtype), device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
+    identity = [model_facts(manifest), *surroundings(dtype, device)]
     found = measure_all(lambda: load_model(manifest, dtype, device), [item for *_, item in work], identity, args.restart, args.chunk_size)
     sums, positions = {}, {}
     for (source, persona, item), value in zip(work, found, strict=True):

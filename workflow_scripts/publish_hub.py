@@ -28,6 +28,7 @@ def main(argv=None):
         raise InputError("huggingface_hub is not installed; make hub installs what envs/publishing.yaml lists") from None
     metrics, manifest, model = read_json(args.metrics), read_json(args.manifest), args.settings["model"]
     check_digest(args.weights, metrics["adapter_sha256"], args.metrics)
+    check_digest(args.config, metrics["adapter_config_sha256"], args.metrics)
     name = f"{args.settings['experiment']}-{manifest['source']}-seed{metrics['meta']['seed']}"
     repository = f"{place['owner']}/{name}"
     summaries = {questions: read_json(path) for questions, path in zip(question_sets, args.summaries, strict=True)}

@@ -1,15 +1,13 @@
 """Read the base model's own replies with a model and write how likely it finds the marker in them; nothing is sampled."""
 
-import torch
-
 from persona_leakage.behaviour import read_marker
 from persona_leakage.errors import InputError, run_program
 from persona_leakage.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.forced_cells import choose_replies, score_record, summarise_records
-from persona_leakage.model_loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.model_loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
-from persona_leakage.provenance import describe_run, loaded_code_digest, package_versions
+from persona_leakage.provenance import describe_run
 from persona_leakage.teacher_forcing import scores_of_all
 from persona_leakage.trained_adapters import add_adapter_options, load_state, read_one_adapter
 
@@ -41,7 +39,7 @@ def measure(args, manifest, adapter, replies, marker):
         "merge_adapter": merge,
         "precision": str(dtype).removeprefix("torch."),
     }
-    identity = [facts, device, torch.get_num_threads(), package_versions(), loaded_code_digest()]
+    identity = [facts, *surroundings(dtype, device)]
     scores = scores_of_all(
         lambda: load_state(manifest, dtype, device, adapter, merge), replies, marker, identity, args.restart, args.chunk_size
     )

@@ -5,9 +5,9 @@ from pathlib import Path
 from persona_leakage.errors import run_program
 from persona_leakage.files import check_digest, clear_temporaries, digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json
 from persona_leakage.lora import CONFIG, WEIGHTS, adapted_layers, attach_new_adapter, save_adapter
-from persona_leakage.model_loading import load_model, model_facts, pick_device, pick_precision, read_manifest
+from persona_leakage.model_loading import load_model, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.options import new_parser
-from persona_leakage.provenance import describe_run, loaded_code_digest, package_versions, peak_memory_bytes
+from persona_leakage.provenance import describe_run, peak_memory_bytes
 from persona_leakage.seeds import derive_seed
 from persona_leakage.training import train
 
@@ -30,7 +30,7 @@ def main(argv=None):
     model = load_model(manifest, dtype, device, attention="eager" if device == "cpu" else None)
     # The seed is independent of the source, so that sources differ in their rows alone.
     model = attach_new_adapter(model, training["lora"], derive_seed(args.seed, "adapter"))
-    identity = [manifest["digest"], rows_sha256, training, args.seed, str(dtype), device, package_versions(), loaded_code_digest()]
+    identity = [manifest["digest"], rows_sha256, training, args.seed, *surroundings(dtype, device)]
     clear_temporaries(args.restart)
     checkpoint = Path(args.restart) / f"{digest_of(identity)}.pt"
     results = train(model, rows, training, args.seed, checkpoint, device, dtype, args.checkpoint_seconds, f"training {args.source}")

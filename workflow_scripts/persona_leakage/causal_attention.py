@@ -10,9 +10,13 @@ import torch
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from persona_leakage.errors import InputError
+
 NAME = "grouped_causal"
 LENGTH_STEP = 16
 MIN_ROWS = 4
+PROBE_TOKENS = 24
+TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.03, torch.bfloat16: 0.06}  # of the largest value: rounding in another order
 
 
 def round_up(length):
@@ -27,8 +31,11 @@ def grouped_causal_attention(module, query, key, value, attention_mask, scaling,
     [rows, length, heads, width]. With one query token the heads of a group act as its query
     positions, so the cache is read once, and ``attention_mask`` hides what lies beyond a row's
     length. Longer queries (prompts) are causal within themselves: padding stands on their right,
-    where no token of the prompt looks, so the mask is not needed.
+    where no token of the prompt looks, so the mask is not needed. InputError for attention of other kinds
+    (sinks, capped scores), which would be computed as if it were plain.
     """
+    if any(kwargs.get(name) is not None for name in ("s_aux", "softcap")):
+        raise InputError(f"model: {type(module).__name__} has attention sinks or caps its scores, which is not supported")
     rows, heads, length, width = query.shape
     if length == 1:
         grouped = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
@@ -39,6 +46,33 @@ def grouped_causal_attention(module, query, key, value, attention_mask, scaling,
         key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
     return mixed.transpose(1, 2).contiguous(), None
+
+
+def probe_states(model):
+    """Last hidden states [1, PROBE_TOKENS, hidden] of a made-up prompt, with the attention that the model has at the moment."""
+    ids = torch.arange(1, PROBE_TOKENS + 1, device=next(model.parameters()).device)[None] % model.config.get_text_config().vocab_size
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=ids.device) if model.config._attn_implementation == NAME else None
+    with torch.inference_mode():
+        return model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+
+
+def use_causal_attention(model):
+    """Give ``model`` this attention; InputError unless its hidden states stay what its own attention makes them, up to rounding."""
+    if model.config._attn_implementation == NAME:
+        return
+    own = probe_states(model)
+    model.set_attn_implementation(NAME)
+    check_alike(model, probe_states(model), own, "with attention that reads prompts padded on the right")
+
+
+def check_alike(model, found, own, what):
+    """InputError unless ``found`` is ``own`` up to rounding, both tensors of one shape."""
+    difference = float((found.float() - own.float()).abs().max() / own.float().abs().max())
+    if not difference <= TOLERANCE[own.dtype]:
+        raise InputError(
+            f"model: architecture '{model.config.get_text_config().model_type}' computes something else {what}"
+            f" ({difference:.2g} of the largest value; allowed: {TOLERANCE[own.dtype]}); it is not supported"
+        )
 
 
 def output_logits(head, hidden):

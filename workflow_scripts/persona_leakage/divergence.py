@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from persona_leakage.batching import pad_right, split_by_tokens
-from persona_leakage.causal_attention import NAME, round_up
+from persona_leakage.causal_attention import round_up, use_causal_attention
 from persona_leakage.errors import InputError
 from persona_leakage.files import digest_of, write_jsonl_gz
 from persona_leakage.progress import Progress
@@ -86,7 +86,7 @@ def measure_all(load, comparisons, identity, restart_folder, chunk_size):
     for number, ((own_prompt, reply), items) in enumerate(groups.items(), 1):
         if model is None:
             model = load()
-            model.set_attn_implementation(NAME)
+            use_causal_attention(model)
         sums = compare_along(model, own_prompt, [item.other_prompt for item in items], reply)
         part |= zip((keys[item] for item in items), sums, strict=True)
         progress.advance(len(items))

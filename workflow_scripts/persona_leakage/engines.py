@@ -10,6 +10,7 @@ from persona_leakage.errors import InputError
 from persona_leakage.generation import Adapter, SamplingParams
 from persona_leakage.lora import load_adapter
 from persona_leakage.model_loading import (
+    arithmetic,
     check_model_files,
     load_chat_format,
     load_model,
@@ -101,6 +102,11 @@ def start_engine(chosen_class, manifest, engine, tasks, sampling, memory):
     )
 
 
+def engine_packages(name):
+    """Versions of the packages that decide what an engine's arithmetic gives."""
+    return {package: number for package, number in package_versions().items() if package in ENGINE_PACKAGES[name]}
+
+
 def describe_engine(engine):
     """What decides an engine's replies besides model, adapter and requests; recorded with them."""
     chosen, device = engine_name(engine), pick_device()
@@ -110,7 +116,7 @@ def describe_engine(engine):
         **{key: engine[key] for key in ENGINE_KEYS[chosen] if key in engine},
         "device": device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
-        "packages": {name: number for name, number in package_versions().items() if name in ENGINE_PACKAGES[chosen]},
+        "packages": engine_packages(chosen),
     }
 
 
@@ -134,7 +140,14 @@ def sample_all(manifest, tasks, sampling, engine, chunk_size):
             "adapter_sha256": task.adapter.sha256 if task.adapter else None,
         }
         # A reply does not depend on the size of the batch (on a GPU: up to rounding).
-        identity = {**facts, "engine": {**facts["engine"], "batch_size": None}, "code": loaded_code_digest()}
+        identity = {
+            **facts,
+            "engine": {**facts["engine"], "batch_size": None},
+            "adapter_config": task.adapter.config_sha256 if task.adapter else None,
+            "stop_ids": manifest["chat"]["stop_ids"],
+            "hardware": arithmetic(),
+            "code": loaded_code_digest(),
+        }
         records = sample_missing(
             lambda requests, params, adapter=task.adapter: started().sample(requests, params, adapter),
             task.requests,

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def atomic_path(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())  # or a host that loses its power may leave an empty file under the name
             temporary.replace(path)
         finally:
             with suppress(OSError):  # the reason why it cannot be removed is the one being reported
@@ -41,18 +44,19 @@ def writing_to(path):
     """Turn the system's refusal to write ``path`` into an InputError that names it and what to do.
 
     Libraries that write by themselves (torch, safetensors) hide the system's error in one of their own:
-    then what tells is that the disk is full.
+    then what tells is that the disk is full. Trouble with other files passes.
     """
     try:
         yield
     except OSError as error:
-        if error.errno not in REFUSALS:
+        elsewhere = error.filename is not None and not str(error.filename).startswith(str(Path(path).parent))
+        if error.errno not in REFUSALS or elsewhere:
             raise
         raise InputError(refusal(path, error.strerror)) from error
     except Exception as error:
-        if isinstance(error, InputError) or free_bytes(path) > NEARLY_FULL:
+        if type(error).__name__ not in ("RuntimeError", "SafetensorError") or free_bytes(path) > NEARLY_FULL:
             raise
-        raise InputError(refusal(path, os.strerror(errno.ENOSPC))) from error
+        raise InputError(refusal(path, f"{os.strerror(errno.ENOSPC)} ({error})")) from error
 
 
 def refusal(path, reason):
@@ -99,7 +103,9 @@ def read_jsonl_gz(path):
             records = [json.loads(line) for line in lines]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (EOFError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
+        if getattr(error, "errno", None):  # the system's own trouble says nothing about the file
+            raise
         raise InputError(f"{path}: not whole gzipped JSON lines ({error}); delete it and run again to have it made anew") from None
     if not records:
         raise InputError(f"{path}: not whole gzipped JSON lines (it is empty); delete it and run again to have it made anew")

@@ -27,11 +27,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A trained adapter: the state it makes (source/seed), the folder of its two files, SHA-256 of its weights."""
+    """A trained adapter: the state it makes (source/seed), the folder of its two files, SHA-256 of its weights and of its config."""
 
     state: str
     folder: str
     sha256: str
+    config_sha256: str = ""
 
 
 @dataclass(frozen=True)

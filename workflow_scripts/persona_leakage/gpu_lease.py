@@ -90,7 +90,7 @@ def lock_folder():
         return Path(shared)
     folder = Path(f"/tmp/persona-leakage-gpus-{os.getuid()}")
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
+    if folder.lstat().st_uid != os.getuid():
         raise InputError(f"{folder}: belongs to another user; set {LOCKS} to a folder for the locks")
     return folder
 

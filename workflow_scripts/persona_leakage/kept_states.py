@@ -1,5 +1,6 @@
 """Hidden states of many prompts, of which those kept from an earlier run are not computed again."""
 
+import hashlib
 import json
 
 import torch
@@ -36,7 +37,7 @@ def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size, m
         states, now = measure(model, [missing[key] for key in part], layers, memory["batch_tokens"])
         memory = {"times": memory["times"] + now["times"], "batch_tokens": now["batch_tokens"]}
         with atomic_path(part_path(restart_folder, part, SUFFIX)) as temporary:
-            save_file({"states": states}, temporary, metadata={"keys": json.dumps(part)})
+            save_file({"states": states}, temporary, metadata={"keys": json.dumps(part), "sha256": digest_of_states(states)})
         print(f"hidden states: {start + len(part)} of {len(todo)} new prompts are kept", flush=True)
         kept |= zip(part, states, strict=True)
     return torch.stack([kept[key] for key in keys]), memory
@@ -46,6 +47,14 @@ def read_part(path):
     """{key: states [layers, hidden]} of a part file; InputError if it is damaged."""
     try:
         with safe_open(path, framework="pt") as content:
-            return dict(zip(json.loads(content.metadata()["keys"]), content.get_tensor("states"), strict=True))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            states, about = content.get_tensor("states"), content.metadata()
+        if digest_of_states(states) != about["sha256"]:
+            raise ValueError("another digest than it had when it was written")
+        return dict(zip(json.loads(about["keys"]), states, strict=True))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not whole hidden states ({error})") from None
+
+
+def digest_of_states(states):
+    """SHA-256 of a float32 tensor's bytes: safetensors has no checksum of its own."""
+    return hashlib.sha256(states.contiguous().numpy().tobytes()).hexdigest()

@@ -59,7 +59,7 @@ def base_name(model):
 def table(header, rows):
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(' '.join(str(cell).split()).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def rates_table(summaries, behaviour, source):

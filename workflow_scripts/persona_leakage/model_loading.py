@@ -6,6 +6,7 @@ from pathlib import Path
 from persona_leakage.chat import ChatFormat
 from persona_leakage.errors import InputError
 from persona_leakage.files import check_digest, read_json
+from persona_leakage.provenance import loaded_code_digest, package_versions
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -63,6 +64,21 @@ def pick_device():
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def arithmetic():
+    """The kind of processor that computes: the GPU's name, or the CPU's vector instructions. Another kind rounds otherwise."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
+
+
+def surroundings(dtype, device):
+    """What besides its inputs decides what a model computes here, as plain values: part of the key of what is kept for a later run."""
+    import torch
+
+    versions = {name: number for name, number in package_versions().items() if name in ("torch", "transformers", "peft")}
+    return [str(dtype), device, torch.get_num_threads(), arithmetic(), versions, loaded_code_digest()]
 
 
 def pick_precision(precision, device):

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from persona_leakage.batching import pad_right, split_by_tokens
-from persona_leakage.causal_attention import NAME, round_up
+from persona_leakage.causal_attention import round_up, use_causal_attention
 from persona_leakage.errors import InputError
 from persona_leakage.out_of_memory import fits, half_of
 from persona_leakage.progress import Progress
@@ -28,7 +28,7 @@ def prefill(model, sequences, work, batch_tokens, label, unit, advice):
     window = getattr(decoder.config, "sliding_window", None)
     if window and longest > window:
         raise InputError(f"{label}: {unit} of {longest} tokens exceed this model's window of {window}")
-    model.set_attn_implementation(NAME)
+    use_causal_attention(model)
     lengths = [round_up(len(ids)) for ids in sequences]
     memory = {"times": 0, "batch_tokens": batch_tokens}
     progress = Progress(label, len(sequences), unit)

@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 from persona_leakage.errors import InputError
-from persona_leakage.files import check_digest, read_json, sha256_of_file
+from persona_leakage.files import check_digest, check_digests, read_json, sha256_of_file
+
+RECORDED_IN = dict.fromkeys(("pairs.csv", "cosines.csv", "question_counts.csv"), "tables.json")
 
 
 def publishing_block(config, service):
@@ -31,7 +33,7 @@ def read_key(variable, reason):
 def describe_files(home, paths):
     """{path relative to ``home``: {"sha256", "bytes"}} in order of the paths; InputError if one is missing or not what its record says.
 
-    Replies have their digest in the completions.json beside them.
+    Replies, centroids and tables have their digests in a file beside them.
     """
     described = {}
     for path in sorted(map(Path, paths)):
@@ -40,6 +42,8 @@ def describe_files(home, paths):
         if path.name == "completions.jsonl.gz":
             record = path.with_name("completions.json")
             check_digest(path, read_json(record)["sha256"], record)
+        elif path.name in RECORDED_IN or path.suffix == ".pt":
+            check_digests([path], path.with_name(RECORDED_IN.get(path.name, "centroids.json")))
         name = path.relative_to(home).as_posix()
         described[name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
     return described

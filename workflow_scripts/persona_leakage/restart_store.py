@@ -8,7 +8,7 @@ rule declares and which is safe to delete.
 from pathlib import Path
 
 from persona_leakage.errors import InputError
-from persona_leakage.files import clear_temporaries, digest_of
+from persona_leakage.files import clear_temporaries, digest_of, writing_to
 
 
 def read_parts(folder, suffix, read, wanted):
@@ -18,8 +18,9 @@ def read_parts(folder, suffix, read, wanted):
     so, and its items are made anew. Files with no wanted item are of other settings: they are removed.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    clear_temporaries(folder)
+    with writing_to(folder / suffix):
+        folder.mkdir(parents=True, exist_ok=True)
+        clear_temporaries(folder)
     found = {}
     for path in sorted(folder.glob(f"*{suffix}")):
         try:

@@ -1,5 +1,6 @@
-"""Reading the .pt files of a run: tensors and plain values only, and only from a file that is whole."""
+"""The .pt files of a run: tensors and plain values only, the same bytes for the same content, read only when whole."""
 
+import io
 import pickle
 import zipfile
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import torch
 
 from persona_leakage.errors import InputError
+from persona_leakage.files import atomic_path
 
 AGAIN = "delete it and run again to have it made anew"
 
@@ -31,3 +33,11 @@ def read_tensors(path, *keys):
     if not isinstance(content, dict) or not set(keys) <= set(content):
         raise InputError(f"{path}: must hold {', '.join(keys)}; {AGAIN}")
     return content
+
+
+def write_tensors(path, content):
+    """Write a dict of tensors and plain values as torch.save does, atomically."""
+    archive = io.BytesIO()  # given a path, torch writes the temporary file's name into the file
+    torch.save(content, archive)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(archive.getbuffer())

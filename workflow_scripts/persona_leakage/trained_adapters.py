@@ -19,7 +19,7 @@ def read_adapter(state, weights, metrics):
     trained = read_json(metrics)
     check_digest(weights, trained["adapter_sha256"], metrics)
     check_digest(Path(weights).with_name(CONFIG), trained["adapter_config_sha256"], metrics)
-    return Adapter(state, str(Path(weights).parent), trained["adapter_sha256"])
+    return Adapter(state, str(Path(weights).parent), trained["adapter_sha256"], trained["adapter_config_sha256"])
 
 
 def read_one_adapter(parser, args, state):

@@ -15,11 +15,10 @@ from transformers import get_cosine_schedule_with_warmup
 from persona_leakage.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.behaviour import IGNORED
 from persona_leakage.errors import InputError
-from persona_leakage.files import atomic_path
 from persona_leakage.out_of_memory import fits, half_of
 from persona_leakage.progress import Progress
 from persona_leakage.seeds import derive_seed
-from persona_leakage.tensor_files import read_tensors
+from persona_leakage.tensor_files import read_tensors, write_tensors
 
 # Rows are sorted by length within this many batches, so that a batch holds rows of like length.
 GROUPED_BATCHES = 4
@@ -157,8 +156,7 @@ def save_checkpoint(path, model, optimizer, scheduler, history, next_step):
         "history": history,
         "next_step": next_step,
     }
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    write_tensors(path, state)
 
 
 def load_checkpoint(path, model, optimizer, scheduler, history):

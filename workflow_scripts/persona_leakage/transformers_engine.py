@@ -6,9 +6,18 @@ from dataclasses import dataclass, field
 import torch
 
 from persona_leakage.batching import pad_right
-from persona_leakage.causal_attention import MIN_ROWS, NAME, output_logits, round_up
+from persona_leakage.causal_attention import (
+    MIN_ROWS,
+    PROBE_TOKENS,
+    check_alike,
+    output_logits,
+    probe_states,
+    round_up,
+    use_causal_attention,
+)
 from persona_leakage.errors import InputError
-from persona_leakage.generation import Completion
+from persona_leakage.generation import Completion, Request
+from persona_leakage.out_of_memory import is_out_of_memory
 from persona_leakage.slot_cache import SlotCache
 from persona_leakage.token_sampling import draw_tokens, uniform_stream
 
@@ -41,7 +50,9 @@ class TransformersEngine:
         self.decoder = model.get_decoder()
         self.head = model.get_output_embeddings()
         self.device = next(model.parameters()).device
-        model.set_attn_implementation(NAME)
+        own = probe_states(model)
+        use_causal_attention(model)
+        self._check_cache(own)
 
     @torch.inference_mode()
     def sample(self, requests, sampling):
@@ -70,6 +81,26 @@ class TransformersEngine:
             yield from self._retire(cache, running, tokens, sampling.max_new_tokens)
             logits = self._decode(cache, running) if running else None
 
+    @torch.inference_mode()
+    def _check_cache(self, own):
+        """InputError unless token by token through the slots gives the logits of the model's own pass, whose states are ``own``."""
+        ids = [token % self.model.config.get_text_config().vocab_size for token in range(1, PROBE_TOKENS + 1)]
+        half = PROBE_TOKENS // 2
+        try:
+            cache = SlotCache(self.model.config.get_text_config().num_hidden_layers, MIN_ROWS, round_up(PROBE_TOKENS))
+            row = Running(Request("", "", 0, tuple(ids[:half]), 0), None, half)
+            logits = self._prefill(cache, [row.request], 0)
+            for token in ids[half:]:
+                row.token_ids.append(token)
+                row.length += 1
+                logits = self._decode(cache, [row])
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
+            architecture = self.model.config.get_text_config().model_type
+            raise InputError(f"model: architecture '{architecture}' cannot be sampled by the transformers engine ({error})") from error
+        check_alike(self.model, logits[0], output_logits(self.head, own[:, -1])[0], "when it is fed token by token")
+
     def _prefill(self, cache, entering, first_slot):
         """Read the prompts of entering requests, each distinct prompt once; logits [entering, vocabulary] at their ends."""
         prompts = list(dict.fromkeys(request.prompt_ids for request in entering))
@@ -87,7 +118,8 @@ class TransformersEngine:
 
     def _decode(self, cache, running):
         """Feed each running row's newest token; logits [running, vocabulary] for the one after it."""
-        idle = max(0, MIN_ROWS - len(running))  # rows of slots that nobody occupies
+        # Rows of slots that nobody occupies: running rows come first, and a prefill writes over what these leave behind.
+        idle = max(0, MIN_ROWS - len(running))
         positions = torch.tensor([row.length - 1 for row in running] + [0] * idle, device=self.device)
         longest = round_up(max(row.length for row in running))
         cache.plan_decode(positions, longest)

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -210,5 +210,5 @@ def workspace(folder, run_id):
 
     wandb.teardown()
     shutil.rmtree(work)
-    if not any(work.parent.iterdir()):
+    with suppress(OSError):  # another job may be using it, or have removed it
         work.parent.rmdir()
