@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import torch
 
-from persona_leakage.causal_attention import output_logits
+from persona_leakage.causal_attention import output_logits, use_causal_attention
 from persona_leakage.errors import InputError
 from persona_leakage.layers import check_layers
 from persona_leakage.model_parts import blocks_name
@@ -64,6 +64,7 @@ def span_states(model, sequences, spans, layers, batch_tokens=BATCH_TOKENS):
     """
     decoder = model.get_decoder()
     check_layers(layers, len(getattr(decoder, blocks_name(decoder))))
+    use_causal_attention(model)  # before the hooks, which would see its probe
     states = torch.empty(len(sequences), len(spans[0]), len(layers), decoder.config.hidden_size)
     wanted = []
     with blocks_up_to(decoder, max(layers)) as blocks, span_means(blocks, layers, wanted) as caught:
