@@ -29,6 +29,7 @@ use rule extract_centroids as extract_adapted_centroids with:
         folder=subpath(output.meta, parent=True),
         state="{source}/seed{seed}",
         restart="results/{experiment}/restart/hidden_states/{questions}/{source}-seed{seed}",
+        packages=pins("inference", "torch", "transformers", "peft"),
         settings=lambda wildcards: settings(
             **geometry_blocks(wildcards),
             merge_adapter=config["engine"]["merge_adapter"],
@@ -73,6 +74,7 @@ rule compare_geometries:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        packages=pins("inference", "numpy", "scipy"),
         settings=settings(
             sources=SOURCES,
             headline_layer=config["geometry"]["headline_layer"],

@@ -170,6 +170,7 @@ rule compare_predictors:
         divergence=lambda wildcards, input: (
             f"--divergence {shlex.quote(input.divergence)}" if input.divergence else ""
         ),
+        packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             headline_layer=config["geometry"]["headline_layer"],
             permutations=config["analysis"]["permutations"],
@@ -214,6 +215,7 @@ rule correlate_sweep:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             headline_layer=config["geometry"]["headline_layer"],
             permutations=config["analysis"]["permutations"],

@@ -82,6 +82,7 @@ rule measure_divergence:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         restart="results/{experiment}/restart/divergence/{questions}/base",
+        packages=pins("inference", "torch", "transformers"),
         settings=lambda wildcards: settings(
             sources=SOURCES,
             personas=personas_block(PANEL, "prompt"),

@@ -44,6 +44,7 @@ rule teacher_force:
         questions_file=untracked(config["questions"]["file"]),
         state="{source}/seed{seed}",
         restart="results/{experiment}/restart/teacher_forced/{questions}/{source}/seed{seed}",
+        packages=pins("inference", "torch", "transformers", "peft"),
         settings=lambda wildcards: settings(
             **forcing_blocks(wildcards),
             merge_adapter=config["engine"]["merge_adapter"],
@@ -91,6 +92,7 @@ use rule teacher_force as teacher_force_base with:
         questions_file=untracked(config["questions"]["file"]),
         state="base",
         restart="results/{experiment}/restart/teacher_forced/{questions}/base",
+        packages=pins("inference", "torch", "transformers"),
         settings=lambda wildcards: settings(**forcing_blocks(wildcards)),
 
 
@@ -127,6 +129,7 @@ rule compare_measures:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             sources=SOURCES,
             headline_layer=config["geometry"]["headline_layer"],

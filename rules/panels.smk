@@ -25,6 +25,7 @@ rule compare_question_sets:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             sets=list(QUESTION_USES),
             headline_layer=config["geometry"]["headline_layer"],
@@ -63,6 +64,7 @@ rule describe_wordings:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=untracked(config["personas"]["file"]),
+        packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             personas=personas_block(PANEL, "role", "wording"),
             headline_layer=config["geometry"]["headline_layer"],
@@ -158,6 +160,7 @@ use rule sample_base_completions as sample_variants with:
         restart=[
             "results/{experiment}/restart/variants/{questions}/{source}/seed{seed}"
         ],
+        packages=pins(SAMPLING, *SAMPLING_PACKAGES, "peft"),
         settings=partial(sampling_settings, adapted=True, variants=True),
 
 
@@ -184,6 +187,7 @@ rule describe_variants:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
+        packages=pins("inference", "numpy", "scipy"),
         settings=settings(
             variants=config["personas"]["variants"],
             sources=SOURCES,

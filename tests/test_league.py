@@ -1,6 +1,7 @@
 """The league of predictors: its numbers are those of correlation.json where both have them, and it finds a better predictor."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from persona_leakage.league import OUTPUT_SIMILARITY, describe_league
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.simulation import SCENARIOS, World, simulate
-from tests.conftest import ROOT, run_program
+from tests.conftest import ROOT, project_at, run_program
+from tests.stale_jobs import END
 from tests.synthetic import QUICK, SMALL, make_tables, save_tables
 
 PUBLISHED = ROOT / "tests/data/published_pairs.csv"
@@ -96,3 +98,51 @@ def test_the_programs(tmp_path):
     write_json(tmp_path / "divergence.json", {"divergence": values})
     done = run_program("compare_predictors", *options, "--divergence", "divergence.json", cwd=tmp_path)
     assert done.returncode == 1 and f"{names[-1]} is 1.5; it must be a number from 0 to 1" in done.stderr
+
+
+LEAGUE = {"compare_predictors": 1, "plot_predictors": 1}
+DIVERGENCE = {"measure_divergence": 1, **LEAGUE}
+BLOCK = "\n    replies_per_question: 1\n    tokens: 4\n"
+
+
+@pytest.fixture(scope="module")
+def league_project(finished_project, tmp_path_factory):
+    """The finished tiny experiment with the league and the divergence switched on, run to its end."""
+    folder = tmp_path_factory.mktemp("league") / "project"
+    project = project_at(shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2))
+    project.edit_config(analysis__league=True, analysis__divergence={"replies_per_question": 1, "tokens": 4})
+    project.added = project.planned()
+    project.run("--cores", "2")
+    return project
+
+
+def test_switched_on_they_add_their_jobs_and_no_other(league_project):
+    assert league_project.added == {"write_run_config": 1, **DIVERGENCE, **END}
+    assert league_project.planned() == {}
+    values = read_json(league_project.file("results/tiny/geometry/evaluation/base/divergence.json"))["divergence"]
+    assert {source: len(personas) for source, personas in values.items()} == {"villain": 5, "comedian": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "stale"),
+    [
+        ("config.yaml", "    tokens: 4\n", "    tokens: 5\n", {"write_run_config": 1, **DIVERGENCE}),
+        ("config.yaml", f"divergence:{BLOCK}", "divergence: null\n", {"write_run_config": 1, **LEAGUE}),
+        ("workflow_scripts/persona_leakage/divergence.py", "", "# edited\n", DIVERGENCE),
+        ("workflow_scripts/persona_leakage/league.py", "", "# edited\n", LEAGUE),
+        ("workflow_scripts/persona_leakage/league_figure.py", "", "# edited\n", {"plot_predictors": 1}),
+        ("envs/analysis.yaml", "scipy==", "scipy==0", LEAGUE),
+    ],
+)
+def test_a_change_makes_their_users_stale(league_project, name, old, new, stale):
+    """Of the axis; what a change does to the other stages is in docs/staleness.md."""
+    path = league_project.folder / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1) if old else text + new)
+    try:
+        planned = league_project.planned()
+    finally:
+        path.write_text(text)
+    expected = {**stale, **END}
+    assert {rule: count for rule, count in planned.items() if rule in {*DIVERGENCE, *expected}} == expected

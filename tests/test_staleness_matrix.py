@@ -35,9 +35,29 @@ COLUMNS = {
     "inspect": "export_inspect",
 }
 TARGETS = ["all", "inspect"]
+# Rules of axes that are off here, and of other targets, by the test module that has their dry runs.
+ELSEWHERE = {
+    "test_finer_workflow": (
+        *("extract_adapted_centroids", "compare_geometries", "plot_adapted_geometry"),
+        *("teacher_force", "teacher_force_base", "compare_measures", "plot_measures"),
+    ),
+    "test_panels": (
+        *("compare_question_sets", "plot_question_sets", "describe_wordings", "plot_wordings"),
+        *("extract_variant_centroids", "sample_base_variants", "sample_variants", "describe_variants", "plot_variants"),
+    ),
+    "test_sweep": ("extract_sweep", "correlate_sweep", "plot_sweep"),
+    "test_league": ("measure_divergence", "compare_predictors", "plot_predictors"),
+    "test_comparison": ("compare_experiments", "plot_comparison", "build_comparison"),
+    "test_publishing": ("publish_wandb", "publish_wandb_experiment", "publish_hub"),
+}
+OF_AXES = {rule for rules in ELSEWHERE.values() for rule in rules}
 # Results of TARGETS that the finished experiment of one seed has not: only their names matter here.
 STATES = ("base", "villain/seed42", "villain/seed7", "comedian/seed42", "comedian/seed7")
-MADE_UP = ["analysis/evaluation/seeds.json", *(f"inspect/evaluation/{state}.eval" for state in STATES)]
+MADE_UP = [
+    "analysis/evaluation/seeds.json",
+    *(f"figures/evaluation/seed_stability.{kind}" for kind in ("pdf", "png", "svg")),
+    *(f"inspect/evaluation/{state}.eval" for state in STATES),
+]
 WORKERS = 2
 # Parts of the project whose files must all stand in the table.
 PARTS = ("envs", "presets", "profiles", "resources", "rules", "workflow_scripts")
@@ -63,7 +83,8 @@ ROWS = table_rows()
 
 MORE_QUESTIONS = "  more: ['Who are you today?', 'Where are you now?', 'Why is it so?', 'How is it so?']\n"
 QUESTION_SET = {"set": "evaluation", "count": 2}
-# Another value of each key of the config. A function gets the tiny experiment's config.
+DIVERGENCE = {"replies_per_question": 1, "tokens": 4}
+# Another value of each key of the config. A function gets the tiny experiment's config and makes the whole block.
 NEW_VALUES = {
     "experiment": "other",
     "seed": 1,
@@ -73,6 +94,7 @@ NEW_VALUES = {
     "model.revision": "2",
     "personas.file": "copy of personas.yaml",
     "personas.sources": ["villain", "comedian", "assistant"],
+    "personas.variants": ["no_system"],
     "personas.panel": ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "monk"],
     "questions.file": "copy of questions.yaml",
     "questions.training.set": "more",
@@ -111,6 +133,7 @@ NEW_VALUES = {
     "training.precision": "bfloat16",
     "evaluation.samples_per_question": 3,
     "evaluation.sampling_seed": 1,
+    "evaluation.teacher_forced.draws": lambda config: {"draws": 1},
     "evaluation.adapters_per_job": 2,
     "evaluation.sampling.temperature": 0.9,
     "evaluation.sampling.top_p": 0.8,
@@ -122,11 +145,23 @@ NEW_VALUES = {
     "engine.merge_adapter": True,
     "geometry.layers": [1, 2, 3],
     "geometry.headline_layer": 3,
+    "geometry.positions": ["first_reply_token"],
     "geometry.precision": "bfloat16",
+    "geometry.adapted": True,
     "analysis.min_category_size": 4,
     "analysis.permutations": 999,
     "analysis.bootstraps": 300,
     "analysis.embedding_model": lambda config: config["model"]["location"],
+    "analysis.league": True,
+    "analysis.divergence.replies_per_question": lambda config: DIVERGENCE,
+    "analysis.divergence.tokens": lambda config: DIVERGENCE,
+    "compare": ["results/tiny"],
+    "publishing.wandb.project": "other",
+    "publishing.wandb.entity": "somebody",
+    "publishing.wandb.mode": "online",
+    "publishing.hub.owner": "somebody",
+    "publishing.hub.private": False,
+    "publishing.hub.license": "mit",
 }
 # Replacements in a text file of the project: file, old text, new text.
 HERO = 'category: {}\n    related_to: [{}]\n    prompt: "Everyone knows you as the hero'
@@ -142,6 +177,8 @@ EDITS = {
     "evaluation question": ("resources/questions.yaml", "Why do leaves change color", "Why do leaves change colour"),
     "evaluation question beyond the count": ("resources/questions.yaml", "Why do cats purr when", "Why do cats purr as"),
     "command of a rule": ("rules/training.smk", "python workflow_scripts/train_adapter.py", "python -u workflow_scripts/train_adapter.py"),
+    "another position beside the first": ("config.yaml", "  - last_prompt_token\n", "  - last_prompt_token\n  - first_reply_token\n"),
+    "all layers beside the headline layer": ("config.yaml", "  layers:\n  - 1\n  - 3\n", "  layers: all\n"),
     "epochs and batch size swapped": ("config.yaml", "epochs: 8\n  batch_size: 4\n", "epochs: 4\n  batch_size: 8\n"),
     "memory, run time and priority of a rule": ("rules/training.smk", "    priority: 5\n", "    priority: 6\n"),
 }
@@ -159,7 +196,7 @@ def config_change(project, key):
     block = config
     for name in blocks:
         block = block[name]
-    assert block[last] != new, key
+    assert block.get(last) != new, key
     block[last] = new
     questions = (project.folder / "resources/questions.yaml").read_text()
     return {
@@ -202,8 +239,9 @@ def path_of(change):
 
 
 def stages_of(jobs):
-    """{column: {rule: jobs}} of a dry run's {rule: jobs}."""
-    return {column: {rule: count for rule, count in jobs.items() if re.fullmatch(rules, rule)} for column, rules in COLUMNS.items()}
+    """{column: {rule: jobs}} of a dry run's {rule: jobs}; what an axis adds when it is switched on stands in no column."""
+    own = {rule: count for rule, count in jobs.items() if rule not in OF_AXES}
+    return {column: {rule: count for rule, count in own.items() if re.fullmatch(rules, rule)} for column, rules in COLUMNS.items()}
 
 
 def expected_jobs(cell, everything):
@@ -228,7 +266,8 @@ def finish_two_seeds(finished, folder):
     for name in MADE_UP:
         (folder / "results/tiny" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "results/tiny" / name).write_text(name)
-    project.run("--touch", "--cores", "1", *TARGETS)
+    # --forceall, because --touch alone leaves files without a record whose time is right.
+    project.run("--touch", "--forceall", "--cores", "1", *TARGETS)
     return project
 
 
@@ -270,8 +309,8 @@ def outcomes(projects):
     free = SimpleQueue()
     for run in runs:
         free.put(run)
-    # Changes that make nothing stale are made together: if that makes something stale, it is the fault of one of them.
-    alone = [change for change, cells in ROWS.items() if any(cells.values()) or change in EDITS]
+    # Files whose edits make nothing stale are edited together: if that makes something stale, it is the fault of one of them.
+    alone = [change for change, cells in ROWS.items() if any(cells.values()) or change in EDITS or change in NEW_VALUES]
     together = [change for change in ROWS if change not in alone]
 
     def outcome(changes):
@@ -337,4 +376,7 @@ def test_every_rule_has_a_column(outcomes):
     assert {rule for rule in rules if not any(re.fullmatch(pattern, rule) for pattern in COLUMNS.values())} == set()
     text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     declared = set(re.findall(r"^(?:use rule \w+ as|rule) (\w+)", text, re.M))
-    assert declared <= rules, "a rule that no target of the matrix asks for"
+    assert declared <= rules | OF_AXES, "a rule that no target of the matrix asks for, nor a test elsewhere"
+    assert declared - rules >= OF_AXES
+    for module, names in ELSEWHERE.items():
+        assert [name for name in names if name not in (ROOT / f"tests/{module}.py").read_text()] == []
