@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from persona_leakage.causal_attention import use_causal_attention
 from persona_leakage.errors import InputError
 from persona_leakage.hidden_states import last_token_states
 from persona_leakage.kept_states import states_of_all
@@ -33,6 +34,7 @@ def test_layer_is_the_output_of_the_0_based_block(model):
 
 def test_blocks_behind_the_last_layer_do_not_run(model):
     """And are there again afterwards."""
+    use_causal_attention(model)  # its probe runs all blocks
     ran = []
     hooks = [block.register_forward_hook(lambda *_, place=place: ran.append(place)) for place, block in enumerate(model.model.layers)]
     last_token_states(model, PROMPTS, [0, 1])

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from persona_leakage import engines, out_of_memory, training
+from persona_leakage.causal_attention import use_causal_attention
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.generation import Request, SamplingParams
@@ -166,6 +167,7 @@ def test_hidden_states_do_not_depend_on_the_splits(model, monkeypatch):
     """Batches that fail, also twice, are split, and every prompt keeps its row (1e-5)."""
     expected, memory = last_token_states(copy.deepcopy(model), PROMPTS, [1, 3], batch_tokens=576)
     assert memory == {"times": 0, "batch_tokens": 576}
+    use_causal_attention(model)  # its probe is no batch
     decoder = model.get_decoder()
     monkeypatch.setattr(decoder, "forward", failing_at({1, 3}, decoder.forward))
     found, memory = last_token_states(model, PROMPTS, [1, 3], batch_tokens=576)
@@ -213,15 +215,16 @@ def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeyp
     """In the facts that stand in completions.json and pool.json; the next adapter starts with the smaller batch."""
     manifest = read_json(tiny_model)
     engine = {"name": "transformers", "precision": "float32", "batch_size": 8, "chunk_size": 6, "merge_adapter": False}
+    monkeypatch.setattr(TransformersEngine, "_check_cache", lambda self, own: None)  # its passes are none of the replies'
     monkeypatch.setattr(TransformersEngine, "_forward", failing_at({3}, TransformersEngine._forward))
     tasks = [engines.SamplingTask(name, requests, tmp_path / name) for name in ("first", "second")]
-    outcomes = list(engines.sample_all(manifest, tasks, vars(WARM), engine))
+    outcomes = list(engines.sample_all(manifest, tasks, vars(WARM), engine, 8))
     assert [len(records) for records, _ in outcomes] == [12, 12]
-    assert [facts["out_of_memory"] for _, facts in outcomes] == [{"times": 1, "batch_size": 3}] * 2
-    again = list(engines.sample_all(manifest, tasks, vars(WARM), engine))
+    assert [facts["out_of_memory"] for _, facts in outcomes] == [{"times": 1, "batch_size": 4}] * 2
+    again = list(engines.sample_all(manifest, tasks, vars(WARM), engine, 8))
     assert [records for records, _ in again] == [records for records, _ in outcomes], "restart points are the same ones"
-    switching = engines.SwitchingTransformersEngine(TransformersEngine, manifest, engine, {"times": 1, "batch_size": 3})
-    assert switching._load(None).slots == 3
+    switching = engines.SwitchingTransformersEngine(TransformersEngine, manifest, engine, {"times": 1, "batch_size": 4})
+    assert switching._load(None).slots == 4
 
 
 def under_a_limit(stage, tiny_model, folder, **env):

@@ -154,7 +154,12 @@ def write(path, content):
 
 def personas_content(*entries):
     """The content of a personas file."""
-    return {"personas": [{**vars(persona), "related_to": list(persona.related_to)} for persona in entries]}
+    return {
+        "personas": [
+            {key: value for key, value in {**vars(persona), "related_to": list(persona.related_to)}.items() if value is not None}
+            for persona in entries
+        ]
+    }
 
 
 def test_chosen_personas_are_read_back(tmp_path):

@@ -16,7 +16,12 @@ NAME = "grouped_causal"
 LENGTH_STEP = 16
 MIN_ROWS = 4
 PROBE_TOKENS = 24
-TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.03, torch.bfloat16: 0.06}  # of the largest value: rounding in another order
+TOLERANCE = {
+    torch.float64: 1e-6,
+    torch.float32: 1e-3,
+    torch.float16: 0.03,
+    torch.bfloat16: 0.06,
+}  # of the largest value: rounding in another order
 
 
 def round_up(length):
