@@ -29,7 +29,6 @@ def project(tmp_path_factory, tiny_model):
         personas__panel=PANEL,
         personas__variants=list(VARIANTS),
         questions__evaluation=[{"set": "evaluation", "count": 5}, {"set": "ood_math", "count": 6}],
-        training__epochs=4,
         analysis={"min_category_size": 3, "permutations": 99, "bootstraps": 200, "embedding_model": None},
     )
     project.log = project.run("--cores", "2").stdout

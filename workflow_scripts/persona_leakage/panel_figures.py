@@ -1,5 +1,7 @@
 """Figures beside the panel: question sets, wordings, prompts without a persona."""
 
+import textwrap
+
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from persona_leakage.plot_style import BLUE, COLUMNS, GREEN, GREY, ORANGE, PALETTE, panels, plt, words
@@ -22,6 +24,12 @@ def list_rows(axis, titles):
     axis.set_yticks(range(len(titles)), titles)
     axis.set_ylim(len(titles) - 0.5, -0.5)
     axis.axvline(0, color=GREY, linewidth=0.8)
+
+
+def say_why(axis, reason):
+    """The reason why there is nothing to draw, in the place of the drawing."""
+    axis.set_axis_off()
+    axis.text(0.5, 0.5, textwrap.fill(f"no comparison: {reason}", 40), ha="center", va="center", fontsize=8, color=GREY)
 
 
 def draw_correlations(axis, rows):
@@ -50,6 +58,9 @@ def plot_question_sets(result):
     sets, drops = result["sets"], result["drops"]
     figure, axes = plt.subplots(1, 2, figsize=(7.4, 1.5 + 0.5 * len(sets)), layout="constrained")
     draw_correlations(axes[0], {words(name): block for name, block in sets.items()})
+    if result["undefined"]:
+        say_why(axes[1], result["undefined"])
+        return figure
     list_rows(axes[1], [words(name) for name in drops])
     kinds = (
         ("own_cosines", BLUE, "o", -0.12, "cosines from the set's own questions"),
@@ -68,6 +79,10 @@ def plot_question_sets(result):
 
 def plot_wordings(result):
     """Correlations within and across wordings and over role means; shares of role and wording in the spread. result: wordings.json."""
+    if result["undefined"]:
+        figure, axis = plt.subplots(figsize=(4, 2))
+        say_why(axis, result["undefined"])
+        return figure
     rows = {"all pairs": result["all_pairs"]}
     for key in ("same_wording", "other_wording"):
         if key in result:
