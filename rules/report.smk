@@ -37,7 +37,7 @@ rule build_report:
                 *(["sweep.json"] if SWEPT else []),
             ],
         ),
-        predictors=ending(CORRELATIONS, "/seeds.json", "/predictors.json"),
+        predictors=ending(CORRELATIONS, "seeds.json", "predictors.json"),
         comparisons=COMPARISONS,
         axes=AXIS_RESULTS,
         figures=[path for path in FIGURES if path.endswith(".png")],

@@ -100,7 +100,7 @@ def used_hours(config, rule):
         files = home.glob(f"sample_completions/*/{job_file(rule.removeprefix('sample_'), sampling[rule])}.tsv")
     else:
         found = [home / f"{rule}.tsv", *home.glob(f"{rule}/**/*.tsv")]
-        files = [path for path in found if path.name != "base.tsv" or rule in ("extract_centroids", "extract_sweep")]
+        files = [path for path in found if path.name != "base.tsv" or rule in ("extract_centroids", "extract_sweep", "measure_divergence")]
     seconds = [float(row["s"]) for path in files if path.is_file() for row in csv.DictReader(path.open(), delimiter="\t")]
     return sum(seconds) / 3600 if seconds else None
 
