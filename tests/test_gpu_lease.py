@@ -356,6 +356,7 @@ def test_a_device_has_one_lock_under_all_its_names(nvidia_smi, env):
     for name in ("0", "GPU-aaaa", "GPU-aaaa-1"):
         assert run(1, SHOW, env | {"CUDA_VISIBLE_DEVICES": name}).stdout == "0\n"
     del env["CUDA_VISIBLE_DEVICES"]
+    wait_until(lambda: is_free(env, "GPU-aaaa-1"))  # the guard of the last command ends a moment after it
     assert run(1, SHOW, env).stdout == "0\n"
     assert locks_in(env) == ["GPU-aaaa-1.lock"]
     assert subprocess.run([sys.executable, WITH_GPU, "--count"], env=env, capture_output=True, text=True).stdout == "4\n"
