@@ -1,5 +1,7 @@
 """Model families: chat format, hidden states, sampling and adapters of each, and a whole experiment with each."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
@@ -172,10 +174,19 @@ def test_models_whose_blocks_are_not_linear_layers_are_refused():
         attach_new_adapter(GPT2LMHeadModel(GPT2Config(vocab_size=100, n_embd=16, n_layer=2, n_head=2)), LORA, 1)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_whole_experiment_with_a_family(models, name, tmp_path):
-    """Through Snakemake to the statistics, and from them to the report."""
-    project = make_tiny_project(tmp_path / "project", models[name].parent)
+@pytest.fixture(scope="module")
+def experiments(request, models, tmp_path_factory):
+    """{family: future of its finished project} for the families that are asked for, two at a time with one core each."""
+    asked = [item.callspec.params["name"] for item in request.session.items if "experiments" in item.fixturenames]
+    folder = tmp_path_factory.mktemp("experiments")
+    paths = {name: models[name] for name in asked}
+    with ThreadPoolExecutor(2) as pool:
+        yield {name: pool.submit(run_experiment, path, folder / name) for name, path in paths.items()}
+
+
+def run_experiment(model, folder):
+    """Run Snakemake on a small experiment with a model, to the statistics."""
+    project = make_tiny_project(folder, model.parent)
     project.edit_config(
         personas__sources=["villain"],
         questions__training={"set": "training", "count": 2},
@@ -184,7 +195,14 @@ def test_a_whole_experiment_with_a_family(models, name, tmp_path):
         analysis__permutations=99,
         analysis__bootstraps=200,
     )
-    project.run("--cores", "2", "correlations", "results/tiny/run_config.yaml")
+    project.run("--cores", "1", "correlations", "results/tiny/run_config.yaml")
+    return project
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_whole_experiment_with_a_family(experiments, name):
+    """Through Snakemake to the statistics, and from them to the report."""
+    project = experiments[name].result()
     home = project.folder / "results/tiny"
     correlation = read_json(home / "analysis/evaluation/seed42/correlation.json")
     assert correlation["layers"]["1"]["per_source"]["villain"]["n"] == 5
