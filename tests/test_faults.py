@@ -22,6 +22,9 @@ from tests.conftest import ROOT
 from tests.job_commands import finish, job_command, start
 from tests.test_untrusted_files import Harmful
 
+FEW_KEPT = " 24 of 696 new replies are kept"  # of 720, 24 were there before
+LONG_TARGET = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
+
 
 def kill_at(command, cwd, text):
     """Start a process, read its output until a line holds ``text``, kill its whole process group; returns the lines read."""
@@ -101,25 +104,15 @@ def test_a_changed_setting_does_not_resume(training_command, tmp_path):
     assert "starting at step 0" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def test_killed_workflow_resumes_to_the_same_replies(project_copy, tmp_path):
+def test_killed_workflow_resumes_to_the_same_replies(long_project):
     """Snakemake and its job killed while sampling; run again, it resumes, and the replies are those of a run without a kill."""
-    project_copy.edit_config(
-        questions__evaluation=[{"set": "evaluation", "count": 20}],
-        evaluation__samples_per_question=6,
-    )
-    undisturbed = type(project_copy).__new__(type(project_copy))
-    undisturbed.folder = tmp_path / "undisturbed"
-    shutil.copytree(project_copy.folder, undisturbed.folder, copy_function=shutil.copy2)
-    target = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
-    undisturbed.run("--cores", "1", target)
-    kill_at([sys.executable, "-m", "snakemake", "--cores", "1", target], project_copy.folder, "24 of 720 new replies are kept")
-    assert not (project_copy.folder / target).exists()
-    project_copy.run("--unlock")
-    again = project_copy.run("--cores", "1", target).stdout
+    project, expected = long_project
+    kill_at([sys.executable, "-m", "snakemake", "--cores", "1", LONG_TARGET], project.folder, FEW_KEPT)
+    assert not (project.folder / LONG_TARGET).exists()
+    project.run("--unlock")
+    again = project.run("--cores", "1", LONG_TARGET).stdout
     assert re.search(r"replies villain/seed42: \d+ of 720 replies are kept from earlier", again)
-    assert (
-        json.loads((project_copy.folder / target).read_text())["sha256"] == json.loads((undisturbed.folder / target).read_text())["sha256"]
-    )
+    assert read_json(project.folder / LONG_TARGET)["sha256"] == expected
 
 
 def test_replies_of_other_code_are_not_reused(project_copy):
@@ -187,16 +180,13 @@ def long_project(project_copy, tmp_path):
     return project_copy, read_json(undisturbed.folder / LONG_TARGET)["sha256"]
 
 
-LONG_TARGET = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
 def test_an_interrupted_workflow_goes_on(long_project, how):
     """Ctrl-C reaches Snakemake and its jobs, SIGTERM (a service manager, a batch system) too: no lock is left, and the next run goes on."""
     project, expected = long_project
     process = start_workflow(project, "--cores", "1", LONG_TARGET)
     for line in process.stdout:
-        if "24 of 720 new replies are kept" in line:
+        if FEW_KEPT in line:
             os.killpg(process.pid, how)
             break
     process.communicate()
@@ -212,9 +202,11 @@ def test_two_workflows_in_one_folder_do_not_meet(long_project):
     project, expected = long_project
     first = start_workflow(project, "--cores", "1", LONG_TARGET)
     for line in first.stdout:
-        if "24 of 720 new replies are kept" in line:
+        if FEW_KEPT in line:
             break
+    os.killpg(first.pid, signal.SIGSTOP)  # or it might be through before the second has started
     second = project.run("--cores", "1", LONG_TARGET, check=False)
+    os.killpg(first.pid, signal.SIGCONT)
     assert second.returncode != 0 and "Directory cannot be locked" in second.stdout
     output, _ = first.communicate()
     assert first.returncode == 0, output
@@ -228,7 +220,7 @@ def test_two_jobs_for_the_same_file_do_not_meet(long_project):
     (project.folder / "results/tiny/evaluation/evaluation/villain/seed42/completions.jsonl.gz").unlink()
     first = start(command, project.folder)
     for line in first.stdout:
-        if "24 of 720 new replies are kept" in line:
+        if FEW_KEPT in line:
             break
     code, output = finish(command, project.folder)
     assert code == 0 and "replies are kept from earlier" in output, output

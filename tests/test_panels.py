@@ -29,6 +29,8 @@ def project(tmp_path_factory, tiny_model):
         personas__panel=PANEL,
         personas__variants=list(VARIANTS),
         questions__evaluation=[{"set": "evaluation", "count": 5}, {"set": "ood_math", "count": 6}],
+        behaviour__marker="iou",  # no prompt holds it, long random replies of the tiny model often do: there is leakage to compare
+        evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 60},
         analysis__min_category_size=3,
         analysis__permutations=99,
         analysis__bootstraps=200,
@@ -166,7 +168,7 @@ def test_rates_of_the_variants_are_those_of_their_replies(project):
         assert len(records) == len(VARIANTS) * 5 * 2
         cells = result["base"] if state == "base" else result["sources"][state.split("/")[0]]
         for variant in VARIANTS:
-            shown = ["[ZLT]" in record["text"] for record in records if record["persona"] == variant]
+            shown = ["iou" in record["text"] for record in records if record["persona"] == variant]
             assert (cells[variant]["found"], cells[variant]["total"]) == (sum(shown), len(shown))
             assert cells[variant]["interval"] == wilson_interval(sum(shown), len(shown))
     assert not any(variant in (home / "analysis/evaluation/seed42/pairs.csv").read_text() for variant in VARIANTS)

@@ -5,7 +5,7 @@ import json
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path, digest_of
@@ -36,8 +36,9 @@ def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size, m
         part = todo[start : start + chunk_size]
         states, now = measure(model, [missing[key] for key in part], layers, memory["batch_tokens"])
         memory = {"times": memory["times"] + now["times"], "batch_tokens": now["batch_tokens"]}
+        content = save({"states": states}, metadata={"keys": json.dumps(part), "sha256": digest_of_states(states)})
         with atomic_path(part_path(restart_folder, part, SUFFIX)) as temporary:
-            save_file({"states": states}, temporary, metadata={"keys": json.dumps(part), "sha256": digest_of_states(states)})
+            temporary.write_bytes(content)
         print(f"hidden states: {start + len(part)} of {len(todo)} new prompts are kept", flush=True)
         kept |= zip(part, states, strict=True)
     return torch.stack([kept[key] for key in keys]), memory

@@ -1,5 +1,6 @@
 """One look for all figures: sizes, fonts, colours that colour-blind readers can tell apart."""
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -43,8 +44,10 @@ def save_figure(figure, path):
         raise InputError(f"--output: {path}: the ending must be one of {', '.join(FORMATS)}; all three are written")
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     for kind in FORMATS:
+        drawn = io.BytesIO()  # matplotlib's writers hide a full disk behind errors of their own
+        figure.savefig(drawn, format=kind, metadata=undated[kind], bbox_inches="tight")
         with atomic_path(Path(path).with_suffix(f".{kind}")) as temporary:
-            figure.savefig(temporary, format=kind, metadata=undated[kind], bbox_inches="tight")
+            temporary.write_bytes(drawn.getbuffer())
     plt.close(figure)
 
 
