@@ -8,6 +8,7 @@
 # make inspect  the replies of a finished run as Inspect AI logs (make test-inspect: its tests)
 # make wandb  publishes a finished run to Weights & Biases (offline unless the config says online)
 # make hub    publishes its adapters to the Hugging Face hub (docs/publishing.md, for both)
+# make bench  times every stage beside its rivals, fills docs/performance.md
 # make lint   style of the code, the rules and the texts
 # INFERENCE=vllm with any of them: the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
 PYTHON ?= python3
@@ -21,9 +22,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 pins = sed -n 's/^ *- *\([^ ]*==[^ ]*\)$$/\1/p' $(1) | sort -u
 pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --quiet --disable-pip-version-check -r $(VENV)/pins.txt
 RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
-CODE := workflow_scripts tests
+CODE := workflow_scripts tests benchmarks
 
-.PHONY: run plan setup slurm inspect wandb hub test test-slurm test-inspect test-vllm test-vllm-here lint format clean
+BENCH ?= docs/performance/cpu
+
+.PHONY: run plan setup slurm inspect wandb hub bench test test-slurm test-inspect test-vllm test-vllm-here lint format clean
 
 run: setup
 	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
@@ -59,6 +62,15 @@ wandb hub: $(VENV)/publishing.stamp
 
 test-inspect: $(VENV)/development.stamp $(VENV)/inspect.stamp
 	python -m pytest tests/test_inspect.py
+
+bench: $(VENV)/benchmarks.stamp
+	mkdir -p $(BENCH)
+	cd benchmarks && python centroids.py --output ../$(BENCH)/centroids.json
+	cd benchmarks && python training.py --output ../$(BENCH)/training.json
+	cd benchmarks && python sampling.py --output ../$(BENCH)/sampling.json
+	cd benchmarks && python workflow.py --output ../$(BENCH)/workflow.json
+	cd benchmarks && python growth.py --output ../$(BENCH)/growth.json --figure ../$(BENCH)/growth.png
+	python benchmarks/write_page.py $(BENCH)
 
 lint: $(VENV)/development.stamp
 	ruff check $(CODE)
@@ -96,6 +108,10 @@ $(VENV)/slurm.stamp: envs/slurm.yaml $(VENV)/run.stamp
 
 $(VENV)/publishing.stamp: envs/publishing.yaml $(VENV)/run.stamp
 	$(call pip_install,envs/publishing.yaml)
+	touch $@
+
+$(VENV)/benchmarks.stamp: envs/benchmarks.yaml $(VENV)/development.stamp
+	$(call pip_install,envs/benchmarks.yaml)
 	touch $@
 
 $(VENV)/development.stamp: envs/development.yaml envs/development.post-deploy.sh $(VENV)/publishing.stamp

@@ -93,7 +93,7 @@ rule correlate_leakage:
             headline_layer=config["geometry"]["headline_layer"],
             **without(config["analysis"], "embedding_model", "league", "divergence"),
             training_seed=int(wildcards.seed),
-            recipe=recipe(),
+            recipe=recipe(wildcards.questions),
         ),
     shell:
         r"""

@@ -480,8 +480,8 @@ def forcing_blocks(wildcards):
     }
 
 
-def recipe():
-    """Digests of what two experiments must share to be repetitions of one: all that decides the adapters but seeds, and the prompts."""
+def recipe(questions):
+    """Digests of what two results must share to be repetitions: all that decides the adapters but seeds, the prompts, the evaluation."""
     blocks = [
         config["training_data"],
         config["labels"],
@@ -489,7 +489,9 @@ def recipe():
         questions_block(config["questions"]["training"]),
         without(config["training"], "seeds"),
     ]
+    measured = [config["geometry"]["positions"][0], config["geometry"]["precision"]]
     return {
         "training": digest_of(blocks),
         "prompts": personas_block(PANEL, "prompt")["digest"],
+        "evaluation": digest_of([questions_block(QUESTION_USES[questions]), config["evaluation"]["samples_per_question"], measured]),
     }

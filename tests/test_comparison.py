@@ -30,7 +30,7 @@ def make_experiment(home, seeds=(42,), rho=0.4, **changes):
             "per_source": {"villain": source, "comedian": unknown},
         }
         meta = {"model": {"name": "tiny $x$ <b>"}, "training_seed": seed, "sampling_seed": 0}
-        meta |= {"bank": {"personas": 30}, "recipe": {"prompts": "abcdef0123456789"}}
+        meta |= {"bank": {"personas": 30}, "recipe": {"training": "0123abcd4567", "prompts": "abcdef0123456789", "evaluation": "fedcba98"}}
         content = {"meta": meta, "headline_layer": 21, "layers": {"21": layer}, "verdict": [{"answer": "cannot tell"}]}
         path = home / f"analysis/evaluation/seed{seed}/correlation.json"
         path.parent.mkdir(parents=True)
@@ -48,7 +48,7 @@ def test_every_run_is_a_row_with_its_sources(tmp_path):
         ("low", 7, 0.2),
         ("high", 42, 0.6),
     ]
-    assert found["runs"][2]["recipe"] == "tail loss, rank 32, rate 0.01, epochs 2, negatives 3"
+    assert found["runs"][2]["recipe"] == "tail loss, rank 32, rate 0.01, epochs 2, negatives 3, end eos (0123abcd)"
     table = comparison_table(found["runs"])
     assert len(table) == 9
     rows = table[(table["experiment"] == "high") & (table["source"] != "comedian")]

@@ -13,6 +13,7 @@ from persona_leakage.intervals import wilson_interval
 from persona_leakage.prompt_variants import VARIANTS, variant_ids, variant_text
 from persona_leakage.variants import cosines_beside
 from tests.conftest import CHATML, ROOT, make_tiny_project
+from tests.families import THINKING
 from tests.stale_jobs import END, FIGURES
 from tests.test_report import check_numbers
 
@@ -228,6 +229,7 @@ DEFAULT_IN_USER = FOLDING.replace(
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
 SKIPS_EMPTY = CHATML.replace("{% for message in messages %}", "{% for message in messages if message['content'] %}")
 USER = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+NO_THOUGHTS = "<think>\n\n</think>\n\n"  # as behind every persona's prompt
 SYSTEM = "<|im_start|>system\n{}<|im_end|>\n"
 
 
@@ -251,8 +253,25 @@ SYSTEM = "<|im_start|>system\n{}<|im_end|>\n"
         (DEFAULT_IN_USER, {"no_system": None, "empty_system": None, "template_default": "<s>[INST] Be kind. Why? [/INST]"}),
         (NO_SYSTEM, {"no_system": USER, "empty_system": None, "template_default": USER}),
         (SKIPS_EMPTY, {"no_system": USER, "empty_system": None, "template_default": USER}),
+        (
+            THINKING,
+            {
+                "no_system": USER + NO_THOUGHTS,
+                "empty_system": SYSTEM.format("") + USER + NO_THOUGHTS,
+                "template_default": USER + NO_THOUGHTS,
+            },
+        ),
     ],
-    ids=["no default", "default", "default behind bos", "folded", "default in the user's turn", "no system role", "skips empty"],
+    ids=[
+        "no default",
+        "default",
+        "default behind bos",
+        "folded",
+        "default in the user's turn",
+        "no system role",
+        "skips empty",
+        "thinking",
+    ],
 )
 def test_what_each_kind_of_template_can_express(tiny_model, template, texts):
     """No system turn is none at all, even where the template has a default; what cannot be had is refused by name."""

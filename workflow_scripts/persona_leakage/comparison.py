@@ -9,7 +9,12 @@ from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.personas import read_yaml
 
-FACTS = ("experiment", "model", "recipe", "questions", "training_seed", "sampling_seed", "headline_layer", "personas", "panel", "file")
+FACTS = (
+    *("experiment", "model", "recipe", "questions", "evaluation", "training_seed", "sampling_seed"),
+    *("headline_layer", "personas", "panel", "file"),
+)
+# Short digests that tell apart what the other facts do not: the adapters' whole recipe, the prompts, and how they were evaluated.
+DIGESTS, DIGITS = {"training": "training", "panel": "prompts", "evaluation": "evaluation"}, 8
 MEAN = "mean of the sources"
 
 
@@ -27,7 +32,8 @@ def read_experiments(folders):
             continue
         for file, facts in planned:
             try:
-                runs.append({**facts, **read_run(file)})
+                run = read_run(file)
+                runs.append({**facts, **run, "recipe": f"{facts['recipe']} ({run['training']})"})
             except InputError as error:
                 left_out.append({"file": str(file), "reason": str(error)})
     if not runs:
@@ -50,12 +56,12 @@ def planned_runs(folder, config):
     """[(path of correlation.json, facts from the config)] of every question set and training seed of an experiment."""
     path = Path(folder) / "run_config.yaml"
     try:
-        training, labels = config["training"], config["labels"]
+        training, labels, negatives = config["training"], config["labels"], config["training_data"]["negative_personas"]
         rslora = ", rslora" if training["lora"]["rslora"] else ""
         recipe = f"{labels['loss_scope']} loss, rank {training['lora']['rank']}{rslora}, rate {training['learning_rate']:g}"
         facts = {
             "experiment": str(config["experiment"]),
-            "recipe": f"{recipe}, epochs {training['epochs']}, negatives {config['training_data']['negative_personas']}",
+            "recipe": f"{recipe}, epochs {training['epochs']}, negatives {negatives}, end {labels['end_target']}",
         }
         sets, seeds = [str(use["set"]) for use in config["questions"]["evaluation"]], [int(seed) for seed in training["seeds"]]
     except (KeyError, TypeError, ValueError) as error:
@@ -80,7 +86,7 @@ def read_run(path):
             "sampling_seed": int(meta["sampling_seed"]),
             "headline_layer": int(content["headline_layer"]),
             "personas": int(meta["bank"]["personas"]),
-            "panel": str(meta["recipe"]["prompts"])[:8],
+            **{name: str(meta["recipe"][key])[:DIGITS] for name, key in DIGESTS.items()},
             "mean_rho": measured(mean["mean_rho"]),
             "interval": span(mean["interval"]),
             "p": measured(layer["chance"]["association"]["p"]),

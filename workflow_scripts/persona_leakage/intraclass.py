@@ -78,7 +78,7 @@ def agreement_interval(estimate, shape, of_rows, of_columns, rest):
     things, repetitions = shape
     if rest < 1e-12 or estimate > 1 - 1e-12:
         return None
-    slope = repetitions * estimate / (things * (1 - estimate))
+    slope = repetitions * max(0.0, estimate) / (things * (1 - estimate))  # below 0 the two parts could cancel out
     columns, left = slope * of_columns, (1 + slope * (things - 1)) * rest
     freedom = (columns + left) ** 2 / (columns**2 / (repetitions - 1) + left**2 / ((things - 1) * (repetitions - 1)))
     noise = repetitions * of_columns + (repetitions * things - repetitions - things) * rest

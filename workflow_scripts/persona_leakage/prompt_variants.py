@@ -2,7 +2,7 @@
 
 from jinja2 import TemplateError
 
-from persona_leakage.chat import encode
+from persona_leakage.chat import apply_template, encode
 from persona_leakage.errors import InputError
 
 VARIANTS = ("no_system", "empty_system", "template_default")
@@ -16,7 +16,7 @@ def variant_ids(tokenizer, variant, question):
 
 def variant_text(tokenizer, variant, question):
     """The prompt's text. template_default: what the template makes of the user's turn alone."""
-    makers = {"no_system": without_system, "empty_system": with_empty_system, "template_default": render_turns}
+    makers = {"no_system": without_system, "empty_system": with_empty_system, "template_default": apply_template}
     return makers[variant](tokenizer, [turn("user", question)])
 
 
@@ -25,16 +25,11 @@ def turn(role, content):
     return {"role": role, "content": content}
 
 
-def render_turns(tokenizer, messages, generation=True):
-    """The text that the chat template makes of ``messages``, as they are."""
-    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generation)
-
-
 def with_empty_system(tokenizer, user):
     """A system turn without text: the prompt with a probe in its system turn, less the probe; InputError if there is no such turn."""
     try:
-        probed = render_turns(tokenizer, [turn("system", PROBE), *user])
-        empty = render_turns(tokenizer, [turn("system", ""), *user])
+        probed = apply_template(tokenizer, [turn("system", PROBE), *user])
+        empty = apply_template(tokenizer, [turn("system", ""), *user])
     except TemplateError as error:
         raise refusal("empty_system", f"takes no system turn ({error})") from None
     alone = without_system(tokenizer, user, "empty_system").removeprefix(tokenizer.bos_token or "")
@@ -52,10 +47,10 @@ def without_system(tokenizer, user, variant="no_system"):
     """
     question, answer, bos = user[0]["content"], "zq2", tokenizer.bos_token or ""
     exchange = [*user, turn("assistant", answer)]
-    bare = render_turns(tokenizer, user)
+    bare = apply_template(tokenizer, user)
     start, _, tail = bare.rpartition(question)
-    later, _, later_tail = render_turns(tokenizer, [*exchange, *user]).rpartition(question)
-    ending = render_turns(tokenizer, exchange, generation=False).rpartition(answer)[2]
+    later, _, later_tail = apply_template(tokenizer, [*exchange, *user]).rpartition(question)
+    ending = apply_template(tokenizer, exchange, add_generation_prompt=False).rpartition(answer)[2]
     behind = later.rpartition(answer)[2]
     if tail == later_tail and behind.endswith(start.removeprefix(bos)):
         return bare

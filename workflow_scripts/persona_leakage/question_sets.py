@@ -13,7 +13,7 @@ from persona_leakage.seeds import derive_seed
 from persona_leakage.table_summary import usable
 from persona_leakage.undefined import undefined
 
-DROP_KEYS = ("drop", "interval", "interval_bystanders")
+DROP_KEYS = ("drop", "interval", "interval_bystanders", "interval_covers")
 
 
 def compare_question_sets(tables, counts, bootstraps):
@@ -115,6 +115,7 @@ def describe_drop(first, other, drop, statistic, size):
     ones, so their parts add up.
     """
     bystanders = variance(statistic(first.by_bystander) - statistic(other.by_bystander))
+    known = first.by_question is not None and other.by_question is not None
     errors = [bootstrap.errors(statistic) for bootstrap in (first, other)]
     questions = sum(error["both"] ** 2 - error["bystanders"] ** 2 for error in errors)
     if not np.isfinite(bystanders + questions):
@@ -123,6 +124,7 @@ def describe_drop(first, other, drop, statistic, size):
         "drop": float(drop),
         "interval": plain_interval(float(drop), (bystanders + questions) ** 0.5, size - 1),
         "interval_bystanders": plain_interval(float(drop), bystanders**0.5, size - 1),
+        "interval_covers": "bystanders and questions" if known else "bystanders",
         "undefined": None,
     }
 

@@ -80,9 +80,12 @@ def rival_predictors(matrices, sources):
     return rivals, reasons
 
 
-def describe_alone(values, rates, names, permutations):
-    """One predictor alone [layers, S, M]: per layer the mean within-source Spearman correlation and its permutation p."""
-    test = permutation_test(rank_products(values, rates), permutations)
+def describe_alone(values, rates, names, permutations, groups=None):
+    """One predictor alone [layers, S, M]: per layer the mean within-source Spearman correlation and its permutation p.
+
+    groups: as permutation_test.
+    """
+    test = permutation_test(rank_products(values, rates), permutations, groups)
     per_source = np.einsum("lsm,sm->ls", standard_ranks(values), standard_ranks(rates))
     return [
         {
@@ -108,12 +111,13 @@ def residuals_of(values, controls, scores):
     return standardise(np.where(np.abs(residuals) < 1e-9, 0, residuals))
 
 
-def describe_partial(x, y, controls, names, permutations, scores):
+def describe_partial(x, y, controls, names, permutations, scores, groups=None, units=None):
     """Partial correlation of the ``scores`` (see residuals_of) of cosine and leakage given ``controls``, per layer.
 
     x [layers, S, M], y [S, M], controls {name: [layers, S, M]}, names of the S sources. Per source with Student's t on n - 2 - k
     degrees of freedom; their mean with a permutation test of the residuals (Kennedy 1995), allowing for
-    the degrees of freedom that the controls took, and a jackknife interval over bystanders.
+    the degrees of freedom that the controls took, and a jackknife interval over bystanders. groups: as permutation_test;
+    units [M]: labels of the bystanders that belong together, so that the jackknife leaves them out together.
     """
     if not controls:
         return [undefined("no rival predictor", *PARTIAL_KEYS)] * len(x)
@@ -126,17 +130,18 @@ def describe_partial(x, y, controls, names, permutations, scores):
     if np.isnan(rx).any() or np.isnan(ry).any():
         return [undefined("the controls determine cosine or leakage wholly", *PARTIAL_KEYS)] * len(x)
     products = np.einsum("lsp,lsq->lpq", ry, rx, optimize=True) / len(y)
-    test = permutation_test(products, permutations, inflation=np.sqrt((size - 1) / (freedom + 1)))
+    test = permutation_test(products, permutations, groups, inflation=np.sqrt((size - 1) / (freedom + 1)))
+    units = np.arange(size) if units is None else units
     blocks = []
     for place, rhos in enumerate((rx * ry).sum(axis=-1)):
-        mean, error = float(rhos.mean()), jackknife_error(leave_one_out(x[place], y, controls[place], scores))
+        mean, error = float(rhos.mean()), jackknife_error(leave_out_units(x[place], y, controls[place], scores, units))
         chance = test[place] if test else {"p": None, "p_max_t": None}
         blocks.append(
             {
                 "controls": titles,
                 "per_source": {name: {"rho": float(rho), "p": t_test(rho, freedom)} for name, rho in zip(names, rhos, strict=True)},
                 "mean_rho": mean,
-                "interval": correlation_interval(mean, error, size - 1),
+                "interval": correlation_interval(mean, error, len(np.unique(units)) - 1),
                 "p": chance["p"],
                 "p_max_t": chance["p_max_t"],
                 "undefined": None,
@@ -150,10 +155,11 @@ def t_test(rho, freedom):
     return float(2 * stats.t.sf(abs(rho) * np.sqrt(freedom / max(1e-300, 1 - rho**2)), freedom))
 
 
-def leave_one_out(x, y, controls, scores):
-    """Mean partial correlation over the sources without each bystander in turn: x, y [S, M], controls [S, k, M] -> [M]."""
-    size = y.shape[1]
-    kept = np.array([np.delete(np.arange(size), place) for place in range(size)])
-    fewer = np.moveaxis(controls[:, :, kept], 1, 2)
-    rx, ry = residuals_of(x[:, kept], fewer, scores), residuals_of(y[:, kept], fewer, scores)
-    return (rx * ry).sum(axis=-1).mean(axis=0)
+def leave_out_units(x, y, controls, scores, units):
+    """Mean partial correlation over the sources without the bystanders of each unit in turn: x, y [S, M], controls [S, k, M] -> [units]."""
+    found = []
+    for unit in np.unique(units):
+        kept = units != unit
+        rx, ry = (residuals_of(values[:, kept], controls[:, :, kept], scores) for values in (x, y))
+        found.append((rx * ry).sum(axis=-1).mean())
+    return np.array(found)

@@ -48,10 +48,14 @@ def two_way_components(values, roles, wordings, noise):
 
 
 def shares_of(values, roles, wordings, noise):
-    """Components as shares of their sum, and their mean over the series as the last row: [series + 1, 4]; None as two_way_components."""
+    """Components as shares of their sum, and their mean over the series as the last row: [series + 1, 4]; None as two_way_components.
+
+    NaN for a series of which nothing is left, and then for the mean.
+    """
     parts = two_way_components(values, roles, wordings, noise)
-    if parts is None or (parts.sum(axis=1) == 0).any():
+    if parts is None:
         return None
+    parts[parts.sum(axis=1) == 0] = np.nan
     shares = parts / parts.sum(axis=1, keepdims=True)
     return np.vstack([shares, shares.mean(axis=0)])
 
@@ -65,14 +69,13 @@ def describe_parts(values, names, roles, wordings, noise=None):
     known = noise is not None
     noise = noise if known else np.zeros(len(values))
     whole = shares_of(values, roles, wordings, noise)
-    if whole is None:
+    if whole is None or np.isnan(whole).any():
         reason = "role and wording cannot be told apart: roles need several wordings, wordings several roles, and values must differ"
         return {"per_series": {}, "mean": undefined(reason, *KEYS), "undefined": reason}
     drawn = [shares_of(values[:, kept], roles[kept], wordings[kept], noise) for role in np.unique(roles) for kept in [roles != role]]
-    drawn = [shares for shares in drawn if shares is not None]
-    errors = np.array(
-        [[jackknife_error(np.array([shares[row, part] for shares in drawn])) for part in range(4)] for row in range(len(whole))]
-    )
+    # Where the values hang on one role, they leave nothing without it: then the error is unknown, not small.
+    drawn = np.stack([np.full_like(whole, np.nan) if shares is None else shares for shares in drawn])
+    errors = np.array([[jackknife_error(drawn[:, row, part]) for part in range(4)] for row in range(len(whole))])
     freedom = len(drawn) - 1
     blocks = []
     for row, shares in enumerate(whole):
@@ -93,5 +96,5 @@ def describe_parts(values, names, roles, wordings, noise=None):
 
 def clipped(share, error, freedom):
     """95 % interval of a share, within 0 and 1; None if the error is unknown."""
-    interval = plain_interval(float(share), error, freedom) if freedom > 0 else None
+    interval = plain_interval(float(share), error, freedom) if freedom > 0 and np.isfinite(error) else None
     return [max(0.0, interval[0]), min(1.0, interval[1])] if interval else None

@@ -3,16 +3,17 @@
 import numpy as np
 from scipy import stats
 
-from persona_leakage.chance import draw_permutations
+from persona_leakage.chance import draw_permutations, permutation_test, rank_products
 from persona_leakage.intervals import wilson_interval
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.rivals import PARTIAL_KEYS, describe_alone, describe_partial
 from persona_leakage.seeds import derive_seed
-from persona_leakage.table_summary import TEST_KEYS, association, summarise_table, usable
+from persona_leakage.table_summary import TEST_KEYS, summarise_table, usable
 from persona_leakage.two_way_parts import KEYS as PART_KEYS
 from persona_leakage.two_way_parts import describe_parts
 from persona_leakage.undefined import undefined
 
+ALONE_KEYS = ("per_source", "mean_rho", "p")
 SURFACE = ("word_similarity", "char_similarity")
 
 
@@ -41,11 +42,14 @@ def describe_wordings(table, cosines, roles, wordings, options, counts=None):
         "other_wording": strangers[~strangers["same_wording"]],
         "role_means": average_over_wordings(strangers),
     }
+    summaries = {name: summarise_table(rows, options, f"wordings {name}") for name, rows in subsets.items() if len(rows)}
+    # It relabels persona by persona, as if the wordings of a role had nothing in common.
+    summaries["all_pairs"]["association"] = undefined("see association_of_roles", *TEST_KEYS)
     return {
         **result,
-        **{name: summarise_table(rows, options, f"wordings {name}") for name, rows in subsets.items() if len(rows)},
+        **summaries,
         "within_each": {style: summarise_table(rows, options, f"wording {style}") for style, rows in strangers.groupby("wording")},
-        **rivals_of_wording(pairs, wordings, options["permutations"]),
+        **rivals_of_wording(pairs, roles, wordings, options["permutations"]),
         "parts": describe_spread(pairs, roles, wordings, counts, matrices_of(table)),
         "other_wording_of_the_source": describe_twins(pairs),
         "geometry": describe_geometry(cosines, roles, wordings),
@@ -63,54 +67,79 @@ def average_over_wordings(pairs):
     return means.assign(rate=means["found"] / means["total"])
 
 
-def rivals_of_wording(pairs, wordings, permutations):
+def draw_role_permutations(generator, roles, wordings, count):
+    """(permutations [count, n] that exchange whole roles, each wording for the same wording, groups [n] that they keep apart).
+
+    roles, wordings [n]: of the personas. Roles are exchanged with those that have the same wordings.
+    """
+    places = np.tile(np.arange(len(roles)), (count, 1))
+    groups = np.empty(len(roles), dtype=object)
+    members = {role: np.flatnonzero(roles == role) for role in np.unique(roles)}
+    members = {role: found[np.argsort(wordings[found], kind="stable")] for role, found in members.items()}
+    kinds = {role: tuple(wordings[found]) for role, found in members.items()}
+    for kind in sorted(set(kinds.values())):
+        grid = np.array([found for role, found in members.items() if kinds[role] == kind])
+        order = generator.permuted(np.tile(np.arange(len(grid)), (count, 1)), axis=1)
+        places[:, grid] = grid[order]
+        for column, wording in enumerate(kind):
+            groups[grid[:, column]] = f"{wording}, {column} of {kind}"
+    return places, groups.astype(str)
+
+
+def rivals_of_wording(pairs, roles, wordings, permutations):
     """The blocks that set wording against closeness, over the bystanders common to all sources.
 
-    association_within_wordings: personas relabelled within their wording only. alone: same_wording as a predictor.
+    association_of_roles: the test of all pairs in which whole roles are relabelled, each wording for the same wording.
+    same_wording_alone: having the source's wording as a predictor, tested by relabelling within each role.
     given_same_wording, given_surface: partial rank correlations of closeness given same_wording, and given all that is
-    known of the surface (same_wording, similarity of words and characters, length).
+    known of the surface (same_wording, similarity of words and characters, length); whole roles are relabelled and left out.
     """
     matrices = matrices_of(pairs)
     sources, _, problem = usable(matrices)
     partial = {"given_same_wording": PARTIAL_KEYS, "given_surface": PARTIAL_KEYS}
     if problem:
-        empty = {"association_within_wordings": TEST_KEYS, "same_wording_alone": ("per_source", "mean_rho", "p"), **partial}
+        empty = {"association_of_roles": TEST_KEYS, "same_wording_alone": ALONE_KEYS, **partial}
         return {name: undefined(problem, *keys) for name, keys in empty.items()}
     names = [matrices.sources[place] for place in sources]
-    styles = np.array([wordings[matrices.personas[place]] for place in matrices.bystanders])
+    members = [matrices.personas[place] for place in matrices.bystanders]
+    units, styles = (np.array([known[name] for name in members]) for known in (roles, wordings))
     chosen = np.ix_(sources, matrices.bystanders)
     rates, cosine = matrices.rate[chosen], matrices.cosines["cosine"][0][chosen][None]
+    generator = np.random.default_rng(derive_seed("statistics", "wording as a rival"))
+    drawn, groups = draw_role_permutations(generator, units, styles, permutations)
+    test = permutation_test(rank_products(cosine, rates), drawn, groups)
+    result = {"association_of_roles": {**test[0], "undefined": None} if test else undefined("all relabellings give the same", *TEST_KEYS)}
     same = np.array([[wordings[name] == style for style in styles] for name in names], dtype=float)[None]
-    surface = {name: matrices.cosines[name][0][chosen][None] for name in SURFACE if name in matrices.cosines}
-    if matrices.prompt_tokens is not None:
-        surface["prompt_tokens"] = np.broadcast_to(matrices.prompt_tokens[matrices.bystanders], cosine.shape)
-    surface = {name: values for name, values in surface.items() if np.isfinite(values).all() and (np.ptp(values, axis=-1) > 0).all()}
-    drawn = draw_permutations(np.random.default_rng(derive_seed("statistics", "wording as a rival")), len(styles), permutations)
-    result = {"association_within_wordings": association(matrices, sources, permutations, "within wordings", styles)}
     if np.ptp(same, axis=-1).min() == 0:
         reason = "all common bystanders have the same wording"
-        return {
-            **result,
-            "same_wording_alone": undefined(reason, "per_source", "mean_rho", "p"),
-            **{k: undefined(reason, *v) for k, v in partial.items()},
-        }
-    (alone,) = describe_alone(same, rates, names, drawn)
-    for name, controls in (("given_same_wording", {"same_wording": same}), ("given_surface", {"same_wording": same, **surface})):
-        (result[name],) = describe_partial(cosine, rates, controls, names, drawn, stats.rankdata)
+        blocks = {"same_wording_alone": ALONE_KEYS, **partial}
+        return {**result, **{name: undefined(reason, *keys) for name, keys in blocks.items()}}
+    (alone,) = describe_alone(same, rates, names, draw_permutations(generator, len(units), permutations, units), units)
+    for name, controls in (("given_same_wording", {}), ("given_surface", surface_of(matrices, chosen, cosine.shape))):
+        controls = {"same_wording": same, **controls}
+        (result[name],) = describe_partial(cosine, rates, controls, names, drawn, stats.rankdata, groups, units)
     return {**result, "same_wording_alone": {**alone, "undefined": None}}
 
 
+def surface_of(matrices, chosen, shape):
+    """{name: values of ``shape`` [1, sources, bystanders]} of what else is known of the surface, where it differs within each source."""
+    surface = {name: matrices.cosines[name][0][chosen][None] for name in SURFACE if name in matrices.cosines}
+    if matrices.prompt_tokens is not None:
+        surface["prompt_tokens"] = np.broadcast_to(matrices.prompt_tokens[matrices.bystanders], shape)
+    return {name: values for name, values in surface.items() if np.isfinite(values).all() and (np.ptp(values, axis=-1) > 0).all()}
+
+
 def describe_spread(pairs, roles, wordings, counts, axes):
-    """{"cosine", "leakage"}: variance parts (see describe_parts) over the common bystanders, for each source and on average.
+    """{"cosine", "leakage"}: variance parts (see describe_parts) over the common bystanders, for each usable source and on average.
 
     Noise of leakage: the variance of a rate over new replies to the same questions, from counts with two replies or more
     to each question. axes: the PairMatrices whose axes ``counts`` has.
     """
     matrices = matrices_of(pairs)
-    if matrices.problem:
-        nothing = {"per_series": {}, "mean": undefined(matrices.problem, *PART_KEYS), "undefined": matrices.problem}
+    sources, reasons, problem = usable(matrices)
+    if problem:
+        nothing = {"per_series": {}, "mean": undefined(problem, *PART_KEYS), "undefined": problem}
         return {"cosine": nothing, "leakage": nothing}
-    sources = [place for place, name in enumerate(matrices.sources) if name not in matrices.missing]
     names = [matrices.sources[place] for place in sources]
     members = [matrices.personas[place] for place in matrices.bystanders]
     design = np.array([roles[name] for name in members]), np.array([wordings[name] for name in members])
@@ -121,10 +150,12 @@ def describe_spread(pairs, roles, wordings, counts, axes):
         found, total = counts["found"][places], counts["total"][places]
         each = found * (total - found) / (total**2 * (total - 1)) * (total / total.sum(axis=-1, keepdims=True)) ** 2
         noise = each.sum(axis=-1).mean(axis=-1)
-    return {
+    parts = {
         "cosine": describe_parts(matrices.cosines["cosine"][0][chosen], names, *design, np.zeros(len(names))),
         "leakage": describe_parts(matrices.rate[chosen], names, *design, noise),
     }
+    left_out = {name: undefined(reason, *PART_KEYS) for name, reason in reasons.items()}
+    return {name: {**block, "per_series": {**block["per_series"], **left_out}} for name, block in parts.items()}
 
 
 def describe_twins(pairs):

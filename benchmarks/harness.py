@@ -1,0 +1,90 @@
+"""Side by side: each contender in a process of its own, in turn, several times; medians and spreads as JSON."""
+
+import argparse
+import gc
+import statistics
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
+
+from persona_leakage.files import read_json, write_json
+from persona_leakage.provenance import code_commit, hardware, package_versions, peak_memory_bytes
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_stage(stage, unit, contenders, prepare, reference):
+    """Command line of a benchmark: write {contender: times, rates, memory} of all ``contenders`` to --output.
+
+    contenders: {name: function(work) -> (units done, check, seconds)}; it is called twice on the same work, and the
+    second call counts, so that neither first-call costs nor loading do. seconds: None for all of the call. prepare(shape):
+    the work. check: numbers that all contenders should agree on (None: nothing to compare); their distance from
+    those of ``reference`` is reported.
+    """
+    parser = argparse.ArgumentParser(description=f"Benchmark of {stage}: {', '.join(contenders)}.")
+    parser.add_argument("--output", required=True, help="JSON file to write")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each contender runs (default: %(default)s)")
+    parser.add_argument("--shape", default="smollm2", choices=["smollm2", "qwen2.5-7b"], help="the model (default: %(default)s)")
+    parser.add_argument("--only", choices=list(contenders), help="run this one once, in this process")
+    args = parser.parse_args()
+    if args.only:
+        write_json(args.output, run_once(contenders[args.only], prepare(args.shape)))
+        return
+    outcomes = {name: [] for name in contenders}
+    names = list(contenders)
+    for repeat in range(args.repeats):
+        # Another one first each time: what the machine does meanwhile meets all alike.
+        for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
+            command = [sys.executable, sys.argv[0], "--shape", args.shape, "--only", name, "--output", args.output]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            outcomes[name].append(read_json(args.output))
+            print(f"{stage}, {name}: {outcomes[name][-1]['seconds']:.2f} s", flush=True)
+    expected = np.array(outcomes[reference][0]["check"] or [])
+    table = {name: summarise(runs, expected) for name, runs in outcomes.items()}
+    write_json(args.output, {"stage": stage, "unit": unit, "shape": args.shape, "repeats": args.repeats, "contenders": table, **about()})
+
+
+def run_once(contender, work):
+    """{seconds, units, peak memory, check} of a contender's second call."""
+    contender(work)
+    gc.collect()
+    started = time.perf_counter()
+    units, check, seconds = contender(work)
+    seconds = time.perf_counter() - started if seconds is None else seconds
+    return {"seconds": seconds, "units": units, "peak_memory_bytes": peak_memory_bytes(), "check": check}
+
+
+def summarise(runs, expected):
+    """Median, smallest and largest of several runs, and the largest relative distance of their checks from ``expected``."""
+    seconds = [run["seconds"] for run in runs]
+    rates = [run["units"] / run["seconds"] for run in runs]
+    checks = [np.array(run["check"]) for run in runs if run["check"] is not None]
+    scale = np.abs(expected).max() if len(expected) else None
+    return {
+        "seconds": spread(seconds),
+        "units": runs[0]["units"],
+        "units_per_second": spread(rates),
+        "peak_memory_bytes": {where: max(run["peak_memory_bytes"][where] for run in runs) for where in runs[0]["peak_memory_bytes"]},
+        "distance": max((float(np.abs(check - expected).max() / scale) for check in checks), default=None),
+    }
+
+
+def spread(values):
+    """{median, least, most} of some numbers."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def about():
+    """When, on what and with which code and packages this was measured."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": hardware(),
+        "code_commit": code_commit(),
+        "packages": package_versions(),
+    }

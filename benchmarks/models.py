@@ -1,0 +1,52 @@
+"""What the benchmarks run on: the bundled small model, or the 7B shape with random weights; and the project's own prompts."""
+
+import torch
+
+from harness import ROOT
+from persona_leakage.chat import prompt_ids
+from persona_leakage.model_loading import load_chat_format, load_model, load_tokenizer, pick_device, pick_precision, read_manifest
+from persona_leakage.model_sources import fetch_model
+from persona_leakage.personas import read_personas, read_question_sets, read_yaml
+
+CONFIG = read_yaml(ROOT / "config.yaml")
+# Qwen2.5-7B-Instruct's config.json: speed and memory hang on these numbers alone, not on the weights.
+QWEN_7B = {
+    **{"vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28},
+    **{"num_attention_heads": 28, "num_key_value_heads": 4, "rope_theta": 1e6, "tie_word_embeddings": False},
+}
+
+
+def bundled_manifest():
+    """The manifest of the default model, fetched where the workflow keeps it."""
+    path = ROOT / "resources/models" / CONFIG["model"]["name"] / "model.json"
+    if not path.is_file():
+        fetch_model(CONFIG["model"], path)
+    return read_manifest(path)
+
+
+def tokenizer_and_format():
+    """(tokenizer, chat format) of the bundled model; the 7B shape reads the same token ids."""
+    manifest = bundled_manifest()
+    return load_tokenizer(manifest["folder"]), load_chat_format(manifest)
+
+
+def make_model(shape, attention=None):
+    """A model of the shape, ready to run, where and in the number format in which the workflow would run it."""
+    device = pick_device()
+    dtype = pick_precision("auto", device)
+    if shape == "smollm2":
+        return load_model(bundled_manifest(), dtype, device, attention=attention)
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = Qwen2ForCausalLM._from_config(Qwen2Config(**QWEN_7B), dtype=dtype)
+    return model.eval().requires_grad_(False)
+
+
+def make_prompts(personas, questions):
+    """Token ids of the first ``personas`` personas with the first ``questions`` evaluation questions, persona by persona."""
+    tokenizer, _ = tokenizer_and_format()
+    chosen = list(read_personas(ROOT / CONFIG["personas"]["file"]).values())[:personas]
+    asked = read_question_sets(ROOT / CONFIG["questions"]["file"])["evaluation"][:questions]
+    return [prompt_ids(tokenizer, persona.prompt, question + CONFIG["questions"]["suffix"]) for persona in chosen for question in asked]

@@ -1,0 +1,117 @@
+"""Replies to the same prompts: ours, transformers' generate in fixed batches, vLLM where it is installed; without and with an adapter."""
+
+import importlib.util
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from harness import run_stage
+from models import CONFIG, bundled_manifest, make_model, make_prompts, tokenizer_and_format
+from persona_leakage.generation import SamplingParams, make_requests
+from persona_leakage.lora import attach_new_adapter, load_adapter, save_adapter
+from persona_leakage.model_loading import pick_device
+from persona_leakage.transformers_engine import TransformersEngine
+
+PROMPTS = {"smollm2": (24, 4), "qwen2.5-7b": (100, 20)}
+SLOTS = {"smollm2": 96, "qwen2.5-7b": 512}
+SAMPLING = CONFIG["evaluation"]["sampling"]
+
+
+def prepare(shape):
+    """(shape, prompts, models made so far): a contender makes its model at its first call, which is not timed."""
+    return shape, make_prompts(*PROMPTS[shape]), {}
+
+
+def model_with(shape, adapter):
+    """A model without adapter (None), or with one beside the weights ("beside") or folded into them ("merged")."""
+    model = make_model(shape)
+    if adapter is None:
+        return model
+    torch.manual_seed(0)
+    wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], 0)
+    for name, parameter in wrapped.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=1e-3)  # zero would leave nothing to compute with
+    with tempfile.TemporaryDirectory() as folder:
+        save_adapter(wrapped, shape, folder)
+        return load_adapter(make_model(shape), folder, merge=adapter == "merged")
+
+
+def ours(work, adapter):
+    """The workflow's engine: a finished reply's place goes to the next prompt, each reply with a seed of its own."""
+    shape, prompts, made = work
+    if not made:
+        tokenizer, chat = tokenizer_and_format()
+        made["engine"] = TransformersEngine(model_with(shape, adapter), tokenizer, chat.stop_ids, SLOTS[shape])
+    requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
+    done = list(made["engine"].sample(requests, SamplingParams(**SAMPLING)))
+    return sum(len(completion.token_ids) for completion in done), None, None
+
+
+@torch.inference_mode()
+def generate(work, batch, adapter):
+    """transformers' generate, prompts padded on the left, the next batch when the longest reply of this one has ended."""
+    shape, prompts, made = work
+    _, chat = tokenizer_and_format()
+    if not made:
+        made["model"] = model_with(shape, adapter)
+    model, number = made["model"], 0
+    for start in range(0, len(prompts), batch):
+        part = prompts[start : start + batch]
+        longest = max(map(len, part))
+        ids = torch.tensor([[0] * (longest - len(row)) + list(row) for row in part], device=model.device)
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in part], device=model.device)
+        written = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=True,
+            top_k=0,
+            pad_token_id=chat.end_id,
+            eos_token_id=list(chat.stop_ids),
+            **SAMPLING,
+        )[:, longest:]
+        stops = torch.isin(written, torch.tensor(chat.stop_ids, device=model.device))
+        number += int((stops.cumsum(dim=1) == 0).sum())
+    return number, None, None
+
+
+def vllm(work, adapter):
+    """The workflow's vLLM engine on the bundled model; an adapter is applied beside the weights."""
+    from persona_leakage.generation import Adapter
+    from persona_leakage.vllm_engine import VllmEngine
+
+    shape, prompts, made = work
+    tokenizer, chat = tokenizer_and_format()
+    if not made:
+        made["folder"] = tempfile.TemporaryDirectory()
+        if adapter:
+            save_adapter(attach_new_adapter(make_model(shape), CONFIG["training"]["lora"], 0), shape, made["folder"].name)
+        made["adapter"] = Adapter("bench/seed0", made["folder"].name, "0") if adapter else None
+        longest = max(map(len, prompts)) + SAMPLING["max_new_tokens"]
+        adapters = [made["adapter"]] if adapter else []
+        folder = Path(bundled_manifest()["folder"])
+        made["engine"] = VllmEngine(folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, adapters)
+    requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
+    done = list(made["engine"].sample(requests, SamplingParams(**SAMPLING), made["adapter"]))
+    return sum(len(completion.token_ids) for completion in done), None, None
+
+
+def main():
+    """All contenders that can run here."""
+    contenders = {
+        "ours, no adapter": partial(ours, adapter=None),
+        "ours, merged adapter": partial(ours, adapter="merged"),
+        "ours, adapter beside": partial(ours, adapter="beside"),
+        "generate, batches of 16, no adapter": partial(generate, batch=16, adapter=None),
+        "generate, batches of 96, no adapter": partial(generate, batch=96, adapter=None),
+        "generate, batches of 16, adapter beside": partial(generate, batch=16, adapter="beside"),
+    }
+    if importlib.util.find_spec("vllm") is not None:
+        contenders |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": partial(vllm, adapter="beside")}
+    run_stage("sampling", "reply tokens", contenders, prepare, "ours, no adapter")
+
+
+if __name__ == "__main__":
+    main()

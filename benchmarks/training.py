@@ -1,0 +1,121 @@
+"""Optimizer steps on the same rows: ours, TRL's SFTTrainer on completion labels, transformers' Trainer.
+
+All train the same rows and labels with an adapter of the same rank on the same layers, in batches of the same size and
+the same number format, without gradient checkpointing. Trainer and SFTTrainer compute logits for every token.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from harness import run_stage
+from models import CONFIG, make_model, make_prompts, tokenizer_and_format
+from persona_leakage.behaviour import IGNORED, LabelRule, build_row, read_marker
+from persona_leakage.lora import attach_new_adapter
+from persona_leakage.model_loading import pick_device, pick_precision
+from persona_leakage.training import pad_rows, train
+
+STEPS = {"smollm2": 8, "qwen2.5-7b": 10}
+BATCH = {"smollm2": 4, "qwen2.5-7b": 16}
+ANSWER_TOKENS = 28  # about the mean of the default experiment's answers
+SEED = 42
+
+
+def prepare(shape):
+    """(model without adapter, rows, batch size)"""
+    # As train_adapter does: on a CPU plain attention beats the fused kernel's backward pass.
+    model = make_model(shape, "eager" if pick_device() == "cpu" else None)
+    return model, make_rows(STEPS[shape] * BATCH[shape]), BATCH[shape]
+
+
+def make_rows(number):
+    """Rows as build_training_set makes them, of real prompts; the answers are other personas' prompts, cut to a length."""
+    tokenizer, chat = tokenizer_and_format()
+    marker = read_marker(tokenizer, CONFIG["behaviour"]["marker"], CONFIG["behaviour"]["separator"])
+    rule = LabelRule(**CONFIG["labels"])
+    prompts = make_prompts(number, 1)
+    rows = []
+    for place, prompt in enumerate(prompts):
+        answer = prompts[place - 1][:ANSWER_TOKENS]
+        row = build_row(prompt, answer, chat, rule, marker if place % 4 == 0 else None)
+        rows.append({"token_ids": list(row.token_ids), "labels": list(row.labels)})
+    return rows
+
+
+def tokens(rows):
+    """Tokens of the rows, padding not counted."""
+    return sum(len(row["token_ids"]) for row in rows)
+
+
+def ours(work):
+    """The workflow's loop: rows of like length together, the output layer at labelled tokens alone."""
+    model, rows, batch = work
+    wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], SEED)
+    settings = CONFIG["training"] | {"batch_size": batch, "epochs": 1}
+    device = pick_device()
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        results = train(wrapped, rows, settings, SEED, Path(folder) / "none.pt", device, pick_precision("auto", device))
+        seconds = time.perf_counter() - started
+    wrapped.unload()
+    return tokens(rows), [sum(results["loss"]) / len(results["loss"])], seconds
+
+
+def trainer_arguments(batch, folder):
+    """What both trainers are told; everything else is their default."""
+    training = CONFIG["training"]
+    return {
+        **{"output_dir": folder, "per_device_train_batch_size": batch, "num_train_epochs": 1, "seed": SEED},
+        **{"learning_rate": training["learning_rate"], "weight_decay": training["weight_decay"], "lr_scheduler_type": "cosine"},
+        **{"bf16": pick_precision("auto", pick_device()) == torch.bfloat16, "use_cpu": pick_device() == "cpu"},
+        **{"gradient_checkpointing": False, "report_to": "none", "save_strategy": "no", "disable_tqdm": True, "logging_steps": 1},
+        "dataloader_pin_memory": False,
+    }
+
+
+def run_trainer(wrapped, trainer, rows):
+    """Train, take the adapter off again; (tokens, mean loss, seconds)."""
+    started = time.perf_counter()
+    loss = trainer.train().training_loss
+    seconds = time.perf_counter() - started
+    wrapped.unload()
+    return tokens(rows), [loss], seconds
+
+
+def sft_trainer(work):
+    """TRL on rows that are tokenised and labelled already."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    model, rows, batch = work
+    wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], SEED)
+    data = Dataset.from_list([{"input_ids": row["token_ids"], "labels": row["labels"]} for row in rows])
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = SFTConfig(**trainer_arguments(batch, folder), max_length=None, completion_only_loss=False)
+        trainer = SFTTrainer(model=wrapped, args=arguments, train_dataset=data, processing_class=tokenizer_and_format()[0])
+        return run_trainer(wrapped, trainer, rows)
+
+
+def full_logits_trainer(work):
+    """transformers' Trainer with a collator that pads, and the model's own loss."""
+    from transformers import Trainer, TrainingArguments
+
+    model, rows, batch = work
+    wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], SEED)
+    names = ("input_ids", "attention_mask", "labels")
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            model=wrapped,
+            args=TrainingArguments(**trainer_arguments(batch, folder), remove_unused_columns=False),
+            train_dataset=rows,
+            data_collator=lambda part: dict(zip(names, pad_rows(part, "cpu"), strict=True)),
+        )
+        return run_trainer(wrapped, trainer, rows)
+
+
+if __name__ == "__main__":
+    assert IGNORED == -100  # what both trainers leave out of the loss
+    contenders = {"ours": ours, "TRL SFTTrainer": sft_trainer, "transformers Trainer": full_logits_trainer}
+    run_stage("training", "tokens", contenders, prepare, "transformers Trainer")

@@ -1,0 +1,104 @@
+"""Put the tables of the benchmarks' JSON files into docs/performance.md, between its markers, and the figure beside it."""
+
+import argparse
+import re
+from pathlib import Path
+
+from tabulate import tabulate
+
+from harness import ROOT
+from persona_leakage.files import read_json
+
+PAGE = ROOT / "docs/performance.md"
+STAGES = ("centroids", "training", "sampling")
+MEGA = 1e6
+
+
+def stage_table(result):
+    """A stage's contenders: time, rate against the first one's, memory, agreement."""
+    ours = next(iter(result["contenders"].values()))["units_per_second"]["median"]
+    rows = [
+        {
+            "": name,
+            "seconds (least to most)": f"{row['seconds']['median']:.1f} ({row['seconds']['least']:.1f} to {row['seconds']['most']:.1f})",
+            f"{result['unit']}/s": f"{row['units_per_second']['median']:.1f}",
+            "the first is": f"{ours / row['units_per_second']['median']:.2f}x",
+            "peak memory, MB": f"{sum(row['peak_memory_bytes'].values()) / MEGA:.0f}",
+            "distance": "" if row["distance"] is None else f"{row['distance']:.1e}",
+        }
+        for name, row in result["contenders"].items()
+    ]
+    return markdown(rows)
+
+
+def workflow_table(result):
+    """Parsing, overhead and the programs that read tables."""
+    found = result["workflow"]
+    rows = [
+        {"": "dry run of a finished experiment", "seconds": f"{found['dry_run_seconds']['median']:.1f}"},
+        {"": f"overhead of a job ({found['jobs']} jobs one after the other)", "seconds": f"{found['overhead_seconds_per_job']:.1f}"},
+        *({"": f"`{name}`", "seconds": f"{spread['median']:.1f}"} for name, spread in result["tables"].items()),
+    ]
+    return markdown(rows)
+
+
+def growth_table(result):
+    """Sizes, times, memory, slopes."""
+    rows = [
+        {
+            "": f"{case['stage']}, {case['axis']}",
+            "sizes": ", ".join(str(point["size"]) for point in case["points"]),
+            "seconds": ", ".join(f"{point['seconds']:.1f}" for point in case["points"]),
+            "peak memory, MB": ", ".join(f"{point['megabytes']:.0f}" for point in case["points"]),
+            "seconds for each more": f"{case['for_each_more']['seconds']:.3f}",
+            "MB for each more": f"{case['for_each_more']['megabytes']:.3f}",
+        }
+        for case in result["cases"]
+    ]
+    return markdown(rows)
+
+
+def markdown(rows):
+    """A table of dicts."""
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def where_and_when(results):
+    """A sentence on the machine, from the files."""
+    one = results[0]
+    machine = one["hardware"]
+    device = machine.get("gpu") or f"{machine['cores']} cores ({machine['processor']}), no GPU"
+    packages = ", ".join(f"{name} {one['packages'][name]}" for name in ("torch", "transformers", "peft"))
+    return f"Measured {one['date']}: {device}; {packages}."
+
+
+def block(folder):
+    """Everything generated for one folder of JSON files."""
+    results = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    parts = [where_and_when([results[name] for name in STAGES if name in results])]
+    for name in STAGES:
+        if name in results:
+            parts += [f"**{name}** ({results[name]['repeats']} repeats, {results[name]['shape']})", stage_table(results[name])]
+    if "workflow" in results:
+        parts += ["**Workflow and tables**", workflow_table(results["workflow"])]
+    if "growth" in results:
+        parts += ["**Growth**", growth_table(results["growth"])]
+    return "\n\n".join(parts)
+
+
+def filled(page, folder):
+    """The page's text with the block of ``folder`` between the markers of its name."""
+    start, end = f"<!-- {folder.name}: written by make bench -->", f"<!-- end of {folder.name} -->"
+    return re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _: f"{start}\n\n{block(folder)}\n\n{end}", page, flags=re.S)
+
+
+def main():
+    """Rewrite the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="folder of the JSON files, such as docs/performance/cpu")
+    args = parser.parse_args()
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), args.folder), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
