@@ -241,7 +241,7 @@ def interrupted(undisturbed, new_project, cluster):
     project.run("--unlock")
 
     runs["again"] = again = Run(project, cluster, target)
-    second = again.hold("sample_completions", "resuming, ", "villain", besides=[pid])["villain"]
+    second = again.hold("sample_completions", "replies are kept from earlier", "villain", besides=[pid])["villain"]
     again.seen = {pid, second} <= set(program_pids(project, "sample_completions", "villain"))
     for stopped in (pid, second):
         os.kill(stopped, signal.SIGCONT)
