@@ -1,10 +1,11 @@
 """The benchmarks' page shows what the kept files say; the harness's arithmetic; contenders agree on what they compute."""
 
+import re
 import sys
 
 import numpy as np
-import pytest
 
+from persona_leakage.files import write_json
 from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
@@ -16,16 +17,29 @@ from harness import spread, summarise
 FOLDERS = sorted(path.parent for path in (ROOT / "docs/performance").glob("*/centroids.json"))
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_the_page_is_that_of_the_files(folder):
+def test_the_page_is_that_of_the_files():
     page = PAGE.read_text(encoding="utf-8")
-    assert filled(page, folder) == page
-
-
-def test_every_folder_is_on_the_page():
-    assert FOLDERS
     for folder in FOLDERS:
-        assert f"<!-- {folder.name}: written by make bench -->" in PAGE.read_text(encoding="utf-8")
+        assert f"<!-- {folder.name}: written by make bench -->" in page
+        page = filled(page, folder)
+    assert page == PAGE.read_text(encoding="utf-8")
+
+
+def test_the_block_of_a_page(tmp_path):
+    """Between the markers of its name, and nothing else changes; again gives the same."""
+    row = {"seconds": spread([2.0]), "units_per_second": spread([5.0]), "peak_memory_bytes": {"host": 3e6}, "distance": None}
+    about = {
+        "date": "2026-01-02",
+        "hardware": {"cores": 2, "processor": "x"},
+        "packages": dict.fromkeys(("torch", "transformers", "peft"), "1"),
+    }
+    result = {"unit": "prompts", "repeats": 1, "shape": "tiny", "contenders": {"ours": row, "other": row}, **about}
+    write_json(tmp_path / "mine/centroids.json", result)
+    page = "before\n<!-- mine: written by make bench -->\nold\n<!-- end of mine -->\nbehind"
+    found = filled(page, tmp_path / "mine")
+    assert found.startswith("before\n") and found.endswith("\nbehind") and "old" not in found
+    assert "| ours | 2.0 (2.0 to 2.0)" in re.sub(" +", " ", found) and "Measured 2026-01-02: 2 cores (x), no GPU" in found
+    assert filled(found, tmp_path / "mine") == found
 
 
 def test_summary_of_several_runs():
