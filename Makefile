@@ -26,16 +26,17 @@ CODE := workflow_scripts tests benchmarks
 
 BENCH ?= docs/performance/cpu
 
-.PHONY: run plan setup slurm inspect wandb hub bench test test-slurm test-inspect test-vllm test-vllm-here lint format clean
+.PHONY: run plan config-there setup slurm inspect wandb hub bench test test-slurm test-inspect test-vllm test-vllm-here lint format clean
 
-run: setup
-	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
+run: config-there setup
 	snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) --configfile $(CONFIG) --quiet rules host
 	@python workflow_scripts/show_results.py --config $(CONFIG)
 
-plan: setup
-	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
+plan: config-there setup
 	@python workflow_scripts/plan_run.py --config $(CONFIG)
+
+config-there:
+	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
 
 setup: $(VENV)/run.stamp
 
@@ -54,10 +55,10 @@ test-vllm:
 test-vllm-here: $(VENV)/development.stamp
 	python -m pytest -m vllm tests/test_vllm.py
 
-inspect: $(VENV)/inspect.stamp
+inspect: config-there $(VENV)/inspect.stamp
 	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- inspect
 
-wandb hub: $(VENV)/publishing.stamp
+wandb hub: config-there $(VENV)/publishing.stamp
 	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- $@
 
 test-inspect: $(VENV)/development.stamp $(VENV)/inspect.stamp

@@ -13,7 +13,8 @@ FACTS = (
     *("experiment", "model", "recipe", "questions", "evaluation", "training_seed", "sampling_seed"),
     *("headline_layer", "personas", "panel", "file"),
 )
-# Short digests that tell apart what the other facts do not: the adapters' whole recipe, the prompts, and how they were evaluated.
+# Short digests that tell apart what the other facts do not: the adapters' whole recipe, the prompts, and how they were
+# evaluated; results of older versions lack some.
 DIGESTS, DIGITS = {"training": "training", "panel": "prompts", "evaluation": "evaluation"}, 8
 MEAN = "mean of the sources"
 
@@ -86,7 +87,7 @@ def read_run(path):
             "sampling_seed": int(meta["sampling_seed"]),
             "headline_layer": int(content["headline_layer"]),
             "personas": int(meta["bank"]["personas"]),
-            **{name: str(meta["recipe"][key])[:DIGITS] for name, key in DIGESTS.items()},
+            **{name: str(meta["recipe"].get(key, "unknown"))[:DIGITS] for name, key in DIGESTS.items()},
             "mean_rho": measured(mean["mean_rho"]),
             "interval": span(mean["interval"]),
             "p": measured(layer["chance"]["association"]["p"]),
