@@ -2,10 +2,11 @@
 
 import json
 import threading
+from abc import ABC, abstractmethod
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class LocalServer:
+class LocalServer(ABC):
     """Use as a context manager, then ``url`` is its address. A subclass has ``respond``.
 
     log: what was asked, as the subclass notes it; fail: {what is asked: HTTP status to give instead}.
@@ -14,9 +15,9 @@ class LocalServer:
     def __init__(self):
         self.log, self.fail, self.lock = [], {}, threading.Lock()
 
+    @abstractmethod
     def respond(self, method, path, headers, body):
         """(status, content: bytes or what becomes JSON, {header: value}) of a request."""
-        raise NotImplementedError
 
     def __enter__(self):
         server = self

@@ -147,6 +147,7 @@ def wait_for_devices(devices, count, folder):
     if taken is None:
         log(f"waiting for {count} of the GPUs {names_of(devices)}; locks in {folder}")
     while taken is None:
+        # For as long as it takes: devices come free, and time limits are the cluster's. Drawn, so that jobs do not ask in step.
         time.sleep(random.uniform(0.2, 1.0))
         taken = take_devices(devices, count, folder)
     chosen, descriptors = taken
