@@ -493,5 +493,11 @@ def recipe(questions):
     return {
         "training": digest_of(blocks),
         "prompts": personas_block(PANEL, "prompt")["digest"],
-        "evaluation": digest_of([questions_block(QUESTION_USES[questions]), config["evaluation"]["samples_per_question"], measured]),
+        "evaluation": digest_of(
+            [
+                questions_block(QUESTION_USES[questions]),
+                config["evaluation"]["samples_per_question"],
+                measured,
+            ]
+        ),
     }
