@@ -8,6 +8,7 @@
 # make inspect  the replies of a finished run as Inspect AI logs (make test-inspect: its tests)
 # make wandb  publishes a finished run to Weights & Biases (offline unless the config says online)
 # make hub    publishes its adapters to the Hugging Face hub (docs/publishing.md, for both)
+# make tables  copies a finished run's tables, scores and figures to results/{experiment}/published/tables, with digests
 # make bench  times every stage beside its rivals, fills docs/performance.md
 # make lint   style of the code, the rules and the texts
 # INFERENCE=vllm with any of them: the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
@@ -26,7 +27,7 @@ CODE := workflow_scripts tests benchmarks
 
 BENCH ?= docs/performance/cpu
 
-.PHONY: run plan config-there setup slurm inspect wandb hub bench test test-slurm test-inspect test-vllm test-vllm-here lint format clean
+.PHONY: run plan config-there setup slurm inspect wandb hub tables bench test test-slurm test-inspect test-vllm test-vllm-here lint format clean
 
 run: config-there setup
 	snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) --configfile $(CONFIG) --quiet rules host
@@ -57,6 +58,9 @@ test-vllm-here: $(VENV)/development.stamp
 
 inspect: config-there $(VENV)/inspect.stamp
 	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- inspect
+
+tables: config-there setup
+	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- tables
 
 wandb hub: config-there $(VENV)/publishing.stamp
 	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- $@

@@ -35,6 +35,7 @@ localrules:
     inspect,
     report,
     scatter,
+    tables,
     wandb,
 
 
@@ -98,6 +99,11 @@ rule report:
 rule scatter:
     input:
         SCATTERS,
+
+
+rule tables:
+    input:
+        KEPT_TABLES,
 
 
 rule wandb:

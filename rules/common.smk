@@ -220,6 +220,21 @@ WANDB_RECEIPTS = [
 ]
 HUB_RECEIPTS = results("published/hub/{source}/seed{seed}.json")
 REPORT = results("report/index.html") + results("report/facts.json")
+# What the numbers and figures come from, without model, adapters, replies and hidden states.
+SMALL_FILES = [
+    path
+    for path in [
+        *RUN_CONFIG,
+        *ADAPTERS,
+        *EVALUATIONS,
+        *CENTROIDS,
+        *CORRELATIONS,
+        *FIGURES,
+        *REPORT,
+    ]
+    if path.endswith((".json", ".csv", ".yaml", ".png"))
+]
+KEPT_TABLES = results("published/tables/digests.json")
 PAGE_FOLDER = "workflow_scripts/persona_leakage/report_page"
 PAGE_FILES = sorted(
     str(path.relative_to(workflow.basedir))

@@ -6,6 +6,7 @@ out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
 in:  results of an adapter; of the experiment
 out: published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of what went to Weights & Biases
      published/hub/{source}/seed{seed}.json: of what went to the Hugging Face hub
+     published/tables/: copies of the small files, and digests.json
 """
 
 
@@ -161,6 +162,35 @@ rule publish_hub:
             --metrics {input.metrics:q} \
             --manifest {input.manifest:q} \
             --summaries {input.summaries:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule keep_tables:
+    input:
+        code=code_of("keep_tables.py"),
+        files=SMALL_FILES,
+    output:
+        "results/{experiment}/published/tables/digests.json",
+    log:
+        "logs/{experiment}/keep_tables.log",
+    benchmark:
+        "benchmarks/{experiment}/keep_tables.tsv"
+    localrule: True
+    conda:
+        "../envs/workflow.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        home=f"results/{EXPERIMENT}",
+    shell:
+        r"""
+        python workflow_scripts/keep_tables.py \
+            --results {params.home:q} \
+            --files {input.files:q} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

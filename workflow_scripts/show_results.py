@@ -3,11 +3,9 @@
 import argparse
 from pathlib import Path
 
-from tabulate import tabulate
-
 from persona_leakage.errors import InputError, run_program
 from persona_leakage.personas import read_yaml
-from persona_leakage.results_table import HEADERS, result_lines
+from persona_leakage.results_table import as_text, result_lines
 
 
 def main(argv=None):
@@ -19,9 +17,9 @@ def main(argv=None):
     home = Path("results") / {**default, **(chosen or {})}["experiment"]
     if not (home / "run_config.yaml").is_file():
         raise InputError(f"{home}: no finished run; start it with snakemake --cores all --configfile {args.config}")
-    for title, lines, verdict in result_lines(read_yaml(home / "run_config.yaml")["config"]):
+    for title, lines, verdict in result_lines(read_yaml(home / "run_config.yaml")["config"], home):
         print(f"\n{title}")
-        print(tabulate(lines, headers=HEADERS, disable_numparse=True, stralign="right"))
+        print(as_text(lines))
         print("\nWhat these data support (docs/statistics.md; the numbers behind it: verdict in correlation.json)")
         for entry in verdict:
             print(f"{entry['answer']:>14}: {entry['question'] if entry['answer'] == 'cannot tell' else entry['sentence']}")

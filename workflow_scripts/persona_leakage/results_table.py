@@ -3,21 +3,22 @@
 from itertools import product
 from pathlib import Path
 
+from tabulate import tabulate
+
 from persona_leakage.files import read_json
 
 HEADERS = ["source", "rate", "bystanders", "above source", "rho", "p", "N", "short replies", "tokens", "seconds"]
 
 
-def result_lines(config, root="results"):
-    """[(title, lines, verdict)] of an experiment, one for each question set and training seed.
+def result_lines(config, home):
+    """[(title, lines, verdict)] of the experiment whose results lie under ``home``, one for each question set and training seed.
 
     A line has the columns HEADERS: the source's rate, its bystanders' mean rate, how many of them
     exceed it, Spearman rho and p over N bystanders at the headline layer ("-" where undefined), the share of replies under
     12 tokens, the mean reply length in tokens, and the seconds of training and sampling. The first
     line is the base model. verdict: that of correlation.json.
     """
-    home = Path(root) / config["experiment"]
-    tables = []
+    home, tables = Path(home), []
     for use, seed in product(config["questions"]["evaluation"], config["training"]["seeds"]):
         questions = use["set"]
         correlation = read_json(home / f"analysis/{questions}/seed{seed}/correlation.json")
@@ -32,6 +33,11 @@ def result_lines(config, root="results"):
             (f"{config['experiment']}, questions '{questions}', training seed {seed}, block {layer}", lines, correlation["verdict"])
         )
     return tables
+
+
+def as_text(lines):
+    """The lines as a table under HEADERS, for a terminal."""
+    return tabulate(lines, headers=HEADERS, disable_numparse=True, stralign="right")
 
 
 def base_line(summary):

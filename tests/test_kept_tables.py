@@ -1,0 +1,156 @@
+"""Kept tables: copied whole, anything changed is named, what hangs together is computed again; write-ups say what they say."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.conftest import CONFIG, ROOT, run_program
+
+KEPT = sorted(path.parent for path in (ROOT / "docs/results").glob("*/digests.json"))
+# Each write-up with the tables that it is filled from.
+WRITE_UPS = {"default.md": "smollm2"}
+
+
+@pytest.fixture(scope="module")
+def tables(finished_project, tmp_path_factory):
+    """The tables of the tiny experiment, kept by the workflow."""
+    folder = tmp_path_factory.mktemp("tables") / "project"
+    shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
+    subprocess.run([sys.executable, "-m", "snakemake", "--cores", "1", "--", "tables"], cwd=folder, check=True, capture_output=True)
+    return folder / "results/tiny/published/tables"
+
+
+@pytest.fixture
+def copy(tables, tmp_path):
+    """A copy of the kept tables, free to change."""
+    return shutil.copytree(tables, tmp_path / "kept")
+
+
+def check(folder):
+    return run_program("check_tables", folder, cwd=ROOT)
+
+
+def test_what_is_kept(tables):
+    """Tables, scores, records and figures; no replies, weights or hidden states."""
+    listed = json.loads((tables / "digests.json").read_text())["files"]
+    assert {"run_config.yaml", "analysis/evaluation/seed42/pairs.csv", "analysis/evaluation/seed42/correlation.json"} <= set(listed)
+    assert {"evaluation/evaluation/base/marker_eval.json", "figures/evaluation/seed42/scatter.png", "report/facts.json"} <= set(listed)
+    assert not [name for name in listed if name.endswith((".gz", ".pt", ".safetensors", ".html"))]
+    done = check(tables)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(listed)} files as they were kept" in done.stdout and "1 correlation.json computed again" in done.stdout
+
+
+def test_keeping_is_no_part_of_the_results(project_copy):
+    """Not made by `all`; one job when asked for; a file that is no longer the experiment's does not stay."""
+    assert project_copy.planned() == {}
+    assert project_copy.planned("tables") == {"keep_tables": 1, "tables": 1}
+    left = project_copy.folder / "results/tiny/published/tables/old.csv"
+    left.parent.mkdir(parents=True)
+    left.write_text("of another config")
+    project_copy.run("--cores", "1", "--", "tables")
+    assert not left.exists()
+
+
+def test_a_table_that_is_not_the_recorded_one_is_not_kept(project_copy):
+    pairs = project_copy.folder / "results/tiny/analysis/evaluation/seed42/pairs.csv"
+    home = project_copy.folder / "results/tiny"
+    pairs.write_text(pairs.read_text().replace("villain", "comedian", 1))
+    done = run_program("keep_tables", "--results", home, "--output", home / "kept/digests.json", "--files", pairs, cwd=ROOT)
+    assert done.returncode == 1 and "pairs.csv: is not the file that" in done.stderr and not (home / "kept").exists()
+
+
+def rewritten(folder, place, change):
+    """Change the text of a kept file, and its digest with it."""
+    path, record = folder / place, folder / "digests.json"
+    text = path.read_text(encoding="utf-8")
+    assert change(text) != text
+    path.write_text(change(text), encoding="utf-8")
+    content = json.loads(record.read_text())
+    content["files"][place]["sha256"] = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[0]
+    record.write_text(json.dumps(content))
+
+
+def test_a_file_that_changed_vanished_or_came_is_named(copy):
+    for change, message in (
+        (lambda: (copy / "report/facts.json").write_text("{}"), "report/facts.json: is not the file that digests.json describes"),
+        (lambda: (copy / "report/facts.json").unlink(), "report/facts.json: no such file; digests.json lists it"),
+    ):
+        change()
+        done = check(copy)
+        assert done.returncode == 1 and message in done.stderr
+    listed = json.loads((copy / "digests.json").read_text())
+    del listed["files"]["report/facts.json"]
+    (copy / "digests.json").write_text(json.dumps(listed))
+    (copy / "notes.txt").write_text("")
+    assert "notes.txt: digests.json does not list it" in check(copy).stderr
+
+
+def test_counts_that_are_not_the_scores_are_named(copy):
+    place = "evaluation/evaluation/villain/seed42/marker_eval.json"
+    rewritten(copy, place, lambda text: re.sub(r'("comedian": \{.*?"found": )(\d+)', lambda m: m[1] + str(int(m[2]) + 1), text, flags=re.S))
+    done = check(copy)
+    assert done.returncode == 1 and re.search(r"pairs\.csv: line \d+: \d+ of \d+; marker_eval\.json has \d+ of \d+", done.stderr)
+
+
+def test_a_statistic_that_is_not_that_of_the_tables_is_named(copy):
+    rewritten(
+        copy,
+        "analysis/evaluation/seed42/correlation.json",
+        lambda text: re.sub(r'("cells": \{\s+"\w+": \{\s+"rate": )[\d.]+', r"\g<1>0.123", text, count=1),
+    )
+    done = check(copy)
+    assert done.returncode == 1 and "correlation.json: computed again, 1 values differ, the first is leakage." in done.stderr
+
+
+def test_there_are_kept_results():
+    assert KEPT and {folder.name for folder in KEPT} == set(WRITE_UPS.values())
+
+
+@pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
+def test_kept_results_hold(folder):
+    done = check(folder)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("page", "tables"), WRITE_UPS.items(), ids=list(WRITE_UPS))
+def test_a_write_up_says_what_the_tables_say(page, tables, tmp_path):
+    """The page is its template filled anew; the template's own words hold no results."""
+    template = ROOT / f"docs/results/{page}.j2"
+    shutil.copy(template, tmp_path)
+    done = run_program("write_up", tmp_path / template.name, ROOT / "docs/results" / tables, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / page).read_text(encoding="utf-8") == (ROOT / "docs/results" / page).read_text(encoding="utf-8")
+    words = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|`[^`]*`|\]\([^)]*\)|^    .*$", "", template.read_text(encoding="utf-8"), flags=re.S | re.M)
+    words = words.replace("95 % interval", "").replace("Qwen2.5-7B, block 20", "").replace("fewer than 12 tokens", "")
+    assert re.findall(r"[^\n]*(?<![A-Za-z])\d[^\n]*", words) == []
+
+
+def test_tables_of_the_default_in_other_texts_are_the_kept_ones():
+    """README and the page of the recipe show what make run printed, with the config of today."""
+    table = re.search(r"(?:^    .*\n)+", (ROOT / "docs/results/default.md").read_text(encoding="utf-8"), re.M)[0]
+    for page in ("README.md", "docs/default-recipe.md"):
+        shown = [line.strip() for line in (ROOT / page).read_text(encoding="utf-8").splitlines()]
+        assert [line for line in table.splitlines() if line.strip() not in shown] == []
+    kept = yaml.safe_load((ROOT / "docs/results/smollm2/run_config.yaml").read_text())["config"]
+    assert kept == {key: value for key, value in CONFIG.items() if key in kept} and {"training", "engine", "evaluation"} <= set(kept)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ show('two', 'report/facts.json', 'nothing') }}", "report/facts.json: has no nothing"),
+        ("{{ value('no.json', 'a') }}", "no.json: no such file"),
+        ("{% for %}", "page.md.j2: "),
+        ("{{ typed }}", "'typed' is undefined"),
+    ],
+)
+def test_a_template_with_an_error_is_named(tables, tmp_path, text, message):
+    (tmp_path / "page.md.j2").write_text(text)
+    done = run_program("write_up", tmp_path / "page.md.j2", tables, cwd=ROOT)
+    assert done.returncode == 1 and message in done.stderr and not (tmp_path / "page.md").exists()

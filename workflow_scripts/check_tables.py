@@ -1,0 +1,50 @@
+"""Check folders of kept tables (make tables): digests, counts against scores, and correlation.json computed again from its tables."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from itertools import product
+from pathlib import Path
+
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import read_json
+from persona_leakage.kept_tables import check_copies, check_counts, differences
+from persona_leakage.personas import read_yaml
+
+
+def main(argv=None):
+    """Print what was checked; exit code 1 and the file's name if something is not as it was kept."""
+    parser = argparse.ArgumentParser(prog="check_tables", description=__doc__)
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="such as docs/results/default")
+    for folder in parser.parse_args(argv).folders:
+        files = check_copies(folder)
+        config = read_yaml(Path(folder) / "run_config.yaml")["config"]
+        tables = list(product([use["set"] for use in config["questions"]["evaluation"]], config["training"]["seeds"]))
+        lines = sum(check_counts(folder, questions, seed) for questions, seed in tables)
+        for questions, seed in tables:
+            check_correlation(Path(folder), config, questions, seed)
+        print(f"{folder}: {files} files as they were kept, {lines} counts as scored, {len(tables)} correlation.json computed again")
+
+
+def check_correlation(folder, config, questions, seed):
+    """InputError unless correlate_leakage.py makes the kept correlation.json of the kept tables, up to rounding."""
+    home = folder / f"analysis/{questions}/seed{seed}"
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "correlation.json"
+        command = [sys.executable, Path(__file__).with_name("correlate_leakage.py"), "--output", output]
+        command += ["--settings", json.dumps({"headline_layer": config["geometry"]["headline_layer"], **config["analysis"]})]
+        command += ["--pairs", home / "pairs.csv", "--cosines", home / "cosines.csv"]
+        command += ["--question-counts", home / "question_counts.csv", "--tables", home / "tables.json"]
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise InputError(f"{home / 'correlation.json'}: cannot be computed again: {done.stderr.strip()}")
+        found, kept = read_json(output), read_json(home / "correlation.json")
+    places = list(differences({**found, "meta": None}, {**kept, "meta": None}))
+    if places:
+        raise InputError(f"{home / 'correlation.json'}: computed again, {len(places)} values differ, the first is {places[0]}")
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,24 @@
+"""Copy a finished experiment's small files to a folder of their own, with their digests: what its numbers and figures come from."""
+
+from pathlib import Path
+
+from persona_leakage.errors import run_program
+from persona_leakage.files import write_json
+from persona_leakage.kept_tables import keep_files
+from persona_leakage.options import new_parser
+from persona_leakage.provenance import describe_run
+
+
+def main(argv=None):
+    """Write the copies beside --output, and into it every file's SHA-256."""
+    parser = new_parser("keep_tables", __doc__, "results", "output", default_settings="{}")
+    parser.add_argument("--files", nargs="+", required=True, metavar="PATH", help="what to copy; all under --results")
+    args = parser.parse_args(argv)
+    folder = Path(args.output).parent
+    files = keep_files(args.results, args.files, folder)
+    write_json(args.output, {"meta": describe_run("keep_tables"), "files": files})
+    print(f"{len(files)} files, {sum(facts['bytes'] for facts in files.values()) / 1e6:.1f} MB: {folder}")
+
+
+if __name__ == "__main__":
+    run_program(main)
