@@ -185,7 +185,7 @@ rule keep_tables:
         mem_mb=1000,
         runtime=10,
     params:
-        home=f"results/{EXPERIMENT}",
+        home=lambda wildcards: f"results/{wildcards.experiment}",
     shell:
         r"""
         python workflow_scripts/keep_tables.py \
