@@ -155,6 +155,9 @@ def test_nothing_to_compare(project_copy, tmp_path):
     shutil.rmtree(project_copy.folder / "results")
     done = project_copy.run("-n", "compare", check=False)
     assert done.returncode != 0 and "no results/*/run_config.yaml is there yet" in done.stdout
+    project_copy.edit_config(compare=["results/nowhere"])
+    done = project_copy.run("-n", "compare", check=False)
+    assert done.returncode != 0 and "compare: results/nowhere: no run_config.yaml there" in done.stdout
     done = run_program("compare_experiments", "--folders", "nowhere", "--table", "a.csv", "--output", "a.json", cwd=tmp_path)
     assert done.returncode == 1 and "nowhere/run_config.yaml: no such file" in done.stderr
     assert list(tmp_path.glob("a.*")) == []

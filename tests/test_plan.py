@@ -147,6 +147,14 @@ def test_plan_of_a_bad_config_says_what_snakemake_says(tmp_path):
     assert done.returncode == 1 and "training.epochs: 0" in done.stderr
 
 
+@pytest.mark.parametrize("program", ["plan_run", "show_results"])
+@pytest.mark.parametrize(("text", "found"), [("- training\n", "['training']"), ("", "nothing")])
+def test_a_config_without_keys_is_named(tmp_path, program, text, found):
+    (tmp_path / "bad.yaml").write_text(text)
+    done = run_program(program, "--config", tmp_path / "bad.yaml", cwd=ROOT)
+    assert done.returncode == 1 and f"bad.yaml: must hold keys and values (experiment: my-run), not {found}" in done.stderr
+
+
 def test_planned_tokens_are_those_of_the_run(finished_project):
     """Replies, rows and training tokens of the plan against a finished run; reply lengths from the run itself."""
     config = yaml.safe_load((finished_project.folder / "config.yaml").read_text())

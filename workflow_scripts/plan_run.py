@@ -11,8 +11,7 @@ from snakemake.utils import update_config
 from tabulate import tabulate
 
 from persona_leakage.errors import InputError, run_program
-from persona_leakage.experiment import adapter_jobs, check_experiment, job_file
-from persona_leakage.personas import read_yaml
+from persona_leakage.experiment import adapter_jobs, check_experiment, job_file, read_config
 from persona_leakage.planning import Sizes, plan_disk, plan_jobs
 from persona_leakage.rates import DEFAULT_HARDWARE, Rates
 
@@ -25,10 +24,10 @@ def main(argv=None):
     parser.add_argument("--config", default="config.yaml", metavar="PATH", help="the experiment's config (default: %(default)s)")
     parser.add_argument("--hardware", help="an entry of resources/rates.yaml (default: h200 with engine.name: vllm, else cpu2)")
     parser.add_argument("--all", action="store_true", help="plan every job, also those whose results are there")
-    parser.add_argument("--used", action="store_true", help="beside the plan of every job, what the finished run took")
+    parser.add_argument("--used", action="store_true", help="beside the plan of every job, what the jobs of the experiment of this name took")
     args = parser.parse_args(argv)
-    config = read_yaml(ROOT / "config.yaml")
-    update_config(config, read_yaml(args.config) or {})
+    config = read_config(ROOT / "config.yaml")
+    update_config(config, read_config(args.config))
     personas, question_sets = check_experiment(config, args.config)
     rates = Rates(ROOT / "resources/rates.yaml", args.hardware or DEFAULT_HARDWARE[config["engine"]["name"]], config["model"]["name"])
     sizes = Sizes(config, personas, question_sets, rates.model)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from persona_leakage.errors import InputError, run_program
+from persona_leakage.experiment import read_config
 from persona_leakage.personas import read_yaml
 from persona_leakage.results_table import as_text, result_lines
 
@@ -13,8 +14,8 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="show_results", description=__doc__)
     parser.add_argument("--config", default="config.yaml", metavar="PATH", help="the experiment's config (default: %(default)s)")
     args = parser.parse_args(argv)
-    chosen, default = read_yaml(args.config), read_yaml(Path(__file__).parents[1] / "config.yaml")
-    home = Path("results") / {**default, **(chosen or {})}["experiment"]
+    chosen, default = read_config(args.config), read_config(Path(__file__).parents[1] / "config.yaml")
+    home = Path("results") / {**default, **chosen}["experiment"]
     if not (home / "run_config.yaml").is_file():
         raise InputError(f"{home}: no finished run; start it with snakemake --cores all --configfile {args.config}")
     for title, lines, verdict in result_lines(read_yaml(home / "run_config.yaml")["config"], home):

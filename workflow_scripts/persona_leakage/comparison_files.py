@@ -2,13 +2,20 @@
 
 from pathlib import Path
 
+from persona_leakage.errors import InputError
 from persona_leakage.experiment import COMPARISON
 from persona_leakage.files import sha256_of_file
 
 
 def experiment_folders(chosen, root="results"):
-    """The folders to compare: those of the list, or ("all") every one under ``root`` that has a run_config.yaml."""
+    """The folders to compare: those of the list, or ("all") every one under ``root`` that has a run_config.yaml.
+
+    InputError that names a listed folder which has none.
+    """
     if chosen != "all":
+        for folder in chosen:
+            if not (Path(folder) / "run_config.yaml").is_file():
+                raise InputError(f"compare: {folder}: no run_config.yaml there; give the folder of a finished experiment")
         return list(chosen)
     return [str(path.parent) for path in sorted(Path(root).glob("*/run_config.yaml")) if path.parent.name != COMPARISON]
 

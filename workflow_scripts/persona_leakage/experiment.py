@@ -4,13 +4,21 @@ import re
 from pathlib import Path
 
 from persona_leakage.errors import InputError
-from persona_leakage.personas import RESOURCE_SCHEMAS, read_personas, read_question_sets
+from persona_leakage.personas import RESOURCE_SCHEMAS, read_personas, read_question_sets, read_yaml
 from persona_leakage.positions import declared_layers
 from persona_leakage.schema import check_schema
 
 CONFIG_SCHEMA = RESOURCE_SCHEMAS / "config.schema.yaml"
 RESERVED_SOURCES = {"base"}
 COMPARISON = "compare"
+
+
+def read_config(path):
+    """The mapping in a config file; InputError if the file holds something else, or nothing."""
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: must hold keys and values (experiment: my-run), not {'nothing' if content is None else repr(content)[:60]}")
+    return content
 
 
 def check_experiment(config, name="config"):
