@@ -24,7 +24,7 @@ def main(argv=None):
     parser.add_argument("--config", default="config.yaml", metavar="PATH", help="the experiment's config (default: %(default)s)")
     parser.add_argument("--hardware", help="an entry of resources/rates.yaml (default: h200 with engine.name: vllm, else cpu2)")
     parser.add_argument("--all", action="store_true", help="plan every job, also those whose results are there")
-    parser.add_argument("--used", action="store_true", help="beside the plan of every job, what the jobs of the experiment of this name took")
+    parser.add_argument("--used", action="store_true", help="beside every job's plan, what jobs of the experiment of this name took")
     args = parser.parse_args(argv)
     config = read_config(ROOT / "config.yaml")
     update_config(config, read_config(args.config))

@@ -17,7 +17,8 @@ def read_config(path):
     """The mapping in a config file; InputError if the file holds something else, or nothing."""
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise InputError(f"{path}: must hold keys and values (experiment: my-run), not {'nothing' if content is None else repr(content)[:60]}")
+        found = "nothing" if content is None else repr(content)[:60]
+        raise InputError(f"{path}: must hold keys and values (experiment: my-run), not {found}")
     return content
 
 
