@@ -13,8 +13,9 @@ BATCH = 16  # of output_hidden_states, which keeps every layer of every token
 
 
 def prepare(shape):
-    """(model, prompts, layer)"""
-    return make_model(shape), make_prompts(PERSONAS[shape], QUESTIONS[shape]), LAYER[shape]
+    """(model, prompts, layer), with a batch of the prompts and with all."""
+    model, prompts = make_model(shape), make_prompts(PERSONAS[shape], QUESTIONS[shape])
+    return (model, prompts[:BATCH], LAYER[shape]), (model, prompts, LAYER[shape])
 
 
 def ours(work):

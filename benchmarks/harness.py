@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[1]
 def run_stage(stage, unit, contenders, prepare, reference):
     """Command line of a benchmark: write {contender: times, rates, memory} of all ``contenders`` to --output.
 
-    contenders: {name: function(work) -> (units done, check, seconds)}; it is called twice on the same work, and the
-    second call counts, so that neither first-call costs nor loading do. seconds: None for all of the call. prepare(shape):
-    the work. check: numbers that all contenders should agree on (None: nothing to compare); their distance from
+    contenders: {name: function(work) -> (units done, check, seconds)}; it is called on a little work first, then on all of it,
+    and the second call counts, so that neither first-call costs nor loading do. seconds: None for all of the call.
+    prepare(shape): (a little work, all of it). check: numbers that all contenders should agree on (None: nothing to compare); their distance from
     those of ``reference`` is reported.
     """
     parser = argparse.ArgumentParser(description=f"Benchmark of {stage}: {', '.join(contenders)}.")
@@ -34,7 +34,7 @@ def run_stage(stage, unit, contenders, prepare, reference):
     parser.add_argument("--only", choices=list(contenders), help="run this one once, in this process")
     args = parser.parse_args()
     if args.only:
-        write_json(args.output, run_once(contenders[args.only], prepare(args.shape)))
+        write_json(args.output, run_once(contenders[args.only], *prepare(args.shape)))
         return
     outcomes = {name: [] for name in contenders}
     names = list(contenders)
@@ -50,9 +50,9 @@ def run_stage(stage, unit, contenders, prepare, reference):
     write_json(args.output, {"stage": stage, "unit": unit, "shape": args.shape, "repeats": args.repeats, "contenders": table, **about()})
 
 
-def run_once(contender, work):
-    """{seconds, units, peak memory, check} of a contender's second call."""
-    contender(work)
+def run_once(contender, little, work):
+    """{seconds, units, peak memory, check} of a contender's call on ``work``, after one on ``little``."""
+    contender(little)
     gc.collect()
     started = time.perf_counter()
     units, check, seconds = contender(work)

@@ -16,12 +16,14 @@ from persona_leakage.transformers_engine import TransformersEngine
 
 PROMPTS = {"smollm2": (24, 4), "qwen2.5-7b": (100, 20)}
 SLOTS = {"smollm2": 96, "qwen2.5-7b": 512}
+FEW = 8
 SAMPLING = CONFIG["evaluation"]["sampling"]
 
 
 def prepare(shape):
-    """(shape, prompts, models made so far): a contender makes its model at its first call, which is not timed."""
-    return shape, make_prompts(*PROMPTS[shape]), {}
+    """(shape, prompts, models made so far), with a few prompts and with all: a contender makes its model at its first call."""
+    prompts, made = make_prompts(*PROMPTS[shape]), {}
+    return (shape, prompts[:FEW], made), (shape, prompts, made)
 
 
 def model_with(shape, adapter):

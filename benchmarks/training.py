@@ -24,10 +24,11 @@ SEED = 42
 
 
 def prepare(shape):
-    """(model without adapter, rows, batch size)"""
+    """(model without adapter, rows, batch size), with the rows of one step and with all."""
     # As train_adapter does: on a CPU plain attention beats the fused kernel's backward pass.
     model = make_model(shape, "eager" if pick_device() == "cpu" else None)
-    return model, make_rows(STEPS[shape] * BATCH[shape]), BATCH[shape]
+    rows, batch = make_rows(STEPS[shape] * BATCH[shape]), BATCH[shape]
+    return (model, rows[:batch], batch), (model, rows, batch)
 
 
 def make_rows(number):

@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.waiting import wait_until
+
 MARK = "PERSONA_LEAKAGE_TEST_CLUSTER"
 NODES = ("n1", "n2")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
@@ -64,15 +66,6 @@ NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=16 Boards=1 SocketsPerBoard=1 CoresPerSocket=16 "
     "ThreadsPerCore=1 RealMemory=200000 Gres=gpu:1 State=UNKNOWN"
 )
-
-
-def wait_until(condition, what, seconds=120):
-    """Poll until ``condition()`` is true and return its value; AssertionError naming ``what`` after ``seconds``."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-    return value
 
 
 def environment(folder):

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.slurm_cluster import all_pids, command_of, environment, environment_of, marked_processes, slurm, wait_until
+from tests.slurm_cluster import all_pids, command_of, environment, environment_of, marked_processes, slurm
+from tests.waiting import wait_until
 
 LOGS = {"train_adapter": "{source}/seed42", "sample_completions": "evaluation/{source}/seed42"}
 # All that the tests change of the shipped profile: look at jobs at once.

@@ -61,7 +61,7 @@ def test_contenders_give_the_same_states(monkeypatch, smollm2):
 
     monkeypatch.setitem(centroids.PERSONAS, "smollm2", 3)
     monkeypatch.setitem(centroids.QUESTIONS, "smollm2", 2)
-    work = centroids.prepare("smollm2")
+    _, work = centroids.prepare("smollm2")
     ours, single, padded = (way(work)[1] for way in (centroids.ours, centroids.one_at_a_time, centroids.all_hidden_states))
     scale = np.abs(single).max()
     assert np.abs(np.array(ours) - single).max() < 0.02 * scale and np.abs(np.array(padded) - single).max() < 0.02 * scale

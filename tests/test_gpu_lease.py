@@ -1,6 +1,5 @@
 """A device for each job: never two jobs on one, never a lock left behind, nothing in the way of the command itself."""
 
-import fcntl
 import json
 import os
 import signal
@@ -13,20 +12,14 @@ from pathlib import Path
 import pytest
 
 from persona_leakage import gpu_lease
-from persona_leakage.errors import InputError
-from persona_leakage.gpu_lease import Device, device_pool, installed_devices, lock_folder, parse_devices, try_lock
+from persona_leakage.gpu_lease import try_lock
 from tests.conftest import ROOT
+from tests.pretended_gpus import LISTING, install_nvidia_smi
+from tests.waiting import wait_until
 
 WITH_GPU = ROOT / "workflow_scripts/with_gpu.py"
 SHOW = [sys.executable, "-c", "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"]
 HOLD = [sys.executable, "-c", "import sys; print('holding', flush=True); sys.stdin.read()"]
-LISTING = (
-    "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aaaa-1)\n"
-    "GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-bbbb-2)\n"
-    "  MIG 1g.10gb Device 0: (UUID: MIG-cccc-3)\n"
-    "  MIG 1g.10gb Device 1: (UUID: MIG-dddd-4)\n"
-    "GPU 2: NVIDIA RTX A6000 (UUID: GPU-eeee-5)\n"
-)
 
 
 @pytest.fixture
@@ -70,13 +63,6 @@ def is_free(env, device):
     if descriptor is not None:
         os.close(descriptor)
     return descriptor is not None
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 RECORDER = """
@@ -189,9 +175,23 @@ def test_a_child_that_outlives_a_killed_job_keeps_the_device(start, env, tmp_pat
         waiting = start(1, SHOW, env)
         assert "waiting for 1 of the GPUs a" in waiting.stderr.readline()
     finally:
-        wait_until(child_waits)
+        wait_until(child_waits, "the child waits")
         os.close(far_end)
     assert waiting.communicate(timeout=60)[0] == "a\n"
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_processes_that_follow_each_other_keep_the_device(start, env, tmp_path, attempt):
+    """Each of 20 starts the next and ends at once, so that /proc may show none of them; the last one stays."""
+    step, end = tmp_path / "step.sh", tmp_path / "end"
+    step.write_text(f"if [ $1 -gt 0 ]; then sh {step} $(($1 - 1)) & else sleep 0.5; touch {end}; fi\n")
+    first = f"import subprocess; subprocess.Popen(['sh', {str(step)!r}, '20'])"  # without the locks' descriptors
+    env["CUDA_VISIBLE_DEVICES"] = "a"
+    start(1, [sys.executable, "-c", first], env).wait()
+    while not end.exists():
+        assert not is_free(env, "a") or end.exists()
+        time.sleep(0.001)
+    wait_until(lambda: is_free(env, "a"), "the device is free")
 
 
 def test_who_waits_for_two_devices_holds_none(start, env):
@@ -305,109 +305,13 @@ def test_interrupted_while_waiting(start, env):
     assert waiting.wait(timeout=60) == -signal.SIGINT and waiting.stderr.read() == ""
 
 
-def test_devices_of_a_listing():
-    """Parts stand for the GPU that they divide; its number is its first part's, as for CUDA."""
-    assert parse_devices(LISTING) == [
-        Device("GPU-aaaa-1", "0"),
-        Device("MIG-cccc-3", "1"),
-        Device("MIG-dddd-4", ""),
-        Device("GPU-eeee-5", "2"),
-    ]
-    assert [device.visible_name for device in parse_devices(LISTING)] == ["0", "MIG-cccc-3", "MIG-dddd-4", "2"]
-
-
-@pytest.fixture
-def nvidia_smi(tmp_path, monkeypatch):
-    """Puts an nvidia-smi with a given output and exit code first in PATH."""
-
-    def install(output, code=0):
-        (tmp_path / "bin").mkdir(exist_ok=True)
-        (tmp_path / "bin/nvidia-smi").write_text(f"#!/bin/sh\ncat <<'end'\n{output}\nend\nexit {code}\n")
-        (tmp_path / "bin/nvidia-smi").chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-
-    return install
-
-
-@pytest.mark.parametrize(
-    ("chosen", "visible"),
-    [
-        (None, ["0", "MIG-cccc-3", "MIG-dddd-4", "2"]),
-        ("2, 0", ["2", "0"]),
-        ("GPU-eeee", ["2"]),
-        ("GPU-aaaa-1,0", ["0"]),
-        ("MIG-dddd-4", ["MIG-dddd-4"]),
-        ("1", ["MIG-cccc-3"]),
-        ("0,-1,2", ["0"]),
-        ("other", ["other"]),
-    ],
-)
-def test_the_pool_is_what_the_user_chose(nvidia_smi, monkeypatch, chosen, visible):
-    nvidia_smi(LISTING)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if chosen is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
-    assert [device.visible_name for device in device_pool()] == visible
-
-
-def test_a_device_has_one_lock_under_all_its_names(nvidia_smi, env):
-    nvidia_smi(LISTING)
+def test_a_device_has_one_lock_under_all_its_names(tmp_path, monkeypatch, env):
+    install_nvidia_smi(tmp_path, monkeypatch, LISTING)
     env["PATH"] = os.environ["PATH"]
     for name in ("0", "GPU-aaaa", "GPU-aaaa-1"):
         assert run(1, SHOW, env | {"CUDA_VISIBLE_DEVICES": name}).stdout == "0\n"
     del env["CUDA_VISIBLE_DEVICES"]
-    wait_until(lambda: is_free(env, "GPU-aaaa-1"))  # the guard of the last command ends a moment after it
+    wait_until(lambda: is_free(env, "GPU-aaaa-1"), "the device is free")  # the guard of the last command ends a moment after it
     assert run(1, SHOW, env).stdout == "0\n"
     assert locks_in(env) == ["GPU-aaaa-1.lock"]
     assert subprocess.run([sys.executable, WITH_GPU, "--count"], env=env, capture_output=True, text=True).stdout == "4\n"
-
-
-def test_devices_that_cannot_be_listed_are_an_error(nvidia_smi, monkeypatch):
-    """A broken driver is no reason to guess; where there is no device it is none to stop."""
-    nvidia_smi("Failed to initialize NVML: Driver/library version mismatch", code=18)
-    monkeypatch.setattr(gpu_lease.Path, "glob", lambda self, pattern: iter([]))
-    assert installed_devices() == []
-    monkeypatch.setattr(gpu_lease.Path, "glob", lambda self, pattern: iter([Path("/dev/nvidia0")]))
-    with pytest.raises(InputError, match=r"nvidia-smi -L fails although there are GPUs \(/dev/nvidia0\): Failed to initialize NVML"):
-        installed_devices()
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert installed_devices() == [Device("0")]
-
-
-def test_a_lock_file_cleaned_away_is_no_lock(tmp_path, monkeypatch):
-    """Removed between opening and locking: the next job would make a new one, and both would have "the" lock."""
-    path, real = tmp_path / "a.lock", fcntl.flock
-
-    def clean_once(descriptor, operation):
-        if os.fstat(descriptor).st_ino == old:
-            path.unlink()
-        real(descriptor, operation)
-
-    path.touch()
-    old = path.stat().st_ino
-    (tmp_path / "keeps the inode's number").hardlink_to(path)
-    monkeypatch.setattr(fcntl, "flock", clean_once)
-    descriptor = try_lock(path)
-    assert os.path.samestat(os.fstat(descriptor), path.stat()) and try_lock(path) is None
-    os.close(descriptor)
-
-
-def test_lock_folders_that_will_not_do(monkeypatch, tmp_path):
-    monkeypatch.setenv(gpu_lease.LOCKS, str(tmp_path / "none"))
-    with pytest.raises(InputError, match=r"PERSONA_LEAKAGE_GPU_LOCKS: '.*none' is not a folder"):
-        lock_folder()
-    monkeypatch.delenv(gpu_lease.LOCKS)
-    monkeypatch.setattr(os, "getuid", lambda: 987654321)
-    try:
-        with pytest.raises(InputError, match="belongs to another user"):
-            lock_folder()
-    finally:
-        Path("/tmp/persona-leakage-gpus-987654321").rmdir()
-
-
-def test_waiting_starts_nothing_heavy():
-    """Many jobs may wait at once: a waiting one has loaded no package."""
-    code = f"import sys; sys.path.insert(0, {str(ROOT / 'workflow_scripts')!r}); import with_gpu; print(sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "persona_leakage.gpu_lease" in loaded
-    assert not {name for name in ("torch", "numpy", "yaml", "transformers") if f"'{name}'" in loaded}

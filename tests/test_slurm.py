@@ -30,9 +30,9 @@ from tests.slurm_cluster import (
     slurm,
     start_keeper,
     start_node,
-    wait_until,
 )
 from tests.slurm_run import PROFILE, Run, descendants, jobs_of, lose_node, parent, preempt, program_pids
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
 pytest.importorskip(

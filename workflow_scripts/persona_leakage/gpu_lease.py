@@ -22,6 +22,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 LOCKS = "PERSONA_LEAKAGE_GPU_LOCKS"  # folder of the locks; must be set for users who share devices
 SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device at once; 1 unless set
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # marks the processes of a job
+LOOKS, LOOK_SECONDS = 3, 0.05
 
 
 class Device(NamedTuple):
@@ -228,19 +229,37 @@ def start_guard(token):
 
 
 def wait_for_all(token, job):
-    """Wait until the process of the pidfd ``job``, and then every other that has ``token`` in its environment, has ended."""
-    waiting = [job]
-    while waiting:
-        for descriptor in waiting:
-            ended = select.poll()
-            ended.register(descriptor, select.POLLIN)
-            ended.poll()
-            os.close(descriptor)
-        waiting = []
-        for path in Path("/proc").glob("[0-9]*/environ"):
-            with suppress(OSError):  # ended meanwhile, or another user's
-                if int(path.parent.name) != os.getpid() and token.encode() in path.read_bytes():
-                    waiting.append(os.pidfd_open(int(path.parent.name)))
+    """Wait until the process of the pidfd ``job``, and then every other that has ``token`` in its environment, has ended.
+
+    A process that begins while /proc is read may be missed, and one in the middle of an exec shows no environment: only
+    LOOKS in a row that find none are the end.
+    """
+    wait_for_ends([job])
+    found_none = 0
+    while found_none < LOOKS:
+        found = processes_with(token)
+        wait_for_ends(found)
+        found_none = 0 if found else found_none + 1
+        time.sleep(0 if found else LOOK_SECONDS)
+
+
+def wait_for_ends(pidfds):
+    """Wait until the processes of all these descriptors have ended, and close them."""
+    for descriptor in pidfds:
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        ended.poll()
+        os.close(descriptor)
+
+
+def processes_with(token):
+    """Pidfds of the processes that have ``token`` in their environment right now, but for this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # ended meanwhile, or another user's
+            if int(path.parent.name) != os.getpid() and token.encode() in path.read_bytes():
+                found.append(os.pidfd_open(int(path.parent.name)))
+    return found
 
 
 def names_of(devices):
