@@ -24,8 +24,8 @@ def run_stage(stage, unit, contenders, prepare, reference):
 
     contenders: {name: function(work) -> (units done, check, seconds)}; it is called on a little work first, then on all of it,
     and the second call counts, so that neither first-call costs nor loading do. seconds: None for all of the call.
-    prepare(shape): (a little work, all of it). check: numbers that all contenders should agree on (None: nothing to compare); their distance from
-    those of ``reference`` is reported.
+    prepare(shape): (a little work, all of it). check: numbers that all contenders should agree on (None: nothing to compare);
+    their distance from those of ``reference`` is reported.
     """
     parser = argparse.ArgumentParser(description=f"Benchmark of {stage}: {', '.join(contenders)}.")
     parser.add_argument("--output", required=True, help="JSON file to write")

@@ -274,6 +274,7 @@ def test_jobs_inside_one_allocation_share_its_devices(start, env, surroundings):
 def test_exit_codes_come_through_a_pipe(env, tmp_path):
     """As in a rule's shell command, with the job's output in the log."""
     for code, expected in (("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)):
+        wait_until(lambda: is_free(env, "a"), "the device of the job before is free")
         pipe = f"{sys.executable} {WITH_GPU} --gpus 1 sh -c 'echo in the job; {code}' 2>&1 | tee {tmp_path}/log"
         done = subprocess.run(["bash", "-euo", "pipefail", "-c", pipe], env=env, capture_output=True, text=True, timeout=60)
         assert done.returncode == expected
