@@ -59,7 +59,7 @@ def measure_tables(folder):
     table = ["--pairs", PAIRS, "--headline-layer", "20"]
     figures = ("scatter", "category_scatter", "category_rates", "heat_map", "layers")
     correlation = ["--correlation", folder / "correlation.json"]
-    page = ["--output", folder / "index.html", "--facts", folder / "facts.json"]
+    page = ["--output", home / "report/index.html", "--facts", home / "report/facts.json"]
     inputs = ["--settings", "{}", "--results", home, "--benchmarks", home / "none", "--personas", ROOT / "resources/personas.yaml"]
     commands = {
         "correlate_leakage": ["correlate_leakage.py", *table, "--output", folder / "correlation.json"],

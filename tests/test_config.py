@@ -224,6 +224,8 @@ def test_all_problems_come_at_once():
     config = edited({"labels.tail_tokens": 0, "geometry.headline_layer": 20, "training.max_length": 10, "personas.sources": ["gandalf"]})
     keys = {line.strip().split(":")[0] for line in problems_of(config)}
     assert keys == {"labels.tail_tokens", "geometry.headline_layer", "training.max_length", "personas.sources"}
+    lines = problems_of(edited({"seed": -1, "training.epochs": 3.0, "engine.name": "vlm"}))  # what the schema finds comes before that
+    assert {line.strip().split(":")[0] for line in lines} == {"seed", "training.epochs", "engine.name"}
 
 
 def test_every_training_role_needs_enough_negatives():

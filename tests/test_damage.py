@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from persona_leakage.errors import InputError
-from persona_leakage.model_sources import check_weights_whole
+from persona_leakage.model_sources import check_weights_whole, fetch_model
 from tests.conftest import make_tiny_model
 from tests.job_commands import digests, finish, job_command
 
@@ -139,6 +139,9 @@ def test_half_copied_models_are_refused_when_they_are_taken_in(tmp_path):
         weights.write_bytes(content)
         with pytest.raises(InputError, match=r"model.safetensors: not a whole safetensors file .* copy the model again"):
             check_weights_whole(tmp_path)
+        with pytest.raises(InputError, match=r"model.safetensors: not a whole safetensors file .* copy the model again"):
+            fetch_model({"name": "tiny", "source": "path", "location": str(tmp_path), "revision": ""}, tmp_path / "home/model.json")
+        assert not (tmp_path / "home/model.json").exists()
     weights.write_bytes(whole)
     index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))

@@ -71,8 +71,10 @@ def test_only_missing_prompts_are_computed(model, tmp_path, capsys):
     assert torch.equal(states_of_all(load, more, [1, 3], "a", tmp_path, 512)[0], expected[[0, 1, 4, 2, 3]]) and len(loads) == 2
     assert "4 of 5 prompts are kept from earlier, 1 to go" in capsys.readouterr().out
     part = max(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
-    part.write_bytes(part.read_bytes()[:-7])
-    assert torch.equal(states_of_all(load, PROMPTS, [1, 3], "a", tmp_path, 512)[0], expected[:4]) and len(loads) == 3
-    assert f"{part}: not whole hidden states" in capsys.readouterr().out
+    whole = part.read_bytes()
+    for count, damaged in enumerate((whole[:-7], whole[:-7] + bytes([whole[-7] ^ 1]) + whole[-6:]), 3):  # cut; one bit turned over
+        part.write_bytes(damaged)
+        assert torch.equal(states_of_all(load, PROMPTS, [1, 3], "a", tmp_path, 512)[0], expected[:4]) and len(loads) == count
+        assert f"{part}: not whole hidden states" in capsys.readouterr().out
     states_of_all(load, PROMPTS, [1, 3], "b", tmp_path, 512)
-    assert len(loads) == 4
+    assert len(loads) == 5

@@ -179,6 +179,16 @@ def test_hidden_states_do_not_depend_on_the_splits(model, monkeypatch):
         last_token_states(model, PROMPTS, [1, 3])
 
 
+def test_batches_behind_one_that_does_not_fit_are_split_too(model, monkeypatch):
+    """Else each of them would run out of memory once more."""
+    use_causal_attention(model)  # its probe is no batch
+    decoder, rows = model.get_decoder(), []
+    forward = failing_at({1}, decoder.forward)
+    monkeypatch.setattr(decoder, "forward", lambda *args, **more: rows.append(len(more["input_ids"])) or forward(*args, **more))
+    last_token_states(model, [list(range(200, 216))] * 8, [1, 3], batch_tokens=64)
+    assert rows == [4, 2, 2, 2, 2]
+
+
 @pytest.fixture
 def requests():
     return [Request("p", f"q{number}", 0, tuple(range(200, 210 + number)), number) for number in range(12)]

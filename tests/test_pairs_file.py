@@ -168,6 +168,8 @@ def test_rows_that_contradict_are_refused(tmp_path, changes, message):
         (",".join(REQUIRED), "pairs.csv: has no rows"),
         (f"{','.join(REQUIRED)}\n{','.join(GOOD.values())},7", "line 2: has another number of values"),
         (f"{','.join(REQUIRED)}\n20,villain", "line 2: persona is None"),
+        (f"{','.join(REQUIRED)},note\n{','.join(GOOD.values())}", "line 2: has another number of values"),
+        (f'{",".join(REQUIRED)}\n20,"villain', r"pairs.csv: not a CSV file in UTF-8 \(unexpected end of data\)"),
         (b"\xff\xfe\x00", "pairs.csv: not a CSV file in UTF-8"),
     ],
 )
