@@ -40,6 +40,7 @@ def plot_replies(states):
         positions = [cell["mean_marker_position"] for cell in cells.values() if cell["mean_marker_position"] is not None]
         strip(axes[2], place, positions, own(cells, state["source"], "mean_marker_position"))
     axes[0].set_yticks(range(len(states)), [words(name) for name in states])
+    figure.get_layout_engine().set(w_pad=0.12)  # else the last number of an axis touches the first of the next
     axes[0].invert_yaxis()
     axes[0].set_xlim(left=0)
     axes[0].set_xlabel("mean reply length in tokens\n(ticks: personas; orange: the source;\nbar: median; marker not counted)")

@@ -76,7 +76,8 @@ def plot_noise_ceiling(per_source, ceilings):
             if ceiling is not None:
                 axis.plot([ceiling, ceiling], [place + offset - 0.12, place + offset + 0.12], color=colour, linewidth=2.5)
         if all(kind["ceiling"] is None for kind in ceilings[source].values()):
-            axis.annotate("no ceiling: too few leak", (-0.98, place), va="center", fontsize=7, color=GREY)
+            above = {"xytext": (0, 4), "textcoords": "offset points"}  # the interval may be as long as the axis
+            axis.annotate("no ceiling: too few leak", (-0.98, place), **above, fontsize=7, color=GREY)
         if block["spearman_rho"] is not None:
             axis.plot(block["spearman_rho"], place, "o", color="black", markersize=5)
         if block.get("spearman_interval"):
