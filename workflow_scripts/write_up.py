@@ -13,23 +13,23 @@ from persona_leakage.results_table import as_text, result_lines
 
 
 def main(argv=None):
-    """Write TEMPLATE without its .j2."""
+    """Write the page."""
     parser = argparse.ArgumentParser(prog="write_up", description=__doc__)
-    parser.add_argument("template", help="Markdown with Jinja expressions, such as docs/results/default.md.j2")
+    parser.add_argument("template", help="Markdown with Jinja expressions, such as docs/results/study.md.j2")
     parser.add_argument("tables", help="folder of kept tables, such as docs/results/smollm2")
+    parser.add_argument("output", help="page to write, such as docs/results/default.md")
     args = parser.parse_args(argv)
-    template = Path(args.template)
-    if template.suffix != ".j2":
-        raise InputError(f"{template}: must end in .j2; the page is written beside it, without that")
-    with atomic_path(template.with_suffix("")) as temporary:
-        temporary.write_text(filled(template, args.tables), encoding="utf-8")
+    page = filled(args.template, args.tables, Path(args.output).name)
+    with atomic_path(args.output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
-def filled(template, tables):
+def filled(template, tables, page):
     """The page's text. InputError if a value is not there, or the template has an error.
 
     In a template, ``value(file, key, ...)`` is what a JSON file of ``tables`` says, ``show(style, file, key, ...)`` the same
-    as text in one of the report's styles, ``config`` the run's config, ``closing_tables`` [(title, text)] of make run.
+    as text in one of the report's styles, ``config`` the run's config, ``closing_tables`` [(title, text)] of make run,
+    ``tables`` the folder's name and ``page`` that of the file.
     """
     if not Path(template).is_file():
         raise InputError(f"{template}: no such file")
@@ -43,6 +43,8 @@ def filled(template, tables):
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
     try:
         return environment.from_string(Path(template).read_text(encoding="utf-8")).render(
+            page=page,
+            tables=Path(tables).name,
             config=config,
             value=numbers.value,
             show=show,
