@@ -142,6 +142,6 @@ SMALL_FILES = [
         *FIGURES,
         *REPORT,
     ]
-    if path.endswith((".json", ".csv", ".yaml", ".png"))
+    if path.endswith((".json", ".csv", ".yaml", ".png")) and "/adapter/" not in path
 ]
 KEPT_TABLES = results("published/tables/digests.json")

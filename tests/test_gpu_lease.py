@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -192,6 +193,32 @@ def test_processes_that_follow_each_other_keep_the_device(start, env, tmp_path, 
         assert not is_free(env, "a") or end.exists()
         time.sleep(0.001)
     wait_until(lambda: is_free(env, "a"), "the device is free")
+
+
+def test_a_process_that_gives_back_its_memory_keeps_the_device(monkeypatch):
+    """Killed together with its job, it no longer shows its environment: it has been noted before."""
+    noted, hidden, real = threading.Event(), threading.Event(), gpu_lease.note
+
+    def note(members, token):
+        if not hidden.is_set():
+            real(members, token)
+        if len(members) == 2:  # job and child
+            noted.set()
+
+    monkeypatch.setattr(gpu_lease, "note", note)
+    monkeypatch.setattr(gpu_lease, "NOTE_SECONDS", 0.05)
+    marked = os.environ | {gpu_lease.LEASE: "of-this-test"}
+    job, child = (subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=marked) for _ in range(2))
+    guard = threading.Thread(target=gpu_lease.wait_for_all, args=("of-this-test", os.pidfd_open(job.pid)))
+    guard.start()
+    assert noted.wait(60)
+    hidden.set()
+    job.communicate()
+    guard.join(1)
+    assert guard.is_alive()
+    child.communicate()
+    guard.join(60)
+    assert not guard.is_alive()
 
 
 def test_who_waits_for_two_devices_holds_none(start, env):

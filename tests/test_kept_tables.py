@@ -41,7 +41,7 @@ def test_what_is_kept(tables):
     listed = json.loads((tables / "digests.json").read_text())["files"]
     assert {"run_config.yaml", "analysis/evaluation/seed42/pairs.csv", "analysis/evaluation/seed42/correlation.json"} <= set(listed)
     assert {"evaluation/evaluation/base/marker_eval.json", "figures/evaluation/seed42/scatter.png", "report/facts.json"} <= set(listed)
-    assert not [name for name in listed if name.endswith((".gz", ".pt", ".safetensors", ".html"))]
+    assert not [name for name in listed if name.endswith((".gz", ".pt", ".safetensors", ".html")) or "/adapter/" in name]
     done = check(tables)
     assert done.returncode == 0, done.stderr
     assert f"{len(listed)} files as they were kept" in done.stdout and "1 correlation.json computed again" in done.stdout
@@ -62,8 +62,18 @@ def test_a_table_that_is_not_the_recorded_one_is_not_kept(project_copy):
     pairs = project_copy.folder / "results/tiny/analysis/evaluation/seed42/pairs.csv"
     home = project_copy.folder / "results/tiny"
     pairs.write_text(pairs.read_text().replace("villain", "comedian", 1))
-    done = run_program("keep_tables", "--results", home, "--output", home / "kept/digests.json", "--files", pairs, cwd=ROOT)
-    assert done.returncode == 1 and "pairs.csv: is not the file that" in done.stderr and not (home / "kept").exists()
+    done = run_program("keep_tables", "--results", home, "--output", home / "tables/digests.json", "--files", pairs, cwd=ROOT)
+    assert done.returncode == 1 and "pairs.csv: is not the file that" in done.stderr and not (home / "tables").exists()
+
+
+def test_no_other_folder_is_cleared(tmp_path):
+    """Files beside the copies go: not where they could be somebody's."""
+    (tmp_path / "a.json").write_text("{}")
+    done = run_program(
+        "keep_tables", "--results", tmp_path, "--output", tmp_path / "digests.json", "--files", tmp_path / "a.json", cwd=ROOT
+    )
+    assert done.returncode == 1 and "tables are kept in a folder named tables" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def rewritten(folder, place, change):
@@ -92,11 +102,19 @@ def test_a_file_that_changed_vanished_or_came_is_named(copy):
     assert "notes.txt: digests.json does not list it" in check(copy).stderr
 
 
-def test_counts_that_are_not_the_scores_are_named(copy):
-    place = "evaluation/evaluation/villain/seed42/marker_eval.json"
-    rewritten(copy, place, lambda text: re.sub(r'("comedian": \{.*?"found": )(\d+)', lambda m: m[1] + str(int(m[2]) + 1), text, flags=re.S))
+@pytest.mark.parametrize(
+    ("state", "pattern", "new", "message"),
+    [
+        ("villain/seed42", r'("comedian": \{.*?"found": )\d+', r"\g<1>77", r"pairs\.csv: line \d+: says .*; marker_eval\.json has .*77"),
+        ("villain/seed42", r'"comedian": \{', '"somebody": {', r"pairs\.csv: line \d+: marker_eval\.json knows no 'comedian'"),
+        ("base", r'("comedian": \{.*?"rate": )[\d.]+', r"\g<1>0.777", r"pairs\.csv: line \d+: says .*; marker_eval\.json has .*0\.777"),
+    ],
+)
+def test_counts_that_are_not_the_scores_are_named(copy, state, pattern, new, message):
+    place = f"evaluation/evaluation/{state}/marker_eval.json"
+    rewritten(copy, place, lambda text: re.sub(pattern, new, text, count=1, flags=re.S))
     done = check(copy)
-    assert done.returncode == 1 and re.search(r"pairs\.csv: line \d+: \d+ of \d+; marker_eval\.json has \d+ of \d+", done.stderr)
+    assert done.returncode == 1 and re.search(message, done.stderr)
 
 
 def test_a_statistic_that_is_not_that_of_the_tables_is_named(copy):

@@ -22,7 +22,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 LOCKS = "PERSONA_LEAKAGE_GPU_LOCKS"  # folder of the locks; must be set for users who share devices
 SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device at once; 1 unless set
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # marks the processes of a job
-LOOKS, LOOK_SECONDS = 3, 0.05
+NOTE_SECONDS, LOOKS, LOOK_SECONDS = 1, 3, 0.05  # of the guard
 
 
 class Device(NamedTuple):
@@ -231,35 +231,42 @@ def start_guard(token):
 def wait_for_all(token, job):
     """Wait until the process of the pidfd ``job``, and then every other that has ``token`` in its environment, has ended.
 
-    A process that begins while /proc is read may be missed, and one in the middle of an exec shows no environment: only
-    LOOKS in a row that find none are the end.
+    Who belongs to the job is noted while it runs: a process that was killed shows no environment from the moment it gives its
+    memory back, which takes long where it has much, until it gives its devices back. Afterwards, a process that begins
+    while /proc is read may be missed, and one in the middle of an exec shows no environment: only LOOKS in a row
+    that find none are the end.
     """
-    wait_for_ends([job])
+    members = {}
+    while not has_ended(job, NOTE_SECONDS):
+        members = {pid: descriptor for pid, descriptor in members.items() if not has_ended(descriptor, 0)}
+        note(members, token)
     found_none = 0
     while found_none < LOOKS:
-        found = processes_with(token)
-        wait_for_ends(found)
-        found_none = 0 if found else found_none + 1
-        time.sleep(0 if found else LOOK_SECONDS)
+        note(members, token)
+        found_none = 0 if members else found_none + 1
+        for descriptor in members.values():
+            has_ended(descriptor, None)
+        members.clear()
+        time.sleep(LOOK_SECONDS)
 
 
-def wait_for_ends(pidfds):
-    """Wait until the processes of all these descriptors have ended, and close them."""
-    for descriptor in pidfds:
-        ended = select.poll()
-        ended.register(descriptor, select.POLLIN)
-        ended.poll()
-        os.close(descriptor)
+def has_ended(pidfd, seconds):
+    """Whether a process has ended, waiting up to so many seconds (None: for ever); its descriptor is then closed."""
+    ended = select.poll()
+    ended.register(pidfd, select.POLLIN)
+    if not ended.poll(None if seconds is None else 1000 * seconds):
+        return False
+    os.close(pidfd)
+    return True
 
 
-def processes_with(token):
-    """Pidfds of the processes that have ``token`` in their environment right now, but for this one."""
-    found = []
+def note(members, token):
+    """Add to {pid: pidfd} the processes that have ``token`` in their environment right now, but for this one."""
     for path in Path("/proc").glob("[0-9]*/environ"):
+        pid = int(path.parent.name)
         with suppress(OSError):  # ended meanwhile, or another user's
-            if int(path.parent.name) != os.getpid() and token.encode() in path.read_bytes():
-                found.append(os.pidfd_open(int(path.parent.name)))
-    return found
+            if pid != os.getpid() and pid not in members and token.encode() in path.read_bytes():
+                members[pid] = os.pidfd_open(pid)
 
 
 def names_of(devices):

@@ -9,21 +9,31 @@ from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path, read_json, sha256_of_file
 from persona_leakage.publishing import describe_files
 
-RECORD = "digests.json"
+FOLDER, RECORD = "tables", "digests.json"
 TOLERANCE = 1e-9  # relative: another processor may round the last bits of a number in another way
 
 
 def keep_files(home, paths, folder):
     """Copy ``paths``, all under ``home``, to the same places under ``folder``; {place: {"sha256", "bytes"}}.
 
-    What else lay in ``folder`` is removed. InputError if a file is missing or is not what its own record says.
+    What else lay in ``folder`` is removed, so it must be named FOLDER: InputError if it is not, and if a file is missing or is
+    not what its own record says.
     """
+    folder = Path(folder)
+    if folder.name != FOLDER:
+        raise InputError(f"{folder}: its other files would be removed; tables are kept in a folder named {FOLDER}")
     described = describe_files(home, paths)
-    shutil.rmtree(folder, ignore_errors=True)
     for place in described:
-        with atomic_path(Path(folder) / place) as temporary:
+        with atomic_path(folder / place) as temporary:
             shutil.copyfile(Path(home) / place, temporary)
+    for path in files_under(folder) - set(described):
+        (folder / path).unlink()
     return described
+
+
+def files_under(folder):
+    """Places of the files under a folder."""
+    return {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
 
 
 def check_copies(folder):
@@ -35,30 +45,41 @@ def check_copies(folder):
             raise InputError(f"{folder / place}: no such file; {RECORD} lists it")
         if sha256_of_file(folder / place) != facts["sha256"]:
             raise InputError(f"{folder / place}: is not the file that {RECORD} describes")
-    for path in folder.rglob("*"):
-        if path.is_file() and path.relative_to(folder).as_posix() not in {RECORD, *listed}:
-            raise InputError(f"{path}: {RECORD} does not list it")
+    for place in sorted(files_under(folder) - {RECORD, *listed}):
+        raise InputError(f"{folder / place}: {RECORD} does not list it")
     return len(listed)
 
 
 def check_counts(folder, questions, seed):
-    """How many lines of pairs.csv and question_counts.csv have the counts of marker_eval.json; InputError that names a line with others."""
-    folder, lines = Path(folder), 0
+    """How many lines of pairs.csv and question_counts.csv say what marker_eval.json does; InputError that names a line that does not."""
+    home = Path(folder) / f"evaluation/{questions}"
+    base, scores, lines = read_json(home / "base/marker_eval.json")["personas"], {}, 0
     for name in ("pairs.csv", "question_counts.csv"):
-        path = folder / f"analysis/{questions}/seed{seed}/{name}"
-        scores = {}
+        path = Path(folder) / f"analysis/{questions}/seed{seed}/{name}"
         with path.open(encoding="utf-8", newline="") as table:
             for number, line in enumerate(csv.DictReader(table), 2):
                 source = line["source"]
                 if source not in scores:
-                    scores[source] = read_json(folder / f"evaluation/{questions}/{source}/seed{seed}/marker_eval.json")["personas"]
-                cell = scores[source][line["persona"]]
-                cell = cell["per_question"][line["question"]] if "question" in line else cell
-                if (int(line["found"]), int(line["total"])) != (cell["found"], cell["total"]):
-                    scored = f"{cell['found']} of {cell['total']}"
-                    raise InputError(f"{path}: line {number}: {line['found']} of {line['total']}; marker_eval.json has {scored}")
+                    scores[source] = read_json(home / f"{source}/seed{seed}/marker_eval.json")["personas"]
+                found = {column: float(line[column]) for column in ("found", "total", "base_rate", "source_rate") if column in line}
+                try:
+                    scored = scores_of(line, scores[source], base)
+                except KeyError as error:
+                    raise InputError(f"{path}: line {number}: marker_eval.json knows no {error}") from None
+                if any(value != scored[column] for column, value in found.items()):
+                    raise InputError(f"{path}: line {number}: says {found}; marker_eval.json has {scored}")
                 lines += 1
     return lines
+
+
+def scores_of(line, personas, base):
+    """What a line of either table must say of its cell, by the scores of its source and of the base model; KeyError if there is none."""
+    cell = personas[line["persona"]]
+    if "question" in line:
+        cell = cell["per_question"][line["question"]]
+        return {"found": cell["found"], "total": cell["total"]}
+    rates = {"base_rate": base[line["persona"]]["rate"], "source_rate": personas[line["source"]]["rate"]}
+    return {"found": cell["found"], "total": cell["total"], **rates}
 
 
 def differences(found, kept, place=""):
