@@ -101,6 +101,9 @@ def test_all_is_every_experiment_but_no_other_folder(tmp_path, monkeypatch):
         make_experiment(tmp_path / name)
     (tmp_path / "results/half").mkdir()
     assert experiment_folders("all") == ["results/a", "results/b"]
+    with pytest.raises(InputError, match=r"compare: elsewhere/c: no run_config\.yaml there"):
+        experiment_folders(["results/a", "elsewhere/c"])
+    make_experiment(tmp_path / "elsewhere/c")
     assert experiment_folders(["elsewhere/c"]) == ["elsewhere/c"]
     assert len(digests_of(["results/a", "nowhere"])) == 2
 

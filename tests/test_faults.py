@@ -114,6 +114,7 @@ def test_killed_workflow_resumes_to_the_same_replies(long_project):
     project, expected = long_project
     kill_at([sys.executable, "-m", "snakemake", "--cores", "1", LONG_TARGET], project.folder, FEW_KEPT)
     assert not (project.folder / LONG_TARGET).exists()
+    (project.folder / LONG_TARGET.replace(".json", ".jsonl.gz")).touch()  # as if it had been killed between its two outputs
     project.run("--unlock")
     again = project.run("--cores", "1", LONG_TARGET).stdout
     assert kept_of_villain(again) >= 48  # the 24 that were there before, and those of the killed job
@@ -150,6 +151,17 @@ def test_writers_of_the_same_number_on_two_hosts_do_not_meet(tmp_path, monkeypat
             temporary.write_text(host)
             temporaries.add(temporary)
     assert len(temporaries) == 2 and [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_writers_of_two_processes_do_not_meet(tmp_path, monkeypatch):
+    """As a job that outlived its workflow and the one that took its place."""
+    with atomic_path(tmp_path / "result") as first:
+        first.write_text("first")
+        monkeypatch.setattr("os.getpid", lambda: 0)
+        with atomic_path(tmp_path / "result") as second:
+            second.write_text("second")
+        assert first.read_text() == "first"
+    assert (tmp_path / "result").read_text() == "first" and [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
 def test_lost_replies_are_noticed(project_copy):
