@@ -68,15 +68,13 @@ wandb hub: config-there $(VENV)/publishing.stamp
 test-inspect: $(VENV)/development.stamp $(VENV)/inspect.stamp
 	python -m pytest tests/test_inspect.py
 
-# One thread, as the rules ask for.
-bench: export OMP_NUM_THREADS := 1
 bench: $(VENV)/benchmarks.stamp
 	mkdir -p $(BENCH)
-	cd benchmarks && python centroids.py --output ../$(BENCH)/centroids.json
-	cd benchmarks && python training.py --output ../$(BENCH)/training.json
-	cd benchmarks && python sampling.py --output ../$(BENCH)/sampling.json
-	cd benchmarks && python workflow.py --output ../$(BENCH)/workflow.json
-	cd benchmarks && python growth.py --output ../$(BENCH)/growth.json --figure ../$(BENCH)/growth.png
+	cd benchmarks && python centroids.py --output $(abspath $(BENCH))/centroids.json
+	cd benchmarks && python training.py --output $(abspath $(BENCH))/training.json
+	cd benchmarks && python sampling.py --output $(abspath $(BENCH))/sampling.json
+	cd benchmarks && python workflow.py --output $(abspath $(BENCH))/workflow.json
+	cd benchmarks && python growth.py --output $(abspath $(BENCH))/growth.json --figure $(abspath $(BENCH))/growth.png
 	python benchmarks/write_page.py $(BENCH)
 
 lint: $(VENV)/development.stamp

@@ -1,68 +1,80 @@
-"""Hidden states of many prompts at one layer: ours, one prompt at a time with a hook, a padded batch with output_hidden_states."""
+"""Hidden states of many prompts at the study's layers: ours, one prompt at a time with hooks, padded batches with output_hidden_states.
+
+None computes logits. The rivals run all blocks, as they would without code that takes the last ones off.
+"""
 
 import torch
 
 from harness import run_stage
-from models import make_model, make_prompts
+from models import CONFIG, make_model, make_prompts
 from persona_leakage.hidden_states import last_token_states
 
 PERSONAS = {"smollm2": 30, "qwen2.5-7b": 111}
 QUESTIONS = {"smollm2": 5, "qwen2.5-7b": 10}
-LAYER = {"smollm2": 21, "qwen2.5-7b": 20}
+LAYERS = {"smollm2": CONFIG["geometry"]["layers"], "qwen2.5-7b": [10, 15, 20, 25]}
+PRECISION = {"smollm2": CONFIG["geometry"]["precision"], "qwen2.5-7b": "bfloat16"}  # float32 of 7B is not worth its memory here
 BATCH = 16  # of output_hidden_states, which keeps every layer of every token
 
 
 def prepare(shape):
-    """(model, prompts, layer), with a batch of the prompts and with all."""
-    model, prompts = make_model(shape), make_prompts(PERSONAS[shape], QUESTIONS[shape])
-    return (model, prompts[:BATCH], LAYER[shape]), (model, prompts, LAYER[shape])
+    """(model, prompts, layers), with a batch of the prompts and with all."""
+    model, prompts = make_model(shape, precision=PRECISION[shape]), make_prompts(PERSONAS[shape], QUESTIONS[shape])
+    return (model, prompts[:BATCH], LAYERS[shape]), (model, prompts, LAYERS[shape])
 
 
 def ours(work):
-    """The workflow's way: batches by a token budget, blocks behind the layer left out."""
-    model, prompts, layer = work
-    states, _ = last_token_states(model, prompts, [layer])
-    return len(prompts), check(states[:, 0]), None
+    """The workflow's way: batches by a token budget, blocks behind the last layer left out."""
+    model, prompts, layers = work
+    states, _ = last_token_states(model, prompts, layers)
+    return len(prompts), check(states), None
 
 
 @torch.inference_mode()
 def one_at_a_time(work):
-    """A forward hook on the block, one prompt after the other: how such studies are commonly done."""
-    model, prompts, layer = work
-    taken = []
-    block = model.get_decoder().layers[layer]
-    hook = block.register_forward_hook(
-        lambda _, __, output: taken.append((output[0] if isinstance(output, tuple) else output)[0, -1].float().cpu())
-    )
+    """Forward hooks on the blocks, one prompt after the other: how such studies are commonly done."""
+    model, prompts, layers = work
+    decoder, taken = model.get_decoder(), {layer: [] for layer in layers}
+
+    def keep(layer):
+        return lambda _, __, output: taken[layer].append((output[0] if isinstance(output, tuple) else output)[0, -1].float().cpu())
+
+    hooks = [decoder.layers[layer].register_forward_hook(keep(layer)) for layer in layers]
     try:
         for ids in prompts:
-            model(input_ids=torch.tensor([ids], device=model.device))
+            decoder(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
     finally:
-        hook.remove()
-    return len(prompts), check(torch.stack(taken)), None
+        for hook in hooks:
+            hook.remove()
+    return len(prompts), check(torch.stack([torch.stack(taken[layer]) for layer in layers], 1)), None
 
 
 @torch.inference_mode()
 def all_hidden_states(work):
-    """Batches of BATCH prompts padded on the right, with output_hidden_states."""
-    model, prompts, layer = work
-    taken = []
-    for start in range(0, len(prompts), BATCH):
-        part = prompts[start : start + BATCH]
+    """Batches of BATCH prompts of like length, padded on the right, with output_hidden_states."""
+    model, prompts, layers = work
+    order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+    states = torch.empty(len(prompts), len(layers), model.config.hidden_size)
+    for start in range(0, len(order), BATCH):
+        places = order[start : start + BATCH]
+        part = [prompts[place] for place in places]
         longest = max(map(len, part))
         ids = torch.tensor([list(row) + [0] * (longest - len(row)) for row in part], device=model.device)
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in part], device=model.device)
-        hidden = model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states[layer + 1]
-        ends = torch.tensor([len(row) - 1 for row in part], device=model.device)
-        taken.append(hidden[torch.arange(len(part), device=model.device), ends].float().cpu())
-    return len(prompts), check(torch.cat(taken)), None
+        hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False).hidden_states
+        rows, ends = torch.arange(len(part), device=model.device), mask.sum(1) - 1
+        states[places] = torch.stack([hidden[layer + 1][rows, ends].float().cpu() for layer in layers], 1)
+    return len(prompts), check(states), None
 
 
 def check(states):
-    """The first prompts' states."""
-    return states[:2].flatten().tolist()
+    """Some numbers of every prompt and layer."""
+    return states[:, :, :8].flatten().tolist()
 
 
 if __name__ == "__main__":
-    contenders = {"ours": ours, "one prompt at a time, hook": one_at_a_time, f"batches of {BATCH}, output_hidden_states": all_hidden_states}
-    run_stage("centroids", "prompts", contenders, prepare, "one prompt at a time, hook")
+    contenders = {
+        "ours": ours,
+        "one prompt at a time, hooks": one_at_a_time,
+        f"batches of {BATCH}, output_hidden_states": all_hidden_states,
+    }
+    run_stage("centroids", "prompts", lambda shape: contenders, prepare, "one prompt at a time, hooks")

@@ -62,12 +62,12 @@ def sample(requests, folder):
 
 
 def statistics_personas(personas, folder):
-    """All statistics of a made-up table of 5 sources and so many personas."""
+    """What analyse() makes of a made-up table of pairs alone, of 5 sources and so many personas."""
     correlate(5, personas, folder)
 
 
 def statistics_sources(sources, folder):
-    """All statistics of a made-up table of so many sources and 111 personas."""
+    """What analyse() makes of a made-up table of pairs alone, of so many sources and 111 personas."""
     correlate(sources, 111, folder)
 
 

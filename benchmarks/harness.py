@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import os
 import statistics
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the rules ask for; before torch is imported
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
 from persona_leakage.files import read_json, write_json
@@ -22,17 +24,18 @@ ROOT = Path(__file__).parents[1]
 def run_stage(stage, unit, contenders, prepare, reference):
     """Command line of a benchmark: write {contender: times, rates, memory} of all ``contenders`` to --output.
 
-    contenders: {name: function(work) -> (units done, check, seconds)}; it is called on a little work first, then on all of it,
+    contenders(shape): {name: function(work) -> (units done, check, seconds)}; it is called on a little work first, then on all of it,
     and the second call counts, so that neither first-call costs nor loading do. seconds: None for all of the call.
     prepare(shape): (a little work, all of it). check: numbers that all contenders should agree on (None: nothing to compare);
     their distance from those of ``reference`` is reported.
     """
-    parser = argparse.ArgumentParser(description=f"Benchmark of {stage}: {', '.join(contenders)}.")
+    parser = argparse.ArgumentParser(description=f"Benchmark of {stage}.")
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--repeats", type=int, default=3, help="how often each contender runs (default: %(default)s)")
     parser.add_argument("--shape", default="smollm2", choices=["smollm2", "qwen2.5-7b"], help="the model (default: %(default)s)")
-    parser.add_argument("--only", choices=list(contenders), help="run this one once, in this process")
+    parser.add_argument("--only", metavar="CONTENDER", help="run this one once, in this process")
     args = parser.parse_args()
+    contenders = contenders(args.shape)
     if args.only:
         write_json(args.output, run_once(contenders[args.only], *prepare(args.shape)))
         return

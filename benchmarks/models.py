@@ -30,10 +30,10 @@ def tokenizer_and_format():
     return load_tokenizer(manifest["folder"]), load_chat_format(manifest)
 
 
-def make_model(shape, attention=None):
-    """A model of the shape, ready to run, where and in the number format in which the workflow would run it."""
+def make_model(shape, attention=None, precision="auto"):
+    """A model of the shape, ready to run, where the workflow would run it; precision: as in the config."""
     device = pick_device()
-    dtype = pick_precision("auto", device)
+    dtype = pick_precision(precision, device)
     if shape == "smollm2":
         return load_model(bundled_manifest(), dtype, device, attention=attention)
     from transformers import Qwen2Config, Qwen2ForCausalLM

@@ -15,7 +15,7 @@ from persona_leakage.model_loading import pick_device
 from persona_leakage.transformers_engine import TransformersEngine
 
 PROMPTS = {"smollm2": (24, 4), "qwen2.5-7b": (100, 20)}
-SLOTS = {"smollm2": 96, "qwen2.5-7b": 512}
+SLOTS = {"smollm2": 48, "qwen2.5-7b": 512}
 FEW = 8
 SAMPLING = CONFIG["evaluation"]["sampling"]
 
@@ -53,9 +53,13 @@ def ours(work, adapter):
 
 
 @torch.inference_mode()
-def generate(work, batch, adapter):
-    """transformers' generate, prompts padded on the left, the next batch when the longest reply of this one has ended."""
+def generate(work, adapter, batch=None):
+    """transformers' generate, prompts padded on the left, the next batch when the longest reply of this one has ended.
+
+    batch: prompts side by side; None: as many as ours has places.
+    """
     shape, prompts, made = work
+    batch = batch or SLOTS[shape]
     _, chat = tokenizer_and_format()
     if not made:
         made["model"] = model_with(shape, adapter)
@@ -100,20 +104,18 @@ def vllm(work, adapter):
     return sum(len(completion.token_ids) for completion in done), None, None
 
 
-def main():
-    """All contenders that can run here."""
-    contenders = {
-        "ours, no adapter": partial(ours, adapter=None),
-        "ours, merged adapter": partial(ours, adapter="merged"),
-        "ours, adapter beside": partial(ours, adapter="beside"),
-        "generate, batches of 16, no adapter": partial(generate, batch=16, adapter=None),
-        "generate, batches of 96, no adapter": partial(generate, batch=96, adapter=None),
-        "generate, batches of 16, adapter beside": partial(generate, batch=16, adapter="beside"),
-    }
-    if importlib.util.find_spec("vllm") is not None:
-        contenders |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": partial(vllm, adapter="beside")}
-    run_stage("sampling", "reply tokens", contenders, prepare, "ours, no adapter")
+def contenders(shape):
+    """All that can run here, ours first for each kind of adapter."""
+    found = {}
+    for label, adapter in (("no adapter", None), ("merged adapter", "merged"), ("adapter beside", "beside")):
+        found[f"ours, {label}"] = partial(ours, adapter=adapter)
+        found[f"generate, batches of {SLOTS[shape]}, {label}"] = partial(generate, adapter=adapter)
+    found["generate, batches of 16, no adapter"] = partial(generate, adapter=None, batch=16)
+    # The engine reads the bundled model from its folder; of the other shape there is none.
+    if shape == "smollm2" and importlib.util.find_spec("vllm") is not None:
+        found |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": partial(vllm, adapter="beside")}
+    return found
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("sampling", "reply tokens", contenders, prepare, "ours, no adapter")

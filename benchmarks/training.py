@@ -1,7 +1,8 @@
 """Optimizer steps on the same rows: ours, TRL's SFTTrainer on completion labels, transformers' Trainer.
 
 All train the same rows and labels with an adapter of the same rank on the same layers, in batches of the same size and
-the same number format, without gradient checkpointing. Trainer and SFTTrainer compute logits for every token.
+the same number format, without gradient checkpointing, each in its own order, so their mean losses are near each other, not
+equal. Trainer computes logits for every token; what SFTTrainer does is up to its version.
 """
 
 import tempfile
@@ -69,7 +70,12 @@ def trainer_arguments(batch, folder):
     training = CONFIG["training"]
     return {
         **{"output_dir": folder, "per_device_train_batch_size": batch, "num_train_epochs": 1, "seed": SEED},
-        **{"learning_rate": training["learning_rate"], "weight_decay": training["weight_decay"], "lr_scheduler_type": "cosine"},
+        **{
+            "learning_rate": training["learning_rate"],
+            "weight_decay": training["weight_decay"],
+            "lr_scheduler_type": "cosine",
+            "warmup_steps": training["warmup_share"],
+        },
         **{"bf16": pick_precision("auto", pick_device()) == torch.bfloat16, "use_cpu": pick_device() == "cpu"},
         **{"gradient_checkpointing": False, "report_to": "none", "save_strategy": "no", "disable_tqdm": True, "logging_steps": 1},
         "dataloader_pin_memory": False,
@@ -119,4 +125,4 @@ def full_logits_trainer(work):
 if __name__ == "__main__":
     assert IGNORED == -100  # what both trainers leave out of the loss
     contenders = {"ours": ours, "TRL SFTTrainer": sft_trainer, "transformers Trainer": full_logits_trainer}
-    run_stage("training", "tokens", contenders, prepare, "transformers Trainer")
+    run_stage("training", "tokens", lambda shape: contenders, prepare, "transformers Trainer")

@@ -15,20 +15,26 @@ MEGA = 1e6
 
 
 def stage_table(result):
-    """A stage's contenders: time, rate against the first one's, memory, agreement."""
-    ours = next(iter(result["contenders"].values()))["units_per_second"]["median"]
+    """A stage's contenders: time, rate against ours with the same kind of adapter, memory of the whole process, agreement."""
+    rates = {name: row["units_per_second"]["median"] for name, row in result["contenders"].items()}
     rows = [
         {
             "": name,
             "seconds (least to most)": f"{row['seconds']['median']:.1f} ({row['seconds']['least']:.1f} to {row['seconds']['most']:.1f})",
-            f"{result['unit']}/s": f"{row['units_per_second']['median']:.1f}",
-            "the first is": f"{ours / row['units_per_second']['median']:.2f}x",
-            "peak memory, MB": f"{sum(row['peak_memory_bytes'].values()) / MEGA:.0f}",
+            f"{result['unit']}/s": f"{rates[name]:.1f}",
+            "ours is": f"{ours_like(name, rates) / rates[name]:.2f}x",
+            "peak memory, MB": ", ".join(f"{where} {amount / MEGA:.0f}" for where, amount in row["peak_memory_bytes"].items()),
             "distance": "" if row["distance"] is None else f"{row['distance']:.1e}",
         }
         for name, row in result["contenders"].items()
     ]
     return markdown(rows)
+
+
+def ours_like(name, rates):
+    """Our rate with the kind of adapter that stands behind the last comma of a contender's name; without any, the first rate."""
+    kind = name.rpartition(", ")[2]
+    return rates.get(f"ours, {kind}", next(iter(rates.values())))
 
 
 def workflow_table(result):
@@ -67,7 +73,7 @@ def where_and_when(results):
     """A sentence on the machine, from the files."""
     one = results[0]
     machine = one["hardware"]
-    device = machine.get("gpu") or f"{machine['cores']} cores ({machine['processor']}), no GPU"
+    device = machine.get("gpu") or f"{machine.get('threads', '?')} thread(s) on {machine['cores']} cores ({machine['processor']}), no GPU"
     packages = ", ".join(f"{name} {one['packages'][name]}" for name in ("torch", "transformers", "peft"))
     return f"Measured {one['date']}: {device}; {packages}."
 
