@@ -189,7 +189,9 @@ def test_processes_that_follow_each_other_keep_the_device(start, env, tmp_path, 
     first = f"import subprocess; subprocess.Popen(['sh', {str(step)!r}, '20'])"  # without the locks' descriptors
     env["CUDA_VISIBLE_DEVICES"] = "a"
     start(1, [sys.executable, "-c", first], env).wait()
+    deadline = time.monotonic() + 60
     while not end.exists():
+        assert time.monotonic() < deadline
         assert not is_free(env, "a") or end.exists()
         time.sleep(0.001)
     wait_until(lambda: is_free(env, "a"), "the device is free")

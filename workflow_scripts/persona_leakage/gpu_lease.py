@@ -245,7 +245,7 @@ def wait_for_all(token, job):
         note(members, token)
         found_none = 0 if members else found_none + 1
         for descriptor in members.values():
-            has_ended(descriptor, None)
+            has_ended(descriptor, None)  # for as long as it takes: the device is in use until then
         members.clear()
         time.sleep(LOOK_SECONDS)
 
