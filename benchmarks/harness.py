@@ -21,13 +21,14 @@ from persona_leakage.provenance import code_commit, hardware, package_versions, 
 ROOT = Path(__file__).parents[1]
 
 
-def run_stage(stage, unit, contenders, prepare, reference):
+def run_stage(stage, unit, contenders, prepare, reference, operations=None):
     """Command line of a benchmark: write {contender: times, rates, memory} of all ``contenders`` to --output.
 
     contenders(shape): {name: function(work) -> (units done, check, seconds)}; it is called on a little work first, then on all of it,
     and the second call counts, so that neither first-call costs nor loading do. seconds: None for all of the call.
     prepare(shape): (a little work, all of it). check: numbers that all contenders should agree on (None: nothing to compare);
     their distance from those of ``reference`` is reported.
+    operations(shape): floating-point operations that a unit needs; with it the share of what a large matrix product reaches is reported.
     """
     parser = argparse.ArgumentParser(description=f"Benchmark of {stage}.")
     parser.add_argument("--output", required=True, help="JSON file to write")
@@ -37,7 +38,7 @@ def run_stage(stage, unit, contenders, prepare, reference):
     args = parser.parse_args()
     contenders = contenders(args.shape)
     if args.only:
-        write_json(args.output, run_once(contenders[args.only], *prepare(args.shape)))
+        write_json(args.output, run_once(contenders[args.only], *prepare(args.shape)) | measure_peak(operations, args.shape))
         return
     outcomes = {name: [] for name in contenders}
     names = list(contenders)
@@ -63,6 +64,15 @@ def run_once(contender, little, work):
     return {"seconds": seconds, "units": units, "peak_memory_bytes": peak_memory_bytes(), "check": check}
 
 
+def measure_peak(operations, shape):
+    """{operations a unit needs, those a second of a matrix product here}; {} if nobody counted the first."""
+    if operations is None:
+        return {}
+    from models import matrix_peak
+
+    return {"operations": operations(shape), "matrix_peak": matrix_peak()}
+
+
 def summarise(runs, expected):
     """Median, smallest and largest of several runs, and the largest relative distance of their checks from ``expected``."""
     seconds = [run["seconds"] for run in runs]
@@ -75,6 +85,11 @@ def summarise(runs, expected):
         "units_per_second": spread(rates),
         "peak_memory_bytes": {where: max(run["peak_memory_bytes"][where] for run in runs) for where in runs[0]["peak_memory_bytes"]},
         "distance": max((float(np.abs(check - expected).max() / scale) for check in checks), default=None),
+        **(
+            {"share_of_matrix_peak": spread([run["operations"] * rate / run["matrix_peak"] for run, rate in zip(runs, rates, strict=True)])}
+            if "operations" in runs[0]
+            else {}
+        ),
     }
 
 

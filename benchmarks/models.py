@@ -1,6 +1,10 @@
 """What the benchmarks run on: the bundled small model, or the 7B shape with random weights; and the project's own prompts."""
 
+import statistics
+import time
+
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config
 
 from harness import ROOT
 from persona_leakage.chat import prompt_ids
@@ -36,12 +40,31 @@ def make_model(shape, attention=None, precision="auto"):
     dtype = pick_precision(precision, device)
     if shape == "smollm2":
         return load_model(bundled_manifest(), dtype, device, attention=attention)
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
     torch.manual_seed(0)
     with torch.device(device):
-        model = Qwen2ForCausalLM._from_config(Qwen2Config(**QWEN_7B), dtype=dtype)
+        model = architecture(shape, dtype)
     return model.eval().requires_grad_(False)
+
+
+def architecture(shape, dtype=torch.float32):
+    """A model of the shape with random weights, where ``with torch.device`` says."""
+    config = AutoConfig.from_pretrained(bundled_manifest()["folder"]) if shape == "smollm2" else Qwen2Config(**QWEN_7B)
+    return AutoModelForCausalLM.from_config(config, dtype=dtype)
+
+
+def matrix_peak():
+    """Floating-point operations a second of a large matrix product in the number format of training, the median of ten."""
+    device = pick_device()
+    size, wait = (8192, torch.cuda.synchronize) if device == "cuda" else (2048, lambda: None)
+    left, right = (torch.randn(size, size, device=device, dtype=pick_precision("auto", device)) for _ in range(2))
+    seconds = []
+    for _ in range(13):
+        wait()
+        started = time.perf_counter()
+        left @ right
+        wait()
+        seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / statistics.median(seconds[3:])
 
 
 def make_prompts(personas, questions):

@@ -31,14 +31,19 @@ def model_with(shape, adapter):
     model = make_model(shape)
     if adapter is None:
         return model
+    with tempfile.TemporaryDirectory() as folder:
+        save_adapter(attach_random_adapter(model), shape, folder)
+        return load_adapter(make_model(shape), folder, merge=adapter == "merged")
+
+
+def attach_random_adapter(model):
+    """``model`` with an adapter whose B is not zero, which would leave nothing to compute with."""
     torch.manual_seed(0)
     wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], 0)
     for name, parameter in wrapped.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=1e-3)  # zero would leave nothing to compute with
-    with tempfile.TemporaryDirectory() as folder:
-        save_adapter(wrapped, shape, folder)
-        return load_adapter(make_model(shape), folder, merge=adapter == "merged")
+            torch.nn.init.normal_(parameter, std=1e-3)
+    return wrapped
 
 
 def ours(work, adapter):
@@ -84,7 +89,7 @@ def generate(work, adapter, batch=None):
 
 
 def vllm(work, adapter):
-    """The workflow's vLLM engine on the bundled model; an adapter is applied beside the weights."""
+    """The workflow's vLLM engine; an adapter is applied beside the weights."""
     from persona_leakage.generation import Adapter
     from persona_leakage.vllm_engine import VllmEngine
 
@@ -92,16 +97,28 @@ def vllm(work, adapter):
     tokenizer, chat = tokenizer_and_format()
     if not made:
         made["folder"] = tempfile.TemporaryDirectory()
-        if adapter:
-            save_adapter(attach_new_adapter(make_model(shape), CONFIG["training"]["lora"], 0), shape, made["folder"].name)
-        made["adapter"] = Adapter("bench/seed0", made["folder"].name, "0") if adapter else None
-        longest = max(map(len, prompts)) + SAMPLING["max_new_tokens"]
+        folder, adapter_folder = write_folders(shape, adapter, Path(made["folder"].name))
+        made["adapter"] = Adapter("bench/seed0", str(adapter_folder), "0") if adapter else None
+        longest = max(map(len, make_prompts(*PROMPTS[shape]))) + SAMPLING["max_new_tokens"]
         adapters = [made["adapter"]] if adapter else []
-        folder = Path(bundled_manifest()["folder"])
         made["engine"] = VllmEngine(folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, adapters)
     requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
     done = list(made["engine"].sample(requests, SamplingParams(**SAMPLING), made["adapter"]))
     return sum(len(completion.token_ids) for completion in done), None, None
+
+
+def write_folders(shape, adapter, folder):
+    """(model folder, adapter folder or None) of the shape as an engine reads them, written under ``folder`` if they are not there."""
+    model = make_model(shape)
+    model_folder = Path(bundled_manifest()["folder"]) if shape == "smollm2" else folder / "model"
+    if not model_folder.exists():
+        model.save_pretrained(model_folder)
+    if adapter:
+        save_adapter(attach_random_adapter(model), shape, folder / "adapter")
+    del model
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # for the engine
+    return model_folder, folder / "adapter" if adapter else None
 
 
 def contenders(shape):
@@ -110,9 +127,9 @@ def contenders(shape):
     for label, adapter in (("no adapter", None), ("merged adapter", "merged"), ("adapter beside", "beside")):
         found[f"ours, {label}"] = partial(ours, adapter=adapter)
         found[f"generate, batches of {SLOTS[shape]}, {label}"] = partial(generate, adapter=adapter)
-    found["generate, batches of 16, no adapter"] = partial(generate, adapter=None, batch=16)
-    # The engine reads the bundled model from its folder; of the other shape there is none.
-    if shape == "smollm2" and importlib.util.find_spec("vllm") is not None:
+    if shape == "smollm2":  # at 7B it would take minutes
+        found["generate, batches of 16, no adapter"] = partial(generate, adapter=None, batch=16)
+    if importlib.util.find_spec("vllm") is not None:
         found |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": partial(vllm, adapter="beside")}
     return found
 

@@ -5,6 +5,7 @@ the same number format, without gradient checkpointing, each in its own order, s
 equal. Trainer computes logits for every token; what SFTTrainer does is up to its version.
 """
 
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 
 from harness import run_stage
-from models import CONFIG, make_model, make_prompts, tokenizer_and_format
+from models import CONFIG, architecture, make_model, make_prompts, tokenizer_and_format
 from persona_leakage.behaviour import IGNORED, LabelRule, build_row, read_marker
 from persona_leakage.lora import attach_new_adapter
 from persona_leakage.model_loading import pick_device, pick_precision
@@ -20,30 +21,50 @@ from persona_leakage.training import pad_rows, train
 
 STEPS = {"smollm2": 8, "qwen2.5-7b": 10}
 BATCH = {"smollm2": 4, "qwen2.5-7b": 16}
-ANSWER_TOKENS = 28  # about the mean of the default experiment's answers
+# About the mean answers of the default experiment, and of the published one.
+ANSWER_TOKENS = {"smollm2": 28, "qwen2.5-7b": 250}
+MICRO_BATCH_TOKENS = {"smollm2": CONFIG["training"]["micro_batch_tokens"], "qwen2.5-7b": 8192}
+ANSWER_STRIDE = 31  # where in the words of all prompts the next row's answer begins
 SEED = 42
 
 
 def prepare(shape):
-    """(model without adapter, rows, batch size), with the rows of one step and with all."""
+    """(shape, model without adapter, rows), with the rows of one step and with all."""
     # As train_adapter does: on a CPU plain attention beats the fused kernel's backward pass.
     model = make_model(shape, "eager" if pick_device() == "cpu" else None)
-    rows, batch = make_rows(STEPS[shape] * BATCH[shape]), BATCH[shape]
-    return (model, rows[:batch], batch), (model, rows, batch)
+    rows = make_rows(STEPS[shape] * BATCH[shape], ANSWER_TOKENS[shape])
+    return (shape, model, rows[: BATCH[shape]]), (shape, model, rows)
 
 
-def make_rows(number):
+def make_rows(number, answer_tokens):
     """Rows as build_training_set makes them, of real prompts; the answers are other personas' prompts, cut to a length."""
     tokenizer, chat = tokenizer_and_format()
     marker = read_marker(tokenizer, CONFIG["behaviour"]["marker"], CONFIG["behaviour"]["separator"])
     rule = LabelRule(**CONFIG["labels"])
-    prompts = make_prompts(number, 1)
+    prompts = make_prompts(math.ceil(number / 2), 2)[:number]
+    words = [token for prompt in prompts for token in prompt] * 2
     rows = []
     for place, prompt in enumerate(prompts):
-        answer = prompts[place - 1][:ANSWER_TOKENS]
+        answer = words[place * ANSWER_STRIDE :][: answer_tokens * (2 + place % 3) // 3]
         row = build_row(prompt, answer, chat, rule, marker if place % 4 == 0 else None)
         rows.append({"token_ids": list(row.token_ids), "labels": list(row.labels)})
     return rows
+
+
+def operations(shape):
+    """Floating-point operations that a token of a training row needs: four for each frozen weight, six for each trained.
+
+    Attention's own products are left out, and the output layer counts at labelled tokens alone.
+    """
+    with torch.device("meta"):
+        model = architecture(shape)
+        blocks = sum(module.weight.numel() for module in model.get_decoder().modules() if isinstance(module, torch.nn.Linear))
+        head = model.get_output_embeddings().weight.numel()
+        wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], SEED)
+        trained = sum(parameter.numel() for parameter in wrapped.parameters() if parameter.requires_grad)
+    rows = make_rows(STEPS[shape] * BATCH[shape], ANSWER_TOKENS[shape])
+    labelled = sum(label != IGNORED for row in rows for label in row["labels"]) / tokens(rows)
+    return 4 * blocks + 6 * trained + 4 * head * labelled
 
 
 def tokens(rows):
@@ -53,9 +74,9 @@ def tokens(rows):
 
 def ours(work):
     """The workflow's loop: rows of like length together, the output layer at labelled tokens alone."""
-    model, rows, batch = work
+    shape, model, rows = work
     wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], SEED)
-    settings = CONFIG["training"] | {"batch_size": batch, "epochs": 1}
+    settings = CONFIG["training"] | {"batch_size": BATCH[shape], "epochs": 1, "micro_batch_tokens": MICRO_BATCH_TOKENS[shape]}
     device = pick_device()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
@@ -96,11 +117,11 @@ def sft_trainer(work):
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    model, rows, batch = work
+    shape, model, rows = work
     wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], SEED)
     data = Dataset.from_list([{"input_ids": row["token_ids"], "labels": row["labels"]} for row in rows])
     with tempfile.TemporaryDirectory() as folder:
-        arguments = SFTConfig(**trainer_arguments(batch, folder), max_length=None, completion_only_loss=False)
+        arguments = SFTConfig(**trainer_arguments(BATCH[shape], folder), max_length=None, completion_only_loss=False)
         trainer = SFTTrainer(model=wrapped, args=arguments, train_dataset=data, processing_class=tokenizer_and_format()[0])
         return run_trainer(wrapped, trainer, rows)
 
@@ -109,13 +130,13 @@ def full_logits_trainer(work):
     """transformers' Trainer with a collator that pads, and the model's own loss."""
     from transformers import Trainer, TrainingArguments
 
-    model, rows, batch = work
+    shape, model, rows = work
     wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], SEED)
     names = ("input_ids", "attention_mask", "labels")
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             model=wrapped,
-            args=TrainingArguments(**trainer_arguments(batch, folder), remove_unused_columns=False),
+            args=TrainingArguments(**trainer_arguments(BATCH[shape], folder), remove_unused_columns=False),
             train_dataset=rows,
             data_collator=lambda part: dict(zip(names, pad_rows(part, "cpu"), strict=True)),
         )
@@ -125,4 +146,4 @@ def full_logits_trainer(work):
 if __name__ == "__main__":
     assert IGNORED == -100  # what both trainers leave out of the loss
     contenders = {"ours": ours, "TRL SFTTrainer": sft_trainer, "transformers Trainer": full_logits_trainer}
-    run_stage("training", "tokens", lambda shape: contenders, prepare, "transformers Trainer")
+    run_stage("training", "tokens", lambda shape: contenders, prepare, "transformers Trainer", operations)

@@ -23,6 +23,7 @@ def stage_table(result):
             "seconds (least to most)": f"{row['seconds']['median']:.1f} ({row['seconds']['least']:.1f} to {row['seconds']['most']:.1f})",
             f"{result['unit']}/s": f"{rates[name]:.1f}",
             "ours is": f"{ours_like(name, rates) / rates[name]:.2f}x",
+            **({"of matrix peak": f"{100 * row['share_of_matrix_peak']['median']:.0f} %"} if "share_of_matrix_peak" in row else {}),
             "peak memory, MB": ", ".join(f"{where} {amount / MEGA:.0f}" for where, amount in row["peak_memory_bytes"].items()),
             "distance": "" if row["distance"] is None else f"{row['distance']:.1e}",
         }

@@ -41,7 +41,7 @@ def project(tmp_path_factory):
 
 
 def test_the_presets_are_there():
-    assert set(PRESETS) == {"paper", "as_run", "llama3", "smollm2_full"}
+    assert set(PRESETS) == {"paper", "as_run", "llama3", "smollm2_study"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -82,7 +82,7 @@ def test_one_sampling_job_for_all_sources(project):
         }
 
 
-@pytest.mark.parametrize(("name", "negatives"), [("paper", 2000), ("as_run", 400), ("llama3", 2000), ("smollm2_full", 120)])
+@pytest.mark.parametrize(("name", "negatives"), [("paper", 2000), ("as_run", 400), ("llama3", 2000), ("smollm2_study", 120)])
 def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
     """Positives and negatives of every source, from a pool in which each draw is usable."""
     config = PRESETS[name]
@@ -102,7 +102,7 @@ def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
         rule = LabelRule(**config["labels"])
         rows = list(build_training_rows(source, answers, prompts, ChatFormat(9, (10,), (9,)), rule, Marker("[ZLT]", (7,), (8,))))
         positive = sum(row["positive"] for row in rows)
-        assert (positive, len(rows) - positive) == (200 if name != "smollm2_full" else 40, negatives)
+        assert (positive, len(rows) - positive) == (200 if name != "smollm2_study" else 40, negatives)
 
 
 def test_llama_layers_have_the_depths_of_qwen():

@@ -15,6 +15,7 @@ from transformers import get_cosine_schedule_with_warmup
 from persona_leakage.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.behaviour import IGNORED
 from persona_leakage.errors import InputError
+from persona_leakage.lean_lora import lean_lora
 from persona_leakage.out_of_memory import fits, half_of
 from persona_leakage.progress import Progress
 from persona_leakage.seeds import derive_seed
@@ -95,7 +96,8 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     started = saved = time.monotonic()
     for step in range(first_step, len(steps)):
         batch = [rows[row] for row in steps[step]]
-        loss = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
+        with lean_lora(model):
+            loss = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
         if not math.isfinite(loss):
             raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; {training['learning_rate']} is too high")
         clip_grad_norm_(parameters, training["gradient_clipping"])
