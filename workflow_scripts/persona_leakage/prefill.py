@@ -4,6 +4,7 @@ from functools import partial
 
 import torch
 
+from persona_leakage.attention_kernels import kernels_for_any_shape
 from persona_leakage.batching import pad_right, split_by_tokens
 from persona_leakage.causal_attention import round_up, use_causal_attention
 from persona_leakage.errors import InputError
@@ -35,7 +36,8 @@ def prefill(model, sequences, work, batch_tokens, label, unit, advice):
     batches = split_by_tokens(range(len(sequences)), lengths, batch_tokens)
     while batches:
         batch = batches[0]
-        _, said = fits(partial(work, batch, partial(last_states, decoder, [sequences[index] for index in batch])))
+        with kernels_for_any_shape():
+            _, said = fits(partial(work, batch, partial(last_states, decoder, [sequences[index] for index in batch])))
         if said is None:
             progress.advance(len(batch))
             batches.pop(0)

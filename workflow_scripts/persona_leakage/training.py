@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from transformers import get_cosine_schedule_with_warmup
 
+from persona_leakage.attention_kernels import kernels_for_any_shape
 from persona_leakage.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.behaviour import IGNORED
 from persona_leakage.errors import InputError
@@ -80,9 +81,8 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     lengths = [len(row["token_ids"]) for row in rows]
     steps = plan_batches(lengths, training["batch_size"], training["epochs"], seed)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=training["learning_rate"], betas=(0.9, 0.999), eps=1e-8, weight_decay=training["weight_decay"]
-    )
+    rate, decay = training["learning_rate"], training["weight_decay"]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay, fused=device == "cuda")
     warmup = math.ceil(training["warmup_share"] * len(steps))
     scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, len(steps))
     memory = {"times": 0, "micro_batch_tokens": training["micro_batch_tokens"]}
@@ -96,7 +96,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     started = saved = time.monotonic()
     for step in range(first_step, len(steps)):
         batch = [rows[row] for row in steps[step]]
-        with lean_lora(model):
+        with kernels_for_any_shape(), lean_lora(model):
             loss = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
         if not math.isfinite(loss):
             raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; {training['learning_rate']} is too high")
