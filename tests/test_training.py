@@ -1,13 +1,16 @@
 """The training loop: loss, gradients, order of rows, checkpoints."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
+from peft.tuners.lora import Linear
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from persona_leakage.batching import split_by_tokens
+from persona_leakage.lean_lora import lean_lora
 from persona_leakage.lora import attach_new_adapter, load_adapter, save_adapter
 from persona_leakage.training import pad_rows, plan_batches, selective_loss, train
 
@@ -159,3 +162,32 @@ def test_adapter_survives_saving_and_merging(model, rows, tmp_path, rslora):
     for merge in (False, True):
         torch.testing.assert_close(load_adapter(copy.deepcopy(base), tmp_path, merge)(input_ids).logits, expected, rtol=1e-4, atol=1e-4)
     assert (base(input_ids).logits - expected).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("lora", [{**LORA, "dropout": 0.0}, {**LORA, "rslora": True}], ids=["plain", "rank-stabilised, dropout"])
+def test_lean_layers_compute_what_peft_computes(model, rows, lora):
+    """The same loss and the same gradients (1e-5 of the largest) with the lean forward pass and with peft's, whatever the scaling."""
+    model = attach_new_adapter(model, lora, seed=0)
+    randomise_adapter(model)
+    model.train()
+    found = {}
+    for name, context in {"peft": nullcontext(), "lean": lean_lora(model)}.items():
+        model.zero_grad()
+        torch.manual_seed(5)  # the dropout masks
+        with context:
+            loss = selective_loss(model, *pad_rows(rows, "cpu"))
+            loss.backward()
+        found[name] = (loss.item(), gradients(model))
+    assert found["lean"][0] == pytest.approx(found["peft"][0], rel=1e-6)
+    for name, expected in found["peft"][1].items():
+        assert (found["lean"][1][name] - expected).abs().max() <= 1e-5 * expected.abs().max(), name
+
+
+def test_lean_layers_are_gone_after_training(model, rows):
+    """peft's own forward is back, for saving and merging, also when the training breaks off."""
+    model = attach_new_adapter(model, LORA, seed=0)
+    layers = [module for module in model.modules() if isinstance(module, Linear)]
+    with pytest.raises(KeyError), lean_lora(model):
+        assert layers and all("forward" in vars(layer) for layer in layers)
+        raise KeyError
+    assert not any("forward" in vars(layer) for layer in layers)
