@@ -6,11 +6,11 @@ None computes logits. The rivals run all blocks, as they would without code that
 import torch
 
 from harness import run_stage
-from models import CONFIG, make_model, make_prompts
+from models import CONFIG, architecture, block_weights, make_model, make_prompts
 from persona_leakage.hidden_states import last_token_states
 
 PERSONAS = {"smollm2": 30, "qwen2.5-7b": 111}
-QUESTIONS = {"smollm2": 5, "qwen2.5-7b": 10}
+QUESTIONS = {"smollm2": 3, "qwen2.5-7b": 10}
 LAYERS = {"smollm2": CONFIG["geometry"]["layers"], "qwen2.5-7b": [10, 15, 20, 25]}
 PRECISION = {"smollm2": CONFIG["geometry"]["precision"], "qwen2.5-7b": "bfloat16"}  # float32 of 7B is not worth its memory here
 BATCH = 16  # of output_hidden_states, which keeps every layer of every token
@@ -66,6 +66,13 @@ def all_hidden_states(work):
     return len(prompts), check(states), None
 
 
+def operations(shape):
+    """(Floating-point operations that a prompt needs in all blocks, precision): two for each weight and token, attention's own left out."""
+    prompts = make_prompts(PERSONAS[shape], QUESTIONS[shape])
+    with torch.device("meta"):
+        return 2 * block_weights(architecture(shape)) * sum(map(len, prompts)) / len(prompts), PRECISION[shape]
+
+
 def check(states):
     """Some numbers of every prompt and layer."""
     return states[:, :, :8].flatten().tolist()
@@ -77,4 +84,4 @@ if __name__ == "__main__":
         "one prompt at a time, hooks": one_at_a_time,
         f"batches of {BATCH}, output_hidden_states": all_hidden_states,
     }
-    run_stage("centroids", "prompts", lambda shape: contenders, prepare, "one prompt at a time, hooks")
+    run_stage("centroids", "prompts", lambda shape: contenders, prepare, "one prompt at a time, hooks", operations)

@@ -28,7 +28,8 @@ def run_stage(stage, unit, contenders, prepare, reference, operations=None):
     and the second call counts, so that neither first-call costs nor loading do. seconds: None for all of the call.
     prepare(shape): (a little work, all of it). check: numbers that all contenders should agree on (None: nothing to compare);
     their distance from those of ``reference`` is reported.
-    operations(shape): floating-point operations that a unit needs; with it the share of what a large matrix product reaches is reported.
+    operations(shape): (floating-point operations that a unit needs, the config's name of the number format); with it the share of
+    what a large matrix product in that format reaches is reported.
     """
     parser = argparse.ArgumentParser(description=f"Benchmark of {stage}.")
     parser.add_argument("--output", required=True, help="JSON file to write")
@@ -70,7 +71,8 @@ def measure_peak(operations, shape):
         return {}
     from models import matrix_peak
 
-    return {"operations": operations(shape), "matrix_peak": matrix_peak()}
+    count, precision = operations(shape)
+    return {"operations": count, "matrix_peak": matrix_peak(precision)}
 
 
 def summarise(runs, expected):

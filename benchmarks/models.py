@@ -52,11 +52,16 @@ def architecture(shape, dtype=torch.float32):
     return AutoModelForCausalLM.from_config(config, dtype=dtype)
 
 
-def matrix_peak():
-    """Floating-point operations a second of a large matrix product in the number format of training, the median of ten."""
+def block_weights(model):
+    """Weights of the linear layers in a model's blocks."""
+    return sum(module.weight.numel() for module in model.get_decoder().modules() if isinstance(module, torch.nn.Linear))
+
+
+def matrix_peak(precision):
+    """Floating-point operations a second of a large matrix product in a number format of the config, the median of ten."""
     device = pick_device()
     size, wait = (8192, torch.cuda.synchronize) if device == "cuda" else (2048, lambda: None)
-    left, right = (torch.randn(size, size, device=device, dtype=pick_precision("auto", device)) for _ in range(2))
+    left, right = (torch.randn(size, size, device=device, dtype=pick_precision(precision, device)) for _ in range(2))
     seconds = []
     for _ in range(13):
         wait()

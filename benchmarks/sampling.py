@@ -14,8 +14,8 @@ from persona_leakage.lora import attach_new_adapter, load_adapter, save_adapter
 from persona_leakage.model_loading import pick_device
 from persona_leakage.transformers_engine import TransformersEngine
 
-PROMPTS = {"smollm2": (24, 4), "qwen2.5-7b": (100, 20)}
-SLOTS = {"smollm2": 48, "qwen2.5-7b": 512}
+PROMPTS = {"smollm2": (20, 2), "qwen2.5-7b": (100, 20)}
+SLOTS = {"smollm2": 20, "qwen2.5-7b": 512}
 FEW = 8
 SAMPLING = CONFIG["evaluation"]["sampling"]
 
@@ -37,12 +37,12 @@ def model_with(shape, adapter):
 
 
 def attach_random_adapter(model):
-    """``model`` with an adapter whose B is not zero, which would leave nothing to compute with."""
+    """``model`` with an adapter that does something: a new one's B is zero."""
     torch.manual_seed(0)
     wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], 0)
     for name, parameter in wrapped.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=1e-3)
+            torch.nn.init.normal_(parameter, std=0.02)
     return wrapped
 
 
@@ -58,13 +58,10 @@ def ours(work, adapter):
 
 
 @torch.inference_mode()
-def generate(work, adapter, batch=None):
-    """transformers' generate, prompts padded on the left, the next batch when the longest reply of this one has ended.
-
-    batch: prompts side by side; None: as many as ours has places.
-    """
+def generate(work, adapter):
+    """transformers' generate, prompts padded on the left, as many at once as ours has places, the next when all have ended."""
     shape, prompts, made = work
-    batch = batch or SLOTS[shape]
+    batch = SLOTS[shape]
     _, chat = tokenizer_and_format()
     if not made:
         made["model"] = model_with(shape, adapter)
@@ -127,8 +124,6 @@ def contenders(shape):
     for label, adapter in (("no adapter", None), ("merged adapter", "merged"), ("adapter beside", "beside")):
         found[f"ours, {label}"] = partial(ours, adapter=adapter)
         found[f"generate, batches of {SLOTS[shape]}, {label}"] = partial(generate, adapter=adapter)
-    if shape == "smollm2":  # at 7B it would take minutes
-        found["generate, batches of 16, no adapter"] = partial(generate, adapter=None, batch=16)
     if importlib.util.find_spec("vllm") is not None:
         found |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": partial(vllm, adapter="beside")}
     return found

@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 
 from harness import run_stage
-from models import CONFIG, architecture, make_model, make_prompts, tokenizer_and_format
+from models import CONFIG, architecture, block_weights, make_model, make_prompts, tokenizer_and_format
 from persona_leakage.behaviour import IGNORED, LabelRule, build_row, read_marker
 from persona_leakage.lora import attach_new_adapter
 from persona_leakage.model_loading import pick_device, pick_precision
 from persona_leakage.training import pad_rows, train
 
-STEPS = {"smollm2": 8, "qwen2.5-7b": 10}
+STEPS = {"smollm2": 6, "qwen2.5-7b": 10}
 BATCH = {"smollm2": 4, "qwen2.5-7b": 16}
 # About the mean answers of the default experiment, and of the published one.
 ANSWER_TOKENS = {"smollm2": 28, "qwen2.5-7b": 250}
@@ -52,19 +52,19 @@ def make_rows(number, answer_tokens):
 
 
 def operations(shape):
-    """Floating-point operations that a token of a training row needs: four for each frozen weight, six for each trained.
+    """(Floating-point operations that a token of a training row needs, precision): four for each frozen weight, six for each trained.
 
     Attention's own products are left out, and the output layer counts at labelled tokens alone.
     """
     with torch.device("meta"):
         model = architecture(shape)
-        blocks = sum(module.weight.numel() for module in model.get_decoder().modules() if isinstance(module, torch.nn.Linear))
+        blocks = block_weights(model)
         head = model.get_output_embeddings().weight.numel()
         wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], SEED)
         trained = sum(parameter.numel() for parameter in wrapped.parameters() if parameter.requires_grad)
     rows = make_rows(STEPS[shape] * BATCH[shape], ANSWER_TOKENS[shape])
     labelled = sum(label != IGNORED for row in rows for label in row["labels"]) / tokens(rows)
-    return 4 * blocks + 6 * trained + 4 * head * labelled
+    return 4 * blocks + 6 * trained + 4 * head * labelled, CONFIG["training"]["precision"]
 
 
 def tokens(rows):

@@ -130,7 +130,7 @@ WANDB_RECEIPTS = [
 ]
 HUB_RECEIPTS = results("published/hub/{source}/seed{seed}.json")
 REPORT = results("report/index.html") + results("report/facts.json")
-# What the numbers and figures come from, without model, adapters, replies and hidden states.
+# What the numbers and figures come from, without model, adapters, hidden states and what there is for every reply.
 SMALL_FILES = [
     path
     for path in [
@@ -142,6 +142,8 @@ SMALL_FILES = [
         *FIGURES,
         *REPORT,
     ]
-    if path.endswith((".json", ".csv", ".yaml", ".png")) and "/adapter/" not in path
+    if path.endswith((".json", ".csv", ".yaml", ".png"))
+    and "/adapter/" not in path
+    and not path.endswith("/teacher_forced.json")
 ]
 KEPT_TABLES = results("published/tables/digests.json")

@@ -9,11 +9,11 @@ import sys
 import pytest
 import yaml
 
-from tests.conftest import CONFIG, ROOT, run_program
+from tests.conftest import ROOT, run_program
 
 KEPT = sorted(path.parent for path in (ROOT / "docs/results").glob("*/digests.json"))
 # Each write-up with the tables that it is filled from.
-WRITE_UPS = {"default.md": "smollm2"}
+WRITE_UPS = {"default.md": "smollm2", "smollm2.md": "smollm2_study"}
 TEMPLATE = ROOT / "docs/results/study.md.j2"
 
 
@@ -152,13 +152,18 @@ def test_the_template_holds_no_result_of_its_own():
 
 
 def test_tables_of_the_default_in_other_texts_are_the_kept_ones():
-    """README and the page of the recipe show what make run printed, with the config of today."""
+    """README and the page of the recipe show what make run printed."""
     table = re.search(r"(?:^    .*\n)+", (ROOT / "docs/results/default.md").read_text(encoding="utf-8"), re.M)[0]
     for page in ("README.md", "docs/default-recipe.md"):
         shown = [line.strip() for line in (ROOT / page).read_text(encoding="utf-8").splitlines()]
         assert [line for line in table.splitlines() if line.strip() not in shown] == []
-    kept = yaml.safe_load((ROOT / "docs/results/smollm2/run_config.yaml").read_text())["config"]
-    assert kept == {key: value for key, value in CONFIG.items() if key in kept} and {"training", "engine", "evaluation"} <= set(kept)
+
+
+@pytest.mark.parametrize(("tables", "config"), [("smollm2", "config.yaml"), ("smollm2_study", "presets/smollm2_study.yaml")])
+def test_kept_results_are_those_of_the_config_of_today(tables, config):
+    config = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))
+    kept = yaml.safe_load((ROOT / "docs/results" / tables / "run_config.yaml").read_text(encoding="utf-8"))["config"]
+    assert kept == {key: value for key, value in config.items() if key in kept} and {"training", "engine", "evaluation"} <= set(kept)
 
 
 @pytest.mark.parametrize(

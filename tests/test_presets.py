@@ -31,6 +31,16 @@ FULL_SIZE_JOBS = {
     "build_report": 1,
     "all": 1,
 }
+# Three training seeds, with the geometry after training, marker probabilities and the league of predictors.
+STUDY_JOBS = {
+    **FULL_SIZE_JOBS,
+    **dict.fromkeys(("train_adapter", "sample_completions", "score_leakage", "teacher_force", "extract_adapted_centroids"), 15),
+    **dict.fromkeys(set(FIGURES) - {"plot_training"}, 3),
+    **dict.fromkeys(("tabulate_pairs", "correlate_leakage", "compare_geometries", "compare_measures", "compare_predictors"), 3),
+    **dict.fromkeys(("plot_adapted_geometry", "plot_measures", "plot_predictors"), 3),
+    **dict.fromkeys(("teacher_force_base", "compare_seeds", "plot_seed_stability"), 1),
+}
+JOBS = {"paper": FULL_SIZE_JOBS, "as_run": FULL_SIZE_JOBS, "llama3": FULL_SIZE_JOBS, "smollm2_study": STUDY_JOBS}
 GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids")
 
 
@@ -41,7 +51,7 @@ def project(tmp_path_factory):
 
 
 def test_the_presets_are_there():
-    assert set(PRESETS) == {"paper", "as_run", "llama3", "smollm2_study"}
+    assert set(PRESETS) == set(JOBS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -60,11 +70,11 @@ def jobs_shown(output, rule):
 @pytest.mark.parametrize("name", PRESETS)
 def test_jobs_of_a_preset(project, name):
     """Five sources and the control, one centroid job for four layers; every GPU job says what it needs."""
-    assert project.planned("--configfile", f"presets/{name}.yaml") == FULL_SIZE_JOBS
+    assert project.planned("--configfile", f"presets/{name}.yaml") == JOBS[name]
     shown = project.run("-n", "--configfile", f"presets/{name}.yaml").stdout
     for rule in GPU_RULES:
         blocks = jobs_shown(shown, rule)
-        assert len(blocks) == FULL_SIZE_JOBS[rule]
+        assert len(blocks) == JOBS[name][rule]
         assert all(re.search(r"resources: .*gpu=1.*runtime=\d+.*mem_mb=\d+", block) for block in blocks)
     (centroids,) = jobs_shown(shown, "extract_centroids")
     assert len(set(re.findall(r"centroids_layer(\d+)\.pt", centroids))) == 4
@@ -82,7 +92,7 @@ def test_one_sampling_job_for_all_sources(project):
         }
 
 
-@pytest.mark.parametrize(("name", "negatives"), [("paper", 2000), ("as_run", 400), ("llama3", 2000), ("smollm2_study", 120)])
+@pytest.mark.parametrize(("name", "negatives"), [("paper", 2000), ("as_run", 400), ("llama3", 2000), ("smollm2_study", 240)])
 def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
     """Positives and negatives of every source, from a pool in which each draw is usable."""
     config = PRESETS[name]
@@ -102,7 +112,7 @@ def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
         rule = LabelRule(**config["labels"])
         rows = list(build_training_rows(source, answers, prompts, ChatFormat(9, (10,), (9,)), rule, Marker("[ZLT]", (7,), (8,))))
         positive = sum(row["positive"] for row in rows)
-        assert (positive, len(rows) - positive) == (200 if name != "smollm2_study" else 40, negatives)
+        assert (positive, len(rows) - positive) == (200 if name != "smollm2_study" else 80, negatives)
 
 
 def test_llama_layers_have_the_depths_of_qwen():
