@@ -85,7 +85,7 @@ def plot_noise_ceiling(per_source, ceilings):
     axis.axvline(0, color=GREY, linewidth=0.8)
     axis.set_yticks(range(len(per_source)), [words(name) for name in per_source])
     axis.set_ylim(len(per_source) - 0.5, -0.5)
-    axis.set_xlim(-1.02, 1.02)
+    axis.set(xlim=(-1.02, 1.02), xticks=[-1, -0.5, 0, 0.5, 1])
     axis.set_xlabel("Spearman ρ with 95 % interval, and ceilings")
     handles = [
         plt.Line2D([], [], color="black", marker="o", markersize=5, linewidth=1, label="measured ρ"),
