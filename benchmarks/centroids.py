@@ -67,10 +67,15 @@ def all_hidden_states(work):
 
 
 def operations(shape):
-    """(Floating-point operations that a prompt needs in all blocks, precision): two for each weight and token, attention's own left out."""
+    """(Floating-point operations that a prompt needs, precision): two for each token and weight up to the last layer.
+
+    Attention's own products are left out.
+    """
     prompts = make_prompts(PERSONAS[shape], QUESTIONS[shape])
     with torch.device("meta"):
-        return 2 * block_weights(architecture(shape)) * sum(map(len, prompts)) / len(prompts), PRECISION[shape]
+        model = architecture(shape)
+    weights = block_weights(model) * (max(LAYERS[shape]) + 1) / model.config.num_hidden_layers
+    return 2 * weights * sum(map(len, prompts)) / len(prompts), PRECISION[shape]
 
 
 def check(states):

@@ -23,13 +23,18 @@ def stage_table(result):
             "seconds (least to most)": f"{row['seconds']['median']:.1f} ({row['seconds']['least']:.1f} to {row['seconds']['most']:.1f})",
             f"{result['unit']}/s": f"{rates[name]:.1f}",
             "ours is": f"{ours_like(name, rates) / rates[name]:.2f}x",
-            **({"of matrix peak": f"{100 * row['share_of_matrix_peak']['median']:.0f} %"} if "share_of_matrix_peak" in row else {}),
+            **({"of matrix peak": share_of_peak(result, rates[name])} if "matrix_peak" in result else {}),
             "peak memory, MB": ", ".join(f"{where} {amount / MEGA:.0f}" for where, amount in row["peak_memory_bytes"].items()),
             "distance": "" if row["distance"] is None else f"{row['distance']:.1e}",
         }
         for name, row in result["contenders"].items()
     ]
     return markdown(rows)
+
+
+def share_of_peak(result, rate):
+    """What a rate's arithmetic is of the fastest matrix product that was measured beside it."""
+    return f"{100 * rate * result['operations'] / result['matrix_peak']['most']:.0f} %"
 
 
 def ours_like(name, rates):

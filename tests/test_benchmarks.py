@@ -10,9 +10,9 @@ from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
 
-from write_page import PAGE, filled, ours_like
+from write_page import PAGE, filled, ours_like, share_of_peak
 
-from harness import spread, summarise
+from harness import peak_of, spread, summarise
 
 FOLDERS = sorted(path.parent for path in (ROOT / "docs/performance").glob("*/centroids.json"))
 
@@ -46,6 +46,13 @@ def test_a_contender_is_compared_with_ours_of_its_kind():
     rates = {"ours, no adapter": 4.0, "ours, adapter beside": 2.0, "generate, batches of 16, adapter beside": 1.0, "other": 1.0}
     assert ours_like("generate, batches of 16, adapter beside", rates) == 2.0
     assert ours_like("other", rates) == ours_like("ours, no adapter", rates) == 4.0
+
+
+def test_share_of_the_fastest_matrix_product():
+    """One peak for all contenders of a stage: what another process measured slower makes nobody look better."""
+    peak = peak_of({"ours": [{"operations": 2, "matrix_peak": 50}, {"operations": 2, "matrix_peak": 80}], "other": [{}]})
+    assert peak == {"operations": 2, "matrix_peak": {"median": 65, "least": 50, "most": 80}} and peak_of({"ours": [{}]}) == {}
+    assert share_of_peak(peak, 10) == "25 %"
 
 
 def test_summary_of_several_runs():

@@ -4,8 +4,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def kernels_for_any_shape():
-    """A context without cuDNN's attention, torch's first choice on new GPUs: it makes a plan for every new shape, and nearly every batch has its own.
+    """A context without cuDNN's attention, torch's first choice on new GPUs.
 
-    Measured on an H100: docs/performance.md.
+    It is slow where a batch has a shape that it has not met, and nearly every batch has its own (docs/performance.md).
     """
     return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])

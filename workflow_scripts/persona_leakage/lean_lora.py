@@ -12,7 +12,7 @@ def lean_lora(model):
     """The adapted layers of a peft ``model`` compute with lean_forward as long as the context lasts.
 
     peft's own forward casts the input to the adapter's float32, and scales and adds the adapter's output in passes of their own:
-    on a GPU, where such passes wait for memory, that costs as much as a third of a training step.
+    on a GPU, where such passes wait for memory, that costs a sixth of a training step (docs/performance.md).
     """
     layers = [module for module in model.modules() if isinstance(module, Linear)]
     for layer in layers:
@@ -27,6 +27,7 @@ def lean_lora(model):
 def lean_forward(layer, x):
     """W x + s B A dropout(x) of a peft LoRA ``layer`` with one active adapter, equal to peft's up to rounding.
 
+    Under autocast dropout may draw other masks, for it sees another number format.
     x: [..., features in], in the format that the base layer takes; under autocast A is cast to it. The scaling s goes
     into the small matrix B, and the product is added where the base layer has written its output.
     """
