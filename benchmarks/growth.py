@@ -125,6 +125,8 @@ def draw(cases, path):
         axis.plot(sizes, [point["megabytes"] for point in case["points"]], "s--", color=ORANGE, label="peak memory, MB")
         axis.set_xscale("log")
         axis.set_yscale("log")
+        axis.set_xticks(sizes, labels=sizes)
+        axis.minorticks_off()
         axis.set_title(case["stage"])
         axis.set_xlabel(case["axis"])
     axes[0].legend(fontsize=7)

@@ -108,7 +108,8 @@ def about():
     """When, on what and with which code and packages this was measured."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "hardware": hardware(),
+        # Not this process's threads: those that measure have one on a CPU.
+        "hardware": {name: value for name, value in hardware().items() if name != "threads"},
         "code_commit": code_commit(),
         "packages": package_versions(),
     }

@@ -79,7 +79,7 @@ def where_and_when(results):
     """A sentence on the machine, from the files."""
     one = results[0]
     machine = one["hardware"]
-    device = machine.get("gpu") or f"{machine.get('threads', '?')} thread(s) on {machine['cores']} cores ({machine['processor']}), no GPU"
+    device = machine.get("gpu") or f"one thread of {machine['cores']} cores ({machine['processor']}), no GPU"
     packages = ", ".join(f"{name} {one['packages'][name]}" for name in ("torch", "transformers", "peft"))
     return f"Measured {one['date']}: {device}; {packages}."
 

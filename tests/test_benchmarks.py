@@ -30,7 +30,7 @@ def test_the_block_of_a_page(tmp_path):
     row = {"seconds": spread([2.0]), "units_per_second": spread([5.0]), "peak_memory_bytes": {"host": 3e6}, "distance": None}
     about = {
         "date": "2026-01-02",
-        "hardware": {"cores": 2, "threads": 1, "processor": "x"},
+        "hardware": {"cores": 2, "processor": "x"},
         "packages": dict.fromkeys(("torch", "transformers", "peft"), "1"),
     }
     result = {"unit": "prompts", "repeats": 1, "shape": "tiny", "contenders": {"ours": row, "other": row}, **about}
@@ -38,7 +38,7 @@ def test_the_block_of_a_page(tmp_path):
     page = "before\n<!-- mine: written by make bench -->\nold\n<!-- end of mine -->\nbehind"
     found = filled(page, tmp_path / "mine")
     assert found.startswith("before\n") and found.endswith("\nbehind") and "old" not in found
-    assert "| ours | 2.0 (2.0 to 2.0)" in re.sub(" +", " ", found) and "Measured 2026-01-02: 1 thread(s) on 2 cores (x), no GPU" in found
+    assert "| ours | 2.0 (2.0 to 2.0)" in re.sub(" +", " ", found) and "Measured 2026-01-02: one thread of 2 cores (x), no GPU" in found
     assert filled(found, tmp_path / "mine") == found
 
 
