@@ -92,8 +92,9 @@ def test_a_damaged_input_is_refused_by_name(damaged_copy, name, damage, target, 
     others = [str(path.relative_to(folder)) for path in folder.glob("results/**/*") if path.is_file()]
     before = digests(folder, others)
     code, output = finish(commands[target], folder)
-    assert digests(folder, others) == before, "something was written although the input is damaged"
+    after = digests(folder, others)
     (folder / name).write_bytes(whole)
+    assert after == before, "something was written although the input is damaged"
     assert code != 0 and message.format(**PLACES) in output and "Traceback" not in output
     assert name.rsplit("/", 1)[1] in output
 
