@@ -9,10 +9,13 @@ import zipfile
 import pytest
 import torch
 import yaml
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors.torch import load_file
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json, sha256_of_file, write_json
 from persona_leakage.lora import load_adapter
+from persona_leakage.model_loading import load_model, read_manifest
 from persona_leakage.model_sources import fetch_model
 from persona_leakage.personas import read_personas, read_question_sets, read_yaml
 from persona_leakage.sentence_embedding import embedding_similarities
@@ -128,14 +131,17 @@ def test_a_bad_checkpoint_is_left_aside(tmp_path, capsys, damage):
 
 
 def test_an_adapter_that_is_no_safetensors_is_refused(finished_project, tmp_path):
-    """peft itself would go on to adapter_model.bin."""
+    """Not even with the weights that training made; peft itself would take them from adapter_model.bin."""
     adapter = finished_project.folder / "results/tiny/training/villain/seed42/adapter"
     shutil.copy(adapter / "adapter_config.json", tmp_path)
-    torch.save({"x": Harmful(tmp_path / "proof")}, tmp_path / "adapter_model.bin")
+    weights = load_file(adapter / "adapter_model.safetensors")
+    torch.save(weights, tmp_path / "adapter_model.bin")
+    model = load_model(read_manifest(finished_project.folder / "resources/models/tiny/model.json"), torch.float32, "cpu")
     for merge in (True, False):
         with pytest.raises(InputError, match=r"has no adapter_model.safetensors; adapters are read from no other format"):
-            load_adapter(torch.nn.Linear(1, 1), tmp_path, merge)
-    assert not (tmp_path / "proof").exists()
+            load_adapter(model, tmp_path, merge)
+    taken = get_peft_model_state_dict(PeftModel.from_pretrained(model, tmp_path))
+    assert taken.keys() == weights.keys() and all(torch.equal(taken[name], weights[name]) for name in weights)
 
 
 def without_safetensors(folder, proof):
