@@ -31,6 +31,11 @@ def rule_of(project, target):
     raise AssertionError(plan)
 
 
+def with_options(command, more):
+    """The command of a job with more options for its program."""
+    return command.replace("2>&1 | tee", f"{more} 2>&1 | tee")
+
+
 def start(command, folder):
     """Start a job's command in a process group of its own, as Snakemake's shell does; its output comes line by line."""
     return subprocess.Popen(

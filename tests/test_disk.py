@@ -7,27 +7,46 @@ from pathlib import Path
 
 import pytest
 
-from tests.job_commands import digests, finish, job_command
+from tests.job_commands import digests, finish, job_command, with_options
 
 HOME = "results/tiny/"
 ANALYSIS = HOME + "analysis/evaluation/seed42/"
-# {target of the stage: all that its job writes, of which the bytes must come back the same where they are the same in every run}
+# {target of the stage: what its job writes, in that order}
+# Without the adapter's metrics.json, which cannot run out of space: peft's card of the adapter, gone by then, takes more.
 STAGES = {
-    "training/pool.jsonl.gz": ["training/pool.jsonl.gz"],
-    "training/villain/train.jsonl.gz": ["training/villain/train.jsonl.gz"],
+    "training/pool.jsonl.gz": ["training/pool.jsonl.gz", "training/pool.json"],
+    "training/villain/train.jsonl.gz": ["training/villain/train.jsonl.gz", "training/villain/manifest.json"],
     "training/villain/seed42/metrics.json": [
         "training/villain/seed42/adapter/adapter_model.safetensors",
         "training/villain/seed42/adapter/adapter_config.json",
     ],
-    "evaluation/evaluation/villain/seed42/completions.jsonl.gz": ["evaluation/evaluation/villain/seed42/completions.jsonl.gz"],
-    "evaluation/evaluation/villain/seed42/marker_eval.json": [],
-    "geometry/evaluation/base/centroids.json": [f"geometry/evaluation/base/centroids_layer{layer}.pt" for layer in (1, 3)],
-    "analysis/evaluation/seed42/pairs.csv": [f"analysis/evaluation/seed42/{name}.csv" for name in ("pairs", "cosines", "question_counts")],
+    "evaluation/evaluation/villain/seed42/completions.jsonl.gz": [
+        f"evaluation/evaluation/villain/seed42/completions.{ending}" for ending in ("jsonl.gz", "json")
+    ],
+    "evaluation/evaluation/villain/seed42/marker_eval.json": [
+        f"evaluation/evaluation/villain/seed42/{name}.json" for name in ("marker_eval", "summary")
+    ],
+    "geometry/evaluation/base/centroids.json": [
+        f"geometry/evaluation/base/{name}" for name in ("centroids_layer1.pt", "centroids_layer3.pt", "centroids.json")
+    ],
+    "analysis/evaluation/seed42/pairs.csv": [
+        f"analysis/evaluation/seed42/{name}" for name in ("pairs.csv", "cosines.csv", "question_counts.csv", "tables.json")
+    ],
     "analysis/evaluation/seed42/correlation.json": ["analysis/evaluation/seed42/correlation.json"],
-    "figures/evaluation/seed42/scatter.png": ["figures/evaluation/seed42/scatter.png"],
-    "report/index.html": [],
-    "run_config.yaml": [],
+    "figures/evaluation/seed42/scatter.png": [f"figures/evaluation/seed42/scatter.{ending}" for ending in ("pdf", "png", "svg")],
+    "report/index.html": ["report/facts.json", "report/index.html"],
+    "run_config.yaml": ["run_config.yaml"],
 }
+# {target of a stage that keeps finished work under restart/: options with which it does so at once}
+KEEPING = {
+    "training/pool.jsonl.gz": "",
+    "training/villain/seed42/metrics.json": "--checkpoint-seconds 0",
+    "evaluation/evaluation/villain/seed42/completions.jsonl.gz": "",
+    "geometry/evaluation/base/centroids.json": "",
+}
+# These say how long it took; the bytes of all others come back the same.
+TIMED = ("pool.json", "manifest.json", "completions.json", "_eval.json", "summary.json", "centroids.json", "facts.json", ".html", ".yaml")
+PAGE = 4096  # the least that a file takes on the small disk
 SMALL = "16m"
 
 
@@ -58,8 +77,8 @@ def project_on_small_disk(finished_project, tmp_path_factory, small_disk):
     return folder, {target: job_command(finished_project, HOME + target) for target in STAGES}
 
 
-def fill(folder):
-    """Write a file that takes all the space there is; returns its path."""
+def fill(folder, room):
+    """Write a file that leaves ``room`` bytes of space, some multiple of PAGE; returns its path."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as content:
         for size in (2**20, 2**12, 1):
@@ -68,34 +87,68 @@ def fill(folder):
                     content.write(bytes(size))
             except OSError:
                 continue
-    assert shutil.disk_usage(folder).free == 0
+        content.truncate(content.tell() - room)
+    assert shutil.disk_usage(folder).free == room
     return ballast
+
+
+def starve(folder, command, room):
+    """Run a job that finds ``room`` bytes of space, which are not enough; returns (its output, names of new files).
+
+    It must say why it ended, and no file that was there may have changed.
+    """
+    before = digests(folder, files_of(folder))
+    ballast = fill(folder / "results", room)
+    try:
+        code, output = finish(command, folder)
+    finally:
+        ballast.unlink()
+    assert code == 1 and "No space left on device; nothing finished is lost" in output and "Traceback" not in output, output
+    after = digests(folder, files_of(folder))
+    assert {name: after.get(name) for name in before} == before
+    return output, after.keys() - before.keys()
+
+
+def files_of(folder):
+    """Names of all files of the results, temporary ones too."""
+    return [str(path.relative_to(folder)) for path in folder.glob("results/**/*") if path.is_file()]
+
+
+def remove(folder, names):
+    for name in names:
+        (folder / name).unlink()
 
 
 @pytest.mark.parametrize("target", STAGES)
 def test_a_full_disk_loses_nothing(project_on_small_disk, target):
-    """Every output of every stage; the job goes through as soon as there is space."""
+    """At every output of every stage: those before it are there, of itself nothing; the job goes through as soon as there is space."""
     folder, commands = project_on_small_disk
-    files = [HOME + name for name in STAGES[target]]
-    expected = digests(folder, files)
-    for name in {HOME + target, *files}:
-        (folder / name).unlink()
-    shutil.rmtree(folder / HOME / "restart", ignore_errors=True)
-    others = [str(path.relative_to(folder)) for path in folder.glob("results/**/*") if path.is_file()]
-    before = digests(folder, others)
-    ballast = fill(folder / "results")
-    try:
-        code, output = finish(commands[target], folder)
-    finally:
-        ballast.unlink()
-    assert code == 1, output
-    assert "error: results/tiny/" in output and "No space left on device; nothing finished is lost" in output and "Traceback" not in output
-    assert not (folder / HOME / target).exists() and not any((folder / name).exists() for name in files)
-    assert {name: digest for name, digest in digests(folder, others).items() if digest != before[name]} == {}
-    assert not list(folder.glob("results/**/.*.tmp"))
-    code, output = finish(commands[target], folder)
-    assert code == 0, output
-    assert digests(folder, files) == expected
+    outputs = [HOME + name for name in STAGES[target]]
+    expected = digests(folder, [name for name in outputs if not name.endswith(TIMED)])
+    room = [-(-(folder / name).stat().st_size // PAGE) * PAGE for name in outputs]
+    remove(folder, outputs)
+    for number, output in enumerate(outputs):
+        if output.endswith("adapter_config.json"):
+            continue  # it comes with the weights, both or none
+        said, new = starve(folder, commands[target], sum(room[:number]))
+        assert f"error: {output}: cannot be written" in said
+        assert new == set(outputs[:number])
+        remove(folder, new)
+    code, said = finish(commands[target], folder)
+    assert code == 0, said
+    assert digests(folder, expected) == expected
+
+
+@pytest.mark.parametrize("target", KEEPING)
+def test_a_full_disk_while_finished_work_is_kept(project_on_small_disk, target):
+    """No output is begun, and of the finished work no part that is not whole is left."""
+    folder, commands = project_on_small_disk
+    kept = folder / HOME / "restart"
+    kept.rename(folder / "results/aside")
+    said, new = starve(folder, with_options(commands[target], KEEPING[target]), 0)
+    assert f"error: {HOME}restart/" in said and new == set()
+    shutil.rmtree(kept)
+    (folder / "results/aside").rename(kept)
 
 
 def test_read_only_results_are_named(project_on_small_disk):

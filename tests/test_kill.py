@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.conftest import make_tiny_project
-from tests.job_commands import digests, finish, job_command, kill_after, seeded, start
+from tests.job_commands import digests, finish, job_command, kill_after, seeded, start, with_options
 
 TRIALS = 4
 HOME = "results/tiny/"
@@ -43,11 +43,6 @@ def undisturbed(tmp_path_factory, tiny_model):
     project.run("--cores", "2", "--", "centroids", *(target for target, _, _ in STAGES.values()))
     commands = {stage: with_options(job_command(project, target), more) for stage, (target, _, more) in STAGES.items()}
     return project, commands
-
-
-def with_options(command, more):
-    """The command of a job with more options for its program."""
-    return command.replace("2>&1 | tee", f"{more} 2>&1 | tee")
 
 
 def copy_without(project, folder, stage):
