@@ -6,23 +6,27 @@ from matplotlib.ticker import MaxNLocator
 from persona_leakage.plot_style import BLUE, GREY, ORANGE, PALETTE, plt, words
 
 BASE = "base model"
+LINES = ("-", "--", ":", "-.")  # of the seeds
 
 
 def plot_training(curves):
     """Loss of every optimizer step, and its running mean over a twentieth of them. curves: {(source, seed): losses}."""
-    figure, axis = plt.subplots(figsize=(5.2, 3.2), layout="constrained")
-    seeds = {seed for _, seed in curves}
-    for place, ((source, seed), losses) in enumerate(curves.items()):
-        colour, steps = PALETTE[place % len(PALETTE)], np.arange(1, len(losses) + 1)
-        width = max(1, len(losses) // 20)
+    figure, axis = plt.subplots(figsize=(6.6, 3.2), layout="constrained")
+    sources, seeds = (list(dict.fromkeys(names)) for names in zip(*curves, strict=True))
+    colours = {source: PALETTE[place % len(PALETTE)] for place, source in enumerate(sources)}
+    lines = {seed: LINES[place % len(LINES)] for place, seed in enumerate(seeds)}
+    for (source, seed), losses in curves.items():
+        steps, width = np.arange(1, len(losses) + 1), max(1, len(losses) // 20)
         smooth = np.convolve(losses, np.full(width, 1 / width), mode="valid")
-        axis.plot(steps, losses, color=colour, linewidth=0.4, alpha=0.35)
-        label = words(source) + (f", seed {seed}" if len(seeds) > 1 else "")
-        axis.plot(steps[width - 1 :], smooth, color=colour, linewidth=1.4, label=label)
+        axis.plot(steps, losses, color=colours[source], linewidth=0.4, alpha=0.35)
+        axis.plot(steps[width - 1 :], smooth, lines[seed], color=colours[source], linewidth=1.4)
     axis.set_yscale("log")
     axis.set_xlabel("optimizer step")
     axis.set_ylabel("loss (mean over trained tokens, log scale)")
-    axis.legend(fontsize=7.5)
+    handles = [plt.Line2D([], [], color=colour, linewidth=1.4, label=words(source)) for source, colour in colours.items()]
+    if len(seeds) > 1:
+        handles += [plt.Line2D([], [], color="black", linestyle=line, linewidth=1.4, label=f"seed {seed}") for seed, line in lines.items()]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=7.5)
     return figure
 
 
