@@ -2,6 +2,7 @@
 
 import importlib.util
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,14 +17,15 @@ from persona_leakage.transformers_engine import TransformersEngine
 
 PROMPTS = {"smollm2": (20, 2), "qwen2.5-7b": (100, 20)}
 SLOTS = {"smollm2": 20, "qwen2.5-7b": 512}
-FEW = 8
 SAMPLING = CONFIG["evaluation"]["sampling"]
+# Of the first call, which is not timed.
+FEW_PROMPTS, FEW_TOKENS = 8, 8
 
 
 def prepare(shape):
-    """(shape, prompts, models made so far), with a few prompts and with all: a contender makes its model at its first call."""
+    """(shape, prompts, sampling, models made so far), a little and all: a contender makes its model at its first call."""
     prompts, made = make_prompts(*PROMPTS[shape]), {}
-    return (shape, prompts[:FEW], made), (shape, prompts, made)
+    return (shape, prompts[:FEW_PROMPTS], SAMPLING | {"max_new_tokens": FEW_TOKENS}, made), (shape, prompts, SAMPLING, made)
 
 
 def model_with(shape, adapter):
@@ -48,19 +50,19 @@ def attach_random_adapter(model):
 
 def ours(work, adapter):
     """The workflow's engine: a finished reply's place goes to the next prompt, each reply with a seed of its own."""
-    shape, prompts, made = work
+    shape, prompts, sampling, made = work
     if not made:
         tokenizer, chat = tokenizer_and_format()
         made["engine"] = TransformersEngine(model_with(shape, adapter), tokenizer, chat.stop_ids, SLOTS[shape])
     requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
-    done = list(made["engine"].sample(requests, SamplingParams(**SAMPLING)))
+    done = list(made["engine"].sample(requests, SamplingParams(**sampling)))
     return sum(len(completion.token_ids) for completion in done), None, None
 
 
 @torch.inference_mode()
 def generate(work, adapter):
     """transformers' generate, prompts padded on the left, as many at once as ours has places, the next when all have ended."""
-    shape, prompts, made = work
+    shape, prompts, sampling, made = work
     batch = SLOTS[shape]
     _, chat = tokenizer_and_format()
     if not made:
@@ -78,19 +80,22 @@ def generate(work, adapter):
             top_k=0,
             pad_token_id=chat.end_id,
             eos_token_id=list(chat.stop_ids),
-            **SAMPLING,
+            **sampling,
         )[:, longest:]
         stops = torch.isin(written, torch.tensor(chat.stop_ids, device=model.device))
         number += int((stops.cumsum(dim=1) == 0).sum())
     return number, None, None
 
 
-def vllm(work, adapter):
-    """The workflow's vLLM engine; an adapter is applied beside the weights."""
+def vllm(work, adapter, seeds=True, top_p=SAMPLING["top_p"]):
+    """The workflow's vLLM engine; an adapter is applied beside the weights.
+
+    seeds, top_p: without a seed for each reply, or with a top_p of 1, to see what they cost; neither is what the workflow does.
+    """
     from persona_leakage.generation import Adapter
     from persona_leakage.vllm_engine import VllmEngine
 
-    shape, prompts, made = work
+    shape, prompts, sampling, made = work
     tokenizer, chat = tokenizer_and_format()
     if not made:
         made["folder"] = tempfile.TemporaryDirectory()
@@ -100,7 +105,9 @@ def vllm(work, adapter):
         adapters = [made["adapter"]] if adapter else []
         made["engine"] = VllmEngine(folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, adapters)
     requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
-    done = list(made["engine"].sample(requests, SamplingParams(**SAMPLING), made["adapter"]))
+    if not seeds:
+        requests = [replace(request, seed=None) for request in requests]
+    done = list(made["engine"].sample(requests, SamplingParams(**sampling | {"top_p": top_p}), made["adapter"]))
     return sum(len(completion.token_ids) for completion in done), None, None
 
 
@@ -126,6 +133,8 @@ def contenders(shape):
         found[f"generate, batches of {SLOTS[shape]}, {label}"] = partial(generate, adapter=adapter)
     if importlib.util.find_spec("vllm") is not None:
         found |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": partial(vllm, adapter="beside")}
+        found["vLLM, adapter beside, no seeds"] = partial(vllm, adapter="beside", seeds=False)
+        found["vLLM, adapter beside, no seeds, top_p 1"] = partial(vllm, adapter="beside", seeds=False, top_p=1.0)
     return found
 
 
