@@ -1,6 +1,7 @@
 """Replies to the same prompts: ours, transformers' generate in fixed batches, vLLM where it is installed; without and with an adapter."""
 
 import importlib.util
+import os
 import tempfile
 from dataclasses import replace
 from functools import partial
@@ -87,11 +88,14 @@ def generate(work, adapter):
     return number, None, None
 
 
-def vllm(work, adapter, seeds=True, top_p=SAMPLING["top_p"]):
+def vllm(work, adapter, seeds=True, top_p=SAMPLING["top_p"], runner=None):
     """The workflow's vLLM engine; an adapter is applied beside the weights.
 
-    seeds, top_p: without a seed for each reply, or with a top_p of 1, to see what they cost; neither is what the workflow does.
+    To see what costs time: without a seed for each reply, with a top_p of 1, with another of vLLM's two model runners ("0" or "1";
+    None: vLLM's choice). Its first draws for each seeded reply on its own, its second for all at once.
     """
+    if runner is not None:
+        os.environ["VLLM_USE_V2_MODEL_RUNNER"] = runner
     from persona_leakage.generation import Adapter
     from persona_leakage.vllm_engine import VllmEngine
 
@@ -132,9 +136,12 @@ def contenders(shape):
         found[f"ours, {label}"] = partial(ours, adapter=adapter)
         found[f"generate, batches of {SLOTS[shape]}, {label}"] = partial(generate, adapter=adapter)
     if importlib.util.find_spec("vllm") is not None:
-        found |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": partial(vllm, adapter="beside")}
-        found["vLLM, adapter beside, no seeds"] = partial(vllm, adapter="beside", seeds=False)
-        found["vLLM, adapter beside, no seeds, top_p 1"] = partial(vllm, adapter="beside", seeds=False, top_p=1.0)
+        beside = partial(vllm, adapter="beside")
+        found |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": beside}
+        if pick_device() == "cuda":
+            found["vLLM, adapter beside, no seeds"] = partial(beside, seeds=False)
+            found["vLLM, adapter beside, no seeds, top_p 1"] = partial(beside, seeds=False, top_p=1.0)
+            found["vLLM, adapter beside, second model runner"] = partial(beside, runner="1")
     return found
 
 
