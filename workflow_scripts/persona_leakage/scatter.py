@@ -9,6 +9,8 @@ from persona_leakage.intervals import wilson_interval
 from persona_leakage.plot_style import BLUE, COLUMNS, GREY, ORANGE, panels, words
 
 LABELLED = 3
+# Of a letter of a name, in units of the cosine.
+NAME_WIDTH = 0.029
 
 
 def plot_scatter(table, correlations, layer):
@@ -42,16 +44,21 @@ def draw_panel(axis, pairs, source, correlation):
     if "source_rate" in pairs:
         axis.scatter([1], pairs["source_rate"].iloc[:1], s=60, c="black", marker="*", label="the source itself", clip_on=False, zorder=3)
         axis.axhline(pairs["source_rate"].iloc[0], color=GREY, linestyle="--", linewidth=0.8, zorder=0)
-    name_highest(axis, known[known["found"] > 0].nlargest(LABELLED, "rate"))
     axis.xaxis.set_major_locator(MultipleLocator(0.5))
     axis.set_xlim(min(-0.8, known["cosine"].min() - 0.1) if len(known) else -1, 1.05)
     axis.set_ylim(-0.05, 1.1)
+    name_highest(axis, known[known["found"] > 0].nlargest(LABELLED, "rate"))
     axis.set_title(f"{words(source)}\n{describe(correlation)}")
 
 
 def name_highest(axis, pairs):
-    """Names of ``pairs`` left of them all, each with a thin line to its point, so that none covers another."""
+    """Names of ``pairs`` left of them all, or right where they do not fit, each with a thin line to its point; none covers another."""
     rows = pairs.sort_values("rate", ascending=False)
+    start, end = axis.get_xlim()
+    beside = {"right": pairs["cosine"].min() - 0.1, "left": pairs["cosine"].max() + 0.1}  # alignment: where the names end or begin
+    room = {"right": beside["right"] - start, "left": end - beside["left"]}
+    longest = max(rows["persona"].map(len), default=0) * NAME_WIDTH
+    side = "right" if room["right"] >= longest else max(room, key=room.get)
     heights = rows["rate"].to_numpy().copy()
     for place in range(1, len(heights)):
         heights[place] = min(heights[place], heights[place - 1] - 0.085)
@@ -60,8 +67,8 @@ def name_highest(axis, pairs):
         axis.annotate(
             words(row["persona"]),
             (row["cosine"], row["rate"]),
-            xytext=(pairs["cosine"].min() - 0.1, height),
-            ha="right",
+            xytext=(beside[side], height),
+            ha=side,
             va="center",
             fontsize=6.5,
             color="#333333",
