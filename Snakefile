@@ -110,3 +110,6 @@ rule tables:
 rule wandb:
     input:
         WANDB_RECEIPTS,
+
+
+note_contents(workflow.rules)

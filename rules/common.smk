@@ -117,6 +117,23 @@ def code_of(program):
     return sorted(str(path.relative_to(workflow.basedir)) for path in seen)
 
 
+def note_contents(rules):
+    """Give each of ``rules`` that has code among its inputs a param with the digest of that code's content.
+
+    Of an input Snakemake compares the content only if the file is newer than the outputs. Code that came with its old
+    time (rsync -a, tar), or that was edited while its job ran, is told by this param.
+    """
+    for each in rules:
+        if code := each.input.get("code"):
+            each.set_params(code=digest_of({path: content_of(path) for path in code}))
+
+
+@cache
+def content_of(path):
+    """A file's text."""
+    return Path(workflow.basedir, path).read_text(encoding="utf-8")
+
+
 @cache
 def local_imports(path):
     """The files under workflow_scripts/ that a Python file imports."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,19 @@ def test_a_damaged_input_is_refused_by_name(damaged_copy, name, damage, target, 
     assert after == before, "something was written although the input is damaged"
     assert code != 0 and message.format(**PLACES) in output and "Traceback" not in output
     assert name.rsplit("/", 1)[1] in output
+
+
+def test_another_tokenizer_is_refused_where_no_weights_are_read(damaged_copy):
+    """Two of its tokens change places: the same size, and valid."""
+    folder, commands = damaged_copy
+    path = Path(json.loads((folder / "resources/models/tiny/model.json").read_text())["folder"]) / "tokenizer.json"
+    whole = path.read_bytes()
+    assert whole.count(b": 300,") == whole.count(b": 301,") == 1
+    changed = whole.replace(b": 300,", b": NaN,").replace(b": 301,", b": 300,").replace(b": NaN,", b": 301,")
+    path.write_bytes(changed)
+    code, output = finish(commands[HOME + "training/villain/manifest.json"], folder)
+    path.write_bytes(whole)
+    assert code != 0 and "tokenizer.json: is not the file that resources/models/tiny/model.json describes" in output
 
 
 @pytest.mark.parametrize("name", ["training/pool.jsonl.gz", "evaluation/evaluation/base/completions.jsonl.gz"])

@@ -132,6 +132,29 @@ def test_replies_of_other_code_are_not_reused(project_copy):
         assert {token for line in lines for token in json.loads(line)["token_ids"]} == {5}
 
 
+def test_kept_work_is_marked_with_the_code_that_made_it(tmp_path):
+    """That of the program and its modules when it began, whatever becomes of the files while it runs."""
+    shutil.copytree(ROOT / "workflow_scripts/persona_leakage", tmp_path / "persona_leakage", ignore=shutil.ignore_patterns("__pycache__"))
+    module, program = tmp_path / "persona_leakage/errors.py", tmp_path / "program.py"
+    program.write_text(
+        "import sys\n"
+        "from persona_leakage import errors\n"
+        "from persona_leakage.provenance import loaded_code_digest\n"
+        "open(errors.__file__, 'a').write(sys.argv[1])\n"
+        "print(loaded_code_digest())\n"
+    )
+
+    def digest(addition):
+        return subprocess.run([sys.executable, program, addition], capture_output=True, text=True, check=True).stdout
+
+    first, unchanged = digest(""), digest("# edited while it runs\n")
+    assert first == unchanged != digest("")
+    module.write_text((ROOT / "workflow_scripts/persona_leakage/errors.py").read_text())
+    assert digest("") == first
+    program.write_text(program.read_text() + "# another program\n")
+    assert digest("") != first
+
+
 def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
     """Another source's adapter in the place of this one's is noticed by its digest, before anything is sampled with it."""
     home = project_copy.folder / "results/tiny/training"
@@ -258,6 +281,21 @@ def test_what_is_being_written_is_not_cleared_away(tmp_path):
         (tmp_path / name).touch()
     clear_temporaries(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
+
+
+def test_the_next_writer_clears_what_a_killed_one_left(tmp_path):
+    """Of its own file alone; of an adapter it is a folder."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    leftovers = [tmp_path / f".{name}.{socket.gethostname()}.{dead.pid}.tmp" for name in ("a[1]", "b", "folder")]
+    leftovers[2].mkdir()
+    (leftovers[2] / "weights").touch()
+    for path in leftovers[:2]:
+        path.touch()
+    for name in ("a[1]", "folder"):
+        with atomic_path(tmp_path / name) as temporary:
+            temporary.touch()
+    assert sorted(tmp_path.iterdir()) == sorted([leftovers[1], tmp_path / "a[1]", tmp_path / "folder"])
 
 
 @pytest.mark.parametrize("years", [(-20, 0), (0, 20), (-20, 20)], ids=["the past", "the future", "both"])

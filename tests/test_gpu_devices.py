@@ -1,16 +1,18 @@
 """Which devices there are, whose locks they have, and what waiting for one costs."""
 
+import errno
 import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from persona_leakage import gpu_lease
 from persona_leakage.errors import InputError
-from persona_leakage.gpu_lease import Device, device_pool, installed_devices, lock_folder, parse_devices, try_lock
+from persona_leakage.gpu_lease import Device, device_pool, installed_devices, lock_folder, parse_devices, start_guard, try_lock
 from tests.conftest import ROOT
 from tests.pretended_gpus import LISTING, install_nvidia_smi
 
@@ -75,6 +77,27 @@ def test_a_lock_file_cleaned_away_is_no_lock(tmp_path, monkeypatch):
     descriptor = try_lock(path)
     assert os.path.samestat(os.fstat(descriptor), path.stat()) and try_lock(path) is None
     os.close(descriptor)
+
+
+def test_a_lock_in_use_looks_young(tmp_path):
+    """To what cleans /tmp of old files: a lock that is removed while it is held protects nothing."""
+    path = tmp_path / "a.lock"
+    path.touch()
+    os.utime(path, (0, 0))
+    descriptor = try_lock(path)
+    assert time.time() - path.stat().st_mtime < 60
+    os.close(descriptor)
+
+
+def test_a_job_without_a_guard_says_so(monkeypatch, capfd):
+    """Where the kernel or the container refuses pidfds the job runs all the same."""
+
+    def refused(pid):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", refused)
+    start_guard("token")
+    assert "no guard here" in capfd.readouterr().err
 
 
 def test_lock_folders_that_will_not_do(monkeypatch, tmp_path):

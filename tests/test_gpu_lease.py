@@ -279,11 +279,27 @@ def test_who_asks_for_none_sees_none(env):
 
 @pytest.mark.parametrize("devices", ["0", "GPU-aaaa", None])
 def test_a_slurm_job_keeps_what_slurm_gave(env, devices):
-    """Not even a lock: with cgroups, every job's device is number 0."""
+    """Whatever other allocations hold: with cgroups, every job's device is number 0."""
     env["SLURM_JOB_ID"] = "7"
     del env["CUDA_VISIBLE_DEVICES"]
     done = run(1, SHOW, env | ({"CUDA_VISIBLE_DEVICES": devices} if devices else {}))
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{devices}\n", "") and locks_in(env) == []
+    assert (done.returncode, done.stdout) == (0, f"{devices}\n") and "waiting" not in done.stderr
+    assert [path.parent.name for path in Path(env[gpu_lease.LOCKS]).rglob("*.lock")] == (["7"] if devices else [])
+
+
+def test_jobs_on_the_one_device_of_an_allocation_take_turns(start, env):
+    """As of sbatch --gpus=1 around a whole snakemake --cores all; what it did not give is refused."""
+    env |= {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0"}
+    first = start(1, HOLD, env)
+    assert first.stdout.readline() == "holding\n"
+    second = start(1, HOLD, env)
+    assert first.stderr.readline().startswith("with_gpu: GPU 0 ") and "waiting for 1 of the GPUs 0" in second.stderr.readline()
+    other = start(1, HOLD, env | {"SLURM_JOB_ID": "8"})
+    assert other.stdout.readline() == "holding\n"
+    first.communicate(timeout=60)
+    assert second.stdout.readline() == "holding\n"
+    refused = run(2, SHOW, env)
+    assert refused.returncode != 0 and "2 asked for, but there are 1 (0)" in refused.stderr
 
 
 @pytest.mark.parametrize("surroundings", ["Slurm job", "lease"])

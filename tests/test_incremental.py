@@ -1,5 +1,6 @@
 """One more persona, question or draw costs what is new, and the rest keeps its bytes."""
 
+import os
 import re
 import shutil
 
@@ -64,13 +65,19 @@ def test_the_outcome_is_that_of_a_run_from_nothing(project_copy, tiny_model, tmp
 
 
 def test_finished_work_of_other_settings_is_not_used(project_copy):
-    """Another temperature has other replies; those of the old one are removed."""
+    """Another temperature has other replies; those of the old one stay in case it comes back, until long unused."""
+    kept = project_copy.folder / HOME / "restart/completions/evaluation/base"
+    old = set(kept.iterdir())
     project_copy.edit_config(evaluation__sampling={"temperature": 0.5, "top_p": 0.9, "max_new_tokens": 12})
     before = replies(project_copy, "base")
     project_copy.run("--cores", "1", HOME + "evaluation/evaluation/base/completions.json")
     assert replies(project_copy, "base") != before
-    kept = project_copy.folder / HOME / "restart/completions/evaluation/base"
-    assert len(list(kept.iterdir())) == 3
+    assert old < set(kept.iterdir())
+    for path in old:
+        os.utime(path, (0, 0))
+    project_copy.edit_config(evaluation__sampling={"temperature": 0.5, "top_p": 0.8, "max_new_tokens": 12})
+    project_copy.run("--cores", "1", HOME + "evaluation/evaluation/base/completions.json")
+    assert not old & set(kept.iterdir())
 
 
 def test_the_restart_folder_can_be_deleted(project_copy):

@@ -19,6 +19,16 @@ def test_touching_everything_makes_nothing_stale(project_copy):
     assert project_copy.planned() == {}
 
 
+def test_edited_code_counts_whatever_its_time_until_it_is_accepted(project_copy):
+    """As rsync -a and tar bring it: older than the outputs."""
+    code = project_copy.folder / "workflow_scripts/persona_leakage/token_sampling.py"
+    code.write_text(code.read_text() + "# another end\n")
+    os.utime(code, (0, 0))
+    assert {"sample_training_pool", "sample_completions", "plot_scatter"} <= set(project_copy.planned())
+    project_copy.run("--touch", "--cores", "1")
+    assert project_copy.planned() == {}
+
+
 def test_touching_large_files_makes_nothing_stale(project_copy):
     """Tables and replies of a large experiment are beyond the size up to which Snakemake compares contents by default."""
     home = project_copy.folder / "results/tiny"

@@ -1,6 +1,7 @@
 """Reading and writing result files: atomically, and byte for byte the same for the same content."""
 
 import errno
+import glob
 import gzip
 import hashlib
 import json
@@ -25,10 +26,9 @@ def atomic_path(path):
     path, if the system refuses to write: full disk, quota, read-only.
     """
     path = Path(path)
-    # With the host's name: on a shared file system another host's process may have the same number.
-    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_beside(path)
         try:
             yield temporary
             with temporary.open("rb") as written:
@@ -37,6 +37,13 @@ def atomic_path(path):
         finally:
             with suppress(OSError):  # the reason why it cannot be removed is the one being reported
                 temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path):
+    """This process's temporary name for ``path``; what killed writers of it left behind is removed."""
+    clear_temporaries(path.parent, path.name)
+    # With the host's name: on a shared file system another host's process may have the same number.
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
 
 
 @contextmanager
@@ -133,15 +140,18 @@ def check_digests(paths, listing):
         check_digest(path, expected[Path(path).name], listing)
 
 
-def clear_temporaries(folder):
-    """Remove what killed writers of this host left behind in ``folder`` (see atomic_path).
+def clear_temporaries(folder, name=None):
+    """Remove what killed writers of this host left behind in ``folder`` (see atomic_path), of the file ``name`` or of all.
 
     Not what a living one is writing, nor what another host's may be: a job that outlived its workflow
     may still be at work beside the one that took its place.
     """
-    for leftover in Path(folder).glob(f".*.{socket.gethostname()}.*.tmp"):
+    for leftover in Path(folder).glob(f".{'*' if name is None else glob.escape(name)}.{glob.escape(socket.gethostname())}.*.tmp"):
         if not process_lives(int(leftover.name.split(".")[-2])):
-            leftover.unlink(missing_ok=True)
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
 
 
 def process_lives(pid):

@@ -112,6 +112,8 @@ def try_lock(path):
                 return None
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), path.stat()):
+                    with suppress(PermissionError):  # another user's
+                        os.utime(path)  # what cleans /tmp goes by age, and a lock that is cleaned away while it is held protects nothing
                     return descriptor
             os.close(descriptor)  # cleaned away between opening and locking: the lock of a file that nobody else will find
     except PermissionError as error:
@@ -175,15 +177,13 @@ def run_on_devices(count, command):
 def lease_devices(count):
     """Take ``count`` devices for this process and all that it starts, until the last of them has ended.
 
-    On a machine without any, nothing is taken. Inside a Slurm job, or another lease, the devices are
-    given: nothing is taken unless there are more than ``count``, for the jobs of a workflow inside to share.
+    On a machine without any, nothing is taken. Inside a Slurm job, or another lease, the devices are given; the jobs of a
+    workflow inside share them by locks of that allocation alone.
     """
     allocation = os.environ.get(LEASE) or os.environ.get("SLURM_JOB_ID")
     if allocation and VISIBLE not in os.environ:
         return
     devices = device_pool()
-    if allocation and len(devices) <= count:
-        return
     if not devices:
         log("no GPU here; running on the CPU")
         return
@@ -200,8 +200,7 @@ def lease_devices(count):
     os.environ[LEASE] = f"{os.environ.get(LEASE, '')}:{token}"
     os.environ[VISIBLE] = names_of(chosen)
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # else CUDA's numbers are not nvidia-smi's where devices differ
-    if hasattr(os, "pidfd_open"):
-        start_guard(token)
+    start_guard(token)
 
 
 def start_guard(token):
@@ -210,7 +209,11 @@ def start_guard(token):
     Children that Python starts do not inherit the locks' descriptors (subprocess and spawned
     multiprocessing workers, such as vLLM's engine, close them), and may outlive a killed job with the GPU in use.
     """
-    job = os.pidfd_open(os.getpid())
+    try:
+        job = os.pidfd_open(os.getpid())
+    except (AttributeError, OSError):  # a Python, a kernel or a container without
+        log("no guard here: a process that outlives this job would lose its device")
+        return
     middle = os.fork()
     if middle:
         os.waitpid(middle, 0)

@@ -1,13 +1,13 @@
 """LoRA adapters with peft: making one, saving it as two explicit files, loading it for sampling."""
 
+import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from persona_leakage.errors import InputError
-from persona_leakage.files import writing_to
+from persona_leakage.files import temporary_beside, writing_to
 from persona_leakage.model_parts import linear_layers
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -47,10 +47,13 @@ def save_adapter(model, base_name, folder):
         config.target_modules = sorted(config.target_modules)
     with writing_to(folder / WEIGHTS):
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder) as staging:
+        staging = temporary_beside(folder / WEIGHTS)
+        try:
             model.save_pretrained(staging, save_embedding_layers=False)
             for name in (CONFIG, WEIGHTS):
-                (Path(staging) / name).replace(folder / name)
+                (staging / name).replace(folder / name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def load_adapter(model, folder, merge):

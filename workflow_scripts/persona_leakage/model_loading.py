@@ -14,12 +14,17 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def read_manifest(manifest_path):
-    """The content of ``model.json``, after checking that its files are there at their sizes (InputError)."""
+    """The content of ``model.json``, after checking that its files are there at their sizes, and all but the weights with their digests.
+
+    InputError if not. The weights are left to check_model_files: they are large, and only some stages read them.
+    """
     manifest = read_json(manifest_path)
     for name, entry in manifest["files"].items():
         path = Path(manifest["folder"]) / name
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
             raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and run again")
+        if path.suffix != ".safetensors":
+            check_digest(path, entry["sha256"], manifest_path)
     return manifest
 
 

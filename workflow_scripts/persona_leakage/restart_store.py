@@ -5,17 +5,23 @@ Items lie in part files, each written whole or not at all, in a folder of the re
 rule declares and which is safe to delete.
 """
 
+import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import clear_temporaries, digest_of, writing_to
+
+UNUSED_DAYS = 30
 
 
 def read_parts(folder, suffix, read, wanted):
     """{key: item} of the part files of ``folder`` (made if missing), as far as ``wanted`` has the key.
 
     read(path): {key: item} of one part file, InputError if it is damaged; such a file is dropped, said
-    so, and its items are made anew. Files with no wanted item are of other settings: they are removed.
+    so, and its items are made anew. Files with no wanted item are of other settings, other code or another kind of
+    GPU, which may come back: they are removed when no run has wanted them for UNUSED_DAYS.
     """
     folder = Path(folder)
     with writing_to(folder / suffix):
@@ -27,9 +33,13 @@ def read_parts(folder, suffix, read, wanted):
             part = {key: item for key, item in read(path).items() if key in wanted}
         except InputError as error:
             print(f"{error}: left out, its content is made anew", flush=True)
-            part = {}
-        if not part:
             path.unlink(missing_ok=True)
+            continue
+        with suppress(FileNotFoundError):  # another job has removed it
+            if part:
+                os.utime(path)
+            elif time.time() - path.stat().st_mtime > UNUSED_DAYS * 86400:
+                path.unlink()
         found.update(part)
     return found
 
