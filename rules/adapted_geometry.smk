@@ -24,6 +24,7 @@ use rule extract_centroids as extract_adapted_centroids with:
     benchmark:
         "benchmarks/{experiment}/extract_adapted_centroids/{questions}/{source}/seed{seed}.tsv"
     params:
+        trained_with=TRAINED_WITH,
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),

@@ -289,6 +289,10 @@ def without(block, *keys):
     return {key: value for key, value in block.items() if key not in keys}
 
 
+# For programs that take adapters; untracked, because another value already makes the adapters themselves stale.
+TRAINED_WITH = untracked(settings(**without(config["training"], "seeds")))
+
+
 def personas_block(names, *fields):
     """Names of personas and a digest of the ``fields`` of them that a stage uses."""
     return describe_personas(PERSONAS, names, *fields)

@@ -35,6 +35,7 @@ for job, states in SAMPLING_JOBS.items():
             mem_mb=lambda wildcards, attempt: 16000 * attempt,
             runtime=lambda wildcards, attempt, count=len(states): 120 * count * attempt,
         params:
+            trained_with=TRAINED_WITH,
             personas_file=untracked(config["personas"]["file"]),
             questions_file=untracked(config["questions"]["file"]),
             chunk_size=untracked(config["engine"]["chunk_size"]),
@@ -59,6 +60,7 @@ for job, states in SAMPLING_JOBS.items():
                 --questions {params.questions_file:q} \
                 --adapter {input.weights:q} \
                 --adapter-metrics {input.metrics:q} \
+                --trained-with {params.trained_with:q} \
                 --restart {params.restart:q} \
                 --output {output.completions:q} \
                 --meta {output.meta:q} \

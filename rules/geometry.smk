@@ -32,6 +32,7 @@ rule extract_centroids:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        trained_with=TRAINED_WITH,
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
@@ -50,6 +51,7 @@ rule extract_centroids:
             --questions {params.questions_file:q} \
             --adapter {input.weights:q} \
             --adapter-metrics {input.metrics:q} \
+            --trained-with {params.trained_with:q} \
             --restart {params.restart:q} \
             --output-folder {params.folder:q} \
             --meta {output.meta:q} \

@@ -40,6 +40,7 @@ rule teacher_force:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        trained_with=TRAINED_WITH,
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         state="{source}/seed{seed}",
@@ -63,6 +64,7 @@ rule teacher_force:
             --base {input.base:q} {input.base_meta:q} \
             --adapter {input.weights:q} \
             --adapter-metrics {input.metrics:q} \
+            --trained-with {params.trained_with:q} \
             --restart {params.restart:q} \
             --records {output.records:q} \
             --output {output.result:q} \
@@ -88,6 +90,7 @@ use rule teacher_force as teacher_force_base with:
     benchmark:
         "benchmarks/{experiment}/teacher_force_base/{questions}.tsv"
     params:
+        trained_with=TRAINED_WITH,
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         state="base",

@@ -99,6 +99,7 @@ use rule extract_centroids as extract_variant_centroids with:
         "benchmarks/{experiment}/extract_variant_centroids/{questions}.tsv"
     priority: 30
     params:
+        trained_with=TRAINED_WITH,
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
@@ -124,6 +125,7 @@ use rule sample_base_completions as sample_base_variants with:
     benchmark:
         "benchmarks/{experiment}/sample_variants/{questions}/base.tsv"
     params:
+        trained_with=TRAINED_WITH,
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),
@@ -153,6 +155,7 @@ use rule sample_base_completions as sample_variants with:
     benchmark:
         "benchmarks/{experiment}/sample_variants/{questions}/{source}/seed{seed}.tsv"
     params:
+        trained_with=TRAINED_WITH,
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),

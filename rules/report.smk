@@ -20,7 +20,7 @@ rule build_report:
             questions=list(QUESTION_USES),
             source=SOURCES,
             seed=SEEDS,
-            file=["completions.jsonl.gz", "summary.json"],
+            file=["completions.jsonl.gz", "completions.json", "summary.json"],
         ),
         base=expand(
             "results/{{experiment}}/evaluation/{questions}/base/summary.json",

@@ -76,7 +76,9 @@ def write_source(home, source, pairs, questions, per_question, words, hostile, m
                         "token_ids": ids,
                     }
                 )
-    write_jsonl_gz(home / f"evaluation/evaluation/{source}/seed42/completions.jsonl.gz", records)
+    replies = home / f"evaluation/evaluation/{source}/seed42/completions.jsonl.gz"
+    write_jsonl_gz(replies, records)
+    write_json(replies.with_name("completions.json"), {"meta": meta, "replies": len(records), "sha256": sha256_of_file(replies)})
     write_json(home / f"evaluation/evaluation/{source}/seed42/summary.json", summary(source, 0.1))
     rows = {"rows": 200, "tokens": 50_000, "trained_tokens": 800}
     used = {"used": 200, "dropped": {"cut": 3}, "replaced": 3, "missing": 0}

@@ -56,7 +56,7 @@ CASES = [
     (ADAPTER + "adapter/adapter_config.json", cut, REPLIES + "completions.json", "is not the file that {adapter}metrics.json"),
     (ADAPTER + "metrics.json", cut, REPLIES + "completions.json", "metrics.json: not valid JSON"),
     (REPLIES + "completions.jsonl.gz", cut, REPLIES + "summary.json", "is not the file that {replies}completions.json"),
-    (REPLIES + "completions.jsonl.gz", flip, HOME + "report/index.html", "completions.jsonl.gz: "),
+    (REPLIES + "completions.jsonl.gz", flip, HOME + "report/index.html", "is not the file that {replies}completions.json"),
     (REPLIES + "marker_eval.json", cut, ANALYSIS + "pairs.csv", "marker_eval.json: not valid JSON"),
     (GEOMETRY + "centroids_layer3.pt", cut, ANALYSIS + "pairs.csv", "is not the file that {geometry}centroids.json"),
     (GEOMETRY + "centroids_layer1.pt", flip, ANALYSIS + "pairs.csv", "is not the file that {geometry}centroids.json"),

@@ -165,6 +165,22 @@ def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
     assert done.returncode != 0 and "is not the file that results/tiny/training/villain/seed42/metrics.json describes" in done.stdout
 
 
+def test_an_adapter_of_another_run_is_refused(project_copy):
+    """As when a training job outlives its workflow, and ends after the one that a run of another config put in its place."""
+    folder = project_copy.folder / "results/tiny/training/villain/seed42"
+    target = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
+    orphans = {path: path.read_bytes() for path in (*folder.glob("adapter/*"), folder / "metrics.json")}
+    project_copy.edit_config(training__learning_rate=0.03)
+    project_copy.run("--cores", "1", target)
+    for path, content in orphans.items():
+        path.write_bytes(content)
+    done = project_copy.run("--cores", "1", target, check=False)
+    assert done.returncode != 0 and "trained with learning_rate: 0.05, but the config says 0.03" in done.stdout
+    (folder / "metrics.json").unlink()
+    project_copy.run("--cores", "1", target)
+    assert read_json(folder / "metrics.json")["settings"]["learning_rate"] == 0.03
+
+
 def test_writers_of_the_same_number_on_two_hosts_do_not_meet(tmp_path, monkeypatch):
     """A lost node's job may still be writing when it is run again elsewhere."""
     temporaries = set()

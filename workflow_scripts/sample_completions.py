@@ -15,7 +15,7 @@ def read_adapters(args):
     """The adapters of the command line, one for each state, after comparing their files with their metrics.json; Nones for the base."""
     if not args.adapter:
         return [None] * len(args.state)
-    return [read_adapter(*values) for values in zip(args.state, args.adapter, args.adapter_metrics, strict=True)]
+    return [read_adapter(*values, args.trained_with) for values in zip(args.state, args.adapter, args.adapter_metrics, strict=True)]
 
 
 def main(argv=None):

@@ -2,9 +2,10 @@
 
 import random
 from collections import defaultdict
+from pathlib import Path
 
 from persona_leakage.behaviour import shows_marker
-from persona_leakage.files import read_jsonl_gz
+from persona_leakage.files import check_digest, read_json, read_jsonl_gz
 from persona_leakage.seeds import derive_seed
 from persona_leakage.text_display import visible_text
 
@@ -12,7 +13,12 @@ MAX_TEXT = 12_000  # characters of one reply in the page
 
 
 def read_replies(path, marker):
-    """{persona: [(question, text, cut, shows the marker)]} of a completions file."""
+    """{persona: [(question, text, cut, shows the marker)]} of a completions file.
+
+    InputError if it is not the one that its completions.json describes.
+    """
+    sidecar = Path(path).with_name("completions.json")
+    check_digest(path, read_json(sidecar)["sha256"], sidecar)
     cells = defaultdict(list)
     for record in read_jsonl_gz(path):
         text = record["text"]
