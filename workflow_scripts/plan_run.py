@@ -74,13 +74,12 @@ def print_plan(config, sizes, rates, lines, disk):
 
 
 def print_used(config, sizes, rates, lines, disk):
-    """Plan against what benchmarks/ and results/ hold, rule by rule."""
-    rows = []
-    for line in lines:
-        used = used_hours(config, line.rule)
-        rows.append([line.rule, line.jobs, hours(line.hours), hours(used), ratio(line.hours, used)])
-    planned, used = (sum(line.hours or 0 for line in lines), sum(used_hours(config, line.rule) or 0 for line in lines))
-    rows.append(["together", sum(line.jobs for line in lines), hours(planned), hours(used), ratio(planned, used)])
+    """Plan against what benchmarks/ and results/ hold, rule by rule; together: of the rules that have run."""
+    used_by = {line.rule: used_hours(config, line.rule) for line in lines}
+    rows = [[line.rule, line.jobs, hours(line.hours), hours(used_by[line.rule]), ratio(line.hours, used_by[line.rule])] for line in lines]
+    done = [line for line in lines if used_by[line.rule] is not None]
+    planned, used = sum(line.hours or 0 for line in done), sum(used_by[line.rule] for line in done)
+    rows.append(["together", sum(line.jobs for line in done), hours(planned), hours(used), ratio(planned, used)])
     headers = ["rule", "jobs", "hours planned", "hours used", "planned / used"]
     print(tabulate(rows, headers, colalign=("left", *["right"] * 4), disable_numparse=True))
     planned, used = sum(disk.values()), used_bytes(config)
