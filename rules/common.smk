@@ -25,7 +25,7 @@ from persona_leakage.experiment import (
     panel_names,
     pool_names,
 )
-from persona_leakage.files import digest_of
+from persona_leakage.files import digest_of, sha256_of_file
 from persona_leakage.job_environment import prefer_own_python
 from persona_leakage.model_checks import check_against_model
 from persona_leakage.personas import have_wordings, read_yaml
@@ -125,13 +125,13 @@ def note_contents(rules):
     """
     for each in rules:
         if code := each.input.get("code"):
-            each.set_params(code=digest_of({path: content_of(path) for path in code}))
+            each.set_params(code=digest_of({path: digest_of_file(path) for path in code}))
 
 
 @cache
-def content_of(path):
-    """A file's text."""
-    return Path(workflow.basedir, path).read_text(encoding="utf-8")
+def digest_of_file(path):
+    """Hex SHA-256 of a file of the project."""
+    return sha256_of_file(Path(workflow.basedir, path))
 
 
 @cache

@@ -35,7 +35,7 @@ def read_parts(folder, suffix, read, wanted):
             print(f"{error}: left out, its content is made anew", flush=True)
             path.unlink(missing_ok=True)
             continue
-        with suppress(FileNotFoundError):  # another job has removed it
+        with suppress(OSError):  # another job has removed it, or the disk is read-only
             if part:
                 os.utime(path)
             elif time.time() - path.stat().st_mtime > UNUSED_DAYS * 86400:

@@ -14,8 +14,8 @@ def add_adapter_options(parser, what):
     """The options --adapter, --adapter-metrics and --trained-with of programs that also work without, on the base model."""
     parser.add_argument("--adapter", nargs="*", default=[], help=f"adapter_model.safetensors of {what} (default: none, the base model)")
     parser.add_argument("--adapter-metrics", nargs="*", default=[], help="metrics.json of each adapter")
-    help = "JSON of the training settings that the adapters must have (default: not compared)"
-    parser.add_argument("--trained-with", type=json_object, metavar="JSON", help=help)
+    text = "JSON of the training settings that the adapters must have (default: not compared)"
+    parser.add_argument("--trained-with", type=json_object, metavar="JSON", help=text)
 
 
 def read_adapter(state, weights, metrics, settings):
