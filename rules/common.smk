@@ -125,7 +125,9 @@ def note_contents(rules):
     """
     for each in rules:
         if code := each.input.get("code"):
-            each.set_params(code=digest_of({path: digest_of_file(path) for path in code}))
+            each.set_params(
+                code=digest_of({path: digest_of_file(path) for path in code})
+            )
 
 
 @cache
