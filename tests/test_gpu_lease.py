@@ -39,7 +39,8 @@ def start():
     def start(count, command, env):
         arguments = [sys.executable, WITH_GPU, "--gpus", str(count), *command]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        running.append(subprocess.Popen(arguments, env=env, text=True, start_new_session=True, **pipes))
+        heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a shell's background job ignores it
+        running.append(subprocess.Popen(arguments, env=env, text=True, start_new_session=True, **pipes, **heeding))
         return running[-1]
 
     yield start
