@@ -7,6 +7,7 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/code.smk"
 include: "rules/targets.smk"
 include: "rules/model.smk"
 include: "rules/training_data.smk"
