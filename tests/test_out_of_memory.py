@@ -13,7 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from persona_leakage import engines, out_of_memory, training
+from persona_leakage.behaviour import Marker
 from persona_leakage.causal_attention import use_causal_attention
+from persona_leakage.divergence import Comparison, measure_all
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.generation import Request, SamplingParams
@@ -21,6 +23,7 @@ from persona_leakage.hidden_states import last_token_states
 from persona_leakage.lora import attach_new_adapter
 from persona_leakage.model_loading import load_tokenizer
 from persona_leakage.out_of_memory import fits, is_out_of_memory, sample_with_fewer_slots
+from persona_leakage.teacher_forcing import scores_of_all
 from persona_leakage.transformers_engine import TransformersEngine
 from tests.conftest import ROOT
 
@@ -187,6 +190,30 @@ def test_batches_behind_one_that_does_not_fit_are_split_too(model, monkeypatch):
     monkeypatch.setattr(decoder, "forward", lambda *args, **more: rows.append(len(more["input_ids"])) or forward(*args, **more))
     last_token_states(model, [list(range(200, 216))] * 8, [1, 3], batch_tokens=64)
     assert rows == [4, 2, 2, 2, 2]
+
+
+def test_divergence_does_not_depend_on_the_splits(model, tmp_path, monkeypatch):
+    """Bit for bit, and the next reply begins with what the last one left."""
+    work = [Comparison((5, 6, 7), tuple(prompt), reply) for reply in ((21, 22, 23), (24, 25)) for prompt in PROMPTS]
+    expected, memory = measure_all(lambda: copy.deepcopy(model), work, ["a"], tmp_path, 100)
+    assert memory == {"times": 0, "batch_tokens": 4096} and min(expected) > 0
+    use_causal_attention(model)  # its probe is no batch
+    decoder = model.get_decoder()
+    monkeypatch.setattr(decoder, "forward", failing_at({2}, decoder.forward))  # behind the source's own prompt, all five others
+    assert measure_all(lambda: model, work, ["b"], tmp_path, 100) == (expected, {"times": 1, "batch_tokens": 400})
+
+
+def test_marker_probabilities_do_not_depend_on_the_splits(model, tmp_path, monkeypatch):
+    """As above, over the parts that are kept."""
+    replies = [(tuple(prompt), (31, 32, 33), True) for prompt in PROMPTS]
+    marker = Marker("x", (40,), (41, 42))
+    expected, memory = scores_of_all(lambda: copy.deepcopy(model), replies, marker, "a", tmp_path, 3)
+    assert memory == {"times": 0, "batch_tokens": 4096}
+    use_causal_attention(model)
+    decoder = model.get_decoder()
+    monkeypatch.setattr(decoder, "forward", failing_at({1}, decoder.forward))
+    found, memory = scores_of_all(lambda: model, replies, marker, "b", tmp_path, 3)
+    assert found == expected and memory == {"times": 1, "batch_tokens": 240}
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from persona_leakage.errors import InputError
 from persona_leakage.forced_cells import choose_replies, score_record, summarise_records
 from persona_leakage.lora import attach_new_adapter, load_adapter, save_adapter
 from persona_leakage.model_loading import load_tokenizer
-from persona_leakage.teacher_forcing import chance_of_any, marker_scores, scores_of_all
+from persona_leakage.teacher_forcing import chance_of_any, scores_of_all
+from persona_leakage.teacher_forcing import marker_scores as scores_and_memory
 
 # Prompt, reply, whether it ended by itself: of several lengths, one empty, one cut, two around a step of the padding.
 REPLIES = [
@@ -47,6 +48,10 @@ def adapter(tiny_model, tmp_path_factory):
 
 def base_model(tiny_model):
     return AutoModelForCausalLM.from_pretrained(tiny_model.parent, dtype=torch.float32).eval()
+
+
+def marker_scores(*args, **more):
+    return scores_and_memory(*args, **more)[0]
 
 
 @torch.no_grad()
@@ -120,11 +125,11 @@ def test_only_missing_replies_are_read(tiny_model, marker, tmp_path):
         return base_model(tiny_model)
 
     replies = [(tuple(prompt), tuple(reply), ended) for prompt, reply, ended in [*REPLIES, REPLIES[0]]]
-    first = scores_of_all(load, replies, marker, "a", tmp_path, 3)
+    first, _ = scores_of_all(load, replies, marker, "a", tmp_path, 3)
     assert first[-1] == first[0] and len(list(tmp_path.iterdir())) == 2
-    assert scores_of_all(load, replies, marker, "a", tmp_path, 3) == first and len(loads) == 1
+    assert scores_of_all(load, replies, marker, "a", tmp_path, 3)[0] == first and len(loads) == 1
     sorted(tmp_path.iterdir())[0].unlink()
-    assert scores_of_all(load, replies, marker, "a", tmp_path, 3) == first and len(loads) == 2
+    assert scores_of_all(load, replies, marker, "a", tmp_path, 3)[0] == first and len(loads) == 2
     scores_of_all(load, replies, marker, "b", tmp_path, 3)
     assert len(loads) == 3
 

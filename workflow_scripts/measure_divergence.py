@@ -25,7 +25,9 @@ def main(argv=None):
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
     identity = [model_facts(manifest), *surroundings(dtype, device)]
-    found = measure_all(lambda: load_model(manifest, dtype, device), [item for *_, item in work], identity, args.restart, args.chunk_size)
+    found, memory = measure_all(
+        lambda: load_model(manifest, dtype, device), [item for *_, item in work], identity, args.restart, args.chunk_size
+    )
     sums, positions = {}, {}
     for (source, persona, item), value in zip(work, found, strict=True):
         pair = sums.setdefault(source, {}), positions.setdefault(source, {})
@@ -36,6 +38,7 @@ def main(argv=None):
         model=model_facts(manifest),
         precision=str(dtype).removeprefix("torch."),
         completions_sha256=sampled["sha256"],
+        out_of_memory=memory,
         **settings["divergence"],
     )
     divergence = {

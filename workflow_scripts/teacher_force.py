@@ -40,10 +40,10 @@ def measure(args, manifest, adapter, replies, marker):
         "precision": str(dtype).removeprefix("torch."),
     }
     identity = [facts, *surroundings(dtype, device)]
-    scores = scores_of_all(
+    scores, memory = scores_of_all(
         lambda: load_state(manifest, dtype, device, adapter, merge), replies, marker, identity, args.restart, args.chunk_size
     )
-    return scores, facts
+    return scores, facts | {"out_of_memory": memory}
 
 
 def main(argv=None):

@@ -10,6 +10,7 @@ from safetensors.torch import save
 from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path, digest_of
 from persona_leakage.hidden_states import BATCH_TOKENS, last_token_states
+from persona_leakage.out_of_memory import add_up
 from persona_leakage.restart_store import part_path, read_parts
 
 SUFFIX = ".safetensors"
@@ -35,7 +36,7 @@ def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size, m
     for start in range(0, len(todo), chunk_size):
         part = todo[start : start + chunk_size]
         states, now = measure(model, [missing[key] for key in part], layers, memory["batch_tokens"])
-        memory = {"times": memory["times"] + now["times"], "batch_tokens": now["batch_tokens"]}
+        memory = add_up(memory, now)
         content = save({"states": states}, metadata={"keys": json.dumps(part), "sha256": digest_of_states(states)})
         with atomic_path(part_path(restart_folder, part, SUFFIX)) as temporary:
             temporary.write_bytes(content)

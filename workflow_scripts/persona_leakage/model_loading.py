@@ -1,6 +1,8 @@
 """Loading the model that ``model.json`` describes: weights, tokenizer, device and number format."""
 
 import os
+import sys
+from functools import cache
 from pathlib import Path
 
 from persona_leakage.chat import ChatFormat
@@ -65,10 +67,25 @@ def load_chat_format(manifest):
 
 
 def pick_device():
-    """ "cuda" if there is a GPU, else "cpu"."""
+    """ "cuda" if there is a GPU that torch can use, else "cpu"; says so on stderr if this job was given a GPU all the same."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    say_unused(os.environ.get("CUDA_VISIBLE_DEVICES", ""), torch.__version__)
+    return "cpu"
+
+
+@cache
+def say_unused(devices, version):
+    """A line, once: a torch without CUDA or a driver that is too old would else only show as a job that takes days."""
+    if devices not in ("", "-1"):
+        print(
+            f"CUDA_VISIBLE_DEVICES: this job was given {devices}, but torch {version} finds no GPU it can use"
+            " (a build for CPUs, or the driver): computing on the CPU",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def arithmetic():

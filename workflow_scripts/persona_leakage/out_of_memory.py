@@ -59,6 +59,11 @@ def half_of(rows, tokens, stage, said, advice):
     return tokens // 2
 
 
+def add_up(memory, now):
+    """{"times", "batch_tokens"} of a stage so far together with those of its newest part, which began with the former's limit."""
+    return {"times": memory["times"] + now["times"], "batch_tokens": now["batch_tokens"]}
+
+
 def sample_with_fewer_slots(engine, requests, sampling, record):
     """As ``engine.sample``, with half the ``engine.slots`` as often as memory runs out; finished replies are kept.
 

@@ -12,14 +12,14 @@ from persona_leakage.out_of_memory import fits, half_of
 from persona_leakage.progress import Progress
 
 
-def prefill(model, sequences, work, batch_tokens, label, unit, advice):
+def prefill(model, sequences, work, batch_tokens, label, unit, advice, progress=None):
     """Call work(indices into ``sequences``, forward) for one batch after the other; forward() runs the blocks over the
     batch and returns their last hidden states [rows, padded length, hidden].
 
     No output layer runs. Sequences (lists of token ids) go sorted by length, padded on the right, at most
     ``batch_tokens`` padded tokens at a time; what stands beside a sequence does not change its states (see
     causal_attention). A batch whose work does not fit into memory is split, and with it all behind it; its work is done again.
-    label, unit: for messages; advice: what to change if a single sequence does not fit.
+    label, unit: for messages; advice: what to change if a single sequence does not fit; progress: of more than these sequences.
 
     Returns {"times", "batch_tokens"}: how often memory ran out, and the limit at the end. InputError if a sequence
     exceeds the model's window or does not fit by itself.
@@ -32,7 +32,7 @@ def prefill(model, sequences, work, batch_tokens, label, unit, advice):
     use_causal_attention(model)
     lengths = [round_up(len(ids)) for ids in sequences]
     memory = {"times": 0, "batch_tokens": batch_tokens}
-    progress = Progress(label, len(sequences), unit)
+    progress = progress or Progress(label, len(sequences), unit)
     batches = split_by_tokens(range(len(sequences)), lengths, batch_tokens)
     while batches:
         batch = batches[0]

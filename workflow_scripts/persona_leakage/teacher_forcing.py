@@ -3,20 +3,22 @@
 import torch
 
 from persona_leakage.files import digest_of, read_jsonl_gz, write_jsonl_gz
+from persona_leakage.out_of_memory import add_up
 from persona_leakage.prefill import prefill
 from persona_leakage.restart_store import part_path, read_parts
 
 SUFFIX = ".jsonl.gz"
+BATCH_TOKENS = 4096  # padded tokens in memory at once
 
 
 @torch.inference_mode()
-def marker_scores(model, replies, marker, batch_tokens=4096):
-    """[(end, anywhere)] of ``replies``, each (prompt ids, reply ids, whether the model ended it itself).
+def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
+    """([(end, anywhere)] of ``replies``, memory); a reply is (prompt ids, reply ids, whether the model ended it itself).
 
     end: natural log of the probability that separator and marker follow the reply, token by token; None for a
     reply that was cut at the limit, whose last token is no end. anywhere: 1 - product of (1 - p) over all places
     of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
-    it was cut, at its end, there also behind the separator. What stands beside a reply does not change its scores.
+    it was cut, at its end, there also behind the separator. What stands beside a reply does not change its scores; memory: see prefill.
     """
     target = (*marker.separator_ids, *marker.marker_ids)
     tails = [target if ended else () for _, _, ended in replies]
@@ -31,8 +33,8 @@ def marker_scores(model, replies, marker, batch_tokens=4096):
             states = hidden[row, len(prompt) - 1 : len(prompt) + len(reply) + len(tails[index]) - 1]
             scores[index] = score_reply(head(states).float(), len(reply), marker, ended)
 
-    prefill(model, sequences, score, batch_tokens, "marker probabilities", "replies", "set engine.precision: bfloat16")
-    return scores
+    memory = prefill(model, sequences, score, batch_tokens, "marker probabilities", "replies", "set engine.precision: bfloat16")
+    return scores, memory
 
 
 def score_reply(logits, length, marker, ended):
@@ -55,7 +57,7 @@ def chance_of_any(chances):
 
 
 def scores_of_all(load, replies, marker, identity, restart_folder, chunk_size):
-    """marker_scores of all ``replies``; those kept in ``restart_folder`` by an earlier run are not computed again.
+    """(scores, memory) as marker_scores of all ``replies``; those kept in ``restart_folder`` by an earlier run are not computed again.
 
     load(): the model; called once, if a reply is missing. Each ``chunk_size`` replies are kept under digests of
     their token ids, the marker's and ``identity`` (model, adapter, precision, versions, code).
@@ -67,10 +69,12 @@ def scores_of_all(load, replies, marker, identity, restart_folder, chunk_size):
     if kept:
         print(f"marker probabilities: {len(kept)} replies are kept from earlier, {len(missing)} to go", flush=True)
     model = load() if missing else None
-    todo = list(missing)
+    todo, memory = list(missing), {"times": 0, "batch_tokens": BATCH_TOKENS}
     for start in range(0, len(todo), chunk_size):
         part = todo[start : start + chunk_size]
-        scores = dict(zip(part, marker_scores(model, [missing[key] for key in part], marker), strict=True))
-        write_jsonl_gz(part_path(restart_folder, part, SUFFIX), map(list, scores.items()))
-        kept |= scores
-    return [tuple(kept[key]) for key in keys]
+        scores, now = marker_scores(model, [missing[key] for key in part], marker, memory["batch_tokens"])
+        memory = add_up(memory, now)
+        found = dict(zip(part, scores, strict=True))
+        write_jsonl_gz(part_path(restart_folder, part, SUFFIX), map(list, found.items()))
+        kept |= found
+    return [tuple(kept[key]) for key in keys], memory
