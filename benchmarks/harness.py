@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from persona_leakage.files import read_json, write_json
 from persona_leakage.provenance import code_commit, hardware, package_versions, peak_memory_bytes
 
 ROOT = Path(__file__).parents[1]
+SHARED = "BENCHMARK_FOLDER"  # for what a contender writes that others can read, such as a large model
 
 
 def run_stage(stage, unit, contenders, prepare, reference, operations=None):
@@ -35,22 +37,26 @@ def run_stage(stage, unit, contenders, prepare, reference, operations=None):
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--repeats", type=int, default=3, help="how often each contender runs (default: %(default)s)")
     parser.add_argument("--shape", default="smollm2", choices=["smollm2", "qwen2.5-7b"], help="the model (default: %(default)s)")
+    parser.add_argument("--match", metavar="TEXT", default="", help="only contenders with this in their name")
     parser.add_argument("--only", metavar="CONTENDER", help="run this one once, in this process")
     args = parser.parse_args()
     contenders = contenders(args.shape)
     if args.only:
         write_json(args.output, run_once(contenders[args.only], *prepare(args.shape)) | measure_peak(operations, args.shape))
         return
-    outcomes = {name: [] for name in contenders}
-    names = list(contenders)
-    for repeat in range(args.repeats):
-        # Another one first each time: what the machine does meanwhile meets all alike.
-        for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
-            command = [sys.executable, sys.argv[0], "--shape", args.shape, "--only", name, "--output", args.output]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            outcomes[name].append(read_json(args.output))
-            print(f"{stage}, {name}: {outcomes[name][-1]['seconds']:.2f} s", flush=True)
-    expected = np.array(outcomes[reference][0]["check"] or [])
+    names = [name for name in contenders if args.match in name]
+    if not names:
+        parser.error(f"--match: no contender has {args.match!r} in its name; there are {', '.join(contenders)}")
+    outcomes = {name: [] for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(args.repeats):
+            # Another one first each time: what the machine does meanwhile meets all alike.
+            for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
+                command = [sys.executable, sys.argv[0], "--shape", args.shape, "--only", name, "--output", args.output]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, SHARED: folder})
+                outcomes[name].append(read_json(args.output))
+                print(f"{stage}, {name}: {outcomes[name][-1]['seconds']:.2f} s", flush=True)
+    expected = np.array(outcomes[reference][0]["check"] or []) if reference in outcomes else np.array([])
     table = {name: summarise(runs, expected) for name, runs in outcomes.items()}
     facts = {"stage": stage, "unit": unit, "shape": args.shape, "repeats": args.repeats, **peak_of(outcomes)}
     write_json(args.output, {**facts, "contenders": table, **about()})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from harness import run_stage
+from harness import SHARED, run_stage
 from models import CONFIG, bundled_manifest, make_model, make_prompts, tokenizer_and_format
 from persona_leakage.generation import SamplingParams, make_requests
 from persona_leakage.lora import attach_new_adapter, load_adapter, save_adapter
@@ -102,8 +102,8 @@ def vllm(work, adapter, seeds=True, top_p=SAMPLING["top_p"], runner=None):
     shape, prompts, sampling, made = work
     tokenizer, chat = tokenizer_and_format()
     if not made:
-        made["folder"] = tempfile.TemporaryDirectory()
-        folder, adapter_folder = write_folders(shape, adapter, Path(made["folder"].name))
+        made["folder"] = tempfile.TemporaryDirectory()  # lives as long as the engine
+        folder, adapter_folder = write_folders(shape, adapter, Path(os.environ.get(SHARED, made["folder"].name)))
         made["adapter"] = Adapter("bench/seed0", str(adapter_folder), "0") if adapter else None
         longest = max(map(len, make_prompts(*PROMPTS[shape]))) + SAMPLING["max_new_tokens"]
         adapters = [made["adapter"]] if adapter else []
@@ -117,13 +117,13 @@ def vllm(work, adapter, seeds=True, top_p=SAMPLING["top_p"], runner=None):
 
 def write_folders(shape, adapter, folder):
     """(model folder, adapter folder or None) of the shape as an engine reads them, written under ``folder`` if they are not there."""
-    model = make_model(shape)
     model_folder = Path(bundled_manifest()["folder"]) if shape == "smollm2" else folder / "model"
-    if not model_folder.exists():
-        model.save_pretrained(model_folder)
-    if adapter:
+    if not (model_folder / "config.json").exists() or not (folder / "adapter").exists():
+        model = make_model(shape)
+        if shape != "smollm2":
+            model.save_pretrained(model_folder)
         save_adapter(attach_random_adapter(model), shape, folder / "adapter")
-    del model
+        del model
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # for the engine
     return model_folder, folder / "adapter" if adapter else None
@@ -139,9 +139,9 @@ def contenders(shape):
         beside = partial(vllm, adapter="beside")
         found |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": beside}
         if pick_device() == "cuda":
-            found["vLLM, adapter beside, no seeds"] = partial(beside, seeds=False)
-            found["vLLM, adapter beside, no seeds, top_p 1"] = partial(beside, seeds=False, top_p=1.0)
-            found["vLLM, adapter beside, second model runner"] = partial(beside, runner="1")
+            found["vLLM, no seeds, adapter beside"] = partial(beside, seeds=False)
+            found["vLLM, no seeds and top_p 1, adapter beside"] = partial(beside, seeds=False, top_p=1.0)
+            found["vLLM, second model runner, adapter beside"] = partial(beside, runner="1")
     return found
 
 

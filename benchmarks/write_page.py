@@ -80,7 +80,7 @@ def where_and_when(results):
     one = results[0]
     machine = one["hardware"]
     device = machine.get("gpu") or f"one thread of {machine['cores']} cores ({machine['processor']}), no GPU"
-    packages = ", ".join(f"{name} {one['packages'][name]}" for name in ("torch", "transformers", "peft"))
+    packages = ", ".join(f"{name} {one['packages'][name]}" for name in ("torch", "transformers", "peft", "vllm") if name in one["packages"])
     return f"Measured {one['date']}: {device}; {packages}."
 
 

@@ -45,6 +45,7 @@ def test_the_block_of_a_page(tmp_path):
 def test_a_contender_is_compared_with_ours_of_its_kind():
     rates = {"ours, no adapter": 4.0, "ours, adapter beside": 2.0, "generate, batches of 16, adapter beside": 1.0, "other": 1.0}
     assert ours_like("generate, batches of 16, adapter beside", rates) == 2.0
+    assert ours_like("vLLM, no seeds, adapter beside", rates) == 2.0
     assert ours_like("other", rates) == ours_like("ours, no adapter", rates) == 4.0
 
 
