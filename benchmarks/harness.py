@@ -83,10 +83,10 @@ def measure_peak(operations, shape):
 
 
 def summarise(runs, expected):
-    """Median, smallest and largest of several runs, and the largest relative distance of their checks from ``expected``."""
+    """Median, smallest and largest of several runs, and the largest relative distance of their checks from ``expected`` (empty: None)."""
     seconds = [run["seconds"] for run in runs]
     rates = [run["units"] / run["seconds"] for run in runs]
-    checks = [np.array(run["check"]) for run in runs if run["check"] is not None]
+    checks = [np.array(run["check"]) for run in runs if run["check"] is not None and len(expected)]
     scale = np.abs(expected).max() if len(expected) else None
     return {
         "seconds": spread(seconds),

@@ -5,6 +5,7 @@ import os
 import tempfile
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
@@ -118,15 +119,22 @@ def vllm(work, adapter, seeds=True, top_p=SAMPLING["top_p"], runner=None):
 def write_folders(shape, adapter, folder):
     """(model folder, adapter folder or None) of the shape as an engine reads them, written under ``folder`` if they are not there."""
     model_folder = Path(bundled_manifest()["folder"]) if shape == "smollm2" else folder / "model"
-    if not (model_folder / "config.json").exists() or not (folder / "adapter").exists():
-        model = make_model(shape)
-        if shape != "smollm2":
-            model.save_pretrained(model_folder)
-        save_adapter(attach_random_adapter(model), shape, folder / "adapter")
-        del model
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # for the engine
+    if not (folder / "adapter").exists():
+        # In a process of its own, so that the engine finds an empty GPU whoever was the first.
+        writer = get_context("spawn").Process(target=write_model, args=(shape, model_folder, folder / "adapter"))
+        writer.start()
+        writer.join()
+        if writer.exitcode:
+            raise SystemExit(f"{folder}: the model could not be written")
     return model_folder, folder / "adapter" if adapter else None
+
+
+def write_model(shape, model_folder, adapter_folder):
+    """Write the model, unless it is the bundled one, and then an adapter that does something."""
+    model = make_model(shape)
+    if shape != "smollm2":
+        model.save_pretrained(model_folder)
+    save_adapter(attach_random_adapter(model), shape, adapter_folder)
 
 
 def contenders(shape):

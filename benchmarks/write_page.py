@@ -22,14 +22,20 @@ def stage_table(result):
             "": name,
             "seconds (least to most)": f"{row['seconds']['median']:.1f} ({row['seconds']['least']:.1f} to {row['seconds']['most']:.1f})",
             f"{result['unit']}/s": f"{rates[name]:.1f}",
-            "ours is": f"{ours_like(name, rates) / rates[name]:.2f}x",
+            "ours is": f"{ours / rates[name]:.2f}x" if (ours := ours_like(name, rates)) else "",
             **({"of matrix peak": share_of_peak(result, rates[name])} if "matrix_peak" in result else {}),
-            "peak memory, MB": ", ".join(f"{where} {amount / MEGA:.0f}" for where, amount in row["peak_memory_bytes"].items()),
+            # vLLM's engine is a process of its own.
+            "peak memory, MB": "" if name.startswith("vLLM") else memory_of(row),
             "distance": "" if row["distance"] is None else f"{row['distance']:.1e}",
         }
         for name, row in result["contenders"].items()
     ]
     return markdown(rows)
+
+
+def memory_of(row):
+    """The peak of a contender's process, in MB."""
+    return ", ".join(f"{where} {amount / MEGA:.0f}" for where, amount in row["peak_memory_bytes"].items())
 
 
 def share_of_peak(result, rate):
@@ -38,9 +44,9 @@ def share_of_peak(result, rate):
 
 
 def ours_like(name, rates):
-    """Our rate with the kind of adapter that stands behind the last comma of a contender's name; without any, the first rate."""
+    """Our rate with the kind of adapter that stands behind the last comma of a contender's name; without any, the first of ours, if any."""
     kind = name.rpartition(", ")[2]
-    return rates.get(f"ours, {kind}", next(iter(rates.values())))
+    return rates.get(f"ours, {kind}") or next((rate for other, rate in rates.items() if other.startswith("ours")), None)
 
 
 def workflow_table(result):

@@ -25,13 +25,13 @@ def code_of(program):
 
 
 def note_contents(rules):
-    """Give each of ``rules`` that has code among its inputs a param with the digest of that code's content.
+    """Give each of ``rules`` that has code or a page's parts among its inputs a param with the digest of their content.
 
     Of an input Snakemake compares the content only if the file is newer than the outputs. Code that came with its old
     time (rsync -a, tar), or that was edited while its job ran, is told by this param.
     """
     for each in rules:
-        if code := each.input.get("code"):
+        if code := [*each.input.get("code", []), *each.input.get("page_parts", [])]:
             each.set_params(
                 code=digest_of({path: digest_of_file(path) for path in code})
             )

@@ -93,7 +93,7 @@ wildcard_constraints:
 PAGE_FOLDER = "workflow_scripts/persona_leakage/report_page"
 PAGE_FILES = sorted(
     str(path.relative_to(workflow.basedir))
-    for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("*.*")
+    for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("[!.]*.*")
 )
 
 
@@ -246,6 +246,17 @@ def adapter_files(states, name):
         for state in states
         if state != "base"
     ]
+
+
+def row_manifests(states):
+    """The record of the rows that each state's adapter must have been trained on; new rows make the adapter itself stale."""
+    return ancient(
+        [
+            f"results/{{experiment}}/training/{state.partition('/')[0]}/manifest.json"
+            for state in states
+            if state != "base"
+        ]
+    )
 
 
 def sampling_settings(wildcards, adapted, variants=False):

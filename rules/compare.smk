@@ -84,7 +84,7 @@ rule plot_comparison:
 rule build_comparison:
     input:
         code=code_of("build_comparison.py"),
-        page=[
+        page_parts=[
             f"{PAGE_FOLDER}/{name}"
             for name in ("compare.html.j2", "style.css", "captions/comparison.rst")
         ],

@@ -18,6 +18,7 @@ for job, states in SAMPLING_JOBS.items():
             weights=ancient(adapter_files(states, "adapter/adapter_model.safetensors")),
             config=adapter_files(states, "adapter/adapter_config.json"),
             metrics=adapter_files(states, "metrics.json"),
+            rows=row_manifests(states),
         output:
             completions=[
                 f"{EVALUATION}/{state}/completions.jsonl.gz" for state in states
@@ -60,6 +61,7 @@ for job, states in SAMPLING_JOBS.items():
                 --questions {params.questions_file:q} \
                 --adapter {input.weights:q} \
                 --adapter-metrics {input.metrics:q} \
+                --adapter-rows {input.rows:q} \
                 --trained-with {params.trained_with:q} \
                 --restart {params.restart:q} \
                 --output {output.completions:q} \

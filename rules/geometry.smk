@@ -13,6 +13,7 @@ rule extract_centroids:
         model=MODEL,
         weights=[],
         metrics=[],
+        rows=[],
     output:
         centroids=expand(
             "results/{{experiment}}/geometry/{{questions}}/base/centroids_layer{layer}.pt",
@@ -51,6 +52,7 @@ rule extract_centroids:
             --questions {params.questions_file:q} \
             --adapter {input.weights:q} \
             --adapter-metrics {input.metrics:q} \
+            --adapter-rows {input.rows:q} \
             --trained-with {params.trained_with:q} \
             --restart {params.restart:q} \
             --output-folder {params.folder:q} \

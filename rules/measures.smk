@@ -25,6 +25,7 @@ rule teacher_force:
         ),
         config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
         metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
+        rows=row_manifests(["{source}/seed{seed}"]),
     output:
         records=f"{FORCED}.jsonl.gz",
         result=f"{FORCED}.json",
@@ -64,6 +65,7 @@ rule teacher_force:
             --base {input.base:q} {input.base_meta:q} \
             --adapter {input.weights:q} \
             --adapter-metrics {input.metrics:q} \
+            --adapter-rows {input.rows:q} \
             --trained-with {params.trained_with:q} \
             --restart {params.restart:q} \
             --records {output.records:q} \
@@ -82,6 +84,7 @@ use rule teacher_force as teacher_force_base with:
         base_meta=[],
         weights=[],
         metrics=[],
+        rows=[],
     output:
         records=f"{BASE_FORCED}.jsonl.gz",
         result=f"{BASE_FORCED}.json",

@@ -143,6 +143,7 @@ use rule sample_base_completions as sample_variants with:
         ),
         config=adapter_files(["{source}/seed{seed}"], "adapter/adapter_config.json"),
         metrics=adapter_files(["{source}/seed{seed}"], "metrics.json"),
+        rows=row_manifests(["{source}/seed{seed}"]),
     output:
         completions=[
             "results/{experiment}/variants/{questions}/{source}/seed{seed}/completions.jsonl.gz"

@@ -8,7 +8,7 @@ out: report/index.html, report/facts.json
 rule build_report:
     input:
         code=code_of("build_report.py"),
-        page=PAGE_FILES,
+        page_parts=PAGE_FILES,
         run_config="results/{experiment}/run_config.yaml",
         training=expand(
             "results/{{experiment}}/training/{source}/{file}",

@@ -73,7 +73,7 @@ def environment(folder):
     folder = Path(folder)
     own = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "SBATCH_", "SRUN_"))}
     path = f"{folder}/bin{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
-    return {**own, "PATH": path, "SLURM_CONF": f"{folder}/slurm.conf", MARK: str(folder), "PERSONA_LEAKAGE_GPU_LOCKS": str(folder)}
+    return {**own, "PATH": path, "SLURM_CONF": f"{folder}/slurm.conf", MARK: str(folder), "PERSONA_LEAKAGE_GPU_LOCKS": "/no/such/folder"}
 
 
 def environment_of(pid):

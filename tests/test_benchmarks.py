@@ -46,6 +46,7 @@ def test_a_contender_is_compared_with_ours_of_its_kind():
     rates = {"ours, no adapter": 4.0, "ours, adapter beside": 2.0, "generate, batches of 16, adapter beside": 1.0, "other": 1.0}
     assert ours_like("generate, batches of 16, adapter beside", rates) == 2.0
     assert ours_like("vLLM, no seeds, adapter beside", rates) == 2.0
+    assert ours_like("other", {"other": 1.0}) is None
     assert ours_like("other", rates) == ours_like("ours, no adapter", rates) == 4.0
 
 
@@ -67,6 +68,7 @@ def test_summary_of_several_runs():
     assert found["seconds"] == {"median": 4.0, "least": 2.0, "most": 5.0} == spread([2.0, 5.0, 4.0])
     assert found["units_per_second"]["median"] == 2.5 and found["peak_memory_bytes"] == {"host": 7}
     assert found["distance"] == 0.25
+    assert summarise(runs, np.array([]))["distance"] is None
 
 
 def test_contenders_give_the_same_states(monkeypatch, smollm2):

@@ -106,7 +106,13 @@ def test_a_changed_setting_does_not_resume(training_command, tmp_path):
     settings = json.loads(command[place])
     settings["training"]["learning_rate"] /= 2
     command[place] = json.dumps(settings)
+    (checkpoint,) = (tmp_path / "run/restart").glob("*.pt")
     assert "starting at step 0" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert [*checkpoint.parent.iterdir()] == [checkpoint], "the old settings may come back"
+    os.utime(checkpoint, (0, 0))
+    (tmp_path / "run/metrics.json").unlink()
+    subprocess.run(command, check=True, capture_output=True)
+    assert not [*checkpoint.parent.iterdir()]
 
 
 def test_killed_workflow_resumes_to_the_same_replies(long_project):
@@ -147,12 +153,16 @@ def test_kept_work_is_marked_with_the_code_that_made_it(tmp_path):
     def digest(addition):
         return subprocess.run([sys.executable, program, addition], capture_output=True, text=True, check=True).stdout
 
+    (tmp_path / "persona_leakage/.#errors.py").symlink_to("nobody@host.1:2")  # as Emacs marks an unsaved file
     first, unchanged = digest(""), digest("# edited while it runs\n")
     assert first == unchanged != digest("")
     module.write_text((ROOT / "workflow_scripts/persona_leakage/errors.py").read_text())
     assert digest("") == first
+    (tmp_path / "link").symlink_to(tmp_path)
     program.write_text(program.read_text() + "# another program\n")
     assert digest("") != first
+    through_a_link = subprocess.run([sys.executable, tmp_path / "link/program.py", ""], capture_output=True, text=True, check=True).stdout
+    assert through_a_link == digest("")
 
 
 def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
@@ -165,20 +175,29 @@ def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
     assert done.returncode != 0 and "is not the file that results/tiny/training/villain/seed42/metrics.json describes" in done.stdout
 
 
-def test_an_adapter_of_another_run_is_refused(project_copy):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"training__learning_rate": 0.03}, "trained with learning_rate: 0.05, but the config says 0.03"),
+        ({"behaviour__marker": "[QQQ]"}, "trained with rows: "),
+    ],
+    ids=["another setting", "other rows"],
+)
+def test_an_adapter_of_another_run_is_refused(project_copy, change, said):
     """As when a training job outlives its workflow, and ends after the one that a run of another config put in its place."""
     folder = project_copy.folder / "results/tiny/training/villain/seed42"
     target = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
     orphans = {path: path.read_bytes() for path in (*folder.glob("adapter/*"), folder / "metrics.json")}
-    project_copy.edit_config(training__learning_rate=0.03)
+    project_copy.edit_config(**change)
     project_copy.run("--cores", "1", target)
+    right = (folder / "adapter/adapter_model.safetensors").read_bytes()
     for path, content in orphans.items():
         path.write_bytes(content)
     done = project_copy.run("--cores", "1", target, check=False)
-    assert done.returncode != 0 and "trained with learning_rate: 0.05, but the config says 0.03" in done.stdout
+    assert done.returncode != 0 and f"metrics.json: {said}" in done.stdout
     (folder / "metrics.json").unlink()
     project_copy.run("--cores", "1", target)
-    assert read_json(folder / "metrics.json")["settings"]["learning_rate"] == 0.03
+    assert (folder / "adapter/adapter_model.safetensors").read_bytes() == right != orphans[folder / "adapter/adapter_model.safetensors"]
 
 
 def test_writers_of_the_same_number_on_two_hosts_do_not_meet(tmp_path, monkeypatch):

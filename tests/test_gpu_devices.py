@@ -38,6 +38,7 @@ def test_devices_of_a_listing():
         ("MIG-dddd-4", ["MIG-dddd-4"]),
         ("1", ["MIG-cccc-3"]),
         ("0,-1,2", ["0"]),
+        ("NoDevFiles", []),
         ("other", ["other"]),
     ],
 )
@@ -121,7 +122,7 @@ def test_waiting_starts_nothing_heavy():
     assert not {name for name in ("torch", "numpy", "yaml", "transformers") if f"'{name}'" in loaded}
 
 
-@pytest.mark.parametrize(("visible", "said"), [("0", "given 0, but torch"), ("", ""), (None, "")])
+@pytest.mark.parametrize(("visible", "said"), [("0", "given 0, but torch"), ("", ""), ("NoDevFiles", ""), (None, "")])
 def test_a_gpu_that_torch_cannot_use_is_said(visible, said):
     """Once in a job's log, however often the device is asked for; nothing where no GPU was given."""
     code = "from persona_leakage.model_loading import pick_device; print(pick_device(), pick_device())"

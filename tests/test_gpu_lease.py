@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -267,7 +268,7 @@ def test_more_than_there_are_is_refused(env):
     assert done.stderr == "error: resources gpu: 2 asked for, but there are 1 (a); allowed: 0 to as many\n"
 
 
-@pytest.mark.parametrize("devices", ["", "-1", "-1,a"])
+@pytest.mark.parametrize("devices", ["", "-1", "-1,a", "NoDevFiles"])
 def test_without_devices_the_cpu_is_used(env, devices):
     done = run(2, SHOW, env | {"CUDA_VISIBLE_DEVICES": devices})
     assert (done.returncode, done.stdout) == (0, f"{devices}\n") and "running on the CPU" in done.stderr
@@ -278,24 +279,34 @@ def test_who_asks_for_none_sees_none(env):
     assert run(0, SHOW, env).stdout == "\n" and locks_in(env) == []
 
 
+@pytest.fixture
+def allocations():
+    """Names of two that no Slurm has given; their locks are gone behind the test."""
+    names = [f"test{os.getpid()}-{number}" for number in (7, 8)]
+    yield names
+    for name in names:
+        shutil.rmtree(gpu_lease.lock_folder(name))
+
+
 @pytest.mark.parametrize("devices", ["0", "GPU-aaaa", None])
-def test_a_slurm_job_keeps_what_slurm_gave(env, devices):
-    """Whatever other allocations hold: with cgroups, every job's device is number 0."""
-    env["SLURM_JOB_ID"] = "7"
+def test_a_slurm_job_keeps_what_slurm_gave(env, allocations, devices):
+    """Whatever other allocations hold: with cgroups, every job's device is number 0. A folder of locks that the node lacks is no matter."""
+    env["SLURM_JOB_ID"] = allocations[0]
+    env[gpu_lease.LOCKS] += "/not/on/this/node"
     del env["CUDA_VISIBLE_DEVICES"]
     done = run(1, SHOW, env | ({"CUDA_VISIBLE_DEVICES": devices} if devices else {}))
     assert (done.returncode, done.stdout) == (0, f"{devices}\n") and "waiting" not in done.stderr
-    assert [path.parent.name for path in Path(env[gpu_lease.LOCKS]).rglob("*.lock")] == (["7"] if devices else [])
+    assert len([*gpu_lease.lock_folder(allocations[0]).glob("*.lock")]) == bool(devices)
 
 
-def test_jobs_on_the_one_device_of_an_allocation_take_turns(start, env):
+def test_jobs_on_the_one_device_of_an_allocation_take_turns(start, env, allocations):
     """As of sbatch --gpus=1 around a whole snakemake --cores all; what it did not give is refused."""
-    env |= {"SLURM_JOB_ID": "7", "CUDA_VISIBLE_DEVICES": "0"}
+    env |= {"SLURM_JOB_ID": allocations[0], "CUDA_VISIBLE_DEVICES": "0"}
     first = start(1, HOLD, env)
     assert first.stdout.readline() == "holding\n"
     second = start(1, HOLD, env)
     assert first.stderr.readline().startswith("with_gpu: GPU 0 ") and "waiting for 1 of the GPUs 0" in second.stderr.readline()
-    other = start(1, HOLD, env | {"SLURM_JOB_ID": "8"})
+    other = start(1, HOLD, env | {"SLURM_JOB_ID": allocations[1]})
     assert other.stdout.readline() == "holding\n"
     first.communicate(timeout=60)
     assert second.stdout.readline() == "holding\n"

@@ -6,6 +6,7 @@ import subprocess
 
 from persona_leakage.files import read_json
 from tests.conftest import project_at
+from tests.stale_jobs import END
 
 
 def touch_everything(project):
@@ -27,6 +28,13 @@ def test_edited_code_counts_whatever_its_time_until_it_is_accepted(project_copy)
     assert {"sample_training_pool", "sample_completions", "plot_scatter"} <= set(project_copy.planned())
     project_copy.run("--touch", "--cores", "1")
     assert project_copy.planned() == {}
+
+
+def test_an_edited_page_counts_whatever_its_time(project_copy):
+    template = project_copy.folder / "workflow_scripts/persona_leakage/report_page/page.html.j2"
+    template.write_text(template.read_text() + "<!-- another end -->")
+    os.utime(template, (0, 0))
+    assert project_copy.planned() == END
 
 
 def test_touching_large_files_makes_nothing_stale(project_copy):

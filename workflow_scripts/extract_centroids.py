@@ -17,7 +17,7 @@ from persona_leakage.prompts import build_prompts, build_spanned_prompts
 from persona_leakage.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.selections import chosen_personas, chosen_questions
 from persona_leakage.tensor_files import write_tensors
-from persona_leakage.trained_adapters import add_adapter_options, load_state, read_one_adapter
+from persona_leakage.trained_adapters import add_adapter_options, load_state, read_adapters
 
 
 def main(argv=None):
@@ -28,7 +28,7 @@ def main(argv=None):
     add_chunk_size(parser, 512, "prompts")
     args = parser.parse_args(argv)
     settings = args.settings
-    adapter = read_one_adapter(parser, args, args.state)
+    (adapter,) = read_adapters(parser, args, [args.state])
     manifest = read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
     questions = chosen_questions(args.questions, settings["questions"])

@@ -8,14 +8,7 @@ from persona_leakage.model_loading import load_tokenizer, read_manifest
 from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import describe_run
-from persona_leakage.trained_adapters import add_adapter_options, read_adapter
-
-
-def read_adapters(args):
-    """The adapters of the command line, one for each state, after comparing their files with their metrics.json; Nones for the base."""
-    if not args.adapter:
-        return [None] * len(args.state)
-    return [read_adapter(*values, args.trained_with) for values in zip(args.state, args.adapter, args.adapter_metrics, strict=True)]
+from persona_leakage.trained_adapters import add_adapter_options, read_adapters
 
 
 def main(argv=None):
@@ -31,16 +24,16 @@ def main(argv=None):
     add_adapter_options(parser, "each state")
     add_chunk_size(parser, 450, "replies")
     args = parser.parse_args(argv)
-    lengths = {len(values) for values in (args.state, args.restart, args.output, args.meta, args.adapter or args.state)}
-    if len(lengths) > 1 or len(args.adapter) != len(args.adapter_metrics):
-        parser.error("--state, --restart, --output, --meta and, if any, --adapter and --adapter-metrics need equally many values")
+    if len({len(values) for values in (args.state, args.restart, args.output, args.meta)}) > 1:
+        parser.error("--state, --restart, --output and --meta need equally many values")
     if not args.adapter and len(args.state) > 1:
         parser.error("--state: without --adapter there is one state, the base model")
+    adapters = read_adapters(parser, args, args.state)
     settings = args.settings
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     tasks = []
-    for state, restart, adapter in zip(args.state, args.restart, read_adapters(args), strict=True):
+    for state, restart, adapter in zip(args.state, args.restart, adapters, strict=True):
         seed_parts = (settings["seed"], "evaluation", settings["sampling_seed"], state)
         tasks.append(SamplingTask(f"replies {state}", make_requests(prompts, settings["draws"], seed_parts), restart, adapter))
     earlier_seconds = 0

@@ -9,7 +9,7 @@ from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import describe_run
 from persona_leakage.teacher_forcing import scores_of_all
-from persona_leakage.trained_adapters import add_adapter_options, load_state, read_one_adapter
+from persona_leakage.trained_adapters import add_adapter_options, load_state, read_adapters
 
 
 def read_base(path, meta_path, completions_sha256):
@@ -55,7 +55,7 @@ def main(argv=None):
     parser.add_argument("--base", nargs="*", default=[], help="the base model's teacher_forced.jsonl.gz and .json, to be compared with")
     add_chunk_size(parser, 2048, "replies")
     args = parser.parse_args(argv)
-    adapter = read_one_adapter(parser, args, args.state)
+    (adapter,) = read_adapters(parser, args, [args.state])
     if len(args.base) != (2 if adapter else 0):
         parser.error("--base: needs two files with --adapter, none without")
     settings, manifest = args.settings, read_manifest(args.model)

@@ -20,6 +20,7 @@ from persona_leakage.errors import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 LOCKS = "PERSONA_LEAKAGE_GPU_LOCKS"  # folder of the locks; must be set for users who share devices
+HIDDEN = ("", "-1", "NoDevFiles")  # in the place of a device: none; the last is Slurm's word
 SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device at once; 1 unless set
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # marks the processes of a job
 NOTE_SECONDS, LOOKS, LOOK_SECONDS = 1, 3, 0.05  # of the guard
@@ -76,16 +77,19 @@ def device_pool():
     if chosen is None:
         return installed_devices()
     # As CUDA reads it: what stands behind an invalid number is not visible.
-    names = list(takewhile(lambda name: name not in ("", "-1"), (name.strip() for name in chosen.split(","))))
+    names = list(takewhile(lambda name: name not in HIDDEN, (name.strip() for name in chosen.split(","))))
     known = installed_devices() if names else []
     found = [next((device for device in known if name == device.index or device.uuid.startswith(name)), Device(name)) for name in names]
     return list(dict.fromkeys(found))
 
 
-def lock_folder():
-    """The folder of the locks. Not under TMPDIR, which differs between jobs: all workflows of a user must find the same one."""
+def lock_folder(allocation=""):
+    """The folder of the locks. Not under TMPDIR, which differs between jobs: all workflows of a user must find the same one.
+
+    Devices of an allocation are nobody else's: their locks need no shared folder, which a cluster's node may not have.
+    """
     shared = os.environ.get(LOCKS)
-    if shared:
+    if shared and not allocation:
         if not Path(shared).is_dir():
             raise InputError(f"{LOCKS}: '{shared}' is not a folder; make one on a local disk that all users of the GPUs may write to")
         return Path(shared)
@@ -93,6 +97,9 @@ def lock_folder():
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.lstat().st_uid != os.getuid():
         raise InputError(f"{folder}: belongs to another user; set {LOCKS} to a folder for the locks")
+    if allocation:
+        folder = folder / allocation
+        folder.mkdir(exist_ok=True)
     return folder
 
 
@@ -189,10 +196,7 @@ def lease_devices(count):
         return
     if count > len(devices):
         raise InputError(f"resources gpu: {count} asked for, but there are {len(devices)} ({names_of(devices)}); allowed: 0 to as many")
-    folder = lock_folder()
-    if allocation:
-        folder = folder / allocation.rpartition(":")[2]
-        folder.mkdir(mode=0o700, exist_ok=True)
+    folder = lock_folder((allocation or "").rpartition(":")[2])
     chosen, descriptors = wait_for_devices(devices, count, folder)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, True)

