@@ -12,8 +12,9 @@ import torch
 
 from harness import SHARED, run_stage
 from models import CONFIG, bundled_manifest, make_model, make_prompts, tokenizer_and_format
+from persona_leakage.files import sha256_of_file
 from persona_leakage.generation import SamplingParams, make_requests
-from persona_leakage.lora import attach_new_adapter, load_adapter, save_adapter
+from persona_leakage.lora import WEIGHTS, attach_new_adapter, load_adapter, save_adapter
 from persona_leakage.model_loading import pick_device
 from persona_leakage.transformers_engine import TransformersEngine
 
@@ -105,7 +106,7 @@ def vllm(work, adapter, seeds=True, top_p=SAMPLING["top_p"], runner=None):
     if not made:
         made["folder"] = tempfile.TemporaryDirectory()  # lives as long as the engine
         folder, adapter_folder = write_folders(shape, adapter, Path(os.environ.get(SHARED, made["folder"].name)))
-        made["adapter"] = Adapter("bench/seed0", str(adapter_folder), "0") if adapter else None
+        made["adapter"] = Adapter("bench/seed0", str(adapter_folder), sha256_of_file(adapter_folder / WEIGHTS)) if adapter else None
         longest = max(map(len, make_prompts(*PROMPTS[shape]))) + SAMPLING["max_new_tokens"]
         adapters = [made["adapter"]] if adapter else []
         made["engine"] = VllmEngine(folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, adapters)
