@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from persona_leakage.files import atomic_path, clear_temporaries, read_json
+from persona_leakage.errors import InputError
+from persona_leakage.files import atomic_path, clear_temporaries, read_json, write_json
+from persona_leakage.trained_adapters import read_adapter
 from tests.conftest import ROOT
 from tests.job_commands import finish, job_command, start
 from tests.test_untrusted_files import Harmful
@@ -198,6 +200,12 @@ def test_an_adapter_of_another_run_is_refused(project_copy, change, said):
     (folder / "metrics.json").unlink()
     project_copy.run("--cores", "1", target)
     assert (folder / "adapter/adapter_model.safetensors").read_bytes() == right != orphans[folder / "adapter/adapter_model.safetensors"]
+
+
+def test_an_adapter_of_another_model_is_refused(tmp_path):
+    write_json(tmp_path / "metrics.json", {"meta": {"model": {"digest": "old"}}, "settings": {}})
+    with pytest.raises(InputError, match=r"metrics\.json: trained with model: old, but model\.json says new"):
+        read_adapter("villain/seed42", tmp_path / "weights", tmp_path / "metrics.json", None, ("model.json", "new"), {})
 
 
 def test_writers_of_the_same_number_on_two_hosts_do_not_meet(tmp_path, monkeypatch):
