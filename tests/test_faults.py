@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,9 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import atomic_path, clear_temporaries, read_json, write_json
-from persona_leakage.trained_adapters import read_adapter
+from persona_leakage.files import read_json
 from tests.conftest import ROOT
 from tests.job_commands import finish, job_command, start
 from tests.test_untrusted_files import Harmful
@@ -167,69 +164,6 @@ def test_kept_work_is_marked_with_the_code_that_made_it(tmp_path):
     assert through_a_link == digest("")
 
 
-def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
-    """Another source's adapter in the place of this one's is noticed by its digest, before anything is sampled with it."""
-    home = project_copy.folder / "results/tiny/training"
-    weights = "seed42/adapter/adapter_model.safetensors"
-    shutil.copy(home / "comedian" / weights, home / "villain" / weights)
-    target = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
-    done = project_copy.run("--cores", "1", "--forcerun", "sample_completions", "--", target, check=False)
-    assert done.returncode != 0 and "is not the file that results/tiny/training/villain/seed42/metrics.json describes" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"training__learning_rate": 0.03}, "trained with learning_rate: 0.05, but the config says 0.03"),
-        ({"behaviour__marker": "[QQQ]"}, "trained with rows: "),
-    ],
-    ids=["another setting", "other rows"],
-)
-def test_an_adapter_of_another_run_is_refused(project_copy, change, said):
-    """As when a training job outlives its workflow, and ends after the one that a run of another config put in its place."""
-    folder = project_copy.folder / "results/tiny/training/villain/seed42"
-    target = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
-    orphans = {path: path.read_bytes() for path in (*folder.glob("adapter/*"), folder / "metrics.json")}
-    project_copy.edit_config(**change)
-    project_copy.run("--cores", "1", target)
-    right = (folder / "adapter/adapter_model.safetensors").read_bytes()
-    for path, content in orphans.items():
-        path.write_bytes(content)
-    done = project_copy.run("--cores", "1", target, check=False)
-    assert done.returncode != 0 and f"metrics.json: {said}" in done.stdout
-    (folder / "metrics.json").unlink()
-    project_copy.run("--cores", "1", target)
-    assert (folder / "adapter/adapter_model.safetensors").read_bytes() == right != orphans[folder / "adapter/adapter_model.safetensors"]
-
-
-def test_an_adapter_of_another_model_is_refused(tmp_path):
-    write_json(tmp_path / "metrics.json", {"meta": {"model": {"digest": "old"}}, "settings": {}})
-    with pytest.raises(InputError, match=r"metrics\.json: trained with model: old, but model\.json says new"):
-        read_adapter("villain/seed42", tmp_path / "weights", tmp_path / "metrics.json", None, ("model.json", "new"), {})
-
-
-def test_writers_of_the_same_number_on_two_hosts_do_not_meet(tmp_path, monkeypatch):
-    """A lost node's job may still be writing when it is run again elsewhere."""
-    temporaries = set()
-    for host in ("node1", "node2"):
-        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
-        with atomic_path(tmp_path / "result") as temporary:
-            temporary.write_text(host)
-            temporaries.add(temporary)
-    assert len(temporaries) == 2 and [path.name for path in tmp_path.iterdir()] == ["result"]
-
-
-def test_writers_of_two_processes_do_not_meet(tmp_path, monkeypatch):
-    """As a job that outlived its workflow and the one that took its place."""
-    with atomic_path(tmp_path / "result") as first:
-        first.write_text("first")
-        monkeypatch.setattr("os.getpid", lambda: 0)
-        with atomic_path(tmp_path / "result") as second:
-            second.write_text("second")
-        assert first.read_text() == "first"
-    assert (tmp_path / "result").read_text() == "first" and [path.name for path in tmp_path.iterdir()] == ["result"]
-
-
 def test_lost_replies_are_noticed(project_copy):
     (project_copy.folder / "results/tiny/evaluation/evaluation/villain/seed42/completions.jsonl.gz").unlink()
     assert project_copy.planned()["sample_completions"] == 1
@@ -312,33 +246,6 @@ def test_two_jobs_for_the_same_file_do_not_meet(long_project):
     assert read_json(project.folder / LONG_TARGET)["sha256"] == expected
     path = project.folder / LONG_TARGET.replace(".json", ".jsonl.gz")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == expected
-
-
-def test_what_is_being_written_is_not_cleared_away(tmp_path):
-    """Temporaries of a killed writer go; those of a living one, here or on another host, stay."""
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    host = socket.gethostname()
-    names = [f".a.{host}.{dead.pid}.tmp", f".a.{host}.{os.getpid()}.tmp", ".a.elsewhere.1.tmp", "a.tmp"]
-    for name in names:
-        (tmp_path / name).touch()
-    clear_temporaries(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(names[1:])
-
-
-def test_the_next_writer_clears_what_a_killed_one_left(tmp_path):
-    """Of its own file alone; of an adapter it is a folder."""
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    leftovers = [tmp_path / f".{name}.{socket.gethostname()}.{dead.pid}.tmp" for name in ("a[1]", "b", "folder")]
-    leftovers[2].mkdir()
-    (leftovers[2] / "weights").touch()
-    for path in leftovers[:2]:
-        path.touch()
-    for name in ("a[1]", "folder"):
-        with atomic_path(tmp_path / name) as temporary:
-            temporary.touch()
-    assert sorted(tmp_path.iterdir()) == sorted([leftovers[1], tmp_path / "a[1]", tmp_path / "folder"])
 
 
 @pytest.mark.parametrize("years", [(-20, 0), (0, 20), (-20, 20)], ids=["the past", "the future", "both"])
