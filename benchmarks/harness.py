@@ -20,7 +20,7 @@ from persona_leakage.files import read_json, write_json
 from persona_leakage.provenance import code_commit, hardware, package_versions, peak_memory_bytes
 
 ROOT = Path(__file__).parents[1]
-SHARED = "BENCHMARK_FOLDER"  # for what a contender writes that others can read, such as a large model
+SHARED = "BENCHMARK_FOLDER"  # for what a contender writes that others can read, such as a large model; kept where the user names one
 
 
 def run_stage(stage, unit, contenders, prepare, reference, operations=None):
@@ -48,18 +48,25 @@ def run_stage(stage, unit, contenders, prepare, reference, operations=None):
     if not names:
         parser.error(f"--match: no contender has {args.match!r} in its name; there are {', '.join(contenders)}")
     outcomes = {name: [] for name in names}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as own:
         for repeat in range(args.repeats):
             # Another one first each time: what the machine does meanwhile meets all alike.
             for name in names[repeat % len(names) :] + names[: repeat % len(names)]:
-                command = [sys.executable, sys.argv[0], "--shape", args.shape, "--only", name, "--output", args.output]
-                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, SHARED: folder})
-                outcomes[name].append(read_json(args.output))
+                outcomes[name].append(run_alone(name, args.shape, own))
                 print(f"{stage}, {name}: {outcomes[name][-1]['seconds']:.2f} s", flush=True)
-    expected = np.array(outcomes[reference][0]["check"] or []) if reference in outcomes else np.array([])
-    table = {name: summarise(runs, expected) for name, runs in outcomes.items()}
-    facts = {"stage": stage, "unit": unit, "shape": args.shape, "repeats": args.repeats, **peak_of(outcomes)}
-    write_json(args.output, {**facts, "contenders": table, **about()})
+            # After each repeat: one that is cut off loses nothing before it.
+            expected = np.array(outcomes[reference][0]["check"] or []) if reference in outcomes else np.array([])
+            table = {name: summarise(runs, expected) for name, runs in outcomes.items()}
+            facts = {"stage": stage, "unit": unit, "shape": args.shape, "repeats": repeat + 1, **peak_of(outcomes)}
+            write_json(args.output, {**facts, "contenders": table, **about()})
+
+
+def run_alone(name, shape, folder):
+    """What run_once says of a contender, run in a process of its own that may write to ``folder`` or where SHARED says."""
+    output = Path(folder) / "outcome.json"
+    command = [sys.executable, sys.argv[0], "--shape", shape, "--only", name, "--output", str(output)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={SHARED: folder, **os.environ})
+    return read_json(output)
 
 
 def run_once(contender, little, work):

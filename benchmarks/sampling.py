@@ -3,32 +3,39 @@
 import importlib.util
 import os
 import tempfile
-from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
-from harness import SHARED, run_stage
+from harness import ROOT, SHARED, run_stage
 from models import CONFIG, bundled_manifest, make_model, make_prompts, tokenizer_and_format
 from persona_leakage.files import sha256_of_file
 from persona_leakage.generation import SamplingParams, make_requests
 from persona_leakage.lora import WEIGHTS, attach_new_adapter, load_adapter, save_adapter
 from persona_leakage.model_loading import pick_device
+from persona_leakage.personas import read_yaml
 from persona_leakage.transformers_engine import TransformersEngine
 
-PROMPTS = {"smollm2": (20, 2), "qwen2.5-7b": (100, 20)}
+# (personas, questions of each, replies to each prompt); the presets draw ten.
+REPLIES = {"smollm2": (20, 2, 1), "qwen2.5-7b": (10, 20, 10)}
 SLOTS = {"smollm2": 20, "qwen2.5-7b": 512}
-SAMPLING = CONFIG["evaluation"]["sampling"]
+# Random weights hardly ever end a reply: 256 tokens is about the mean length of Qwen2.5-7B-Instruct's replies to these prompts.
+SAMPLING = {
+    "smollm2": CONFIG["evaluation"]["sampling"],
+    "qwen2.5-7b": read_yaml(ROOT / "presets/paper.yaml")["evaluation"]["sampling"] | {"max_new_tokens": 256},
+}
 # Of the first call, which is not timed.
 FEW_PROMPTS, FEW_TOKENS = 8, 8
 
 
 def prepare(shape):
-    """(shape, prompts, sampling, models made so far), a little and all: a contender makes its model at its first call."""
-    prompts, made = make_prompts(*PROMPTS[shape]), {}
-    return (shape, prompts[:FEW_PROMPTS], SAMPLING | {"max_new_tokens": FEW_TOKENS}, made), (shape, prompts, SAMPLING, made)
+    """(shape, a prompt for each reply, sampling, models made so far), a little and all: a contender makes its model at its first call."""
+    *number, draws = REPLIES[shape]
+    prompts, made = [ids for ids in make_prompts(*number) for _ in range(draws)], {}
+    sampling = SAMPLING[shape]
+    return (shape, prompts[:FEW_PROMPTS], sampling | {"max_new_tokens": FEW_TOKENS}, made), (shape, prompts, sampling, made)
 
 
 def model_with(shape, adapter):
@@ -90,30 +97,28 @@ def generate(work, adapter):
     return number, None, None
 
 
-def vllm(work, adapter, seeds=True, top_p=SAMPLING["top_p"], runner=None):
+def vllm(work, adapter, as_it_comes=False):
     """The workflow's vLLM engine; an adapter is applied beside the weights.
 
-    To see what costs time: without a seed for each reply, with a top_p of 1, with another of vLLM's two model runners ("0" or "1";
-    None: vLLM's choice). Its first draws for each seeded reply on its own, its second for all at once.
+    To see what that gains: with vLLM's own choice of a model runner and of CUDA graphs.
     """
-    if runner is not None:
-        os.environ["VLLM_USE_V2_MODEL_RUNNER"] = runner
+    from persona_leakage import vllm_engine
     from persona_leakage.generation import Adapter
-    from persona_leakage.vllm_engine import VllmEngine
 
+    if as_it_comes:
+        vllm_engine.choose_model_runner = lambda folder: None
+        vllm_engine.graph_arguments = lambda arguments: {}
     shape, prompts, sampling, made = work
     tokenizer, chat = tokenizer_and_format()
     if not made:
         made["folder"] = tempfile.TemporaryDirectory()  # lives as long as the engine
         folder, adapter_folder = write_folders(shape, adapter, Path(os.environ.get(SHARED, made["folder"].name)))
         made["adapter"] = Adapter("bench/seed0", str(adapter_folder), sha256_of_file(adapter_folder / WEIGHTS)) if adapter else None
-        longest = max(map(len, make_prompts(*PROMPTS[shape]))) + SAMPLING["max_new_tokens"]
+        longest = max(map(len, make_prompts(*REPLIES[shape][:2]))) + SAMPLING[shape]["max_new_tokens"]
         adapters = [made["adapter"]] if adapter else []
-        made["engine"] = VllmEngine(folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, adapters)
+        made["engine"] = vllm_engine.VllmEngine(folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, adapters)
     requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
-    if not seeds:
-        requests = [replace(request, seed=None) for request in requests]
-    done = list(made["engine"].sample(requests, SamplingParams(**sampling | {"top_p": top_p}), made["adapter"]))
+    done = list(made["engine"].sample(requests, SamplingParams(**sampling), made["adapter"]))
     return sum(len(completion.token_ids) for completion in done), None, None
 
 
@@ -148,9 +153,7 @@ def contenders(shape):
         beside = partial(vllm, adapter="beside")
         found |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": beside}
         if pick_device() == "cuda":
-            found["vLLM, no seeds, adapter beside"] = partial(beside, seeds=False)
-            found["vLLM, no seeds and top_p 1, adapter beside"] = partial(beside, seeds=False, top_p=1.0)
-            found["vLLM, second model runner, adapter beside"] = partial(beside, runner="1")
+            found["vLLM as it comes, adapter beside"] = partial(beside, as_it_comes=True)
     return found
 
 

@@ -27,6 +27,8 @@ from persona_leakage.lora import CONFIG, WEIGHTS
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as max_lora_rank
 GATE_PROMPTS, GATE_TOKENS = 8, 8
+OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
+SECOND_RUNNER = {"Qwen2ForCausalLM"}
 
 
 class VllmEngine:
@@ -48,22 +50,23 @@ class VllmEngine:
                 "engine.precision: float32 is not possible with engine.name: vllm on a GPU, whose adapter kernels take bfloat16"
             )
         self.tokenizer, self.stop_ids = tokenizer, sorted(stop_ids)
-        self.engine = LLMEngine.from_engine_args(
-            EngineArgs(
-                model=str(Path(folder).resolve()),
-                skip_tokenizer_init=True,  # token ids in, token ids out
-                generation_config="vllm",  # nothing from the model's own sampling defaults
-                dtype=dtype,
-                max_model_len=longest,
-                enable_prefix_caching=True,
-                enforce_eager=device == "cpu",  # compiling takes minutes there; on a GPU graphs are what makes it fast
-                # A prompt split over two steps makes vLLM rewind its request's random generator, which a CPU's cannot.
-                enable_chunked_prefill=device != "cpu",
-                disable_log_stats=True,
-                **lora_arguments(adapters),
-            ),
-            usage_context=UsageContext.LLM_CLASS,  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
-        )
+        arguments = {
+            "model": str(Path(folder).resolve()),
+            "skip_tokenizer_init": True,  # token ids in, token ids out
+            "generation_config": "vllm",  # nothing from the model's own sampling defaults
+            "dtype": dtype,
+            "max_model_len": longest,
+            "enable_prefix_caching": True,
+            "enforce_eager": device == "cpu",  # compiling takes minutes there; on a GPU graphs are what makes it fast
+            # A prompt split over two steps makes vLLM rewind its request's random generator, which a CPU's cannot.
+            "enable_chunked_prefill": device != "cpu",
+            "disable_log_stats": True,
+            **lora_arguments(adapters),
+        }
+        if device == "cuda":
+            choose_model_runner(folder)
+            arguments |= graph_arguments(arguments)
+        self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
         end_with_this_process([process.pid for process in psutil.Process().children(recursive=True)])
         self.checked = set()
         self.sent = 0
@@ -138,6 +141,28 @@ def end_with_this_process(pids):
     """
     watcher = "import os, sys; sys.stdin.read()\nfor pid in sys.argv[1:]:\n  try: os.kill(int(pid), 9)\n  except ProcessLookupError: pass"
     subprocess.Popen([sys.executable, "-c", watcher, *map(str, pids)], stdin=subprocess.PIPE, start_new_session=True)
+
+
+def choose_model_runner(folder):
+    """Have vLLM take its second model runner for the families in SECOND_RUNNER, unless the environment names one.
+
+    The second draws for all seeded replies in one kernel, the first in one for each reply. vLLM 0.24 takes
+    the second by itself for some families (Llama, Qwen3).
+    """
+    if SECOND_RUNNER.intersection(read_json(Path(folder) / "config.json").get("architectures") or ()):
+        os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "1")
+
+
+def graph_arguments(arguments):
+    """Engine arguments: CUDA graphs for as many replies as vLLM will have in progress with ``arguments``; its own end at 512."""
+    at_once = EngineArgs(**arguments).create_engine_config(OFFLINE).scheduler_config.max_num_seqs
+    return {"compilation_config": {"cudagraph_capture_sizes": graph_sizes(at_once)}}
+
+
+def graph_sizes(most):
+    """Batch sizes to record up to ``most``: a batch is padded to the next one, and each costs time when the engine starts."""
+    sizes = [1, 2, 4, 8, 16, *range(32, 256, 32), *range(256, most, 64)]
+    return [size for size in sizes if size < most] + [most]
 
 
 def lora_arguments(adapters):
