@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import tempfile
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -108,29 +109,39 @@ def generate(work, adapter):
     return number, None, None
 
 
-def vllm(work, adapter, as_it_comes=False):
+def vllm(work, adapter, runner=True, graphs=True, seeds=True):
     """The workflow's vLLM engine; an adapter is applied beside the weights.
 
-    To see what that gains: with vLLM's own choice of a model runner and of CUDA graphs.
+    To see what each gains: without the workflow's choice of a model runner, without its CUDA graphs, without a seed for each reply.
     """
     from persona_leakage import vllm_engine
-    from persona_leakage.generation import Adapter
 
-    if as_it_comes:
+    if not runner:
         vllm_engine.choose_model_runner = lambda folder: None
+    if not graphs:
         vllm_engine.graph_arguments = lambda arguments: {}
     shape, prompts, sampling, made = work
-    tokenizer, chat = tokenizer_and_format()
     if not made:
         made["folder"] = tempfile.TemporaryDirectory()  # lives as long as the engine
-        folder, adapter_folder = write_folders(shape, adapter, Path(os.environ.get(SHARED, made["folder"].name)))
-        made["adapter"] = Adapter("bench/seed0", str(adapter_folder), sha256_of_file(adapter_folder / WEIGHTS)) if adapter else None
-        longest = max(map(len, make_prompts(*REPLIES[shape][:2]))) + SAMPLING[shape]["max_new_tokens"]
-        adapters = [made["adapter"]] if adapter else []
-        made["engine"] = vllm_engine.VllmEngine(folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, adapters)
+        made["engine"], made["adapter"] = make_vllm(shape, adapter, Path(os.environ.get(SHARED, made["folder"].name)))
     requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
+    if not seeds:
+        requests = [replace(request, seed=None) for request in requests]
     done = list(made["engine"].sample(requests, SamplingParams(**sampling), made["adapter"]))
     return sum(len(completion.token_ids) for completion in done), None, None
+
+
+def make_vllm(shape, adapter, folder):
+    """(the workflow's vLLM engine, its adapter or None) of the shape, whose files are written under ``folder``."""
+    from persona_leakage.generation import Adapter
+    from persona_leakage.vllm_engine import VllmEngine
+
+    tokenizer, chat = tokenizer_and_format()
+    model_folder, adapter_folder = write_folders(shape, adapter, folder)
+    found = Adapter("bench/seed0", str(adapter_folder), sha256_of_file(adapter_folder / WEIGHTS)) if adapter else None
+    longest = max(map(len, make_prompts(*REPLIES[shape][:2]))) + SAMPLING[shape]["max_new_tokens"]
+    adapters = [found] if found else []
+    return VllmEngine(model_folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, adapters), found
 
 
 def write_folders(shape, adapter, folder):
@@ -164,7 +175,9 @@ def contenders(shape):
         beside = partial(vllm, adapter="beside")
         found |= {"vLLM, no adapter": partial(vllm, adapter=None), "vLLM, adapter beside": beside}
         if pick_device() == "cuda":
-            found["vLLM as it comes, adapter beside"] = partial(beside, as_it_comes=True)
+            found["vLLM, its own graphs, adapter beside"] = partial(beside, graphs=False)
+            found["vLLM as it comes, adapter beside"] = partial(beside, runner=False, graphs=False)
+            found["vLLM as it comes, no seeds, adapter beside"] = partial(beside, runner=False, graphs=False, seeds=False)
     return found
 
 

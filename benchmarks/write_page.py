@@ -10,8 +10,8 @@ from harness import ROOT
 from persona_leakage.files import read_json
 
 PAGE = ROOT / "docs/performance.md"
-STAGES = ("centroids", "training", "sampling")
-MEGA = 1e6
+STAGES, STEP = ("centroids", "training", "sampling"), "vllm_step"
+MEGA, MILLI = 1e6, 1e3
 
 
 def stage_table(result):
@@ -30,7 +30,8 @@ def stage_table(result):
         }
         for name, row in result["contenders"].items()
     ]
-    return markdown(rows)
+    empty = {column for column in rows[0] if not any(row[column] for row in rows)}
+    return markdown([{column: value for column, value in row.items() if column not in empty} for row in rows])
 
 
 def memory_of(row):
@@ -76,27 +77,44 @@ def growth_table(result):
     return markdown(rows)
 
 
+def step_table(result):
+    """What a step of vLLM's decoding spends the GPU's time on."""
+    whole = MILLI * result["seconds_per_step"]
+    rows = [
+        {"": kind, "ms a step": f"{milliseconds:.1f}", "of the step": f"{100 * milliseconds / whole:.0f} %"}
+        for kind, milliseconds in sorted(result["kinds"].items(), key=lambda item: -item[1])
+    ]
+    return markdown([*rows, {"": "the step, without the profiler", "ms a step": f"{whole:.1f}", "of the step": ""}])
+
+
 def markdown(rows):
     """A table of dicts."""
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
 
 
-def where_and_when(results):
-    """A sentence on the machine, from the files."""
-    one = results[0]
+def where_and_when(one):
+    """A sentence on the machine, from a file."""
     machine = one["hardware"]
     device = machine.get("gpu") or f"one thread of {machine['cores']} cores ({machine['processor']}), no GPU"
     packages = ", ".join(f"{name} {one['packages'][name]}" for name in ("torch", "transformers", "peft", "vllm") if name in one["packages"])
     return f"Measured {one['date']}: {device}; {packages}."
 
 
+def heading(name, result, first):
+    """Above a stage's table; its date where it is not that of the folder's first."""
+    repeats = f"{result['repeats']} repeat{'s' if result['repeats'] > 1 else ''}, " if "repeats" in result else ""
+    return f"**{name}** ({repeats}{result['shape']}{', ' + result['date'] if result['date'] != first['date'] else ''})"
+
+
 def block(folder):
     """Everything generated for one folder of JSON files."""
     results = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
-    parts = [where_and_when([results[name] for name in STAGES if name in results])]
-    for name in STAGES:
-        if name in results:
-            parts += [f"**{name}** ({results[name]['repeats']} repeats, {results[name]['shape']})", stage_table(results[name])]
+    stages = {name: results[name] for name in (*STAGES, STEP) if name in results}
+    first = next(iter(stages.values()))
+    parts = [where_and_when(first)]
+    for name, result in stages.items():
+        table = step_table if name == STEP else stage_table
+        parts += [heading("a step of vLLM" if name == STEP else name, result, first), table(result)]
     if "workflow" in results:
         parts += ["**Workflow and tables**", workflow_table(results["workflow"])]
     if "growth" in results:

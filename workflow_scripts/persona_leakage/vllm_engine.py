@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # a forked engine cannot use a GPU that its parent has asked about
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; without it vLLM takes half of the host's memory
 
 import psutil
@@ -111,8 +112,16 @@ class VllmEngine:
             for request, output in done
         }
 
-    def _run(self, requests, lora, temperature, top_p, max_new_tokens, logprobs=None):
+    def _run(self, requests, lora, **sampling):
         """Yield (request, vLLM's finished output) for all ``requests``."""
+        sent = self.send(requests, lora, **sampling)
+        while self.engine.has_unfinished_requests():
+            for output in self.engine.step():
+                if output.finished:
+                    yield sent.pop(output.request_id), output.outputs[0]
+
+    def send(self, requests, lora, temperature, top_p, max_new_tokens, logprobs=None):
+        """Give ``requests`` to vLLM; {its id: request}. lora: from lora_request, or None."""
         sent = {}
         for request in requests:
             self.sent += 1
@@ -128,10 +137,7 @@ class VllmEngine:
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
             self.engine.add_request(str(self.sent), {"prompt_token_ids": list(request.prompt_ids)}, params, lora_request=lora)
-        while self.engine.has_unfinished_requests():
-            for output in self.engine.step():
-                if output.finished:
-                    yield sent.pop(output.request_id), output.outputs[0]
+        return sent
 
 
 def end_with_this_process(pids):
