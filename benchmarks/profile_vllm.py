@@ -1,10 +1,7 @@
 """Where a step of vLLM's decoding spends the GPU's time: an adapter beside the weights, as many replies in progress as vLLM takes."""
 
-import os
-
-os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine in this process, where the profiler sees it
-
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -72,6 +69,7 @@ def main():
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
     parser.add_argument("--shape", default="smollm2", choices=list(REPLIES), help="the model (default: %(default)s)")
     args = parser.parse_args()
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine in this process, where the profiler sees it
     *number, draws = REPLIES[args.shape]
     prompts = [("persona", str(place), ids) for place, ids in enumerate(make_prompts(*number))]
     on_gpu = pick_device() == "cuda"

@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
 
+from profile_vllm import KINDS, kind_of
 from write_page import PAGE, filled, ours_like, share_of_peak
 
 from harness import peak_of, spread, summarise
@@ -40,6 +41,22 @@ def test_the_block_of_a_page(tmp_path):
     assert found.startswith("before\n") and found.endswith("\nbehind") and "old" not in found
     assert "| ours | 2.0 (2.0 to 2.0)" in re.sub(" +", " ", found) and "Measured 2026-01-02: one thread of 2 cores (x), no GPU" in found
     assert filled(found, tmp_path / "mine") == found
+    assert "distance" not in found and "**centroids** (1 repeat, tiny)" in found
+    write_json(tmp_path / "mine/sampling.json", {**result, "date": "2026-01-03"})
+    assert "**sampling** (1 repeat, tiny, 2026-01-03)" in filled(page, tmp_path / "mine")
+
+
+def test_a_kernel_counts_once():
+    """By what vLLM's and the libraries' kernels are called."""
+    kernels = (
+        "_topk_topp_kernel",
+        "_lora_expand_kernel",
+        "flash::FlashAttnFwdSm90",
+        "nvjet_sm90_tst_256x128",
+        "_gumbel_sample_kernel",
+        "copy",
+    )
+    assert [kind_of(kernel) for kernel in kernels] == [*KINDS, "other"]
 
 
 def test_a_contender_is_compared_with_ours_of_its_kind():

@@ -1,6 +1,8 @@
 """The vllm engine against transformers and peft, on a real vLLM: the same tokens, adapters applied, replies that can be resumed."""
 
+import itertools
 import json
+import os
 import subprocess
 import sys
 
@@ -137,6 +139,42 @@ def test_a_whole_experiment_with_one_engine_for_all_adapters(tmp_path):
     assert project.planned() == {}
     (project.folder / "results/tiny/evaluation/evaluation/villain/seed42/completions.jsonl.gz").unlink()
     assert project.planned("evaluations") == {"sample_completions_1": 1, "score_leakage": 2, "evaluations": 1}
+
+
+def test_graphs_for_as_many_replies_as_vllm_takes_at_once(tiny):
+    """The largest graph is vLLM's own choice of replies in progress, and no batch is padded to more than twice its size."""
+    from persona_leakage.vllm_engine import graph_arguments, graph_sizes
+
+    for most in (1, 3, 8, 33, 256, 1000, 1024):
+        sizes = graph_sizes(most)
+        assert sizes == sorted(set(sizes)) and sizes[0] == 1 and sizes[-1] == most
+        assert all(after <= 2 * before for before, after in itertools.pairwise(sizes))
+        assert all(after - before <= 64 for before, after in itertools.pairwise(sizes))
+    arguments = {"model": tiny["folder"], "skip_tokenizer_init": True, "max_model_len": 64, "max_num_seqs": 40}
+    assert graph_arguments(arguments) == {"compilation_config": {"cudagraph_capture_sizes": [1, 2, 4, 8, 16, 32, 40]}}
+
+
+@pytest.mark.parametrize(("family", "named", "expected"), [("Qwen2", None, "1"), ("Qwen2", "0", "0"), ("Llama", None, None)])
+def test_the_model_runner_is_chosen_for_the_families_that_need_it(monkeypatch, tmp_path, family, named, expected):
+    """What the environment names stays; for other families vLLM chooses."""
+    from persona_leakage.vllm_engine import choose_model_runner
+
+    # Set first, so that what the function sets is taken back.
+    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", named or "")
+    if named is None:
+        del os.environ["VLLM_USE_V2_MODEL_RUNNER"]
+    make_tiny_model(tmp_path, family, head_width=32)
+    choose_model_runner(tmp_path)
+    assert os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == expected
+
+
+def test_the_engine_is_spawned():
+    """A forked engine cannot use a GPU once its parent has asked torch whether there is one."""
+    program = "import os, persona_leakage.vllm_engine; print(os.environ['VLLM_WORKER_MULTIPROC_METHOD'])"
+    environment = {name: value for name, value in os.environ.items() if name != "VLLM_WORKER_MULTIPROC_METHOD"}
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    assert done.stdout.split()[-1] == "spawn"
 
 
 def test_a_killed_run_leaves_no_engine_behind(tiny, tmp_path):
