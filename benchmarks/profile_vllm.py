@@ -4,6 +4,7 @@ import argparse
 import os
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -35,9 +36,11 @@ def kind_of(kernel):
 
 def per_step(events, on_gpu):
     """{kernel: milliseconds a step} of the profiler's averages: kernels on a GPU, operators on a CPU."""
-    if on_gpu:
-        events = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA]
-    times = {event.key: (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1000 / STEPS for event in events}
+    if on_gpu:  # annotations there span other kernels
+        events = [event for event in events if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation]
+    times = Counter()
+    for event in events:
+        times[event.key] += (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / 1000 / STEPS
     return dict(sorted(times.items(), key=lambda item: -item[1]))
 
 

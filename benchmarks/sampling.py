@@ -22,13 +22,12 @@ from persona_leakage.transformers_engine import TransformersEngine
 # (personas, questions of each, replies to each prompt); the presets draw ten.
 REPLIES = {"smollm2": (20, 2, 1), "qwen2.5-7b": (10, 20, 10)}
 SLOTS = {"smollm2": 20, "qwen2.5-7b": 512}
-# Random weights hardly ever end a reply: 256 tokens is about the mean length of Qwen2.5-7B-Instruct's replies to these prompts.
+# Random weights hardly ever end a reply: 256 tokens is half the presets' limit, and about what resources/rates.yaml plans with.
 SAMPLING = {
     "smollm2": CONFIG["evaluation"]["sampling"],
     "qwen2.5-7b": read_yaml(ROOT / "presets/paper.yaml")["evaluation"]["sampling"] | {"max_new_tokens": 256},
 }
-# Logits with a standard deviation of 4.8 instead of random weights' 1.2: with these, top_p's 95 % are most of the vocabulary, and finding
-# them costs many times what it costs with a model that knows something.
+# Logits with a standard deviation of 4.8 instead of random weights' 1.2: with these, top_p's 95 % are most of the vocabulary.
 SHARPER = 4
 # Of the first call, which is not timed.
 FEW_PROMPTS, FEW_TOKENS = 8, 8
@@ -39,7 +38,7 @@ def prepare(shape):
     *number, draws = REPLIES[shape]
     prompts, made = [ids for ids in make_prompts(*number) for _ in range(draws)], {}
     sampling = SAMPLING[shape]
-    return (shape, prompts[:FEW_PROMPTS], sampling | {"max_new_tokens": FEW_TOKENS}, made), (shape, prompts, sampling, made)
+    return (shape, prompts[::draws][:FEW_PROMPTS], sampling | {"max_new_tokens": FEW_TOKENS}, made), (shape, prompts, sampling, made)
 
 
 def sharp_model(shape):
@@ -117,9 +116,9 @@ def vllm(work, adapter, runner=True, graphs=True, seeds=True):
     from persona_leakage import vllm_engine
 
     if not runner:
-        vllm_engine.choose_model_runner = lambda folder: None
+        vllm_engine.model_runner = lambda folder: None
     if not graphs:
-        vllm_engine.graph_arguments = lambda arguments: {}
+        vllm_engine.graph_arguments = lambda at_once: {}
     shape, prompts, sampling, made = work
     if not made:
         made["folder"] = tempfile.TemporaryDirectory()  # lives as long as the engine
@@ -146,6 +145,7 @@ def make_vllm(shape, adapter, folder):
 
 def write_folders(shape, adapter, folder):
     """(model folder, adapter folder or None) of the shape as an engine reads them, written under ``folder`` if they are not there."""
+    folder = folder / f"{shape}-{SHARPER}"  # the user's folder may hold another's
     model_folder = Path(bundled_manifest()["folder"]) if shape == "smollm2" else folder / "model"
     if not (folder / "adapter").exists():
         # In a process of its own, so that the engine finds an empty GPU whoever was the first.

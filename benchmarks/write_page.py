@@ -101,9 +101,14 @@ def where_and_when(one):
 
 
 def heading(name, result, first):
-    """Above a stage's table; its date where it is not that of the folder's first."""
-    repeats = f"{result['repeats']} repeat{'s' if result['repeats'] > 1 else ''}, " if "repeats" in result else ""
-    return f"**{name}** ({repeats}{result['shape']}{', ' + result['date'] if result['date'] != first['date'] else ''})"
+    """Above a stage's table; its date and vLLM's version where they are not in the folder's first line."""
+    facts = [f"{result['repeats']} repeat{'s' if result['repeats'] > 1 else ''}"] if "repeats" in result else []
+    facts.append(result["shape"])
+    if result["date"] != first["date"]:
+        facts.append(result["date"])
+    if "vllm" in result["packages"] and "vllm" not in first["packages"]:
+        facts.append(f"vllm {result['packages']['vllm']}")
+    return f"**{name}** ({', '.join(facts)})"
 
 
 def block(folder):

@@ -1,16 +1,19 @@
 """The benchmarks' page shows what the kept files say; the harness's arithmetic; contenders agree on what they compute."""
 
 import re
+import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import torch
 
-from persona_leakage.files import write_json
+from persona_leakage.files import read_json, write_json
 from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
 
-from profile_vllm import KINDS, kind_of
+from profile_vllm import KINDS, STEPS, kind_of, per_step
 from write_page import PAGE, filled, ours_like, share_of_peak
 
 from harness import peak_of, spread, summarise
@@ -42,8 +45,8 @@ def test_the_block_of_a_page(tmp_path):
     assert "| ours | 2.0 (2.0 to 2.0)" in re.sub(" +", " ", found) and "Measured 2026-01-02: one thread of 2 cores (x), no GPU" in found
     assert filled(found, tmp_path / "mine") == found
     assert "distance" not in found and "**centroids** (1 repeat, tiny)" in found
-    write_json(tmp_path / "mine/sampling.json", {**result, "date": "2026-01-03"})
-    assert "**sampling** (1 repeat, tiny, 2026-01-03)" in filled(page, tmp_path / "mine")
+    write_json(tmp_path / "mine/sampling.json", {**result, "date": "2026-01-03", "packages": {"vllm": "2"}})
+    assert "**sampling** (1 repeat, tiny, 2026-01-03, vllm 2)" in filled(page, tmp_path / "mine")
 
 
 def test_a_kernel_counts_once():
@@ -57,6 +60,35 @@ def test_a_kernel_counts_once():
         "copy",
     )
     assert [kind_of(kernel) for kernel in kernels] == [*KINDS, "other"]
+
+
+def test_milliseconds_of_a_kernel_in_a_step():
+    """Kernels of one name together; neither operators of the host nor annotations that span kernels."""
+    cuda, cpu = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
+    rows = [("a", cuda, False, 2000), ("a", cuda, False, 2000), ("b", cuda, False, 5000), ("c", cpu, False, 9000), ("d", cuda, True, 9000)]
+    names = ("key", "device_type", "is_user_annotation", "self_device_time_total")
+    events = [SimpleNamespace(**dict(zip(names, row, strict=True)), self_cpu_time_total=row[3]) for row in rows]
+    assert per_step(events, True) == {"b": 5 / STEPS, "a": 4 / STEPS}
+    assert list(per_step(events, False)) == ["c", "d", "b", "a"]
+
+
+def test_a_benchmark_that_is_cut_off_keeps_the_repeats_before(tmp_path):
+    """The file says how many it has; the contender that fails makes the program fail."""
+    program = tmp_path / "stage.py"
+    program.write_text(
+        f"import sys\nfrom pathlib import Path\nsys.path.insert(0, {str(ROOT / 'benchmarks')!r})\n"
+        "from harness import run_stage\n"
+        f"calls = Path({str(tmp_path / 'calls')!r})\n"
+        "def work(size):\n"
+        "    calls.open('a').write('x')\n"
+        "    if len(calls.read_text()) > 4: raise SystemExit('cut off')\n"
+        "    return size, None, 1.0\n"
+        "run_stage('stage', 'units', lambda shape: {'ours': work}, lambda shape: (1, 10), 'ours')\n"
+    )
+    done = subprocess.run([sys.executable, program, "--repeats", "3", "--output", tmp_path / "out.json"], stderr=subprocess.PIPE, text=True)
+    found = read_json(tmp_path / "out.json")
+    assert done.returncode != 0 and "cut off" in done.stderr
+    assert found["repeats"] == 2 and found["contenders"]["ours"]["units_per_second"]["median"] == 10
 
 
 def test_a_contender_is_compared_with_ours_of_its_kind():

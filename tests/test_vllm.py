@@ -1,6 +1,5 @@
 """The vllm engine against transformers and peft, on a real vLLM: the same tokens, adapters applied, replies that can be resumed."""
 
-import itertools
 import json
 import os
 import subprocess
@@ -9,7 +8,8 @@ import sys
 import pytest
 import torch
 
-from persona_leakage.engines import SamplingTask, sample_all
+from persona_leakage import engines
+from persona_leakage.engines import SamplingTask, describe_engine, sample_all
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_jsonl_gz, sha256_of_file
 from persona_leakage.generation import Adapter, make_requests
@@ -142,33 +142,33 @@ def test_a_whole_experiment_with_one_engine_for_all_adapters(tmp_path):
 
 
 def test_graphs_for_as_many_replies_as_vllm_takes_at_once(tiny):
-    """The largest graph is vLLM's own choice of replies in progress, and no batch is padded to more than twice its size."""
-    from persona_leakage.vllm_engine import graph_arguments, graph_sizes
+    """vLLM's choice for work without a server, which is larger than the one for a server; where its own graphs reach, they stay."""
+    from persona_leakage.vllm_engine import graph_arguments, replies_at_once
 
-    for most in (1, 3, 8, 33, 256, 1000, 1024):
-        sizes = graph_sizes(most)
-        assert sizes == sorted(set(sizes)) and sizes[0] == 1 and sizes[-1] == most
-        assert all(after <= 2 * before for before, after in itertools.pairwise(sizes))
-        assert all(after - before <= 64 for before, after in itertools.pairwise(sizes))
-    arguments = {"model": tiny["folder"], "skip_tokenizer_init": True, "max_model_len": 64, "max_num_seqs": 40}
-    assert graph_arguments(arguments) == {"compilation_config": {"cudagraph_capture_sizes": [1, 2, 4, 8, 16, 32, 40]}}
+    arguments = {"model": tiny["folder"], "skip_tokenizer_init": True, "max_model_len": 64}
+    assert replies_at_once(arguments) == 256 and replies_at_once({**arguments, "max_num_seqs": 40}) == 40
+    assert graph_arguments(256) == graph_arguments(512) == {}
+    assert graph_arguments(1024) == {"compilation_config": {"max_cudagraph_capture_size": 1024}}
 
 
-@pytest.mark.parametrize(("family", "named", "expected"), [("Qwen2", None, "1"), ("Qwen2", "0", "0"), ("Llama", None, None)])
-def test_the_model_runner_is_chosen_for_the_families_that_need_it(monkeypatch, tmp_path, family, named, expected):
-    """What the environment names stays; for other families vLLM chooses."""
-    from persona_leakage.vllm_engine import choose_model_runner
+@pytest.mark.parametrize(
+    ("family", "named", "expected"), [("Qwen2", None, "1"), ("Qwen2", "0", "0"), ("Llama", None, None), ("Llama", "1", "1")]
+)
+def test_the_model_runner_of_a_family(monkeypatch, tmp_path, family, named, expected):
+    """What the environment names stays; for other families vLLM chooses; a GPU's replies are told apart by it."""
+    from persona_leakage.vllm_engine import model_runner
 
-    # Set first, so that what the function sets is taken back.
-    monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", named or "")
-    if named is None:
-        del os.environ["VLLM_USE_V2_MODEL_RUNNER"]
+    monkeypatch.delenv("VLLM_USE_V2_MODEL_RUNNER", raising=False)
+    if named is not None:
+        monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", named)
     make_tiny_model(tmp_path, family, head_width=32)
-    choose_model_runner(tmp_path)
-    assert os.environ.get("VLLM_USE_V2_MODEL_RUNNER") == expected
+    assert model_runner(tmp_path) == expected
+    assert "model_runner" not in describe_engine(ENGINE, tmp_path)
+    monkeypatch.setattr(engines, "pick_device", lambda: "cuda")
+    assert describe_engine(ENGINE, tmp_path)["model_runner"] == expected
 
 
-def test_the_engine_is_spawned():
+def test_vllm_is_told_to_spawn_its_engine():
     """A forked engine cannot use a GPU once its parent has asked torch whether there is one."""
     program = "import os, persona_leakage.vllm_engine; print(os.environ['VLLM_WORKER_MULTIPROC_METHOD'])"
     environment = {name: value for name, value in os.environ.items() if name != "VLLM_WORKER_MULTIPROC_METHOD"}

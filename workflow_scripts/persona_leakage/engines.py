@@ -107,7 +107,7 @@ def engine_packages(name):
     return {package: number for package, number in package_versions().items() if package in ENGINE_PACKAGES[name]}
 
 
-def describe_engine(engine):
+def describe_engine(engine, model_folder):
     """What decides an engine's replies besides model, adapter and requests; recorded with them."""
     chosen, device = engine_name(engine), pick_device()
     return {
@@ -117,6 +117,7 @@ def describe_engine(engine):
         "device": device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
         "packages": engine_packages(chosen),
+        **engine_class(chosen).own_facts(model_folder, device),
     }
 
 
@@ -135,7 +136,7 @@ def sample_all(manifest, tasks, sampling, engine, chunk_size):
     for task in tasks:
         facts = {
             "model": model_facts(manifest),
-            "engine": describe_engine(engine),
+            "engine": describe_engine(engine, manifest["folder"]),
             "sampling": sampling,
             "adapter_sha256": task.adapter.sha256 if task.adapter else None,
         }

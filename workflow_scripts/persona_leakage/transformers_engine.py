@@ -45,6 +45,11 @@ class TransformersEngine:
 
     name = "transformers"
 
+    @staticmethod
+    def own_facts(model_folder, device):
+        """Nothing decides replies here beside what is recorded for any engine."""
+        return {}
+
     def __init__(self, model, tokenizer, stop_ids, slots):
         self.model, self.tokenizer, self.stop_ids, self.slots = model, tokenizer, frozenset(stop_ids), slots
         self.decoder = model.get_decoder()

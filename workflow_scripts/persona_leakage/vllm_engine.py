@@ -29,7 +29,7 @@ from persona_leakage.lora import CONFIG, WEIGHTS
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as max_lora_rank
 GATE_PROMPTS, GATE_TOKENS = 8, 8
 OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
-SECOND_RUNNER = {"Qwen2ForCausalLM"}
+RUNNER, SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER", {"Qwen2ForCausalLM"}
 
 
 class VllmEngine:
@@ -43,6 +43,11 @@ class VllmEngine:
     """
 
     name = "vllm"
+
+    @staticmethod
+    def own_facts(model_folder, device):
+        """What decides replies beside what is recorded for any engine: the model runners draw differently from the same seed."""
+        return {"model_runner": model_runner(model_folder)} if device == "cuda" else {}
 
     def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, adapters=()):
         """folder: model folder; longest: tokens of the longest prompt and reply together; adapters: those to be sampled."""
@@ -65,8 +70,9 @@ class VllmEngine:
             **lora_arguments(adapters),
         }
         if device == "cuda":
-            choose_model_runner(folder)
-            arguments |= graph_arguments(arguments)
+            if (runner := model_runner(folder)) is not None:
+                os.environ[RUNNER] = runner  # for every engine of this process: a workflow's job starts one
+            arguments |= graph_arguments(replies_at_once(arguments))
         self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
         end_with_this_process([process.pid for process in psutil.Process().children(recursive=True)])
         self.checked = set()
@@ -149,26 +155,24 @@ def end_with_this_process(pids):
     subprocess.Popen([sys.executable, "-c", watcher, *map(str, pids)], stdin=subprocess.PIPE, start_new_session=True)
 
 
-def choose_model_runner(folder):
-    """Have vLLM take its second model runner for the families in SECOND_RUNNER, unless the environment names one.
+def model_runner(folder):
+    """What RUNNER should say for the model in ``folder``: what it says already, "1" for families in SECOND_RUNNER, None for vLLM's choice.
 
-    The second draws for all seeded replies in one kernel, the first in one for each reply. vLLM 0.24 takes
-    the second by itself for some families (Llama, Qwen3).
+    The second model runner ("1") draws for all seeded replies in one kernel, the first ("0") in one for each reply. vLLM 0.24
+    takes the second by itself for some families (Llama, Qwen3).
     """
-    if SECOND_RUNNER.intersection(read_json(Path(folder) / "config.json").get("architectures") or ()):
-        os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "1")
+    architectures = read_json(Path(folder) / "config.json").get("architectures") or ()
+    return os.environ.get(RUNNER) or ("1" if SECOND_RUNNER.intersection(architectures) else None)
 
 
-def graph_arguments(arguments):
-    """Engine arguments: CUDA graphs for as many replies as vLLM will have in progress with ``arguments``; its own end at 512."""
-    at_once = EngineArgs(**arguments).create_engine_config(OFFLINE).scheduler_config.max_num_seqs
-    return {"compilation_config": {"cudagraph_capture_sizes": graph_sizes(at_once)}}
+def replies_at_once(arguments):
+    """How many replies vLLM will have in progress with ``arguments``."""
+    return EngineArgs(**arguments).create_engine_config(OFFLINE).scheduler_config.max_num_seqs
 
 
-def graph_sizes(most):
-    """Batch sizes to record up to ``most``: a batch is padded to the next one, and each costs time when the engine starts."""
-    sizes = [1, 2, 4, 8, 16, *range(32, 256, 32), *range(256, most, 64)]
-    return [size for size in sizes if size < most] + [most]
+def graph_arguments(at_once):
+    """Engine arguments: CUDA graphs for all batches of up to ``at_once`` replies; vLLM's own end at 512."""
+    return {"compilation_config": {"max_cudagraph_capture_size": at_once}} if at_once > 512 else {}
 
 
 def lora_arguments(adapters):
