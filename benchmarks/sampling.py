@@ -34,7 +34,10 @@ FEW_PROMPTS, FEW_TOKENS = 8, 8
 
 
 def prepare(shape):
-    """(shape, a prompt for each reply, sampling, models made so far), a little and all: a contender makes its model at its first call."""
+    """(shape, token ids of a prompt for each reply, sampling, models made so far), a little and all.
+
+    A contender makes its model at its first call.
+    """
     *number, draws = REPLIES[shape]
     prompts, made = [ids for ids in make_prompts(*number) for _ in range(draws)], {}
     sampling = SAMPLING[shape]
