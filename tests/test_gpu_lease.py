@@ -6,66 +6,25 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from persona_leakage import gpu_lease
-from persona_leakage.gpu_lease import try_lock
-from tests.conftest import ROOT
+from tests.gpu_jobs import HOLD, SHOW, WITH_GPU, is_free, locks_in, run, starter, three_devices
 from tests.pretended_gpus import LISTING, install_nvidia_smi
 from tests.waiting import wait_until
-
-WITH_GPU = ROOT / "workflow_scripts/with_gpu.py"
-SHOW = [sys.executable, "-c", "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"]
-HOLD = [sys.executable, "-c", "import sys; print('holding', flush=True); sys.stdin.read()"]
 
 
 @pytest.fixture
 def env(tmp_path):
-    """An environment with three pretended devices and a lock folder of its own, and no Slurm around."""
-    (tmp_path / "locks").mkdir()
-    clean = {name: value for name, value in os.environ.items() if name not in ("SLURM_JOB_ID", gpu_lease.LEASE, "CUDA_DEVICE_ORDER")}
-    return clean | {"CUDA_VISIBLE_DEVICES": "a,b,c", gpu_lease.LOCKS: str(tmp_path / "locks")}
+    return three_devices(tmp_path)
 
 
 @pytest.fixture
 def start():
-    """Starts a command with devices, with pipes; what still runs at the end of the test is killed."""
-    running = []
-
-    def start(count, command, env):
-        arguments = [sys.executable, WITH_GPU, "--gpus", str(count), *command]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a shell's background job ignores it
-        running.append(subprocess.Popen(arguments, env=env, text=True, start_new_session=True, **pipes, **heeding))
-        return running[-1]
-
-    yield start
-    for process in running:
-        process.kill()
-        process.communicate()
-
-
-def run(count, command, env, **options):
-    """Run a command with devices to its end."""
-    arguments = [sys.executable, WITH_GPU, "--gpus", str(count), *command]
-    return subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=120, **options)
-
-
-def locks_in(env):
-    return sorted(path.name for path in Path(env[gpu_lease.LOCKS]).rglob("*.lock"))
-
-
-def is_free(env, device):
-    """Whether nobody holds a device's lock right now."""
-    descriptor = try_lock(Path(env[gpu_lease.LOCKS]) / f"{device}.lock")
-    if descriptor is not None:
-        os.close(descriptor)
-    return descriptor is not None
+    yield from starter()
 
 
 RECORDER = """
@@ -124,105 +83,6 @@ def test_two_workflows_never_use_a_device_twice(tmp_path, env):
         assert all(before[1] <= after[0] for before, after in pairwise(uses)), (device, uses)
     logs = [path.read_text() for path in tmp_path.glob("*/*.log")]
     assert all("with_gpu: GPU " in log for log in logs) and any("with_gpu: waiting for 1 of the GPUs a,b,c" in log for log in logs)
-
-
-def test_a_killed_holder_frees_its_device(start, env):
-    env["CUDA_VISIBLE_DEVICES"] = "a"
-    holder = start(1, HOLD, env)
-    assert holder.stdout.readline() == "holding\n"
-    waiting = start(1, SHOW, env)
-    assert "waiting for 1 of the GPUs a" in waiting.stderr.readline()
-    assert waiting.poll() is None and not is_free(env, "a")
-    open_files = [str(link.readlink()) for link in Path(f"/proc/{holder.pid}/fd").iterdir()]
-    assert any(name.endswith("a.lock") for name in open_files), "the job holds the lock itself, whatever becomes of its guard"
-    holder.kill()
-    assert waiting.communicate(timeout=60)[0] == "a\n" and waiting.returncode == 0
-
-
-# How the job starts its child, which of the job is killed.
-CHILDREN = {
-    "subprocess": ("import subprocess; subprocess.Popen([sys.executable, '-c', f'open({fifo!r})'])", os.kill),
-    "spawned": ("from multiprocessing import get_context; get_context('spawn').Process(target=open, args=(fifo,)).start()", os.kill),
-    "forked": ("from multiprocessing import get_context; get_context('fork').Process(target=open, args=(fifo,)).start()", os.kill),
-    "grandchild": ("import subprocess; subprocess.Popen(['sh', '-c', f'({sys.executable} -c \"open({fifo!r})\") & exit'])", os.kill),
-    "of a killed process group": (
-        "import subprocess; subprocess.Popen([sys.executable, '-c', f'open({fifo!r})'], start_new_session=True)",
-        os.killpg,
-    ),
-}
-
-
-@pytest.mark.parametrize(("child", "kill"), CHILDREN.values(), ids=CHILDREN)
-def test_a_child_that_outlives_a_killed_job_keeps_the_device(start, env, tmp_path, child, kill):
-    """As vLLM's engine process does. The child waits for somebody to open the other end of a pipe."""
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    code = f"import os, sys; fifo = {str(fifo)!r}; {child}; print('started', flush=True); sys.stdin.read()"
-    env["CUDA_VISIBLE_DEVICES"] = "a"
-    holder = start(1, [sys.executable, "-c", code], env)
-    assert holder.stdout.readline() == "started\n"
-    far_end = None
-
-    def child_waits():
-        nonlocal far_end
-        try:
-            far_end = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:  # nobody has it open to read
-            return False
-        return True
-
-    try:
-        kill(holder.pid, signal.SIGKILL)
-        holder.wait()
-        assert not is_free(env, "a")
-        waiting = start(1, SHOW, env)
-        assert "waiting for 1 of the GPUs a" in waiting.stderr.readline()
-    finally:
-        wait_until(child_waits, "the child waits")
-        os.close(far_end)
-    assert waiting.communicate(timeout=60)[0] == "a\n"
-
-
-@pytest.mark.parametrize("attempt", range(5))
-def test_processes_that_follow_each_other_keep_the_device(start, env, tmp_path, attempt):
-    """Each of 20 starts the next and ends at once, so that /proc may show none of them; the last one stays."""
-    step, end = tmp_path / "step.sh", tmp_path / "end"
-    step.write_text(f"if [ $1 -gt 0 ]; then sh {step} $(($1 - 1)) & else sleep 0.5; touch {end}; fi\n")
-    first = f"import subprocess; subprocess.Popen(['sh', {str(step)!r}, '20'])"  # without the locks' descriptors
-    env["CUDA_VISIBLE_DEVICES"] = "a"
-    start(1, [sys.executable, "-c", first], env).wait()
-    deadline = time.monotonic() + 60
-    while not end.exists():
-        assert time.monotonic() < deadline
-        assert not is_free(env, "a") or end.exists()
-        time.sleep(0.001)
-    wait_until(lambda: is_free(env, "a"), "the device is free")
-
-
-def test_a_process_that_gives_back_its_memory_keeps_the_device(monkeypatch):
-    """Killed together with its job, it no longer shows its environment: it has been noted before."""
-    noted, hidden, real = threading.Event(), threading.Event(), gpu_lease.note
-
-    def note(members, token):
-        if not hidden.is_set():
-            real(members, token)
-        if len(members) == 2:  # job and child
-            noted.set()
-
-    monkeypatch.setattr(gpu_lease, "note", note)
-    monkeypatch.setattr(gpu_lease, "NOTE_SECONDS", 0.05)
-    marked = os.environ | {gpu_lease.LEASE: "of-this-test"}
-    job, child = (subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=marked) for _ in range(2))
-    guard = threading.Thread(target=gpu_lease.wait_for_all, args=("of-this-test", os.pidfd_open(job.pid)))
-    guard.start()
-    assert noted.wait(60)
-    hidden.set()
-    job.communicate()
-    guard.join(1)
-    assert guard.is_alive()
-    child.communicate()
-    guard.join(60)
-    assert not guard.is_alive()
 
 
 def test_who_waits_for_two_devices_holds_none(start, env):
