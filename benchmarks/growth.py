@@ -58,7 +58,7 @@ def sample(requests, folder):
     tokenizer, chat = tokenizer_and_format()
     engine = TransformersEngine(make_model("smollm2"), tokenizer, chat.stop_ids, CONFIG["engine"]["batch_size"])
     sample_missing(engine.sample, requests, SAMPLING, CHUNK, "benchmark", folder, "replies")
-    assert sum(len(read_jsonl_gz(path)) for path in Path(folder).glob("*.jsonl.gz")) == len(requests)
+    assert sum(len(read_jsonl_gz(path)) for path in Path(folder).rglob("*.jsonl.gz")) == len(requests)
 
 
 def statistics_personas(personas, folder):

@@ -30,7 +30,7 @@ use rule extract_centroids as extract_adapted_centroids with:
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
         state="{source}/seed{seed}",
-        restart="results/{experiment}/restart/hidden_states/{questions}/{source}-seed{seed}",
+        restart="results/.kept/hidden_states",
         packages=pins("inference", "torch", "transformers", "peft"),
         settings=lambda wildcards: settings(
             **geometry_blocks(wildcards),
@@ -85,7 +85,8 @@ rule compare_geometries:
         ),
     shell:
         r"""
-        python workflow_scripts/compare_geometries.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/compare_geometries.py \
             --settings {params.settings:q} \
             --pairs {input.pairs:q} \
             --tables {input.tables:q} \

@@ -51,7 +51,8 @@ rule tabulate_pairs:
         ),
     shell:
         r"""
-        python workflow_scripts/tabulate_pairs.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/tabulate_pairs.py \
             --settings {params.settings:q} \
             --personas {params.personas_file:q} \
             --centroids {input.centroids:q} \
@@ -97,7 +98,8 @@ rule correlate_leakage:
         ),
     shell:
         r"""
-        python workflow_scripts/correlate_leakage.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/correlate_leakage.py \
             --settings {params.settings:q} \
             --pairs {input.pairs:q} \
             --cosines {input.cosines:q} \
@@ -133,7 +135,8 @@ rule compare_seeds:
         settings=settings(),
     shell:
         r"""
-        python workflow_scripts/compare_seeds.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/compare_seeds.py \
             --settings {params.settings:q} \
             --correlations {input.correlations:q} \
             --pairs {input.pairs:q} \
@@ -178,7 +181,8 @@ rule compare_predictors:
         ),
     shell:
         r"""
-        python workflow_scripts/compare_predictors.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/compare_predictors.py \
             --settings {params.settings:q} \
             --pairs {input.pairs:q} \
             --question-counts {input.question_counts:q} \
@@ -223,7 +227,8 @@ rule correlate_sweep:
         ),
     shell:
         r"""
-        python workflow_scripts/correlate_sweep.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/correlate_sweep.py \
             --settings {params.settings:q} \
             --sweep {input.sweep:q} \
             --sweep-meta {input.sweep_meta:q} \

@@ -1,72 +1,68 @@
 """What decides results beside the config: the code of the programs, as rule inputs and params, and the versions of packages."""
 
-import ast
-
+from persona_leakage.code_digest import digest_of_code, files_of_program
 from persona_leakage.files import sha256_of_file
 
 
 def code_of(program):
-    """A program and the local modules it imports, directly or not, as paths: rule inputs, so that an edit makes their users stale.
+    """A program and the local modules it imports, directly or not, as paths: rule inputs, whose digest is the param ``code``.
 
-    Snakemake compares small inputs by content, so touching a file or checking it out anew is no edit.
-    A missing program is an error here, because Snakemake is silent about it while the outputs exist.
-    Not among them is with_gpu.py, which rules call in front of their program: it chooses the device a job
-    runs on and no number in its outputs, so an edit of it must not train or sample anything again.
+    Their times count for nothing (ancient): note_contents tells an edit by content. A missing program is an error here,
+    because Snakemake is silent about it while the outputs exist. Not among them are reuse_finished.py and with_gpu.py,
+    which rules call in front of their program, and the modules of code_digest.NOT_COUNTED: they choose whether and where
+    a job runs and what it says, and no number in its outputs, so an edit of them must not train or sample anything again.
     """
-    todo, seen = [SCRIPTS / program], set()
-    while todo:
-        path = todo.pop()
-        if not path.is_file():
-            raise WorkflowError(f"no such program: {path}")
-        if path not in seen:
-            seen.add(path)
-            todo += local_imports(path)
-    return sorted(str(path.relative_to(workflow.basedir)) for path in seen)
+    if not (SCRIPTS / program).is_file():
+        raise WorkflowError(f"no such program: {SCRIPTS / program}")
+    paths = files_of_program(SCRIPTS / program)
+    return [ancient(str(path.relative_to(workflow.basedir))) for path in paths]
 
 
 def note_contents(rules):
-    """Give each of ``rules`` that has code or a page's parts among its inputs a param with the digest of their content.
+    """Give each of ``rules`` a param with the digest of its code and page parts, and one that describes its job to reuse_finished.py.
 
-    Of an input Snakemake compares the content only if the file is newer than the outputs. Code that came with its old
-    time (rsync -a, tar), or that was edited while its job ran, is told by this param.
+    The digest counts whatever the files' times: code comes with its old time (rsync -a, tar), or is edited while its job runs.
     """
     for each in rules:
         if code := [*each.input.get("code", []), *each.input.get("page_parts", [])]:
             each.set_params(
-                code=digest_of({path: digest_of_file(path) for path in code})
+                code=digest_of({str(path): digest_of_file(str(path)) for path in code}),
+                job=partial(describe_job, each),
             )
+
+
+def describe_job(rule, wildcards, input, output):
+    """A job as JSON text for reuse_finished.py: a digest of the code, packages, settings and names of outputs that decide its
+    results, and the paths of its other inputs and of its outputs. Nothing in it says which experiment it is.
+    """
+    decides = {
+        name: value(wildcards) if callable(value) else value
+        for name in ("code", "packages", "settings")
+        if (value := rule.params.get(name)) is not None
+    }
+    names = [str(path).removeprefix(f"results/{EXPERIMENT}/") for path in output]
+    inputs = {
+        name: [str(path) for path in ([paths] if isinstance(paths, str) else paths)]
+        for name, paths in input.items()
+        if name not in ("code", "program")
+    }
+    job = {
+        "key": digest_of([decides, names]),
+        "inputs": inputs,
+        "outputs": [str(path) for path in output],
+    }
+    return json.dumps(job, sort_keys=True)
 
 
 @cache
 def digest_of_file(path):
-    """Hex SHA-256 of a file of the project."""
-    return sha256_of_file(Path(workflow.basedir, path))
-
-
-@cache
-def local_imports(path):
-    """The files under workflow_scripts/ that a Python file imports."""
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [
-                node.module,
-                *(f"{node.module}.{alias.name}" for alias in node.names),
-            ]
-    parts = [name.split(".") for name in names]
-    bases = {
-        SCRIPTS.joinpath(*some[: depth + 1])
-        for some in parts
-        for depth in range(len(some))
-    }
-    files = [
-        file
-        for base in bases
-        for file in (base.with_suffix(".py"), base / "__init__.py")
-    ]
-    return [file for file in files if file.is_file()]
+    """Digest of a file of the project: of Python code what counts of it, else hex SHA-256."""
+    path = Path(workflow.basedir, path)
+    return (
+        digest_of_code(path.read_bytes())
+        if path.suffix == ".py"
+        else sha256_of_file(path)
+    )
 
 
 def pins(environment, *packages):

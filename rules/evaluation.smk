@@ -41,17 +41,15 @@ for job, states in SAMPLING_JOBS.items():
             questions_file=untracked(config["questions"]["file"]),
             chunk_size=untracked(config["engine"]["chunk_size"]),
             states=states,
-            restart=[
-                f"results/{{experiment}}/restart/completions/{{questions}}/{state}"
-                for state in states
-            ],
+            restart="results/.kept/replies",
             packages=pins(
                 SAMPLING, *SAMPLING_PACKAGES, *(["peft"] if job != BASE_JOB else [])
             ),
             settings=partial(sampling_settings, adapted=job != BASE_JOB),
         shell:
             r"""
-            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+            python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+                python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
                 python workflow_scripts/sample_completions.py \
                 --settings {params.settings:q} \
                 --chunk-size {params.chunk_size} \
@@ -101,7 +99,8 @@ rule score_leakage:
         ),
     shell:
         r"""
-        python workflow_scripts/score_leakage.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/score_leakage.py \
             --settings {params.settings:q} \
             {params.source} \
             --model {input.model:q} \

@@ -55,7 +55,8 @@ rule plot_scatter:
         settings=settings(headline_layer=config["geometry"]["headline_layer"]),
     shell:
         r"""
-        python {input.program:q} \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python {input.program:q} \
             --settings {params.settings:q} \
             {params.inputs} \
             --output {output.pdf:q} \

@@ -38,12 +38,13 @@ rule extract_centroids:
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
         state="base",
-        restart="results/{experiment}/restart/hidden_states/{questions}/base",
+        restart="results/.kept/hidden_states",
         packages=pins("inference", "torch", "transformers"),
         settings=lambda wildcards: settings(**geometry_blocks(wildcards)),
     shell:
         r"""
-        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
             python workflow_scripts/extract_centroids.py \
             --settings {params.settings:q} \
             --state {params.state:q} \
@@ -85,7 +86,7 @@ rule measure_divergence:
     params:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
-        restart="results/{experiment}/restart/divergence/{questions}/base",
+        restart="results/.kept/divergence",
         packages=pins("inference", "torch", "transformers"),
         settings=lambda wildcards: settings(
             sources=SOURCES,
@@ -97,7 +98,8 @@ rule measure_divergence:
         ),
     shell:
         r"""
-        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
             python workflow_scripts/measure_divergence.py \
             --settings {params.settings:q} \
             --model {input.model:q} \

@@ -45,7 +45,7 @@ rule teacher_force:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         state="{source}/seed{seed}",
-        restart="results/{experiment}/restart/teacher_forced/{questions}/{source}/seed{seed}",
+        restart="results/.kept/marker_probabilities",
         packages=pins("inference", "torch", "transformers", "peft"),
         settings=lambda wildcards: settings(
             **forcing_blocks(wildcards),
@@ -53,7 +53,8 @@ rule teacher_force:
         ),
     shell:
         r"""
-        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
             python workflow_scripts/teacher_force.py \
             --settings {params.settings:q} \
             --state {params.state:q} \
@@ -97,7 +98,7 @@ use rule teacher_force as teacher_force_base with:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         state="base",
-        restart="results/{experiment}/restart/teacher_forced/{questions}/base",
+        restart="results/.kept/marker_probabilities",
         packages=pins("inference", "torch", "transformers"),
         settings=lambda wildcards: settings(**forcing_blocks(wildcards)),
 
@@ -143,7 +144,8 @@ rule compare_measures:
         ),
     shell:
         r"""
-        python workflow_scripts/compare_measures.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/compare_measures.py \
             --settings {params.settings:q} \
             --pairs {input.pairs:q} \
             --tables {input.tables:q} \

@@ -33,7 +33,8 @@ rule compare_question_sets:
         ),
     shell:
         r"""
-        python workflow_scripts/compare_question_sets.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/compare_question_sets.py \
             --settings {params.settings:q} \
             --pairs {input.pairs:q} \
             --question-counts {input.question_counts:q} \
@@ -73,7 +74,8 @@ rule describe_wordings:
         ),
     shell:
         r"""
-        python workflow_scripts/describe_wordings.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/describe_wordings.py \
             --settings {params.settings:q} \
             --personas {params.personas_file:q} \
             --pairs {input.pairs:q} \
@@ -103,7 +105,7 @@ use rule extract_centroids as extract_variant_centroids with:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
-        restart="results/{experiment}/restart/variant_states/{questions}",
+        restart="results/.kept/hidden_states",
         settings=lambda wildcards: settings(
             variants=config["personas"]["variants"],
             questions=questions_block(QUESTION_USES[wildcards.questions]),
@@ -130,7 +132,7 @@ use rule sample_base_completions as sample_base_variants with:
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),
         states=["base"],
-        restart=["results/{experiment}/restart/variants/{questions}/base"],
+        restart="results/.kept/replies",
         settings=partial(sampling_settings, adapted=False, variants=True),
 
 
@@ -161,9 +163,7 @@ use rule sample_base_completions as sample_variants with:
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),
         states=["{source}/seed{seed}"],
-        restart=[
-            "results/{experiment}/restart/variants/{questions}/{source}/seed{seed}"
-        ],
+        restart="results/.kept/replies",
         packages=pins(SAMPLING, *SAMPLING_PACKAGES, "peft"),
         settings=partial(sampling_settings, adapted=True, variants=True),
 
@@ -200,7 +200,8 @@ rule describe_variants:
         ),
     shell:
         r"""
-        python workflow_scripts/describe_variants.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/describe_variants.py \
             --settings {params.settings:q} \
             --model {input.model:q} \
             --completions {input.completions:q} \

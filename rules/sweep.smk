@@ -32,7 +32,7 @@ rule extract_sweep:
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
         packages=pins("inference", "torch", "transformers"),
-        restart="results/{experiment}/restart/sweep/{questions}/base",
+        restart="results/.kept/hidden_states",
         settings=lambda wildcards: settings(
             personas=personas_block(PANEL, "prompt"),
             questions=questions_block(QUESTION_USES[wildcards.questions]),
@@ -43,7 +43,8 @@ rule extract_sweep:
         ),
     shell:
         r"""
-        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
             python workflow_scripts/extract_sweep.py \
             --settings {params.settings:q} \
             --model {input.model:q} \

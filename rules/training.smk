@@ -29,12 +29,13 @@ rule train_adapter:
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         folder=subpath(output.weights, parent=True),
-        restart="results/{experiment}/restart/train_adapter/{source}/seed{seed}",
+        restart="results/.kept/checkpoints",
         packages=pins("inference", "torch", "transformers", "peft"),
         settings=settings(training=without(config["training"], "seeds")),
     shell:
         r"""
-        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
             python workflow_scripts/train_adapter.py \
             --settings {params.settings:q} \
             --source {wildcards.source:q} \

@@ -28,7 +28,7 @@ rule sample_training_pool:
         personas_file=untracked(config["personas"]["file"]),
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),
-        restart="results/{experiment}/restart/training_pool",
+        restart="results/.kept/replies",
         packages=pins(SAMPLING, *SAMPLING_PACKAGES),
         settings=settings(
             seed=config["seed"],
@@ -42,7 +42,8 @@ rule sample_training_pool:
         ),
     shell:
         r"""
-        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
             python workflow_scripts/sample_training_pool.py \
             --settings {params.settings:q} \
             --model {input.model:q} \
@@ -94,7 +95,8 @@ rule build_training_set:
         ),
     shell:
         r"""
-        python workflow_scripts/build_training_set.py \
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/build_training_set.py \
             --settings {params.settings:q} \
             --source {wildcards.source:q} \
             --model {input.model:q} \

@@ -14,11 +14,12 @@ PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def job_command(project, target):
-    """The shell command of the job that makes ``target``, as Snakemake would run it in ``project``."""
+    """The shell command of the job that makes ``target``, as Snakemake would run it in ``project``, but for the store of finished outputs."""
     plan = project.run("-n", "-p", "--forcerun", rule_of(project, target), "--", target).stdout
     for job in plan.split("\nrule ")[1:]:
         if re.search(rf"^    output: .*{re.escape(target)}", job, re.M):
-            return re.search(r"Shell command:(.*?\| tee [^\n]*)", job, re.S)[1].strip()
+            command = re.search(r"Shell command:(.*?\| tee [^\n]*)", job, re.S)[1].strip()
+            return re.sub(r"python workflow_scripts/reuse_finished\.py .*?(?=python workflow_scripts/)", "", command, flags=re.S)
     raise AssertionError(plan)
 
 

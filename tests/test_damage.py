@@ -137,7 +137,7 @@ def test_a_model_that_changes_after_it_was_taken_in_is_refused(finished_project,
     (tmp_path / "model.json").write_text(json.dumps({**manifest, "folder": str(folder)}))
     for target in (GEOMETRY + "centroids.json", HOME + "training/pool.json", ADAPTER + "metrics.json"):
         command = job_command(finished_project, target).replace("resources/models/tiny/model.json", str(tmp_path / "model.json"))
-        command = command.replace("--restart results", f"--restart {tmp_path}/restart")
+        command = command.replace("--restart results", f"--restart {tmp_path}/kept")
         code, output = finish(
             command.split("2>&1 | tee")[0].replace(" results/tiny/training/villain/seed42", f" {tmp_path}/out"), finished_project.folder
         )

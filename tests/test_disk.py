@@ -37,7 +37,7 @@ STAGES = {
     "report/index.html": ["report/facts.json", "report/index.html"],
     "run_config.yaml": ["run_config.yaml"],
 }
-# {target of a stage that keeps finished work under restart/: options with which it does so at once}
+# {target of a stage that keeps unfinished work under results/.kept/: options with which it does so at once}
 KEEPING = {
     "training/pool.jsonl.gz": "",
     "training/villain/seed42/metrics.json": "--checkpoint-seconds 0",
@@ -68,11 +68,11 @@ def small_disk(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def project_without_results(finished_project, tmp_path_factory, small_disk):
-    """A copy of the finished experiment with an empty disk at results/tiny; and the command of each stage's job."""
+    """A copy of the finished experiment with an empty disk at results/; and the command of each stage's job."""
     folder = tmp_path_factory.mktemp("disk") / "project"
     shutil.copytree(finished_project.folder, folder, ignore=shutil.ignore_patterns("results"), copy_function=shutil.copy2)
-    (folder / HOME).mkdir(parents=True)
-    small_disk(folder / HOME)
+    (folder / "results").mkdir()
+    small_disk(folder / "results")
     return folder, {target: job_command(finished_project, HOME + target) for target in STAGES}
 
 
@@ -80,9 +80,10 @@ def project_without_results(finished_project, tmp_path_factory, small_disk):
 def project_on_small_disk(project_without_results, finished_project):
     """The same with its results on that disk, as they were when the experiment had ended."""
     folder, commands = project_without_results
-    shutil.copytree(finished_project.folder / HOME, folder / HOME, dirs_exist_ok=True, copy_function=shutil.copy2)
+    for part in (HOME, *(f"results/.kept/{kind}" for kind in ("replies", "hidden_states"))):
+        shutil.copytree(finished_project.folder / part, folder / part, copy_function=shutil.copy2)
     yield folder, commands
-    for place in (folder / HOME).iterdir():
+    for place in (folder / "results").iterdir():
         shutil.rmtree(place) if place.is_dir() else place.unlink()
 
 
@@ -107,7 +108,7 @@ def starve(folder, command, room):
     It must say why it ended, and no file that was there may have changed.
     """
     before = digests(folder, files_of(folder))
-    ballast = fill(folder / HOME, room)
+    ballast = fill(folder / "results", room)
     try:
         code, output = finish(command, folder)
     finally:
@@ -152,20 +153,20 @@ def test_a_full_disk_loses_nothing(project_on_small_disk, target):
 def test_a_full_disk_while_finished_work_is_kept(project_on_small_disk, target):
     """No output is begun, and of the finished work no part that is not whole is left."""
     folder, commands = project_on_small_disk
-    shutil.rmtree(folder / HOME / "restart")
+    shutil.rmtree(folder / "results/.kept")
     said, new = starve(folder, with_options(commands[target], KEEPING[target]), 0)
-    assert f"error: {HOME}restart/" in said and new == set()
+    assert "error: results/.kept/" in said and new == set()
 
 
 def test_read_only_results_are_named(project_on_small_disk):
     """Results on a disk that turned read-only: Snakemake and each program say which file, and nothing is touched."""
     folder, commands = project_on_small_disk
     before = {path: path.stat().st_mtime_ns for path in folder.glob("results/**/*")}
-    subprocess.run(["mount", "-o", "remount,ro", folder / HOME], check=True)
+    subprocess.run(["mount", "-o", "remount,ro", folder / "results"], check=True)
     try:
         code, output = finish(commands["analysis/evaluation/seed42/correlation.json"], folder)
     finally:
-        subprocess.run(["mount", "-o", "remount,rw", folder / HOME], check=True)
+        subprocess.run(["mount", "-o", "remount,rw", folder / "results"], check=True)
     assert code == 1 and f"error: {ANALYSIS}correlation.json: cannot be written: Read-only file system" in output, output
     assert {path: path.stat().st_mtime_ns for path in folder.glob("results/**/*")} == before
     assert os.access(Path(folder) / ANALYSIS / "correlation.json", os.R_OK)

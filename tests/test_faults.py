@@ -140,22 +140,22 @@ def test_replies_of_other_code_are_not_reused(project_copy):
 def test_kept_work_is_marked_with_the_code_that_made_it(tmp_path):
     """That of the program and its modules when it began, whatever becomes of the files while it runs."""
     shutil.copytree(ROOT / "workflow_scripts/persona_leakage", tmp_path / "persona_leakage", ignore=shutil.ignore_patterns("__pycache__"))
-    module, program = tmp_path / "persona_leakage/errors.py", tmp_path / "program.py"
+    module, program = tmp_path / "persona_leakage/seeds.py", tmp_path / "program.py"
     program.write_text(
         "import sys\n"
-        "from persona_leakage import errors\n"
+        "from persona_leakage import seeds\n"
         "from persona_leakage.provenance import loaded_code_digest\n"
-        "open(errors.__file__, 'a').write(sys.argv[1])\n"
+        "open(seeds.__file__, 'a').write(sys.argv[1])\n"
         "print(loaded_code_digest())\n"
     )
 
     def digest(addition):
         return subprocess.run([sys.executable, program, addition], capture_output=True, text=True, check=True).stdout
 
-    (tmp_path / "persona_leakage/.#errors.py").symlink_to("nobody@host.1:2")  # as Emacs marks an unsaved file
-    first, unchanged = digest(""), digest("# edited while it runs\n")
+    (tmp_path / "persona_leakage/.#seeds.py").symlink_to("nobody@host.1:2")  # as Emacs marks an unsaved file
+    first, unchanged = digest(""), digest("edited = 1\n")
     assert first == unchanged != digest("")
-    module.write_text((ROOT / "workflow_scripts/persona_leakage/errors.py").read_text())
+    module.write_text((ROOT / "workflow_scripts/persona_leakage/seeds.py").read_text())
     assert digest("") == first
     (tmp_path / "link").symlink_to(tmp_path)
     program.write_text(program.read_text() + "# another program\n")

@@ -66,23 +66,23 @@ def test_the_outcome_is_that_of_a_run_from_nothing(project_copy, tiny_model, tmp
 
 def test_finished_work_of_other_settings_is_not_used(project_copy):
     """Another temperature has other replies; those of the old one stay in case it comes back, until long unused."""
-    kept = project_copy.folder / HOME / "restart/completions/evaluation/base"
+    kept = project_copy.folder / "results/.kept/replies"
     old = set(kept.iterdir())
     project_copy.edit_config(evaluation__sampling={"temperature": 0.5, "top_p": 0.9, "max_new_tokens": 12})
     before = replies(project_copy, "base")
     project_copy.run("--cores", "1", HOME + "evaluation/evaluation/base/completions.json")
     assert replies(project_copy, "base") != before
     assert old < set(kept.iterdir())
-    for path in old:
+    for path in (*old, *(part for folder in old for part in folder.iterdir())):
         os.utime(path, (0, 0))
     project_copy.edit_config(evaluation__sampling={"temperature": 0.5, "top_p": 0.8, "max_new_tokens": 12})
     project_copy.run("--cores", "1", HOME + "evaluation/evaluation/base/completions.json")
     assert not old & set(kept.iterdir())
 
 
-def test_the_restart_folder_can_be_deleted(project_copy):
+def test_the_store_can_be_deleted(project_copy):
     """Nothing is stale without it, and what runs again comes out the same."""
-    shutil.rmtree(project_copy.folder / HOME / "restart")
+    shutil.rmtree(project_copy.folder / "results/.kept")
     assert project_copy.planned() == {}
     before = replies(project_copy, "villain/seed42")
     project_copy.edit_config(personas__panel=PANEL)

@@ -51,7 +51,7 @@ def copy_without(project, folder, stage):
     target, files, _ = STAGES[stage]
     for name in (target, *files):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "results/tiny/restart")
+    shutil.rmtree(folder / "results/.kept")
     return folder
 
 

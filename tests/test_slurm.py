@@ -210,8 +210,9 @@ def interrupted(undisturbed, new_project, cluster):
     project = new_project()
     shutil.rmtree(project.folder)
     shutil.copytree(undisturbed.folder, project.folder, copy_function=shutil.copy2)
-    for made in ("training/villain/seed42", "evaluation/evaluation/villain", "restart/completions/evaluation/villain"):
+    for made in ("training/villain/seed42", "evaluation/evaluation/villain"):
         shutil.rmtree(project.folder / EXPERIMENT / made)
+    shutil.rmtree(project.folder / "results/.kept")
     metrics, target = f"{EXPERIMENT}/{METRICS}".format(source="villain"), f"{EXPERIMENT}/{REPLIES}".format(source="villain")
     runs = {}
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from persona_leakage.files import read_json
+from persona_leakage.files import read_json, read_jsonl_gz
 from tests.conftest import project_at
 from tests.stale_jobs import END
 
@@ -23,7 +23,7 @@ def test_touching_everything_makes_nothing_stale(project_copy):
 def test_edited_code_counts_whatever_its_time_until_it_is_accepted(project_copy):
     """As rsync -a and tar bring it: older than the outputs."""
     code = project_copy.folder / "workflow_scripts/persona_leakage/token_sampling.py"
-    code.write_text(code.read_text() + "# another end\n")
+    code.write_text(code.read_text() + "ANOTHER = 1\n")
     os.utime(code, (0, 0))
     assert {"sample_training_pool", "sample_completions", "plot_scatter"} <= set(project_copy.planned())
     project_copy.run("--touch", "--cores", "1")
@@ -69,12 +69,22 @@ def test_results_beside_a_clone_of_the_code_are_not_stale(project_copy, tmp_path
     assert project_at(tmp_path / "clone").planned() == {}
 
 
+def lose_a_part(project, persona):
+    """Remove the first file of kept replies of the state of a source, told by a token sequence of its completions."""
+    texts = {
+        record["seed"]
+        for record in read_jsonl_gz(project.folder / f"results/tiny/evaluation/evaluation/{persona}/seed42/completions.jsonl.gz")
+    }
+    parts = (path for path in sorted((project.folder / "results/.kept/replies").rglob("*.jsonl.gz")))
+    next(path for path in parts if {record["seed"] for _, record in read_jsonl_gz(path)} <= texts).unlink()
+
+
 def test_several_adapters_in_one_job_give_the_files_of_one_each(project_copy):
     """Another way to cut the work into jobs: finished replies are taken from their restart points, and a lost part comes back the same."""
     home = project_copy.folder / "results/tiny"
     files = [home / f"evaluation/evaluation/{source}/seed42/completions.jsonl.gz" for source in ("villain", "comedian")]
     before = [path.read_bytes() for path in files]
-    sorted((home / "restart/completions/evaluation/comedian/seed42").glob("*.gz"))[0].unlink()
+    lose_a_part(project_copy, "comedian")
     project_copy.edit_config(evaluation__adapters_per_job=2)
     assert project_copy.planned("evaluations") == {"sample_completions_1": 1, "score_leakage": 2, "evaluations": 1}
     log = project_copy.run("--cores", "1").stdout

@@ -231,7 +231,7 @@ def files_of(project, change):
     if found := re.fullmatch(r"(.+) of (envs/\S+\.yaml)", change):
         return pin_change(project, *found.groups())
     text = (project.folder / path_of(change)).read_text()
-    return {path_of(change): f"{text}\n{'' if change.endswith('.json') else '# edited'}\n"}
+    return {path_of(change): f"{text}\n{'' if change.endswith('.json') else 'edited = 1' if change.endswith('.py') else '# edited'}\n"}
 
 
 def path_of(change):
@@ -262,8 +262,7 @@ def finish_two_seeds(finished, folder):
     project = project_at(folder)
     project.edit_config(training__seeds=[42, 7])
     for path in sorted((folder / "results/tiny").rglob("seed42")):
-        if "restart" not in path.parts:
-            shutil.copytree(path, path.with_name("seed7"))
+        shutil.copytree(path, path.with_name("seed7"))
     for name in MADE_UP:
         (folder / "results/tiny" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "results/tiny" / name).write_text(name)

@@ -70,11 +70,8 @@ def requests_of(manifest, draws, state="base"):
 
 def sample(manifest, folder, sampling, engine, adapters=(None,), draws=1):
     """{state: records} of one call of the engine."""
-    tasks = [
-        SamplingTask("test", requests_of(manifest, draws, adapter and adapter.state), str(folder / engine["name"] / str(number)), adapter)
-        for number, adapter in enumerate(adapters)
-    ]
-    outcomes = sample_all(manifest, tasks, sampling, engine, engine["chunk_size"])
+    tasks = [SamplingTask("test", requests_of(manifest, draws, adapter and adapter.state), adapter) for adapter in adapters]
+    outcomes = sample_all(manifest, tasks, sampling, engine, engine["chunk_size"], folder / engine["name"])
     return {adapter and adapter.state: records for adapter, (records, _) in zip(adapters, outcomes, strict=True)}
 
 

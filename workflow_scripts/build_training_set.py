@@ -2,7 +2,7 @@
 
 from persona_leakage.behaviour import LabelRule, read_marker
 from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.files import check_digest, digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.model_loading import load_chat_format, load_tokenizer, model_facts, read_manifest
 from persona_leakage.options import new_parser
 from persona_leakage.prompts import build_prompts
@@ -44,7 +44,7 @@ def main(argv=None):
             "answers": counts,
             "rows_too_long": too_long,
             "rows": summarise_rows(rows),
-            "pool_sha256": sha256_of_file(args.pool),
+            "answers_sha256": digest_of(answers),
             "sha256": sha256_of_file(args.output),
         },
     )

@@ -13,10 +13,9 @@ from persona_leakage.trained_adapters import add_adapter_options, read_adapters
 
 def main(argv=None):
     """For each state write completions.jsonl.gz (text, token ids, finish reason and seed of each reply) and completions.json (meta)."""
-    parser = new_parser("sample_completions", __doc__, "model", "personas", "questions")
+    parser = new_parser("sample_completions", __doc__, "model", "personas", "questions", "restart")
     for option, text in (
         ("state", "what is sampled: base, or source/seed; enters the seeds"),
-        ("restart", "folder where the finished replies of each state are kept"),
         ("output", "completions.jsonl.gz of each state"),
         ("meta", "completions.json of each state"),
     ):
@@ -24,8 +23,8 @@ def main(argv=None):
     add_adapter_options(parser, "each state")
     add_chunk_size(parser, 450, "replies")
     args = parser.parse_args(argv)
-    if len({len(values) for values in (args.state, args.restart, args.output, args.meta)}) > 1:
-        parser.error("--state, --restart, --output and --meta need equally many values")
+    if len({len(values) for values in (args.state, args.output, args.meta)}) > 1:
+        parser.error("--state, --output and --meta need equally many values")
     if not args.adapter and len(args.state) > 1:
         parser.error("--state: without --adapter there is one state, the base model")
     adapters = read_adapters(parser, args, args.state)
@@ -33,11 +32,11 @@ def main(argv=None):
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     tasks = []
-    for state, restart, adapter in zip(args.state, args.restart, adapters, strict=True):
+    for state, adapter in zip(args.state, adapters, strict=True):
         seed_parts = (settings["seed"], "evaluation", settings["sampling_seed"], state)
-        tasks.append(SamplingTask(f"replies {state}", make_requests(prompts, settings["draws"], seed_parts), restart, adapter))
+        tasks.append(SamplingTask(f"replies {state}", make_requests(prompts, settings["draws"], seed_parts), adapter))
     earlier_seconds = 0
-    outcomes = sample_all(manifest, tasks, settings["sampling"], settings["engine"], args.chunk_size)
+    outcomes = sample_all(manifest, tasks, settings["sampling"], settings["engine"], args.chunk_size, args.restart)
     for state, output, meta_path, (records, facts) in zip(args.state, args.output, args.meta, outcomes, strict=True):
         write_jsonl_gz(output, records)
         meta = describe_run("sample_completions", seed=settings["seed"], sampling_seed=settings["sampling_seed"], state=state, **facts)

@@ -19,8 +19,8 @@ def main(argv=None):
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     requests = make_requests(prompts, settings["draws"], (settings["seed"], "training pool"))
-    task = SamplingTask("training pool", requests, args.restart)
-    ((records, facts),) = sample_all(manifest, [task], settings["sampling"], settings["engine"], args.chunk_size)
+    task = SamplingTask("training pool", requests)
+    ((records, facts),) = sample_all(manifest, [task], settings["sampling"], settings["engine"], args.chunk_size, args.restart)
     write_jsonl_gz(args.output, records)
     write_json(
         args.meta,

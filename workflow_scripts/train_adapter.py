@@ -8,7 +8,6 @@ from persona_leakage.lora import CONFIG, WEIGHTS, adapted_layers, attach_new_ada
 from persona_leakage.model_loading import load_model, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.options import new_parser
 from persona_leakage.provenance import describe_run, peak_memory_bytes
-from persona_leakage.restart_store import drop_if_unused
 from persona_leakage.seeds import derive_seed
 from persona_leakage.training import train
 
@@ -52,8 +51,6 @@ def main(argv=None):
         },
     )
     checkpoint.unlink(missing_ok=True)
-    for other in Path(args.restart).glob("*.pt"):
-        drop_if_unused(other)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -60,16 +61,17 @@ def compare_along(model, own_prompt, others, reply, batch_tokens=BATCH_TOKENS, p
     return sums, prefill(model, [[*prompt, *reply] for prompt in others], compare, batch_tokens, *STAGE, progress)
 
 
-def measure_all(load, comparisons, identity, restart_folder, chunk_size):
+def measure_all(load, comparisons, identity, store, chunk_size):
     """([sum of jensen_shannon over the len(reply) + 1 positions] of each Comparison, memory).
 
     load(): the model; called once, if one is missing. Comparisons along the same reply behind the same prompt share the pass
-    for that prompt. About ``chunk_size`` are kept at a time in ``restart_folder``, under digests of their token
+    for that prompt. About ``chunk_size`` are kept at a time in a folder of ``store``, under digests of their token
     ids and ``identity`` (model, precision, versions, code). memory: see prefill.
     """
     shared = digest_of(identity)
     keys = {item: digest_of([shared, item.own_prompt, item.other_prompt, item.reply]) for item in comparisons}
-    kept = read_parts(restart_folder, SUFFIX, read_part, set(keys.values()))
+    folder = Path(store) / shared[:32]
+    kept = read_parts(folder, SUFFIX, read_part, set(keys.values()))
     groups = {}
     for item, key in keys.items():
         if key not in kept:
@@ -83,7 +85,7 @@ def measure_all(load, comparisons, identity, restart_folder, chunk_size):
         memory = add_up(memory, now)
         part |= zip((keys[item] for item in items), sums, strict=True)
         if len(part) >= chunk_size or number == len(groups):
-            write_jsonl_gz(part_path(restart_folder, part, SUFFIX), map(list, sorted(part.items())))
+            write_jsonl_gz(part_path(folder, part, SUFFIX), map(list, sorted(part.items())))
             kept |= part
             part = {}
     return [kept[keys[item]] for item in comparisons], memory

@@ -33,11 +33,10 @@ ENGINE_PACKAGES = {
 
 @dataclass(frozen=True)
 class SamplingTask:
-    """One file of replies: its requests, the adapter they are sampled with (None: the base model), where its restart points lie."""
+    """One file of replies: its requests and the adapter they are sampled with (None: the base model)."""
 
     label: str
     requests: list
-    restart_folder: str
     adapter: Adapter | None = None
 
 
@@ -121,8 +120,8 @@ def describe_engine(engine, model_folder):
     }
 
 
-def sample_all(manifest, tasks, sampling, engine, chunk_size):
-    """Sample ``tasks`` one after the other, with one engine for all and restart points.
+def sample_all(manifest, tasks, sampling, engine, chunk_size, store):
+    """Sample ``tasks`` one after the other, with one engine for all; finished replies are kept in the folder ``store``.
 
     sampling, engine: config blocks. chunk_size: finished replies between two restart points. Base and
     adapters are not mixed in one list of tasks.
@@ -155,7 +154,7 @@ def sample_all(manifest, tasks, sampling, engine, chunk_size):
             params,
             chunk_size,
             identity,
-            task.restart_folder,
+            store,
             task.label,
         )
         yield records, {**facts, **({"out_of_memory": dict(memory)} if chosen_class.name == "transformers" else {})}

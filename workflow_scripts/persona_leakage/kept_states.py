@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,17 +17,18 @@ from persona_leakage.restart_store import part_path, read_parts
 SUFFIX = ".safetensors"
 
 
-def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size, measure=last_token_states):
+def states_of_all(load, prompts, layers, identity, store, chunk_size, measure=last_token_states):
     """(states, memory) of what ``measure`` (model, prompts, layers, batch tokens) gives for each of ``prompts``: float32 [prompts, ...].
 
     A prompt is a sequence of token ids, or whatever plain values ``measure`` takes for one.
     load(): the model; called once, if a prompt is missing. Each ``chunk_size`` prompts are kept in
-    ``restart_folder`` under digests of their content, ``layers`` and ``identity`` (model, precision,
+    a folder of ``store`` under digests of their content, ``layers`` and ``identity`` (model, precision,
     versions, code, and what else decides the measure).
     """
     shared = digest_of([identity, layers])
     keys = [digest_of([shared, list(prompt)]) for prompt in prompts]
-    kept = read_parts(restart_folder, SUFFIX, read_part, set(keys))
+    folder = Path(store) / shared[:32]
+    kept = read_parts(folder, SUFFIX, read_part, set(keys))
     missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in kept}
     if kept:
         print(f"hidden states: {len(kept)} of {len(set(keys))} prompts are kept from earlier, {len(missing)} to go", flush=True)
@@ -38,7 +40,7 @@ def states_of_all(load, prompts, layers, identity, restart_folder, chunk_size, m
         states, now = measure(model, [missing[key] for key in part], layers, memory["batch_tokens"])
         memory = add_up(memory, now)
         content = save({"states": states}, metadata={"keys": json.dumps(part), "sha256": digest_of_states(states)})
-        with atomic_path(part_path(restart_folder, part, SUFFIX)) as temporary:
+        with atomic_path(part_path(folder, part, SUFFIX)) as temporary:
             temporary.write_bytes(content)
         print(f"hidden states: {start + len(part)} of {len(todo)} new prompts are kept", flush=True)
         kept |= zip(part, states, strict=True)

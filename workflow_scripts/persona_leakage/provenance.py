@@ -11,7 +11,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.files import digest_of, sha256_of_file
+from persona_leakage.code_digest import NOT_COUNTED, digest_of_code
+from persona_leakage.files import digest_of
 
 SCHEMA_VERSION = 1
 LAYER_CONVENTION = "layer L = output of the 0-based transformer block L = hidden_states[L+1] before any final norm"
@@ -22,7 +23,7 @@ _STARTED = time.monotonic()
 _CODE = {}
 for _path in (*LIBRARY.glob("[!.]*.py"), *LIBRARY.parent.glob("[!.]*.py")):  # an editor's hidden files are none of it
     with suppress(FileNotFoundError):  # a checkout at this very moment
-        _CODE[_path.resolve()] = sha256_of_file(_path)
+        _CODE[_path.resolve()] = _path.read_bytes()
 
 
 @cache
@@ -38,9 +39,13 @@ def package_versions():
 
 
 def loaded_code_digest():
-    """Digest of this program and the project's own modules that it has loaded: restart state of other code is not used."""
+    """Digest of this program and the project's own modules that it has loaded: work kept by other code is not used.
+
+    Of a file counts what code_digest.digest_of_code says; the modules of NOT_COUNTED count for nothing.
+    """
     files = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
-    return digest_of({path.name: digest for path, digest in _CODE.items() if path in files})
+    counted = {path: source for path, source in _CODE.items() if path in files and path.name not in NOT_COUNTED}
+    return digest_of({path.name: digest_of_code(source) for path, source in counted.items()})
 
 
 @cache

@@ -1,27 +1,23 @@
 """Finished items of a long job, kept by what they depend on: a later run makes only what is missing.
 
 An item (a reply, the hidden states of a prompt) has a key: the digest of everything that decides it.
-Items lie in part files, each written whole or not at all, in a folder of the restart state, which no
-rule declares and which is safe to delete.
+Items lie in part files, each written whole or not at all, in a folder of the store results/.kept/, which no rule
+declares, which all experiments share, and which is safe to delete when nothing runs.
 """
 
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import clear_temporaries, digest_of, writing_to
 
-UNUSED_DAYS = 30
-
 
 def read_parts(folder, suffix, read, wanted):
     """{key: item} of the part files of ``folder`` (made if missing), as far as ``wanted`` has the key.
 
     read(path): {key: item} of one part file, InputError if it is damaged; such a file is dropped, said
-    so, and its items are made anew. Files with no wanted item are of other settings, other code or another kind of
-    GPU, which may come back: they are removed when no run has wanted them for UNUSED_DAYS.
+    so, and its items are computed again. A file that is used gets a new time, by which remove_unused knows it.
     """
     folder = Path(folder)
     with writing_to(folder / suffix):
@@ -32,23 +28,14 @@ def read_parts(folder, suffix, read, wanted):
         try:
             part = {key: item for key, item in read(path).items() if key in wanted}
         except InputError as error:
-            print(f"{error}: left out, its content is made anew", flush=True)
+            print(f"{error}: left out, its content is computed again", flush=True)
             path.unlink(missing_ok=True)
             continue
-        with suppress(OSError):  # another job has removed it, or the disk is read-only
-            if part:
+        if part:
+            with suppress(OSError):  # another job has removed it, or the disk is read-only
                 os.utime(path)
-        if not part:
-            drop_if_unused(path)
         found.update(part)
     return found
-
-
-def drop_if_unused(path):
-    """Remove a file of other settings, or of another kind of GPU, that nothing has used for UNUSED_DAYS."""
-    with suppress(OSError):  # another job has removed it, or the disk is read-only
-        if time.time() - path.stat().st_mtime > UNUSED_DAYS * 86400:
-            path.unlink()
 
 
 def part_path(folder, keys, suffix):

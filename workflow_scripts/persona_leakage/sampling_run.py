@@ -1,5 +1,7 @@
 """Sampling many requests so that a kill loses little: finished replies are kept and never sampled twice."""
 
+from pathlib import Path
+
 from persona_leakage.files import digest_of, read_jsonl_gz, write_jsonl_gz
 from persona_leakage.generation import completion_record
 from persona_leakage.progress import Progress
@@ -9,19 +11,21 @@ SUFFIX = ".jsonl.gz"
 NAMED_PERSONAS = 5
 
 
-def sample_missing(sample, requests, sampling, part_size, identity, restart_folder, label):
+def sample_missing(sample, requests, sampling, part_size, identity, store, label):
     """Sample those of ``requests`` that are not kept from earlier; returns the records (see completion_record) of all, in their order.
 
-    Each ``part_size`` replies that finish are kept in ``restart_folder`` under the digests of everything
+    Each ``part_size`` replies that finish are kept in a folder of ``store`` under the digests of everything
     they depend on: request, ``sampling`` and ``identity`` (model, adapter, engine, precision, versions,
-    code). So a run that was killed, or that got another persona, question or more draws, samples what is missing. The outcome is that
-    of a run from nothing, as far as the engine's replies do not depend on what is sampled beside them.
+    code). Experiments share the store. So a run that was killed, or that got another persona, question or more draws,
+    samples what is missing. The outcome is that of a run from nothing, as far as the engine's replies do not depend on
+    what is sampled beside them.
 
     sample(requests, sampling): yields a Completion for each request, in any order; called once, if a reply is missing.
     """
     shared = digest_of([identity, vars(sampling)])
     keys = {request: digest_of([shared, vars(request)]) for request in requests}
-    kept = read_parts(restart_folder, SUFFIX, read_part, set(keys.values()))
+    folder = Path(store) / shared[:32]
+    kept = read_parts(folder, SUFFIX, read_part, set(keys.values()))
     missing = [request for request in requests if keys[request] not in kept]
     progress = Progress(label, len(requests), "replies")
     if kept:
@@ -32,7 +36,7 @@ def sample_missing(sample, requests, sampling, part_size, identity, restart_fold
         part[keys[completion.request]] = completion_record(completion)
         progress.advance(1)
         if len(part) == part_size or number == len(missing):
-            write_jsonl_gz(part_path(restart_folder, part, SUFFIX), map(list, sorted(part.items())))
+            write_jsonl_gz(part_path(folder, part, SUFFIX), map(list, sorted(part.items())))
             print(f"{label}: {number} of {len(missing)} new replies are kept", flush=True)
             kept |= part
             part = {}

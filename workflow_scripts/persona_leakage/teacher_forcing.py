@@ -1,5 +1,7 @@
 """How likely a model finds the marker at the end of replies that are given: one pass over each reply, nothing is sampled."""
 
+from pathlib import Path
+
 import torch
 
 from persona_leakage.files import digest_of, read_jsonl_gz, write_jsonl_gz
@@ -56,15 +58,16 @@ def chance_of_any(chances):
     return float(-torch.expm1(torch.log1p(-chances.clamp(max=1.0)).sum()))
 
 
-def scores_of_all(load, replies, marker, identity, restart_folder, chunk_size):
-    """(scores, memory) as marker_scores of all ``replies``; those kept in ``restart_folder`` by an earlier run are not computed again.
+def scores_of_all(load, replies, marker, identity, store, chunk_size):
+    """(scores, memory) as marker_scores of all ``replies``; those kept in ``store`` by an earlier run are not computed again.
 
     load(): the model; called once, if a reply is missing. Each ``chunk_size`` replies are kept under digests of
     their token ids, the marker's and ``identity`` (model, adapter, precision, versions, code).
     """
     shared = digest_of([identity, marker.separator_ids, marker.marker_ids])
     keys = [digest_of([shared, *reply]) for reply in replies]
-    kept = read_parts(restart_folder, SUFFIX, lambda path: dict(read_jsonl_gz(path)), set(keys))
+    folder = Path(store) / shared[:32]
+    kept = read_parts(folder, SUFFIX, lambda path: dict(read_jsonl_gz(path)), set(keys))
     missing = {key: reply for key, reply in zip(keys, replies, strict=True) if key not in kept}
     if kept:
         print(f"marker probabilities: {len(kept)} replies are kept from earlier, {len(missing)} to go", flush=True)
@@ -75,6 +78,6 @@ def scores_of_all(load, replies, marker, identity, restart_folder, chunk_size):
         scores, now = marker_scores(model, [missing[key] for key in part], marker, memory["batch_tokens"])
         memory = add_up(memory, now)
         found = dict(zip(part, scores, strict=True))
-        write_jsonl_gz(part_path(restart_folder, part, SUFFIX), map(list, found.items()))
+        write_jsonl_gz(part_path(folder, part, SUFFIX), map(list, found.items()))
         kept |= found
     return [tuple(kept[key]) for key in keys], memory
