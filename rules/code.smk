@@ -75,3 +75,17 @@ def pins(environment, *packages):
     if missing := [package for package in packages if package not in versions]:
         raise WorkflowError(f"envs/{environment}.yaml: must pin {', '.join(missing)}")
     return settings(**{package: versions[package] for package in packages})
+
+
+def sampling_pins(*more):
+    """The versions that decide sampled replies, and those of ``more`` packages, as pins(): of the environment of the engine.
+
+    With engine.name auto of both, since a job finds out only when it runs whether vLLM is there.
+    """
+    environments = {
+        "inference": ["torch", "transformers", *more],
+        "vllm": ["torch", "transformers", "vllm", *more],
+    }
+    used = {"transformers": ["inference"], "vllm": ["vllm"]}
+    names = used.get(config["engine"]["name"], list(environments))
+    return json.dumps([pins(name, *environments[name]) for name in names])

@@ -68,9 +68,9 @@ LEAGUE = league_on(config)
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 BASE_JOB = "base_completions"
 SAMPLING_JOBS = {BASE_JOB: ["base"], **adapter_jobs(config)}
-SAMPLING = "vllm" if config["engine"]["name"] == "vllm" else "inference"
-SAMPLING_ENV = f"../envs/{SAMPLING}.yaml"
-SAMPLING_PACKAGES = ["torch", "transformers", *(["vllm"] if SAMPLING == "vllm" else [])]
+SAMPLING_ENV = (
+    f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"
+)
 # The axes that are off unless the config says so.
 ADAPTED_GEOMETRY = config["geometry"].get("adapted", False)
 TEACHER_FORCED = config["evaluation"].get("teacher_forced", False)

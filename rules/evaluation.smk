@@ -42,9 +42,7 @@ for job, states in SAMPLING_JOBS.items():
             chunk_size=untracked(config["engine"]["chunk_size"]),
             states=states,
             restart="results/.kept/replies",
-            packages=pins(
-                SAMPLING, *SAMPLING_PACKAGES, *(["peft"] if job != BASE_JOB else [])
-            ),
+            packages=sampling_pins(*(["peft"] if job != BASE_JOB else [])),
             settings=partial(sampling_settings, adapted=job != BASE_JOB),
         shell:
             r"""

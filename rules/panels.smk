@@ -164,7 +164,7 @@ use rule sample_base_completions as sample_variants with:
         chunk_size=untracked(config["engine"]["chunk_size"]),
         states=["{source}/seed{seed}"],
         restart="results/.kept/replies",
-        packages=pins(SAMPLING, *SAMPLING_PACKAGES, "peft"),
+        packages=sampling_pins("peft"),
         settings=partial(sampling_settings, adapted=True, variants=True),
 
 

@@ -29,7 +29,7 @@ rule sample_training_pool:
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),
         restart="results/.kept/replies",
-        packages=pins(SAMPLING, *SAMPLING_PACKAGES),
+        packages=sampling_pins(),
         settings=settings(
             seed=config["seed"],
             personas=personas_block(POOL, "prompt"),

@@ -14,7 +14,7 @@ PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def job_command(project, target):
-    """The shell command of the job that makes ``target``, as Snakemake would run it in ``project``, but for the store of finished outputs."""
+    """The shell command of the job that makes ``target``, as Snakemake runs it in ``project``, without the store of finished outputs."""
     plan = project.run("-n", "-p", "--forcerun", rule_of(project, target), "--", target).stdout
     for job in plan.split("\nrule ")[1:]:
         if re.search(rf"^    output: .*{re.escape(target)}", job, re.M):

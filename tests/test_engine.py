@@ -165,7 +165,7 @@ def test_only_missing_replies_are_sampled(tmp_path, capsys):
     engine = CountingEngine()
     first = run_kept(engine, requests[:12], tmp_path)
     assert [record["seed"] for record in first] == list(range(12)) and engine.asked == 12
-    sorted(tmp_path.glob("*.gz"))[0].unlink()
+    sorted(tmp_path.rglob("*.gz"))[0].unlink()
     assert run_kept(engine, requests[:12], tmp_path) == first and engine.asked == 16
     assert [record["seed"] for record in run_kept(engine, [requests[13], *requests[:12]], tmp_path)] == [13, *range(12)]
     assert engine.asked == 17 and "12 of 13 replies are kept from earlier; sampling 1 of p" in capsys.readouterr().out
@@ -180,7 +180,7 @@ def test_a_damaged_part_is_made_anew(tmp_path, capsys, damage):
     requests = [Request("p", f"q{n}", 0, (n,), n) for n in range(12)]
     engine = CountingEngine()
     first = run_kept(engine, requests, tmp_path)
-    part = sorted(tmp_path.glob("*.gz"))[1]
+    part = sorted(tmp_path.rglob("*.gz"))[1]
     part.write_bytes(part.read_bytes()[:-9] if damage is None else damage)
     assert run_kept(engine, requests, tmp_path) == first and engine.asked == 16
     assert f"{part}: not whole gzipped JSON lines" in capsys.readouterr().out
