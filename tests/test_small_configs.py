@@ -12,7 +12,7 @@ import yaml
 from persona_leakage.command_line import check_config_files, config_words
 from persona_leakage.config_files import config_layers, resolve_config
 from persona_leakage.errors import InputError
-from persona_leakage.experiment import check_experiment, panel_names, source_of_personas
+from persona_leakage.experiment import check_experiment, panel_names
 from persona_leakage.files import read_json
 from persona_leakage.model_checks import check_against_model
 from persona_leakage.model_sources import fetch_model
@@ -281,6 +281,5 @@ def test_the_record_of_a_run_is_a_config_that_repeats_it(tmp_path):
     config = yaml.safe_load((project.folder / record).read_text())["config"]
     assert config["personas"]["panel"] == [*CONFIG["personas"]["panel"], "bookkeeper"] and config["personas"]["add"] == [BOOKKEEPER]
     (project.folder / "again.yaml").write_text(yaml.safe_dump(config))
-    assert project.planned("--configfile", "again.yaml", "--", record) == {}
-    assert source_of_personas(config) == personas_source(FILE, [BOOKKEEPER])
+    assert project.planned(record, "--configfile", "again.yaml") == {}
     assert config_layers([project.folder / "again.yaml"])[-1] == ("--config", {})

@@ -38,9 +38,8 @@ def check_schema(content, schema_path, name):
 
     # A schema may refer to another one by its file name.
     others = Registry(retrieve=lambda name: DRAFT202012.create_resource(read(name)))
-    problems = sorted(
-        Validator(read(schema_path.name), registry=others).iter_errors(content), key=lambda problem: list(map(str, problem.absolute_path))
-    )
+    errors = Validator(read(schema_path.name), registry=others).iter_errors(content)
+    problems = sorted(errors, key=lambda problem: list(map(str, problem.absolute_path)))
     if problems:
         raise InputError("\n  ".join([f"{name}: not valid", *dict.fromkeys(map(explain, problems))]))
     if odd := list(odd_texts(content)):
