@@ -1,4 +1,4 @@
-# make run    sets everything up and runs an experiment (CONFIG=my.yaml for another one than config.yaml)
+# make run    sets everything up and runs an experiment (CONFIG=my.yaml for another one than config.yaml; TARGET=scatter: only that)
 # GPUS=n      with it: at most n jobs that use a GPU at once (auto: as many as there are; without: the others wait inside their jobs)
 # make plan   what that would cost: jobs, tokens, hours, disk; runs nothing
 # make test   sets everything up and runs the tests
@@ -16,6 +16,7 @@ PYTHON ?= python3
 CONFIG ?= config.yaml
 CORES ?= all
 GPUS ?=
+TARGET ?=
 INFERENCE ?= inference
 VENV := .venv$(patsubst %,-%,$(filter-out inference,$(INFERENCE)))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -30,8 +31,8 @@ BENCH ?= docs/performance/cpu
 .PHONY: run plan config-there setup slurm inspect wandb hub tables bench test test-slurm test-inspect test-vllm test-vllm-here lint format clean
 
 run: config-there setup
-	snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) --configfile $(CONFIG) --quiet rules host
-	@python workflow_scripts/show_results.py --config $(CONFIG)
+	snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) --configfile $(CONFIG) --quiet rules host $(if $(TARGET),-- $(TARGET))
+	$(if $(TARGET),,@python workflow_scripts/show_results.py --config $(CONFIG))
 
 plan: config-there setup
 	@python workflow_scripts/plan_run.py --config $(CONFIG)

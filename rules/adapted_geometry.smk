@@ -26,7 +26,7 @@ use rule extract_centroids as extract_adapted_centroids with:
         "benchmarks/{experiment}/extract_adapted_centroids/{questions}/{source}/seed{seed}.tsv"
     params:
         trained_with=TRAINED_WITH,
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
         state="{source}/seed{seed}",

@@ -42,7 +42,7 @@ rule tabulate_pairs:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         packages=pins("inference", "numpy", "scikit-learn"),
         settings=settings(
             sources=SOURCES,

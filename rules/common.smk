@@ -13,6 +13,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from persona_leakage.comparison_files import digests_of, experiment_folders
+from persona_leakage.config_files import config_layers, resolve_config
 from persona_leakage.errors import InputError
 from persona_leakage.experiment import (
     COMPARISON,
@@ -23,6 +24,7 @@ from persona_leakage.experiment import (
     league_on,
     panel_names,
     pool_names,
+    source_of_personas,
 )
 from persona_leakage.files import digest_of
 from persona_leakage.job_environment import prefer_own_python
@@ -38,12 +40,16 @@ if set("{}") & set(str(workflow.basedir)):
         f"{workflow.basedir}: Snakemake takes braces in the path of a workflow for wildcards; move the project to a folder without"
     )
 try:
-    for file in workflow.configfiles:
-        # Snakemake's own reader lets the last of two equal keys win, and fills templates that run Python.
-        if "__use_yte__" in (read_yaml(file) or {}):
-            raise InputError(
-                f"{file}: __use_yte__ makes it a template that runs code; a config is plain YAML"
-            )
+    # Snakemake lists the files of the command line first, but merges them last.
+    given = workflow.config_settings
+    own = workflow.configfiles[len(given.configfiles) :]
+    resolve_config(
+        config,
+        config_layers(
+            [*([] if given.replace_workflow_config else own), *given.configfiles],
+            given.config,
+        ),
+    )
     PERSONAS, QUESTION_SETS = check_experiment(
         config, " + ".join(map(str, workflow.configfiles))
     )
@@ -213,6 +219,9 @@ def without(block, *keys):
     """A config block less some keys."""
     return {key: value for key, value in block.items() if key not in keys}
 
+
+# For programs that read personas; untracked, because their settings hold a digest of what they use.
+PERSONAS_FILE = untracked(source_of_personas(config))
 
 # For programs that take adapters; untracked, because another value already makes the adapters themselves stale.
 TRAINED_WITH = untracked(settings(**without(config["training"], "seeds")))

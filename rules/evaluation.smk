@@ -37,7 +37,7 @@ for job, states in SAMPLING_JOBS.items():
             runtime=lambda wildcards, attempt, count=len(states): 120 * count * attempt,
         params:
             trained_with=TRAINED_WITH,
-            personas_file=untracked(config["personas"]["file"]),
+            personas_file=PERSONAS_FILE,
             questions_file=untracked(config["questions"]["file"]),
             chunk_size=untracked(config["engine"]["chunk_size"]),
             states=states,
@@ -89,7 +89,7 @@ rule score_leakage:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         source=lambda wildcards: f"--source {wildcards.source}",
         settings=settings(
             behaviour=config["behaviour"],
@@ -127,7 +127,7 @@ use rule score_leakage as score_base_leakage with:
     benchmark:
         "benchmarks/{experiment}/score_leakage/{questions}/base.tsv"
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         source="",
         settings=settings(
             behaviour=config["behaviour"],

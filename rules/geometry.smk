@@ -34,7 +34,7 @@ rule extract_centroids:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         trained_with=TRAINED_WITH,
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
         state="base",
@@ -84,7 +84,7 @@ rule measure_divergence:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         restart="results/.kept/divergence",
         packages=pins("inference", "torch", "transformers"),

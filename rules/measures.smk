@@ -42,7 +42,7 @@ rule teacher_force:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         trained_with=TRAINED_WITH,
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         state="{source}/seed{seed}",
         restart="results/.kept/marker_probabilities",
@@ -95,7 +95,7 @@ use rule teacher_force as teacher_force_base with:
         "benchmarks/{experiment}/teacher_force_base/{questions}.tsv"
     params:
         trained_with=TRAINED_WITH,
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         state="base",
         restart="results/.kept/marker_probabilities",

@@ -64,7 +64,7 @@ rule describe_wordings:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             personas=personas_block(PANEL, "role", "wording"),
@@ -102,7 +102,7 @@ use rule extract_centroids as extract_variant_centroids with:
     priority: 30
     params:
         trained_with=TRAINED_WITH,
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
         restart="results/.kept/hidden_states",
@@ -128,7 +128,7 @@ use rule sample_base_completions as sample_base_variants with:
         "benchmarks/{experiment}/sample_variants/{questions}/base.tsv"
     params:
         trained_with=TRAINED_WITH,
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),
         states=["base"],
@@ -159,7 +159,7 @@ use rule sample_base_completions as sample_variants with:
         "benchmarks/{experiment}/sample_variants/{questions}/{source}/seed{seed}.tsv"
     params:
         trained_with=TRAINED_WITH,
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),
         states=["{source}/seed{seed}"],

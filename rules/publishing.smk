@@ -31,7 +31,7 @@ rule export_inspect:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         packages=pins("inspect", "inspect-ai"),
         settings=lambda wildcards: settings(
             experiment=EXPERIMENT,

@@ -56,7 +56,7 @@ rule build_report:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         packages=pins("analysis", "plotly", "jinja2"),
         settings=settings(personas=personas_block(PANEL, "prompt", "category")),
     shell:

@@ -28,7 +28,7 @@ rule extract_sweep:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         folder=subpath(output.meta, parent=True),
         packages=pins("inference", "torch", "transformers"),

@@ -25,7 +25,7 @@ rule sample_training_pool:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         chunk_size=untracked(config["engine"]["chunk_size"]),
         restart="results/.kept/replies",
@@ -78,7 +78,7 @@ rule build_training_set:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        personas_file=untracked(config["personas"]["file"]),
+        personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
         settings=lambda wildcards: settings(
             seed=config["seed"],

@@ -30,7 +30,7 @@ BAD_PERSONAS = {
     "not YAML": ("personas: [\n  - name: {", ["not valid YAML"]),
     "not text": (b"\xff\xfe\x80personas: []", ["bad.yaml"]),
     "other top key": ("people: []\n", ["unknown key 'people'", "personas"]),
-    "key twice": ("personas:\n  - name: baker\n    name: miller\n", ["key 'name' appears twice", "line 2"]),
+    "key twice": ("personas:\n  - name: baker\n    name: miller\n", ["key 'name' appears twice", "line 3"]),
     "top key twice": ("personas: []\npersonas: []\n", ["key 'personas' appears twice"]),
     "too few": (yaml.safe_dump({"personas": OTHERS}), ["personas", "at least 4", "has 3"]),
     "name twice": (personas_text(persona("baker", prompt="You bake all night.")), ["'baker' appears twice"]),

@@ -94,6 +94,7 @@ NEW_VALUES = {
     "model.location": "resources",
     "model.revision": "2",
     "personas.file": "copy of personas.yaml",
+    "personas.add": [{"name": "added", "category": "original", "related_to": [], "prompt": "You were added to the others just now."}],
     "personas.sources": ["villain", "comedian", "assistant"],
     "personas.variants": ["no_system"],
     "personas.panel": ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "monk"],

@@ -10,6 +10,7 @@ from pathlib import Path
 from snakemake.utils import update_config
 from tabulate import tabulate
 
+from persona_leakage.config_files import config_layers, resolve_config
 from persona_leakage.errors import InputError, run_program
 from persona_leakage.experiment import adapter_jobs, check_experiment, job_file, read_config
 from persona_leakage.planning import Sizes, plan_disk, plan_jobs
@@ -28,6 +29,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     config = read_config(ROOT / "config.yaml")
     update_config(config, read_config(args.config))
+    resolve_config(config, config_layers([ROOT / "config.yaml", args.config]))
     personas, question_sets = check_experiment(config, args.config)
     rates = Rates(ROOT / "resources/rates.yaml", args.hardware or DEFAULT_HARDWARE[config["engine"]["name"]], config["model"]["name"])
     sizes = Sizes(config, personas, question_sets, rates.model)

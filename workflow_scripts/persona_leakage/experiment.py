@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from persona_leakage.errors import InputError
-from persona_leakage.personas import RESOURCE_SCHEMAS, read_personas, read_question_sets, read_yaml
+from persona_leakage.personas import RESOURCE_SCHEMAS, personas_source, read_personas, read_question_sets, read_yaml
 from persona_leakage.positions import declared_layers
 from persona_leakage.schema import check_schema
 
@@ -14,11 +14,13 @@ COMPARISON = "compare"
 
 
 def read_config(path):
-    """The mapping in a config file; InputError if the file holds something else, or nothing."""
+    """The mapping in a config file; InputError if the file holds something else, or nothing, or is a template, which would run code."""
     content = read_yaml(path)
     if not isinstance(content, dict):
         found = "nothing" if content is None else repr(content)[:60]
         raise InputError(f"{path}: must hold keys and values (experiment: my-run), not {found}")
+    if "__use_yte__" in content:
+        raise InputError(f"{path}: __use_yte__ makes it a template that runs code; a config is plain YAML")
     return content
 
 
@@ -28,7 +30,7 @@ def check_experiment(config, name="config"):
     Returns ({persona name: Persona}, {set name: [questions]}).
     """
     check_schema(config, CONFIG_SCHEMA, name)
-    personas = read_personas(config["personas"]["file"])
+    personas = read_personas(source_of_personas(config))
     question_sets = read_question_sets(config["questions"]["file"])
     problems = [
         *persona_problems(config, personas),
@@ -54,8 +56,13 @@ def check_experiment(config, name="config"):
     return personas, question_sets
 
 
+def source_of_personas(config):
+    """What read_personas reads an experiment's personas from: the file, and the entries of personas.add."""
+    return personas_source(config["personas"]["file"], config["personas"].get("add", ()))
+
+
 def panel_names(config, personas):
-    """Names of the panel, in order: the configured list, or all personas of the file."""
+    """Names of the panel, in order: the configured list, or all personas (of the file, and added ones)."""
     panel = config["personas"]["panel"]
     return list(personas) if panel == "all" else panel
 
@@ -101,7 +108,7 @@ def persona_problems(config, personas):
     lists = {"personas.sources": chosen["sources"], "personas.panel": panel, "training_data.negative_candidates": candidates}
     for key, names in lists.items():
         for unknown in (name for name in names if name not in personas):
-            yield f"{key}: '{unknown}' is not a persona of {chosen['file']}"
+            yield f"{key}: '{unknown}' is not a persona of {chosen['file']}, nor of personas.add"
     for source in chosen["sources"]:
         if source not in panel:
             yield f"personas.sources: '{source}' is not in personas.panel"
@@ -169,7 +176,7 @@ def comparison_problems(config):
 
 def model_problems(model):
     """A model source without what it needs to be found again."""
-    source, location, revision = model["source"], model["location"], model["revision"]
+    source, location, revision = model["source"], model["location"], model.get("revision") or ""
     if source == "bundled" and ("/" not in location or not re.fullmatch("[0-9a-f]{64}", revision)):
         yield "model: source bundled needs location: package/file and revision: the file's SHA-256 (64 hex digits)"
     if source == "hub" and (location.count("/") != 1 or not re.fullmatch("[0-9a-f]{40}", revision)):

@@ -121,7 +121,7 @@ def loading(repository, model):
 def provenance_table(model, metrics, manifest, summaries):
     """Commit, versions and digests: what a repetition is compared with."""
     facts = {
-        "base model": f"{model['name']}, revision `{model['revision'] or 'not stated'}`",
+        "base model": f"{model['name']}, revision `{metrics['meta']['model']['revision']}`",
         "base model files, digest": f"`{metrics['meta']['model']['digest']}`",
         "training rows, SHA-256": f"`{manifest['sha256']}`",
         "adapter_model.safetensors, SHA-256": f"`{metrics['adapter_sha256']}`",

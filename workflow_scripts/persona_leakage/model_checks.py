@@ -9,6 +9,7 @@ from persona_leakage.chat import prompt_lengths
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.layers import check_layers
+from persona_leakage.model_sources import revision_of
 from persona_leakage.positions import declared_layers
 
 
@@ -40,7 +41,8 @@ def check_against_model(config, personas, manifest_path):
     if not manifest_path.is_file():
         return
     manifest = read_json(manifest_path)
-    if any(manifest.get(key) != config["model"][key] for key in config["model"]):
+    wanted = {**config["model"], "revision": revision_of(config["model"], manifest.get("digest"))}
+    if any(manifest.get(key) != value for key, value in wanted.items()):
         return
     check_layers(declared_layers(config["geometry"]), manifest["blocks"])
     if config["labels"]["end_target"] != "eos" and not manifest["chat"]["after_end_ids"]:

@@ -23,7 +23,8 @@ MODEL_FILE_SUFFIXES = {".json", ".safetensors", ".jinja", ".model", ".txt"}
 def fetch_model(model, manifest_path):
     """Make the model of the config block ``model`` available and write its manifest (``model.json``).
 
-    model: {"name", "source": bundled | hub | path, "location", "revision"}.
+    model: {"name", "source": bundled | hub | path, "location", "revision"}; a folder's revision may be missing or None,
+    and the manifest then has "content:" and the digest of its files.
     Weights land beside the manifest, or stay where they are for ``path``. What is there already
     with the right content is not made again. InputError if the source cannot be had.
     """
@@ -33,6 +34,11 @@ def fetch_model(model, manifest_path):
         clear_other_model(model, home)
     folder = {"bundled": unpack_bundled, "hub": download_from_hub, "path": use_local_folder}[model["source"]](model, home)
     write_json(manifest_path, describe_model(model, folder))
+
+
+def revision_of(model, digest):
+    """The revision that results record: the config's own, or for a folder without one "content:" and the digest of its files."""
+    return model.get("revision") or f"content:{digest}"
 
 
 def clear_other_model(model, home):
@@ -61,10 +67,12 @@ def describe_model(model, folder):
         for path in sorted(folder.iterdir())
         if path.suffix in MODEL_FILE_SUFFIXES and path.name != "model.json"
     }
+    digest = digest_of({name: entry["sha256"] for name, entry in files.items()})
     return {
         **model,
+        "revision": revision_of(model, digest),
         "folder": str(folder),
-        "digest": digest_of({name: entry["sha256"] for name, entry in files.items()}),
+        "digest": digest,
         "architecture": config.model_type,
         "blocks": config.num_hidden_layers,
         "hidden_size": config.hidden_size,

@@ -1,5 +1,6 @@
 """The personas and question sets that people edit, and the experiment's selection from them."""
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -36,33 +37,69 @@ def read_yaml(path):
         raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error})") from None
+    except yaml.MarkedYAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {explain_yaml(error)}") from None
     # PyYAML lets Python's own errors through where a value only looks like a date or a number.
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
+def explain_yaml(error):
+    """One line for a YAML syntax error: what is wrong, line and column (from 1), what to do."""
+    problem = " ".join(str(error.problem or error.context).split())
+    mark = error.problem_mark or error.context_mark
+    remedy = "indent with spaces only, and put quotes around text that holds ': ' or ' #' or begins with a special character"
+    if "\\t" in problem:
+        remedy = "replace the tab by spaces"
+    elif isinstance(error, _RepeatedKeyError):
+        remedy = "remove one of the two"
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1}); {remedy}"
+
+
+def personas_source(file, added=()):
+    """What programs are given as ``--personas``: the file's path; with entries of ``personas.add``, a JSON text of both."""
+    return json.dumps({"file": file, "add": added}, ensure_ascii=False) if added else file
+
+
+def parts_of_source(source):
+    """(path of the personas file, added entries) of a :func:`personas_source`, or of a path alone."""
+    if not str(source).startswith('{"file": '):
+        return source, []
+    parts = json.loads(source)
+    return parts["file"], parts["add"]
+
+
 @cache
-def read_personas(path):
-    """{name: Persona} in file order, checked: schema, unique names, prompts and wordings of a role, known relatives."""
+def read_personas(source):
+    """{name: Persona} in file order, then added ones; checked: schema, unique names, prompts and wordings of a role, known relatives.
+
+    source: a path, or a :func:`personas_source` (its added entries are checked against the schema with the config).
+    """
+    path, added = parts_of_source(source)
     content = read_yaml(path)
     check_schema(content, RESOURCE_SCHEMAS / "personas.schema.yaml", path)
-    personas, prompts, wordings = {}, {}, {}
-    for entry in content["personas"]:
+    entries = [*((path, entry) for entry in content["personas"]), *(("personas.add", entry) for entry in added)]
+    personas, places, prompts, wordings = {}, {}, {}, {}
+    for place, entry in entries:
         name, prompt = entry["name"], entry["prompt"]
+        if name in personas and places[name] != place:
+            raise InputError(f"{place}: persona '{name}' is also in {places[name]}; give one of the two another name")
         if name in personas:
-            raise InputError(f"{path}: persona '{name}' appears twice; names must be unique")
+            raise InputError(f"{place}: persona '{name}' appears twice; names must be unique")
         if prompt in prompts:
-            raise InputError(f"{path}: personas '{prompts[prompt]}' and '{name}' have the same prompt {prompt!r}")
+            raise InputError(f"{place}: personas '{prompts[prompt]}' and '{name}' have the same prompt {prompt!r}")
         prompts[prompt] = name
         role, wording = entry.get("role"), entry.get("wording")
         if role and (role, wording) in wordings:
-            raise InputError(f"{path}: personas '{wordings[role, wording]}' and '{name}' both are role '{role}' in wording '{wording}'")
+            raise InputError(f"{place}: personas '{wordings[role, wording]}' and '{name}' both are role '{role}' in wording '{wording}'")
         wordings[role, wording] = name
         personas[name] = Persona(name, entry["category"], tuple(entry["related_to"]), prompt, role, wording)
+        places[name] = place
     for persona in personas.values():
         for relative in persona.related_to:
             if relative not in personas or relative == persona.name:
-                raise InputError(f"{path}: persona '{persona.name}' is related_to '{relative}', which is not another persona's name")
+                place = places[persona.name]
+                raise InputError(f"{place}: persona '{persona.name}' is related_to '{relative}', which is not another persona's name")
     return personas
 
 
@@ -96,11 +133,17 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """A loader that refuses a repeated key, which YAML would silently let the last one win."""
 
 
+class _RepeatedKeyError(yaml.constructor.ConstructorError):
+    """A key that a mapping has twice; its mark is at the second one."""
+
+
 def _construct_unique_mapping(loader, node):
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise yaml.YAMLError(f"key '{key}' appears twice {node.start_mark}")
+    keys = []
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in keys:
+            raise _RepeatedKeyError(problem=f"key '{key}' appears twice", problem_mark=key_node.start_mark)
+        keys.append(key)
     return loader.construct_mapping(node)
 
 

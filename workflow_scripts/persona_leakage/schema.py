@@ -6,6 +6,8 @@ import re
 
 import yaml
 from jsonschema import Draft202012Validator, validators
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
 
 from persona_leakage.errors import InputError
 
@@ -30,8 +32,14 @@ def check_schema(content, schema_path, name):
 
     name: what the content is called in the messages (a file's path).
     """
-    schema = yaml.safe_load(schema_path.read_text(encoding="utf-8"))
-    problems = sorted(Validator(schema).iter_errors(content), key=lambda problem: list(map(str, problem.absolute_path)))
+
+    def read(name):
+        return yaml.safe_load((schema_path.parent / name).read_text(encoding="utf-8"))
+
+    # A schema may refer to another one by its file name.
+    others = Registry(retrieve=lambda name: DRAFT202012.create_resource(read(name)))
+    errors = Validator(read(schema_path.name), registry=others).iter_errors(content)
+    problems = sorted(errors, key=lambda problem: list(map(str, problem.absolute_path)))
     if problems:
         raise InputError("\n  ".join([f"{name}: not valid", *dict.fromkeys(map(explain, problems))]))
     if odd := list(odd_texts(content)):

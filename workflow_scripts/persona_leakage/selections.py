@@ -2,7 +2,7 @@
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import digest_of
-from persona_leakage.personas import read_personas, read_question_sets, select_personas
+from persona_leakage.personas import parts_of_source, read_personas, read_question_sets, select_personas
 
 
 def describe_personas(personas, names, *fields):
@@ -20,12 +20,12 @@ def describe_questions(question_sets, use):
     return {**use, "digest": digest_of(question_sets[use["set"]][: use["count"]])}
 
 
-def chosen_personas(path, selection):
-    """The personas of a selection block, read from ``path``; InputError if the file changed since the block was made."""
-    personas = read_personas(path)
+def chosen_personas(source, selection):
+    """The personas of a selection block, read from ``source`` (see read_personas); InputError if they changed since the block was made."""
+    personas = read_personas(source)
     known = selection["names"] == "all" or set(selection["names"]) <= set(personas)
     if not known or describe_personas(personas, selection["names"], *selection["fields"]) != selection:
-        raise InputError(f"{path}: changed since this run started; start it again")
+        raise InputError(f"{parts_of_source(source)[0]}: changed since this run started; start it again")
     return select_personas(personas, selection["names"])
 
 
