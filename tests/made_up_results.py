@@ -39,15 +39,18 @@ def make_results(home, per_question=10, words=200, hostile=()):
     write_json(folder / "correlation.json", {"meta": meta, **result})
     for source in RATES:
         write_source(home, source, pairs, questions, per_question, words, hostile, meta)
-    write_json(home / "evaluation/evaluation/base/summary.json", summary(None, 0.0))
+    write_json(home / "evaluation/evaluation/base/summary.json", summary(None, 0.0, meta))
     return config, pairs
 
 
-def summary(source, rate):
+def summary(source, rate, meta):
     """The figures of summary.json that the report shows."""
+    own = {"total": 200, "rate": RATES.get(source), "interval": [0.3, 0.95], "cut_share": 0.04, "refused_share": 0.005}
+    check = {**own, "short_share": 0.0, "runaway_share": 0.01} if source else None
     found = {"text_without_tokens": 3, "tokens_without_text": 1}
     shares = {"cut_share": 0.043, "short_share": 0.011, "mean_tokens": 241.7, "mean_bystander_rate": rate}
-    return {"source": source, **shares, "found": found, "wall_seconds": 1.0}
+    meta = {**meta, "marker_ids": [1_000_000], "detector": "literal"}
+    return {"meta": meta, "training_check": check, "source": source, **shares, "found": found, "wall_seconds": 1.0}
 
 
 def write_source(home, source, pairs, questions, per_question, words, hostile, meta):
@@ -79,7 +82,7 @@ def write_source(home, source, pairs, questions, per_question, words, hostile, m
     replies = home / f"evaluation/evaluation/{source}/seed42/completions.jsonl.gz"
     write_jsonl_gz(replies, records)
     write_json(replies.with_name("completions.json"), {"meta": meta, "replies": len(records), "sha256": sha256_of_file(replies)})
-    write_json(home / f"evaluation/evaluation/{source}/seed42/summary.json", summary(source, 0.1))
+    write_json(home / f"evaluation/evaluation/{source}/seed42/summary.json", summary(source, 0.1, meta))
     rows = {"rows": 200, "tokens": 50_000, "trained_tokens": 800}
     used = {"used": 200, "dropped": {"cut": 3}, "replaced": 3, "missing": 0}
     answers = {name: used for name in (source, "librarian", "lawyer")}
