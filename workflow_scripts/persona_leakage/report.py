@@ -87,7 +87,7 @@ def collect_set(home, questions, seed, sources, marker):
         "few_sources": block["within_source"]["no_interval_over_sources"] is not None,
         "inverted": [name for name, rates in correlation["leakage"].items() if rates["bystanders_above_source"]],
         "base_summary": f"{evaluations}/base/summary.json",
-        "summaries": [("base model", f"{evaluations}/base/summary.json")] + list(summaries.items()),
+        "summaries": [("base model", f"{evaluations}/base/summary.json"), *summaries.items()],
         "pairs": read_pairs(home / f"analysis/{folder}/pairs.csv"),
         "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz", marker) for source in sources},
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
