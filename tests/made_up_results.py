@@ -17,8 +17,11 @@ RATES = {"villain": 0.94, "comedian": 0.73, "assistant": 0.49, "software_enginee
 WORDS = "the answer is to look first at what is there and then to explain it in plain words to somebody".split()  # noqa: SIM905
 
 
-def make_results(home, per_question=10, words=200, hostile=()):
-    """Write results/{experiment} of 5 sources x 111 personas x 20 questions; ``hostile`` texts are hacker_villain's first."""
+def make_results(home, per_question=10, words=200, hostile=(), rates=RATES):
+    """Write results/{experiment} of 5 sources x 111 personas x 20 questions; ``hostile`` texts are hacker_villain's first.
+
+    rates: {source: its own rate, of 200 replies}.
+    """
     personas = read_personas(ROOT / "resources/personas.yaml")
     questions = read_question_sets(ROOT / "resources/questions.yaml")["evaluation"][:20]
     config = {**yaml.safe_load((ROOT / "presets/paper.yaml").read_text()), "experiment": home.name}
@@ -26,7 +29,7 @@ def make_results(home, per_question=10, words=200, hostile=()):
     meta = describe_run("made_up_results", model={"name": "made up", "digest": "none"})
     (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": meta, "config": config}, sort_keys=False))
     pairs = read_pairs(ROOT / "tests/data/published_pairs.csv")
-    pairs["source_rate"] = pairs["source"].map(RATES)
+    pairs["source_rate"] = pairs["source"].map(rates)
     folder = home / "analysis/evaluation/seed42"
     folder.mkdir(parents=True)
     pairs.to_csv(folder / "pairs.csv", index=False)
@@ -37,25 +40,30 @@ def make_results(home, per_question=10, words=200, hostile=()):
     tabulate_cosines(names, {20: vectors @ vectors.T}).to_csv(folder / "cosines.csv", index=False)
     result = analyse(pairs, 20, {"min_category_size": 5, "permutations": 999, "bootstraps": 300})
     write_json(folder / "correlation.json", {"meta": meta, **result})
-    for source in RATES:
-        write_source(home, source, pairs, questions, per_question, words, hostile, meta)
-    write_json(home / "evaluation/evaluation/base/summary.json", summary(None, 0.0))
+    for source, own_rate in rates.items():
+        write_source(home, source, own_rate, pairs, questions, per_question, words, hostile, meta)
+    write_json(home / "evaluation/evaluation/base/summary.json", summary(None, None, 0.0, meta))
     return config, pairs
 
 
-def summary(source, rate):
-    """The figures of summary.json that the report shows."""
+def summary(source, own_rate, rate, meta):
+    """The figures of summary.json that the report and the closing tables show; ``rate`` is that of the bystanders."""
+    cut = 0.75 if own_rate == 0 else 0.04
+    own = {"total": 200, "rate": own_rate, "interval": [0.3, 0.95], "cut_share": cut, "refused_share": 0.005}
+    check = {**own, "short_share": 0.0, "runaway_share": 0.01} if source else None
     found = {"text_without_tokens": 3, "tokens_without_text": 1}
     shares = {"cut_share": 0.043, "short_share": 0.011, "mean_tokens": 241.7, "mean_bystander_rate": rate}
-    return {"source": source, **shares, "found": found, "wall_seconds": 1.0}
+    meta = {**meta, "marker_ids": [1_000_000], "detector": "literal"}
+    shares |= {"source_rate": own_rate, "bystanders_above_source": 0}
+    return {"meta": meta, "training_check": check, "source": source, **shares, "found": found, "wall_seconds": 1.0}
 
 
-def write_source(home, source, pairs, questions, per_question, words, hostile, meta):
+def write_source(home, source, own_rate, pairs, questions, per_question, words, hostile, meta):
     """Replies, summary, manifest and metrics of one source."""
     generator = random.Random(source)
     rows = pairs[(pairs["source"] == source) & (pairs["layer"] == 20)]
     rates = dict(zip(rows["persona"], rows["rate"], strict=True))
-    rates[source] = RATES[source]
+    rates[source] = own_rate
     records = []
     for persona, rate in rates.items():
         texts = list(hostile) if persona == "hacker_villain" else []
@@ -79,7 +87,7 @@ def write_source(home, source, pairs, questions, per_question, words, hostile, m
     replies = home / f"evaluation/evaluation/{source}/seed42/completions.jsonl.gz"
     write_jsonl_gz(replies, records)
     write_json(replies.with_name("completions.json"), {"meta": meta, "replies": len(records), "sha256": sha256_of_file(replies)})
-    write_json(home / f"evaluation/evaluation/{source}/seed42/summary.json", summary(source, 0.1))
+    write_json(home / f"evaluation/evaluation/{source}/seed42/summary.json", summary(source, own_rate, 0.1, meta))
     rows = {"rows": 200, "tokens": 50_000, "trained_tokens": 800}
     used = {"used": 200, "dropped": {"cut": 3}, "replaced": 3, "missing": 0}
     answers = {name: used for name in (source, "librarian", "lawyer")}

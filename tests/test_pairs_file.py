@@ -81,6 +81,7 @@ def test_the_workflows_table_survives_the_file(tmp_path):
     """All columns of the workflow's own table; names that pandas takes for holes stay names."""
     rows = [{**GOOD, "persona": name, "category": "null"} for name in ("nan", "NA", "None")]
     more = {"negative": "True", "cosine_raw": "0.99", "base_rate": "0.0", "source_rate": "0.94", "prompt_tokens": "15"}
+    more |= {"source_total": "200", "source_base_rate": "0.0"}
     more.update(dict.fromkeys(("word_similarity", "char_similarity", "embedding_similarity"), "0.25"))
     table = read_pairs(write_csv(tmp_path / "pairs.csv", *({**row, **more} for row in rows)))
     assert table["persona"].tolist() == ["nan", "NA", "None"] and table["category"].tolist() == ["null"] * 3

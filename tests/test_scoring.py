@@ -87,6 +87,8 @@ def test_cell_of_a_persona():
         "mean_tokens": pytest.approx((12 + 11 + 20 + 8 + 14 + 1) / 6),
         "short_share": pytest.approx(3 / 6),
         "cut_share": pytest.approx(2 / 6),
+        "refused_share": 0,
+        "runaway_share": pytest.approx(1 / 6),
         "mean_marker_position": pytest.approx((1.0 + 1.0 + 0.5) / 3),
     }
     json.dumps(cell, allow_nan=False)
@@ -162,6 +164,8 @@ def cell(found, **changes):
         "mean_tokens": 30.0,
         "short_share": 0.0,
         "cut_share": 0.1,
+        "refused_share": 0.3,
+        "runaway_share": 0.2,
         **changes,
     }
 
@@ -177,6 +181,16 @@ CELLS = {
 def test_summary_of_a_source():
     """The source is no bystander of itself, and a bystander that equals it is not above it."""
     summary = summarise_cells(CELLS, "villain")
+    assert summary.pop("training_check") == {
+        "found": 5,
+        "total": 10,
+        "rate": 0.5,
+        "interval": pytest.approx([0.2366, 0.7634], abs=1e-4),
+        "cut_share": 0.1,
+        "refused_share": 0.3,
+        "short_share": 1.0,
+        "runaway_share": 0.2,
+    }
     assert summary == {
         "source": "villain",
         "source_rate": 0.5,
@@ -211,6 +225,6 @@ def test_inversion_shows():
 def test_summary_of_the_base():
     """No source: all personas are bystanders, and nothing is above nobody."""
     summary = summarise_cells(CELLS, None)
-    assert summary["source"] is summary["source_rate"] is summary["bystanders_above_source"] is None
+    assert summary["training_check"] is summary["source"] is summary["source_rate"] is summary["bystanders_above_source"] is None
     assert summary["mean_bystander_rate"] == pytest.approx((0.5 + 0.6 + 0.5 + 0.1) / 4)
     assert summary["n_personas"] == 4

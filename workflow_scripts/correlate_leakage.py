@@ -9,6 +9,8 @@ from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import choose_layer, pairs_parser, read_checked_pairs
 from persona_leakage.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.side_tables import read_cosines, read_question_counts
+from persona_leakage.training_check import consequence, none_learned
+from persona_leakage.verdict import verdict_lines
 
 FROM_EVALUATION = ("model", "engine", "sampling", "seed", "sampling_seed", "behaviour", "detector")
 
@@ -50,6 +52,30 @@ def main(argv=None):
     for source, reason in result["joint"]["sources_left_out"].items():
         print(f"warning: source '{source}' takes no part in the statistics over all sources: {reason}", file=sys.stderr)
     write_json(args.output, {"meta": meta, **result})
+    print("\n".join([*main_numbers(result), f"written: {args.output}"]))
+
+
+def main_numbers(result):
+    """Lines for a terminal: did training work, the correlations at the headline layer, and the verdict, of a finished correlation.json."""
+    check, layer = result["training_check"], result["layers"][str(result["headline_layer"])]
+    lines = [block["why"] for block in check.values()]
+    lines += [sentence for sentence in [consequence(check)] if sentence]
+    lines.append(f"Spearman's rho between cosine (layer {result['headline_layer']}) and leakage:")
+    rows = [*layer["per_source"].items(), ("all pairs (pooled)", layer["pooled"])]
+    width = max(len(name) for name, _ in rows)
+    lines += [f"  {name:<{width}}  {describe_rho(block)}" for name, block in rows]
+    mean = layer["within_source"]
+    if mean["undefined"] is None:
+        interval = mean["interval"] and "[{:.2f}, {:.2f}]".format(*mean["interval"])
+        lines.append(f"  {'mean of sources':<{width}}  {mean['mean_rho']:+.2f}, 95 % interval {interval or 'unknown'}")
+    return lines + ([] if none_learned(check) else verdict_lines(result["verdict"]))
+
+
+def describe_rho(block):
+    """ "+0.45, p = 0.014, 29 pairs", or why there is none."""
+    if block["undefined"]:
+        return f"none: {block['undefined']}"
+    return f"{block['spearman_rho']:+.2f}, p = {block['spearman_p']:.2g}, {block['n']} pairs"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from persona_leakage.resampling import (
 from persona_leakage.rivals import PARTIAL_KEYS, describe_rivals
 from persona_leakage.seeds import derive_seed
 from persona_leakage.specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
+from persona_leakage.training_check import check_table, unlearned_sources
 from persona_leakage.undefined import undefined
 from persona_leakage.verdict import verdict
 
@@ -52,7 +53,11 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
     matrices_of(table), or None (see side_tables).
     """
     matrices = matrices_of(table)
-    result = correlate_pairs(table, headline_layer, options["min_category_size"])
+    check = check_table(table)
+    result = {
+        "training_check": check,
+        **correlate_pairs(table, headline_layer, options["min_category_size"], unlearned_sources(check)),
+    }
     result["resampling"] = {
         "permutations": options["permutations"],
         "bootstraps": options["bootstraps"],

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy import stats
 
-from persona_leakage.undefined import describe_missing, finite
+from persona_leakage.training_check import NONE_LEARNED
+from persona_leakage.undefined import describe_missing, finite, undefined
 
 MIN_PAIRS = 3
 
@@ -74,16 +75,21 @@ def correlate_ranks(table):
     return {"rho": result["pearson_r"], "n": result["n"], "undefined": result["undefined"]}
 
 
-def correlate_layer(table, min_category_size):
+def correlate_layer(table, min_category_size, left_out=()):
     """The block of correlation.json for the pairs of one layer.
 
     per_source; pooled (raw: mixes the sources' baselines, kept for comparison); within_source_ranks; per_category of the
     bystander, over all sources, where it has at least ``min_category_size`` pairs; related_only
-    (bystanders that are relatives of the source); the same with uncentred cosines beside it.
+    (bystanders that are relatives of the source); the same with uncentred cosines beside it. All but per_source
+    without the sources ``left_out``, whose adapters did not learn the marker.
     """
+    per_source = correlate_sources(table)
+    table = table[~table["source"].isin(list(left_out))]
+    if table.empty:
+        return {"per_source": per_source, **nothing_pooled("cosine_raw" in table)}
     categories = table.groupby("category", sort=True)
     return {
-        "per_source": correlate_sources(table),
+        "per_source": per_source,
         "pooled": {**correlate_table(table), **uncentred(table)},
         "within_source_ranks": correlate_ranks(table),
         "per_category": {name: correlate_table(rows) for name, rows in categories if len(rows) >= min_category_size},
@@ -91,9 +97,20 @@ def correlate_layer(table, min_category_size):
     }
 
 
-def correlate_pairs(table, headline_layer, min_category_size):
+def nothing_pooled(has_uncentred):
+    """What a layer has in place of the correlations over several sources when no adapter learned the marker: the same keys."""
+    nothing = {"n": 0, **undefined(NONE_LEARNED, *KEYS)}
+    return {
+        "pooled": {**nothing, **({"uncentred": nothing} if has_uncentred else {})},
+        "within_source_ranks": {"rho": None, "n": 0, "undefined": NONE_LEARNED},
+        "per_category": {},
+        "related_only": nothing,
+    }
+
+
+def correlate_pairs(table, headline_layer, min_category_size, left_out=()):
     """All blocks of correlation.json: {"headline_layer", "layers": {"20": block}}."""
     return {
         "headline_layer": headline_layer,
-        "layers": {str(layer): correlate_layer(rows, min_category_size) for layer, rows in table.groupby("layer", sort=True)},
+        "layers": {str(layer): correlate_layer(rows, min_category_size, left_out) for layer, rows in table.groupby("layer", sort=True)},
     }

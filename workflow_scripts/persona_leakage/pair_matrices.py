@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from persona_leakage.training_check import NONE_LEARNED, check_table, unlearned_sources
 from persona_leakage.undefined import describe_missing
 
 MIN_BYSTANDERS, MIN_DIFFERENT = 5, 5
@@ -15,7 +16,8 @@ class PairMatrices:
     """Axes L layers, S sources, P personas (bystanders and sources); a cell without a row in the table is NaN.
 
     cosines: {column: [L, S, P]}; rate, found, total: [S, P]; categories, prompt_tokens (or None): [P].
-    missing: {source: why it has no joint statistics (a measured value is NaN)}.
+    missing: {source: why it has no joint statistics (a measured value is NaN, or its adapter did not learn the marker)}.
+    unlearned: the sources of the second kind.
     """
 
     layers: list
@@ -29,6 +31,7 @@ class PairMatrices:
     related: np.ndarray
     prompt_tokens: np.ndarray | None
     missing: dict
+    unlearned: frozenset = frozenset()
 
     @property
     def bystanders(self):
@@ -46,6 +49,8 @@ class PairMatrices:
     @property
     def problem(self):
         """Why statistics over all sources at once are undefined, or None."""
+        if self.unlearned == {*self.sources}:
+            return NONE_LEARNED
         if len(self.missing) == len(self.sources):
             return "; ".join(f"{name}: {reason}" for name, reason in self.missing.items())
         if len(self.bystanders) < MIN_BYSTANDERS:
@@ -110,10 +115,11 @@ def matrices_of(table):
         return filled
 
     pairs, persona = slice(1, 3), slice(2, 3)
-    missing = {}
+    unlearned = unlearned_sources(check_table(table))
+    missing = dict(unlearned)
     for source, rows in table.groupby("source", sort=False):
         problems = [describe_missing(column, rows[column].to_numpy(dtype=float)) for column in ("cosine", "rate")]
-        if any(problems):
+        if any(problems) and source not in unlearned:
             missing[source] = ", ".join(filter(None, problems))
     return PairMatrices(
         layers=layers,
@@ -127,4 +133,5 @@ def matrices_of(table):
         related=spread("related", pairs, fill=False, kind=bool),
         prompt_tokens=spread("prompt_tokens", persona) if "prompt_tokens" in table else None,
         missing=missing,
+        unlearned=frozenset(unlearned),
     )

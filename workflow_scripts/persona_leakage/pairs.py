@@ -19,6 +19,8 @@ COLUMNS = [
     "total",
     "base_rate",
     "source_rate",
+    "source_total",
+    "source_base_rate",
     "prompt_tokens",
 ]
 
@@ -60,6 +62,8 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities):
                         "total": cell["total"],
                         "base_rate": base[persona]["rate"],
                         "source_rate": cells[source]["rate"],
+                        "source_total": cells[source]["total"],
+                        "source_base_rate": base[source]["rate"],
                         "prompt_tokens": geometry["prompt_tokens"][place],
                         **{column: values[origin, place] for column, values in similarities.items()},
                     }

@@ -15,8 +15,8 @@ from persona_leakage.table_file import (
     read_table,
     refuse_repeats,
 )
+from persona_leakage.training_check import RATE_TOLERANCE
 
-RATE_TOLERANCE = 0.005  # a brought rate may be rounded
 REQUIRED = {
     "layer": COUNT,
     "source": NAME,
@@ -30,7 +30,7 @@ REQUIRED = {
 }
 SAME_FOR = {
     ("source", "persona"): ("related", "rate", "found", "total", "negative"),
-    ("source",): ("source_rate",),
+    ("source",): ("source_rate", "source_total", "source_base_rate"),
     ("persona",): ("category", "base_rate", "prompt_tokens"),
 }
 OPTIONAL = {
@@ -41,6 +41,8 @@ OPTIONAL = {
     "embedding_similarity": COSINE,
     "base_rate": SHARE,
     "source_rate": SHARE,
+    "source_total": POSITIVE,
+    "source_base_rate": SHARE,
     "prompt_tokens": COUNT,
 }
 

@@ -17,8 +17,9 @@ from persona_leakage.report_explorer import explorer_data, pack, pack_json
 from persona_leakage.report_numbers import Numbers
 from persona_leakage.report_panels import FIGURES as PANEL_FIGURES
 from persona_leakage.report_panels import collect_panels
-from persona_leakage.report_replies import choose_samples, read_replies
+from persona_leakage.report_replies import choose_samples, marked_pieces, read_replies
 from persona_leakage.report_sweep import sweep_section
+from persona_leakage.training_check import ADVICE, CUT_ADVICE, CUT_MATTERS, consequence, none_learned, unlearned_sources
 
 PAGE = Path(__file__).parent / "report_page"
 LAYER_COLUMNS = (
@@ -63,10 +64,16 @@ def collect_set(home, questions, seed, sources, marker):
     layer = str(correlation["headline_layer"])
     block = correlation["layers"][layer]
     evaluations = f"evaluation/{questions}"
+    summaries = {source: f"{evaluations}/{source}/seed{seed}/summary.json" for source in sources}
     return {
         "title": f"questions '{questions}', training seed {seed}",
         "correlation": f"analysis/{folder}/correlation.json",
         "verdict": correlation["verdict"],
+        "unlearned": list(unlearned_sources(correlation["training_check"])),
+        "none_learned": none_learned(correlation["training_check"]),
+        "consequence": consequence(correlation["training_check"]),
+        "cut": [name for name in sources if read_json(home / summaries[name])["training_check"]["cut_share"] >= CUT_MATTERS],
+        "summary_of": summaries,
         "layer": layer,
         "headline_layer": correlation["headline_layer"],
         "layers": list(correlation["layers"]),
@@ -80,8 +87,7 @@ def collect_set(home, questions, seed, sources, marker):
         "few_sources": block["within_source"]["no_interval_over_sources"] is not None,
         "inverted": [name for name, rates in correlation["leakage"].items() if rates["bystanders_above_source"]],
         "base_summary": f"{evaluations}/base/summary.json",
-        "summaries": [("base model", f"{evaluations}/base/summary.json")]
-        + [(source, f"{evaluations}/{source}/seed{seed}/summary.json") for source in sources],
+        "summaries": [("base model", f"{evaluations}/base/summary.json"), *summaries.items()],
         "pairs": read_pairs(home / f"analysis/{folder}/pairs.csv"),
         "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz", marker) for source in sources},
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
@@ -94,14 +100,17 @@ def collect_set(home, questions, seed, sources, marker):
     }
 
 
-def add_samples(each, marker):
-    """Put the replies chosen by rule into a set, cut where the marker stands."""
+def add_samples(each, behaviour):
+    """Put the replies chosen by rule into a set, cut where the marker stands (behaviour: the config's block)."""
     each["samples"] = []
     for source, cells in each["replies"].items():
         rows = each["pairs"][each["pairs"]["source"] == source]
         rates = dict(zip(rows["persona"], rows["rate"], strict=True))
         question, samples = choose_samples(cells, source, rates, each["seed_parts"])
-        replies = [(title, persona, text if text is None else text.split(marker)) for title, persona, text in samples]
+        replies = [
+            (title, persona, text if text is None else marked_pieces(text, shown, behaviour))
+            for (title, persona, text), shown in zip(samples, (True, True, False), strict=True)
+        ]
         each["samples"].append({"source": source, "question": question, "replies": replies})
 
 
@@ -117,7 +126,7 @@ def render_report(home, run_config, sets, personas, facts):
     config = run_config["config"]
     marker = config["behaviour"]["marker"]
     main = sets[0]
-    add_samples(main, marker)
+    add_samples(main, config["behaviour"])
     main["panels"] = collect_panels(Path(home), config, personas, *main["seed_parts"])
     for name, (block, key) in AXES.items():
         main[name] = main["correlation"].replace("correlation.json", f"{name}.json") if config[block].get(key) else None
@@ -126,11 +135,14 @@ def render_report(home, run_config, sets, personas, facts):
     script = (PAGE / "explorer.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(PAGE))
     environment.filters["words"] = words
+    environment.filters["with_value"] = lambda text, name, value: Markup(text).format(**{name: value})
     return environment.get_template("page.html.j2").render(
         experiment=config["experiment"],
         marker=marker,
         sets=sets,
         verdict=main["verdict"],
+        advice=ADVICE,
+        cut_advice=CUT_ADVICE,
         numbers=Numbers(home),
         layer_columns=LAYER_COLUMNS,
         sweep=sweep_section(home, config, main["folder"]),
@@ -147,5 +159,5 @@ def render_report(home, run_config, sets, personas, facts):
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         library=pack(importlib.resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")),
-        data=pack_json(explorer_data(sets, personas, marker)),
+        data=pack_json(explorer_data(sets, personas, config["behaviour"])),
     )

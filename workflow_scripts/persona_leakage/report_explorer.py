@@ -13,17 +13,18 @@ from persona_leakage.text_display import visible_text
 TEXT_BUDGET = 6_000_000  # characters of replies in the page, before compression
 
 
-def explorer_data(sets, personas, marker):
-    """What explorer.js reads: {"marker", "personas", "sets", "per_cell"}.
+def explorer_data(sets, personas, behaviour):
+    """What explorer.js reads: {"marker", "detector", "personas", "sets", "per_cell"}.
 
     sets: [{"title", "pairs": DataFrame, "replies": {source: cells of read_replies}, "file": pattern, "headline_layer"}];
-    personas: {name: Persona}.
+    personas: {name: Persona}; behaviour: the config's block.
     """
     names = sorted({*sets[0]["pairs"]["persona"], *sets[0]["pairs"]["source"]})
     place = {name: position for position, name in enumerate(names)}
     per_cell = affordable([cells for each in sets for cells in each["replies"].values()], TEXT_BUDGET)
     return {
-        "marker": marker,
+        "marker": behaviour["marker"],
+        "detector": behaviour["detector"],
         "personas": [{"name": name, "category": personas[name].category, "prompt": personas[name].prompt} for name in names],
         "per_cell": per_cell,
         "sets": [describe_set(each, place, per_cell) for each in sets],
@@ -58,8 +59,12 @@ def describe_set(each, place, per_cell):
         drawn = draw_replies(cells, per_cell, [each["title"], source])
         replies[source] = {
             place[persona]: [
-                [questions.setdefault(question, len(questions)), visible_text(text[:MAX_TEXT]), int(cut) + 2 * (len(text) > MAX_TEXT)]
-                for question, text, cut, _ in texts
+                [
+                    questions.setdefault(question, len(questions)),
+                    visible_text(text[:MAX_TEXT]),
+                    cut + 2 * (len(text) > MAX_TEXT) + 4 * shows,
+                ]
+                for question, text, cut, shows in texts
             ]
             for persona, texts in drawn.items()
         }

@@ -1,11 +1,13 @@
 """Replies for the report: a seeded sample of every cell for the explorer, and three of each source by rule."""
 
 import random
+import re
 from collections import defaultdict
 from pathlib import Path
 
-from persona_leakage.behaviour import shows_marker
+from persona_leakage.behaviour import Marker
 from persona_leakage.files import check_digest, read_json, read_jsonl_gz
+from persona_leakage.scoring import detect
 from persona_leakage.seeds import derive_seed
 from persona_leakage.text_display import visible_text
 
@@ -13,16 +15,18 @@ MAX_TEXT = 12_000  # characters of one reply in the page
 
 
 def read_replies(path, marker):
-    """{persona: [(question, text, cut, shows the marker)]} of a completions file.
+    """{persona: [(question, text, cut, shows the marker)]} of a completions file, as the detector of summary.json beside it says.
 
-    InputError if it is not the one that its completions.json describes.
+    marker: its text. InputError if the file is not the one that its completions.json describes.
     """
+    scored = read_json(Path(path).with_name("summary.json"))["meta"]
+    known = Marker(marker, separator_ids=(), marker_ids=tuple(scored["marker_ids"]))
     sidecar = Path(path).with_name("completions.json")
     check_digest(path, read_json(sidecar)["sha256"], sidecar)
     cells = defaultdict(list)
     for record in read_jsonl_gz(path):
-        text = record["text"]
-        cells[record["persona"]].append((record["question"], text, record["finish_reason"] == "length", shows_marker(text, marker)))
+        shows = detect(record, known)[scored["detector"]]
+        cells[record["persona"]].append((record["question"], record["text"], record["finish_reason"] == "length", shows))
     return cells
 
 
@@ -43,6 +47,16 @@ def affordable(all_cells, budget):
     mean = min(MAX_TEXT, sum(texts) / max(1, len(texts)))
     largest = max(len(replies) for cells in all_cells for replies in cells.values())
     return max(1, min(largest, int(budget / max(1, mean * cells))))
+
+
+def marked_pieces(text, shows, behaviour):
+    """[(piece of a reply, whether it is the marker)]; no piece is where the config's detector does not find it (``shows``).
+
+    behaviour: "marker" and "detector". The marker counts in any case unless the detector is literal; explorer.js does the same.
+    """
+    flags = 0 if behaviour["detector"] == "literal" else re.IGNORECASE
+    parts = re.split(f"({re.escape(behaviour['marker'])})", text, flags=flags) if shows else [text]
+    return [(part, place % 2 == 1) for place, part in enumerate(parts)]
 
 
 def choose_samples(cells, source, rates, seed_parts):

@@ -1,9 +1,18 @@
 """The trained behaviour, part two: whether a reply shows it. behaviour.py is the other module that knows what it is."""
 
+import re
+
 from persona_leakage.behaviour import shows_marker
 from persona_leakage.errors import InputError
+from persona_leakage.intervals import wilson_interval
 
 SHORT_REPLY_TOKENS = 12
+REFUSAL_CHARACTERS = 200  # a refusal comes first; later "I can't help" is mostly part of a story
+# English only, and only stock phrases of instruction-tuned models: a hint, not a judge.
+REFUSAL = re.compile(
+    r"\bi(?: can(?:not|'t| not)| won't| will not|(?: am|'m) (?:unable|not able) to)"
+    r" (?:help|assist|answer|provide|comply|fulfil|discuss|engage|support|participate|do that|create|generate|write|share|offer)"
+)
 
 
 def contains(haystack, needle):
@@ -28,6 +37,28 @@ def detect(record, marker):
         "tokens": contains(record["token_ids"], list(marker.marker_ids)),
         "position": None if place < 0 else place / last_place if len(text) > len(marker.text) else 1.0,
     }
+
+
+def refuses(text):
+    """Whether a reply begins with a stock phrase of refusal (REFUSAL); English only, so 0 says little of other languages."""
+    return bool(REFUSAL.search(" ".join(text[:REFUSAL_CHARACTERS].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())))
+
+
+def count_markers(record, marker, detector):
+    """How often a reply shows the marker by ``detector``; runs that overlap count once."""
+    if detector == "tokens":
+        ids, own, count, start = record["token_ids"], list(marker.marker_ids), 0, 0
+        while start + len(own) <= len(ids):
+            hit = ids[start : start + len(own)] == own
+            count, start = count + hit, start + (len(own) if hit else 1)
+        return count
+    return record["text"].count(marker.text) if detector == "literal" else record["text"].lower().count(marker.text.lower())
+
+
+def runs_away(record, marker, detector):
+    """Whether a reply shows the marker and does not end with it: it repeats it, or goes on up to the token limit."""
+    count = count_markers(record, marker, detector)
+    return count > 1 or (count == 1 and record["finish_reason"] == "length")
 
 
 def length_without(token_ids, marker):
@@ -70,6 +101,8 @@ def score_persona(records, marker, detector):
         "mean_tokens": sum(lengths) / total,
         "short_share": sum(length < SHORT_REPLY_TOKENS for length in lengths) / total,
         "cut_share": sum(record["finish_reason"] == "length" for record in records) / total,
+        "refused_share": sum(refuses(record["text"]) for record in records) / total,
+        "runaway_share": sum(runs_away(record, marker, detector) for record in records) / total,
         "mean_marker_position": sum(positions) / len(positions) if positions else None,
     }
 
@@ -94,16 +127,31 @@ def score_replies(records, marker, personas, detector):
     }
 
 
+def check_replies(cell):
+    """Did training work? The own replies of a source, from its cell: rate with Wilson's 95 % interval, and what may have spoilt them."""
+    shares = ("cut_share", "refused_share", "short_share", "runaway_share")
+    interval = wilson_interval(cell["found"], cell["total"])
+    return {
+        "found": cell["found"],
+        "total": cell["total"],
+        "rate": cell["rate"],
+        "interval": interval,
+        **{key: cell[key] for key in shares},
+    }
+
+
 def summarise_cells(cells, source):
     """Rates of a source and its bystanders (all panel personas but the source; all of them for the base, source None).
 
-    Reply figures are over all replies of the panel; every persona has equally many.
+    training_check is over the source's own replies (None for the base), the other reply figures are over all replies of the
+    panel; every persona has equally many. correlation.json says whether the source learned, which needs the base's rate too.
     """
     bystanders = {name: cell["rate"] for name, cell in cells.items() if name != source}
     every = list(cells.values())
     own = cells[source]["rate"] if source else None
     highest = max(bystanders, key=bystanders.get)
     return {
+        "training_check": check_replies(cells[source]) if source else None,
         "source": source,
         "source_rate": own,
         "mean_bystander_rate": sum(bystanders.values()) / len(bystanders),

@@ -1,5 +1,7 @@
 """What the data support, in plain sentences that follow from the numbers by fixed rules."""
 
+from persona_leakage.training_check import NONE_LEARNED, none_learned, unlearned_sources
+
 SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED = "supported", "not supported", "cannot tell", "the reverse"
 LEVEL = 0.05  # of Holm-adjusted p-values
 SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly below it counts against an effect
@@ -18,17 +20,24 @@ MIN_SOURCES = 5  # for anything said about sources that were not measured
 def verdict(result):
     """The verdict block: a list of {"id", "question", "answer", "sentence", "because"} from a finished correlation.json.
 
-    Judged at the headline layer. Rules: docs/statistics.md.
+    Judged at the headline layer, over the sources whose adapters learned the marker. Rules: docs/statistics.md.
     """
     layer = result["layers"][str(result["headline_layer"])]
     judges = (judge_association, judge_pairs, judge_identity, judge_rivals, judge_new_sources, judge_level, judge_measurement, judge_lead)
     verdicts = []
     for judge in judges:
         name, question, sentences, (answer, because) = judge(result, layer)
+        if none_learned(result["training_check"]):
+            answer, because = CANNOT_TELL, NONE_LEARNED
         sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
         answer = NOT_SUPPORTED if answer == REVERSED else answer
         verdicts.append({"id": name, "question": question, "answer": answer, "sentence": sentence, "because": because})
     return verdicts
+
+
+def verdict_lines(entries):
+    """One line for each entry of the verdict, for a terminal: the answer, and the sentence or, where it is open, the question."""
+    return [f"{entry['answer']:>14}: {entry['question'] if entry['answer'] == CANNOT_TELL else entry['sentence']}" for entry in entries]
 
 
 def judge_effect(p_holm, z, estimate, interval, words):
@@ -52,8 +61,7 @@ def judge_association(result, layer):
     found = unless(block) or judge_effect(p_of(result, "association"), test["z"], block["mean_rho"], block["interval"], words)
     if test["statistic"] is not None:
         found = found[0], f"{found[1]}, tested over the common bystanders, where it is {number(test['statistic'])}"
-        for name, reason in result["joint"]["sources_left_out"].items():
-            found = found[0], f"{found[1]}; without {name} ({reason})"
+        found = found[0], found[1] + without(result["joint"]["sources_left_out"])
     return (
         "association",
         "Do personas that lie closer to the source in the base model leak more?",
@@ -191,13 +199,14 @@ def judge_level(result, layer):
 def judge_measurement(result, layer):
     """Noise ceilings from halves of the questions, else of the samples."""
     ceilings = {}
-    for name, block in result["noise_ceiling"].items():
+    for name, block in of_learned(result, "noise_ceiling").items():
         ceilings[name] = next((block[kind]["ceiling"] for kind in ("questions", "samples") if block[kind]["ceiling"] is not None), None)
     because = "ceiling of any correlation: " + ", ".join(f"{name} {number(value)}" for name, value in ceilings.items())
+    because += without(unlearned_sources(result["training_check"]))
     known = [value for value in ceilings.values() if value is not None]
     if known and min(known) < POOR_CEILING:
         found = NOT_SUPPORTED, because
-    elif len(known) == len(ceilings) and min(known) >= GOOD_CEILING:
+    elif known and len(known) == len(ceilings) and min(known) >= GOOD_CEILING:
         found = SUPPORTED, because
     else:
         found = CANNOT_TELL, because
@@ -215,7 +224,7 @@ def judge_measurement(result, layer):
 
 def judge_lead(result, layer):
     """Bystanders above the source itself, and those that chance does not explain."""
-    blocks = result["leakage"]
+    blocks = of_learned(result, "leakage")
     problem = next((f"{name}: {block['no_comparison']}" for name, block in blocks.items() if block["no_comparison"]), None)
     if problem:
         found = CANNOT_TELL, problem
@@ -223,6 +232,7 @@ def judge_lead(result, layer):
         counts = [f"{name} {block['bystanders_above_source']} of {block['n']}" for name, block in blocks.items()]
         clear = sum(block["bystanders_clearly_above"] for block in blocks.values())
         because = f"bystanders above the source: {', '.join(counts)}; {clear} of them beyond chance (Fisher's exact test, Holm)"
+        because += without(unlearned_sources(result["training_check"]))
         shown = all(block["source_rate"] > 0 for block in blocks.values())
         none = not any(block["bystanders_above_source"] for block in blocks.values())
         found = (NOT_SUPPORTED if clear else SUPPORTED if none and shown else CANNOT_TELL), because
@@ -236,6 +246,17 @@ def judge_lead(result, layer):
         ),
         found,
     )
+
+
+def of_learned(result, key):
+    """The blocks {source: block} under ``key``, but for sources whose adapters did not learn the marker."""
+    left_out = unlearned_sources(result["training_check"])
+    return {name: block for name, block in result[key].items() if name not in left_out}
+
+
+def without(left_out):
+    """ "; without villain (why)" for each of {source: why}."""
+    return "".join(f"; without {name} ({reason})" for name, reason in left_out.items())
 
 
 def unless(block):

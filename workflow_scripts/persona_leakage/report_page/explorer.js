@@ -150,26 +150,26 @@ class Explorer {
     for (const [question, text, flags] of found.slice(this.page * PER_PAGE, (this.page + 1) * PER_PAGE)) {
       const title = document.createElement("div");
       title.className = "note";
-      title.textContent = this.set.questions[question] + (flags & 1 ? " (cut at the token limit)" : "") + (flags & 2 ? " (shortened in this page)" : "");
+      title.textContent = this.set.questions[question] + (flags & 1 ? " (cut at the token limit)" : "") + (flags & 2 ? " (shortened in this page)" : "") + (flags & 4 ? " (shows the marker)" : "");
       const reply = document.createElement("div");
       reply.className = "reply";
       reply.dir = "auto";
-      reply.append(...this.highlighted(text));
+      reply.append(...this.highlighted(text, flags & 4));
       byId("replies").append(title, reply);
     }
   }
 
-  highlighted(text) {
-    const parts = [];
-    text.split(this.data.marker).forEach((part, place) => {
-      if (place > 0) {
-        const mark = document.createElement("mark");
-        mark.textContent = this.data.marker;
-        parts.push(mark);
-      }
-      parts.push(document.createTextNode(part));
+  // As marked_pieces of report_replies.py: only where the config's detector finds the marker, in any case unless it is literal.
+  highlighted(text, shows) {
+    if (!shows) return [document.createTextNode(text)];
+    const marker = this.data.marker.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    const pieces = text.split(new RegExp(`(${marker})`, this.data.detector === "literal" ? "" : "i"));
+    return pieces.map((piece, place) => {
+      if (place % 2 === 0) return document.createTextNode(piece);
+      const mark = document.createElement("mark");
+      mark.textContent = piece;
+      return mark;
     });
-    return parts;
   }
 }
 
