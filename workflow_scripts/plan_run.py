@@ -69,7 +69,7 @@ def print_model(block, entry):
         print(f"model: the size of {name} is not known: its files are not here, and its name holds no number of parameters such as 7B.")
         print("Hours that depend on it are shown as ?. Fetch the model first, or add it under models in resources/rates.yaml.")
     elif "origin" in entry:
-        print(f"model: {name} has {entry['parameters'] / 1e6:,.3g} million parameters, {entry['origin']}; hours scaled from it are rough")
+        print(f"model: {name} has {entry['parameters'] / 1e9:,.3g} billion parameters, {entry['origin']}; hours scaled from it are rough")
 
 
 def print_used(plan):

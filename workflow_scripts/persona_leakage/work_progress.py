@@ -91,7 +91,7 @@ class WorkProgress:
 def what_is_done(job):
     """A finished job in words."""
     seed = f", seed {job.wildcards['seed']}" if "source" in job.wildcards and "seed" in job.wildcards else ""
-    text = DONE.get(job.rule, job.rule.replace("_", " ")).format_map({"source": "?", **job.wildcards})
+    text = DONE.get(job.rule, f"{job.rule} done").format_map({"source": "?", **job.wildcards})
     return text + seed
 
 
