@@ -1,17 +1,29 @@
-# make run    sets everything up and runs an experiment (CONFIG=my.yaml for another one than config.yaml; TARGET=scatter: only that)
-# GPUS=n      with it: at most n jobs that use a GPU at once (auto: as many as there are; without: the others wait inside their jobs)
-# make plan   what that would cost: jobs, tokens, hours, disk; runs nothing
-# make test   sets everything up and runs the tests
-# make test-vllm  the tests of the vllm engine, on a CPU, in an environment of its own
-# make test-slurm  the tests of profiles/slurm on a Slurm of their own, which needs root (installs Debian's Slurm if it is not there)
-# make slurm  what profiles/slurm needs beside the rest
-# make inspect  the replies of a finished run as Inspect AI logs (make test-inspect: its tests)
-# make wandb  publishes a finished run to Weights & Biases (offline unless the config says online)
-# make hub    publishes its adapters to the Hugging Face hub (docs/publishing.md, for both)
-# make tables  copies a finished run's tables, scores and figures to results/{experiment}/published/tables, with digests
-# make bench  times every stage beside its rivals, fills docs/performance.md
-# make lint   style of the code, the rules and the texts
-# INFERENCE=vllm with any of them: the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
+# make help        this list (also what make alone prints)
+# make run         set everything up and run an experiment (TARGET=scatter: only that)
+# make plan        what that would cost: jobs, tokens, hours, disk; runs nothing
+# make compare     finished experiments side by side
+# make inspect     replies of a finished run as Inspect AI logs
+# make tables      copies of a finished run's tables, scores and figures, with digests
+# make wandb       publish a finished run to Weights & Biases (offline unless the config says online)
+# make hub         publish its adapters to the Hugging Face hub
+# make setup       install what a run needs into .venv
+# make slurm       what profiles/slurm needs beside the rest
+# make test        set everything up and run the tests
+# make test-vllm   the tests of the vllm engine, on a CPU, in an environment of its own
+# make test-slurm  the tests of profiles/slurm on a Slurm of their own; needs root (installs Debian's Slurm if it is not there)
+# make test-inspect  the tests of make inspect
+# make bench       time every stage against alternatives, fill docs/performance.md
+# make lint        style of the code, the rules and the texts
+# make format      bring code and rules into that style
+# make clean       remove the environments that make has installed
+#
+# Settings, as in make run CONFIG=my.yaml:
+# CONFIG=my.yaml   another experiment than config.yaml
+# CORES=n          processor cores to use (default: all)
+# GPUS=n           at most n jobs that use a GPU at once (auto: as many as there are; without: the others wait inside their jobs)
+# INFERENCE=vllm   the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
+
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 CONFIG ?= config.yaml
 CORES ?= all
@@ -28,17 +40,27 @@ CODE := workflow_scripts tests benchmarks
 
 BENCH ?= docs/performance/cpu
 
-.PHONY: run plan config-there setup slurm inspect wandb hub tables bench test test-slurm test-inspect test-vllm test-vllm-here lint format clean
+.PHONY: help run plan compare inspect tables wandb hub setup slurm test test-vllm test-slurm test-inspect bench lint format clean
+.PHONY: config-there test-vllm-here  # parts of others
+
+# In quotes of the shell's, for blanks in the path; an apostrophe in it is written as '\''.
+config := '$(subst ','\'',$(CONFIG))'
+show = @python workflow_scripts/show_results.py --config $(config)
+workflow = snakemake --cores $(CORES) --configfile $(config) --quiet rules host --
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' '$(firstword $(MAKEFILE_LIST))'
 
 run: config-there setup
-	snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) --configfile $(CONFIG) --quiet rules host $(if $(TARGET),-- $(TARGET))
-	$(if $(TARGET),,@python workflow_scripts/show_results.py --config $(CONFIG))
+	python workflow_scripts/run_workflow.py --config $(config) --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) --quiet rules host $(if $(TARGET),-- $(TARGET))
+	$(if $(TARGET),,$(show))
 
 plan: config-there setup
-	@python workflow_scripts/plan_run.py --config $(CONFIG)
+	@python workflow_scripts/plan_run.py --config $(config)
+	@echo; echo "Nothing was run. Run it with: make run CONFIG="$(config)
 
 config-there:
-	@test -f $(CONFIG) || { echo "error: CONFIG=$(CONFIG): no such file" >&2; exit 1; }
+	@test -f $(config) || { echo "error: CONFIG="$(config)": no such file" >&2; exit 1; }
 
 setup: $(VENV)/run.stamp
 
@@ -57,14 +79,21 @@ test-vllm:
 test-vllm-here: $(VENV)/development.stamp
 	python -m pytest -m vllm tests/test_vllm.py
 
+compare: config-there setup
+	$(workflow) $@
+	$(show) --of $@
+
 inspect: config-there $(VENV)/inspect.stamp
-	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- inspect
+	$(workflow) $@
+	$(show) --of $@
 
 tables: config-there setup
-	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- tables
+	$(workflow) $@
+	$(show) --of $@
 
 wandb hub: config-there $(VENV)/publishing.stamp
-	snakemake --cores $(CORES) --configfile $(CONFIG) --quiet rules host -- $@
+	$(workflow) $@
+	$(show) --of $@
 
 test-inspect: $(VENV)/development.stamp $(VENV)/inspect.stamp
 	python -m pytest tests/test_inspect.py
@@ -77,6 +106,7 @@ bench: $(VENV)/benchmarks.stamp
 	cd benchmarks && python workflow.py --output $(abspath $(BENCH))/workflow.json
 	cd benchmarks && python growth.py --output $(abspath $(BENCH))/growth.json --figure $(abspath $(BENCH))/growth.png
 	python benchmarks/write_page.py $(BENCH)
+	@echo "Measurements: $(BENCH)/  Tables: docs/performance.md"
 
 lint: $(VENV)/development.stamp
 	ruff check $(CODE)

@@ -181,3 +181,19 @@ def test_planned_tokens_are_those_of_the_run(finished_project):
     assert trained / 2 < sizes.training_tokens() < trained * 2
     pool = sum(len(record["token_ids"]) for record in read_jsonl_gz(home / "training/pool.jsonl.gz"))
     assert pool / 2 < sizes.pool_tokens() < pool * 2
+
+
+def test_a_finished_experiment_costs_nothing(finished_project):
+    done = run_program("plan_run", "--config", "config.yaml", cwd=finished_project.folder)
+    assert done.returncode == 0 and done.stdout.endswith("nothing to be done\n"), done.stderr
+
+
+def test_an_added_persona_is_planned_as_its_own_replies(project_copy):
+    """6 personas, 2 questions, 2 draws of the base model and two adapters: 72 replies are there, and a seventh persona needs 12."""
+    config = yaml.safe_load((project_copy.folder / "config.yaml").read_text())
+    project_copy.edit_config(personas__panel=[*config["personas"]["panel"], "lawyer"])
+    done = run_program("plan_run", "--config", "config.yaml", cwd=project_copy.folder)
+    assert done.returncode == 0 and "\nreplies: about 12 to sample; 72 are kept\n" in done.stdout, done.stderr
+    jobs = dict(re.findall(r"^(\w+) +(\d+) ", done.stdout, re.M))
+    assert jobs["sample_completions"] == "2" and "train_adapter" not in jobs
+    assert "measured here" in done.stdout and "counted in its files" in done.stdout

@@ -1,65 +1,47 @@
 """Print what a config's run costs (jobs, tokens, hours, disk) without running it; with --used, what it then took."""
 
 import argparse
-import csv
-import re
-import subprocess
-import sys
 from pathlib import Path
 
-from snakemake.utils import update_config
 from tabulate import tabulate
 
-from persona_leakage.config_files import config_layers, resolve_config
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.experiment import adapter_jobs, check_experiment, job_file, read_config
-from persona_leakage.planning import Sizes, plan_disk, plan_jobs
-from persona_leakage.rates import DEFAULT_HARDWARE, Rates
-
-ROOT = Path(__file__).resolve().parents[1]
+from persona_leakage.errors import run_program
+from persona_leakage.kept_replies import sum_up
+from persona_leakage.measured_rates import seconds_of
+from persona_leakage.plan import make_plan
 
 
 def main(argv=None):
     """Print the plan of the jobs that would run now (--all: of all jobs), and where each figure comes from."""
     parser = argparse.ArgumentParser(prog="plan_run", description=__doc__)
     parser.add_argument("--config", default="config.yaml", metavar="PATH", help="the experiment's config (default: %(default)s)")
-    parser.add_argument("--hardware", help="an entry of resources/rates.yaml (default: h200 with engine.name: vllm, else cpu2)")
+    parser.add_argument(
+        "--hardware",
+        help="plan with the rates of this entry of resources/rates.yaml alone (default: what this machine's jobs took, "
+        "and where none has run those of h200 with engine.name: vllm, else of cpu2)",
+    )
     parser.add_argument("--all", action="store_true", help="plan every job, also those whose results are there")
     parser.add_argument("--used", action="store_true", help="beside every job's plan, what jobs of the experiment of this name took")
     args = parser.parse_args(argv)
-    config = read_config(ROOT / "config.yaml")
-    update_config(config, read_config(args.config))
-    resolve_config(config, config_layers([ROOT / "config.yaml", args.config]))
-    personas, question_sets = check_experiment(config, args.config)
-    rates = Rates(ROOT / "resources/rates.yaml", args.hardware or DEFAULT_HARDWARE[config["engine"]["name"]], config["model"]["name"])
-    sizes = Sizes(config, personas, question_sets, rates.model)
-    lines = plan_jobs(config, planned_jobs(args.config, args.all or args.used), sizes, rates.rate, rates.hardware["gpu"])
-    disk = plan_disk(config, sizes, rates.bytes_per_token)
-    print(f"{config['experiment']}: {config['model']['name']} on {rates.hardware['name']}\n")
-    if not lines:
+    plan = make_plan(args.config, args.hardware, args.all or args.used, measure=not args.used)
+    print(f"{plan.config['experiment']}: {plan.config['model']['name']}\n")
+    if not plan.lines:
         print("nothing to be done")
         return
-    (print_used if args.used else print_plan)(config, sizes, rates, lines, disk)
+    (print_used if args.used else print_plan)(plan)
 
 
-def planned_jobs(config_path, everything):
-    """{rule: number of jobs} of a dry run; InputError with Snakemake's own words if it fails."""
-    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--configfile", str(config_path)]
-    done = subprocess.run(command + ["--forceall"] * everything, capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"{config_path}: snakemake cannot plan it\n{done.stdout}{done.stderr}")
-    table = re.search(r"^job +count\n[- ]+\n(.*?)^total", done.stdout, re.M | re.S)
-    counts = re.findall(r"^(\w+) +(\d+)$", table[1], re.M) if table else []
-    return {rule: int(count) for rule, count in counts if rule != "all"}
-
-
-def print_plan(config, sizes, rates, lines, disk):
-    """The table of jobs, its sums, the disk, and the sources of the figures."""
+def print_plan(plan):
+    """The table of jobs, its sums, the replies, the disk, and the sources of the figures."""
+    config, sizes, rates, lines = plan.config, plan.sizes, plan.rates, plan.lines
     rows = [[line.rule, line.jobs, f"{line.tokens:,}" if line.tokens else "", hours(line.hours)] for line in lines]
     print(tabulate(rows, ["rule", "jobs", "tokens", "hours"], colalign=("left", "right", "right", "right"), disable_numparse=True))
     generated = sum(line.tokens for line in lines if line.rule.startswith("sample"))
     trained = sum(line.tokens for line in lines if line.rule == "train_adapter")
     print(f"\ntokens generated: {generated:,}   tokens trained on: {trained:,}")
+    if plan.sampling:
+        missing, kept = sum_up(plan.sampling)
+        print(f"replies: about {missing:,} to sample; {kept:,} are kept" if kept else f"replies: {missing:,} to sample")
     if all(line.hours is not None for line in lines):
         total, on_gpu = (sum(line.hours for line in lines if line.gpu or every) for every in (True, False))
         if rates.hardware["gpu"]:
@@ -68,41 +50,47 @@ def print_plan(config, sizes, rates, lines, disk):
             at_once = rates.hardware["jobs_at_once"]
             print(f"hours of all jobs: {total:.2f}   of the run, {at_once} jobs at once: {total / at_once:.2f}")
     else:
-        print(f"hours: no measured rate for {config['model']['name']} on this hardware (resources/rates.yaml)")
-    print("disk: " + ", ".join(f"{what} {size(amount)}" for what, amount in disk.items()) + f"; together {size(sum(disk.values()))}")
-    print("\nreplies: {:g} tokens ({})".format(*sizes.reply(config["evaluation"]["sampling"])))
+        print("hours: no rate is known for the rules that show ?")
+    print(
+        "disk: " + ", ".join(f"{what} {size(amount)}" for what, amount in plan.disk.items()) + f"; together {size(sum(plan.disk.values()))}"
+    )
+    print("\nlength of a reply: {:g} tokens ({})".format(*sizes.reply(config["evaluation"]["sampling"])))
+    print_model(config["model"], rates.model)
+    if rates.elsewhere():
+        print(f"The rates below of {rates.hardware['name']} are not of your machine. Jobs that have run here replace them, stage by stage.")
     for source in rates.sources():
         print(f"rates: {source}")
 
 
-def print_used(config, sizes, rates, lines, disk):
+def print_model(block, entry):
+    """What an estimate of a model rests on, if resources/rates.yaml does not list it."""
+    name = block["name"]
+    if "origin" in entry and entry["parameters"] is None:
+        print(f"model: the size of {name} is not known: its files are not here, and its name holds no number of parameters such as 7B.")
+        print("Hours that depend on it are shown as ?. Fetch the model first, or add it under models in resources/rates.yaml.")
+    elif "origin" in entry:
+        print(f"model: {name} has {entry['parameters'] / 1e9:,.3g} billion parameters, {entry['origin']}; hours scaled from it are rough")
+
+
+def print_used(plan):
     """Plan against what benchmarks/ and results/ hold, rule by rule; together: of the rules that have run."""
-    used_by = {line.rule: used_hours(config, line.rule) for line in lines}
+    lines = plan.lines
+    used_by = {line.rule: used_hours(plan.jobs, line.rule) for line in lines}
     rows = [[line.rule, line.jobs, hours(line.hours), hours(used_by[line.rule]), ratio(line.hours, used_by[line.rule])] for line in lines]
     done = [line for line in lines if used_by[line.rule] is not None]
     planned, used = sum(line.hours or 0 for line in done), sum(used_by[line.rule] for line in done)
     rows.append(["together", sum(line.jobs for line in done), hours(planned), hours(used), ratio(planned, used)])
     headers = ["rule", "jobs", "hours planned", "hours used", "planned / used"]
     print(tabulate(rows, headers, colalign=("left", *["right"] * 4), disable_numparse=True))
-    planned, used = sum(disk.values()), used_bytes(config)
+    planned, used = sum(plan.disk.values()), used_bytes(plan.config)
     print(f"\ndisk planned: {size(planned)}   used: {size(used)}   planned / used: {ratio(planned, used)}")
 
 
-def used_hours(config, rule):
-    """Hours of a rule's jobs in the benchmark files of the experiment; None without any."""
-    home = Path("benchmarks") / config["experiment"]
-    sampling = {f"sample_{job}": states for job, states in adapter_jobs(config).items()}
-    if rule == "fetch_model":
-        files = [Path("benchmarks/fetch_model") / f"{config['model']['name']}.tsv"]
-    elif rule in ("sample_base_completions", "score_base_leakage", "sample_base_variants"):
-        files = home.glob(f"{rule.replace('_base', '')}/*/base.tsv")
-    elif rule in sampling and len(sampling) > 1:
-        files = home.glob(f"sample_completions/*/{job_file(rule.removeprefix('sample_'), sampling[rule])}.tsv")
-    else:
-        found = [home / f"{rule}.tsv", *home.glob(f"{rule}/**/*.tsv")]
-        files = [path for path in found if path.name != "base.tsv" or rule in ("extract_centroids", "extract_sweep", "measure_divergence")]
-    seconds = [float(row["s"]) for path in files if path.is_file() for row in csv.DictReader(path.open(), delimiter="\t")]
-    return sum(seconds) / 3600 if seconds else None
+def used_hours(jobs, rule):
+    """Hours of a rule's jobs in their benchmark files; None without any."""
+    seconds = [seconds_of(Path(job.benchmark)) for job in jobs if job.rule == rule and job.benchmark]
+    known = [value for value in seconds if value is not None]
+    return sum(known) / 3600 if known else None
 
 
 def used_bytes(config):

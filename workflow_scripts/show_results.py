@@ -1,6 +1,8 @@
-"""Print an experiment's closing tables and where its files are."""
+"""Print an experiment's closing tables and where its files are, or where a target's files are and how to open them."""
 
 import argparse
+import shlex
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -11,14 +13,29 @@ from persona_leakage.results_table import TRAINING_HEADERS, as_text, result_line
 from persona_leakage.training_check import NONE_LEARNED
 from persona_leakage.verdict import verdict_lines
 
+# What make's targets end with, by target.
+PLACES = {
+    "compare": "Comparison, open it in a browser: results/compare/index.html  As a table: results/compare/comparison.csv",
+    "inspect": "Logs for Inspect AI: {home}/inspect/\nOpen them with: {activate}inspect view --log-dir {folder}",
+    "tables": "Tables, scores and figures: {home}/published/tables/\n"
+    "Check them with: {activate}python workflow_scripts/check_tables.py {folder}",
+    "wandb": "Receipts: {home}/published/wandb/  Each names its run, or under to_upload the command that uploads an offline one.",
+    "hub": "Receipts: {home}/published/hub/  Each names the repository and the commit.",
+}
+FOLDERS = {"inspect": "inspect", "tables": "published/tables"}
+
 
 def main(argv=None):
     """Read results/{experiment}/run_config.yaml and the small result files; print."""
     parser = argparse.ArgumentParser(prog="show_results", description=__doc__)
     parser.add_argument("--config", default="config.yaml", metavar="PATH", help="the experiment's config (default: %(default)s)")
+    parser.add_argument("--of", choices=PLACES, help="say where the files of this target are, in place of the table")
     args = parser.parse_args(argv)
     chosen, default = read_config(args.config), read_config(Path(__file__).parents[1] / "config.yaml")
     home = Path("results") / {**default, **chosen}["experiment"]
+    if args.of:
+        print(place(args.of, home))
+        return
     if not (home / "run_config.yaml").is_file():
         raise InputError(f"{home}: no finished run; start it with snakemake --cores all --configfile {args.config}")
     config = read_yaml(home / "run_config.yaml")["config"]
@@ -44,6 +61,14 @@ def answers(verdict):
     if all(entry["because"] == NONE_LEARNED for entry in verdict):
         return [f"{verdict[0]['answer']:>14}: {NONE_LEARNED}"]
     return verdict_lines(verdict)
+
+
+def place(target, home):
+    """Where the files of a target are and how to open them, as text."""
+    folder = shlex.quote(str(home / FOLDERS.get(target, "")))
+    environment = Path(sys.prefix)
+    activate = f"source {environment.name}/bin/activate; " if environment.parent == Path.cwd() else ""
+    return "\n" + PLACES[target].format(home=home, folder=folder, activate=activate)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Choosing and starting a sampling engine, and sampling with it task by task."""
 
 import importlib.util
+import time
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import torch
 
@@ -49,10 +50,14 @@ class SwitchingTransformersEngine:
 
     def sample(self, requests, sampling, adapter=None):
         """As VllmEngine.sample; with fewer rows at once once memory has run out, which ``memory`` records."""
+        self.prepare(adapter)
+        yield from sample_with_fewer_slots(self.loaded, requests, sampling, self.memory)
+
+    def prepare(self, adapter):
+        """Load the model with ``adapter`` unless it is loaded."""
         if self.loaded is None or adapter != self.adapter:
             self.loaded = None  # before loading, so that two models are never held
             self.adapter, self.loaded = adapter, self._load(adapter)
-        yield from sample_with_fewer_slots(self.loaded, requests, sampling, self.memory)
 
     def _load(self, adapter):
         device = pick_device()
@@ -120,13 +125,30 @@ def describe_engine(engine, model_folder):
     }
 
 
+def sample_and_count(started, adapter, sampled, requests, sampling):
+    """Yield the completions of an engine, and add replies, tokens and seconds to ``sampled``. started(): the engine.
+
+    The seconds leave out the start of the engine and loading the model, so that they give the rate of a job of any size.
+    """
+    engine = started()
+    if isinstance(engine, SwitchingTransformersEngine):
+        engine.prepare(adapter)
+    ready = time.monotonic()
+    for completion in engine.sample(requests, sampling, adapter):
+        sampled["replies"] += 1
+        sampled["tokens"] += len(completion.token_ids)
+        sampled["seconds"] = round(time.monotonic() - ready, 2)
+        yield completion
+
+
 def sample_all(manifest, tasks, sampling, engine, chunk_size, store):
     """Sample ``tasks`` one after the other, with one engine for all; finished replies are kept in the folder ``store``.
 
     sampling, engine: config blocks. chunk_size: finished replies between two restart points. Base and
     adapters are not mixed in one list of tasks.
     Yields (records in request order, facts for the meta block) for each task; among the facts, of the transformers
-    engine, out_of_memory: how often memory has run out in this job so far, and the batch size since then.
+    engine, out_of_memory: how often memory has run out in this job so far, and the batch size since then; sampled: the replies
+    that were not kept from earlier, their tokens, and the seconds they took once the engine was ready.
     """
     params = SamplingParams(**sampling)
     chosen_class = engine_class(engine_name(engine))  # imported before the digest of the loaded code is taken
@@ -148,8 +170,9 @@ def sample_all(manifest, tasks, sampling, engine, chunk_size, store):
             "hardware": arithmetic(),
             "code": loaded_code_digest(),
         }
+        sampled = {"replies": 0, "tokens": 0, "seconds": 0.0}
         records = sample_missing(
-            lambda requests, params, adapter=task.adapter: started().sample(requests, params, adapter),
+            partial(sample_and_count, started, task.adapter, sampled),
             task.requests,
             params,
             chunk_size,
@@ -157,4 +180,4 @@ def sample_all(manifest, tasks, sampling, engine, chunk_size, store):
             store,
             task.label,
         )
-        yield records, {**facts, **({"out_of_memory": dict(memory)} if chosen_class.name == "transformers" else {})}
+        yield records, {**facts, "sampled": sampled, **({"out_of_memory": dict(memory)} if chosen_class.name == "transformers" else {})}

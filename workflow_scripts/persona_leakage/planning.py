@@ -106,11 +106,12 @@ def mean(values):
     return sum(values) / len(values)
 
 
-def plan_jobs(config, jobs, sizes, rate, gpu):
+def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
     """[Line] for ``jobs`` {rule: number}. gpu: whether the hardware has one; there engine "auto" is vLLM.
 
     rate(stage): (tokens per second, seconds before the first token) of a stage, or None; rate("other") gives
-    (None, seconds) of a job without a model.
+    (None, seconds) of a job without a model. sampling: {rule: (jobs that sample, replies to sample, all replies)}, see
+    kept_replies; of a rule that it lacks every reply is sampled. A job that finds all its replies kept loads no model.
     """
     name = config["engine"]["name"]
     sampler = "sample_vllm" if name == "vllm" or (name == "auto" and gpu) else "sample_transformers"
@@ -134,28 +135,42 @@ def plan_jobs(config, jobs, sizes, rate, gpu):
     lines = []
     for rule, count in jobs.items():
         stage, tokens = stages.get(re.sub(r"_\d+$", "", rule), ("other", 0))
-        tokens *= together.get(rule, 1)
-        measured = rate(stage)
-        hours = None
-        if measured:
-            speed, start = measured
-            hours = count * (start + (tokens / speed if speed else 0)) / 3600
-        lines.append(Line(rule, count, round(count * tokens), hours, stage != "other"))
+        tokens *= count * together.get(rule, 1)
+        busy, missing, total = (sampling or {}).get(rule, (count, 1, 1))
+        tokens *= missing / total
+        seconds = seconds_of(rate(stage), busy, tokens)
+        if seconds is not None and busy < count:
+            seconds += seconds_of(rate("other"), count - busy, 0) or 0
+        lines.append(Line(rule, count, round(tokens), seconds if seconds is None else seconds / 3600, stage != "other"))
     return lines
 
 
+def seconds_of(rate, jobs, tokens):
+    """Seconds of ``jobs`` jobs with so many tokens together, at a rate as plan_jobs takes it; None without a rate."""
+    if rate is None:
+        return None
+    speed, start = rate
+    return jobs * start + (tokens / speed if speed else 0)
+
+
 def plan_disk(config, sizes, bytes_per_token):
-    """{what: bytes} of a finished experiment. bytes_per_token: of packed replies."""
+    """{what: bytes} of a finished experiment. bytes_per_token: of packed replies.
+
+    Of a model whose size is not known only what does not depend on it.
+    """
     adapters = len(config["personas"]["sources"]) * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
     replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.variants()) + sizes.pool_tokens()
     row_tokens = sizes.training_tokens() / config["training"]["epochs"]
     geometries = 1 + (adapters if config["geometry"].get("adapted") else 0)
     vectors = sum(len(sizes.panel) * (geometries + sizes.variants()) * (len(questions) + 1) for questions in sizes.evaluation_sets)
+    texts = {"replies and training rows": (2 * replies + len(config["personas"]["sources"]) * row_tokens) * bytes_per_token}
+    if sizes.model["parameters"] is None:
+        return texts
     return {
         "model": sizes.model["bytes"],
         "adapters": adapters * sizes.adapter_parameters() * BYTES_PER_FLOAT,
-        "replies and training rows": (2 * replies + len(config["personas"]["sources"]) * row_tokens) * bytes_per_token,
+        **texts,
         "centroids": len(declared_layers(config["geometry"])) * vectors * sizes.model["hidden_size"] * BYTES_PER_FLOAT,
         "checkpoint of a training job, while it runs": (1 + ADAM_STATES) * sizes.adapter_parameters() * BYTES_PER_FLOAT,
     }

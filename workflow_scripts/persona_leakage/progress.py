@@ -7,12 +7,17 @@ from tqdm import tqdm
 
 
 class Progress:
-    """Counts finished items and prints share, rate and time left at most every ``interval`` seconds."""
+    """Counts finished items and prints share, rate and time left at most every ``interval`` seconds.
+
+    The rate counts from the first finished item, so that it leaves out loading the model and starting the engine. A rate over less
+    than ``interval`` seconds says little: until then a line shows "?" in its place.
+    """
 
     def __init__(self, label, total, unit, interval=10.0):
         self.label, self.total, self.unit, self.interval = label, total, unit, interval
         self.done = self.skipped = 0
-        self.started = self.printed = time.monotonic()
+        self.printed = time.monotonic()
+        self.first = None  # (when the first items had finished, how many they were)
 
     def skip(self, count):
         """Count items that were there already: they do not enter the rate."""
@@ -22,16 +27,25 @@ class Progress:
         """Count ``count`` more items as done and print a line if one is due or all are done."""
         self.done += count
         now = time.monotonic()
+        if self.first is None:
+            self.first = (now, self.done)
         if now - self.printed >= self.interval or self.skipped + self.done >= self.total:
             self.printed = now
-            meter = tqdm.format_meter(
-                self.skipped + self.done,
-                self.total,
-                now - self.started,
-                prefix=self.label,
-                unit=self.unit,
-                ncols=110,
-                initial=self.skipped,
-                postfix=note or None,
-            )
-            print(meter, file=sys.stderr, flush=True)
+            print(self.line(now, note), file=sys.stderr, flush=True)
+
+    def line(self, now, note=""):
+        """The line at time ``now`` (of time.monotonic)."""
+        began, before = self.first
+        finished = self.skipped + self.done >= self.total
+        known = self.done > before and (finished or now - began >= self.interval)
+        return tqdm.format_meter(
+            self.skipped + self.done,
+            self.total,
+            now - began,
+            prefix=self.label,
+            unit=self.unit,
+            ncols=110,
+            rate=None if known else 0,
+            initial=self.skipped + before,
+            postfix=note or None,
+        )
