@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from persona_leakage.files import sha256_of_file
+from tests.conftest import warm_python
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -36,12 +37,12 @@ def with_options(command, more):
     return command.replace("2>&1 | tee", f"{more} 2>&1 | tee")
 
 
-def start(command, folder):
+def start(command, folder, path=PATH):
     """Start a job's command in a process group of its own, as Snakemake's shell does; its output comes line by line."""
     return subprocess.Popen(
         ["bash", "-c", f"set -euo pipefail; {command}"],
         cwd=folder,
-        env={**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -52,7 +53,7 @@ def start(command, folder):
 
 def finish(command, folder):
     """Run a job's command to its end; returns (exit code, output)."""
-    process = start(command, folder)
+    process = start(command, folder, f"{warm_python().parent}{os.pathsep}{PATH}")
     output, _ = process.communicate()
     return process.returncode, output
 

@@ -99,12 +99,11 @@ def test_closing_table_and_row_viewer(finished_project, results):
     assert rows.count("⟦") > 8 and "positive, villain" in rows and "negative, " in rows and "⟦<|im_end|>⟧" in rows
 
 
-def test_snakemakes_own_report_has_the_figures(finished_project):
+def test_snakemakes_own_report_has_the_figures(project_copy):
     """With captions and categories; made from what is there, without a job."""
-    log = finished_project.run("--report", "snakemake.html").stdout
+    log = project_copy.run("--report", "snakemake.html").stdout
     assert "Report created" in log
-    page = (finished_project.folder / "snakemake.html").read_text()
-    (finished_project.folder / "snakemake.html").unlink()
+    page = (project_copy.folder / "snakemake.html").read_text()
     for name in ("scatter", "layers", "cosines", "replies", "training"):
         assert f"{name}.png" in log and f"{name}.png" in page
 
@@ -123,8 +122,8 @@ def test_jobs_that_use_a_gpu_start_through_the_lease(finished_project):
         assert (finished_project.folder / "logs/tiny" / log).read_text().startswith("with_gpu: "), log
 
 
-def test_a_second_run_has_nothing_to_do(finished_project):
-    assert "Nothing to be done" in finished_project.run("--cores", "2").stdout
+def test_a_second_run_has_nothing_to_do(project_copy):
+    assert "Nothing to be done" in project_copy.run("--cores", "2").stdout
 
 
 @pytest.mark.parametrize(
