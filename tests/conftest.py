@@ -229,10 +229,10 @@ def make_tiny_project(folder, model_folder):
 
 @pytest.fixture(scope="session")
 def finished_project(tmp_path_factory, tiny_model):
-    """A tiny experiment run to its end, each job by a new Python. Shared: copy it before changing anything."""
+    """A tiny experiment run to its end. Shared: copy it before changing anything."""
 
     def make(folder):
-        make_tiny_project(folder / "project", tiny_model.parent).run("--cores", "2", cold=True)
+        make_tiny_project(folder / "project", tiny_model.parent).run("--cores", "2")
 
     return project_at(made_once(tmp_path_factory, "finished", make) / "project")
 

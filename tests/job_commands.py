@@ -6,30 +6,28 @@ import re
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from persona_leakage.files import sha256_of_file
-from tests.conftest import warm_python
+from tests.conftest import project_at, warm_python
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def job_command(project, target):
     """The shell command of the job that makes ``target``, as Snakemake would run it in ``project``."""
-    plan = project.run("-n", "-p", "--forcerun", rule_of(project, target), "--", target).stdout
+    plan = plan_of_all(project.folder, (project.folder / "config.yaml").read_text())
     for job in plan.split("\nrule ")[1:]:
         if re.search(rf"^    output: .*{re.escape(target)}", job, re.M):
             return re.search(r"Shell command:(.*?\| tee [^\n]*)", job, re.S)[1].strip()
     raise AssertionError(plan)
 
 
-def rule_of(project, target):
-    """Name of the rule that makes ``target``."""
-    plan = project.run("-n", "--forceall", "--", target).stdout
-    for job in plan.split("\nrule ")[1:]:
-        if re.search(rf"^    output: .*{re.escape(target)}", job, re.M):
-            return job.split(":", 1)[0]
-    raise AssertionError(plan)
+@cache
+def plan_of_all(folder, config):
+    """What Snakemake prints of every job that ``all`` asks for, with its command, in a folder with this config."""
+    return project_at(folder).run("-n", "-p", "--forceall").stdout
 
 
 def with_options(command, more):

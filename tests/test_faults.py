@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from persona_leakage.files import read_json
-from tests.conftest import ROOT
+from tests.conftest import ROOT, project_at
 from tests.job_commands import finish, job_command, start
 from tests.test_untrusted_files import Harmful
 
@@ -186,15 +186,24 @@ def start_workflow(project, *arguments):
     return start(shlex.join([sys.executable, "-m", "snakemake", *arguments]), project.folder)
 
 
+LONG = {"questions__evaluation": [{"set": "evaluation", "count": 20}], "evaluation__samples_per_question": 6}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished_project, tmp_path_factory):
+    """The digest that an undisturbed run gives to 720 replies."""
+    project = project_at(tmp_path_factory.mktemp("undisturbed") / "project")
+    shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
+    project.edit_config(**LONG)
+    project.run("--cores", "1", LONG_TARGET)
+    return read_json(project.folder / LONG_TARGET)["sha256"]
+
+
 @pytest.fixture
-def long_project(project_copy, tmp_path):
+def long_project(project_copy, undisturbed):
     """A copy with 720 replies to sample, and the digest that an undisturbed run gives them."""
-    project_copy.edit_config(questions__evaluation=[{"set": "evaluation", "count": 20}], evaluation__samples_per_question=6)
-    undisturbed = type(project_copy).__new__(type(project_copy))
-    undisturbed.folder = tmp_path / "undisturbed"
-    shutil.copytree(project_copy.folder, undisturbed.folder, copy_function=shutil.copy2)
-    undisturbed.run("--cores", "1", LONG_TARGET)
-    return project_copy, read_json(undisturbed.folder / LONG_TARGET)["sha256"]
+    project_copy.edit_config(**LONG)
+    return project_copy, undisturbed
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
@@ -248,7 +257,11 @@ def test_two_jobs_for_the_same_file_do_not_meet(long_project):
     assert hashlib.sha256(path.read_bytes()).hexdigest() == expected
 
 
-@pytest.mark.parametrize("years", [(-20, 0), (0, 20), (-20, 20)], ids=["the past", "the future", "both"])
+@pytest.mark.parametrize(
+    "years",
+    [pytest.param((-20, 0), marks=pytest.mark.slow), pytest.param((0, 20), marks=pytest.mark.slow), (-20, 20)],
+    ids=["the past", "the future", "both"],
+)
 def test_a_clock_that_jumped_makes_nothing_stale(project_copy, years):
     """Files of any age, also from the future: what counts is their content."""
     generator = random.Random(7)

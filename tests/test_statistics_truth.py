@@ -40,12 +40,12 @@ def share(p_values):
 
 
 def most(tables, true=0.05):
-    """The largest share that chance gives in 99 of 100 cases where the true one is ``true``: 0.15 of 40 tables, 0.0775 of 400."""
-    return float(stats.binom.ppf(0.99, tables, true)) / tables
+    """The largest share that chance gives in 98 of 100 cases where the true one is ``true``: 0.125 of 40 tables, 0.0725 of 400."""
+    return float(stats.binom.ppf(0.98, tables, true)) / tables
 
 
 def least(tables, true):
-    """The smallest such share."""
+    """The smallest in 99 of 100: 0.85 of 40 tables where the true one is 0.95."""
     return float(stats.binom.ppf(0.01, tables, true)) / tables
 
 

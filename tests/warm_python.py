@@ -14,10 +14,17 @@ import signal
 import socket
 import sys
 
+PACKAGES = (
+    *("jinja2", "jsonschema", "matplotlib.pyplot", "pandas", "scipy.stats", "sklearn.feature_extraction.text", "snakemake.cli"),
+    *("peft", "transformers.generation.utils", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto"),
+    "transformers.models.llama.modeling_llama",
+)
+
 
 def call(path, caller, arguments):
     """Let the server run this; ends with the exit code of the run."""
-    request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ), "executable": caller}
+    folder = os.getcwd()  # noqa: PTH109  pathlib takes long to import
+    request = {"arguments": arguments, "folder": folder, "environment": dict(os.environ), "executable": caller}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         connection.sendmsg([b"0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
@@ -31,20 +38,13 @@ def call(path, caller, arguments):
 
 def import_packages():
     """What programs and Snakemake import beside the project's own modules."""
-    import jinja2  # noqa: F401
-    import jsonschema  # noqa: F401
+    import importlib
+
     import matplotlib
 
     matplotlib.use("Agg")
-    import matplotlib.pyplot
-    import pandas  # noqa: F401
-    import peft  # noqa: F401
-    import scipy.stats
-    import sklearn.feature_extraction.text
-    import snakemake.cli
-    import snakemake.workflow  # noqa: F401
-    import transformers.models.llama.modeling_llama
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # noqa: F401
+    for name in PACKAGES:
+        importlib.import_module(name)
 
 
 def take_over(request, streams):
@@ -71,14 +71,15 @@ def work(arguments):
     import runpy
     import threading
     import traceback
+    from pathlib import Path
 
     code = 0
     try:
         if arguments[0] == "-m":
-            sys.argv, sys.path[:0] = arguments[1:], [os.getcwd()]
+            sys.argv, sys.path[:0] = arguments[1:], [str(Path.cwd())]
             runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
         else:
-            sys.argv, sys.path[:0] = arguments, [os.path.dirname(os.path.realpath(arguments[0]))]
+            sys.argv, sys.path[:0] = arguments, [str(Path(arguments[0]).resolve().parent)]
             runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
