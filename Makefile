@@ -1,7 +1,8 @@
 # make run    sets everything up and runs an experiment (CONFIG=my.yaml for another one than config.yaml)
 # GPUS=n      with it: at most n jobs that use a GPU at once (auto: as many as there are; without: the others wait inside their jobs)
 # make plan   what that would cost: jobs, tokens, hours, disk; runs nothing
-# make test   sets everything up and runs the tests
+# make test   sets everything up and runs the tests of all that a change can break, in minutes
+# make test-all  these and the exhaustive ones, also those of the vllm engine, of Inspect and, with root, of Slurm: hours
 # make test-vllm  the tests of the vllm engine, on a CPU, in an environment of its own
 # make test-slurm  the tests of profiles/slurm on a Slurm of their own, which needs root (installs Debian's Slurm if it is not there)
 # make slurm  what profiles/slurm needs beside the rest
@@ -26,8 +27,10 @@ RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
 CODE := workflow_scripts tests benchmarks
 
 BENCH ?= docs/performance/cpu
+# Two processes, each with one file at a time; the longest files come first (tests/conftest.py).
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run plan config-there setup slurm inspect wandb hub tables bench test test-slurm test-inspect test-vllm test-vllm-here lint format clean
+.PHONY: run plan config-there setup slurm inspect wandb hub tables bench test test-all test-slurm test-inspect test-vllm test-vllm-here lint format clean
 
 run: config-there setup
 	snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) --configfile $(CONFIG) --quiet rules host
@@ -42,7 +45,14 @@ config-there:
 setup: $(VENV)/run.stamp
 
 test: $(VENV)/development.stamp
-	python -m pytest -m "not slurm" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow and not slurm and not vllm"
+
+test-all: $(VENV)/development.stamp
+	$(PYTEST) -m "not slurm and not vllm"
+	$(MAKE) test-vllm
+	$(MAKE) test-inspect
+	@if [ "$$(id -u)" = 0 ] && { command -v sbatch || command -v apt-get; } > /dev/null; then $(MAKE) test-slurm; \
+	else echo "test-slurm is left out: it takes root, and Slurm or apt-get"; fi
 
 slurm: $(VENV)/slurm.stamp
 

@@ -14,6 +14,8 @@ from persona_leakage.files import read_json, read_jsonl_gz
 from persona_leakage.personas import read_personas
 from tests.conftest import ROOT, project_at
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(finished_project, tmp_path_factory):
