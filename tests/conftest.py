@@ -244,12 +244,12 @@ def project_copy(finished_project, tmp_path):
     return project_at(tmp_path / "project")
 
 
-def run_program(name, *arguments, cwd, env=None):
+def run_program(name, *arguments, cwd, env=None, cold=False):
     """Run a program of workflow_scripts/ as its user would; returns the finished process with .stdout and .stderr.
 
-    With an environment of its own it is a new Python, else a fork of one (see warm_python).
+    With an environment of its own, or cold, it is a new Python, else a fork of one (see warm_python).
     """
-    command = [sys.executable if env else warm_python(), ROOT / "workflow_scripts" / f"{name}.py", *arguments]
+    command = [sys.executable if cold or env else warm_python(), ROOT / "workflow_scripts" / f"{name}.py", *arguments]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 

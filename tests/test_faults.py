@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from persona_leakage.files import read_json
-from tests.conftest import ROOT, project_at
+from tests.conftest import ROOT, project_at, warm_python
 from tests.job_commands import finish, job_command, start
 from tests.test_untrusted_files import Harmful
 
@@ -55,14 +55,13 @@ def kill_at(command, cwd, text):
 
 @pytest.fixture
 def training_command(finished_project, tmp_path):
-    """A long training run as a function of its output folder, with a checkpoint after every step."""
+    """The program and arguments of a long training run as a function of its output folder, with a checkpoint after every step."""
     project = finished_project.folder
     rows = project / "results/tiny/training/villain"
     settings = json.loads((rows / "seed42/metrics.json").read_text())["settings"] | {"epochs": 40}
 
     def command(name):
         return [
-            sys.executable,
             str(ROOT / "workflow_scripts/train_adapter.py"),
             *("--settings", json.dumps({"training": settings})),
             *("--source", "villain", "--seed", "42", "--checkpoint-seconds", "0"),
@@ -75,11 +74,21 @@ def training_command(finished_project, tmp_path):
     return command
 
 
+def let_end(command):
+    """Run a training to its end; returns the finished process."""
+    return subprocess.run([warm_python(), *command], capture_output=True, text=True)
+
+
+def kill_training(command, folder, text):
+    """Kill a training, which is a Python of its own, at a line of its output."""
+    kill_at([sys.executable, *command], folder, text)
+
+
 def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
-    subprocess.run(training_command("undisturbed"), check=True, capture_output=True)
-    kill_at(training_command("killed"), tmp_path, "checkpoint behind step 10")
+    let_end(training_command("undisturbed")).check_returncode()
+    kill_training(training_command("killed"), tmp_path, "checkpoint behind step 10")
     assert not (tmp_path / "killed/metrics.json").exists()
-    again = subprocess.run(training_command("killed"), check=True, capture_output=True, text=True).stdout
+    again = let_end(training_command("killed")).stdout
     metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("undisturbed", "killed")]
     assert metrics[1]["resumed_from_step"] >= 10
     assert f"resuming at step {metrics[1]['resumed_from_step']}" in again
@@ -89,28 +98,28 @@ def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
 
 
 def test_a_checkpoint_that_could_run_code_is_left_aside(training_command, tmp_path):
-    kill_at(training_command("run"), tmp_path, "checkpoint behind step 5")
+    kill_training(training_command("run"), tmp_path, "checkpoint behind step 5")
     (checkpoint,) = (tmp_path / "run/restart").glob("*.pt")
     torch.save({"adapter": Harmful(tmp_path / "proof")}, checkpoint)
-    again = subprocess.run(training_command("run"), check=True, capture_output=True, text=True).stdout
+    again = let_end(training_command("run")).stdout
     assert f"training starts anew: {checkpoint}: holds more than tensors" in again and "starting at step 0" in again
     assert not (tmp_path / "proof").exists()
 
 
 def test_a_changed_setting_does_not_resume(training_command, tmp_path):
     """A checkpoint of other settings is not a place to go on from."""
-    kill_at(training_command("run"), tmp_path, "checkpoint behind step 5")
+    kill_training(training_command("run"), tmp_path, "checkpoint behind step 5")
     command = training_command("run")
     place = command.index("--settings") + 1
     settings = json.loads(command[place])
     settings["training"]["learning_rate"] /= 2
     command[place] = json.dumps(settings)
     (checkpoint,) = (tmp_path / "run/restart").glob("*.pt")
-    assert "starting at step 0" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "starting at step 0" in let_end(command).stdout
     assert [*checkpoint.parent.iterdir()] == [checkpoint], "the old settings may come back"
     os.utime(checkpoint, (0, 0))
     (tmp_path / "run/metrics.json").unlink()
-    subprocess.run(command, check=True, capture_output=True)
+    let_end(command).check_returncode()
     assert not [*checkpoint.parent.iterdir()]
 
 
@@ -176,7 +185,7 @@ def test_a_diverged_training_says_so(training_command, tmp_path):
     settings["training"]["learning_rate"] = 1.0
     settings["training"]["lora"]["alpha"] = 1e300
     command[place] = json.dumps(settings)
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = let_end(command)
     assert done.returncode == 1 and "training.learning_rate: the loss is" in done.stderr
     assert not (tmp_path / "diverged/adapter").exists()
 
