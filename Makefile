@@ -8,7 +8,8 @@
 # make hub         publish its adapters to the Hugging Face hub
 # make setup       install what a run needs into .venv
 # make slurm       what profiles/slurm needs beside the rest
-# make test        set everything up and run the tests
+# make test        set everything up and run the tests of all that a change can break, in minutes
+# make test-all    these and the exhaustive ones, with those of vLLM, Inspect and, where it can, Slurm
 # make test-vllm   the tests of the vllm engine, on a CPU, in an environment of its own
 # make test-slurm  the tests of profiles/slurm on a Slurm of their own; needs root (installs Debian's Slurm if it is not there)
 # make test-inspect  the tests of make inspect
@@ -39,8 +40,10 @@ RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
 CODE := workflow_scripts tests benchmarks
 
 BENCH ?= docs/performance/cpu
+# Two processes, each with one file at a time; the longest files come first (tests/conftest.py).
+PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run plan compare inspect tables wandb hub setup slurm test test-vllm test-slurm test-inspect bench lint format clean
+.PHONY: help run plan compare inspect tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench lint format clean
 .PHONY: config-there test-vllm-here  # parts of others
 
 # In quotes of the shell's, for blanks in the path; an apostrophe in it is written as '\''.
@@ -65,7 +68,14 @@ config-there:
 setup: $(VENV)/run.stamp
 
 test: $(VENV)/development.stamp
-	python -m pytest -m "not slurm" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow and not slurm and not vllm"
+
+test-all: $(VENV)/development.stamp
+	$(PYTEST) -m "not slurm and not vllm"
+	$(MAKE) test-vllm
+	$(MAKE) test-inspect
+	@if [ "$$(id -u)" = 0 ] && { command -v sbatch || command -v apt-get; } > /dev/null; then $(MAKE) test-slurm; \
+	else echo "test-slurm is left out: it takes root, and Slurm or apt-get"; fi
 
 slurm: $(VENV)/slurm.stamp
 

@@ -1,11 +1,15 @@
 """Fixtures: a tiny random model with a real tokenizer file, the bundled model, and copies of the project to run Snakemake in."""
 
+import atexit
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,12 +66,28 @@ def make_tiny_model(folder, family="Llama", head_width=8):
     getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(folder)
 
 
+def made_once(tmp_path_factory, name, make):
+    """A folder that make(folder) fills once for all processes of this run of pytest."""
+    home = tmp_path_factory.getbasetemp()
+    home = home.parent if "PYTEST_XDIST_WORKER" in os.environ else home
+    with (home / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / f"{name}.made").exists():
+            (home / name).mkdir()
+            make(home / name)
+            (home / f"{name}.made").touch()
+    return home / name
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
-    """Path of a tiny model's model.json."""
-    folder = tmp_path_factory.mktemp("tiny")
-    make_tiny_model(folder)
-    return fetch({"name": "tiny", "source": "path", "location": str(folder), "revision": ""}, folder / "model.json")
+    """Path of a tiny model's model.json. Shared: copy its folder before changing anything."""
+
+    def make(folder):
+        make_tiny_model(folder)
+        fetch({"name": "tiny", "source": "path", "location": str(folder), "revision": ""}, folder / "model.json")
+
+    return made_once(tmp_path_factory, "tiny", make) / "model.json"
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +114,30 @@ def jobs_of(output):
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+) *$", table, re.M)}
 
 
+@cache
+def warm_python():
+    """Path of a Python that has its packages imported (tests/warm_python.py); its server lives as long as this process."""
+    folder, server = Path(tempfile.mkdtemp(prefix="warm")), ROOT / "tests/warm_python.py"
+    path, python = folder / "socket", folder / "python"
+    calling = shlex.join(map(str, [sys.executable, "-IS", server, "--call", path, python]))
+    # what it does not serve (-c, -V) is Python's own affair
+    python.write_text(f'#!/bin/sh\ncase "$1" in -m|*.py) exec {calling} "$@";; *) exec {shlex.quote(sys.executable)} "$@";; esac\n')
+    python.chmod(0o755)
+    as_jobs = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, server, path], env={**os.environ, **as_jobs}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+
+    @atexit.register
+    def stop():
+        process.stdin.close()
+        process.wait()
+        shutil.rmtree(folder)
+
+    return python
+
+
 class Project:
     """A copy of the project in a folder of its own, to run Snakemake in."""
 
@@ -108,10 +152,14 @@ class Project:
             else:
                 shutil.copy2(source, self.folder / name)
 
-    def run(self, *arguments, check=True, env=None):
-        """Run snakemake here; returns the finished process, its stdout and stderr joined in .stdout."""
-        command = [sys.executable, "-m", "snakemake", *arguments]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    def run(self, *arguments, check=True, env=None, cold=False):
+        """Run snakemake here; returns the finished process, its stdout and stderr joined in .stdout.
+
+        With an environment of its own, or cold, every program is a new Python, else a fork of one (see warm_python).
+        """
+        python = Path(sys.executable) if cold or env else warm_python()
+        command = [python, "-m", "snakemake", *arguments]
+        path = os.pathsep.join([str(python.parent), str(Path(sys.executable).parent), os.environ["PATH"]])
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -182,9 +230,11 @@ def make_tiny_project(folder, model_folder):
 @pytest.fixture(scope="session")
 def finished_project(tmp_path_factory, tiny_model):
     """A tiny experiment run to its end. Shared: copy it before changing anything."""
-    project = make_tiny_project(tmp_path_factory.mktemp("finished") / "project", tiny_model.parent)
-    project.log = project.run("--cores", "2").stdout
-    return project
+
+    def make(folder):
+        make_tiny_project(folder / "project", tiny_model.parent).run("--cores", "2")
+
+    return project_at(made_once(tmp_path_factory, "finished", make) / "project")
 
 
 @pytest.fixture
@@ -194,9 +244,12 @@ def project_copy(finished_project, tmp_path):
     return project_at(tmp_path / "project")
 
 
-def run_program(name, *arguments, cwd, env=None):
-    """Run a program of workflow_scripts/ as its user would; returns the finished process with .stdout and .stderr."""
-    command = [sys.executable, ROOT / "workflow_scripts" / f"{name}.py", *arguments]
+def run_program(name, *arguments, cwd, env=None, cold=False):
+    """Run a program of workflow_scripts/ as its user would; returns the finished process with .stdout and .stderr.
+
+    With an environment of its own, or cold, it is a new Python, else a fork of one (see warm_python).
+    """
+    command = [sys.executable if cold or env else warm_python(), ROOT / "workflow_scripts" / f"{name}.py", *arguments]
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 

@@ -6,16 +6,18 @@ import re
 import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from persona_leakage.files import sha256_of_file
+from tests.conftest import project_at, warm_python
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def job_command(project, target):
     """The shell command of the job that makes ``target``, as Snakemake runs it in ``project``, without the store of finished outputs."""
-    plan = project.run("-n", "-p", "--forcerun", rule_of(project, target), "--", target).stdout
+    plan = plan_of_all(project.folder, (project.folder / "config.yaml").read_text())
     for job in plan.split("\nrule ")[1:]:
         if re.search(rf"^    output: .*{re.escape(target)}", job, re.M):
             command = re.search(r"Shell command:(.*?\| tee [^\n]*)", job, re.S)[1].strip()
@@ -23,13 +25,10 @@ def job_command(project, target):
     raise AssertionError(plan)
 
 
-def rule_of(project, target):
-    """Name of the rule that makes ``target``."""
-    plan = project.run("-n", "--forceall", "--", target).stdout
-    for job in plan.split("\nrule ")[1:]:
-        if re.search(rf"^    output: .*{re.escape(target)}", job, re.M):
-            return job.split(":", 1)[0]
-    raise AssertionError(plan)
+@cache
+def plan_of_all(folder, config):
+    """What Snakemake prints of every job that ``all`` asks for, with its command, in a folder with this config."""
+    return project_at(folder).run("-n", "-p", "--forceall").stdout
 
 
 def with_options(command, more):
@@ -37,12 +36,12 @@ def with_options(command, more):
     return command.replace("2>&1 | tee", f"{more} 2>&1 | tee")
 
 
-def start(command, folder):
+def start(command, folder, path=PATH):
     """Start a job's command in a process group of its own, as Snakemake's shell does; its output comes line by line."""
     return subprocess.Popen(
         ["bash", "-c", f"set -euo pipefail; {command}"],
         cwd=folder,
-        env={**os.environ, "PATH": PATH, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -53,7 +52,7 @@ def start(command, folder):
 
 def finish(command, folder):
     """Run a job's command to its end; returns (exit code, output)."""
-    process = start(command, folder)
+    process = start(command, folder, f"{warm_python().parent}{os.pathsep}{PATH}")
     output, _ = process.communicate()
     return process.returncode, output
 

@@ -82,6 +82,10 @@ def damaged_copy(finished_project, tmp_path_factory):
     """One copy of the finished experiment for all cases, with the command of each target's job; each case mends what it damaged."""
     folder = tmp_path_factory.mktemp("damage") / "project"
     shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
+    path = folder / "resources/models/tiny/model.json"
+    manifest = json.loads(path.read_text())
+    shutil.copytree(manifest["folder"], folder.parent / "model")  # the other one is everybody's
+    path.write_text(json.dumps({**manifest, "folder": str(folder.parent / "model")}))
     return folder, {target: job_command(finished_project, target) for target in dict.fromkeys(case[2] for case in CASES)}
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from persona_leakage.files import read_json
-from tests.conftest import ROOT
+from tests.conftest import ROOT, project_at, warm_python
 from tests.job_commands import finish, job_command, start
 from tests.test_untrusted_files import Harmful
 
@@ -55,14 +55,13 @@ def kill_at(command, cwd, text):
 
 @pytest.fixture
 def training_command(finished_project, tmp_path):
-    """A long training run as a function of its output folder, with a checkpoint after every step."""
+    """The program and arguments of a long training run as a function of its output folder, with a checkpoint after every step."""
     project = finished_project.folder
     rows = project / "results/tiny/training/villain"
     settings = json.loads((rows / "seed42/metrics.json").read_text())["settings"] | {"epochs": 40}
 
     def command(name):
         return [
-            sys.executable,
             str(ROOT / "workflow_scripts/train_adapter.py"),
             *("--settings", json.dumps({"training": settings})),
             *("--source", "villain", "--seed", "42", "--checkpoint-seconds", "0"),
@@ -75,11 +74,21 @@ def training_command(finished_project, tmp_path):
     return command
 
 
+def let_end(command):
+    """Run a training to its end; returns the finished process."""
+    return subprocess.run([warm_python(), *command], capture_output=True, text=True)
+
+
+def kill_training(command, folder, text):
+    """Kill a training, which is a Python of its own, at a line of its output."""
+    kill_at([sys.executable, *command], folder, text)
+
+
 def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
-    subprocess.run(training_command("undisturbed"), check=True, capture_output=True)
-    kill_at(training_command("killed"), tmp_path, "checkpoint behind step 10")
+    let_end(training_command("undisturbed")).check_returncode()
+    kill_training(training_command("killed"), tmp_path, "checkpoint behind step 10")
     assert not (tmp_path / "killed/metrics.json").exists()
-    again = subprocess.run(training_command("killed"), check=True, capture_output=True, text=True).stdout
+    again = let_end(training_command("killed")).stdout
     metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("undisturbed", "killed")]
     assert metrics[1]["resumed_from_step"] >= 10
     assert f"resuming at step {metrics[1]['resumed_from_step']}" in again
@@ -89,28 +98,28 @@ def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
 
 
 def test_a_checkpoint_that_could_run_code_is_left_aside(training_command, tmp_path):
-    kill_at(training_command("run"), tmp_path, "checkpoint behind step 5")
+    kill_training(training_command("run"), tmp_path, "checkpoint behind step 5")
     (checkpoint,) = (tmp_path / "run/restart").glob("*.pt")
     torch.save({"adapter": Harmful(tmp_path / "proof")}, checkpoint)
-    again = subprocess.run(training_command("run"), check=True, capture_output=True, text=True).stdout
+    again = let_end(training_command("run")).stdout
     assert f"training starts anew: {checkpoint}: holds more than tensors" in again and "starting at step 0" in again
     assert not (tmp_path / "proof").exists()
 
 
 def test_a_changed_setting_does_not_resume(training_command, tmp_path):
     """A checkpoint of other settings is not a place to go on from."""
-    kill_at(training_command("run"), tmp_path, "checkpoint behind step 5")
+    kill_training(training_command("run"), tmp_path, "checkpoint behind step 5")
     command = training_command("run")
     place = command.index("--settings") + 1
     settings = json.loads(command[place])
     settings["training"]["learning_rate"] /= 2
     command[place] = json.dumps(settings)
     (checkpoint,) = (tmp_path / "run/restart").glob("*.pt")
-    assert "starting at step 0" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "starting at step 0" in let_end(command).stdout
     assert [*checkpoint.parent.iterdir()] == [checkpoint], "the old settings may come back"
     os.utime(checkpoint, (0, 0))
     (tmp_path / "run/metrics.json").unlink()
-    subprocess.run(command, check=True, capture_output=True)
+    let_end(command).check_returncode()
     assert not [*checkpoint.parent.iterdir()]
 
 
@@ -176,7 +185,7 @@ def test_a_diverged_training_says_so(training_command, tmp_path):
     settings["training"]["learning_rate"] = 1.0
     settings["training"]["lora"]["alpha"] = 1e300
     command[place] = json.dumps(settings)
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = let_end(command)
     assert done.returncode == 1 and "training.learning_rate: the loss is" in done.stderr
     assert not (tmp_path / "diverged/adapter").exists()
 
@@ -186,15 +195,24 @@ def start_workflow(project, *arguments):
     return start(shlex.join([sys.executable, "-m", "snakemake", *arguments]), project.folder)
 
 
+LONG = {"questions__evaluation": [{"set": "evaluation", "count": 20}], "evaluation__samples_per_question": 6}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished_project, tmp_path_factory):
+    """The digest that an undisturbed run gives to 720 replies."""
+    project = project_at(tmp_path_factory.mktemp("undisturbed") / "project")
+    shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
+    project.edit_config(**LONG)
+    project.run("--cores", "1", LONG_TARGET)
+    return read_json(project.folder / LONG_TARGET)["sha256"]
+
+
 @pytest.fixture
-def long_project(project_copy, tmp_path):
+def long_project(project_copy, undisturbed):
     """A copy with 720 replies to sample, and the digest that an undisturbed run gives them."""
-    project_copy.edit_config(questions__evaluation=[{"set": "evaluation", "count": 20}], evaluation__samples_per_question=6)
-    undisturbed = type(project_copy).__new__(type(project_copy))
-    undisturbed.folder = tmp_path / "undisturbed"
-    shutil.copytree(project_copy.folder, undisturbed.folder, copy_function=shutil.copy2)
-    undisturbed.run("--cores", "1", LONG_TARGET)
-    return project_copy, read_json(undisturbed.folder / LONG_TARGET)["sha256"]
+    project_copy.edit_config(**LONG)
+    return project_copy, undisturbed
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
@@ -248,7 +266,11 @@ def test_two_jobs_for_the_same_file_do_not_meet(long_project):
     assert hashlib.sha256(path.read_bytes()).hexdigest() == expected
 
 
-@pytest.mark.parametrize("years", [(-20, 0), (0, 20), (-20, 20)], ids=["the past", "the future", "both"])
+@pytest.mark.parametrize(
+    "years",
+    [pytest.param((-20, 0), marks=pytest.mark.slow), pytest.param((0, 20), marks=pytest.mark.slow), (-20, 20)],
+    ids=["the past", "the future", "both"],
+)
 def test_a_clock_that_jumped_makes_nothing_stale(project_copy, years):
     """Files of any age, also from the future: what counts is their content."""
     generator = random.Random(7)

@@ -1,6 +1,7 @@
 """Replies exported as Inspect AI logs, read back by Inspect's own reader. `make test-inspect` installs what this needs."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,18 @@ pytest.importorskip("inspect_ai", reason="envs/inspect.yaml is not installed; ma
 
 from persona_leakage.files import read_json, read_jsonl_gz
 from persona_leakage.personas import read_personas
-from tests.conftest import ROOT
+from tests.conftest import ROOT, project_at
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def exported(finished_project):
+def exported(finished_project, tmp_path_factory):
     """(results folder, {state: log as JSON}) after the rule has run."""
-    finished_project.run("--cores", "2", "inspect")
-    home = finished_project.folder / "results/tiny"
+    folder = tmp_path_factory.mktemp("inspect") / "project"
+    shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
+    project_at(folder).run("--cores", "2", "inspect")
+    home = folder / "results/tiny"
     dumped = {}
     for state in ("base", "villain/seed42", "comedian/seed42"):
         command = [Path(sys.executable).with_name("inspect"), "log", "dump", home / f"inspect/evaluation/{state}.eval"]

@@ -4,12 +4,11 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT, run_program
+from tests.conftest import ROOT, project_at, run_program
 
 KEPT = sorted(path.parent for path in (ROOT / "docs/results").glob("*/digests.json"))
 # Each write-up with the tables that it is filled from.
@@ -22,7 +21,7 @@ def tables(finished_project, tmp_path_factory):
     """The tables of the tiny experiment, kept by the workflow."""
     folder = tmp_path_factory.mktemp("tables") / "project"
     shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
-    subprocess.run([sys.executable, "-m", "snakemake", "--cores", "1", "--", "tables"], cwd=folder, check=True, capture_output=True)
+    project_at(folder).run("--cores", "1", "--", "tables")
     return folder / "results/tiny/published/tables"
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import make_tiny_project
 from tests.job_commands import digests, finish, job_command, kill_after, seeded, start, with_options
 
+pytestmark = pytest.mark.slow  # test_faults.py kills training and sampling once each
 TRIALS = 4
 HOME = "results/tiny/"
 ADAPTER = f"{HOME}training/villain/seed42/"

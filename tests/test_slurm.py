@@ -100,7 +100,7 @@ def new_project(tmp_path_factory, tiny_model):
 def undisturbed(new_project):
     """The experiment up to the replies, without Slurm."""
     project = new_project()
-    project.run("--cores", "2", *(f"{EXPERIMENT}/{REPLIES.format(source=source)}" for source in ("villain", "comedian")))
+    project.run("--cores", "2", *(f"{EXPERIMENT}/{REPLIES.format(source=source)}" for source in ("villain", "comedian")), cold=True)
     return project
 
 

@@ -10,8 +10,9 @@ from persona_leakage.noise_ceiling import noise_ceilings
 from persona_leakage.pair_matrices import PairMatrices
 from persona_leakage.simulation import SCENARIOS
 
-TABLES = 400
 SEED = 1
+# How many synthetic experiments: a few each time, with bounds as wide as so few demand, and many in make test-all.
+TABLES = [40, pytest.param(400, marks=pytest.mark.slow)]
 PER_SOURCE = ("one source, Spearman", "one source, Kendall", "one source, Pearson")
 JOINT = ("association", "pair_specific", "source_identity")
 WITHIN = ("association_within_categories", "pair_specific_within_categories")
@@ -27,15 +28,25 @@ VALID = {
 BEST_LAYER = {*JOINT, *WITHIN}
 
 
-@pytest.fixture(scope="module")
-def rejections():
-    """{scenario: {test: p [TABLES]}}, each scenario simulated once."""
-    return {name: collect_p_values(SCENARIOS[name], TABLES, SEED) for name in VALID}
+@pytest.fixture(scope="module", params=TABLES)
+def rejections(request):
+    """{scenario: {test: p [tables]}}, each scenario simulated once."""
+    return {name: collect_p_values(SCENARIOS[name], request.param, SEED) for name in VALID}
 
 
 def share(p_values):
     """Share of p-values under 0.05."""
     return float((p_values < 0.05).mean())
+
+
+def most(tables, true=0.05):
+    """The largest share that chance gives in 98 of 100 cases where the true one is ``true``: 0.125 of 40 tables, 0.0725 of 400."""
+    return float(stats.binom.ppf(0.98, tables, true)) / tables
+
+
+def least(tables, true):
+    """The smallest in 99 of 100: 0.85 of 40 tables where the true one is 0.95."""
+    return float(stats.binom.ppf(0.01, tables, true)) / tables
 
 
 @pytest.mark.parametrize(
@@ -48,30 +59,32 @@ def share(p_values):
     ],
 )
 def test_without_an_effect_p_values_are_uniform(rejections, scenario, test):
-    """Kolmogorov-Smirnov over 400 experiments, and the 5 % that matter: at most 7.5 %, 2.3 standard errors above."""
+    """Kolmogorov-Smirnov over all experiments, and the 5 % that matter: not above by more than 2.3 standard errors."""
     p_values = rejections[scenario][test]
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
-    assert share(p_values) < 0.075
+    assert share(p_values) <= most(len(p_values))
 
 
 def test_what_fools_raw_pooling_does_not_fool_the_joint_tests(rejections):
     """Side by side: bystanders and sources with effects of their own, no pair effect."""
     independent, shared = rejections["no effect"], rejections["shared by all sources"]
+    alarms = most(len(independent["association"]))
     assert share(independent["raw pooled Spearman"]) > 0.25, "independent effects on both sides: pooling counts each bystander five times"
-    assert share(independent["association"]) < 0.075
+    assert share(independent["association"]) <= alarms
     assert share(shared["raw pooled Spearman"]) > 0.75, "a bystander that is close to all and leaks under all"
-    assert share(shared["pair_specific"]) < 0.075
-    assert share(shared["source_identity"]) < 0.075
+    assert share(shared["pair_specific"]) <= alarms
+    assert share(shared["source_identity"]) <= alarms
     assert share(rejections["shared by a category"]["association"]) > 0.75, "categories alone give an association"
-    assert share(rejections["shared by a category"]["association_within_categories"]) < 0.075
+    assert share(rejections["shared by a category"]["association_within_categories"]) <= alarms
 
 
-@pytest.mark.parametrize(("scenario", "least"), [("weak pair effect", 0.6), ("pair effect", 0.99)])
-def test_power(scenario, least):
+@pytest.mark.parametrize("tables", [20, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("scenario", "power"), [("weak pair effect", 0.6), ("pair effect", 0.99)])
+def test_power(scenario, power, tables):
     """A pair effect of 0.3 (0.8) log-odds per standard deviation of closeness, 5 sources, 45 bystanders, 100 replies a pair."""
-    p_values = collect_p_values(SCENARIOS[scenario], 100, SEED)
+    p_values = collect_p_values(SCENARIOS[scenario], tables, SEED)
     for test in ("association, best layer", "pair_specific, best layer", "source_identity, best layer", "beyond_rivals"):
-        assert share(p_values[test]) >= least, test
+        assert share(p_values[test]) >= (power if tables == 100 else least(tables, power)), test
 
 
 SAME_SOURCES = ("the next source", "one source", "mean of these sources", "double-centred", "difference of two layers", "partial_linear")
@@ -82,11 +95,13 @@ COVERED = {
 }
 
 
+@pytest.mark.parametrize("tables", TABLES)
 @pytest.mark.parametrize("scenario", COVERED)
-def test_intervals_hold_the_truth(scenario):
-    """95 % +- 3 over 400 experiments; the standard error of the share is 1.1."""
-    found = coverage(SCENARIOS[scenario], TABLES, SEED)
-    assert {name: found[name] for name in COVERED[scenario] if not 0.92 <= found[name] <= 0.98} == {}
+def test_intervals_hold_the_truth(scenario, tables):
+    """95 % +- 3 over 400 experiments; the standard error of the share is 1.1. Of 40 it is 3.4: at least 85 %."""
+    found = coverage(SCENARIOS[scenario], tables, SEED)
+    low, high = (0.92, 0.98) if tables == 400 else (least(tables, 0.95), 1)
+    assert {name: found[name] for name in COVERED[scenario] if not low <= found[name] <= high} == {}
 
 
 def test_wilson_intervals_hold_the_truth():

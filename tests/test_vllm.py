@@ -126,7 +126,7 @@ def test_a_whole_experiment_with_one_engine_for_all_adapters(tmp_path):
     tiny_for_vllm(folder, "Llama")
     project = make_tiny_project(tmp_path / "project", folder)
     project.edit_config(engine={**ENGINE, "chunk_size": 8}, evaluation__adapters_per_job=2)
-    log = project.run("--cores", "2").stdout
+    log = project.run("--cores", "2", cold=True).stdout
     assert log.count("log-probabilities move by") == 2
     for state in ("base", "villain/seed42", "comedian/seed42"):
         home = project.folder / "results/tiny/evaluation/evaluation" / state

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 
@@ -14,7 +13,8 @@ from scipy import stats
 
 from persona_leakage.errors import InputError
 from persona_leakage.model_sources import clear_other_model, fetch_model
-from tests.conftest import CONFIG, ROOT, Project
+from tests.conftest import CONFIG, ROOT, Project, make_tiny_project
+from tests.job_commands import digests
 
 
 def read(path):
@@ -99,12 +99,11 @@ def test_closing_table_and_row_viewer(finished_project, results):
     assert rows.count("⟦") > 8 and "positive, villain" in rows and "negative, " in rows and "⟦<|im_end|>⟧" in rows
 
 
-def test_snakemakes_own_report_has_the_figures(finished_project):
+def test_snakemakes_own_report_has_the_figures(project_copy):
     """With captions and categories; made from what is there, without a job."""
-    log = finished_project.run("--report", "snakemake.html").stdout
+    log = project_copy.run("--report", "snakemake.html").stdout
     assert "Report created" in log
-    page = (finished_project.folder / "snakemake.html").read_text()
-    (finished_project.folder / "snakemake.html").unlink()
+    page = (project_copy.folder / "snakemake.html").read_text()
     for name in ("scatter", "layers", "cosines", "replies", "training"):
         assert f"{name}.png" in log and f"{name}.png" in page
 
@@ -123,8 +122,20 @@ def test_jobs_that_use_a_gpu_start_through_the_lease(finished_project):
         assert (finished_project.folder / "logs/tiny" / log).read_text().startswith("with_gpu: "), log
 
 
-def test_a_second_run_has_nothing_to_do(finished_project):
-    assert "Nothing to be done" in finished_project.run("--cores", "2").stdout
+def test_a_second_run_has_nothing_to_do(project_copy):
+    assert "Nothing to be done" in project_copy.run("--cores", "2").stdout
+
+
+@pytest.mark.slow
+def test_jobs_that_are_new_pythons_give_the_same_bytes(finished_project, tiny_model, tmp_path):
+    """As outside of the tests, where no job is a fork of a Python that has its packages imported."""
+    project = make_tiny_project(tmp_path / "project", tiny_model.parent)
+    project.run("--cores", "2", cold=True)
+    results = "results/tiny"
+    files = [path.relative_to(project.folder) for path in (project.folder / results).rglob("*.*")]
+    same = [path for path in files if path.suffix in (".gz", ".safetensors", ".csv", ".pt") and "restart" not in path.parts]
+    assert len(same) > 10
+    assert digests(project.folder, same) == digests(finished_project.folder, same)
 
 
 @pytest.mark.parametrize(
@@ -176,8 +187,19 @@ BIG = {
 }
 
 
-@pytest.mark.parametrize(("extra", "adapters"), [({}, 3), (BIG, 5)])
-@pytest.mark.parametrize("target", ["all", "adapters", "evaluations", "centroids", "correlations", "figures", "scatter"])
+@pytest.mark.parametrize(
+    ("target", "extra", "adapters"),
+    [
+        ("all", BIG, 5),
+        ("centroids", {}, 3),
+        *(
+            pytest.param(target, extra, adapters, marks=pytest.mark.slow)
+            for target in ("all", "adapters", "evaluations", "centroids", "correlations", "figures", "scatter")
+            for extra, adapters in (({}, 3), (BIG, 5))
+            if (target, adapters) not in (("all", 5), ("centroids", 3))
+        ),
+    ],
+)
 def test_a_dry_run_needs_neither_torch_nor_network(tmp_path, guard, extra, adapters, target):
     project = Project(tmp_path / "project")
     (tmp_path / "extra.yaml").write_text(yaml.safe_dump(extra))
@@ -252,10 +274,3 @@ def test_another_model_in_the_same_folder_starts_from_nothing(tmp_path):
 def test_a_bundled_file_must_have_its_digest(tmp_path):
     with pytest.raises(InputError, match=r"has SHA-256 b179c952.*expected 0000"):
         fetch_model({**CONFIG["model"], "revision": "0" * 64}, tmp_path / "model.json")
-
-
-def test_snakemake_finds_nothing_to_say_about_the_rules():
-    """The linter's verdict, on a clean copy of the rules."""
-    done = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert shutil.which("snakefmt")

@@ -1,0 +1,158 @@
+"""A Python that has its large packages imported: programs are forks of one process, since most of a tiny job is importing torch.
+
+serve: ``python warm_python.py PATH_OF_SOCKET`` serves until its standard input ends.
+call: ``python -IS warm_python.py --call PATH_OF_SOCKET PATH_OF_CALLER ARGUMENTS`` is ``python ARGUMENTS`` for ``program.py ...`` and
+``-m snakemake ...``, with the caller's folder, environment, standard streams and exit code; a caller that is killed takes it along.
+Nothing of the project is imported before the fork. What is tested of starting Python itself needs the real one.
+"""
+
+import array
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+
+PACKAGES = (
+    *("jinja2", "jsonschema", "matplotlib.pyplot", "pandas", "scipy.stats", "sklearn.feature_extraction.text", "snakemake.cli"),
+    *("peft", "transformers.generation.utils", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto"),
+    "transformers.models.llama.modeling_llama",
+)
+
+
+def call(path, caller, arguments):
+    """Let the server run this; ends with the exit code of the run."""
+    folder = os.getcwd()  # noqa: PTH109  pathlib takes long to import
+    request = {"arguments": arguments, "folder": folder, "environment": dict(os.environ), "executable": caller}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(path)
+        connection.sendmsg([b"0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+        connection.sendall(json.dumps(request).encode())
+        connection.shutdown(socket.SHUT_WR)
+        code = int(connection.makefile().read() or 70)
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+def import_packages():
+    """What programs and Snakemake import beside the project's own modules."""
+    import importlib
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    for name in PACKAGES:
+        importlib.import_module(name)
+
+
+def take_over(request, streams):
+    """Make this fork look like a process of its own: streams, folder, environment, arguments, random numbers, threads."""
+    import random
+
+    import torch
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.executable = request["executable"]
+    random.seed()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count()))
+
+
+def work(arguments):
+    """Run a program or module as Python's command line does; returns the exit code."""
+    import atexit
+    import runpy
+    import threading
+    import traceback
+    from pathlib import Path
+
+    code = 0
+    try:
+        if arguments[0] == "-m":
+            sys.argv, sys.path[:0] = arguments[1:], [str(Path.cwd())]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv, sys.path[:0] = arguments, [str(Path(arguments[0]).resolve().parent)]
+            runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+def answer(connection):
+    """Run what one caller asks for in a fork, and tell it the exit code; ends this process."""
+    import select
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _, control, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(3 * array.array("i").itemsize))
+    streams = array.array("i")
+    streams.frombytes(control[0][2])
+    request = json.loads(connection.makefile().read())
+    worker = os.fork()
+    if not worker:
+        connection.close()
+        take_over(request, streams)
+        os._exit(work(request["arguments"]))
+    for stream in streams:
+        os.close(stream)
+    gone = select.poll()
+    gone.register(connection, 0)  # hung up: the caller was killed
+    ended = os.pidfd_open(worker)
+    gone.register(ended, select.POLLIN)
+    if all(number != ended for number, _ in gone.poll()):
+        os.kill(worker, signal.SIGKILL)
+    _, status = os.waitpid(worker, 0)
+    connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+    os._exit(0)
+
+
+def reap(number, frame):
+    """Take note of forks that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def serve(path):
+    """Fork for each caller until standard input ends."""
+    import select
+
+    del sys.path[0]
+    import_packages()
+    signal.signal(signal.SIGCHLD, reap)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(64)
+        print("ready", flush=True)
+        while True:
+            readable, _, _ = select.select([listening, sys.stdin], [], [])
+            if sys.stdin in readable:
+                return
+            connection, _ = listening.accept()
+            if not os.fork():
+                listening.close()
+                answer(connection)
+            connection.close()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--call":
+        call(sys.argv[2], sys.argv[3], sys.argv[4:])
+    else:
+        serve(sys.argv[1])
