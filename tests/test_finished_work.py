@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from persona_leakage.finished_work import UNUSED_DAYS, content_digest, keep, remove_unused, restore
+from persona_leakage.planned_jobs import kept_jobs, planned_jobs
 from tests.conftest import ROOT, project_at, run_program
 from tests.job_commands import PATH, digests, seeded
 
@@ -159,6 +160,22 @@ def result_files(project):
     folders = ("training", "evaluation", "geometry", "analysis")
     paths = (path for folder in folders for path in (project.folder / HOME / folder).rglob("*") if path.is_file())
     return sorted(str(path.relative_to(project.folder)) for path in paths if not path.name.startswith("."))
+
+
+def test_the_plan_counts_what_comes_back(project_copy, monkeypatch):
+    """Of an experiment with another name all but its record and report; with another marker nothing from the training rows on."""
+    monkeypatch.chdir(project_copy.folder)
+    project_copy.edit_config(experiment="other")
+    jobs = planned_jobs("config.yaml")
+    kept = {job.rule for job in kept_jobs(jobs)}
+    assert {job.rule for job in jobs} - kept == {"build_report", "write_run_config"}
+    assert {"sample_training_pool", "train_adapter", "sample_completions", "correlate_leakage", "plot_scatter"} <= kept
+    project_copy.edit_config(behaviour__marker="[XYZ]")
+    assert {job.rule for job in kept_jobs(planned_jobs("config.yaml"))} == {
+        "sample_training_pool",
+        "sample_base_completions",
+        "extract_centroids",
+    }
 
 
 def test_another_experiment_samples_the_new_persona_only(project_copy):

@@ -9,6 +9,7 @@ from persona_leakage.errors import run_program
 from persona_leakage.kept_replies import sum_up
 from persona_leakage.measured_rates import seconds_of
 from persona_leakage.plan import make_plan
+from persona_leakage.planned_jobs import STORE
 
 
 def main(argv=None):
@@ -26,7 +27,7 @@ def main(argv=None):
     plan = make_plan(args.config, args.hardware, args.all or args.used, measure=not args.used)
     print(f"{plan.config['experiment']}: {plan.config['model']['name']}\n")
     if not plan.lines:
-        print("nothing to be done")
+        print(kept_sentence(plan) if plan.kept else "nothing to be done")
         return
     (print_used if args.used else print_plan)(plan)
 
@@ -42,6 +43,8 @@ def print_plan(plan):
     if plan.sampling:
         missing, kept = sum_up(plan.sampling)
         print(f"replies: about {missing:,} to sample; {kept:,} are kept" if kept else f"replies: {missing:,} to sample")
+    if plan.kept:
+        print(kept_sentence(plan))
     if all(line.hours is not None for line in lines):
         total, on_gpu = (sum(line.hours for line in lines if line.gpu or every) for every in (True, False))
         if rates.hardware["gpu"]:
@@ -60,6 +63,11 @@ def print_plan(plan):
         print(f"The rates below of {rates.hardware['name']} are not of your machine. Jobs that have run here replace them, stage by stage.")
     for source in rates.sources():
         print(f"rates: {source}")
+
+
+def kept_sentence(plan):
+    """How many jobs compute nothing."""
+    return f"jobs whose outputs come back from {STORE}/: {len(plan.kept)}"
 
 
 def print_model(block, entry):

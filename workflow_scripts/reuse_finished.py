@@ -4,10 +4,9 @@ import argparse
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 from persona_leakage.errors import run_program
-from persona_leakage.finished_work import job_digest, keep, read_job, remove_unused, restore
+from persona_leakage.finished_work import finished_folder, keep, read_job, remove_unused, restore
 
 
 def main(argv=None):
@@ -18,7 +17,7 @@ def main(argv=None):
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="program and arguments")
     args = parser.parse_args(argv)
     outputs = args.job["outputs"]
-    folder = Path(args.store) / "finished" / job_digest(args.job)
+    folder = finished_folder(args.store, args.job)
     if restore(folder, outputs):
         print(f"kept from earlier: {', '.join(outputs)}", flush=True)
         return

@@ -19,10 +19,17 @@ UNUSED_DAYS = 30  # of kept work: a setting or another kind of GPU may come back
 LISTING = "outputs.json"
 
 
-def job_digest(job):
+def job_digest(job, places=None):
     """Digest of what decides a job's outputs: ``job["key"]`` (code, settings, package versions, names of the outputs) and the
-    content of ``job["inputs"]``, {name: [paths]}."""
-    return digest_of([job["key"], {name: [content_digest(path) for path in paths] for name, paths in job["inputs"].items()}])
+    content of ``job["inputs"]``, {name: [paths]}. places: {path: where its content is for now}."""
+    places = places or {}
+    inputs = {name: [content_digest(places.get(path, path)) for path in paths] for name, paths in job["inputs"].items()}
+    return digest_of([job["key"], inputs])
+
+
+def finished_folder(store, job, places=None):
+    """Where the store keeps the outputs of a job (see job_digest); FileNotFoundError if an input is not there."""
+    return Path(store) / "finished" / job_digest(job, places)
 
 
 def content_digest(path):

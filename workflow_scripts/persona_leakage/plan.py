@@ -10,7 +10,7 @@ from persona_leakage.experiment import check_experiment, read_config
 from persona_leakage.files import read_json
 from persona_leakage.kept_replies import replies_to_sample
 from persona_leakage.measured_rates import measured_rates
-from persona_leakage.planned_jobs import count_rules, planned_jobs
+from persona_leakage.planned_jobs import count_rules, kept_jobs, planned_jobs
 from persona_leakage.planning import Sizes, plan_disk, plan_jobs
 from persona_leakage.rates import DEFAULT_HARDWARE, Rates
 
@@ -19,10 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Plan:
-    """config: merged; jobs: [PlannedJob]; lines: [planning.Line]; sampling: see kept_replies; disk: {what: bytes}."""
+    """config: merged; jobs: [PlannedJob], those of them that are kept apart; lines: [planning.Line]; sampling: see kept_replies;
+    disk: {what: bytes}."""
 
     config: dict
     jobs: list
+    kept: list
     sizes: Sizes
     rates: Rates
     lines: list
@@ -42,7 +44,9 @@ def make_plan(config_path, hardware=None, everything=False, measure=True):
     personas, question_sets = check_experiment(config, config_path)
     name = config["model"]["name"]
     rates = Rates(ROOT / "resources/rates.yaml", hardware or DEFAULT_HARDWARE[config["engine"]["name"]], name, config["model"])
-    jobs = planned_jobs(config_path, everything)
+    planned = planned_jobs(config_path, everything)
+    kept = [] if everything else kept_jobs(planned)
+    jobs = [job for job in planned if job not in kept]
     engine = config["engine"]
     if measure and hardware is None:
         rates.measured = measured_rates(name, rates.model)
@@ -51,7 +55,7 @@ def make_plan(config_path, hardware=None, everything=False, measure=True):
     sizes = Sizes(config, personas, question_sets, rates.model)
     sampling = {} if everything else replies_to_sample(config, personas, question_sets, jobs)
     lines = plan_jobs(config | {"engine": engine}, count_rules(jobs), sizes, rates.rate, rates.hardware["gpu"], sampling)
-    return Plan(config, jobs, sizes, rates, lines, sampling, plan_disk(config, sizes, rates.bytes_per_token))
+    return Plan(config, jobs, kept, sizes, rates, lines, sampling, plan_disk(config, sizes, rates.bytes_per_token))
 
 
 def engine_of(name, measured):

@@ -21,11 +21,13 @@ DONE = {
 class WorkProgress:
     """The work of one run of Snakemake. Feed it started, finished and failed jobs; ask for a line.
 
-    jobs: [PlannedJob]; seconds: {rule: planned seconds of one job}; clock: seconds, growing.
+    jobs: [PlannedJob]; seconds: {rule: planned seconds of one job}; kept: jobs whose outputs only come back from the store;
+    clock: seconds, growing.
     """
 
-    def __init__(self, jobs, seconds, clock=time.monotonic, wall_clock=time.time):
-        self.pending = [job for job in jobs if job.rule in seconds]
+    def __init__(self, jobs, seconds, kept=(), clock=time.monotonic, wall_clock=time.time):
+        self.pending = [*(job for job in jobs if job.rule in seconds), *kept]
+        self.kept, self.brought_back = set(job.outputs for job in kept), 0.0  # and the seconds of those that have ended
         self.planned = {rule: max(LEAST_SECONDS, value) for rule, value in seconds.items()}
         self.taken = {}  # {rule: [seconds of finished jobs]}
         self.clock, self.since = clock, wall_clock()
@@ -53,14 +55,17 @@ class WorkProgress:
         self.pending.remove(job)
         self.finished_jobs += 1
         seconds = seconds_of(Path(job.benchmark)) if job.benchmark and self._is_new(job.benchmark) else None
-        self.taken.setdefault(rule, []).append(seconds or self.planned[rule])
+        if job.outputs in self.kept:
+            self.brought_back += seconds or LEAST_SECONDS
+        else:
+            self.taken.setdefault(rule, []).append(seconds or self.planned[rule])
         return job
 
     def remaining(self):
         """Seconds of work that are left, all jobs one after the other."""
         self._tick()
-        at_work = max(0.0, self.busy - sum(map(sum, self.taken.values())))
-        return max(0.0, sum(self.planned[job.rule] * self._factor(job.rule) for job in self.pending) - at_work)
+        at_work = max(0.0, self.busy - sum(map(sum, self.taken.values())) - self.brought_back)
+        return max(0.0, sum(map(self._seconds, self.pending)) - at_work)
 
     def line(self, job=None):
         """The share of the work that is done, the time left, and which job has just ended."""
@@ -70,6 +75,10 @@ class WorkProgress:
         count = f"{self.finished_jobs} of {self.total} jobs"
         time_left = f", about {as_time(left / speed)} left" if self.pending else ""
         return f"work: {share} % done{time_left} ({count}{'; ' + what_is_done(job) if job else ''})"
+
+    def _seconds(self, job):
+        """Seconds that a job takes, as far as this run tells."""
+        return LEAST_SECONDS if job.outputs in self.kept else self.planned[job.rule] * self._factor(job.rule)
 
     def _factor(self, rule):
         """Seconds that jobs took over those planned: of this rule, or while none has ended of those that load a model too, or do not."""
