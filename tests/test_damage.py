@@ -117,7 +117,9 @@ def test_another_tokenizer_is_refused_where_no_weights_are_read(damaged_copy):
     assert code != 0 and "tokenizer.json: is not the file that resources/models/tiny/model.json describes" in output
 
 
-@pytest.mark.parametrize("name", ["training/pool.jsonl.gz", "evaluation/evaluation/base/completions.jsonl.gz"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("training/pool.jsonl.gz", marks=pytest.mark.slow), "evaluation/evaluation/base/completions.jsonl.gz"]
+)
 def test_deleting_what_the_message_says_mends_it(project_copy, name):
     """The file comes back with the bytes it had."""
     path = project_copy.folder / HOME / name

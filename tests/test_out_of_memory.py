@@ -319,7 +319,7 @@ def test_results_do_not_depend_on_the_batch(model, tiny_model, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
-@pytest.mark.parametrize("stage", HOST_TOLERANCE)
+@pytest.mark.parametrize("stage", ["training", *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("hidden_states", "sampling"))])
 def test_a_host_that_runs_out_of_memory(tiny_model, tmp_path, stage):
     """A real limit on the process: the allocator refuses the full batch; malloc gives freed memory back, so that the limit bites."""
     malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}

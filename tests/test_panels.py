@@ -32,6 +32,8 @@ def project(tmp_path_factory, tiny_model):
         questions__evaluation=[{"set": "evaluation", "count": 5}, {"set": "ood_math", "count": 6}],
         behaviour__marker="iou",  # no prompt holds it, long random replies of the tiny model often do: there is leakage to compare
         evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 60},
+        engine__batch_size=64,
+        engine__chunk_size=64,
         analysis__min_category_size=3,
         analysis__permutations=99,
         analysis__bootstraps=200,

@@ -13,7 +13,7 @@ from scipy import stats
 
 from persona_leakage.errors import InputError
 from persona_leakage.model_sources import clear_other_model, fetch_model
-from tests.conftest import CONFIG, ROOT, Project, make_tiny_project
+from tests.conftest import CONFIG, ROOT, Project, make_tiny_project, warm_python
 from tests.job_commands import digests
 
 
@@ -89,7 +89,7 @@ def test_training_set_is_what_the_manifest_says(results):
 
 def test_closing_table_and_row_viewer(finished_project, results):
     def program(*arguments):
-        return subprocess.run([sys.executable, *arguments], cwd=finished_project.folder, capture_output=True, text=True, check=True).stdout
+        return subprocess.run([warm_python(), *arguments], cwd=finished_project.folder, capture_output=True, text=True, check=True).stdout
 
     table = program("workflow_scripts/show_results.py")
     assert re.search(r"villain +\d+\.\d % +\d+\.\d %", table) and "(base model)" in table and "results/tiny/figures" in table

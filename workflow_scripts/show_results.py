@@ -49,7 +49,7 @@ def main(argv=None):
         print(as_text(lines))
         print("\nWhat these data support (docs/statistics.md; the numbers behind it: verdict in correlation.json)")
         print("\n".join(answers(verdict)))
-        warnings += [f"{sentence}" if len(runs) == 1 else f"{questions}, seed {seed}: {sentence}" for sentence in found]
+        warnings += [sentence if len(runs) == 1 else f"{questions}, seed {seed}: {sentence}" for sentence in found]
     print(f"\nReplies under 12 tokens count as short. Figures: {home}/figures/  Tables: {home}/analysis/  Everything else: {home}/")
     print(f"Report, open it in a browser: {home}/report/index.html")
     if warnings:
