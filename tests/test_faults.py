@@ -117,10 +117,6 @@ def test_a_changed_setting_does_not_resume(training_command, tmp_path):
     (checkpoint,) = (tmp_path / "run/restart").glob("*.pt")
     assert "starting at step 0" in let_end(command).stdout
     assert [*checkpoint.parent.iterdir()] == [checkpoint], "the old settings may come back"
-    os.utime(checkpoint, (0, 0))
-    (tmp_path / "run/metrics.json").unlink()
-    let_end(command).check_returncode()
-    assert not [*checkpoint.parent.iterdir()]
 
 
 def test_killed_workflow_resumes_to_the_same_replies(long_project):
@@ -167,7 +163,7 @@ def test_kept_work_is_marked_with_the_code_that_made_it(tmp_path):
     module.write_text((ROOT / "workflow_scripts/persona_leakage/seeds.py").read_text())
     assert digest("") == first
     (tmp_path / "link").symlink_to(tmp_path)
-    program.write_text(program.read_text() + "# another program\n")
+    program.write_text(program.read_text() + "another = 1\n")
     assert digest("") != first
     through_a_link = subprocess.run([sys.executable, tmp_path / "link/program.py", ""], capture_output=True, text=True, check=True).stdout
     assert through_a_link == digest("")

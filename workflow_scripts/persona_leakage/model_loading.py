@@ -13,6 +13,8 @@ from persona_leakage.provenance import loaded_code_digest, package_versions
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+# On CPUs with AMX, oneDNN takes another bfloat16 kernel for another number of rows, so that a reply would depend on its batch.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 
 def read_manifest(manifest_path):
