@@ -115,7 +115,7 @@ def stale(axes_project):
 def test_an_edit_makes_its_users_stale(axes_project, module, expected):
     path = axes_project.folder / "workflow_scripts/persona_leakage" / module
     text = path.read_text()
-    path.write_text(text + "\n# edited\n")
+    path.write_text(text + "\nedited = 1\n")
     try:
         assert stale(axes_project) == expected
     finally:

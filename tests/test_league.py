@@ -128,9 +128,9 @@ def test_switched_on_they_add_their_jobs_and_no_other(league_project):
     [
         ("config.yaml", "    tokens: 4\n", "    tokens: 5\n", {"write_run_config": 1, **DIVERGENCE}),
         ("config.yaml", f"divergence:{BLOCK}", "divergence: null\n", {"write_run_config": 1, **LEAGUE}),
-        ("workflow_scripts/persona_leakage/divergence.py", "", "# edited\n", DIVERGENCE),
-        ("workflow_scripts/persona_leakage/league.py", "", "# edited\n", LEAGUE),
-        ("workflow_scripts/persona_leakage/league_figure.py", "", "# edited\n", {"plot_predictors": 1}),
+        ("workflow_scripts/persona_leakage/divergence.py", "", "edited = 1\n", DIVERGENCE),
+        ("workflow_scripts/persona_leakage/league.py", "", "edited = 1\n", LEAGUE),
+        ("workflow_scripts/persona_leakage/league_figure.py", "", "edited = 1\n", {"plot_predictors": 1}),
         ("envs/analysis.yaml", "scipy==", "scipy==0", LEAGUE),
     ],
 )

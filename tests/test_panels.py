@@ -143,7 +143,7 @@ def test_an_edit_makes_its_users_stale(project, module, stale):
     path = project.folder / "workflow_scripts" / module
     text = path.read_text()
     try:
-        path.write_text(text + "\n# edited\n")
+        path.write_text(text + "\nedited = 1\n")
         assert project.planned() == {**stale, **END}
     finally:
         path.write_text(text)

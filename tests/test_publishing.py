@@ -112,7 +112,7 @@ def test_a_second_time_there_is_nothing_to_do(published):
     assert project.planned("wandb") == {}
     report = project.folder / "workflow_scripts/persona_leakage/report.py"
     text = report.read_text()
-    report.write_text(text + "\n# edited\n")
+    report.write_text(text + "\nedited = 1\n")
     assert project.planned("wandb") == {"build_report": 1, "publish_wandb_experiment": 1, "wandb": 1}
     report.write_text(text)
     folder = home / "published/wandb"

@@ -204,7 +204,7 @@ def test_an_edit_of_the_axis_makes_its_users_stale(swept_project, tmp_path, modu
     project.folder = tmp_path / "project"
     shutil.copytree(swept_project.folder, project.folder, copy_function=shutil.copy2)
     path = project.folder / "workflow_scripts" / module
-    path.write_text(path.read_text() + "\n# edited\n")
+    path.write_text(path.read_text() + "\nedited = 1\n")
     assert set(project.planned()) == {*stale, "build_report", "all"}
 
 
