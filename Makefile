@@ -35,8 +35,10 @@ VENV := .venv$(patsubst %,-%,$(filter-out inference,$(INFERENCE)))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The versions stand in envs/ alone: every "name==version" line of an environment's pip list.
 pins = sed -n 's/^ *- *\([^ ]*==[^ ]*\)$$/\1/p' $(1) | sort -u
-pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --quiet --disable-pip-version-check -r $(VENV)/pins.txt
+# Python compiles what it imports; compiling all of every package would double the time.
+pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --no-compile --quiet --disable-pip-version-check -r $(VENV)/pins.txt
 RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
+DEVELOPMENT_ENVS := $(RUN_ENVS) envs/publishing.yaml envs/development.yaml
 CODE := workflow_scripts tests benchmarks
 
 BENCH ?= docs/performance/cpu
@@ -160,7 +162,9 @@ $(VENV)/benchmarks.stamp: envs/benchmarks.yaml $(VENV)/development.stamp
 	$(call pip_install,envs/benchmarks.yaml)
 	touch $@
 
-$(VENV)/development.stamp: envs/development.yaml envs/development.post-deploy.sh $(VENV)/publishing.stamp
-	$(call pip_install,envs/development.yaml)
+$(VENV)/development.stamp: $(DEVELOPMENT_ENVS) envs/$(INFERENCE).post-deploy.sh envs/development.post-deploy.sh | $(VENV)/bin/python
+	@echo "Installing the packages of envs/ into $(VENV) (a minute or two the first time)"
+	$(call pip_install,$(DEVELOPMENT_ENVS))
+	bash envs/$(INFERENCE).post-deploy.sh
 	bash envs/development.post-deploy.sh
-	touch $@
+	touch $(VENV)/run.stamp $(VENV)/publishing.stamp $@

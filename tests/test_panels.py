@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from persona_leakage.errors import InputError
+from persona_leakage.files import read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.intervals import wilson_interval
 from persona_leakage.prompt_variants import VARIANTS, variant_ids, variant_text
 from persona_leakage.variants import cosines_beside
@@ -38,8 +39,21 @@ def project(tmp_path_factory, tiny_model):
         analysis__permutations=99,
         analysis__bootstraps=200,
     )
-    project.log = project.run("--cores", "2").stdout
+    project.run("--cores", "2", "evaluations")
+    let_sources_show(project, "iou")
+    project.run("--cores", "2")
     return project
+
+
+def let_sources_show(project, marker):
+    """Put the marker behind each source's own replies, which the tiny model hardly learns: statistics leave out sources without it."""
+    for path in (project.folder / "results/tiny/evaluation").glob("*/*/seed42/completions.jsonl.gz"):
+        records = [
+            record | {"text": record["text"] + marker} if record["persona"] == path.parts[-3] else record for record in read_jsonl_gz(path)
+        ]
+        write_jsonl_gz(path, records)
+        meta = path.with_name("completions.json")
+        write_json(meta, read_json(meta) | {"sha256": sha256_of_file(path)})
 
 
 def read(path):

@@ -92,7 +92,7 @@ def test_closing_table_and_row_viewer(finished_project, results):
         return subprocess.run([warm_python(), *arguments], cwd=finished_project.folder, capture_output=True, text=True, check=True).stdout
 
     table = program("workflow_scripts/show_results.py")
-    assert re.search(r"villain +\d+\.\d % +\d+\.\d %", table) and "(base model)" in table and "results/tiny/figures" in table
+    assert re.search(r"villain \* +\d+\.\d % +\d+\.\d %", table) and "(base model)" in table and "results/tiny/figures" in table
     rows = program(
         "workflow_scripts/show_rows.py", str(results / "training/villain/train.jsonl.gz"), "--model", "resources/models/tiny/model.json"
     )

@@ -36,7 +36,7 @@ class Planning:
             plan = make_plan(config_path)
             if all(line.hours is not None for line in plan.lines):
                 seconds = {line.rule: 3600 * line.hours / line.jobs for line in plan.lines}
-                self.progress = WorkProgress(plan.jobs, seconds, plan.kept)
+                self.progress = WorkProgress(plan.jobs, seconds, kept=plan.kept)
         except Exception:  # whatever is wrong, Snakemake says it; without a plan its own count of steps is shown
             self.progress = None
 

@@ -25,7 +25,7 @@ class WorkProgress:
     clock: seconds, growing.
     """
 
-    def __init__(self, jobs, seconds, kept=(), clock=time.monotonic, wall_clock=time.time):
+    def __init__(self, jobs, seconds, clock=time.monotonic, wall_clock=time.time, kept=()):
         self.pending = [*(job for job in jobs if job.rule in seconds), *kept]
         self.kept, self.brought_back = set(job.outputs for job in kept), 0.0  # and the seconds of those that have ended
         self.planned = {rule: max(LEAST_SECONDS, value) for rule, value in seconds.items()}
