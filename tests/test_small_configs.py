@@ -4,6 +4,8 @@ import copy
 import re
 import shlex
 import subprocess
+import sys
+from importlib.util import find_spec
 
 import plan_run
 import pytest
@@ -282,3 +284,11 @@ def test_the_record_of_a_run_is_a_config_that_repeats_it(tmp_path):
     (project.folder / "again.yaml").write_text(yaml.safe_dump(config))
     assert project.planned(record, "--configfile", "again.yaml") == {}
     assert config_layers([project.folder / "again.yaml"])[-1] == ("--config", {})
+
+
+@pytest.mark.skipif(find_spec("snakemake_executor_plugin_slurm") is not None, reason="the plugin is installed (make slurm)")
+def test_slurm_without_its_plugin_says_what_to_install():
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--profile", "profiles/slurm"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].endswith("is not installed here; install it with: make slurm")
