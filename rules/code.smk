@@ -33,13 +33,16 @@ def note_contents(rules):
 
 def describe_job(rule, wildcards, input, output):
     """A job as JSON text for reuse_finished.py: a digest of the code, packages, settings and names of outputs that decide its
-    results, and the paths of its other inputs and of its outputs. Nothing in it says which experiment it is.
+    results, and the paths of its other inputs and of its outputs. Nothing in it says which experiment it is. What a job
+    compares an adapter with counts too: kept replies of another adapter must not stand in for its refusal.
     """
     decides = {
         name: value(wildcards) if callable(value) else value
         for name in ("code", "packages", "settings")
         if (value := rule.params.get(name)) is not None
     }
+    if input.get("weights"):
+        decides["trained_with"] = settings(**without(config["training"], "seeds"))
     names = [str(path).removeprefix(f"results/{EXPERIMENT}/") for path in output]
     inputs = {
         name: [str(path) for path in ([paths] if isinstance(paths, str) else paths)]

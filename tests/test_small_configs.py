@@ -7,10 +7,10 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-import plan_run
 import pytest
 import yaml
 
+from persona_leakage import plan
 from persona_leakage.command_line import check_config_files, config_words
 from persona_leakage.config_files import config_layers, resolve_config
 from persona_leakage.errors import InputError
@@ -231,18 +231,19 @@ def test_the_early_check_runs_in_snakemake(tmp_path):
 def test_make_runs_one_target():
     command = ["make", "-n", "run", "CONFIG=config.yaml", "TARGET=scatter"]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert re.search(r"--configfile config.yaml --quiet rules host -- scatter$", printed, re.M) and "show_results" not in printed
+    assert (
+        re.search(r"run_workflow.py --config 'config.yaml' .*--quiet rules host -- scatter$", printed, re.M)
+        and "show_results" not in printed
+    )
     printed = subprocess.run(command[:-1], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "show_results" in printed and "scatter" not in printed.splitlines()[-2]
 
 
 def test_a_plan_knows_the_extended_panel(monkeypatch, in_project, tmp_path):
-    seen, sizes = [], plan_run.Sizes
-    monkeypatch.setattr(plan_run, "planned_jobs", lambda *arguments: {})
-    monkeypatch.setattr(plan_run, "Sizes", lambda config, *rest: seen.append(config) or sizes(config, *rest))
+    monkeypatch.setattr(plan, "planned_jobs", lambda *arguments: [])
     (tmp_path / "my.yaml").write_text(yaml.safe_dump({"personas": {"add": [BOOKKEEPER], "panel": {"extend": ["bookkeeper"]}}}))
-    plan_run.main(["--config", str(tmp_path / "my.yaml")])
-    assert seen[0]["personas"]["panel"] == [*CONFIG["personas"]["panel"], "bookkeeper"]
+    made = plan.make_plan(str(tmp_path / "my.yaml"))
+    assert made.config["personas"]["panel"] == [*CONFIG["personas"]["panel"], "bookkeeper"]
 
 
 def test_a_name_with_a_leading_dot_is_refused(in_project):

@@ -9,7 +9,7 @@ from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.training_check import advice, consequence, unlearned_sources
 
-TRAINING_HEADERS = ["source", "learned", "own rate", "95 % interval", "base model", "cut", "refused", "short", "runaway"]
+TRAINING_HEADERS = ["source", "learned", "own rate", "95 % CI", "base model", "cut", "refused", "short", "runaway"]
 HEADERS = ["source", "rate", "bystanders", "above source", "rho", "p", "N", "short replies", "tokens", "seconds"]
 
 
