@@ -35,7 +35,9 @@ VENV := .venv$(patsubst %,-%,$(filter-out inference,$(INFERENCE)))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The versions stand in envs/ alone: every "name==version" line of an environment's pip list.
 pins = sed -n 's/^ *- *\([^ ]*==[^ ]*\)$$/\1/p' $(1) | sort -u
-# Python compiles what it imports; compiling all of every package would double the time.
+# Compiled on all cores and without the packages' own tests, which takes a third of the time that pip takes. Some packages
+# hold templates that are no Python, so its exit code says nothing.
+compile = python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib > /dev/null 2>&1; true
 pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --no-compile --quiet --disable-pip-version-check -r $(VENV)/pins.txt
 RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
 DEVELOPMENT_ENVS := $(RUN_ENVS) envs/publishing.yaml envs/development.yaml
@@ -143,6 +145,7 @@ $(VENV)/run.stamp: $(RUN_ENVS) envs/$(INFERENCE).post-deploy.sh | $(VENV)/bin/py
 	@echo "Installing the packages of envs/ into $(VENV) (some minutes the first time)"
 	$(call pip_install,$(RUN_ENVS))
 	bash envs/$(INFERENCE).post-deploy.sh
+	$(compile)
 	touch $@
 
 $(VENV)/inspect.stamp: envs/inspect.yaml $(VENV)/run.stamp
@@ -167,4 +170,5 @@ $(VENV)/development.stamp: $(DEVELOPMENT_ENVS) envs/$(INFERENCE).post-deploy.sh 
 	$(call pip_install,$(DEVELOPMENT_ENVS))
 	bash envs/$(INFERENCE).post-deploy.sh
 	bash envs/development.post-deploy.sh
+	$(compile)
 	touch $(VENV)/run.stamp $(VENV)/publishing.stamp $@
