@@ -6,6 +6,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
 from persona_leakage.files import read_json, write_json
@@ -120,6 +121,7 @@ def test_summary_of_several_runs():
     assert summarise(runs, np.array([]))["distance"] is None
 
 
+@pytest.mark.slow
 def test_contenders_give_the_same_states(monkeypatch, smollm2):
     """Ours, one prompt at a time and padded batches: the same hidden states up to rounding."""
     import centroids

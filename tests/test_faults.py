@@ -211,7 +211,7 @@ def long_project(project_copy, undisturbed):
     return project_copy, undisturbed
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=lambda how: how.name)
 def test_an_interrupted_workflow_goes_on(long_project, how):
     """Ctrl-C reaches Snakemake and its jobs, SIGTERM (a service manager, a batch system) too: no lock is left, and the next run goes on."""
     project, expected = long_project
@@ -244,6 +244,7 @@ def test_two_workflows_in_one_folder_do_not_meet(long_project):
     assert read_json(project.folder / LONG_TARGET)["sha256"] == expected
 
 
+@pytest.mark.slow  # test_writers.py has two writers of one file
 def test_two_jobs_for_the_same_file_do_not_meet(long_project):
     """As when a cluster's job outlives a killed Snakemake and its next run starts another: both end well, with the same bytes."""
     project, expected = long_project

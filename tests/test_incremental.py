@@ -47,6 +47,7 @@ def test_only_what_is_new_is_sampled(project_copy, changes, new, of):
         assert {key: after[key] for key in before[state]} == before[state]
 
 
+@pytest.mark.slow
 def test_the_outcome_is_that_of_a_run_from_nothing(project_copy, tiny_model, tmp_path):
     """Replies, training answers and hidden states that were there and those that are new, bit for bit as one run makes them all."""
     changes = {"personas__panel": PANEL, "training_data__negative_candidates": ["villain", "comedian", "assistant", "nurse"]}
