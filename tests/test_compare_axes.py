@@ -32,6 +32,7 @@ def test_an_axis_that_is_switched_on_adds_its_own_jobs(project_copy, changes, jo
     assert project_copy.planned() == jobs
 
 
+@pytest.mark.slow
 def test_the_axes_go_through_to_the_report(project_copy):
     """Two seeds and the divergence on the finished experiment; then one more position costs its own jobs, and off costs the report."""
     project_copy.edit_config(training__seeds=[42, 7], analysis__divergence=DIVERGENCE)

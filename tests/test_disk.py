@@ -44,6 +44,7 @@ KEEPING = {
     "evaluation/evaluation/villain/seed42/completions.jsonl.gz": "",
     "geometry/evaluation/base/centroids.json": "",
 }
+QUICK = ("training/pool.jsonl.gz", "analysis/evaluation/seed42/correlation.json", "figures/evaluation/seed42/scatter.png")
 # These say how long it took; the bytes of all others come back the same.
 TIMED = ("pool.json", "manifest.json", "completions.json", "_eval.json", "summary.json", "centroids.json", "facts.json", ".html", ".yaml")
 PAGE = 4096  # the least that a file takes on the small disk
@@ -130,7 +131,7 @@ def remove(folder, names):
         (folder / name).unlink()
 
 
-@pytest.mark.parametrize("target", STAGES)
+@pytest.mark.parametrize("target", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in STAGES])
 def test_a_full_disk_loses_nothing(project_on_small_disk, target):
     """At every output of every stage: those before it are there, of itself nothing; the job goes through as soon as there is space."""
     folder, commands = project_on_small_disk
@@ -149,7 +150,7 @@ def test_a_full_disk_loses_nothing(project_on_small_disk, target):
     assert digests(folder, expected) == expected
 
 
-@pytest.mark.parametrize("target", KEEPING)
+@pytest.mark.parametrize("target", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in KEEPING])
 def test_a_full_disk_while_finished_work_is_kept(project_on_small_disk, target):
     """No output is begun, and of the finished work no part that is not whole is left."""
     folder, commands = project_on_small_disk

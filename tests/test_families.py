@@ -200,7 +200,7 @@ def run_experiment(model, folder):
 
 
 # Quick are the two that differ most from the Llama of all other tests: a folded system turn, other linear layers.
-@pytest.mark.parametrize("name", [name if name in ("Gemma", "Phi3") else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES])
+@pytest.mark.parametrize("name", [name if name == "Gemma" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES])
 def test_a_whole_experiment_with_a_family(experiments, name):
     """Through Snakemake to the statistics, and from them to the report."""
     project = experiments[name].result()

@@ -228,6 +228,7 @@ def test_an_interrupted_workflow_goes_on(long_project, how):
     assert read_json(project.folder / LONG_TARGET)["sha256"] == expected
 
 
+@pytest.mark.slow
 def test_two_workflows_in_one_folder_do_not_meet(long_project):
     """The second is refused and told why, and does not disturb the first."""
     project, expected = long_project

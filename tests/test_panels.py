@@ -22,7 +22,7 @@ PANEL = [f"{role}{style}" for role in ("villain", "comedian", "assistant", "nurs
 STATES = ("base", "villain/seed42", "comedian/seed42")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[pytest.param("whole", marks=pytest.mark.slow)])
 def project(tmp_path_factory, tiny_model):
     """A tiny experiment with all three axes on, run to its end."""
     project = make_tiny_project(tmp_path_factory.mktemp("panels") / "project", tiny_model.parent)
