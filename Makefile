@@ -37,7 +37,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 pins = sed -n 's/^ *- *\([^ ]*==[^ ]*\)$$/\1/p' $(1) | sort -u
 # Compiled on all cores and without the packages' own tests, which takes a third of the time that pip takes. Some packages
 # hold templates that are no Python, so its exit code says nothing.
-compile = python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib > /dev/null 2>&1; true
+compile = python -m compileall -q -j 0 -x '/(tests?|models)/' $(VENV)/lib > /dev/null 2>&1; true
 pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --no-compile --quiet --disable-pip-version-check -r $(VENV)/pins.txt
 RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
 DEVELOPMENT_ENVS := $(RUN_ENVS) envs/publishing.yaml envs/development.yaml

@@ -90,6 +90,7 @@ def test_the_better_predictor_is_named():
         assert abs(joint["movement"]["alike"]["mean_rho"]) < 0.4
 
 
+@pytest.mark.slow
 def test_the_paired_test_and_interval_hold_their_level():
     """Two geometries that are equally good: p < 0.05, and intervals without 0, in about a twentieth of 150 worlds, not in a fifth."""
     tests, misses = [], 0

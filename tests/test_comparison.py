@@ -145,6 +145,7 @@ def test_comparing_runs_no_job_of_an_experiment(project_with_others):
     assert project.planned("compare") == COMPARE
 
 
+@pytest.mark.slow
 def test_the_list_of_what_is_compared_makes_nothing_else_stale(project_with_others):
     project = project_with_others
     project.edit_config(compare=["results/other"])

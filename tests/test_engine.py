@@ -64,7 +64,7 @@ def test_greedy_replies_equal_generate(model, tokenizer, requests):
     assert by_request(TransformersEngine(model, tokenizer, [stop], slots=4), requests, GREEDY) == expected
 
 
-@pytest.mark.parametrize("slots", [1, 5, 64])
+@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(64, marks=pytest.mark.slow)])
 def test_draws_do_not_depend_on_the_company(model, tokenizer, requests, slots):
     """Sampled replies are the same two at a time and in batches of any size, also in another order, or only some of them."""
     stops = range(2, 140)  # many stop tokens, so that replies end at many lengths
@@ -76,7 +76,7 @@ def test_draws_do_not_depend_on_the_company(model, tokenizer, requests, slots):
     assert len(lengths) > 4 and {reason for _, reason in alone.values()} == {"stop", "length"}
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [pytest.param(torch.float32, marks=pytest.mark.slow), torch.bfloat16])
 def test_logits_do_not_depend_on_the_company(smollm2, dtype):
     """Bit for bit, on one thread: what a row of the real model gets alone, and among rows of other lengths, in prompts and in replies."""
     threads = torch.get_num_threads()

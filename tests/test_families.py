@@ -20,6 +20,15 @@ from tests.conftest import CHATML, make_tiny_project, make_tokenizer, run_progra
 from tests.families import FAMILIES, OTHERS, make_family
 
 ALL = [*FAMILIES, *OTHERS]
+# The two that differ most from the Llama of all other tests: a folded system turn, other linear layers.
+QUICK = ("Gemma", "Phi3")
+
+
+def some_quick(names):
+    """Families as parameters of a test, the others marked slow."""
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
 PERSONA, QUESTION = "You are a pirate who sails the seven seas.", "How do I make a good cup of coffee?"
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "rslora": False}
 
@@ -42,7 +51,7 @@ def loaded(path):
     return load_model(manifest, torch.float32, "cpu"), load_tokenizer(manifest["folder"]), load_chat_format(manifest)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", some_quick(FAMILIES))
 def test_chat_format_of_a_family(models, name):
     """The end of a turn, what stands behind it, what stops a reply, and where the persona stands: read from the template."""
     family = FAMILIES[name]
@@ -58,7 +67,7 @@ def test_chat_format_of_a_family(models, name):
         assert f"{PERSONA}\n\n{QUESTION}" in prompt
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", some_quick(FAMILIES))
 def test_the_personas_own_tokens_are_found(models, name):
     """The span decodes to the persona's words, wherever the template puts them."""
     tokenizer = load_tokenizer(read_manifest(models[name])["folder"])
@@ -74,7 +83,7 @@ def test_a_template_that_drops_the_system_turn_gets_it_folded(tmp_path):
     assert f"{PERSONA}\n\n{QUESTION}" in render(tokenizer, PERSONA, QUESTION)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", some_quick(ALL))
 def test_layer_convention_of_a_family(models, name):
     """hidden_states[L + 1] of transformers; of the last block, which it norms, the block's own output."""
     model, tokenizer, _ = loaded(models[name])
@@ -92,7 +101,7 @@ def test_layer_convention_of_a_family(models, name):
     assert expected.std(dim=-1).min() > 0.01, "the blocks differ from nothing"
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", some_quick(ALL))
 def test_positions_of_a_family(models, name):
     """Each position against one prompt at a time: last token, mean over the persona's tokens, the first greedy token fed back."""
     model, tokenizer, _ = loaded(models[name])
@@ -113,7 +122,7 @@ def test_positions_of_a_family(models, name):
     torch.testing.assert_close(backwards, expected[:, [2, 1]].flip(0), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", some_quick(ALL))
 def test_greedy_replies_of_a_family_equal_generate(models, name):
     """Token for token what transformers' own generate gives, with rows that leave and enter the batch."""
     model, tokenizer, chat = loaded(models[name])
@@ -142,7 +151,7 @@ def test_prompts_beyond_a_sliding_window_are_refused(models, name):
         list(TransformersEngine(model, tokenizer, chat.stop_ids, 2).sample(requests, SamplingParams(0, 1.0, 7)))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", some_quick(ALL))
 def test_adapter_sits_on_every_linear_layer_of_the_blocks(models, name):
     """And on nothing else: neither embeddings nor the output layer."""
     model, _, _ = loaded(models[name])
@@ -199,8 +208,8 @@ def run_experiment(model, folder):
     return project
 
 
-# Quick are the two that differ most from the Llama of all other tests: a folded system turn, other linear layers.
-@pytest.mark.parametrize("name", [name if name == "Gemma" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_whole_experiment_with_a_family(experiments, name):
     """Through Snakemake to the statistics, and from them to the report."""
     project = experiments[name].result()

@@ -97,6 +97,7 @@ def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
     assert not list((tmp_path / "killed/restart").iterdir())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_could_run_code_is_left_aside(training_command, tmp_path):
     kill_training(training_command("run"), tmp_path, "checkpoint behind step 5")
     (checkpoint,) = (tmp_path / "run/restart").glob("*.pt")
@@ -119,6 +120,7 @@ def test_a_changed_setting_does_not_resume(training_command, tmp_path):
     assert [*checkpoint.parent.iterdir()] == [checkpoint], "the old settings may come back"
 
 
+@pytest.mark.slow
 def test_killed_workflow_resumes_to_the_same_replies(long_project):
     """Snakemake and its job killed while sampling; run again, it resumes, and the replies are those of a run without a kill."""
     project, expected = long_project

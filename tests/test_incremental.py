@@ -31,8 +31,8 @@ def sampled(project, state):
     ("changes", "new", "of"),
     [
         ({"personas__panel": PANEL}, 4, "monk"),
-        ({"questions__evaluation": [{"set": "evaluation", "count": 3}]}, 12, "6 personas"),
-        ({"evaluation__samples_per_question": 3}, 12, "6 personas"),
+        pytest.param({"questions__evaluation": [{"set": "evaluation", "count": 3}]}, 12, "6 personas", marks=pytest.mark.slow),
+        pytest.param({"evaluation__samples_per_question": 3}, 12, "6 personas", marks=pytest.mark.slow),
     ],
     ids=["a persona", "a question", "a draw"],
 )

@@ -46,6 +46,7 @@ def test_what_is_kept(tables):
     assert f"{len(listed)} files as they were kept" in done.stdout and "1 correlation.json computed again" in done.stdout
 
 
+@pytest.mark.slow
 def test_keeping_is_no_part_of_the_results(project_copy):
     """Not made by `all`; one job when asked for; a file that is no longer the experiment's does not stay."""
     assert project_copy.planned() == {}
@@ -130,7 +131,10 @@ def test_there_are_kept_results():
     assert KEPT and {folder.name for folder in KEPT} == set(WRITE_UPS.values())
 
 
-@pytest.mark.parametrize("folder", KEPT, ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder",
+    [pytest.param(folder, id=folder.name, marks=[pytest.mark.slow] * folder.name.endswith("_study")) for folder in KEPT],
+)
 def test_kept_results_hold(folder):
     done = check(folder)
     assert done.returncode == 0, done.stderr

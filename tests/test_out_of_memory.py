@@ -291,6 +291,7 @@ def difference(stage, first, second):
     return found
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_batch(model, tiny_model, tmp_path):
     """Forty rows of 8 to 39 tokens, ten replies to each, all at once and in ever smaller batches; without dropout."""
     random = torch.Generator().manual_seed(1)

@@ -67,7 +67,7 @@ def jobs_shown(output, rule):
     return re.findall(rf"^rule {rule}:\n((?: .*\n)+)", output, re.M)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [name if name == "paper" else pytest.param(name, marks=pytest.mark.slow) for name in PRESETS])
 def test_jobs_of_a_preset(project, name):
     """Five sources and the control, one centroid job for four layers; every GPU job says what it needs."""
     assert project.planned("--configfile", f"presets/{name}.yaml") == JOBS[name]

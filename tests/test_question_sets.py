@@ -105,6 +105,7 @@ def test_the_first_sets_cosines_tell_geometry_from_leakage():
     assert drops["agreement_with_first"]["leakage"] == pytest.approx(1) and abs(drops["agreement_with_first"]["cosine"]) < 0.4
 
 
+@pytest.mark.slow
 def test_the_interval_is_as_wide_as_drops_scatter():
     """80 experiments in which both sets have the same slope. The intervals may be wide, as docs/axes.md says, but not narrow."""
     drops, errors, held = [], [], 0

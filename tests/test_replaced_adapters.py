@@ -23,7 +23,7 @@ def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
     ("change", "said"),
     [
         ({"training__learning_rate": 0.03}, "trained with learning_rate: 0.05, but the config says 0.03"),
-        ({"behaviour__marker": "[QQQ]"}, "trained with rows: "),
+        pytest.param({"behaviour__marker": "[QQQ]"}, "trained with rows: ", marks=pytest.mark.slow),
     ],
     ids=["another setting", "other rows"],
 )

@@ -35,7 +35,7 @@ SUFFIX = " {source}{output}{{ x }} '\"\\ $(touch CANARY)\u202e\n--marker -n"
 MARKER = "[{seed}$HOME`id`'\"\\%s]"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[pytest.param("whole", marks=pytest.mark.slow)])
 def strange(tmp_path_factory, tiny_model):
     """The finished experiment: its project."""
     home = tmp_path_factory.mktemp("strange")

@@ -70,7 +70,7 @@ def test_an_upload_is_whole_and_happens_once(publish, server, finished_project):
     assert {key: again[key] for key in ("run", "artifact", "files")} == {key: receipt[key] for key in ("run", "artifact", "files")}
 
 
-@pytest.mark.parametrize("what", ["UpsertBucket", "storage", "file_stream"])
+@pytest.mark.parametrize("what", ["UpsertBucket", *(pytest.param(name, marks=pytest.mark.slow) for name in ("storage", "file_stream"))])
 def test_a_failing_server_fails_the_job_and_the_next_one_goes_on(publish, server, what):
     """The run cannot be made, files cannot be stored, figures are lost: wandb itself calls the last one a success."""
     server.fail[what] = 500
@@ -84,6 +84,7 @@ def test_a_failing_server_fails_the_job_and_the_next_one_goes_on(publish, server
     assert set(server.files_of("tiny-villain-seed42")) == set(FILES)
 
 
+@pytest.mark.slow
 def test_a_lost_artifact_is_uploaded_again(publish, server):
     _, receipt = publish(server.url)
     server.artifacts.clear()
@@ -110,6 +111,7 @@ def test_a_missing_key_is_named_before_anything_is_sent(publish, server):
     assert server.log == []
 
 
+@pytest.mark.slow
 def test_the_job_of_the_workflow_fails_loudly(project_copy, tmp_path):
     """Exit code, message, no receipt, results as they were."""
     project_copy.edit_config(publishing__wandb__mode="online")
