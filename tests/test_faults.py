@@ -107,6 +107,7 @@ def test_a_checkpoint_that_could_run_code_is_left_aside(training_command, tmp_pa
     assert not (tmp_path / "proof").exists()
 
 
+@pytest.mark.slow
 def test_a_changed_setting_does_not_resume(training_command, tmp_path):
     """A checkpoint of other settings is not a place to go on from."""
     kill_training(training_command("run"), tmp_path, "checkpoint behind step 5")

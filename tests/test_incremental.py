@@ -65,6 +65,7 @@ def test_the_outcome_is_that_of_a_run_from_nothing(project_copy, tiny_model, tmp
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_finished_work_of_other_settings_is_not_used(project_copy):
     """Another temperature has other replies; those of the old one stay in case it comes back, until long unused."""
     kept = project_copy.folder / "results/.kept/replies"

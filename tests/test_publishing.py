@@ -30,6 +30,7 @@ def published(project_copy, tmp_path):
     return project_copy, project_copy.folder / "results/tiny", said
 
 
+@pytest.mark.slow
 def test_nothing_is_published_unless_asked_for(finished_project, tmp_path):
     fresh = Project(tmp_path / "fresh").planned("all")
     assert fresh["train_adapter"] == 3 and not [rule for rule in fresh if "publish" in rule or rule in ("wandb", "hub")]
@@ -37,6 +38,7 @@ def test_nothing_is_published_unless_asked_for(finished_project, tmp_path):
     assert finished_project.planned("wandb") == WANDB_JOBS
 
 
+@pytest.mark.slow
 def test_a_config_that_lacks_what_a_service_needs_is_refused(project_copy):
     done = project_copy.run("-n", "hub", check=False)
     assert done.returncode != 0 and "publishing.hub.owner: null; give the user or organisation" in done.stdout

@@ -120,6 +120,7 @@ def test_any_name_can_stand_in_a_figure(tmp_path, name):
     ElementTree.parse(tmp_path / "figure.svg")
 
 
+@pytest.mark.slow
 def test_a_table_of_strange_names_gives_every_figure_of_pairs(tmp_path):
     """Names of a table that somebody else made: what the workflow's own schema would refuse."""
     rows = ["layer,source,persona,category,related,cosine,rate,found,total"]
