@@ -7,7 +7,7 @@
 # make wandb       publish a finished run to Weights & Biases (offline unless the config says online)
 # make hub         publish its adapters to the Hugging Face hub
 # make setup       install what a run needs into .venv
-# make slurm       what profiles/slurm needs beside the rest
+# make slurm       install what profiles/slurm needs in addition
 # make test        set everything up and run the tests of all that a change can break, in minutes
 # make test-all    these and the exhaustive ones, with those of vLLM, Inspect and, where it can, Slurm
 # make test-vllm   the tests of the vllm engine, on a CPU, in an environment of its own
@@ -35,7 +35,7 @@ VENV := .venv$(patsubst %,-%,$(filter-out inference,$(INFERENCE)))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 # The versions stand in envs/ alone: every "name==version" line of an environment's pip list.
 pins = sed -n 's/^ *- *\([^ ]*==[^ ]*\)$$/\1/p' $(1) | sort -u
-# Compiled on all cores and without the packages' own tests, which takes a third of the time that pip takes. Some packages
+# Compiled on all cores and without the packages' own tests, which is faster than pip's own compiling. Some packages
 # hold templates that are no Python, so its exit code says nothing.
 compile = python -m compileall -q -j 0 -x '/(tests?|models)/' $(VENV)/lib > /dev/null 2>&1; true
 pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --no-compile --quiet --disable-pip-version-check -r $(VENV)/pins.txt
