@@ -57,7 +57,10 @@ try:
     PANEL = panel_names(config, PERSONAS)
     POOL = pool_names(config)
     check_against_model(
-        config, [PERSONAS[name] for name in sorted({*PANEL, *POOL})], MODEL
+        config,
+        [PERSONAS[name] for name in sorted({*PANEL, *POOL})],
+        QUESTION_SETS,
+        MODEL,
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None

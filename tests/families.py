@@ -1,11 +1,13 @@
-"""Tiny random models of six families, each with a chat template that behaves as its family's does."""
+"""Tiny random models of several families, each with a chat template that behaves as its family's does."""
 
+import json
 from dataclasses import dataclass, field
 
 import torch
 import transformers
+from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 
-from tests.conftest import CHATML, fetch, make_tokenizer
+from tests.conftest import CHATML, ROOT, fetch, make_tokenizer
 
 # Like ChatML, but without the thinking mode switched off the generation prompt lacks what stands in front of every answer.
 THINKING = (
@@ -50,6 +52,8 @@ class Family:
     layers: list
     system_turn: str = "own"
     config: dict = field(default_factory=dict)
+    architecture: str = ""
+    blank_in_front: bool = False
 
 
 CHATML_TOKENS = ("<|im_start|>", "<|im_end|>")
@@ -81,8 +85,16 @@ FAMILIES = {
         ["down_proj", "gate_up_proj", "o_proj", "qkv_proj"],
         config={"sliding_window": 256},
     ),
+    "Llama2": Family(
+        "{{ bos_token }}" + BARS,
+        ("<s>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "</s>"),
+        "<|end|>",
+        "\n</s>",
+        SEVEN,
+        architecture="Llama",
+        blank_in_front=True,
+    ),
 }
-BOTH_WINDOWS = ["sliding_attention", "full_attention"] * 2
 # Built otherwise than the six: attention beside the feed-forward part, biases everywhere, an output layer with a bias;
 # other norms and angles in every second block.
 OTHERS = {
@@ -95,24 +107,62 @@ OTHERS = {
 }
 
 
+TINY = {"vocab_size": 2000, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "initializer_range": 0.2}  # fmt: skip
+
+
 def make_family(name, folder):
     """Save a tiny random model of a family, with its tokenizer, into ``folder``; returns the path of its model.json."""
     family, config, _ = OTHERS.get(name) or (FAMILIES[name], FAMILIES[name].config, None)
-    tokenizer = make_tokenizer(folder, family.template, family.special, family.special[-1])
+    make = make_blank_in_front if family.blank_in_front else make_tokenizer
+    save_tiny(family.architecture or name, folder, make(folder, family.template, family.special, family.special[-1]), **config)
+    return fetch_folder(folder)
+
+
+def save_tiny(name, folder, tokenizer, kind="ForCausalLM", **config):
+    """Save a tiny random model of a class of transformers, such as Llama, whose first and last tokens are a tokenizer's."""
     torch.manual_seed(0)
     of_text = "TextConfig" if name == "Gemma3" else "Config"
-    settings = getattr(transformers, name + of_text)(
-        vocab_size=2000,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        bos_token_id=0,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.eos_token_id,
-        initializer_range=0.2,
-        **config,
-    )
-    getattr(transformers, f"{name}ForCausalLM")(settings).save_pretrained(folder)
+    ends = {"bos_token_id": 0, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.eos_token_id}
+    settings = getattr(transformers, name + of_text)(**{**TINY, **ends, **config})
+    getattr(transformers, name + kind)(settings).save_pretrained(folder)
+
+
+def fetch_folder(folder):
+    """The path of a model.json made for a model folder."""
     return fetch({"name": "tiny", "source": "path", "location": str(folder), "revision": ""}, folder / "model.json")
+
+
+def make_seeing(folder):
+    """Save a tiny random Gemma 3 that also sees: its vision tower has layers of the same names as its text decoder."""
+    tokenizer = make_tokenizer(folder, HEADERS, FAMILIES["Llama"].special, "<|end_of_text|>")
+    ends = {"bos_token_id": 0, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.eos_token_id}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    images = {"mm_tokens_per_image": 4, "image_token_index": 1999, "boi_token_index": 1998, "eoi_token_index": 1997}
+    text = {**TINY, **ends, **OTHERS["Gemma3"][1]}
+    config = transformers.Gemma3Config(text_config=text, vision_config=vision, **images)
+    torch.manual_seed(0)
+    transformers.Gemma3ForConditionalGeneration(config).save_pretrained(folder)
+    return fetch_folder(folder)
+
+
+def make_blank_in_front(folder, template, special, end):
+    """As make_tokenizer, one that puts a blank in front of every text, as sentencepiece's do: Llama 2, Mistral 0.1, Phi 3."""
+    special = ["<unk>", *special]
+    bpe = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    bpe.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    bpe.decoder = decoders.Sequence(steps)
+    every_byte = [f"<0x{byte:02X}>" for byte in range(256)]
+    # Word by word, or whole lines would become tokens.
+    words = [f"▁{word}" for name in ("personas", "questions") for word in (ROOT / f"resources/{name}.yaml").read_text().split()]
+    normalizer, bpe.normalizer = bpe.normalizer, normalizers.Sequence([])
+    bpe.train_from_iterator(words, trainers.BpeTrainer(vocab_size=1500, special_tokens=[*special, *every_byte], show_progress=False))
+    bpe.normalizer = normalizer
+    content = json.loads(bpe.to_str())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] in special]
+    bpe = Tokenizer.from_str(json.dumps(content))
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=special[1], eos_token=end, pad_token=end)
+    fast.chat_template = template
+    fast.save_pretrained(folder)
+    return fast

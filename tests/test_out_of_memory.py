@@ -255,10 +255,10 @@ def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeyp
     monkeypatch.setattr(TransformersEngine, "_check_cache", lambda self, own: None)  # its passes are none of the replies'
     monkeypatch.setattr(TransformersEngine, "_forward", failing_at({3}, TransformersEngine._forward))
     tasks = [engines.SamplingTask(name, requests) for name in ("first", "second")]
-    outcomes = list(engines.sample_all(manifest, tasks, vars(WARM), engine, 8, tmp_path))
+    outcomes = list(engines.sample_all(manifest, tasks, vars(WARM), engine, 8, tmp_path, "evaluation"))
     assert [len(records) for records, _ in outcomes] == [12, 12]
     assert [facts["out_of_memory"] for _, facts in outcomes] == [{"times": 1, "batch_size": 4}] * 2
-    again = list(engines.sample_all(manifest, tasks, vars(WARM), engine, 8, tmp_path))
+    again = list(engines.sample_all(manifest, tasks, vars(WARM), engine, 8, tmp_path, "evaluation"))
     assert [records for records, _ in again] == [records for records, _ in outcomes], "restart points are the same ones"
     switching = engines.SwitchingTransformersEngine(TransformersEngine, manifest, engine, {"times": 1, "batch_size": 4})
     assert switching._load(None).slots == 4

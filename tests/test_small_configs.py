@@ -180,7 +180,7 @@ def test_a_folder_without_revision_is_recorded_by_its_content(tiny_model, tmp_pa
     assert recorded[0]["revision"] == recorded[1]["revision"] == f"content:{recorded[0]['digest']}" and recorded[2]["revision"] == "v2"
     config = CONFIG | {"model": model | {"revision": None}, "geometry": CONFIG["geometry"] | {"layers": [99]}}
     with pytest.raises(InputError, match="99"):
-        check_against_model(config, [], tmp_path / "first" / "model.json")
+        check_against_model(config, [], {}, tmp_path / "first" / "model.json")
 
 
 @pytest.mark.parametrize(

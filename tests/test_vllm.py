@@ -71,7 +71,7 @@ def requests_of(manifest, draws, state="base"):
 def sample(manifest, folder, sampling, engine, adapters=(None,), draws=1):
     """{state: records} of one call of the engine."""
     tasks = [SamplingTask("test", requests_of(manifest, draws, adapter and adapter.state), adapter) for adapter in adapters]
-    outcomes = sample_all(manifest, tasks, sampling, engine, engine["chunk_size"], folder / engine["name"])
+    outcomes = sample_all(manifest, tasks, sampling, engine, engine["chunk_size"], folder / engine["name"], "evaluation")
     return {adapter and adapter.state: records for adapter, (records, _) in zip(adapters, outcomes, strict=True)}
 
 

@@ -3,6 +3,7 @@
 from persona_leakage.behaviour import LabelRule, read_marker
 from persona_leakage.errors import InputError, run_program
 from persona_leakage.files import check_digest, digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.model_limits import check_length
 from persona_leakage.model_loading import load_chat_format, load_tokenizer, model_facts, read_manifest
 from persona_leakage.options import new_parser
 from persona_leakage.prompts import build_prompts
@@ -30,6 +31,7 @@ def main(argv=None):
     rows, too_long = keep_rows_within(rows, settings["max_length"])
     if not any(row["positive"] for row in rows):
         raise InputError(f"training.max_length: {settings['max_length']} leaves no positive row of '{args.source}'")
+    check_length(model["limits"], max(len(row["token_ids"]) for row in rows), "training.max_length", "rows")
     write_jsonl_gz(args.output, rows)
     write_json(
         args.manifest,

@@ -36,7 +36,7 @@ def main(argv=None):
         seed_parts = (settings["seed"], "evaluation", settings["sampling_seed"], state)
         tasks.append(SamplingTask(f"replies {state}", make_requests(prompts, settings["draws"], seed_parts), adapter))
     earlier_seconds = 0
-    outcomes = sample_all(manifest, tasks, settings["sampling"], settings["engine"], args.chunk_size, args.restart)
+    outcomes = sample_all(manifest, tasks, settings["sampling"], settings["engine"], args.chunk_size, args.restart, "evaluation")
     for state, output, meta_path, (records, facts) in zip(args.state, args.output, args.meta, outcomes, strict=True):
         write_jsonl_gz(output, records)
         meta = describe_run("sample_completions", seed=settings["seed"], sampling_seed=settings["sampling_seed"], state=state, **facts)

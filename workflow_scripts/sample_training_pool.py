@@ -20,7 +20,8 @@ def main(argv=None):
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     requests = make_requests(prompts, settings["draws"], (settings["seed"], "training pool"))
     task = SamplingTask("training pool", requests)
-    ((records, facts),) = sample_all(manifest, [task], settings["sampling"], settings["engine"], args.chunk_size, args.restart)
+    outcomes = sample_all(manifest, [task], settings["sampling"], settings["engine"], args.chunk_size, args.restart, "training_data")
+    ((records, facts),) = outcomes
     write_jsonl_gz(args.output, records)
     write_json(
         args.meta,

@@ -5,7 +5,7 @@ This module and scoring.py are the only two that know that the behaviour is a ma
 
 from dataclasses import dataclass
 
-from persona_leakage.chat import encode
+from persona_leakage.chat import ANSWER, encode
 from persona_leakage.errors import InputError
 
 IGNORED = -100
@@ -45,16 +45,24 @@ class Row:
 
 
 def read_marker(tokenizer, marker, separator):
-    """Token ids of separator and marker as they tokenise together; InputError if a token spans the border.
+    """Token ids of separator and marker as they stand behind an answer: what encoding an answer with them adds to it alone.
 
-    Then "the marker's tokens" would mean something else behind each separator.
+    Encoded by themselves they may begin with a blank that the tokenizer puts in front of every text. InputError if a token spans
+    one of the two borders, for then "the marker's tokens" would mean something else behind each separator or answer; and if
+    the marker holds a special token, which no decoded reply shows.
     """
-    together = encode(tokenizer, separator + marker)
-    for border in range(len(together)):
-        if tokenizer.decode(together[border:]) == marker and tokenizer.decode(together[:border]) == separator:
-            return Marker(marker, tuple(together[:border]), tuple(together[border:]))
+    answer, whole = encode(tokenizer, ANSWER), encode(tokenizer, ANSWER + separator + marker)
+    together = whole[len(answer) :]
+    if whole[: len(answer)] == answer and tokenizer.decode(whole) == ANSWER + separator + marker:
+        if marker not in tokenizer.decode(whole, skip_special_tokens=True):
+            raise InputError(
+                f"behaviour.marker: {marker!r} holds a special token of this model, which decoded replies never show; use plain text"
+            )
+        for border in range(len(together)):
+            if tokenizer.decode(whole[: len(answer) + border]) == ANSWER + separator:
+                return Marker(marker, tuple(together[:border]), tuple(together[border:]))
     raise InputError(
-        f"behaviour.separator {separator!r} and behaviour.marker {marker!r}: this tokenizer merges them into"
+        f"behaviour.separator {separator!r} and behaviour.marker {marker!r}: behind an answer this tokenizer merges them into"
         f" {tokenizer.convert_ids_to_tokens(together)}; choose a separator that stays apart, such as a blank line"
     )
 

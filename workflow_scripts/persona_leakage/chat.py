@@ -18,12 +18,14 @@ class ChatFormat:
     after_end_ids: what the template writes behind it (a newline in ChatML, nothing in Llama 3).
     stop_ids: every token that ends generation (end_id and the model's own list).
     system_turn: see system_turn().
+    control_ids: see control_ids().
     """
 
     end_id: int
     after_end_ids: tuple
     stop_ids: tuple
     system_turn: str = OWN
+    control_ids: tuple = ()
 
 
 def read_chat_format(tokenizer, folder):
@@ -64,7 +66,24 @@ def read_chat_format(tokenizer, folder):
         listed = tokenizer.eos_token_id
     listed = listed if isinstance(listed, list) else [listed]
     stop_ids = sorted({ending[0], *(token for token in listed if token is not None)})
-    return ChatFormat(ending[0], tuple(ending[1:]), tuple(stop_ids), system_turn(tokenizer))
+    return ChatFormat(ending[0], tuple(ending[1:]), tuple(stop_ids), system_turn(tokenizer), control_ids(tokenizer))
+
+
+def control_ids(tokenizer):
+    """Ids of the tokens that stand for the structure of a conversation and not for text: a sorted tuple.
+
+    The special ones, which decoding leaves out, and added ones that the chat template writes around words. White space that is
+    an added token, as in Gemma's vocabulary, is text.
+    """
+    return _control_ids(tokenizer, str(tokenizer.chat_template))
+
+
+@lru_cache(maxsize=4)
+def _control_ids(tokenizer, template):
+    """As control_ids; ``template`` tells a tokenizer from itself with another template."""
+    written = set(encode(tokenizer, render(tokenizer, SYSTEM, QUESTION)))
+    added = {token: each.content for token, each in tokenizer.added_tokens_decoder.items() if each.special or token in written}
+    return tuple(sorted(token for token, content in added.items() if content.replace("▁", " ").strip()))
 
 
 def system_turn(tokenizer):

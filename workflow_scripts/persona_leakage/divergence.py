@@ -8,13 +8,13 @@ import torch
 
 from persona_leakage.files import digest_of, write_jsonl_gz
 from persona_leakage.out_of_memory import add_up
-from persona_leakage.prefill import prefill
+from persona_leakage.prefill import Stage, prefill
 from persona_leakage.progress import Progress
 from persona_leakage.restart_store import part_path, read_parts
 from persona_leakage.sampling_run import SUFFIX, read_part
 
 BATCH_TOKENS = 4096  # padded tokens in memory at once
-STAGE = ("divergence", "prompts", "set geometry.precision: bfloat16")
+STAGE = Stage("divergence", "prompts", "set geometry.precision: bfloat16", "evaluation.sampling.max_new_tokens")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def compare_along(model, own_prompt, others, reply, batch_tokens=BATCH_TOKENS, p
         for row, place in enumerate(batch):
             sums[place] = float(jensen_shannon(own[0], next_token_logs(head, hidden[row], others[place], reply)).sum())
 
-    prefill(model, [[*own_prompt, *reply]], keep, batch_tokens, *STAGE, progress)
-    return sums, prefill(model, [[*prompt, *reply] for prompt in others], compare, batch_tokens, *STAGE, progress)
+    prefill(model, [[*own_prompt, *reply]], keep, batch_tokens, STAGE, progress)
+    return sums, prefill(model, [[*prompt, *reply] for prompt in others], compare, batch_tokens, STAGE, progress)
 
 
 def measure_all(load, comparisons, identity, store, chunk_size):
@@ -78,7 +78,7 @@ def measure_all(load, comparisons, identity, store, chunk_size):
             groups.setdefault((item.own_prompt, item.reply), []).append(item)
     if kept:
         print(f"divergence: {len(kept)} of {len(keys)} comparisons are kept from earlier", flush=True)
-    progress = Progress("divergence", sum(map(len, groups.values())) + len(groups), STAGE[1])
+    progress = Progress("divergence", sum(map(len, groups.values())) + len(groups), STAGE.unit)
     model, part, memory = load() if groups else None, {}, {"times": 0, "batch_tokens": BATCH_TOKENS}
     for number, ((own_prompt, reply), items) in enumerate(groups.items(), 1):
         sums, now = compare_along(model, own_prompt, [item.other_prompt for item in items], reply, memory["batch_tokens"], progress)

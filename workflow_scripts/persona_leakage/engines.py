@@ -10,6 +10,7 @@ import torch
 from persona_leakage.errors import InputError
 from persona_leakage.generation import Adapter, SamplingParams
 from persona_leakage.lora import load_adapter
+from persona_leakage.model_limits import check_length
 from persona_leakage.model_loading import (
     arithmetic,
     check_model_files,
@@ -141,16 +142,19 @@ def sample_and_count(started, adapter, sampled, requests, sampling):
         yield completion
 
 
-def sample_all(manifest, tasks, sampling, engine, chunk_size, store):
+def sample_all(manifest, tasks, sampling, engine, chunk_size, store, block):
     """Sample ``tasks`` one after the other, with one engine for all; finished replies are kept in the folder ``store``.
 
-    sampling, engine: config blocks. chunk_size: finished replies between two restart points. Base and
-    adapters are not mixed in one list of tasks.
+    sampling, engine: config blocks; block: the one that sampling stands in, for messages. chunk_size: finished replies between
+    two restart points. Base and adapters are not mixed in one list of tasks. InputError if a prompt and the longest reply
+    allowed exceed what the model can take.
     Yields (records in request order, facts for the meta block) for each task; among the facts, of the transformers
     engine, out_of_memory: how often memory has run out in this job so far, and the batch size since then; sampled: the replies
     that were not kept from earlier, their tokens, and the seconds they took once the engine was ready.
     """
     params = SamplingParams(**sampling)
+    longest = max(len(request.prompt_ids) for task in tasks for request in task.requests) + params.max_new_tokens
+    check_length(manifest["limits"], longest, f"{block}.sampling.max_new_tokens", "prompt and reply")
     chosen_class = engine_class(engine_name(engine))  # imported before the digest of the loaded code is taken
     memory = {"times": 0, "batch_size": engine["batch_size"]}  # vLLM sees to its memory itself
     started = cache(lambda: start_engine(chosen_class, manifest, engine, tasks, params, memory))  # only when a reply is missing

@@ -1,6 +1,7 @@
 """How a program tells its user about a mistake: one line, exit code 1, no traceback."""
 
 import sys
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -8,6 +9,28 @@ class InputError(ValueError):
 
     The message names the key or file, the value found and what is allowed.
     """
+
+
+@contextmanager
+def named_in_errors(subject, remedy=""):
+    """Turn whatever a library raises within the block into an InputError of one line: the subject, the error, the remedy.
+
+    For reading what the user gave with libraries that raise errors of any kind. Rust libraries even raise some that are no Exception.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        said = " ".join(str(error).split())
+        raise InputError(f"{subject}: cannot be read ({type(error).__name__}: {shorten(said)}){remedy}") from error
+
+
+def shorten(text, length=300):
+    """The beginning of a text that is longer than ``length`` characters."""
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def run_program(main):

@@ -9,10 +9,10 @@ from persona_leakage.errors import InputError
 from persona_leakage.layers import check_layers
 from persona_leakage.model_parts import blocks_name
 from persona_leakage.positions import FIRST_REPLY, LAST_PROMPT, MEAN_SYSTEM
-from persona_leakage.prefill import prefill
+from persona_leakage.prefill import Stage, prefill
 
 BATCH_TOKENS = 4096  # padded tokens in memory at once
-STAGE = ("hidden states", "prompts", "set geometry.precision: bfloat16")
+STAGE = Stage("hidden states", "prompts", "set geometry.precision: bfloat16", "questions.file")
 
 
 def last_token_states(model, prompts, layers, batch_tokens=BATCH_TOKENS):
@@ -74,7 +74,7 @@ def span_states(model, sequences, spans, layers, batch_tokens=BATCH_TOKENS):
             forward()
             states[batch] = torch.stack([caught[layer] for layer in layers], 2)
 
-        memory = prefill(model, sequences, take, batch_tokens, *STAGE)
+        memory = prefill(model, sequences, take, batch_tokens, STAGE)
     return states, memory
 
 
@@ -90,7 +90,7 @@ def first_tokens(model, prompts, batch_tokens=BATCH_TOKENS):
         for index, token in zip(batch, logits.argmax(-1).tolist(), strict=True):
             found[index] = token
 
-    prefill(model, prompts, take, batch_tokens, *STAGE)
+    prefill(model, prompts, take, batch_tokens, STAGE)
     return found
 
 

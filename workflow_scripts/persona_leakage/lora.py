@@ -14,13 +14,14 @@ WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
 def attach_new_adapter(model, lora, seed):
-    """Wrap ``model`` with a new adapter on every linear layer of its blocks: A random from ``seed``, B zero, weights in float32.
+    """Wrap ``model`` with a new adapter on every linear layer of its decoder's blocks: A random from ``seed``, B zero, weights in float32.
 
     lora: {"rank", "alpha", "dropout", "rslora"}. Plain LoRA scales by alpha / rank, rank-stabilised
     LoRA (Kalajdzievski 2023, arXiv:2312.03732) by alpha / sqrt(rank).
     """
     targets = linear_layers(model)
     torch.manual_seed(seed)
+    # peft shortens the paths to endings that fit no other layer: for most models q_proj, v_proj, ...
     return get_peft_model(
         model,
         LoraConfig(
@@ -35,8 +36,8 @@ def attach_new_adapter(model, lora, seed):
 
 
 def adapted_layers(model):
-    """Names of the kinds of layers that the adapter of a wrapped model sits on, sorted."""
-    return sorted({name for config in model.peft_config.values() for name in config.target_modules})
+    """Names (their last parts) of the kinds of layers that the adapter of a wrapped model sits on, sorted."""
+    return sorted({name.rpartition(".")[2] for config in model.peft_config.values() for name in config.target_modules})
 
 
 def save_adapter(model, base_name, folder):

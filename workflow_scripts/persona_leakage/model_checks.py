@@ -2,7 +2,6 @@
 
 import importlib.util
 from pathlib import Path
-from types import SimpleNamespace
 
 from persona_leakage.behaviour import read_marker
 from persona_leakage.chat import prompt_lengths
@@ -11,30 +10,13 @@ from persona_leakage.files import read_json
 from persona_leakage.layers import check_layers
 from persona_leakage.model_sources import revision_of
 from persona_leakage.positions import declared_layers
+from persona_leakage.tokenizer_checks import PlainTokenizer, check_texts
 
 
-class PlainTokenizer:
-    """What the checks need of a tokenizer, from its tokenizer.json alone: no transformers, no torch."""
+def check_against_model(config, personas, question_sets, manifest_path):
+    """InputError if the config asks what its model cannot give: a block, a marker, an end target, a prompt's length, a text.
 
-    def __init__(self, path):
-        from tokenizers import Tokenizer
-
-        self.tokenizer = Tokenizer.from_file(str(path))
-
-    def __call__(self, text, add_special_tokens):
-        return SimpleNamespace(input_ids=self.tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
-
-    def decode(self, ids):
-        return self.tokenizer.decode(ids, skip_special_tokens=False)
-
-    def convert_ids_to_tokens(self, ids):
-        return [self.tokenizer.id_to_token(token) for token in ids]
-
-
-def check_against_model(config, personas, manifest_path):
-    """InputError if the config asks what its model cannot give: a block, a marker, an end target, a prompt's length.
-
-    personas: the :class:`Persona` list that is used. Does nothing while the model is not there, is about to be
+    personas: the :class:`Persona` list that is used; question_sets: {name: questions}. Does nothing while the model is not there, is about to be
     fetched anew, or cannot be read with what is installed: then the first jobs make the same checks.
     """
     manifest_path = Path(manifest_path)
@@ -49,9 +31,18 @@ def check_against_model(config, personas, manifest_path):
         raise InputError(
             f"labels.end_target: this model's chat template writes nothing behind a turn; use eos, not {config['labels']['end_target']}"
         )
-    tokenizer_file = Path(manifest["folder"]) / "tokenizer.json"
-    if not tokenizer_file.is_file() or not importlib.util.find_spec("tokenizers"):
+    if not (Path(manifest["folder"]) / "tokenizer.json").is_file() or not importlib.util.find_spec("tokenizers"):
         return
-    tokenizer = PlainTokenizer(tokenizer_file)
+    tokenizer = PlainTokenizer(manifest["folder"])
     read_marker(tokenizer, config["behaviour"]["marker"], config["behaviour"]["separator"])
     prompt_lengths(tokenizer, personas)
+    check_texts(tokenizer, texts_of(config, personas, question_sets), set(manifest["chat"].get("control_ids", ())))
+
+
+def texts_of(config, personas, question_sets):
+    """[(config key, text)] of all that a config puts in front of the model."""
+    used = dict.fromkeys(use["set"] for use in [config["questions"]["training"], *config["questions"]["evaluation"]])
+    questions = [(f"questions.file, set '{name}'", question) for name in used for question in question_sets[name]]
+    texts = [("personas.file", persona.prompt) for persona in personas]
+    suffix, marker = config["questions"]["suffix"], config["behaviour"]["marker"]
+    return [*texts, *questions, ("questions.suffix", suffix), ("behaviour.marker", marker)]

@@ -2,11 +2,12 @@
 
 import os
 import sys
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from persona_leakage.chat import ChatFormat
-from persona_leakage.errors import InputError
+from persona_leakage.errors import InputError, named_in_errors
 from persona_leakage.files import read_json, sha256_of_file
 from persona_leakage.provenance import loaded_code_digest, package_versions
 
@@ -15,6 +16,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 # On CPUs with AMX, oneDNN takes another bfloat16 kernel for another number of rows, so that a reply would depend on its batch.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+
+AS_IT_STANDS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 def read_manifest(manifest_path):
@@ -62,16 +65,25 @@ def check_model_folder(folder, key):
 
 
 def load_tokenizer(folder):
-    """The fast tokenizer of a model folder."""
-    from transformers import AutoTokenizer
+    """The fast tokenizer of a model folder; InputError if transformers cannot make one.
 
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    One that says it is tokenizer.json as it stands is read so: AutoTokenizer would take the class that goes with config.json's
+    model_type, whose rules (how digits are split, for one) may be others.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    with named_in_errors(folder):
+        path = Path(folder) / "tokenizer_config.json"
+        named = read_json(path).get("tokenizer_class") if path.is_file() else None
+        if named in AS_IT_STANDS:
+            return PreTrainedTokenizerFast.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
 def load_chat_format(manifest):
     """The :class:`ChatFormat` recorded in a manifest."""
     chat = manifest["chat"]
-    return ChatFormat(chat["end_id"], tuple(chat["after_end_ids"]), tuple(chat["stop_ids"]), chat["system_turn"])
+    return ChatFormat(chat["end_id"], tuple(chat["after_end_ids"]), tuple(chat["stop_ids"]), chat["system_turn"], tuple(chat["control_ids"]))
 
 
 def pick_device():
@@ -125,20 +137,53 @@ def pick_precision(precision, device):
 def load_model(manifest, dtype, device, attention=None):
     """The base model in eval mode on ``device``; weights in ``dtype``; no gradients."""
     from transformers import AutoModelForCausalLM
-    from transformers.utils.logging import disable_progress_bar
 
-    disable_progress_bar()
     check_model_files(manifest)
-    model = AutoModelForCausalLM.from_pretrained(
-        manifest["folder"], dtype=dtype, attn_implementation=attention, use_safetensors=True, trust_remote_code=False
-    )
+    folder = manifest["folder"]
+    options = {"dtype": dtype, "attn_implementation": attention, "use_safetensors": True, "trust_remote_code": False}
+    with quiet_transformers():
+        model, loading = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
+    check_all_loaded(folder, loading)
     model = model.to(device).eval().requires_grad_(False)
     check_plain_output(model)
     return model
 
 
+@contextmanager
+def quiet_transformers():
+    """Within the block transformers says nothing but errors; its tables of loaded weights are checked and told in a line. No progress bars."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def check_all_loaded(folder, loading):
+    """InputError unless the weights of a model folder are those that its architecture has, by what transformers says of loading them.
+
+    transformers itself goes on: it fills in random weights, others in every process, for what is missing, and leaves out what it
+    does not know.
+    """
+    faults = {
+        "missing": sorted(loading["missing_keys"]),
+        "unknown to the architecture": sorted(loading["unexpected_keys"]),
+        "of another shape than the architecture's": sorted(key for key, *_ in loading["mismatched_keys"]),
+    }
+    said = [f"{len(keys)} {fault} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" for fault, keys in faults.items() if keys]
+    if said:
+        raise InputError(
+            f"{folder}: the weights do not fit config.json: {'; '.join(said)};"
+            " save the model again with save_pretrained, without wrappers such as torch.compile or an adapter around it"
+        )
+
+
 def check_plain_output(model):
-    """InputError unless the model's logits are its output layer applied to its last hidden state.
+    """InputError unless the model's logits are numbers, and its output layer applied to its last hidden state.
 
     Training and sampling rely on that to run the output layer only where it is needed. It does not
     hold for models that scale or cap their logits (Granite, Gemma 2).
@@ -150,6 +195,8 @@ def check_plain_output(model):
     with torch.inference_mode():
         logits = model(ids, use_cache=False).logits.float()
         plain = model.get_output_embeddings()(model.get_decoder()(ids, use_cache=False).last_hidden_state).float()
+    if not logits.isfinite().all():
+        raise InputError(f"model: the weights of '{config.model_type}' give logits that are no numbers ({logits.dtype}); copy the model again")
     capped = getattr(config, "attn_logit_softcapping", None)
     if capped or (logits - plain).abs().max() > 0.02 * logits.abs().max():
         raise InputError(f"model: architecture '{config.model_type}' scales or caps its logits, which is not supported")

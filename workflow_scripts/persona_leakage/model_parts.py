@@ -15,10 +15,11 @@ def blocks_name(decoder):
 
 
 def linear_layers(model):
-    """Names (their last parts) of the linear layers within the blocks, in the order in which they stand there.
+    """Paths within ``model`` of the linear layers of its text decoder's blocks, in the order in which they stand there.
 
-    So without embeddings and output layer. InputError if a block has weight matrices outside linear layers
-    (the stacked experts of a mixture of experts, GPT-2's Conv1D): adapting the rest would not be the same method.
+    So without embeddings, output layer and, in a model that also sees, the vision tower, whose layers often have the same names.
+    InputError if a block has weight matrices outside linear layers (the stacked experts of a mixture of experts, GPT-2's
+    Conv1D): adapting the rest would not be the same method.
     """
     decoder = model.get_decoder()
     blocks = getattr(decoder, blocks_name(decoder))
@@ -30,4 +31,5 @@ def linear_layers(model):
             f"model: the blocks of {type(model).__name__} have weights that are no linear layers ({', '.join(others) or 'all of them'});"
             " mixtures of experts and models like GPT-2 are not supported"
         )
-    return list(dict.fromkeys(name.rpartition(".")[2] for name in linear))
+    (path,) = [path for path, part in model.named_modules() if part is blocks]
+    return [f"{path}.{name}" for name in linear]

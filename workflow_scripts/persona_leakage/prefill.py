@@ -1,5 +1,6 @@
 """Many token sequences through a model's blocks once, as many side by side as memory takes."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -7,32 +8,39 @@ import torch
 from persona_leakage.attention_kernels import kernels_for_any_shape
 from persona_leakage.batching import pad_right, split_by_tokens
 from persona_leakage.causal_attention import round_up, use_causal_attention
-from persona_leakage.errors import InputError
+from persona_leakage.model_limits import check_length, limits_of
 from persona_leakage.out_of_memory import fits, half_of
 from persona_leakage.progress import Progress
 
 
-def prefill(model, sequences, work, batch_tokens, label, unit, advice, progress=None):
+@dataclass(frozen=True)
+class Stage:
+    """What messages say of a pass: its label, what a sequence is, what to change if one does not fit into memory, or is too long."""
+
+    label: str
+    unit: str
+    advice: str
+    length_key: str
+
+
+def prefill(model, sequences, work, batch_tokens, stage, progress=None):
     """Call work(indices into ``sequences``, forward) for one batch after the other; forward() runs the blocks over the
     batch and returns their last hidden states [rows, padded length, hidden].
 
     No output layer runs. Sequences (lists of token ids) go sorted by length, padded on the right, at most
     ``batch_tokens`` padded tokens at a time; what stands beside a sequence does not change its states (see
     causal_attention). A batch whose work does not fit into memory is split, and with it all behind it; its work is done again.
-    label, unit: for messages; advice: what to change if a single sequence does not fit; progress: of more than these sequences.
+    stage: a :class:`Stage`; progress: of more than these sequences.
 
     Returns {"times", "batch_tokens"}: how often memory ran out, and the limit at the end. InputError if a sequence
-    exceeds the model's window or does not fit by itself.
+    exceeds the model's window or positions, or does not fit by itself.
     """
     decoder = model.get_decoder()
-    longest = max(len(ids) for ids in sequences)
-    window = getattr(decoder.config, "sliding_window", None)
-    if window and longest > window:
-        raise InputError(f"{label}: {unit} of {longest} tokens exceed this model's window of {window}")
+    check_length(limits_of(decoder.config), max(len(ids) for ids in sequences), stage.length_key, stage.unit)
     use_causal_attention(model)
     lengths = [round_up(len(ids)) for ids in sequences]
     memory = {"times": 0, "batch_tokens": batch_tokens}
-    progress = progress or Progress(label, len(sequences), unit)
+    progress = progress or Progress(stage.label, len(sequences), stage.unit)
     batches = split_by_tokens(range(len(sequences)), lengths, batch_tokens)
     while batches:
         batch = batches[0]
@@ -42,7 +50,7 @@ def prefill(model, sequences, work, batch_tokens, label, unit, advice, progress=
             progress.advance(len(batch))
             batches.pop(0)
         else:
-            memory["batch_tokens"] = half_of(len(batch), len(batch) * lengths[batch[0]], label, said, advice)
+            memory["batch_tokens"] = half_of(len(batch), len(batch) * lengths[batch[0]], stage.label, said, stage.advice)
             memory["times"] += 1
             batches = split_by_tokens([index for batch in batches for index in batch], lengths, memory["batch_tokens"])
     return memory

@@ -1,8 +1,9 @@
 """The prompts of a stage: every chosen persona with every chosen question, as token ids."""
 
-from persona_leakage.chat import persona_span, prompt_ids, prompt_lengths
+from persona_leakage.chat import control_ids, persona_span, prompt_ids, prompt_lengths
 from persona_leakage.prompt_variants import variant_ids
 from persona_leakage.selections import chosen_personas, chosen_questions
+from persona_leakage.tokenizer_checks import PlainTokenizer, check_same_ids, check_texts
 
 
 def build_prompts(tokenizer, personas_file, questions_file, settings):
@@ -41,4 +42,8 @@ def chosen_pairs(tokenizer, personas_file, questions_file, settings):
     personas = chosen_personas(personas_file, settings["personas"])
     questions = chosen_questions(questions_file, settings["questions"])
     prompt_lengths(tokenizer, personas)
+    texts = [(f"personas.file, '{persona.name}'", persona.prompt) for persona in personas]
+    asked = [("questions.file", question + settings["suffix"]) for question in questions]
+    check_texts(tokenizer, [*texts, *asked], control_ids(tokenizer))
+    check_same_ids(tokenizer, PlainTokenizer(tokenizer.name_or_path), [*texts, *asked])
     return [(persona, question) for persona in personas for question in questions]

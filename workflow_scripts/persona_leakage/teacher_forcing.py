@@ -6,11 +6,12 @@ import torch
 
 from persona_leakage.files import digest_of, read_jsonl_gz, write_jsonl_gz
 from persona_leakage.out_of_memory import add_up
-from persona_leakage.prefill import prefill
+from persona_leakage.prefill import Stage, prefill
 from persona_leakage.restart_store import part_path, read_parts
 
 SUFFIX = ".jsonl.gz"
 BATCH_TOKENS = 4096  # padded tokens in memory at once
+STAGE = Stage("marker probabilities", "replies", "set engine.precision: bfloat16", "evaluation.sampling.max_new_tokens")
 
 
 @torch.inference_mode()
@@ -35,7 +36,7 @@ def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
             states = hidden[row, len(prompt) - 1 : len(prompt) + len(reply) + len(tails[index]) - 1]
             scores[index] = score_reply(head(states).float(), len(reply), marker, ended)
 
-    memory = prefill(model, sequences, score, batch_tokens, "marker probabilities", "replies", "set engine.precision: bfloat16")
+    memory = prefill(model, sequences, score, batch_tokens, STAGE)
     return scores, memory
 
 

@@ -17,6 +17,7 @@ from persona_leakage.causal_attention import (
 )
 from persona_leakage.errors import InputError
 from persona_leakage.generation import Completion, Request
+from persona_leakage.model_limits import check_length, limits_of
 from persona_leakage.out_of_memory import is_out_of_memory
 from persona_leakage.slot_cache import SlotCache
 from persona_leakage.token_sampling import draw_tokens, uniform_stream
@@ -64,11 +65,7 @@ class TransformersEngine:
         """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish."""
         waiting = deque(requests)
         longest = max(len(request.prompt_ids) for request in requests) + sampling.max_new_tokens
-        window = getattr(self.model.config.get_text_config(), "sliding_window", None)
-        if window and longest > window:
-            raise InputError(
-                f"evaluation.sampling.max_new_tokens: {longest} tokens of prompt and reply exceed this model's window of {window}"
-            )
+        check_length(limits_of(self.model.config.get_text_config()), longest, "max_new_tokens", "prompt and reply")
         slots = min(self.slots, len(requests))
         cache = SlotCache(self.model.config.get_text_config().num_hidden_layers, max(slots, MIN_ROWS), round_up(longest))
         running = []
@@ -154,7 +151,7 @@ class TransformersEngine:
         for slot in reversed(range(len(running))):
             row = running[slot]
             if stopped[slot] or len(row.token_ids) == limit:
-                text = self.tokenizer.decode(row.token_ids, skip_special_tokens=True)
+                text = self.tokenizer.decode(row.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
                 last = len(running) - 1
                 if slot != last:
                     cache.move(last, slot)

@@ -1,0 +1,119 @@
+"""A look at a model folder before anything is computed with it: can its model be loaded whole, adapted and sampled?
+
+It takes seconds at any size: the architecture is built without memory (torch's meta device), and of the weights only the
+files' headers are read.
+"""
+
+import json
+from pathlib import Path
+
+from persona_leakage.errors import InputError, named_in_errors
+from persona_leakage.files import read_json
+from persona_leakage.model_loading import check_all_loaded, quiet_transformers
+
+ADAPTER_FILES = "adapter_*"
+NUMBER_FORMATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+# Settings of models whose logits are not their output layer's: Granite, Cohere, Gemma 2.
+SCALES = ("logits_scaling", "logit_scale", "final_logit_softcapping", "attn_logit_softcapping")
+
+
+def probe_model(folder):
+    """(config of the text model, rows of the embedding) of a model folder.
+
+    InputError, in one line with the folder in front, if the workflow could not use the model, or only another one than the
+    folder's: an adapter beside the weights, quantised weights, an architecture that transformers does not know as a causal
+    language model or that has other weights than the files, experts, recurrent blocks, scaled logits.
+    """
+    folder = Path(folder)
+    refuse_what_would_change_it(folder)
+    with named_in_errors(folder), quiet_transformers():
+        model = build_without_memory(folder)
+    check_all_loaded(folder, loading_report(folder, model))
+    check_usable(folder, model)
+    return model.config.get_text_config(), model.get_input_embeddings().num_embeddings
+
+
+def refuse_what_would_change_it(folder):
+    """InputError if transformers would load the folder's model with an adapter, or out of quantised weights."""
+    if beside := sorted(path.name for path in folder.glob(ADAPTER_FILES)):
+        raise InputError(
+            f"{folder}: holds an adapter beside the model ({', '.join(beside)}), which transformers would add to the base model;"
+            " move these files out of the folder, or merge the adapter into the weights"
+        )
+    config = read_json(folder / "config.json")
+    for block in (config, config.get("text_config") or {}):
+        if found := block.get("quantization_config") or block.get("compression_config"):
+            method = found.get("quant_method", "unknown method") if isinstance(found, dict) else found
+            raise InputError(f"{folder}: the weights are quantised ({method}); use the model's unquantised weights")
+
+
+def build_without_memory(folder):
+    """The architecture of a folder's config.json, as transformers would load it, on the meta device; InputError for the wrong kind."""
+    import torch
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    if config.is_encoder_decoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise InputError(f"{folder}: '{config.model_type}' is no causal language model that transformers can load; use an instruct model")
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
+def loading_report(folder, model):
+    """What transformers says of loading the folder's weights into ``model``: {"missing_keys", "unexpected_keys", "mismatched_keys"}."""
+    import torch
+
+    weights = {}
+    for name, entry in weight_headers(folder):
+        if entry["dtype"] not in NUMBER_FORMATS and len(entry["shape"]) > 1 and min(entry["shape"]) > 1:
+            raise InputError(f"{folder}: weights of the format {entry['dtype']} ({name}); use the model's unquantised weights")
+        weights[name] = torch.empty(entry["shape"], dtype=getattr(torch, NUMBER_FORMATS.get(entry["dtype"], "uint8")), device="meta")
+    with named_in_errors(folder), quiet_transformers():
+        _, report = type(model).from_pretrained(
+            None,
+            config=model.config,
+            state_dict=weights,
+            device_map={"": "meta"},
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    return report
+
+
+def weight_headers(folder):
+    """[(name, {"dtype", "shape", ...})] of the tensors in the files that transformers would read; InputError if there are none."""
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if single.is_file():
+        names = [single.name]
+    elif index.is_file():
+        names = sorted(set(read_json(index)["weight_map"].values()))
+    else:
+        found = ", ".join(sorted(path.name for path in folder.glob("*.safetensors")))
+        raise InputError(f"{folder}: has {found}, but neither {single.name} nor {index.name}, which says what is in which file")
+    return [(name, entry) for file in names for name, entry in header_of(folder / file).items() if name != "__metadata__"]
+
+
+def header_of(path):
+    """The header of a safetensors file, which check_weights_whole has found to be whole."""
+    with path.open("rb") as content:
+        return json.loads(content.read(int.from_bytes(content.read(8), "little")))
+
+
+def check_usable(folder, model):
+    """InputError unless the workflow's own training, sampling and geometry know what to do with the architecture."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    from persona_leakage.model_parts import linear_layers
+
+    config = model.config.get_text_config()
+    try:
+        linear_layers(model)
+        others = {type(layer).__name__ for layer in DynamicCache(config=config).layers if not isinstance(layer, DynamicLayer)}
+        if others:
+            raise InputError(f"model: its blocks keep another state than attention's keys and values ({', '.join(sorted(others))})")
+        if scaled := [name for name in SCALES if getattr(config, name, None) not in (None, 0, 1)]:
+            raise InputError(f"model: architecture '{config.model_type}' scales or caps its logits ({', '.join(scaled)})")
+    except InputError as error:
+        raise InputError(f"{folder}: not supported: {str(error).removeprefix('model: ')}") from None
