@@ -1,6 +1,15 @@
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+if Path.cwd().resolve() != Path(workflow.basedir).resolve():
+    raise WorkflowError(
+        f"{workflow.basedir}: Snakemake must run in this folder (cd there, without -s and --directory);"
+        " each experiment has its own folder under results/, by its name in the config"
+    )
 
 
 configfile: "config.yaml"

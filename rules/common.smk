@@ -26,7 +26,7 @@ from persona_leakage.experiment import (
     pool_names,
     source_of_personas,
 )
-from persona_leakage.files import digest_of
+from persona_leakage.files import atomic_path, digest_of
 from persona_leakage.job_environment import prefer_own_python
 from persona_leakage.model_checks import check_against_model
 from persona_leakage.personas import have_wordings, read_yaml
@@ -90,6 +90,10 @@ WORDINGS_COMPARED = have_wordings([PERSONAS[name] for name in PANEL])
 VARIANTS_COMPARED = bool(config["personas"]["variants"])
 
 
+# Linux takes 128 KiB in one argument, and a job's whole script is one.
+LONGEST_ARGUMENT = 30_000
+
+
 wildcard_constraints:
     experiment=re.escape(EXPERIMENT),
     source="|".join(map(re.escape, SOURCES)),
@@ -111,13 +115,25 @@ def settings(**blocks):
 
     One text, because Snakemake compares params as a set of values without their names: two that
     swap their values would go unnoticed. Braces within its texts stand as JSON escapes, because
-    Snakemake takes {source} in a param for a wildcard.
+    Snakemake takes {source} in a param for a wildcard. What is too long for a command line goes into a
+    file that is named by its content.
     """
-    return re.sub(
+    text = re.sub(
         r'"(?:[^"\\]|\\.)*"',
         lambda text: text[0].replace("{", r"\u007b").replace("}", r"\u007d"),
         json.dumps(blocks, sort_keys=True, ensure_ascii=False),
     )
+    return text if len(text.encode()) < LONGEST_ARGUMENT else f"@{settings_file(text)}"
+
+
+@cache
+def settings_file(text):
+    """The path of a file that holds a text, written if it is not there."""
+    path = Path("results/.settings", f"{digest_of(text)}.json")
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return path
 
 
 def untracked(value):

@@ -137,7 +137,14 @@ def make_seeing(folder):
     """Save a tiny random Gemma 3 that also sees: its vision tower has layers of the same names as its text decoder."""
     tokenizer = make_tokenizer(folder, HEADERS, FAMILIES["Llama"].special, "<|end_of_text|>")
     ends = {"bos_token_id": 0, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.eos_token_id}
-    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
     images = {"mm_tokens_per_image": 4, "image_token_index": 1999, "boi_token_index": 1998, "eoi_token_index": 1997}
     text = {**TINY, **ends, **OTHERS["Gemma3"][1]}
     config = transformers.Gemma3Config(text_config=text, vision_config=vision, **images)

@@ -17,12 +17,12 @@ class HubServer(LocalServer):
     """The state behind the requests.
 
     token: the only one it takes. repositories: {owner/name: {"private", "files": {name: bytes}, "lfs": names stored apart,
-    "commits": [message]}}; log and fail go by the names in ROUTES.
+    "commits": [message]}}; downloaded: names of files that were asked for; log and fail go by the names in ROUTES.
     """
 
     def __init__(self, token):
         super().__init__()
-        self.token, self.repositories, self.large = token, {}, {}
+        self.token, self.repositories, self.large, self.downloaded = token, {}, {}, set()
 
     ROUTES = (
         ("GET", r"/api/models/([^/]+/[^/]+)", "info"),
@@ -32,6 +32,10 @@ class HubServer(LocalServer):
         ("POST", r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", "batch"),
         ("PUT", r"/large/(\w+)", "upload"),
         ("POST", r"/api/models/([^/]+/[^/]+)/commit/main", "commit"),
+        ("GET", r"/api/models/([^/]+/[^/]+)/revision/\w+", "info"),
+        ("GET", r"/api/models/([^/]+/[^/]+)/tree/\w+", "tree"),
+        ("HEAD", r"/([^/]+/[^/]+)/resolve/(\w+)/(.+)", "file"),
+        ("GET", r"/([^/]+/[^/]+)/resolve/(\w+)/(.+)", "file"),
     )
 
     def respond(self, method, path, headers, body):
@@ -59,6 +63,17 @@ class HubServer(LocalServer):
             files.append(entry)
         facts = {"id": repository, "modelId": repository, "private": known["private"], "sha": self.head(known)}
         return 200, {**facts, "siblings": files, "tags": [], "downloads": 0, "likes": 0}, {}
+
+    def tree(self, repository, _):
+        files = self.repositories[repository]["files"].items()
+        return 200, [{"type": "file", "path": name, "size": len(content), "oid": git_blob_id(content)} for name, content in files], {}
+
+    def file(self, repository, revision, name, _):
+        content = self.repositories[repository]["files"].get(name)
+        if content is None:
+            return 404, {"error": "no such file"}, {"X-Error-Code": "EntryNotFound"}
+        self.downloaded.add(name)
+        return 200, content, {"ETag": f'"{git_blob_id(content)}"', "X-Repo-Commit": revision}
 
     def head(self, known):
         """A commit id that tells commits apart."""

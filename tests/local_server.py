@@ -37,9 +37,10 @@ class LocalServer(ABC):
                 for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(content)
+                if self.command != "HEAD":
+                    self.wfile.write(content)
 
-            do_GET = do_POST = do_PUT = answer
+            do_GET = do_HEAD = do_POST = do_PUT = answer
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True

@@ -90,11 +90,17 @@ REFUSED = {
     "prefix of an adapter": (lambda folder: rename_weights(folder, "base_model.model.{}".format), r"missing .*base_model"),
     "no output layer": (lambda folder: rename_weights(folder, lambda name: None if "lm_head" in name else name), r"1 missing \(lm_head"),
     "a block less": (lambda folder: rename_weights(folder, lambda name: None if ".3." in name else name), r"9 missing \(model.layers.3"),
-    "a block more": (lambda folder: edit_json(folder / "config.json", num_hidden_layers=3), r"9 unknown to the architecture \(model.layers.3"),
+    "a block more": (
+        lambda folder: edit_json(folder / "config.json", num_hidden_layers=3),
+        r"9 unknown to the architecture \(model.layers.3",
+    ),
     "other shapes": (lambda folder: edit_json(folder / "config.json", intermediate_size=48), r"12 of another shape .*down_proj"),
     "an adapter": (add_adapter, r"holds an adapter beside the model \(adapter_config.json, adapter_model.safetensors\)"),
     "quantised": (lambda folder: edit_json(folder / "config.json", quantization_config=GPTQ), r"quantised \(gptq\)"),
-    "quantised within": (lambda folder: edit_json(folder / "config.json", text_config={"quantization_config": GPTQ}), r"quantised \(gptq\)"),
+    "quantised within": (
+        lambda folder: edit_json(folder / "config.json", text_config={"quantization_config": GPTQ}),
+        r"quantised \(gptq\)",
+    ),
     "eight bits": (quantise, r"weights of the format F8_E4M3 \(model.layers.0.mlp.up_proj.weight\)"),
     "experts": (another_model("Qwen3Moe", moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2), r"no linear layers .*experts"),
     "recurrent": (another_model("Mamba"), r"no linear layers .*conv1d"),
@@ -102,7 +108,10 @@ REFUSED = {
     "encoder": (another_model("Bert", "LMHeadModel"), r"0 lists of 4 blocks"),
     "classifier": (another_model("Llama", "ForSequenceClassification"), r"1 missing \(lm_head.weight\); 1 unknown .*score.weight"),
     "scaled logits": (another_model("Cohere", logit_scale=0.0625), r"scales or caps its logits \(logit_scale\)"),
-    "unknown architecture": (lambda folder: edit_json(folder / "config.json", model_type="nothing"), r"cannot be read \(ValueError: .*nothing"),
+    "unknown architecture": (
+        lambda folder: edit_json(folder / "config.json", model_type="nothing"),
+        r"cannot be read \(ValueError: .*nothing",
+    ),
     "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer.json; save the model's fast tokenizer"),
     "newer tokenizer": (another_tokenizer_format, r"tokenizer.json: cannot be read .*; copy the file again"),
     "pointer for a tokenizer": (lambda folder: (folder / "tokenizer.json").write_text(POINTER), r"tokenizer.json: cannot be read"),
@@ -112,7 +121,10 @@ REFUSED = {
     ),
     "lossy tokenizer": (lose_accents, r"the tokenizer turns 'You are .* into 'you are"),
     "small embedding": (shrink_embedding, r"token ids up to 1999, but the model's embedding only 1500 rows"),
-    "part of the shards": (lambda folder: (folder / "model.safetensors").rename(folder / "model-1-of-2.safetensors"), r"says what is in which"),
+    "part of the shards": (
+        lambda folder: (folder / "model.safetensors").rename(folder / "model-1-of-2.safetensors"),
+        r"says what is in which",
+    ),
 }
 
 

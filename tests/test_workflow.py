@@ -12,7 +12,7 @@ import yaml
 from scipy import stats
 
 from persona_leakage.errors import InputError
-from persona_leakage.model_sources import clear_other_model, fetch_model
+from persona_leakage.model_sources import fetch_model
 from tests.conftest import CONFIG, ROOT, Project, make_tiny_project, warm_python
 from tests.job_commands import digests
 
@@ -260,16 +260,6 @@ def test_a_download_is_tried_unless_the_user_is_offline(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 1 and "cannot download" in done.stderr
     assert "outgoing traffic has been disabled" not in done.stderr and "OfflineModeIsEnabled" not in done.stderr
-
-
-def test_another_model_in_the_same_folder_starts_from_nothing(tmp_path):
-    first = {**CONFIG["model"], "revision": "1" * 64}
-    clear_other_model(first, tmp_path)
-    (tmp_path / "model.safetensors").write_text("weights")
-    clear_other_model(first, tmp_path)
-    assert (tmp_path / "model.safetensors").is_file()
-    clear_other_model({**first, "revision": "2" * 64}, tmp_path)
-    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_a_bundled_file_must_have_its_digest(tmp_path):

@@ -49,10 +49,22 @@ def main(argv=None):
         if not isinstance(options[name], int) or options[name] < least:
             raise InputError(f"--settings: {name} is {options[name]!r}; it must be a whole number, {least} or more")
     result = analyse(table, headline, options, counts, cosines)
-    for source, reason in result["joint"]["sources_left_out"].items():
-        print(f"warning: source '{source}' takes no part in the statistics over all sources: {reason}", file=sys.stderr)
+    for warning in warnings_of(result["joint"]):
+        print(f"warning: {warning}", file=sys.stderr)
     write_json(args.output, {"meta": meta, **result})
     print("\n".join([*main_numbers(result), f"written: {args.output}"]))
+
+
+def warnings_of(joint):
+    """Sentences on what falls away from the statistics over all sources, of the block "joint" of a correlation.json."""
+    if joint["undefined"]:
+        yield f"there are no statistics over all sources: {joint['undefined']}"
+    left_out = {} if joint["undefined"] else joint["sources_left_out"]
+    for source, reason in left_out.items():
+        yield f"source '{source}' takes no part in the statistics over all sources: {reason}"
+    if names := joint["bystanders_left_out"]:
+        listed = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+        yield f"{len(names)} bystanders take no part in the statistics over all sources, as not every source has them: {listed}"
 
 
 def main_numbers(result):

@@ -1,1 +1,23 @@
-"""Library behind the programs in workflow_scripts/: one module per subject, none of them imports Snakemake."""
+"""The code behind the programs beside this package.
+
+Importing any of it takes variables out of the environment with which a user's shell would bend results, figures or jobs: before
+the libraries that read them are imported, and for the jobs that this process starts.
+"""
+
+import os
+
+BENDING = (
+    "MATPLOTLIBRC",  # the look of figures
+    "PYTHONSAFEPATH",  # programs find this package beside themselves
+    "PYTHONWARNINGS",  # "error" ends a job at a library's first warning
+    "PYTHONOPTIMIZE",
+    "PYTHONIOENCODING",
+    "NVIDIA_TF32_OVERRIDE",  # these four: products of float32 matrices in fewer bits
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+)
+
+for name in BENDING:
+    os.environ.pop(name, None)
+os.environ["MPLBACKEND"] = "Agg"  # a notebook's own backend is not there outside it

@@ -20,7 +20,7 @@ def download_from_hub(model, folder):
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     if snapshot := cached_snapshot(model):
-        for name in wanted_files(os.listdir(snapshot), lambda name: snapshot / name):
+        for name in wanted_files(names_in(snapshot), snapshot.joinpath):
             put(snapshot / name, folder / name)
         return
     try:
@@ -75,10 +75,15 @@ def cached_snapshot(model):
         return None
     snapshot = Path(config).parent
     try:
-        names = wanted_files(os.listdir(snapshot), lambda name: snapshot / name)
+        names = wanted_files(names_in(snapshot), snapshot.joinpath)
     except InputError:
         return None
     return snapshot if all((snapshot / name).is_file() for name in [*names, "tokenizer.json"]) else None
+
+
+def names_in(folder):
+    """Names of what lies in a folder."""
+    return [path.name for path in folder.iterdir()]
 
 
 def put(source, target):

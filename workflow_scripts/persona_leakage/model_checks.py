@@ -16,8 +16,9 @@ from persona_leakage.tokenizer_checks import PlainTokenizer, check_texts
 def check_against_model(config, personas, question_sets, manifest_path):
     """InputError if the config asks what its model cannot give: a block, a marker, an end target, a prompt's length, a text.
 
-    personas: the :class:`Persona` list that is used; question_sets: {name: questions}. Does nothing while the model is not there, is about to be
-    fetched anew, or cannot be read with what is installed: then the first jobs make the same checks.
+    personas: the :class:`Persona` list that is used; question_sets: {name: questions}. Does nothing
+    while the model is not there, is about to be fetched anew, or cannot be read with what is
+    installed: then the first jobs make the same checks.
     """
     manifest_path = Path(manifest_path)
     if not manifest_path.is_file():

@@ -67,7 +67,9 @@ def replace(home, stamp, incoming, wanted):
     """Put the files of ``incoming`` in the place of those that the stamp lists; the old ones must still be what was put there."""
     for name, digest in stamp["files"].items():
         if (home / name).is_file() and sha256_of_file(home / name) != digest:
-            raise InputError(f"{home / name}: was changed since it was fetched, and is not deleted; move it away, or choose another model.name")
+            raise InputError(
+                f"{home / name}: was changed since it was fetched, and is not deleted; move it away, or choose another model.name"
+            )
     for name in stamp["files"]:
         (home / name).unlink(missing_ok=True)
     files = {path.name: sha256_of_file(path) for path in sorted(incoming.iterdir()) if path.is_file()}

@@ -6,7 +6,7 @@ WINDOW, POSITIONS = "window", "positions"
 
 
 def limits_of(config):
-    """{"window": width of sliding attention, "positions": trained positions} of the config of a text model, in tokens; None for no limit."""
+    """{"window": width of sliding attention, "positions": trained positions} of a text model's config, in tokens; None: no limit."""
     return {WINDOW: getattr(config, "sliding_window", None), POSITIONS: getattr(config, "max_position_embeddings", None)}
 
 

@@ -83,7 +83,9 @@ def load_tokenizer(folder):
 def load_chat_format(manifest):
     """The :class:`ChatFormat` recorded in a manifest."""
     chat = manifest["chat"]
-    return ChatFormat(chat["end_id"], tuple(chat["after_end_ids"]), tuple(chat["stop_ids"]), chat["system_turn"], tuple(chat["control_ids"]))
+    return ChatFormat(
+        chat["end_id"], tuple(chat["after_end_ids"]), tuple(chat["stop_ids"]), chat["system_turn"], tuple(chat["control_ids"])
+    )
 
 
 def pick_device():
@@ -151,7 +153,7 @@ def load_model(manifest, dtype, device, attention=None):
 
 @contextmanager
 def quiet_transformers():
-    """Within the block transformers says nothing but errors; its tables of loaded weights are checked and told in a line. No progress bars."""
+    """Within the block transformers says nothing but errors: its tables of loaded weights are checked, and told in a line."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
@@ -196,7 +198,9 @@ def check_plain_output(model):
         logits = model(ids, use_cache=False).logits.float()
         plain = model.get_output_embeddings()(model.get_decoder()(ids, use_cache=False).last_hidden_state).float()
     if not logits.isfinite().all():
-        raise InputError(f"model: the weights of '{config.model_type}' give logits that are no numbers ({logits.dtype}); copy the model again")
+        raise InputError(
+            f"model: the weights of '{config.model_type}' give logits that are no numbers ({logits.dtype}); copy the model again"
+        )
     capped = getattr(config, "attn_logit_softcapping", None)
     if capped or (logits - plain).abs().max() > 0.02 * logits.abs().max():
         raise InputError(f"model: architecture '{config.model_type}' scales or caps its logits, which is not supported")

@@ -25,10 +25,13 @@ MODEL_FILE_SUFFIXES = {".json", ".safetensors", ".jinja", ".model", ".txt"}
 def fetch_model(model, manifest_path, texts=(), behaviour=None):
     """Make the model of the config block ``model`` available and write its manifest (``model.json``), once it is known to be usable.
 
-    model: {"name", "source": bundled | hub | path, "location", "revision"}; a folder's revision may be missing or None,
-    and the manifest then has "content:" and the digest of its files. texts: [(where it stands, text)] that will be put in front
-    of the model; behaviour: {"marker", "separator"} that it will learn. Weights land beside the manifest, or stay where they are for ``path``. What is there already with the right
-    content is not made again. InputError if the source cannot be had, or not be used (see probe_model, check_tokenizer).
+    model: {"name", "source": bundled | hub | path, "location", "revision"}; a folder's revision may be
+    missing or None, and the manifest then has "content:" and the digest of its files.
+    texts: [(where it stands, text)] that will be put in front of the model; behaviour: {"marker",
+    "separator"} that it will learn.
+    Weights land beside the manifest, or stay where they are for ``path``; what is there already with
+    the right content is not made again. InputError if the source cannot be had, or cannot be used
+    (see probe_model, check_tokenizer).
     """
     home = Path(manifest_path).parent
     if model["source"] == "path":

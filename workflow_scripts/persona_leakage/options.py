@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 
 def new_parser(program, description, *required, default_settings=None, epilog=None):
@@ -15,7 +16,7 @@ def new_parser(program, description, *required, default_settings=None, epilog=No
         required=default_settings is None,
         default=default_settings,
         type=json_object,
-        help="the parts of the config that this stage uses, as JSON",
+        help="the parts of the config that this stage uses, as JSON, or @ and the path of a file with it",
     )
     for option in required:
         parser.add_argument(f"--{option}", required=True, metavar="PATH")
@@ -30,9 +31,11 @@ def add_chunk_size(parser, default, what):
 
 
 def json_object(text):
-    """Parse an option's value as a JSON object."""
+    """Parse an option's value as a JSON object: the value itself, or behind an @ the file that holds it."""
     try:
-        value = json.loads(text)
+        value = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text[1:]}: {error.strerror}") from None
     except json.JSONDecodeError as error:
         raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
     if not isinstance(value, dict):

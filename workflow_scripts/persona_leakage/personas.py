@@ -1,7 +1,6 @@
 """The personas and question sets that people edit, and the experiment's selection from them."""
 
 import json
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,7 +9,9 @@ import yaml
 
 from persona_leakage.errors import InputError
 from persona_leakage.schema import check_schema
+from persona_leakage.text_display import folded
 
+MERGE_TAG = "tag:yaml.org,2002:merge"
 RESOURCE_SCHEMAS = Path(__file__).parents[2] / "resources" / "schemas"
 
 
@@ -105,13 +106,13 @@ def read_personas(source):
 
 @cache
 def read_question_sets(path):
-    """{set name: [questions]}, checked: schema, and no question twice, within a set or across sets."""
+    """{set name: [questions]}, checked: schema, and no question twice, within a set or across sets, in whichever case and spelling."""
     content = read_yaml(path)
     check_schema(content, RESOURCE_SCHEMAS / "questions.schema.yaml", path)
     seen = {}
     for name, questions in content["sets"].items():
         for question in questions:
-            plain = re.sub(r"\W+", " ", question).strip().lower()
+            plain = folded(question).rstrip(".?!… ")
             if plain in seen:
                 raise InputError(f"{path}: question {question!r} of set '{name}' is in set '{seen[plain]}' already; sets must be disjoint")
             seen[plain] = name
@@ -140,6 +141,8 @@ class _RepeatedKeyError(yaml.constructor.ConstructorError):
 def _construct_unique_mapping(loader, node):
     keys = []
     for key_node, _ in node.value:
+        if key_node.tag == MERGE_TAG:  # "<<: *other", whose keys may be repeated
+            continue
         key = loader.construct_object(key_node)
         if key in keys:
             raise _RepeatedKeyError(problem=f"key '{key}' appears twice", problem_mark=key_node.start_mark)

@@ -1,16 +1,15 @@
 """One look for all figures: sizes, fonts, colours that colour-blind readers can tell apart."""
 
 import io
+import warnings
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("Agg")
-
 from matplotlib import pyplot as plt
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import atomic_path
+from persona_leakage.fonts import use_fonts_for
 from persona_leakage.text_display import visible_text
 
 # Okabe and Ito (2008), "Color universal design".
@@ -22,6 +21,7 @@ COLUMNS = 3
 FORMATS = ("pdf", "png", "svg")
 DPI = 200  # of the png
 
+matplotlib.rcdefaults()  # whatever the user's matplotlibrc says: the same tables give the same figure
 plt.rcParams.update(
     {
         "font.size": 9,
@@ -42,10 +42,13 @@ def save_figure(figure, path):
     """Write ``figure`` beside ``path`` as pdf, png and svg, without time stamps, and close it."""
     if Path(path).suffix[1:] not in FORMATS:
         raise InputError(f"--output: {path}: the ending must be one of {', '.join(FORMATS)}; all three are written")
+    use_fonts_for(figure)
     undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     for kind in FORMATS:
         drawn = io.BytesIO()  # matplotlib's writers hide a full disk behind errors of their own
-        figure.savefig(drawn, format=kind, metadata=undated[kind], bbox_inches="tight")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing")  # use_fonts_for has said it, once
+            figure.savefig(drawn, format=kind, metadata=undated[kind], bbox_inches="tight")
         with atomic_path(Path(path).with_suffix(f".{kind}")) as temporary:
             temporary.write_bytes(drawn.getbuffer())
     plt.close(figure)

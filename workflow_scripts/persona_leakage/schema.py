@@ -20,6 +20,13 @@ def _is_number(checker, value):
     return _is_integer(checker, value) or (isinstance(value, float) and math.isfinite(value))
 
 
+# In words, what the patterns of the schemas ask for.
+PATTERNS = {
+    r"^[a-z][a-z0-9_]*$(?!\n)": "be small letters, digits and _, beginning with a letter",
+    r"^\S(.*\S)?$(?!\n)": "be one line, without white space at its ends",
+    r"^[a-z0-9][a-z0-9._-]*$(?!\n)": "be small letters, digits and . _ -, beginning with a letter or digit",
+}
+
 # JSON schema takes 3.0 for an integer, and NaN and infinities, which YAML has, for numbers.
 Validator = validators.extend(
     Draft202012Validator,
@@ -69,7 +76,7 @@ def explain(problem):
     match problem.validator:
         case "additionalProperties":
             known = sorted(problem.schema["properties"])
-            unknown = sorted(set(problem.instance) - set(known))
+            unknown = sorted(set(problem.instance) - set(known), key=str)
             return f"{key}: unknown key {', '.join(map(repr, unknown))}; allowed: {', '.join(known)}"
         case "required":
             missing = [name for name in allowed if name not in problem.instance]
@@ -83,7 +90,7 @@ def explain(problem):
             wanted = " or ".join(allowed) if isinstance(allowed, list) else allowed
             return f"{key}: {value!r} is not of type {wanted}{hint}"
         case "pattern":
-            return f"{key}: {value!r} must match {allowed}"
+            return f"{key}: {value!r} must {PATTERNS.get(allowed, f'match {allowed}')}"
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             sign = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}[problem.validator]
             return f"{key}: {value!r} must be {sign} {allowed}"
@@ -93,6 +100,8 @@ def explain(problem):
             return f"{key}: entries must be unique, found {value!r}"
         case "oneOf" | "anyOf":
             kinds = [option.get("description", option.get("type", "")) for option in allowed]
-            return f"{key}: {value!r} is not allowed; use {' or '.join(map(str, kinds))}"
+            odd = [each for each in value if not isinstance(each, str)] if isinstance(value, list) else []
+            hint = f"; YAML reads an entry as {odd[0]!r}, not as text: put quotes around it" if odd else ""
+            return f"{key}: {value!r} is not allowed; use {' or '.join(map(str, kinds))}{hint}"
         case _:
             return f"{key}: {problem.message}"

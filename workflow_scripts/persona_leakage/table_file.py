@@ -2,11 +2,15 @@
 
 import csv
 import math
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from persona_leakage.errors import InputError
+from persona_leakage.text_display import folded
+
+BEYOND = "beyond the last column"
 
 
 def whole(least):
@@ -36,8 +40,8 @@ def number(least, most, missing=False):
 
 
 def name(text):
-    """A text that is not blank."""
-    if not text.strip():
+    """A text that is not blank, nor has blanks at its ends: another name to a computer and the same one to a reader."""
+    if not text or text != text.strip():
         raise ValueError
     return text
 
@@ -47,7 +51,7 @@ def flag(text):
     return {"true": True, "false": False}[text.lower()]
 
 
-NAME, FLAG = (name, "a name"), (flag, "true or false")
+NAME, FLAG = (name, "a name, without blanks at its ends"), (flag, "true or false")
 COUNT, POSITIVE = (whole(0), "a whole number, 0 or more"), (whole(1), "a whole number, 1 or more")
 COSINE = (number(-1, 1), "a number from -1 to 1")
 MEASURED_COSINE = (number(-1, 1, missing=True), "a number from -1 to 1, or nan")
@@ -58,17 +62,20 @@ def read_table(path, required, optional, check_row):
     """Read a CSV into a DataFrame: the columns of ``required``, and those of ``optional`` that it has; others are left out.
 
     required, optional: {column: (parser, what is allowed)}. check_row(values, seen, path, line) may raise InputError; it
-    extends ``seen``, a dict of its own making. InputError with the line, the column, the value and what is allowed at
-    the first bad value, and if a column or all rows are missing.
+    extends ``seen``, a dict of its own making. Columns may also be separated by semicolons or tabs; rows without any value are
+    skipped. InputError with the line, the column, the value and what is allowed at the first bad value; if a column or
+    all rows are missing; if two names only look the same.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, restkey="beyond the last column", strict=True)
+            reader = csv.DictReader(lines, restkey=BEYOND, strict=True, delimiter=find_delimiter(lines, required))
             parsers = parsers_of(path, reader.fieldnames, required, optional)
-            seen, rows = {}, []
+            seen, names, rows = {}, {}, []
             for row in reader:
-                rows.append(parse_row(row, parsers, f"{path}, line {reader.line_num}"))
-                check_row(rows[-1], seen, path, reader.line_num)
+                if any(str(value or "").strip() for value in row.values()):
+                    rows.append(parse_row(row, parsers, f"{path}, line {reader.line_num}"))
+                    check_names(rows[-1], parsers, names, path, reader.line_num)
+                    check_row(rows[-1], seen, path, reader.line_num)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file") from None
     except (UnicodeDecodeError, csv.Error) as error:
@@ -76,6 +83,33 @@ def read_table(path, required, optional, check_row):
     if not rows:
         raise InputError(f"{path}: has no rows")
     return pd.DataFrame(rows)
+
+
+def find_delimiter(lines, required):
+    """What separates the columns of an open file: of a comma, a semicolon and a tab the one that gives most of the required columns."""
+    header = lines.readline()
+    lines.seek(0)
+
+    def known(delimiter):
+        return len(set(required).intersection(next(csv.reader([header], delimiter=delimiter), [])))
+
+    return max(",;\t", key=known)
+
+
+def check_names(values, parsers, names, path, line):
+    """InputError if a name of a row looks like another one that stands further up; ``names`` {folded name: (name, line)} is extended.
+
+    Sources are personas, so the two columns share their names; other columns have their own.
+    """
+    for column, (parse, _) in parsers.items():
+        if parse is name:
+            group = "persona" if column == "source" else column
+            known, place = names.setdefault((group, folded(values[column])), (values[column], line))
+            if known != values[column]:
+                raise InputError(
+                    f"{path}, line {line}: {column} is {values[column]!r}, but {known!r} in line {place}: they look alike and are"
+                    " two names; write one of them in both places"
+                )
 
 
 def refuse_repeats(*columns):
@@ -93,7 +127,7 @@ def refuse_repeats(*columns):
 def parsers_of(path, header, required, optional):
     """{column: (parser, what is allowed)} of the known columns in a header; InputError if a required one is missing."""
     header = header or []
-    twice = sorted({column for column in header if header.count(column) > 1})
+    twice = sorted({column for column in header if column and header.count(column) > 1})
     if twice:
         raise InputError(f"{path}: column {', '.join(twice)} stands twice in the header")
     missing = [column for column in required if column not in header]
@@ -109,7 +143,8 @@ def parse_row(row, parsers, place):
         try:
             values[column] = parse(row[column] if row[column] is not None else "")
         except (ValueError, KeyError):
-            raise InputError(f"{place}: {column} is {row[column]!r}; it must be {allowed}") from None
-    if None in row.values() or "beyond the last column" in row:
+            comma = ", with a point before its decimals" if re.fullmatch(r"-?\d+,\d+", row[column] or "") else ""
+            raise InputError(f"{place}: {column} is {row[column]!r}; it must be {allowed}{comma}") from None
+    if None in row.values() or BEYOND in row:
         raise InputError(f"{place}: has another number of values than the header")
     return values

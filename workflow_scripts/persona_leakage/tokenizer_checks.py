@@ -61,7 +61,7 @@ def check_texts(tokenizer, texts, control_ids):
 
 
 def comparable(text):
-    """A text as two spellings of it are compared: in one normal form, and without the blank that some tokenizers put in front or drop there."""
+    """A text in one normal form, without the blank in front that some tokenizers add and others drop."""
     return unicodedata.normalize("NFC", text).strip()
 
 

@@ -91,7 +91,12 @@ class VllmEngine:
             ids = list(output.token_ids)
             if output.finish_reason == "stop" and ids[-1] in self.stop_ids:
                 ids.pop()
-            yield Completion(request, tuple(ids), self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False), output.finish_reason)
+            yield Completion(
+                request,
+                tuple(ids),
+                self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+                output.finish_reason,
+            )
 
     def check_adapter(self, requests, adapter):
         """InputError unless a copy of the adapter with B = 0 gives the base model's log-probabilities and the adapter others.

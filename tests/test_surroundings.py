@@ -1,0 +1,105 @@
+"""The user's environment stays outside: variables, matplotlib's settings, fonts, homes, folders, line ends."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from matplotlib.text import Text
+
+from persona_leakage.errors import InputError
+from persona_leakage.fonts import fallbacks, use_fonts_for
+from persona_leakage.job_environment import prepare_snakemake
+from persona_leakage.plot_style import plt, save_figure
+from tests.conftest import ROOT, run_program
+
+PAIRS = ROOT / "tests/data/published_pairs.csv"
+
+
+def draw(folder, **env):
+    """Draw the published scatter plot as a user with some more environment variables would; the svg's bytes."""
+    pairs = ["--pairs", str(PAIRS), "--headline-layer", "20"]
+    done = run_program("plot_scatter", *pairs, "--output", str(folder / "scatter.svg"), cwd=folder, env={**os.environ, **env})
+    assert done.returncode == 0, done.stderr
+    return (folder / "scatter.svg").read_bytes()
+
+
+def test_a_users_settings_change_no_figure(tmp_path):
+    """matplotlibrc in the folder or named, a notebook's backend, an encoding that has not the figure's characters."""
+    plain = draw(tmp_path)
+    (tmp_path / "matplotlibrc").write_text("figure.facecolor: black\naxes.facecolor: black\nfont.size: 30")
+    (tmp_path / "mine").write_text("text.usetex: True")
+    assert draw(tmp_path, MPLBACKEND="module://matplotlib_inline.backend_inline") == plain
+    assert draw(tmp_path, MATPLOTLIBRC=str(tmp_path / "mine"), PYTHONIOENCODING="ascii") == plain
+
+
+def test_jobs_are_started_without_what_bends_them():
+    """In the process that starts them, whatever the user's shell had."""
+    code = "import os, persona_leakage; print(*(name for name in persona_leakage.BENDING if name in os.environ), os.environ['MPLBACKEND'])"
+    env = {
+        **os.environ,
+        "NVIDIA_TF32_OVERRIDE": "1",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": str(ROOT / "workflow_scripts"),
+        "MPLBACKEND": "x",
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.stdout == "Agg\n", done.stderr
+
+
+def test_a_home_that_cannot_be_written_to_is_done_without(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/proc/nobody")
+    prepare_snakemake()
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / ".snakemake/cache")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    prepare_snakemake()
+    assert "XDG_CACHE_HOME" not in os.environ
+
+
+def test_a_folder_that_cannot_be_written_to_is_said_at_once(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(InputError, match="cannot be written to, and Snakemake keeps its records here; work in a copy"):
+        prepare_snakemake()
+
+
+def test_snakemake_in_another_folder_is_told_where_to_run(finished_project, tmp_path):
+    command = [sys.executable, "-m", "snakemake", "-n", "-s", finished_project.folder / "Snakefile"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode != 0 and "Snakemake must run in this folder" in done.stdout and "Traceback" not in done.stdout
+    assert list(tmp_path.iterdir()) in ([], [tmp_path / ".snakemake"])
+
+
+def test_unix_line_ends_survive_a_checkout_on_windows(tmp_path):
+    """Of the files that Unix tools read, as the setup scripts of the environments would not run otherwise."""
+    names = [".gitattributes", "Makefile", "envs/inference.post-deploy.sh", "profiles/slurm/bin/squeue"]
+    for command in (["init", "-q"], ["config", "core.autocrlf", "true"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    for name in names:
+        (tmp_path / name).unlink()
+    subprocess.run(["git", "checkout-index", "-a"], cwd=tmp_path, check=True)
+    assert not [name for name in names if b"\r\n" in (tmp_path / name).read_bytes()]
+
+
+def test_characters_of_other_fonts_are_drawn_from_them(tmp_path, capsys):
+    """A sign that the standard font lacks and another of matplotlib's own has; one that no font has is named."""
+    sign, nowhere = "\U0001d49c", "\U000e0fff"
+    families, missing = fallbacks({sign, nowhere})
+    assert families and missing == {nowhere}
+    figure, axis = plt.subplots()
+    axis.set_title(f"a {sign}")
+    use_fonts_for(figure)
+    assert capsys.readouterr().err == ""
+    assert all(text.get_fontfamily() == ["DejaVu Sans", *families] for text in figure.findobj(Text) if text.get_text())
+    axis.set_title("図")
+    save_figure(figure, tmp_path / "figure.png")
+    said = capsys.readouterr().err
+    assert "図" in said or fallbacks({"図"})[1] == set()
