@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from persona_leakage.errors import InputError
+from persona_leakage.look_alikes import folded
 from persona_leakage.schema import check_schema
-from persona_leakage.text_display import folded
 
 MERGE_TAG = "tag:yaml.org,2002:merge"
 RESOURCE_SCHEMAS = Path(__file__).parents[2] / "resources" / "schemas"

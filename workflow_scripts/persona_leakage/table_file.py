@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from persona_leakage.errors import InputError
-from persona_leakage.text_display import folded
+from persona_leakage.look_alikes import folded
 
 BEYOND = "beyond the last column"
 

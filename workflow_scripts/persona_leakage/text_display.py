@@ -21,9 +21,3 @@ def picture(character):
         return character
     code = ord(character)
     return chr(PICTURES + code) if code < 0x20 else "␡" if code == 0x7F else f"⟦U+{code:04X}⟧"
-
-
-def folded(text):
-    """What texts that look alike have in common: one Unicode form, one case, single blanks, nothing unseen."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join("".join(character for character in plain if unicodedata.category(character) != "Cf").split())
