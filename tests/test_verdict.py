@@ -18,6 +18,11 @@ def result():
     return analyse(make_tables(SCENARIOS["pair effect"])["pairs"], 0, OPTIONS)
 
 
+def stand_in_z(name):
+    """The path of a claim's distance from what stand-ins give."""
+    return f"layer.chance.stand_ins.{name}.z"
+
+
 def set_path(result, path, value):
     """Set a value by a dotted path; "*" goes to every child, "layer" to the headline layer."""
     blocks = [result]
@@ -31,8 +36,14 @@ def set_path(result, path, value):
 ASSOCIATION = ("association", "holm.association.p_holm", "layer.within_source.interval", "layer.chance.association.z")
 PAIRS = ("pair_specific", "holm.pair_specific.p_holm", "layer.double_centred.clear_of_floor.interval", "layer.chance.pair_specific.z")
 RIVALS = ("beyond_rivals", "holm.beyond_rivals.p_holm", "layer.rivals.partial_linear.interval", "layer.rivals.partial_linear.mean_rho")
+OVER_SOURCES = {
+    "association": "layer.within_source.interval_over_sources",
+    "pair_specific": "layer.double_centred.clear_of_floor.interval_over_sources",
+    "beyond_rivals": "layer.rivals.partial_linear.interval_over_sources",
+}
+PAIRS_FOUND = {"holm.pair_specific.p_holm": 0.01}  # which beyond_rivals asks for
 EFFECTS = [
-    (name, {p: p_value, interval: ends, z: sign}, answer)
+    (name, {**PAIRS_FOUND, p: p_value, interval: ends, z: sign, stand_in_z(name): sign, OVER_SOURCES[name]: [0.01, 0.9]}, answer)
     for name, p, interval, z in (ASSOCIATION, PAIRS, RIVALS)
     for p_value, ends, sign, answer in (
         (0.049, [0.01, 0.2], 1, "supported"),
@@ -46,9 +57,19 @@ EFFECTS = [
     )
 ]
 NONE_ABOVE = {"leakage.*.bystanders_above_source": 0, "leakage.*.bystanders_clearly_above": 0}
+SUPPORTED = {
+    name: {**PAIRS_FOUND, p: 0.001, interval: [0.2, 0.5], z: 1, stand_in_z(name): 1, OVER_SOURCES[name]: [0.1, 0.6]}
+    for name, p, interval, z in (ASSOCIATION, PAIRS, RIVALS)
+}
 CASES = [
     *EFFECTS,
-    ("beyond_rivals", {"holm.pair_specific.p_holm": 0.06}, "cannot tell"),
+    *((name, changes, "supported") for name, changes in SUPPORTED.items()),
+    *((name, {**changes, stand_in_z(name): -1}, "cannot tell") for name, changes in SUPPORTED.items()),
+    *((name, {**changes, OVER_SOURCES[name]: [-0.01, 0.6]}, "cannot tell") for name, changes in SUPPORTED.items()),
+    *((name, {**changes, OVER_SOURCES[name]: None}, "cannot tell") for name, changes in SUPPORTED.items()),
+    ("association", {**SUPPORTED["association"], "layer.within_source.n_sources": 4, OVER_SOURCES["association"]: None}, "supported"),
+    ("pair_specific", {**SUPPORTED["pair_specific"], "layer.double_centred.clear_of_floor.gain_adjusted_r": -0.01}, "cannot tell"),
+    ("beyond_rivals", {**SUPPORTED["beyond_rivals"], "holm.pair_specific.p_holm": 0.06}, "cannot tell"),
     ("source_identity", {"holm.source_identity.p_holm": 0.04}, "supported"),
     ("source_identity", {"holm.source_identity.p_holm": 0.06}, "cannot tell"),
     ("source_identity", {"holm.source_identity.p_holm": 0.9, "layer.chance.source_identity.z": -0.1}, "not supported"),
@@ -99,10 +120,37 @@ def test_rules(result, name, changes, answer):
 def test_a_reverse_effect_is_called_one(result, name, p, interval, z):
     """Not "next to nothing"."""
     result = copy.deepcopy(result)
-    for path, value in ((p, 0.001), (interval, [-0.6, -0.2]), (z, -4)):
+    for path, value in ((p, 0.001), (interval, [-0.6, -0.2]), (z, -4), (stand_in_z(name), -4)):
         set_path(result, path, value)
     entry = next(entry for entry in verdict(result) if entry["id"] == name)
     assert entry["answer"] == "not supported" and entry["sentence"].endswith("leak less.")
+
+
+def test_few_sources_are_said_to_be_few(result):
+    """What is supported of three sources is said of these three."""
+    result = copy.deepcopy(result)
+    for path, value in {**SUPPORTED["association"], "layer.within_source.n_sources": 3}.items():
+        set_path(result, path, value)
+    assert ", for these 3 sources." in verdict(result)[0]["sentence"]
+
+
+def test_a_small_effect_is_supported_and_said_to_be_small(result):
+    result = copy.deepcopy(result)
+    for path, value in {**SUPPORTED["association"], ASSOCIATION[2]: [0.03, 0.13]}.items():
+        set_path(result, path, value)
+    entry = verdict(result)[0]
+    assert entry["answer"] == "supported" and "below 0.3, the smallest that would matter" in entry["because"]
+
+
+def test_a_table_without_other_cosines_says_how_coarse_its_test_is(result):
+    """Five sources have 44 derangements; relabelling alone supports nothing."""
+    assert result["stand_ins"] == {"kind": "the other sources", "draws": 44, "least_p": 1 / 45, "undefined": None}
+    assert "only 44 ways to exchange the sources, so p is 0.022 at the least" in verdict(result)[0]["because"]
+    result = copy.deepcopy(result)
+    for name in ("p", "p_holm", "p_stand_ins"):
+        set_path(result, f"holm.association.{name}", None)
+    entry = verdict(result)[0]
+    assert entry["answer"] == "cannot tell" and "without a test against stand-ins" in entry["because"]
 
 
 def test_sentences_name_the_rivals_that_were_there(result):

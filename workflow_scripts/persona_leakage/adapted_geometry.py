@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.chance import draw_permutations, permutation_test, rank_products
-from persona_leakage.correlation import correlate
+from persona_leakage.correlation import correlate, leakage_of
 from persona_leakage.errors import InputError
 from persona_leakage.geometry import cosine_matrix
 from persona_leakage.intervals import plain_interval
@@ -123,7 +123,7 @@ def describe_sources(rows, own):
     for source, pairs in rows.groupby("source", sort=False):
         found = {}
         for state, column in zip(STATES, ("cosine", "cosine_adapted"), strict=True):
-            result = correlate(pairs[column], pairs["rate"])
+            result = correlate(pairs[column], leakage_of(pairs))
             found[state] = {"rho": result["spearman_rho"], "interval": None, "undefined": result["undefined"]}
         known = all(found[state]["rho"] is not None for state in STATES)
         blocks[source] = {
@@ -163,7 +163,7 @@ def paired_test(both, sources, size, permutations):
     nothing to do with leakage, the bystanders' differences in rank may be given to any other bystander, for all sources at once.
     """
     chosen = np.ix_(sources, both.bystanders)
-    cosines, rates = np.stack([layer[chosen] for layer in both.cosines["cosine"]]), both.rate[chosen]
+    cosines, rates = np.stack([layer[chosen] for layer in both.cosines["cosine"]]), both.leakage[chosen]
     return permutation_test(rank_products(cosines[size:], rates) - rank_products(cosines[:size], rates), permutations)
 
 
@@ -177,6 +177,6 @@ def describe_movement(table, name, both, sources, permutations):
         reason = "the same for all bystanders of a source"
     else:
         names = [both.sources[place] for place in sources]
-        found = describe_alone(values, both.rate[np.ix_(sources, both.bystanders)], names, permutations)
+        found = describe_alone(values, both.leakage[np.ix_(sources, both.bystanders)], names, permutations)
         return [{**block, "undefined": None} for block in found]
     return [undefined(reason, *ALONE_KEYS)] * len(values)

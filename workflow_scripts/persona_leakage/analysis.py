@@ -23,12 +23,14 @@ from persona_leakage.resampling import (
 from persona_leakage.rivals import PARTIAL_KEYS, describe_rivals
 from persona_leakage.seeds import derive_seed
 from persona_leakage.specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
+from persona_leakage.stand_ins import draw_stand_ins, stand_in_tests
 from persona_leakage.training_check import check_table, unlearned_sources
 from persona_leakage.undefined import undefined
 from persona_leakage.verdict import verdict
 
 LEAST_OPTIONS = {"min_category_size": 3, "permutations": 99, "bootstraps": 200}
 DEFAULT_OPTIONS = {"min_category_size": 5, "permutations": 10_000, "bootstraps": 2_000}
+STAND_IN_KEYS = ("kind", "draws", "least_p")
 TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
 FAMILIES = (
     "association",
@@ -38,6 +40,14 @@ FAMILIES = (
     "source_identity",
     "beyond_rivals",
 )
+
+
+# The claims that are also tested against stand-ins (stand_ins.py), and the tests of each: its p is the largest of theirs.
+CLAIMS = {
+    "association": ("association",),
+    "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
+    "beyond_rivals": ("beyond_rivals",),
+}
 
 
 def generator_of(purpose):
@@ -89,6 +99,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     }
     if problem:
         result["effective_sources"] = undefined(problem, *EFFECTIVE_KEYS)
+        result["stand_ins"] = undefined(problem, *STAND_IN_KEYS)
         for layer in result["layers"].values():
             layer.update(empty_layer(problem))
         return
@@ -106,6 +117,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     clear = matrices.clear_sources(sources)
     double_centred, clear_centred = describe_double_centred(matrices, sources), describe_double_centred(matrices, clear)
     prediction = describe_prediction(matrices, sources)
+    result["stand_ins"], stand_ins = test_stand_ins(matrices, sources, clear, panel_cosines, options["permutations"])
     for place, layer in enumerate(matrices.layers):
         block = result["layers"][str(layer)]
         for row, name in enumerate(places):
@@ -115,6 +127,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
         block["double_centred"] = {**double_centred[place], "clear_of_floor": clear_centred[place]}
         block["difference_from_headline"] = describe_difference(bootstrap, place, headline, rhos[place], rhos[headline])
         block["chance"] = {name: layer_of(test, place, name) for name, test in tests.items()}
+        block["chance"]["stand_ins"] = {name: layer_of(test, place, name) for name, test in stand_ins.items()}
         block["rivals"] = rivals[place]
         block["specificity"] = specificity[place]
         block["prediction"] = prediction[place]
@@ -128,7 +141,10 @@ def empty_layer(problem):
         "meta_analysis": undefined(problem, *META_KEYS),
         "double_centred": {**undefined(problem, *PAIR_KEYS), "clear_of_floor": undefined(problem, *PAIR_KEYS)},
         "difference_from_headline": undefined(problem, *DIFFERENCE_KEYS),
-        "chance": {name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
+        "chance": {
+            **{name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
+            "stand_ins": {name: undefined(problem, *TEST_KEYS) for tests in CLAIMS.values() for name in tests},
+        },
         "rivals": {
             **undefined(problem, "alone", "left_out"),
             "partial": partial,
@@ -151,7 +167,7 @@ def chance_tests(matrices, sources, count, generator):
     """
     logits, categories = matrices.logits(), matrices.categories[matrices.bystanders]
     every, clear = (np.ix_(chosen, matrices.bystanders) for chosen in (sources, matrices.clear_sources(sources)))
-    associated = rank_products(np.stack([layer[every] for layer in matrices.cosines["cosine"]]), matrices.rate[every])
+    associated = rank_products(np.stack([layer[every] for layer in matrices.cosines["cosine"]]), matrices.leakage[every])
     paired = centred_products(np.stack([layer[clear] for layer in matrices.cosines["cosine"]]), logits[clear])
     tests = {}
     for suffix, groups in (("", None), ("_within_categories", categories)):
@@ -159,6 +175,20 @@ def chance_tests(matrices, sources, count, generator):
         for name, products in (("association", associated), ("pair_specific", paired)):
             tests[name + suffix] = permutation_test(products, permutations, groups)
     return tests
+
+
+def test_stand_ins(matrices, sources, clear, panel_cosines, count):
+    """({"kind", "draws", "least_p", "undefined"}, the tests of stand_ins.py): who stood in for the sources, and what that gave.
+
+    least_p: the smallest p that so many draws can give; of few sources without other personas' cosines it is large.
+    """
+    chosen, problem = draw_stand_ins(matrices, sources, panel_cosines, count, generator_of("stand-ins"))
+    of_clear, _ = draw_stand_ins(matrices, clear, panel_cosines, count, generator_of("stand-ins of clear sources"))
+    tests = stand_in_tests(matrices, sources, chosen, clear, of_clear)
+    if problem:
+        return undefined(problem, *STAND_IN_KEYS), tests
+    draws = len(chosen.drawn)
+    return {"kind": chosen.kind, "draws": draws, "least_p": 1 / (1 + draws), "undefined": None}, tests
 
 
 def layer_of(test, place, name):
@@ -174,8 +204,17 @@ def layer_of(test, place, name):
 
 
 def adjust_families(layer):
-    """{family: {"p", "p_holm"}} at one layer: the max-T p-values of the families, adjusted for their number (Holm 1979)."""
+    """{family: {"p", "p_holm"}} at one layer: the max-T p-values of the families, adjusted for their number (Holm 1979).
+
+    The p of a claim is the larger one of relabelled bystanders and of stand-ins; None without either.
+    """
     found = {name: layer["chance"][name]["p_max_t"] for name in FAMILIES if name != "beyond_rivals"}
     found["beyond_rivals"] = layer["rivals"]["partial_linear"]["p_max_t"]
+    parts = {}
+    for claim, tests in CLAIMS.items():
+        stand_ins = [layer["chance"]["stand_ins"][name]["p_max_t"] for name in tests]
+        stand_in_p = None if None in stand_ins else max(stand_ins)
+        parts[claim] = {"p_relabelled": found[claim], "p_stand_ins": stand_in_p}
+        found[claim] = None if None in parts[claim].values() else max(parts[claim].values())
     adjusted = holm(found)
-    return {name: {"p": found[name], "p_holm": adjusted[name]} for name in FAMILIES}
+    return {name: {"p": found[name], "p_holm": adjusted[name], **parts.get(name, {})} for name in FAMILIES}

@@ -42,8 +42,13 @@ def why_undefined(x, y):
 
 
 def correlate_table(table, cosine="cosine"):
-    """:func:`correlate` on the rows of a pairs table, leakage being the column "rate"."""
-    return correlate(table[cosine], table["rate"])
+    """:func:`correlate` on the rows of a pairs table, see leakage_of."""
+    return correlate(table[cosine], leakage_of(table))
+
+
+def leakage_of(table):
+    """The leakage of each row of a pairs table: its rate less that of the same persona without adapter, if the table has it."""
+    return table["rate"] - table["base_rate"] if "base_rate" in table else table["rate"]
 
 
 def uncentred(table):
@@ -69,9 +74,9 @@ def correlate_ranks(table):
 
     No p-value: the rows of one bystander are not independent of each other (see chance.py for a test).
     """
-    groups = table.groupby("source")[["cosine", "rate"]]
+    groups = table.assign(leakage=leakage_of(table)).groupby("source")[["cosine", "leakage"]]
     ranks = (groups.rank() - (groups.transform("count") + 1) / 2) / groups.transform("count")
-    result = correlate(ranks["cosine"], ranks["rate"])
+    result = correlate(ranks["cosine"], ranks["leakage"])
     return {"rho": result["pearson_r"], "n": result["n"], "undefined": result["undefined"]}
 
 

@@ -3,17 +3,18 @@
 import numpy as np
 from scipy import stats
 
-from persona_leakage.intervals import correlation_interval, jackknife_error
-from persona_leakage.ranks import double_centre
-from persona_leakage.undefined import undefined
+from persona_leakage.intervals import correlation_interval, interval_over, jackknife_error
+from persona_leakage.ranks import double_centre, standardise
+from persona_leakage.undefined import finite, undefined
 
-KEYS = ("r", "interval", "n_bystanders", "sources")
+KEYS = ("r", "interval", "gain_adjusted_r", "interval_over_sources", "n_bystanders", "sources")
 
 
 def describe_double_centred(matrices, sources):
-    """Per layer {"r", its jackknife interval over bystanders, "n_bystanders", "sources"}: Pearson, cosine against log-odds of leakage.
+    """Per layer {"r", its jackknife interval over bystanders, ...}: Pearson, cosine against log-odds of leakage, double-centred.
 
-    Over the common bystanders of ``sources`` (places). Undefined for one source, or where double centring leaves nothing.
+    gain_adjusted_r: the same once each source may spread more or less steeply what bystanders do in general (gain_adjust).
+    interval_over_sources: of the mean of the sources' own double-centred correlations, from their spread. Over the common bystanders of ``sources`` (places). Undefined for one source, or where double centring leaves nothing.
     """
     names = [matrices.sources[place] for place in sources]
     if len(sources) < 2:
@@ -28,9 +29,18 @@ def describe_layer(x, y):
     if min(np.ptp(double_centre(values)) for values in (x, y)) < 1e-12:
         return undefined("no variation is left after double centring", *KEYS[:-1])
     size = x.shape[1]
-    r = float(stats.pearsonr(double_centre(x).ravel(), double_centre(y).ravel()).statistic)
+    centred = double_centre(x), double_centre(y)
+    r = float(stats.pearsonr(*(values.ravel() for values in centred)).statistic)
     error = jackknife_error(leave_one_out(x, y))
-    return {"r": r, "interval": correlation_interval(r, error, size - 1), "n_bystanders": size, "undefined": None}
+    adjusted = [gain_adjust(values - values.mean(axis=1, keepdims=True)) for values in (x, y)]
+    return {
+        "r": r,
+        "interval": correlation_interval(r, error, size - 1),
+        "gain_adjusted_r": finite(correlate_all(*(values[None] for values in adjusted))[0]),
+        "interval_over_sources": interval_over((standardise(centred[0]) * standardise(centred[1])).sum(axis=1)),
+        "n_bystanders": size,
+        "undefined": None,
+    }
 
 
 def leave_one_out(x, y):
@@ -44,3 +54,17 @@ def leave_one_out(x, y):
         products.append(each.sum() - each.sum(axis=0) - sums.sum(axis=0) / (size - 1))
     scale = np.sqrt(products[1] * products[2])
     return np.divide(products[0], scale, out=np.full_like(scale, np.nan), where=scale > 1e-12)
+
+
+def gain_adjust(values):
+    """Each source's centred values [..., S, M] less their regression on the mean of the other sources' values."""
+    others = (values.sum(axis=-2, keepdims=True) - values) / (values.shape[-2] - 1)
+    scale = (others**2).sum(axis=-1, keepdims=True)
+    slope = (values * others).sum(axis=-1, keepdims=True) / np.where(scale > 1e-12, scale, np.inf)
+    return values - slope * others
+
+
+def correlate_all(x, y):
+    """Correlation of all values at once of [draws, S, M] arrays whose mean is 0: [draws]; NaN where nothing is left."""
+    lengths = np.sqrt((x**2).sum(axis=(1, 2)) * (y**2).sum(axis=(1, 2)))
+    return np.divide((x * y).sum(axis=(1, 2)), lengths, out=np.full_like(lengths, np.nan), where=lengths > 1e-9)

@@ -31,3 +31,12 @@ def plain_interval(estimate, error, freedom):
     """95 % interval of any estimate: Student's t around it."""
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     return [estimate - half, estimate + half] if math.isfinite(half) else None
+
+
+def interval_over(correlations):
+    """95 % interval of the mean of some sources' correlations for sources like these: Student's t on Fisher's z; None for one of exactly 1."""
+    if len(correlations) < 2 or not np.isfinite(correlations).all() or (np.abs(correlations) > 1 - 1e-12).any():
+        return None
+    z = np.arctanh(correlations)
+    half = stats.t.ppf((1 + LEVEL) / 2, len(z) - 1) * z.std(ddof=1) / math.sqrt(len(z))
+    return [math.tanh(z.mean() - half), math.tanh(z.mean() + half)]

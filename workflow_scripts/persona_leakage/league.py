@@ -29,7 +29,7 @@ def describe_league(matrices, layer, options, counts=None, divergence=None):
         return undefined(matrices.problem or "; ".join(f"{name}: {reason}" for name, reason in reasons.items()), *KEYS)
     predictors, left_out = predictors_of(matrices, sources, layer, divergence)
     chosen = np.ix_(sources, matrices.bystanders)
-    names, rates = [matrices.sources[place] for place in sources], matrices.rate[chosen]
+    names, rates = [matrices.sources[place] for place in sources], matrices.leakage[chosen]
     table = predictor_matrices(matrices, chosen, names, predictors)
     if counts is not None:
         counts = {key: values[chosen] for key, values in counts.items()}
@@ -88,6 +88,7 @@ def predictor_matrices(matrices, chosen, names, predictors):
         related=matrices.related[chosen],
         prompt_tokens=None,
         missing={},
+        base=None if matrices.base is None else matrices.base[matrices.bystanders],
     )
 
 

@@ -75,7 +75,8 @@ def compare_measures(pairs, evaluations, forced, options):
 def with_measure(pairs, values):
     """A pairs table whose rate is another measure, {source: {persona: (value, sums, counts)}}; missing values are NaN."""
     cells = [values[source][persona] for source, persona in zip(pairs["source"], pairs["persona"], strict=True)]
-    return pairs.assign(
+    # Other measures have no control, so that none is taken off the rate either.
+    return pairs.drop(columns="base_rate", errors="ignore").assign(
         rate=[np.nan if value is None else value for value, _, _ in cells],
         found=[sums.sum() for _, sums, _ in cells],
         total=[counts.sum() for _, _, counts in cells],

@@ -17,7 +17,7 @@ class PairMatrices:
 
     cosines: {column: [L, S, P]}; rate, found, total: [S, P]; categories, prompt_tokens (or None): [P].
     missing: {source: why it has no joint statistics (a measured value is NaN, or its adapter did not learn the marker)}.
-    unlearned: the sources of the second kind.
+    unlearned: the sources of the second kind. base [P]: rates of the control, the model without adapter; None if unknown.
     """
 
     layers: list
@@ -32,6 +32,7 @@ class PairMatrices:
     prompt_tokens: np.ndarray | None
     missing: dict
     unlearned: frozenset = frozenset()
+    base: np.ndarray | None = None
 
     @property
     def bystanders(self):
@@ -57,9 +58,17 @@ class PairMatrices:
             return f"{len(self.bystanders)} common bystander(s), measured with all sources; at least {MIN_BYSTANDERS} needed"
         return None
 
+    @property
+    def leakage(self):
+        """By how much a bystander's rate exceeds that of the same persona without adapter: [S, P]; the rate where that is unknown."""
+        return self.rate if self.base is None else self.rate - self.base
+
     def logits(self):
-        """log-odds of leakage with half a count added to both sides: [S, P]."""
-        return np.log((self.found + 0.5) / (self.total - self.found + 0.5))
+        """Log-odds of the rate, with half a count added to both sides, less those of the control where it is not 0: [S, P]."""
+        odds = log_odds(self.found, self.total)
+        if self.base is None or not np.nan_to_num(self.base).any():
+            return odds
+        return odds - log_odds(self.base * self.total, self.total)
 
     def usable_sources(self, places):
         """(places of the sources that take part in joint statistics, {source: why it does not}), over the bystanders ``places``.
@@ -70,7 +79,7 @@ class PairMatrices:
         for place, source in enumerate(self.sources):
             if source in reasons:
                 continue
-            different = count_different(self.rate[place, places])
+            different = count_different(self.leakage[place, places])
             flat = np.flatnonzero(np.ptp(self.cosines["cosine"][:, place][:, places], axis=1) == 0)
             if different == 0:
                 reasons[source] = "leakage is the same for all bystanders"
@@ -89,7 +98,12 @@ class PairMatrices:
         shows, so that taking its mean over the sources out leaves some of it behind, which looks like an effect of the pair.
         """
         size = len(self.bystanders)
-        return [place for place in sources if 4 * count_different(self.rate[place, self.bystanders]) >= 3 * size]
+        return [place for place in sources if 4 * count_different(self.leakage[place, self.bystanders]) >= 3 * size]
+
+
+def log_odds(found, total):
+    """Log-odds of found in total with half a count added to both sides."""
+    return np.log((found + 0.5) / (total - found + 0.5))
 
 
 def count_different(values):
@@ -134,4 +148,5 @@ def matrices_of(table):
         prompt_tokens=spread("prompt_tokens", persona) if "prompt_tokens" in table else None,
         missing=missing,
         unlearned=frozenset(unlearned),
+        base=spread("base_rate", persona) if "base_rate" in table else None,
     )

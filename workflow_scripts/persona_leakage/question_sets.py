@@ -79,7 +79,7 @@ def resample(matrices, sources, bootstraps, counts):
     One seed for every set, and as many personas: so all sets draw the same bystanders, which pairs them.
     """
     bootstrap = Bootstrap(matrices, sources, bootstraps, derive_seed("statistics", "question sets"), counts)
-    return bootstrap, [rank_correlation(matrices.cosines["cosine"][0, place], matrices.rate[place]) for place in sources]
+    return bootstrap, [rank_correlation(matrices.cosines["cosine"][0, place], matrices.leakage[place]) for place in sources]
 
 
 def rank_correlation(x, y):
@@ -131,5 +131,5 @@ def describe_drop(first, other, drop, statistic, size):
 
 def describe_agreement(first, other, sources):
     """Mean rank correlation of the two sets' leakage, and of their cosines, over each source's bystanders."""
-    pairs = {"leakage": (first.rate, other.rate), "cosine": (first.cosines["cosine"][0], other.cosines["cosine"][0])}
+    pairs = {"leakage": (first.leakage, other.leakage), "cosine": (first.cosines["cosine"][0], other.cosines["cosine"][0])}
     return {name: float(np.mean([rank_correlation(x[place], y[place]) for place in sources])) for name, (x, y) in pairs.items()}

@@ -39,7 +39,7 @@ def resample_bystanders(matrices, sources, weights):
     for place, source in enumerate(sources):
         members = present(matrices, source)
         counts = (weights if weights.ndim == 2 else weights[place])[:, members]
-        ranks = weighted_ranks(matrices.rate[source, members], counts)
+        ranks = weighted_ranks(matrices.leakage[source, members], counts)
         found.append(
             [weighted_correlation(weighted_ranks(layer[source, members], counts), ranks, counts) for layer in matrices.cosines["cosine"]]
         )
@@ -63,7 +63,7 @@ def resample_questions(matrices, sources, counts, generator, samples, per_person
             rates = found[places, drawn].sum(axis=-1) / total[places, drawn].sum(axis=-1)
         else:
             rates = (shared @ found.T) / (shared @ total.T)
-        ranks = standard_ranks(rates)
+        ranks = standard_ranks(rates if matrices.base is None else rates - matrices.base[members])
         result.append(standard_ranks(matrices.cosines["cosine"][:, source, members]) @ ranks.T)
     return np.array(result).swapaxes(0, 1)
 

@@ -4,11 +4,11 @@ import numpy as np
 from scipy import stats
 
 from persona_leakage.chance import permutation_test, rank_products
-from persona_leakage.intervals import correlation_interval, jackknife_error
+from persona_leakage.intervals import correlation_interval, interval_over, jackknife_error
 from persona_leakage.ranks import standard_ranks, standardise
 from persona_leakage.undefined import undefined
 
-PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "p", "p_max_t")
+PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "interval_over_sources", "p", "p_max_t")
 
 
 def describe_rivals(matrices, sources, permutations):
@@ -20,12 +20,12 @@ def describe_rivals(matrices, sources, permutations):
     """
     chosen = np.ix_(sources, matrices.bystanders)
     cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
-    rates, logits = matrices.rate[chosen], matrices.logits()[chosen]
+    rates, logits = matrices.leakage[chosen], matrices.logits()[chosen]
     rivals, reasons = rival_predictors(matrices, sources)
     names = [matrices.sources[place] for place in sources]
     alone = {name: describe_alone(values, rates, names, permutations) for name, values in {"cosine": cosines, **rivals}.items()}
     others = {name: values for name, values in rivals.items() if name != "cosine_raw"}
-    plain = {name: over_other_sources(logits, values.shape) if name == "propensity" else values for name, values in others.items()}
+    plain = plain_rivals(rivals, logits)
     partials = {
         "partial": describe_partial(cosines, rates, rivals, names, permutations, stats.rankdata),
         "partial_without_raw_cosine": describe_partial(cosines, rates, others, names, permutations, stats.rankdata),
@@ -40,6 +40,22 @@ def describe_rivals(matrices, sources, permutations):
         }
         for place in range(len(matrices.layers))
     ]
+
+
+def plain_rivals(rivals, logits):
+    """The rivals of partial_linear: all but the uncentred cosine, proneness in log-odds as leakage is."""
+    return {
+        name: over_other_sources(logits, values.shape) if name == "propensity" else values
+        for name, values in rivals.items()
+        if name != "cosine_raw"
+    }
+
+
+def plain_values(matrices, sources):
+    """plain_rivals as one array [layers, S, k, M] over the common bystanders, or None if there are none."""
+    rivals, _ = rival_predictors(matrices, sources)
+    plain = plain_rivals(rivals, matrices.logits()[np.ix_(sources, matrices.bystanders)])
+    return np.stack(list(plain.values()), axis=-2) if plain else None
 
 
 def over_other_sources(values, shape):
@@ -73,7 +89,7 @@ def rival_predictors(matrices, sources):
         else:
             reasons[column] = "no such column"
     if len(sources) > 1:
-        rates = matrices.rate[chosen]
+        rates = matrices.leakage[chosen]
         add("propensity", over_other_sources(rates, (layers, *rates.shape)))
     else:
         reasons["propensity"] = "one source"
@@ -142,6 +158,7 @@ def describe_partial(x, y, controls, names, permutations, scores, groups=None, u
                 "per_source": {name: {"rho": float(rho), "p": t_test(rho, freedom)} for name, rho in zip(names, rhos, strict=True)},
                 "mean_rho": mean,
                 "interval": correlation_interval(mean, error, len(np.unique(units)) - 1),
+                "interval_over_sources": interval_over(rhos),
                 "p": chance["p"],
                 "p_max_t": chance["p_max_t"],
                 "undefined": None,

@@ -71,7 +71,7 @@ def describe_specificity(matrices, sources, panel_cosines, count, generator):
     panel_cosines: [layers, personas, personas] with NaN for pairs that were not measured, or None: then the pool is
     the sources alone, whose cosines the pairs table has.
     """
-    rates = matrices.rate[sources]
+    rates = matrices.leakage[sources]
     if panel_cosines is None:
         size = len(matrices.personas)
         panel_cosines = np.full((len(matrices.layers), size, size), np.nan)
@@ -109,7 +109,7 @@ def effective_sources(matrices, sources):
     """
     if len(sources) < 2:
         return undefined(f"{len(sources)} source with varying leakage; at least 2 needed", *EFFECTIVE_KEYS)
-    ranks = standard_ranks(matrices.rate[np.ix_(sources, matrices.bystanders)])
+    ranks = standard_ranks(matrices.leakage[np.ix_(sources, matrices.bystanders)])
     profiles = ranks @ ranks.T
     return {
         "participation_ratio": float(np.trace(profiles) ** 2 / (profiles**2).sum()),

@@ -72,7 +72,7 @@ def source_correlations(matrices):
     found = np.full((len(matrices.layers), len(matrices.sources)), np.nan)
     for place in range(len(matrices.sources)):
         members = present(matrices, place)
-        found[:, place] = standard_ranks(matrices.cosines["cosine"][:, place, members]) @ standard_ranks(matrices.rate[place, members])
+        found[:, place] = standard_ranks(matrices.cosines["cosine"][:, place, members]) @ standard_ranks(matrices.leakage[place, members])
     return found
 
 
@@ -83,7 +83,7 @@ def chance_of_choices(matrices, sources, count):
     at once, in LEVEL of the relabelled panels.
     """
     chosen = np.ix_(sources, matrices.bystanders)
-    products = rank_products(np.stack([layer[chosen] for layer in matrices.cosines["cosine"]]), matrices.rate[chosen])
+    products = rank_products(np.stack([layer[chosen] for layer in matrices.cosines["cosine"]]), matrices.leakage[chosen])
     generator = np.random.default_rng(derive_seed("statistics", "sweep permutations"))
     drawn = null_draws(products, draw_permutations(generator, len(matrices.bystanders), count))
     if drawn is None:

@@ -23,7 +23,7 @@ def usable(matrices):
 def association(matrices, sources, count, purpose, groups=None):
     """Joint permutation test of the mean correlation at the first layer; with ``groups`` [bystanders] only within each group."""
     chosen = np.ix_(sources, matrices.bystanders)
-    products = rank_products(matrices.cosines["cosine"][:1][:, chosen[0], chosen[1]], matrices.rate[chosen])
+    products = rank_products(matrices.cosines["cosine"][:1][:, chosen[0], chosen[1]], matrices.leakage[chosen])
     generator = np.random.default_rng(derive_seed("statistics", purpose))
     test = permutation_test(products, draw_permutations(generator, len(matrices.bystanders), count, groups), groups)
     return {**test[0], "undefined": None} if test else undefined("all relabellings give the same", *TEST_KEYS)

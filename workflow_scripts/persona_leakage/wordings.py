@@ -104,7 +104,7 @@ def rivals_of_wording(pairs, roles, wordings, permutations):
     members = [matrices.personas[place] for place in matrices.bystanders]
     units, styles = (np.array([known[name] for name in members]) for known in (roles, wordings))
     chosen = np.ix_(sources, matrices.bystanders)
-    rates, cosine = matrices.rate[chosen], matrices.cosines["cosine"][0][chosen][None]
+    rates, cosine = matrices.leakage[chosen], matrices.cosines["cosine"][0][chosen][None]
     generator = np.random.default_rng(derive_seed("statistics", "wording as a rival"))
     drawn, groups = draw_role_permutations(generator, units, styles, permutations)
     test = permutation_test(rank_products(cosine, rates), drawn, groups)
@@ -152,7 +152,7 @@ def describe_spread(pairs, roles, wordings, counts, axes):
         noise = each.sum(axis=-1).mean(axis=-1)
     parts = {
         "cosine": describe_parts(matrices.cosines["cosine"][0][chosen], names, *design, np.zeros(len(names))),
-        "leakage": describe_parts(matrices.rate[chosen], names, *design, noise),
+        "leakage": describe_parts(matrices.leakage[chosen], names, *design, noise),
     }
     left_out = {name: undefined(reason, *PART_KEYS) for name, reason in reasons.items()}
     return {name: {**block, "per_series": {**block["per_series"], **left_out}} for name, block in parts.items()}
