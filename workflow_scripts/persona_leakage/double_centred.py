@@ -11,10 +11,12 @@ KEYS = ("r", "interval", "gain_adjusted_r", "interval_over_sources", "n_bystande
 
 
 def describe_double_centred(matrices, sources):
-    """Per layer {"r", its jackknife interval over bystanders, ...}: Pearson, cosine against log-odds of leakage, double-centred.
+    """Per layer the block KEYS: Pearson's r of cosine and log-odds of leakage after double centring, and its jackknife interval.
 
-    gain_adjusted_r: the same once each source may spread more or less steeply what bystanders do in general (gain_adjust).
-    interval_over_sources: of the mean of the sources' own double-centred correlations, from their spread. Over the common bystanders of ``sources`` (places). Undefined for one source, or where double centring leaves nothing.
+    gain_adjusted_r: the same once each source may spread more or less steeply what bystanders do in
+    general (gain_adjust). interval_over_sources: of the mean of the sources' own double-centred
+    correlations, from their spread. Over the common bystanders of ``sources`` (places). Undefined for
+    one source, or where double centring leaves nothing.
     """
     names = [matrices.sources[place] for place in sources]
     if len(sources) < 2:

@@ -34,7 +34,7 @@ def plain_interval(estimate, error, freedom):
 
 
 def interval_over(correlations):
-    """95 % interval of the mean of some sources' correlations for sources like these: Student's t on Fisher's z; None for one of exactly 1."""
+    """95 % interval of the mean correlation of sources like these: Student's t on Fisher's z; None if one is exactly 1."""
     if len(correlations) < 2 or not np.isfinite(correlations).all() or (np.abs(correlations) > 1 - 1e-12).any():
         return None
     z = np.arctanh(correlations)

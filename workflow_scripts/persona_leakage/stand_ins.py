@@ -164,8 +164,8 @@ def pair_correlations(x, y, kept):
     """
     count = kept.sum(axis=1)[:, None, None]
     x, y = (
-        (values - (values * kept[:, None]).sum(axis=2, keepdims=True) / count) * kept[:, None] for values in (x, np.broadcast_to(y, x.shape))
+        (values - (values * kept[:, None]).sum(axis=2, keepdims=True) / count) * kept[:, None]
+        for values in (x, np.broadcast_to(y, x.shape))
     )
     centred = (values - values.mean(axis=1, keepdims=True) for values in (x, y))
     return np.array([correlate_all(*centred), correlate_all(gain_adjust(x), gain_adjust(y))])
-

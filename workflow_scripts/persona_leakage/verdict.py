@@ -57,7 +57,9 @@ def judge_effect(result, layer, claim, found):
         reason = "a test" if p["p_relabelled"] is None else f"a test against stand-ins for the sources ({tests[claim]['undefined']})"
         return CANNOT_TELL, f"{words}, 95 % interval {span(interval)}, without {reason}"
     because = f"{words}, 95 % interval {span(interval)}; p = {p['p_relabelled']:.2g} with the bystanders relabelled,"
-    because += f" {p['p_stand_ins']:.2g} with {result['stand_ins']['kind']} in the sources' place; the larger is {p['p_holm']:.2g} after Holm's"
+    because += (
+        f" {p['p_stand_ins']:.2g} with {result['stand_ins']['kind']} in the sources' place; the larger is {p['p_holm']:.2g} after Holm's"
+    )
     because += " correction" + coarse(result["stand_ins"])
     signs = {np.sign(value) for value in (found["z"], tests[claim]["z"])}
     if p["p_holm"] < LEVEL and interval[0] > 0 and signs == {1.0}:
@@ -140,7 +142,7 @@ def judge_pairs(result, layer):
         "pair_specific",
         "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
         (
-            f"Which source reaches which bystander follows the closeness of the two, apart from what either does in general{scope(sources)}.",
+            f"Which source reaches which bystander follows their closeness, apart from what either does in general{scope(sources)}.",
             "Apart from what sources and bystanders do in general, closeness of the pair says next to nothing.",
             "Whether closeness of the pair matters apart from what sources and bystanders do in general is open.",
             f"Apart from what sources and bystanders do in general, closer pairs leak less{scope(sources)}.",
