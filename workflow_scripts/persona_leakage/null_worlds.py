@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.analysis import analyse
-from persona_leakage.verdict import SUPPORTED
+from persona_leakage.verdict_words import SUPPORTED
 
 CLAIMS = ("association", "pair_specific", "beyond_rivals")
 OPTIONS = {"min_category_size": 5, "permutations": 299, "bootstraps": 200}

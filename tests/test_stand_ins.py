@@ -1,0 +1,199 @@
+"""The second null hypothesis: other personas in the sources' place, against formulas, in worlds of related personas, on kept tables."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from persona_leakage.analysis import analyse
+from persona_leakage.double_centred import gain_adjust
+from persona_leakage.null_worlds import CLAIMS, NULL_WORLDS, TRUE_IN, answers, close_leaks, supported
+from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.pairs_file import read_pairs
+from persona_leakage.ranks import double_centre
+from persona_leakage.rivals import describe_rivals
+from persona_leakage.side_tables import read_cosines, read_question_counts
+from persona_leakage.simulation import SCENARIOS, simulate
+from persona_leakage.stand_ins import (
+    derangements,
+    draw_stand_ins,
+    pair_correlations,
+    partial_correlations,
+    rank_correlations,
+    stand_in_tests,
+)
+from tests.conftest import ROOT
+from tests.synthetic import make_tables
+
+QUICK = {"min_category_size": 5, "permutations": 299, "bootstraps": 200}
+STUDY = ROOT / "docs/results/smollm2_study/analysis/evaluation"
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    """(matrices, cosines) of a synthetic experiment whose sources have relatives."""
+    matrices, _, cosines = simulate(SCENARIOS["pair effect"], np.random.default_rng(3))
+    related = np.zeros_like(matrices.related)
+    related[:, 7:12] = True
+    return replace(matrices, related=related), cosines
+
+
+@pytest.mark.parametrize(("size", "count"), [(2, 1), (3, 2), (4, 9), (5, 44), (6, 265)])
+def test_all_derangements_of_few(size, count):
+    found = derangements(np.arange(10, 10 + size), 10_000, np.random.default_rng(0))
+    assert len(found) == count == len({tuple(row) for row in found})
+    assert (found != np.arange(10, 10 + size)).all()
+
+
+def test_derangements_of_many_are_drawn():
+    found = derangements(np.arange(12), 500, np.random.default_rng(0))
+    assert found.shape == (500, 12) and (found != np.arange(12)).all() and (np.sort(found, axis=1) == np.arange(12)).all()
+
+
+def test_who_may_stand_in(simulated):
+    """Neither the source itself nor a relative, and nobody for two sources in one draw; every other persona at times."""
+    matrices, cosines = simulated
+    sources = [0, 2, 3]
+    stand_ins, problem = draw_stand_ins(matrices, sources, cosines, 2000, np.random.default_rng(1))
+    assert problem is None and stand_ins.kind == "other personas"
+    for column, source in enumerate(sources):
+        own = matrices.personas.index(matrices.sources[source])
+        allowed = {*range(len(matrices.personas))} - {own} - {*range(7, 12)}
+        assert set(stand_ins.drawn[:, column]) == allowed
+    assert all(len(set(row)) == len(sources) for row in stand_ins.drawn)
+    everyone = replace(matrices, related=np.ones_like(matrices.related))
+    assert (
+        "too few personas that are no relatives of source0" in draw_stand_ins(everyone, sources, cosines, 10, np.random.default_rng(1))[1]
+    )
+
+
+def test_correlations_leave_a_stand_in_out_of_the_bystanders(simulated):
+    """Rank correlations against scipy; the partial ones of the true sources against those of the rivals' block."""
+    matrices, cosines = simulated
+    sources = list(range(5))
+    stand_ins, _ = draw_stand_ins(matrices, sources, cosines, 10, np.random.default_rng(1))
+    found = rank_correlations(matrices, sources, stand_ins)
+    for row in (0, 20, 44):
+        places = [place for place in matrices.bystanders if place != row]
+        expected = stats.spearmanr(cosines[1, row, places], matrices.rate[2, places]).statistic
+        assert found[1, row, 2] == pytest.approx(expected, abs=1e-12)
+    rivals = describe_rivals(matrices, sources, np.array([np.arange(len(matrices.bystanders))]))[0]["partial_linear"]["per_source"]
+    partial = partial_correlations(matrices, sources, stand_ins)
+    for column, name in enumerate(matrices.sources):
+        assert partial[0, stand_ins.own[column], column] == pytest.approx(rivals[name]["rho"], abs=1e-9)
+
+
+def test_pair_correlations_against_plain_formulas():
+    """Double centring and gain adjustment over the bystanders that are kept, one draw at a time."""
+    generator = np.random.default_rng(2)
+    x, y = generator.normal(size=(6, 4, 30)), generator.normal(size=(4, 30))
+    kept = (generator.random((6, 30)) > 0.2).astype(float)
+    found = pair_correlations(x, y, kept)
+    for place in range(6):
+        members = kept[place] > 0
+        first, second = x[place][:, members], y[:, members]
+        centred = stats.pearsonr(double_centre(first).ravel(), double_centre(second).ravel()).statistic
+        assert found[0, place] == pytest.approx(centred, abs=1e-12)
+        adjusted = []
+        for values in (first, second):
+            rows = []
+            for row, own in enumerate(values):
+                others = np.delete(values, row, axis=0).mean(axis=0)
+                design = np.stack([np.ones_like(others), others], axis=1)
+                rows.append(own - design @ np.linalg.lstsq(design, own, rcond=None)[0])
+            adjusted.append(np.concatenate(rows))
+        assert found[1, place] == pytest.approx(stats.pearsonr(*adjusted).statistic, abs=1e-12)
+
+
+def test_gain_adjustment_takes_out_what_differs_in_steepness_alone():
+    general = np.random.default_rng(0).normal(size=50)
+    values = np.array([[0.5], [1.0], [3.0]]) * general
+    assert np.abs(gain_adjust(values - values.mean(axis=1, keepdims=True))).max() < 1e-9
+    assert np.abs(double_centre(values)).max() > 0.5
+
+
+def test_a_table_without_other_cosines_takes_the_other_sources():
+    """All 44 derangements of five sources, and nothing for one."""
+    table = make_tables()["pairs"]
+    matrices = matrices_of(table)
+    stand_ins, _ = draw_stand_ins(matrices, [0, 1, 2, 3, 4], None, 10_000, np.random.default_rng(0))
+    tests = stand_in_tests(matrices, [0, 1, 2, 3, 4], stand_ins, [0, 1, 2, 3, 4], stand_ins)
+    assert tests["association"][0]["p"] >= 1 / 45
+    assert "one source, and no cosines" in draw_stand_ins(matrices, [0], None, 10, np.random.default_rng(0))[1]
+
+
+def test_the_published_table_is_not_supported_by_relabelling_alone():
+    """Its correlations are those of the study; five sources without other cosines cannot show more."""
+    result = analyse(read_pairs(ROOT / "tests/data/published_pairs.csv"), 20, QUICK)
+    holm = result["holm"]["association"]
+    assert holm["p_relabelled"] == pytest.approx(1 / 300) and holm["p_stand_ins"] == pytest.approx(1 / 45)
+    answers_found = {entry["id"]: entry["answer"] for entry in result["verdict"]}
+    assert {answers_found[claim] for claim in CLAIMS} == {"cannot tell"}
+
+
+def test_rates_that_are_those_of_the_control_support_nothing():
+    """Every adapter's rate is the base model's: there is no leakage, whatever the rates correlate with."""
+    table = make_tables()["pairs"]
+    one = table.drop_duplicates("persona").set_index("persona")
+    table["found"] = [int(one["found"][name]) for name in table["persona"]]
+    table["rate"] = table["base_rate"] = table["found"] / table["total"]
+    table["source_base_rate"] = 0.0
+    result = analyse(table, 0, QUICK)
+    assert "leakage is the same for all bystanders" in result["joint"]["undefined"]
+    assert {entry["answer"] for entry in result["verdict"] if entry["id"] in CLAIMS} == {"cannot tell"}
+
+
+def most(tables):
+    """The largest share of 5 % that chance gives in 99 of 100 cases."""
+    return float(stats.binom.ppf(0.99, tables, 0.05)) / tables
+
+
+MANY = [(name, 60) for name in ("families", "smooth", "gain", "as the control")]
+
+
+@pytest.mark.parametrize(("name", "tables"), [("families", 2), *(pytest.param(*each, marks=pytest.mark.slow) for each in MANY)])
+def test_worlds_of_related_personas_support_nothing_that_is_not_there(name, tables):
+    """Where relabelling alone finds an association, or an effect of the pair, in up to half of all experiments."""
+    shares = supported([answers(NULL_WORLDS[name], [1, number]) for number in range(tables)])
+    assert all(shares[claim] <= most(tables) for claim in CLAIMS if claim not in TRUE_IN.get(name, ())), shares
+
+
+@pytest.mark.parametrize("tables", [2, pytest.param(40, marks=pytest.mark.slow)])
+def test_what_is_there_is_supported(tables):
+    shares = supported([answers(close_leaks, [1, number]) for number in range(tables)])
+    assert min(shares.values()) >= 0.95, shares
+
+
+def stand_in_table(table, matrices, cosines, counts, generator):
+    """The kept tables with the closeness of five other bystanders in the place of the sources', these bystanders left out."""
+    chosen = generator.choice(matrices.bystanders, len(matrices.sources), replace=False)
+    rows = [matrices.personas.index(name) for name in matrices.sources]
+    keep = np.array([place for place in range(len(matrices.personas)) if place not in chosen])
+    moved = cosines.copy()
+    moved[:, rows], moved[:, :, rows] = cosines[:, chosen], cosines[:, :, chosen]
+    moved[:, rows, rows] = 1
+    place = {name: number for number, name in enumerate(matrices.personas)}
+    table = table[~table["persona"].isin([matrices.personas[number] for number in chosen])].copy()
+    layer = {number: row for row, number in enumerate(matrices.layers)}
+    pairs = zip(table["layer"], table["source"], table["persona"], strict=True)
+    table["cosine"] = [moved[layer[each], place[source], place[persona]] for each, source, persona in pairs]
+    kept = {key: values[:, keep] for key, values in counts.items()}
+    return table.drop(columns=["cosine_raw", "word_similarity", "char_similarity"]), kept, moved[np.ix_(range(len(moved)), keep, keep)]
+
+
+@pytest.mark.parametrize(("seed", "tables"), [(42, 2), pytest.param(137, 50, marks=pytest.mark.slow)])
+def test_the_kept_study_supports_no_other_geometry(seed, tables):
+    """Its leakage, and the closeness to personas that were not trained."""
+    home = STUDY / f"seed{seed}"
+    table = read_pairs(home / "pairs.csv")
+    table = table[table["layer"] == 21]
+    matrices = matrices_of(table)
+    cosines, counts = read_cosines(home / "cosines.csv", matrices), read_question_counts(home / "question_counts.csv", matrices)
+    found = []
+    for number in range(tables):
+        moved = stand_in_table(table, matrices, cosines, counts, np.random.default_rng([seed, number]))
+        result = analyse(moved[0], 21, QUICK, moved[1], moved[2])
+        found.append({entry["id"]: entry["answer"] for entry in result["verdict"]})
+    shares = {claim: np.mean([each[claim] == "supported" for each in found]) for claim in CLAIMS}
+    assert max(shares.values()) <= most(tables), shares

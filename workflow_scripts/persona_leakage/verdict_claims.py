@@ -1,0 +1,173 @@
+"""The three claims that a verdict makes of closeness and leakage, each by two tests and intervals."""
+
+import numpy as np
+
+from persona_leakage.verdict_words import (
+    CANNOT_TELL,
+    LEVEL,
+    MIN_SOURCES,
+    NOT_SUPPORTED,
+    REVERSED,
+    SUPPORTED,
+    join,
+    number,
+    p_of,
+    span,
+    unless,
+    without,
+)
+
+SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly below it counts against an effect
+RIVALS = {
+    "prompt_tokens": "prompt length",
+    "word_similarity": "similar wording",
+    "char_similarity": "similar wording",
+    "embedding_similarity": "similar meaning",
+    "propensity": "how much a bystander leaks under other sources",
+}
+
+
+def judge_effect(result, layer, claim, found):
+    """(answer, because) of a correlation that is tested against relabelled bystanders and against stand-ins for the sources.
+
+    claim: its family. found: {"words": what the correlation is, "estimate", "interval", "z": of the relabelling, "sources": how
+    many, "over_sources": its interval over sources like these}. Supported takes both tests after Holm's correction, the
+    interval above 0 and, from MIN_SOURCES on, that over the sources.
+    """
+    p, interval, tests = result["holm"][claim], found["interval"], layer["chance"]["stand_ins"]
+    words = f"{found['words']} is {number(found['estimate'])}"
+    if interval is None:
+        return CANNOT_TELL, f"{words}, without a confidence interval"
+    if p["p_holm"] is None:
+        reason = "a test" if p["p_relabelled"] is None else f"a test against stand-ins for the sources ({tests[claim]['undefined']})"
+        return CANNOT_TELL, f"{words}, 95 % interval {span(interval)}, without {reason}"
+    because = f"{words}, 95 % interval {span(interval)}; p = {p['p_relabelled']:.2g} with the bystanders relabelled,"
+    because += (
+        f" {p['p_stand_ins']:.2g} with {result['stand_ins']['kind']} in the sources' place; the larger is {p['p_holm']:.2g} after Holm's"
+    )
+    because += " correction" + coarse(result["stand_ins"])
+    signs = {np.sign(value) for value in (found["z"], tests[claim]["z"])}
+    if p["p_holm"] < LEVEL and interval[0] > 0 and signs == {1.0}:
+        if found["sources"] >= MIN_SOURCES and not (found["over_sources"] and found["over_sources"][0] > 0):
+            return CANNOT_TELL, f"{because}; over sources like these the interval includes 0"
+        small = f"; below {SMALLEST}, the smallest that would matter" if interval[1] < SMALLEST else ""
+        return SUPPORTED, because + small
+    if p["p_holm"] < LEVEL and interval[1] < 0 and signs == {-1.0}:
+        return REVERSED, because
+    if interval[1] < SMALLEST:
+        return NOT_SUPPORTED, f"{because}: the interval rules out {SMALLEST} and more"
+    return CANNOT_TELL, f"{because}: neither no effect nor one of {SMALLEST} and more can be ruled out"
+
+
+def coarse(stand_ins):
+    """What to know of a test with few stand-ins: how small its p can be at all."""
+    if stand_ins["least_p"] is None or stand_ins["least_p"] < 0.001:
+        return ""
+    return f" (only {stand_ins['draws']} ways to exchange the sources, so p is {stand_ins['least_p']:.2g} at the least)"
+
+
+def scope(sources):
+    """ " of these 3 sources", where there are too few to speak of others."""
+    return f", for these {sources} sources" if sources < MIN_SOURCES else ""
+
+
+def judge_association(result, layer):
+    """Both tests of the mean within-source correlation, layers paid for, and its intervals."""
+    block, test = layer["within_source"], layer["chance"]["association"]
+    sources = block["n_sources"] or 0
+    found = unless(block) or judge_effect(
+        result,
+        layer,
+        "association",
+        {
+            "words": "the mean within-source rank correlation",
+            "estimate": block["mean_rho"],
+            "interval": block["interval"],
+            "z": test["z"],
+            "sources": sources,
+            "over_sources": block["interval_over_sources"],
+        },
+    )
+    if test["statistic"] is not None:
+        found = found[0], f"{found[1]}, tested over the common bystanders, where it is {number(test['statistic'])}"
+        found = found[0], found[1] + without(result["joint"]["sources_left_out"])
+    return (
+        "association",
+        "Do personas that lie closer to the source in the base model leak more?",
+        (
+            f"Personas closer to the source leak more than closeness to other personas would explain{scope(sources)}.",
+            "Closeness to the source does not rank the personas by leakage, upwards, to an extent that would matter.",
+            "Whether personas closer to the source leak more is open.",
+            f"Personas closer to the source leak less{scope(sources)}.",
+        ),
+        found,
+    )
+
+
+def judge_pairs(result, layer):
+    """Double-centred correlation: what every source and every bystander has in general is taken out, also where sources differ in gain."""
+    block, z = layer["double_centred"]["clear_of_floor"], layer["chance"]["pair_specific"]["z"]
+    sources = len(block["sources"] or ())
+    found = unless(block) or judge_effect(
+        result,
+        layer,
+        "pair_specific",
+        {
+            "words": "the double-centred correlation of the sources clear of the floor",
+            "estimate": block["r"],
+            "interval": block["interval"],
+            "z": z,
+            "sources": sources,
+            "over_sources": block["interval_over_sources"],
+        },
+    )
+    if found[0] == SUPPORTED and not (block["gain_adjusted_r"] or 0) > 0:
+        found = CANNOT_TELL, f"{found[1]}; but it is {number(block['gain_adjusted_r'])} once sources may differ in gain"
+    return (
+        "pair_specific",
+        "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
+        (
+            f"Which source reaches which bystander follows their closeness, apart from what either does in general{scope(sources)}.",
+            "Apart from what sources and bystanders do in general, closeness of the pair says next to nothing.",
+            "Whether closeness of the pair matters apart from what sources and bystanders do in general is open.",
+            f"Apart from what sources and bystanders do in general, closer pairs leak less{scope(sources)}.",
+        ),
+        found,
+    )
+
+
+def judge_rivals(result, layer):
+    """Partial correlation of cosine with log-odds given all rivals but the uncentred cosine; and the pair-specific test.
+
+    Both, because the measured proneness of a bystander is noisy: what it leaves of a general effect looks like the cosine's.
+    """
+    block = layer["rivals"]["partial_linear"]
+    sources = len(block["per_source"] or ())
+    found = unless(block) or judge_effect(
+        result,
+        layer,
+        "beyond_rivals",
+        {
+            "words": "the partial correlation of closeness with the log-odds of leakage",
+            "estimate": block["mean_rho"],
+            "interval": block["interval"],
+            "z": block["mean_rho"],
+            "sources": sources,
+            "over_sources": block["interval_over_sources"],
+        },
+    )
+    p = p_of(result, "pair_specific")
+    if found[0] == SUPPORTED and (p is None or p >= LEVEL):
+        found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
+    known = join(dict.fromkeys(RIVALS[name] for name in block["controls"] or ())) or "simpler predictors"
+    return (
+        "beyond_rivals",
+        "Does closeness add to what simpler things about a persona and its prompt say?",
+        (
+            f"Closeness adds to what can be said of leakage from {known}{scope(sources)}.",
+            f"Once {known} {'are' if ' and ' in known else 'is'} known, closeness adds next to nothing.",
+            f"Whether closeness adds anything to {known} is open.",
+            f"Once {known} {'are' if ' and ' in known else 'is'} known, closer personas leak less.",
+        ),
+        found,
+    )
