@@ -107,7 +107,7 @@ def close_leaks(generator):
     """The claim is true: leakage follows the closeness of the pair; the mean rank correlation is about .75."""
     vectors, family, noise = draw(generator)
     close = cosines_of(vectors)[:SOURCES]
-    return Drawn(vectors, levels(generator) + 1.6 * close / close.std() + noise, np.zeros(len(family)), family)
+    return Drawn(vectors, levels(generator) + 1.25 * close / close.std() + noise, np.zeros(len(family)), family)
 
 
 NULL_WORLDS = {
