@@ -28,7 +28,7 @@ from persona_leakage.experiment import (
 )
 from persona_leakage.files import atomic_path, digest_of
 from persona_leakage.job_environment import prefer_own_python
-from persona_leakage.model_checks import check_against_model
+from persona_leakage.model_checks import check_against_model, texts_of
 from persona_leakage.personas import have_wordings, read_yaml
 from persona_leakage.positions import declared_layers, is_swept
 from persona_leakage.publishing import publishing_block
@@ -56,12 +56,9 @@ try:
     MODEL = f"resources/models/{config['model']['name']}/model.json"
     PANEL = panel_names(config, PERSONAS)
     POOL = pool_names(config)
-    check_against_model(
-        config,
-        [PERSONAS[name] for name in sorted({*PANEL, *POOL})],
-        QUESTION_SETS,
-        MODEL,
-    )
+    used = [PERSONAS[name] for name in sorted({*PANEL, *POOL})]
+    check_against_model(config, used, QUESTION_SETS, MODEL)
+    TEXTS = texts_of(config, used, QUESTION_SETS)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

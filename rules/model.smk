@@ -24,18 +24,12 @@ rule fetch_model:
     params:
         settings=settings(model=config["model"]),
         # Untracked: later jobs check the texts that they use themselves.
-        personas=PERSONAS_FILE,
-        questions=untracked(config["questions"]["file"]),
-        marker=lambda wildcards, input: config["behaviour"]["marker"],
-        separator=lambda wildcards, input: config["behaviour"]["separator"],
+        texts=lambda wildcards, input: settings(**TEXTS),
     shell:
         r"""
         python workflow_scripts/fetch_model.py \
             --settings {params.settings:q} \
-            --personas {params.personas:q} \
-            --questions {params.questions:q} \
-            --marker={params.marker:q} \
-            --separator={params.separator:q} \
+            --texts {params.texts:q} \
             --manifest {output.manifest:q} \
             2>&1 | tee {log:q}
         """

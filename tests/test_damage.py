@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from persona_leakage.errors import InputError
-from persona_leakage.model_sources import check_weights_whole, fetch_model
+from persona_leakage.model_sources import fetch_model
+from persona_leakage.weight_files import check_weights_whole
 from tests.conftest import make_tiny_model
 from tests.job_commands import digests, finish, job_command
 
@@ -164,7 +165,7 @@ def test_half_copied_models_are_refused_when_they_are_taken_in(tmp_path):
             fetch_model({"name": "tiny", "source": "path", "location": str(tmp_path), "revision": ""}, tmp_path / "home/model.json")
         assert not (tmp_path / "home/model.json").exists()
     weights.write_bytes(whole)
-    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
+    index = {"metadata": {}, "weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(InputError, match=r"model-00002.safetensors: no such file, but model.safetensors.index.json lists it"):
         check_weights_whole(tmp_path)

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 import yaml
 
+from persona_leakage.files import read_json
 from tests.conftest import ROOT, project_at, run_program
 
 KEPT = sorted(path.parent for path in (ROOT / "docs/results").glob("*/digests.json"))
@@ -48,14 +49,14 @@ def test_what_is_kept(tables):
 
 @pytest.mark.slow
 def test_keeping_is_no_part_of_the_results(project_copy):
-    """Not made by `all`; one job when asked for; a file that is no longer the experiment's does not stay."""
+    """Not made by `all`; one job when asked for, also again."""
     assert project_copy.planned() == {}
     assert project_copy.planned("tables") == {"keep_tables": 1, "tables": 1}
-    left = project_copy.folder / "results/tiny/published/tables/old.csv"
-    left.parent.mkdir(parents=True)
-    left.write_text("of another config")
     project_copy.run("--cores", "1", "--", "tables")
-    assert not left.exists()
+    record = project_copy.folder / "results/tiny/published/tables/digests.json"
+    first = read_json(record)["files"]
+    project_copy.run("--cores", "1", "--forcerun", "keep_tables", "--", "tables")
+    assert read_json(record)["files"] == first
 
 
 def test_a_table_that_is_not_the_recorded_one_is_not_kept(project_copy):
@@ -66,14 +67,27 @@ def test_a_table_that_is_not_the_recorded_one_is_not_kept(project_copy):
     assert done.returncode == 1 and "pairs.csv: is not the file that" in done.stderr and not (home / "tables").exists()
 
 
-def test_no_other_folder_is_cleared(tmp_path):
-    """Files beside the copies go: not where they could be somebody's."""
-    (tmp_path / "a.json").write_text("{}")
-    done = run_program(
-        "keep_tables", "--results", tmp_path, "--output", tmp_path / "digests.json", "--files", tmp_path / "a.json", cwd=ROOT
-    )
-    assert done.returncode == 1 and "tables are kept in a folder named tables" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+def keep(home, *names):
+    """Run keep_tables on files of ``home``, into its folder kept/."""
+    files = [home / name for name in names]
+    return run_program("keep_tables", "--results", home, "--output", home / "kept/digests.json", "--files", *files, cwd=ROOT)
+
+
+def test_only_copies_are_ever_removed(tmp_path):
+    """A copy that is no longer wanted goes; a file of the user's, or a copy that was edited, is refused and stays."""
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    assert keep(tmp_path, "a.json", "b.json").returncode == 0
+    assert keep(tmp_path, "a.json").returncode == 0
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"a.json", "digests.json", ".digests.json"}
+    (tmp_path / "kept/table1.tex").write_text("mine")
+    done = keep(tmp_path, "b.json")
+    assert done.returncode == 1 and "table1.tex: was not put there by this program, and is not removed" in done.stderr
+    (tmp_path / "kept/table1.tex").unlink()
+    (tmp_path / "kept/a.json").write_text("edited")
+    done = keep(tmp_path, "b.json")
+    assert done.returncode == 1 and "a.json: was changed since it was copied" in done.stderr
+    assert (tmp_path / "kept/a.json").read_text() == "edited" and not (tmp_path / "kept/b.json").exists()
 
 
 def rewritten(folder, place, change):

@@ -1,6 +1,7 @@
 """Names that only look the same, tables as spreadsheets save them, statistics that fall away, and valid input that is accepted."""
 
 import json
+import os
 import unicodedata
 
 import pytest
@@ -9,7 +10,7 @@ from persona_leakage.errors import InputError
 from persona_leakage.look_alikes import folded
 from persona_leakage.options import new_parser
 from persona_leakage.pairs_file import read_pairs
-from persona_leakage.personas import read_question_sets, read_yaml
+from persona_leakage.personas import read_personas, read_question_sets, read_yaml
 from persona_leakage.schema import check_schema
 from tests.conftest import CONFIG, ROOT, run_program
 
@@ -44,6 +45,9 @@ def test_a_name_with_blanks_at_its_ends_is_refused(tmp_path, name):
         ("café owner", unicodedata.normalize("NFD", "café owner")),
         ("villain", "vil\u200blain"),
         ("straße", "STRASSE"),
+        ("sea-farer", "sea\u2011farer"),
+        ("villain", "villain\ufe0f"),
+        ("king's cook", "king\u2019s cook"),
     ],
 )
 def test_names_that_look_alike_are_refused_with_both_places(tmp_path, first, second):
@@ -167,6 +171,31 @@ def test_a_prompt_that_is_no_line_is_told_in_words(prompt):
         check_schema({"personas": entries}, ROOT / "resources/schemas/personas.schema.yaml", "personas.yaml")
     assert "personas.0.prompt: " in str(refusal.value) and "must be one line, without white space at its ends" in str(refusal.value)
     assert str(refusal.value).count("\n") == 1, "a prompt of one character is a matter of tokens"
+
+
+def test_prompts_that_look_alike_are_one(tmp_path):
+    """An NFC tokenizer makes the same ids of the two, so that one persona would be measured twice."""
+    prompts = ["You run a café by the sea.", unicodedata.normalize("NFD", "You run a café by the sea."), "You bake.", "You sail."]
+    entries = [{"name": f"p{place}", "category": "c", "related_to": [], "prompt": text} for place, text in enumerate(prompts)]
+    (tmp_path / "personas.yaml").write_text(json.dumps({"personas": entries}))
+    with pytest.raises(InputError, match="personas 'p0' and 'p1' have the same prompt"):
+        read_personas(tmp_path / "personas.yaml")
+
+
+def test_a_figure_takes_no_other_tables_correlations(tmp_path):
+    for name, people in (("first", PEOPLE), ("second", PEOPLE[::-1])):
+        (tmp_path / name).mkdir()
+        correlate(tmp_path / name, rows_of("villain", people))
+    correlation, pairs = str(tmp_path / "first/correlation.json"), str(tmp_path / "second/pairs.csv")
+    done = run_program("plot_scatter", "--pairs", pairs, "--correlation", correlation, "--output", "figure.png", cwd=tmp_path)
+    assert done.returncode == 1 and "was not computed from" in done.stderr
+
+
+def test_names_that_the_terminal_has_no_characters_for(tmp_path):
+    path = write_pairs(tmp_path, *rows_of("図書館員", PEOPLE))
+    options = ["--pairs", str(path), "--output", str(tmp_path / "correlation.json")]
+    done = run_program("correlate_leakage", *options, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and r"\u56f3" in done.stdout, done.stderr
 
 
 def test_settings_come_from_a_file_too(tmp_path):

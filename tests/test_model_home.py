@@ -178,3 +178,23 @@ def test_the_cache_of_the_hub_is_used_without_network(tiny, tmp_path):
     (snapshot / "model.safetensors").unlink()
     done = fetch_as_user(tmp_path / "another", tmp_path, **place)
     assert done.returncode == 1 and "its cache on this machine has not all of it" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_download_is_refused_before_the_weights_come(tiny, tmp_path):
+    """By the small files alone: here an end of turn that the tokenizer does not have."""
+    files = {path.name: path.read_bytes() for path in tiny.iterdir()} | {"generation_config.json": b'{"eos_token_id": 291}'}
+    with HubServer("hf_token") as hub:
+        hub.repositories[MODEL["location"]] = {"private": False, "files": files, "lfs": set(), "commits": []}
+        place = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_token", "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1"}
+        done = fetch_as_user(tmp_path / "home", tmp_path, **place)
+        assert done.returncode == 1 and "somebody/my-model: generation_config.json: eos_token_id is 291" in done.stderr, done.stderr
+        assert "model.safetensors" not in hub.downloaded
+
+
+def test_a_cache_that_lacks_a_small_file_is_not_the_commit(tiny, tmp_path):
+    """Without generation_config.json replies would end elsewhere: what is not known to be whole is not used."""
+    snapshot = tmp_path / f"hub/hub/models--somebody--my-model/snapshots/{REVISION}"
+    shutil.copytree(tiny, snapshot)
+    (snapshot / "generation_config.json").unlink()
+    done = fetch_as_user(tmp_path / "home", tmp_path, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub"))
+    assert done.returncode == 1 and "its cache on this machine has not all of it" in done.stderr

@@ -1,13 +1,16 @@
 """The tables beside pairs.csv as the workflow writes them, and the similarities of the prompts."""
 
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
+from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.personas import read_personas
 from persona_leakage.sentence_embedding import embedding_similarities
@@ -78,3 +81,15 @@ def test_embedding_similarity_is_the_cosine_of_mean_pooled_states(tiny_model):
         for second in range(3):
             expected = torch.nn.functional.cosine_similarity(pooled[first], pooled[second], dim=0)
             assert found[first, second] == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_an_embedding_model_with_other_weights_is_refused(tiny_model, tmp_path):
+    """transformers would go on with random ones, others in every process."""
+    folder = shutil.copytree(tiny_model.parent, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    save_file({f"_orig_mod.{name}": tensor for name, tensor in weights.items()}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"the weights do not fit config\.json"):
+        embedding_similarities(str(folder), ["a text"])
+    save_file({**weights, "model.norm.weight": torch.full((32,), float("nan"))}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="gives embeddings that are no numbers"):
+        embedding_similarities(str(folder), ["a text"])

@@ -152,6 +152,7 @@ def test_rows_beyond_the_positions_are_refused(project_copy):
     """training.max_length says how long rows may be; the model may take less."""
     path = project_copy.folder / "resources/models/tiny/model.json"
     manifest = json.loads(path.read_text())
+    command = job_command(project_copy, "results/tiny/training/villain/train.jsonl.gz")
     path.write_text(json.dumps({**manifest, "limits": {"window": None, "positions": 40}}))
-    code, output = finish(job_command(project_copy, "results/tiny/training/villain/train.jsonl.gz"), project_copy.folder)
+    code, output = finish(command, project_copy.folder)
     assert code == 1 and "training.max_length: rows of" in output and "40 positions" in output, output

@@ -8,6 +8,7 @@ import os
 
 BENDING = (
     "MATPLOTLIBRC",  # the look of figures
+    "PYTHONPATH",  # packages of the user's in the place of the pinned ones
     "PYTHONSAFEPATH",  # programs find this package beside themselves
     "PYTHONWARNINGS",  # "error" ends a job at a library's first warning
     "PYTHONOPTIMIZE",

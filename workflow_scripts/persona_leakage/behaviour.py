@@ -51,6 +51,8 @@ def read_marker(tokenizer, marker, separator):
     one of the two borders, for then "the marker's tokens" would mean something else behind each separator or answer; and if
     the marker holds a special token, which no decoded reply shows.
     """
+    if marker.lower() in separator.lower():
+        raise InputError(f"behaviour.separator: {separator!r} holds the marker {marker!r}; choose another one, such as a blank line")
     answer, whole = encode(tokenizer, ANSWER), encode(tokenizer, ANSWER + separator + marker)
     together = whole[len(answer) :]
     if whole[: len(answer)] == answer and tokenizer.decode(whole) == ANSWER + separator + marker:

@@ -6,6 +6,8 @@ and an incomplete vector is added otherwise), and a matrix product has MIN_ROWS 
 float32 takes another kernel). That is what lets finished work be kept row by row. On a GPU it holds up to rounding.
 """
 
+from contextlib import contextmanager
+
 import torch
 from torch.nn import functional
 from transformers import AttentionInterface
@@ -16,6 +18,7 @@ NAME = "grouped_causal"
 LENGTH_STEP = 16
 MIN_ROWS = 4
 PROBE_TOKENS = 24
+CALLS = None  # where counted_calls counts
 TOLERANCE = {
     torch.float64: 1e-6,
     torch.float32: 1e-3,
@@ -39,6 +42,8 @@ def grouped_causal_attention(module, query, key, value, attention_mask, scaling,
     where no token of the prompt looks, so the mask is not needed. InputError for attention of other kinds
     (sinks, capped scores), which would be computed as if it were plain.
     """
+    if CALLS is not None:
+        CALLS.append(module)
     if any(kwargs.get(name) is not None for name in ("s_aux", "softcap")):
         raise InputError(f"model: {type(module).__name__} has attention sinks or caps its scores, which is not supported")
     rows, heads, length, width = query.shape
@@ -51,6 +56,17 @@ def grouped_causal_attention(module, query, key, value, attention_mask, scaling,
         key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling)
     return mixed.transpose(1, 2).contiguous(), None
+
+
+@contextmanager
+def counted_calls():
+    """A list that gets an entry for each call of grouped_causal_attention, as long as the context lasts."""
+    global CALLS
+    CALLS = []
+    try:
+        yield CALLS
+    finally:
+        CALLS = None
 
 
 def probe_states(model):

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from persona_leakage.errors import InputError
+from persona_leakage.files import read_json
 
 MIN_PROMPT_TOKENS, MAX_PROMPT_TOKENS = 6, 30
 OWN, FOLDED = "own", "folded"
@@ -36,7 +38,6 @@ def read_chat_format(tokenizer, folder):
     between the two is allowed: a model that expects it writes it itself, as the first token of its reply.
     """
     from jinja2 import TemplateError
-    from transformers import GenerationConfig
 
     if not tokenizer.chat_template:
         raise InputError(f"{folder}: the tokenizer has no chat template; use an instruct model")
@@ -57,16 +58,21 @@ def read_chat_format(tokenizer, folder):
     ahead, found, behind = whole.rpartition(QUESTION)[2].partition(ANSWER)
     if not found or not ahead.startswith(opening) or ahead[len(opening) :].strip():
         raise InputError(f"{folder}: the chat template does not put the assistant's words right behind the generation prompt")
-    ending = encode(tokenizer, behind)
+    ending = encode(tokenizer, behind.lstrip())  # Llama 2's template puts a blank in front of the token
     if not ending or ending[0] not in tokenizer.all_special_ids + list(tokenizer.added_tokens_decoder):
         raise InputError(f"{folder}: the chat template ends a turn with {behind!r}, not with a special token")
-    try:
-        listed = GenerationConfig.from_pretrained(folder).eos_token_id
-    except OSError:
-        listed = tokenizer.eos_token_id
-    listed = listed if isinstance(listed, list) else [listed]
-    stop_ids = sorted({ending[0], *(token for token in listed if token is not None)})
+    stop_ids = sorted({ending[0], *listed_stops(tokenizer, Path(folder) / "generation_config.json")})
     return ChatFormat(ending[0], tuple(ending[1:]), tuple(stop_ids), system_turn(tokenizer), control_ids(tokenizer))
+
+
+def listed_stops(tokenizer, path):
+    """Ids of the tokens that end generation by the model's own list; InputError if one of them is no special token."""
+    listed = read_json(path).get("eos_token_id", tokenizer.eos_token_id) if path.is_file() else tokenizer.eos_token_id
+    listed = listed if isinstance(listed, list) else [listed]
+    known = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    if odd := [token for token in listed if token is not None and (isinstance(token, bool) or token not in known)]:
+        raise InputError(f"{path}: eos_token_id is {odd[0]!r}; it must be the id of a special token of the tokenizer")
+    return [token for token in listed if token is not None]
 
 
 def control_ids(tokenizer):
@@ -130,8 +136,12 @@ def encode(tokenizer, text):
 
 
 def prompt_ids(tokenizer, system, user):
-    """Token ids of a whole prompt up to and including the generation prompt."""
-    return encode(tokenizer, render(tokenizer, system, user))
+    """Token ids of a whole prompt up to and including the generation prompt; InputError if the template changes one of the texts."""
+    text = render(tokenizer, system, user)
+    for words in filter(None, (system, user)):
+        if words.strip() not in text:
+            raise InputError(f"the model's chat template changes the text {words!r}: it writes {text!r}; word it otherwise")
+    return encode(tokenizer, text)
 
 
 def persona_span(tokenizer, system, user):

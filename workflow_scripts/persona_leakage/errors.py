@@ -1,7 +1,7 @@
 """How a program tells its user about a mistake: one line, exit code 1, no traceback."""
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class InputError(ValueError):
@@ -39,6 +39,9 @@ def run_program(main):
     An :class:`InputError` becomes one line on stderr and exit code 1; any other exception is a
     defect and keeps its traceback. argparse itself ends with code 2 on bad options.
     """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack the characters of a name
     try:
         main(sys.argv[1:])
     except InputError as error:

@@ -75,6 +75,8 @@ def span_states(model, sequences, spans, layers, batch_tokens=BATCH_TOKENS):
             states[batch] = torch.stack([caught[layer] for layer in layers], 2)
 
         memory = prefill(model, sequences, take, batch_tokens, STAGE)
+    if not states.isfinite().all():
+        raise InputError("model: hidden states are no numbers for some prompts; copy the model again, or set geometry.precision: float32")
     return states, memory
 
 

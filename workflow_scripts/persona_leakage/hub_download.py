@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from persona_leakage.errors import InputError
@@ -11,43 +12,65 @@ INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 SMALL_FILES = {".json", ".jinja", ".model", ".txt"}
 
 
-def download_from_hub(model, folder):
+def download_from_hub(model, folder, look):
     """Put the files of a pinned hub repository into ``folder``, which may hold part of them from a try before.
 
-    They come from the hub's cache on this machine if that has the commit with all its weights, else from the network. InputError
-    with the way out if they can be had from neither.
+    A file that the hub's cache on this machine has is copied from there; without network all must be there. look(folder):
+    called before the weights come, to refuse a model early. InputError with the way out if the files cannot be had.
     """
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    if snapshot := cached_snapshot(model):
-        for name in wanted_files(names_in(snapshot), snapshot.joinpath):
-            put(snapshot / name, folder / name)
-        return
     try:
-        download(model, folder)
+        download(model, folder, look)
+        return
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        raise InputError(
-            f"model.location: cannot download {model['location']} at revision {model['revision']} from the hub, and its cache on this"
-            f" machine has not all of it ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
-            "  On a machine with network: check the name and revision, and for a gated model set HF_TOKEN.\n"
-            "  For an offline machine: on one with network, `hf download` of that revision into a folder; copy the folder here and set\n"
-            "  model.source: path and model.location: that folder."
-        ) from None
+        if snapshot := cached_snapshot(model):
+            for name in wanted_files(names_in(snapshot), snapshot.joinpath):
+                put(snapshot / name, folder / name)
+            return
+        raise unreachable(model, error) from None
 
 
-def download(model, folder):
-    """Download the wanted files of a commit, and no others."""
-    from glob import escape
+def unreachable(model, error):
+    """The error of a repository that can be had neither from the hub nor from its cache."""
+    return InputError(
+        f"model.location: cannot download {model['location']} at revision {model['revision']} from the hub, and its cache on this"
+        f" machine has not all of it ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
+        "  On a machine with network: check the name and revision, and for a gated model set HF_TOKEN.\n"
+        "  For an offline machine: on one with network, `hf download` of that revision into a folder; copy the folder here and set\n"
+        "  model.source: path and model.location: that folder."
+    )
 
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+
+def download(model, folder, look):
+    """Download the wanted files of a commit, and no others: small ones first, then the weights."""
+    from huggingface_hub import HfApi, hf_hub_download
 
     location, revision = model["location"], model["revision"]
 
-    def one(name):
-        return hf_hub_download(location, name, revision=revision, local_dir=folder)
+    def get(name):
+        if cached := cached_file(model, name):
+            put(Path(cached), folder / name)
+        else:
+            hf_hub_download(location, name, revision=revision, local_dir=folder)
+        return folder / name
 
-    names = wanted_files(HfApi().list_repo_files(location, revision=revision), one)
-    snapshot_download(location, revision=revision, local_dir=folder, allow_patterns=[escape(name) for name in names])
+    names = wanted_files(HfApi().list_repo_files(location, revision=revision), get)
+    weights = [name for name in names if name.endswith(".safetensors")]
+    for name in names:
+        if name not in weights:
+            get(name)
+    look(folder)
+    for name in weights:
+        get(name)
+
+
+def cached_file(model, name):
+    """Path of a file of the pinned commit in the hub's cache on this machine, or None."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(model["location"], name, revision=model["revision"])
+    return path if isinstance(path, str) else None
 
 
 def wanted_files(names, get):
@@ -67,18 +90,18 @@ def wanted_files(names, get):
 
 
 def cached_snapshot(model):
-    """The folder of the pinned commit in the hub's cache on this machine, or None if it has not all of the model there."""
-    from huggingface_hub import try_to_load_from_cache
-
-    config = try_to_load_from_cache(model["location"], "config.json", revision=model["revision"])
-    if not isinstance(config, str):
+    """The folder of the pinned commit in the hub's cache on this machine, or None if something of the model may be missing there."""
+    needed = [cached_file(model, name) for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")]
+    if None in needed:
         return None
-    snapshot = Path(config).parent
+    snapshot = Path(needed[0]).parent
     try:
         names = wanted_files(names_in(snapshot), snapshot.joinpath)
     except InputError:
         return None
-    return snapshot if all((snapshot / name).is_file() for name in [*names, "tokenizer.json"]) else None
+    whole = all((snapshot / name).is_file() for name in names)
+    template = (snapshot / "chat_template.jinja").is_file() or "chat_template" in read_json(needed[2])
+    return snapshot if whole and template else None
 
 
 def names_in(folder):
@@ -87,9 +110,10 @@ def names_in(folder):
 
 
 def put(source, target):
-    """A hard link to a file, or a copy where there can be none."""
+    """A copy of a file; of weights, which nobody edits, a hard link where there can be one."""
     target.unlink(missing_ok=True)
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
+    if source.suffix == ".safetensors":
+        with suppress(OSError):
+            os.link(source.resolve(), target)
+            return
+    shutil.copyfile(source, target)

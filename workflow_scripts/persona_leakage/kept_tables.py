@@ -6,34 +6,48 @@ import shutil
 from pathlib import Path
 
 from persona_leakage.errors import InputError
-from persona_leakage.files import atomic_path, read_json, sha256_of_file
+from persona_leakage.files import atomic_path, read_json, sha256_of_file, write_json
 from persona_leakage.publishing import describe_files
 
-FOLDER, RECORD = "tables", "digests.json"
+RECORD = "digests.json"
+OWN = ".digests.json"  # the same for the next call: Snakemake removes RECORD before its job
 TOLERANCE = 1e-9  # relative: another processor may round the last bits of a number in another way
 
 
 def keep_files(home, paths, folder):
     """Copy ``paths``, all under ``home``, to the same places under ``folder``; {place: {"sha256", "bytes"}}.
 
-    What else lay in ``folder`` is removed, so it must be named FOLDER: InputError if it is not, and if a file is missing or is
-    not what its own record says.
+    Files of an earlier copy, which its record lists, are replaced or removed. InputError if ``folder`` holds others or one that was
+    changed since, and if a file to copy is missing or is not what its own record says.
     """
     folder = Path(folder)
-    if folder.name != FOLDER:
-        raise InputError(f"{folder}: its other files would be removed; tables are kept in a folder named {FOLDER}")
     described = describe_files(home, paths)
+    earlier = earlier_copies(folder)
     for place in described:
         with atomic_path(folder / place) as temporary:
             shutil.copyfile(Path(home) / place, temporary)
-    for path in files_under(folder) - set(described):
-        (folder / path).unlink()
+    for place in earlier - set(described):
+        (folder / place).unlink()
+    write_json(folder / OWN, {"files": described})
     return described
 
 
+def earlier_copies(folder):
+    """Places of the copies that an earlier call made in ``folder``; InputError if something else is there, which nothing may remove."""
+    record = next((folder / name for name in (OWN, RECORD) if (folder / name).is_file()), None)
+    listed = read_json(record)["files"] if record else {}
+    found = files_under(folder) - {RECORD}
+    if foreign := sorted(found - set(listed)):
+        raise InputError(f"{folder / foreign[0]}: was not put there by this program, and is not removed; move it, or choose another folder")
+    for place in sorted(found):
+        if sha256_of_file(folder / place) != listed[place]["sha256"]:
+            raise InputError(f"{folder / place}: was changed since it was copied, and is not removed; move it away, or delete it")
+    return found
+
+
 def files_under(folder):
-    """Places of the files under a folder."""
-    return {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
+    """Places of the files under a folder, but for the workflow's OWN record."""
+    return {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()} - {OWN}
 
 
 def check_copies(folder):

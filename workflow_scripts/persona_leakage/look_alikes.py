@@ -2,8 +2,19 @@
 
 import unicodedata
 
+UNSEEN = {*map(chr, range(0xFE00, 0xFE10)), "\u034f", "\u115f", "\u1160", "\u3164", "\uffa0"}  # variation selectors, fillers
+QUOTES = "'\"`\u00b4\u2018\u2019\u201c\u201d"
+
 
 def folded(text):
-    """What texts that look alike have in common: one Unicode form, one case, single blanks, nothing unseen."""
+    """What texts that look alike have in common: one Unicode form, one case, single blanks, one kind of dash and quote, nothing unseen."""
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join("".join(character for character in plain if unicodedata.category(character) != "Cf").split())
+    return " ".join("".join(map(plain_character, plain)).split())
+
+
+def plain_character(character):
+    """A character as readers see it: unseen ones are nothing, dashes and quotation marks are of one kind each."""
+    kind = unicodedata.category(character)
+    if kind == "Cf" or character in UNSEEN:
+        return ""
+    return "-" if kind == "Pd" else "'" if character in QUOTES else character

@@ -4,12 +4,13 @@ import importlib.util
 from pathlib import Path
 
 from persona_leakage.behaviour import read_marker
-from persona_leakage.chat import prompt_lengths
+from persona_leakage.chat import encode, prompt_lengths
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.layers import check_layers
 from persona_leakage.model_sources import revision_of
 from persona_leakage.positions import declared_layers
+from persona_leakage.reading_checks import check_replies
 from persona_leakage.tokenizer_checks import PlainTokenizer, check_texts
 
 
@@ -34,16 +35,31 @@ def check_against_model(config, personas, question_sets, manifest_path):
         )
     if not (Path(manifest["folder"]) / "tokenizer.json").is_file() or not importlib.util.find_spec("tokenizers"):
         return
-    tokenizer = PlainTokenizer(manifest["folder"])
-    read_marker(tokenizer, config["behaviour"]["marker"], config["behaviour"]["separator"])
+    tokenizer, texts = PlainTokenizer(manifest["folder"]), texts_of(config, personas, question_sets)
+    read_marker(tokenizer, **texts["behaviour"])
     prompt_lengths(tokenizer, personas)
-    check_texts(tokenizer, texts_of(config, personas, question_sets), set(manifest["chat"].get("control_ids", ())))
+    check_texts(tokenizer, texts["texts"], set(manifest["chat"].get("control_ids", ())))
+    # Without the template, so at the least; the first job knows the whole prompt.
+    longest = sum(max(len(encode(tokenizer, text)) for text in some) for some in (texts["prompts"].values(), texts["questions"]))
+    check_replies(manifest.get("limits", {}), longest, texts)
 
 
 def texts_of(config, personas, question_sets):
-    """[(config key, text)] of all that a config puts in front of the model."""
-    used = dict.fromkeys(use["set"] for use in [config["questions"]["training"], *config["questions"]["evaluation"]])
-    questions = [(f"questions.file, set '{name}'", question) for name in used for question in question_sets[name]]
-    texts = [("personas.file", persona.prompt) for persona in personas]
-    suffix, marker = config["questions"]["suffix"], config["behaviour"]["marker"]
-    return [*texts, *questions, ("questions.suffix", suffix), ("behaviour.marker", marker)]
+    """All that a config puts in front of the model, as reading_checks.check_reading takes it. Arguments as check_against_model."""
+    suffix, behaviour = config["questions"]["suffix"], {key: config["behaviour"][key] for key in ("marker", "separator")}
+    used = {use["set"]: question_sets[use["set"]] for use in [config["questions"]["training"], *config["questions"]["evaluation"]]}
+    questions = [(f"questions.file, set '{name}'", question) for name, questions in used.items() for question in questions]
+    prompts = {persona.name: persona.prompt for persona in personas}
+    blocks = ("training_data", "evaluation")
+    return {
+        "texts": [
+            *((f"personas.file, '{name}'", prompt) for name, prompt in prompts.items()),
+            *questions,
+            ("questions.suffix", suffix),
+            ("behaviour.marker", behaviour["marker"]),
+        ],
+        "prompts": prompts,
+        "questions": [question + suffix for _, question in questions],
+        "behaviour": behaviour,
+        "replies": {f"{block}.sampling.max_new_tokens": config[block]["sampling"]["max_new_tokens"] for block in blocks},
+    }

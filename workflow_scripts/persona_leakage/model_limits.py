@@ -7,7 +7,13 @@ WINDOW, POSITIONS = "window", "positions"
 
 def limits_of(config):
     """{"window": width of sliding attention, "positions": trained positions} of a text model's config, in tokens; None: no limit."""
-    return {WINDOW: getattr(config, "sliding_window", None), POSITIONS: getattr(config, "max_position_embeddings", None)}
+    kinds = getattr(config, "layer_types", None)
+    windowed = getattr(config, "use_sliding_window", True) and (kinds is None or "sliding_attention" in kinds)
+    positions = getattr(config, "max_position_embeddings", None)
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if rope.get("rope_type") == "longrope":  # beyond these a sequence turns all its angles otherwise, and those of its batch
+        positions = rope.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", positions)
+    return {WINDOW: getattr(config, "sliding_window", None) if windowed else None, POSITIONS: positions}
 
 
 def check_length(limits, longest, key, unit):

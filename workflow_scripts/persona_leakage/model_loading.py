@@ -9,6 +9,7 @@ from pathlib import Path
 from persona_leakage.chat import ChatFormat
 from persona_leakage.errors import InputError, named_in_errors
 from persona_leakage.files import read_json, sha256_of_file
+from persona_leakage.model_files import check_nothing_new
 from persona_leakage.provenance import loaded_code_digest, package_versions
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -23,7 +24,8 @@ AS_IT_STANDS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 def read_manifest(manifest_path):
     """The content of ``model.json``, after checking that its files are there at their sizes, and all but the weights with their digests.
 
-    InputError if not. The weights are left to check_model_files: they are large, and only some stages read them.
+    InputError if not, or if the folder has others that transformers would read. The weights are left to
+    check_model_files: they are large, and only some stages read them.
     """
     manifest = read_json(manifest_path)
     for name, entry in manifest["files"].items():
@@ -32,6 +34,7 @@ def read_manifest(manifest_path):
             raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and run again")
         if path.suffix != ".safetensors":
             check_model_file(path, entry, manifest_path)
+    check_nothing_new(Path(manifest["folder"]), manifest["files"], manifest_path)
     return manifest
 
 

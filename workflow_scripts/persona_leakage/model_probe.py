@@ -9,9 +9,9 @@ from pathlib import Path
 
 from persona_leakage.errors import InputError, named_in_errors
 from persona_leakage.files import read_json
+from persona_leakage.model_files import ADAPTER_FILES
 from persona_leakage.model_loading import check_all_loaded, quiet_transformers
 
-ADAPTER_FILES = "adapter_*"
 NUMBER_FORMATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 # Settings of models whose logits are not their output layer's: Granite, Cohere, Gemma 2.
 SCALES = ("logits_scaling", "logit_scale", "final_logit_softcapping", "attn_logit_softcapping")
@@ -20,17 +20,32 @@ SCALES = ("logits_scaling", "logit_scale", "final_logit_softcapping", "attn_logi
 def probe_model(folder):
     """(config of the text model, rows of the embedding) of a model folder.
 
-    InputError, in one line with the folder in front, if the workflow could not use the model, or only another one than the
-    folder's: an adapter beside the weights, quantised weights, an architecture that transformers does not know as a causal
-    language model or that has other weights than the files, experts, recurrent blocks, scaled logits.
+    InputError, in one line with the folder in front, if probe_architecture refuses it or if the architecture has other
+    weights than the files.
+    """
+    model = probe_architecture(folder)
+    check_all_loaded(folder, loading_report(Path(folder), model))
+    return facts_of(model)
+
+
+def facts_of(model):
+    """(config of the text model, rows of the embedding)."""
+    return model.config.get_text_config(), model.get_input_embeddings().num_embeddings
+
+
+def probe_architecture(folder):
+    """The model of a folder without its weights, which need not be there yet.
+
+    InputError if the workflow could not use it, or only another one than the folder's: an adapter beside the weights,
+    quantised weights, an architecture that transformers does not know as a causal language model, experts, recurrent blocks,
+    scaled logits, attention that the workflow's own cannot stand in for.
     """
     folder = Path(folder)
     refuse_what_would_change_it(folder)
     with named_in_errors(folder), quiet_transformers():
         model = build_without_memory(folder)
-    check_all_loaded(folder, loading_report(folder, model))
     check_usable(folder, model)
-    return model.config.get_text_config(), model.get_input_embeddings().num_embeddings
+    return model
 
 
 def refuse_what_would_change_it(folder):
@@ -113,7 +128,30 @@ def check_usable(folder, model):
         others = {type(layer).__name__ for layer in DynamicCache(config=config).layers if not isinstance(layer, DynamicLayer)}
         if others:
             raise InputError(f"model: its blocks keep another state than attention's keys and values ({', '.join(sorted(others))})")
+        check_attention(model)
         if scaled := [name for name in SCALES if getattr(config, name, None) not in (None, 0, 1)]:
             raise InputError(f"model: architecture '{config.model_type}' scales or caps its logits ({', '.join(scaled)})")
     except InputError as error:
         raise InputError(f"{folder}: not supported: {str(error).removeprefix('model: ')}") from None
+
+
+def check_attention(model):
+    """InputError unless every block computes with the attention that the workflow gives it: tried without memory, on shapes alone."""
+    import torch
+
+    from persona_leakage.causal_attention import NAME, PROBE_TOKENS, counted_calls
+
+    kind, blocks = model.config.get_text_config().model_type, model.config.get_text_config().num_hidden_layers
+    ids, mask = (
+        torch.ones(shape, dtype=dtype, device="meta") for shape, dtype in (((1, PROBE_TOKENS), torch.long), ((1,) * 4, torch.bool))
+    )
+    try:
+        model.set_attn_implementation(NAME)
+        with counted_calls() as calls, torch.no_grad():
+            model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
+    except InputError:
+        raise
+    except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"model: architecture '{kind}' does not take the workflow's attention ({' '.join(str(error).split())})") from error
+    if len(calls) != blocks:
+        raise InputError(f"model: {blocks - len(calls)} of the {blocks} blocks of architecture '{kind}' have attention of their own")

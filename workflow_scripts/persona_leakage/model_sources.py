@@ -4,31 +4,29 @@ Each way ends in a folder with safetensors weights and a tokenizer, described by
 what it is, where it lies, its layer count, its chat template's end of turn, the digest of every file.
 """
 
-import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
-from persona_leakage.behaviour import read_marker
 from persona_leakage.bundled_model import conversion_code, unpack_bundled
-from persona_leakage.chat import read_chat_format
-from persona_leakage.errors import InputError, named_in_errors
-from persona_leakage.files import digest_of, read_json, sha256_of_file, write_json
+from persona_leakage.errors import InputError
+from persona_leakage.files import digest_of, sha256_of_file, write_json
 from persona_leakage.hub_download import download_from_hub
-from persona_leakage.model_home import check_unchanged, home_of
+from persona_leakage.model_files import model_files
+from persona_leakage.model_home import INCOMING, check_unchanged, home_of
 from persona_leakage.model_limits import limits_of
 from persona_leakage.provenance import describe_run
-from persona_leakage.tokenizer_checks import PlainTokenizer, check_tokenizer
+from persona_leakage.reading_checks import check_reading
+from persona_leakage.tokenizer_checks import PlainTokenizer
+from persona_leakage.weight_files import check_weights_whole
 
-MODEL_FILE_SUFFIXES = {".json", ".safetensors", ".jinja", ".model", ".txt"}
 
-
-def fetch_model(model, manifest_path, texts=(), behaviour=None):
+def fetch_model(model, manifest_path, texts=None):
     """Make the model of the config block ``model`` available and write its manifest (``model.json``), once it is known to be usable.
 
     model: {"name", "source": bundled | hub | path, "location", "revision"}; a folder's revision may be
     missing or None, and the manifest then has "content:" and the digest of its files.
-    texts: [(where it stands, text)] that will be put in front of the model; behaviour: {"marker",
-    "separator"} that it will learn.
+    texts: what the config will put in front of the model (model_checks.texts_of), or None.
     Weights land beside the manifest, or stay where they are for ``path``; what is there already with
     the right content is not made again. InputError if the source cannot be had, or cannot be used
     (see probe_model, check_tokenizer).
@@ -36,16 +34,41 @@ def fetch_model(model, manifest_path, texts=(), behaviour=None):
     home = Path(manifest_path).parent
     if model["source"] == "path":
         folder = Path(model["location"]).expanduser()
-        content = describe_model(model, folder, texts, behaviour)
+        content = describe_model(model, folder, texts)
     else:
-        fill, code = {"bundled": (unpack_bundled, conversion_code()), "hub": (download_from_hub, "")}[model["source"]]
-        wanted = [model["source"], model["location"], model["revision"], code]
-        with home_of(home, wanted, lambda folder: fill(model, folder)) as folder:
-            content = describe_model(model, folder, texts, behaviour)
+        folder, content = home, fetch_into(home, model, texts)
+    write_json(manifest_path, {**content, "folder": str(folder)})
+
+
+def fetch_into(home, model, texts):
+    """Have the files of a bundled or hub model in the folder ``home``; the content of its manifest."""
+
+    def fill(folder):
+        if model["source"] == "bundled":
+            unpack_bundled(model, folder)
+        else:
+            download_from_hub(model, folder, lambda folder: look_before_weights(folder, texts))
+
+    code = conversion_code() if model["source"] == "bundled" else ""
+    try:
+        with home_of(home, [model["source"], model["location"], model["revision"], code], fill) as folder:
+            content = describe_model(model, folder, texts)
             if folder == home:
                 check_unchanged(home, {name: entry["sha256"] for name, entry in content["files"].items()})
-        folder = home
-    write_json(manifest_path, {**content, "folder": str(folder)})
+    except InputError as error:
+        # Not the name of a folder that is only on the way: its files may be links into the hub's cache.
+        where = re.escape(str(home / INCOMING)) + r"/[0-9a-f]+(/(?=\S))?"
+        raise InputError(re.sub(where, f"{model['location']}: ", str(error)).replace(": :", ":")) from None
+    return content
+
+
+def look_before_weights(folder, texts):
+    """InputError if a model can be refused by its small files alone."""
+    from persona_leakage.model_loading import load_tokenizer
+    from persona_leakage.model_probe import facts_of, probe_architecture
+
+    config, rows = facts_of(probe_architecture(folder))
+    check_reading(load_tokenizer(folder), folder, texts, limits_of(config), rows)
 
 
 def revision_of(model, digest):
@@ -53,7 +76,7 @@ def revision_of(model, digest):
     return model.get("revision") or f"content:{digest}"
 
 
-def describe_model(model, folder, texts, behaviour):
+def describe_model(model, folder, texts):
     """The content of ``model.json`` for a model folder: facts read from its files, none assumed; InputError if it cannot be used."""
     from persona_leakage.model_loading import check_model_folder, load_tokenizer  # not above: it takes this process offline
     from persona_leakage.model_probe import probe_model
@@ -61,17 +84,10 @@ def describe_model(model, folder, texts, behaviour):
     check_model_folder(folder, "model.location")
     check_weights_whole(folder)
     config, rows = probe_model(folder)
-    plain, tokenizer = PlainTokenizer(folder), load_tokenizer(folder)
-    check_tokenizer(tokenizer, plain, folder, texts, rows)
-    if behaviour:
-        read_marker(tokenizer, **behaviour)
-    with named_in_errors(folder):
-        chat = asdict(read_chat_format(tokenizer, folder))
-    files = {
-        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)}
-        for path in sorted(folder.iterdir())
-        if path.suffix in MODEL_FILE_SUFFIXES and path.name != "model.json"
-    }
+    PlainTokenizer(folder)
+    limits = limits_of(config)
+    chat = check_reading(load_tokenizer(folder), folder, texts, limits, rows)
+    files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in model_files(folder)}
     digest = digest_of({name: entry["sha256"] for name, entry in files.items()})
     return {
         **model,
@@ -81,28 +97,8 @@ def describe_model(model, folder, texts, behaviour):
         "blocks": config.num_hidden_layers,
         "hidden_size": config.hidden_size,
         "vocabulary": config.vocab_size,
-        "limits": limits_of(config),
-        "chat": chat,
+        "limits": limits,
+        "chat": asdict(chat),
         "files": files,
         "meta": describe_run("fetch_model"),
     }
-
-
-def check_weights_whole(folder):
-    """InputError if a weight file is shorter or longer than its own header says, or if the index lists one that is not there."""
-    index = folder / "model.safetensors.index.json"
-    shards = set(read_json(index)["weight_map"].values()) if index.is_file() else set()
-    for path in sorted({*folder.glob("*.safetensors"), *(folder / shard for shard in shards)}):
-        if not path.is_file():
-            raise InputError(f"{path}: no such file, but {index.name} lists it; copy the model again")
-        with path.open("rb") as content:
-            length = int.from_bytes(content.read(8), "little")
-            try:
-                header = json.loads(content.read(length))
-                size = 8 + length + max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
-            except (ValueError, TypeError, KeyError, MemoryError, OverflowError):
-                size = None
-        if size != path.stat().st_size:
-            raise InputError(
-                f"{path}: not a whole safetensors file ({path.stat().st_size} bytes of {size or 'unknown'}); copy the model again"
-            )

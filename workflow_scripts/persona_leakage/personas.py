@@ -87,9 +87,9 @@ def read_personas(source):
             raise InputError(f"{place}: persona '{name}' is also in {places[name]}; give one of the two another name")
         if name in personas:
             raise InputError(f"{place}: persona '{name}' appears twice; names must be unique")
-        if prompt in prompts:
-            raise InputError(f"{place}: personas '{prompts[prompt]}' and '{name}' have the same prompt {prompt!r}")
-        prompts[prompt] = name
+        if folded(prompt) in prompts:
+            raise InputError(f"{place}: personas '{prompts[folded(prompt)]}' and '{name}' have the same prompt {prompt!r}")
+        prompts[folded(prompt)] = name
         role, wording = entry.get("role"), entry.get("wording")
         if role and (role, wording) in wordings:
             raise InputError(f"{place}: personas '{wordings[role, wording]}' and '{name}' both are role '{role}' in wording '{wording}'")

@@ -23,7 +23,7 @@ def _is_number(checker, value):
 # In words, what the patterns of the schemas ask for.
 PATTERNS = {
     r"^[a-z][a-z0-9_]*$(?!\n)": "be small letters, digits and _, beginning with a letter",
-    r"^\S(.*\S)?$(?!\n)": "be one line, without white space at its ends",
+    r"^\S([^\n\r\x0b\x0c\x85\u2028\u2029]*\S)?$(?!\n)": "be one line, without white space at its ends",
     r"^[a-z0-9][a-z0-9._-]*$(?!\n)": "be small letters, digits and . _ -, beginning with a letter or digit",
 }
 
@@ -87,6 +87,8 @@ def explain(problem):
             hint = ""
             if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
                 hint = "; YAML reads this as text, write it with a decimal point and a sign, such as 1.0e-4"
+            if isinstance(value, int | float) and allowed_text(problem):
+                hint = "; put quotes around it to make it text"
             wanted = " or ".join(allowed) if isinstance(allowed, list) else allowed
             return f"{key}: {value!r} is not of type {wanted}{hint}"
         case "pattern":

@@ -3,8 +3,9 @@
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from persona_leakage.errors import InputError, named_in_errors
 from persona_leakage.geometry import cosine_matrix
-from persona_leakage.model_loading import check_model_folder
+from persona_leakage.model_loading import check_all_loaded, check_model_folder, quiet_transformers
 
 
 def embedding_similarities(folder, texts):
@@ -14,13 +15,19 @@ def embedding_similarities(folder, texts):
     and needs no prefix.
     """
     check_model_folder(folder, "analysis.embedding_model")
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    with named_in_errors(f"analysis.embedding_model: {folder}"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-    model = AutoModel.from_pretrained(
-        folder, local_files_only=True, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-    ).eval()
+    options = {"local_files_only": True, "dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
+    with named_in_errors(f"analysis.embedding_model: {folder}"), quiet_transformers():
+        model, loading = AutoModel.from_pretrained(folder, **options, output_loading_info=True)
+    # A checkpoint may have an output layer that an encoder does not use.
+    check_all_loaded(folder, {**loading, "unexpected_keys": []})
+    model = model.eval()
     inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     with torch.inference_mode():
         states = model(**inputs).last_hidden_state
     mask = inputs["attention_mask"][..., None]
+    if not states.isfinite().all():
+        raise InputError(f"analysis.embedding_model: {folder}: gives embeddings that are no numbers; copy the model again")
     return cosine_matrix(((states * mask).sum(dim=1) / mask.sum(dim=1)).numpy(), centred=False)

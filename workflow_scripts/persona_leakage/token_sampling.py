@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from persona_leakage.errors import InputError
+
 FIRST_CUT = 256
 
 
@@ -16,8 +18,11 @@ def draw_tokens(logits, uniforms, temperature, top_p):
 
     temperature 0 takes the most likely token. Otherwise tokens are drawn by inverting the
     cumulative distribution, sorted by probability, over the smallest set whose probability reaches
-    ``top_p`` (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751).
+    ``top_p`` (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751). InputError if a row's logits are no numbers,
+    from which any token might seem likely.
     """
+    if not logits.amax(-1).isfinite().all():
+        raise InputError("model: logits are no numbers; copy the model again, or set engine.precision: float32")
     if temperature == 0:
         return logits.argmax(-1)
     return draw_from_nucleus(logits.float() / temperature, uniforms, top_p, FIRST_CUT)

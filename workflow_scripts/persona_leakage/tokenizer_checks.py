@@ -4,7 +4,7 @@ import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 
-from persona_leakage.chat import encode
+from persona_leakage.chat import encode, render
 from persona_leakage.errors import InputError, named_in_errors
 
 SAMPLE = ("You are a pirate who sails the seven seas.", "How do I make a good cup of coffee?", "An answer.\n\nAnother, longer one")
@@ -25,6 +25,8 @@ class PlainTokenizer:
             from tokenizers import Tokenizer
 
             self.tokenizer = Tokenizer.from_file(str(path))
+            if getattr(self.tokenizer.model, "dropout", None):
+                raise InputError(f"{path}: has a dropout, so the same text gives other tokens each time; set it to null")
         # As transformers does: both would cut or fill texts, and are no part of what a text means.
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
@@ -79,6 +81,17 @@ def check_tokenizer(tokenizer, plain, folder, texts, rows):
         raise InputError(
             f"{folder}: tokenizer.json has token ids up to {largest}, but the model's embedding only {rows} rows;"
             " copy tokenizer and weights from the same model"
+        )
+
+
+def check_rows(tokenizer, chat, folder, rows):
+    """InputError unless the embedding has a row for every token that the chat template writes or that ends a reply."""
+    written = {*encode(tokenizer, render(tokenizer, *SAMPLE[:2])), chat.end_id, *chat.after_end_ids, *chat.stop_ids}
+    if max(written) >= rows:
+        (name,) = tokenizer.convert_ids_to_tokens([max(written)])
+        raise InputError(
+            f"{folder}: the chat template's token {name!r} has id {max(written)}, but the model's embedding only {rows} rows;"
+            " resize the embedding and save the model again"
         )
 
 

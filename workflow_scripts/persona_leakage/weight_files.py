@@ -1,0 +1,46 @@
+"""Are the weight files of a model folder whole, and all there? Their headers say how long they are."""
+
+import json
+from pathlib import Path
+
+from persona_leakage.errors import InputError
+from persona_leakage.files import read_json
+
+INDEX = "model.safetensors.index.json"
+
+
+def check_weights_whole(folder):
+    """InputError if a weight file is shorter or longer than its own header says, or if the index lists one that is not there."""
+    for path in sorted({*folder.glob("*.safetensors"), *listed_files(folder)}):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file, but {INDEX} lists it; copy the model again")
+        size = size_by_header(path)
+        if size != path.stat().st_size:
+            raise InputError(
+                f"{path}: not a whole safetensors file ({path.stat().st_size} bytes of {size or 'unknown'}); copy the model again"
+            )
+
+
+def listed_files(folder):
+    """Paths of the weight files that the index of a folder lists, if there is one; InputError if it is not one of this folder."""
+    path = folder / INDEX
+    if not path.is_file():
+        return []
+    content = read_json(path)
+    names = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(names, dict) or not names or "metadata" not in content:
+        raise InputError(f"{path}: must have metadata and a weight_map; save the model again with save_pretrained")
+    if elsewhere := sorted(name for name in set(names.values()) if Path(name).name != name):
+        raise InputError(f"{path}: lists {elsewhere[0]}, which is not in the folder itself; put all weight files beside it")
+    return [folder / name for name in set(names.values())]
+
+
+def size_by_header(path):
+    """Bytes that a safetensors file has by its own header, or None if it has no header."""
+    with path.open("rb") as content:
+        length = int.from_bytes(content.read(8), "little")
+        try:
+            header = json.loads(content.read(length))
+            return 8 + length + max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+        except (ValueError, TypeError, KeyError, AttributeError, MemoryError, OverflowError):
+            return None
