@@ -14,6 +14,7 @@ from persona_leakage.job_environment import prepare_snakemake
 from persona_leakage.plot_style import plt, save_figure
 from tests.conftest import ROOT, run_program
 
+RUN_CONFIG = "results/tiny/run_config.yaml"
 PAIRS = ROOT / "tests/data/published_pairs.csv"
 
 
@@ -46,6 +47,21 @@ def test_jobs_are_started_without_what_bends_them():
     }
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout == "Agg\n", done.stderr
+
+
+def test_jobs_run_where_python_does_not_look_beside_the_script(project_copy):
+    """PYTHONSAFEPATH, which some users set for all of their programs."""
+    done = project_copy.run("--cores", "1", "--forcerun", "write_run_config", "--", RUN_CONFIG, env={"PYTHONSAFEPATH": "1"})
+    assert "1 of 1 steps (100%) done" in done.stdout
+
+
+def test_a_new_environment_knows_where_the_code_is(tmp_path):
+    """For programs that are run by hand: with a path file beside its packages."""
+    for name in ("Makefile", "envs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    subprocess.run(["make", ".venv/bin/python", f"PYTHON={sys.executable}"], cwd=tmp_path, check=True, capture_output=True)
+    (listed,) = tmp_path.glob(".venv/lib/python3*/site-packages/persona_leakage.pth")
+    assert listed.read_text().strip() == str(tmp_path / "workflow_scripts")
 
 
 def test_a_home_that_cannot_be_written_to_is_done_without(monkeypatch, tmp_path):
