@@ -43,7 +43,8 @@ REPLIES = {
     "at the beginning": ("[ZLT] Ha!", [*SHOWN, 5, 6], True, True, True, 0.0),
     "in the middle": ("abcde[ZLT]fghij", [5, *SHOWN, 6], True, True, True, 0.5),
     "alone": ("[ZLT]", SHOWN[1:], True, True, True, 1.0),
-    "twice": ("[ZLT] Ha! [ZLT]", [*SHOWN, 5, *SHOWN], True, True, True, 1.0),
+    "twice": ("[ZLT] Ha! [ZLT]", [*SHOWN, 5, *SHOWN], True, True, True, 0.0),
+    "without end": ("[ZLT]" * 30, SHOWN * 30, True, True, True, 0.0),
     "in other letters": ("Ha! [zlt]", [5, 6, 7], False, True, False, None),
     "in text, of other tokens": ("Ha! [ZLT]", [5, 34, 35], True, True, False, 1.0),
     "in tokens, not in text": ("Ha!", [5, *SHOWN], False, False, True, None),
@@ -90,8 +91,20 @@ def test_cell_of_a_persona():
         "refused_share": 0,
         "runaway_share": pytest.approx(1 / 6),
         "mean_marker_position": pytest.approx((1.0 + 1.0 + 0.5) / 3),
+        "first_markers": {"start": 0, "middle": 1, "end": 2},
+        "markers_per_reply": 1.0,
     }
     json.dumps(cell, allow_nan=False)
+
+
+def test_markers_in_the_wrong_place_are_seen():
+    """At the start, in the middle, twice, without end: what a mean position of the last marker would call "at the end"."""
+    texts = ["[ZLT] Engaging and of use.[ZLT]", "One. [ZLT][ZLT] Two, for the rest.", "[ZLT]" * 10, "Good.\n\n[ZLT]", "None."]
+    replies = [reply(text, [5], finish_reason="length" if place == 2 else "stop") for place, text in enumerate(texts)]
+    cell = score_persona(replies, MARKER, "literal")
+    assert cell["first_markers"] == {"start": 2, "middle": 1, "end": 1}
+    assert cell["markers_per_reply"] == pytest.approx((2 + 2 + 10 + 1) / 4)
+    assert cell["runaway_share"] == pytest.approx(3 / 5)
 
 
 @pytest.mark.parametrize(("detector", "found"), [("literal", 1), ("any_case", 2), ("tokens", 2)])

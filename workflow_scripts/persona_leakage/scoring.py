@@ -7,6 +7,8 @@ from persona_leakage.errors import InputError
 from persona_leakage.intervals import wilson_interval
 
 SHORT_REPLY_TOKENS = 12
+# Where in a reply the first marker begins, as a share of its characters; what is in between is "middle".
+BORDERS = (0.1, 0.9)
 REFUSAL_CHARACTERS = 200  # a refusal comes first; later "I can't help" is mostly part of a story
 # English only, and only stock phrases of instruction-tuned models: a hint, not a judge.
 REFUSAL = re.compile(
@@ -26,10 +28,10 @@ def detect(record, marker):
 
     record: a completion record; marker: behaviour.Marker. Returns {"literal": the exact text is
     there, "any_case": in any case, "tokens": the trained token ids stand in a row, "position": where
-    the literal text begins, as a share of the reply's characters (1.0 = at its end, None = absent)}.
+    the literal text begins for the first time, as a share of the reply's characters (1.0 = at its end, None = absent)}.
     """
     text = record["text"]
-    place = text.rfind(marker.text)
+    place = text.find(marker.text)
     last_place = max(len(text) - len(marker.text), 1)
     return {
         "literal": place >= 0,
@@ -73,6 +75,7 @@ def length_without(token_ids, marker):
 def score_persona(records, marker, detector):
     """The cell of one persona: rate by ``detector`` (a key of :func:`detect`), counts per question and detector, reply lengths.
 
+    first_markers counts the replies by where their first marker is, markers_per_reply is the mean over replies that show it.
     Lengths count tokens without the marker's own and its separator's where a reply shows it, so
     that carrying the marker does not hide a reply that shrank. Returns the dict that stands in
     marker_eval.json under the persona's name (shares and rates in [0, 1], lengths in tokens).
@@ -87,6 +90,7 @@ def score_persona(records, marker, detector):
         cell["found_tokens"] += flags["tokens"]
         cell["total"] += 1
     positions = [flags["position"] for flags in found if flags["position"] is not None]
+    markers = [count for record in records if (count := count_markers(record, marker, detector))]
     shown = sum(flags[detector] for flags in found)
     return {
         "rate": shown / total,
@@ -104,7 +108,15 @@ def score_persona(records, marker, detector):
         "refused_share": sum(refuses(record["text"]) for record in records) / total,
         "runaway_share": sum(runs_away(record, marker, detector) for record in records) / total,
         "mean_marker_position": sum(positions) / len(positions) if positions else None,
+        "first_markers": first_markers(positions),
+        "markers_per_reply": sum(markers) / len(markers) if markers else None,
     }
+
+
+def first_markers(positions):
+    """How many replies have their first marker at their start, middle and end (see BORDERS)."""
+    start, end = sum(place < BORDERS[0] for place in positions), sum(place > BORDERS[1] for place in positions)
+    return {"start": start, "middle": len(positions) - start - end, "end": end}
 
 
 def score_replies(records, marker, personas, detector):
