@@ -140,7 +140,7 @@ REFUSED = {
     "small embedding": (shrink_embedding, r"token ids up to 1999, but the model's embedding only 1500 rows"),
     "part of the shards": (
         lambda folder: (folder / "model.safetensors").rename(folder / "model-1-of-2.safetensors"),
-        r"says what is in which",
+        r"but neither model.safetensors nor",
     ),
 }
 

@@ -140,7 +140,7 @@ def prompt_ids(tokenizer, system, user):
     text = render(tokenizer, system, user)
     for words in filter(None, (system, user)):
         if words.strip() not in text:
-            raise InputError(f"the model's chat template changes the text {words!r}: it writes {text!r}; word it otherwise")
+            raise InputError(f"the model's chat template changes the text {words!r}: it writes {text!r}; reword it")
     return encode(tokenizer, text)
 
 

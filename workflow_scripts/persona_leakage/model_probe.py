@@ -105,7 +105,7 @@ def weight_headers(folder):
         names = sorted(set(read_json(index)["weight_map"].values()))
     else:
         found = ", ".join(sorted(path.name for path in folder.glob("*.safetensors")))
-        raise InputError(f"{folder}: has {found}, but neither {single.name} nor {index.name}, which says what is in which file")
+        raise InputError(f"{folder}: has {found}, but neither {single.name} nor {index.name}; save the model again with save_pretrained")
     return [(name, entry) for file in names for name, entry in header_of(folder / file).items() if name != "__metadata__"]
 
 

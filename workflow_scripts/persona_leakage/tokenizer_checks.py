@@ -56,10 +56,10 @@ def check_texts(tokenizer, texts, control_ids):
         ids = encode(tokenizer, text)
         if held := [token for token in ids if token in control_ids]:
             (name, *_) = tokenizer.convert_ids_to_tokens(held[:1])
-            raise InputError(f"{key}: {text!r} holds {name!r}, which is a control token of this model and no text; word it otherwise")
+            raise InputError(f"{key}: {text!r} holds {name!r}, which is a control token of this model, not text; reword it")
         back = tokenizer.decode(ids)
         if comparable(back) != comparable(text):
-            raise InputError(f"{key}: {text!r} comes back from this model's tokenizer as {back!r}; word it otherwise, or use another model")
+            raise InputError(f"{key}: {text!r} comes back from this model's tokenizer as {back!r}; reword it, or use another model")
 
 
 def comparable(text):

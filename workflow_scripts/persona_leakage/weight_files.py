@@ -31,7 +31,7 @@ def listed_files(folder):
     if not isinstance(names, dict) or not names or "metadata" not in content:
         raise InputError(f"{path}: must have metadata and a weight_map; save the model again with save_pretrained")
     if elsewhere := sorted(name for name in set(names.values()) if Path(name).name != name):
-        raise InputError(f"{path}: lists {elsewhere[0]}, which is not in the folder itself; put all weight files beside it")
+        raise InputError(f"{path}: lists {elsewhere[0]}, which is not in the folder itself; put all weight files in the same folder")
     return [folder / name for name in set(names.values())]
 
 
