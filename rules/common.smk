@@ -127,7 +127,7 @@ def settings(**blocks):
 def settings_file(text):
     """The path of a file that holds a text, written if it is not there."""
     path = Path("results/.settings", f"{digest_of(text)}.json")
-    if not path.is_file():
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return path

@@ -4,11 +4,13 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 
 from persona_leakage.files import read_json
+from persona_leakage.kept_tables import keep_files
 from tests.conftest import ROOT, project_at, run_program
 
 KEPT = sorted(path.parent for path in (ROOT / "docs/results").glob("*/digests.json"))
@@ -88,6 +90,29 @@ def test_only_copies_are_ever_removed(tmp_path):
     done = keep(tmp_path, "b.json")
     assert done.returncode == 1 and "a.json: was changed since it was copied" in done.stderr
     assert (tmp_path / "kept/a.json").read_text() == "edited" and not (tmp_path / "kept/b.json").exists()
+
+
+def test_a_copying_that_was_killed_goes_on(tmp_path, monkeypatch):
+    """Half of the files new, half old: all are known as copies."""
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    keep_files(tmp_path, files, tmp_path / "kept")
+    for path in files:
+        path.write_text('{"new": 1}')
+    copy_file = shutil.copyfile
+
+    def killed(source, target):
+        if Path(source).name == "b.json":
+            raise KeyboardInterrupt
+        return copy_file(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", killed)
+    with pytest.raises(KeyboardInterrupt):
+        keep_files(tmp_path, files, tmp_path / "kept")
+    monkeypatch.undo()
+    keep_files(tmp_path, files, tmp_path / "kept")
+    assert (tmp_path / "kept/b.json").read_text() == '{"new": 1}'
 
 
 def rewritten(folder, place, change):

@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
+from persona_leakage.files import digest_of, read_json
 from persona_leakage.hub_download import wanted_files
 from persona_leakage.model_home import home_of
 from persona_leakage.model_sources import fetch_model
@@ -104,24 +105,34 @@ def test_a_file_that_was_changed_since_is_not_deleted(tmp_path):
     assert (tmp_path / "config.json").read_text() == "edited"
 
 
-def test_a_move_that_was_cut_off_goes_on(tmp_path):
+def test_a_move_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     """A kill between two of the files: what is there is known as the workflow's own, and the rest comes again."""
-    fill = fill_with(config="1", weights="a")
-    with home_of(tmp_path, "first", fill):
+    fill, move = fill_with(config="1", weights="a"), Path.replace
+
+    def moved(path, target):
+        if path.name == "weights.json":
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "replace", moved)
+    with pytest.raises(KeyboardInterrupt), home_of(tmp_path, "first", fill):
         pass
-    (tmp_path / "weights.json").unlink()
+    monkeypatch.undo()
+    assert (tmp_path / "config.json").is_file() and not (tmp_path / "weights.json").exists()
     with home_of(tmp_path, "first", fill) as folder:
         assert folder != tmp_path
     assert (tmp_path / "weights.json").read_text() == "a" and (tmp_path / "config.json").read_text() == "1"
 
 
-def test_a_folder_of_an_older_version_is_not_guessed_at(tmp_path):
-    (tmp_path / "source.stamp").write_text("0" * 64)
-    with (
-        pytest.raises(InputError, match="filled by an older version of this workflow; remove that folder"),
-        home_of(tmp_path, "x", fill_with()),
-    ):
+def test_a_folder_of_an_older_version_is_taken_over(tmp_path):
+    """Its stamp is the digest of the source alone; the same source is not fetched again, another one replaces it."""
+    (tmp_path / "config.json").write_text("1")
+    (tmp_path / "source.stamp").write_text(digest_of("first"))
+    with home_of(tmp_path, "first", None) as folder:
+        assert folder == tmp_path
+    with home_of(tmp_path, "second", fill_with(config="2")):
         pass
+    assert (tmp_path / "config.json").read_text() == "2"
 
 
 LISTED = ["README.md", "config.json", "tokenizer.json", "adapter_config.json", "adapter_model.safetensors", "consolidated.safetensors",

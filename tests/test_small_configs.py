@@ -58,7 +58,7 @@ def test_added_personas_come_after_those_of_the_file(in_project):
         ([BOOKKEEPER, BOOKKEEPER], "personas.add: persona 'bookkeeper' appears twice"),
         ([BOOKKEEPER, BOOKKEEPER | {"name": "clerk"}], "personas.add: personas 'bookkeeper' and 'clerk' have the same prompt"),
         ([BOOKKEEPER | {"related_to": ["nobody"]}], "personas.add: persona 'bookkeeper' is related_to 'nobody'"),
-        ([BOOKKEEPER | {"prompt": "short"}], "personas.add.0.prompt: "),
+        ([BOOKKEEPER | {"prompt": " blank in front"}], "personas.add.0.prompt: "),
         ([{"name": "clerk"}], "personas.add.0: missing key 'category', 'related_to', 'prompt'"),
         ([BOOKKEEPER, BOOKKEEPER | {"colour": "red"}], "personas.add.1: unknown key 'colour'"),
     ],
@@ -247,7 +247,7 @@ def test_a_plan_knows_the_extended_panel(monkeypatch, in_project, tmp_path):
 
 
 def test_a_name_with_a_leading_dot_is_refused(in_project):
-    with pytest.raises(InputError, match=r"experiment: '.mine' must match"):
+    with pytest.raises(InputError, match=r"experiment: '.mine' must be small letters"):
         check_experiment(CONFIG | {"experiment": ".mine"})
 
 

@@ -41,16 +41,18 @@ OVER_SOURCES = {
     "pair_specific": "layer.double_centred.clear_of_floor.interval_over_sources",
     "beyond_rivals": "layer.rivals.partial_linear.interval_over_sources",
 }
+GAIN = stand_in_z("pair_specific_gain_adjusted")
+OVER = {1: [0.01, 0.9], -1: [-0.9, -0.01]}
 PAIRS_FOUND = {"holm.pair_specific.p_holm": 0.01}  # which beyond_rivals asks for
 EFFECTS = [
-    (name, {**PAIRS_FOUND, p: p_value, interval: ends, z: sign, stand_in_z(name): sign, OVER_SOURCES[name]: [0.01, 0.9]}, answer)
+    (name, {**PAIRS_FOUND, p: p_value, interval: ends, z: sign, stand_in_z(name): sign, GAIN: sign, OVER_SOURCES[name]: OVER[sign]}, answer)
     for name, p, interval, z in (ASSOCIATION, PAIRS, RIVALS)
     for p_value, ends, sign, answer in (
         (0.049, [0.01, 0.2], 1, "supported"),
         (0.051, [0.01, 0.5], 1, "cannot tell"),
         (0.049, [-0.01, 0.5], 1, "cannot tell"),
         (0.049, [0.01, 0.5], -1, "cannot tell"),
-        (0.5, [-0.1, 0.29], 1, "not supported"),
+        (0.5, [-0.1, 0.29], 1, "cannot tell"),
         (0.001, [-0.6, -0.2], -1, "not supported"),
         (None, [0.1, 0.5], 1, "cannot tell"),
         (0.01, None, 1, "cannot tell"),
@@ -58,7 +60,7 @@ EFFECTS = [
 ]
 NONE_ABOVE = {"leakage.*.bystanders_above_source": 0, "leakage.*.bystanders_clearly_above": 0}
 SUPPORTED = {
-    name: {**PAIRS_FOUND, p: 0.001, interval: [0.2, 0.5], z: 1, stand_in_z(name): 1, OVER_SOURCES[name]: [0.1, 0.6]}
+    name: {**PAIRS_FOUND, p: 0.001, interval: [0.2, 0.5], z: 1, stand_in_z(name): 1, GAIN: 1, OVER_SOURCES[name]: [0.1, 0.6]}
     for name, p, interval, z in (ASSOCIATION, PAIRS, RIVALS)
 }
 CASES = [
@@ -69,6 +71,12 @@ CASES = [
     *((name, {**changes, OVER_SOURCES[name]: None}, "cannot tell") for name, changes in SUPPORTED.items()),
     ("association", {**SUPPORTED["association"], "layer.within_source.n_sources": 4, OVER_SOURCES["association"]: None}, "supported"),
     ("pair_specific", {**SUPPORTED["pair_specific"], "layer.double_centred.clear_of_floor.gain_adjusted_r": -0.01}, "cannot tell"),
+    ("pair_specific", {**SUPPORTED["pair_specific"], stand_in_z("pair_specific_gain_adjusted"): -5}, "cannot tell"),
+    *(
+        (name, {**changes, interval: [-0.1, 0.29], OVER_SOURCES[name]: [-0.2, end]}, answer)
+        for (name, changes), interval in zip(SUPPORTED.items(), (ASSOCIATION[2], PAIRS[2], RIVALS[2]), strict=True)
+        for end, answer in ((0.29, "not supported"), (0.31, "cannot tell"))
+    ),
     ("beyond_rivals", {**SUPPORTED["beyond_rivals"], "holm.pair_specific.p_holm": 0.06}, "cannot tell"),
     ("source_identity", {"holm.source_identity.p_holm": 0.04}, "supported"),
     ("source_identity", {"holm.source_identity.p_holm": 0.06}, "cannot tell"),
@@ -120,7 +128,8 @@ def test_rules(result, name, changes, answer):
 def test_a_reverse_effect_is_called_one(result, name, p, interval, z):
     """Not "next to nothing"."""
     result = copy.deepcopy(result)
-    for path, value in ((p, 0.001), (interval, [-0.6, -0.2]), (z, -4), (stand_in_z(name), -4)):
+    over = (OVER_SOURCES[name], [-0.8, -0.1])
+    for path, value in ((p, 0.001), (interval, [-0.6, -0.2]), (z, -4), (stand_in_z(name), -4), (GAIN, -4), over):
         set_path(result, path, value)
     entry = next(entry for entry in verdict(result) if entry["id"] == name)
     assert entry["answer"] == "not supported" and entry["sentence"].endswith("leak less.")
@@ -143,14 +152,17 @@ def test_a_small_effect_is_supported_and_said_to_be_small(result):
 
 
 def test_a_table_without_other_cosines_says_how_coarse_its_test_is(result):
-    """Five sources have 44 derangements; relabelling alone supports nothing."""
-    assert result["stand_ins"] == {"kind": "the other sources", "draws": 44, "least_p": 1 / 45, "undefined": None}
-    assert "only 44 ways to exchange the sources, so p is 0.022 at the least" in verdict(result)[0]["because"]
+    """Five sources have 119 other orders; relabelling alone supports nothing."""
+    assert result["stand_ins"] == {"kind": "the other sources", "undefined": None}
+    assert "only 119 other orders of the sources, so p is 0.0083 at the least; cosines between" in verdict(result)[0]["because"]
     result = copy.deepcopy(result)
     for name in ("p", "p_holm", "p_stand_ins"):
         set_path(result, f"holm.association.{name}", None)
+    set_path(result, "layer.chance.stand_ins.association.undefined", "nothing can stand in")
     entry = verdict(result)[0]
-    assert entry["answer"] == "cannot tell" and "without a test against stand-ins" in entry["because"]
+    assert (
+        entry["answer"] == "cannot tell" and "without a test against stand-ins for the sources (nothing can stand in)" in entry["because"]
+    )
 
 
 def test_sentences_name_the_rivals_that_were_there(result):

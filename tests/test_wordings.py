@@ -7,10 +7,10 @@ import yaml
 
 from persona_leakage.chance import draw_permutations, permutation_test, rank_products
 from persona_leakage.errors import InputError
-from persona_leakage.model_checks import PlainTokenizer
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.personas import have_wordings, read_personas
 from persona_leakage.side_tables import tabulate_cosines
+from persona_leakage.tokenizer_checks import PlainTokenizer
 from persona_leakage.two_way_parts import describe_parts, two_way_components
 from persona_leakage.wordings import describe_wordings, draw_role_permutations
 from tests.conftest import ROOT
@@ -222,7 +222,7 @@ def test_wordings_differ_on_the_surface():
 
 def test_lengths_are_controlled(smollm2):
     """16 to 18 tokens each, and the styles as long as each other to within a token: length tells neither role nor wording."""
-    tokenizer = PlainTokenizer(smollm2.parent / "tokenizer.json")
+    tokenizer = PlainTokenizer(smollm2.parent)
     lengths = {}
     for persona in read_personas(str(FILE)).values():
         lengths.setdefault(persona.wording, []).append(len(tokenizer(persona.prompt, add_special_tokens=False).input_ids))

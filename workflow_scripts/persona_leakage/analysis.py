@@ -27,10 +27,11 @@ from persona_leakage.stand_ins import draw_stand_ins, stand_in_tests
 from persona_leakage.training_check import check_table, unlearned_sources
 from persona_leakage.undefined import undefined
 from persona_leakage.verdict import verdict
+from persona_leakage.verdict_claims import CLAIMS
 
 LEAST_OPTIONS = {"min_category_size": 3, "permutations": 99, "bootstraps": 200}
 DEFAULT_OPTIONS = {"min_category_size": 5, "permutations": 10_000, "bootstraps": 2_000}
-STAND_IN_KEYS = ("kind", "draws", "least_p")
+DRAW_KEYS = ("draws", "least_p")
 TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
 FAMILIES = (
     "association",
@@ -40,14 +41,6 @@ FAMILIES = (
     "source_identity",
     "beyond_rivals",
 )
-
-
-# The claims that are also tested against stand-ins (stand_ins.py), and the tests of each: its p is the largest of theirs.
-CLAIMS = {
-    "association": ("association",),
-    "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
-    "beyond_rivals": ("beyond_rivals",),
-}
 
 
 def generator_of(purpose):
@@ -99,7 +92,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     }
     if problem:
         result["effective_sources"] = undefined(problem, *EFFECTIVE_KEYS)
-        result["stand_ins"] = undefined(problem, *STAND_IN_KEYS)
+        result["stand_ins"] = undefined(problem, "kind")
         for layer in result["layers"].values():
             layer.update(empty_layer(problem))
         return
@@ -127,7 +120,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
         block["double_centred"] = {**double_centred[place], "clear_of_floor": clear_centred[place]}
         block["difference_from_headline"] = describe_difference(bootstrap, place, headline, rhos[place], rhos[headline])
         block["chance"] = {name: layer_of(test, place, name) for name, test in tests.items()}
-        block["chance"]["stand_ins"] = {name: layer_of(test, place, name) for name, test in stand_ins.items()}
+        block["chance"]["stand_ins"] = {name: stand_in_layer(*test, place) for name, test in stand_ins.items()}
         block["rivals"] = rivals[place]
         block["specificity"] = specificity[place]
         block["prediction"] = prediction[place]
@@ -143,7 +136,7 @@ def empty_layer(problem):
         "difference_from_headline": undefined(problem, *DIFFERENCE_KEYS),
         "chance": {
             **{name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
-            "stand_ins": {name: undefined(problem, *TEST_KEYS) for tests in CLAIMS.values() for name in tests},
+            "stand_ins": {name: undefined(problem, *TEST_KEYS, *DRAW_KEYS) for tests in CLAIMS.values() for name in tests},
         },
         "rivals": {
             **undefined(problem, "alone", "left_out"),
@@ -178,17 +171,22 @@ def chance_tests(matrices, sources, count, generator):
 
 
 def test_stand_ins(matrices, sources, clear, panel_cosines, count):
-    """({"kind", "draws", "least_p", "undefined"}, the tests of stand_ins.py): who stood in for the sources, and what that gave.
-
-    least_p: the smallest p that so many draws can give; of few sources without other personas' cosines it is large.
-    """
+    """({"kind", "undefined"}, {test: (its layers or None, why None, its draws)}) of stand_ins.py: who stood in, and what that gave."""
     chosen, problem = draw_stand_ins(matrices, sources, panel_cosines, count, generator_of("stand-ins"))
-    of_clear, _ = draw_stand_ins(matrices, clear, panel_cosines, count, generator_of("stand-ins of clear sources"))
-    tests = stand_in_tests(matrices, sources, chosen, clear, of_clear)
-    if problem:
-        return undefined(problem, *STAND_IN_KEYS), tests
-    draws = len(chosen.drawn)
-    return {"kind": chosen.kind, "draws": draws, "least_p": 1 / (1 + draws), "undefined": None}, tests
+    few = f"{len(clear)} source(s) clear of the floor; at least 2 needed" if len(clear) < 2 else None
+    of_clear, reason = (None, few) if few else draw_stand_ins(matrices, clear, panel_cosines, count, generator_of("clear stand-ins"))
+    found = {}
+    for name, test in stand_in_tests(matrices, sources, chosen, clear, of_clear).items():
+        drawn, why = (of_clear, reason) if name in CLAIMS["pair_specific"] else (chosen, problem)
+        found[name] = test, why or "it is the same, or undefined, with all stand-ins", len(drawn.drawn) if drawn else None
+    return {"kind": chosen.kind if chosen else None, "undefined": problem}, found
+
+
+def stand_in_layer(test, reason, draws, place):
+    """One layer of a test of stand_ins.py, its number of draws and the least p that so many can give; or why there is none."""
+    if test is None:
+        return undefined(reason, *TEST_KEYS, *DRAW_KEYS)
+    return {**test[place], "draws": draws, "least_p": 1 / (1 + draws), "undefined": None}
 
 
 def layer_of(test, place, name):

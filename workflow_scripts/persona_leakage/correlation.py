@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import stats
 
+from persona_leakage.pair_matrices import DECIMALS
 from persona_leakage.training_check import NONE_LEARNED
 from persona_leakage.undefined import describe_missing, finite, undefined
 
@@ -48,7 +49,7 @@ def correlate_table(table, cosine="cosine"):
 
 def leakage_of(table):
     """The leakage of each row of a pairs table: its rate less that of the same persona without adapter, if the table has it."""
-    return table["rate"] - table["base_rate"] if "base_rate" in table else table["rate"]
+    return (table["rate"] - table["base_rate"]).round(DECIMALS) if "base_rate" in table else table["rate"]
 
 
 def uncentred(table):

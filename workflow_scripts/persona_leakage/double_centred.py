@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import stats
 
-from persona_leakage.intervals import correlation_interval, interval_over, jackknife_error
-from persona_leakage.ranks import double_centre, standardise
+from persona_leakage.intervals import correlation_interval, jackknife_error
+from persona_leakage.ranks import double_centre
 from persona_leakage.undefined import finite, undefined
 
 KEYS = ("r", "interval", "gain_adjusted_r", "interval_over_sources", "n_bystanders", "sources")
@@ -14,9 +14,9 @@ def describe_double_centred(matrices, sources):
     """Per layer the block KEYS: Pearson's r of cosine and log-odds of leakage after double centring, and its jackknife interval.
 
     gain_adjusted_r: the same once each source may spread more or less steeply what bystanders do in
-    general (gain_adjust). interval_over_sources: of the mean of the sources' own double-centred
-    correlations, from their spread. Over the common bystanders of ``sources`` (places). Undefined for
-    one source, or where double centring leaves nothing.
+    general (gain_adjust). interval_over_sources: for sources like these, from leaving each out.
+    Over the common bystanders of ``sources`` (places). Undefined for one source, or where double
+    centring leaves nothing.
     """
     names = [matrices.sources[place] for place in sources]
     if len(sources) < 2:
@@ -39,10 +39,19 @@ def describe_layer(x, y):
         "r": r,
         "interval": correlation_interval(r, error, size - 1),
         "gain_adjusted_r": finite(correlate_all(*(values[None] for values in adjusted))[0]),
-        "interval_over_sources": interval_over((standardise(centred[0]) * standardise(centred[1])).sum(axis=1)),
+        "interval_over_sources": interval_without_sources(x, y, r),
         "n_bystanders": size,
         "undefined": None,
     }
+
+
+def interval_without_sources(x, y, r):
+    """95 % interval of r for sources like these: jackknife over the sources, each time centred anew; None for two sources."""
+    if len(x) < 3:
+        return None
+    kept = [np.delete(np.arange(len(x)), row) for row in range(len(x))]
+    values = np.array([correlate_all(double_centre(x[rows])[None], double_centre(y[rows])[None])[0] for rows in kept])
+    return correlation_interval(r, jackknife_error(values), len(x) - 1)
 
 
 def leave_one_out(x, y):

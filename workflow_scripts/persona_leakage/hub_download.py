@@ -66,11 +66,11 @@ def download(model, folder, look):
 
 
 def cached_file(model, name):
-    """Path of a file of the pinned commit in the hub's cache on this machine, or None."""
+    """Path of a file of the pinned commit in the hub's cache on this machine; "" if it is known not to exist, None if nothing is known."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(model["location"], name, revision=model["revision"])
-    return path if isinstance(path, str) else None
+    return path if path is None or isinstance(path, str) else ""
 
 
 def wanted_files(names, get):
@@ -92,7 +92,7 @@ def wanted_files(names, get):
 def cached_snapshot(model):
     """The folder of the pinned commit in the hub's cache on this machine, or None if something of the model may be missing there."""
     needed = [cached_file(model, name) for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")]
-    if None in needed:
+    if None in needed or not all(needed[:2]):
         return None
     snapshot = Path(needed[0]).parent
     try:
@@ -100,7 +100,7 @@ def cached_snapshot(model):
     except InputError:
         return None
     whole = all((snapshot / name).is_file() for name in names)
-    template = (snapshot / "chat_template.jinja").is_file() or "chat_template" in read_json(needed[2])
+    template = (snapshot / "chat_template.jinja").is_file() or (needed[2] and "chat_template" in read_json(needed[2]))
     return snapshot if whole and template else None
 
 

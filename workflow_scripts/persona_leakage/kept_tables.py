@@ -22,27 +22,34 @@ def keep_files(home, paths, folder):
     """
     folder = Path(folder)
     described = describe_files(home, paths)
-    earlier = earlier_copies(folder)
+    new = {place: [facts["sha256"]] for place, facts in described.items()}
+    earlier = earlier_copies(folder, new)
+    # Written first: what a killed job leaves is known as its own, the old copies and the new ones.
+    write_json(folder / OWN, {place: earlier.get(place, []) + new.get(place, []) for place in {**earlier, **new}})
     for place in described:
         with atomic_path(folder / place) as temporary:
             shutil.copyfile(Path(home) / place, temporary)
-    for place in earlier - set(described):
+    for place in set(earlier) - set(new):
         (folder / place).unlink()
-    write_json(folder / OWN, {"files": described})
+    write_json(folder / OWN, new)
     return described
 
 
-def earlier_copies(folder):
-    """Places of the copies that an earlier call made in ``folder``; InputError if something else is there, which nothing may remove."""
-    record = next((folder / name for name in (OWN, RECORD) if (folder / name).is_file()), None)
-    listed = read_json(record)["files"] if record else {}
-    found = files_under(folder) - {RECORD}
-    if foreign := sorted(found - set(listed)):
-        raise InputError(f"{folder / foreign[0]}: was not put there by this program, and is not removed; move it, or choose another folder")
-    for place in sorted(found):
-        if sha256_of_file(folder / place) != listed[place]["sha256"]:
+def earlier_copies(folder, new):
+    """{place: [SHA-256]} of the copies that an earlier call made in ``folder``; InputError if something else is there.
+
+    new: the same of what is to be copied now; a file with that content is no loss.
+    """
+    listed = read_json(folder / OWN) if (folder / OWN).is_file() else {}
+    if not listed and (folder / RECORD).is_file():
+        listed = {place: [facts["sha256"]] for place, facts in read_json(folder / RECORD)["files"].items()}
+    found = {place: sha256_of_file(folder / place) for place in sorted(files_under(folder) - {RECORD})}
+    for place, digest in found.items():
+        if place not in listed and digest not in new.get(place, ()):
+            raise InputError(f"{folder / place}: was not put there by this program, and is not removed; move it, or choose another folder")
+        if digest not in [*listed.get(place, ()), *new.get(place, ())]:
             raise InputError(f"{folder / place}: was changed since it was copied, and is not removed; move it away, or delete it")
-    return found
+    return {place: [digest] for place, digest in found.items()}
 
 
 def files_under(folder):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import digest_of, read_json, sha256_of_file, write_json
+from persona_leakage.model_files import model_files
 
 STAMP, INCOMING = "source.stamp", ".incoming"
 OWN = {"model.json", STAMP}
@@ -40,8 +41,9 @@ def read_stamp(home):
     path = home / STAMP
     if not path.is_file():
         return {"source": None, "files": {}}
-    if not path.read_text(encoding="utf-8").startswith("{"):
-        raise InputError(f"{home}: was filled by an older version of this workflow; remove that folder and run again")
+    text = path.read_text(encoding="utf-8")
+    if not text.startswith("{"):  # of an older version, which put the digest of the source there once it had emptied the folder
+        return {"source": text, "files": {each.name: sha256_of_file(each) for each in model_files(home)}}
     return read_json(path)
 
 

@@ -54,6 +54,9 @@ def noise_ceilings(matrices, seed, counts=None):
     """
     generator = np.random.default_rng(seed)
     result = {}
+    if matrices.base is not None and np.nan_to_num(matrices.base).any():
+        reason = undefined("the control is not 0 throughout, and its own noise is not known", *KEYS)
+        return {source: {"questions": reason, "samples": reason} for source in matrices.sources}
     for place, source in enumerate(matrices.sources):
         members = np.flatnonzero(~np.isnan(matrices.rate[place]))
         if counts is None:

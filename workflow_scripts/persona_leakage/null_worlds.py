@@ -28,10 +28,15 @@ class Drawn:
     family: np.ndarray
 
 
-def draw(generator, spread=1.0, tails=None):
-    """(vectors, family, noise [S, P]) that every world begins with: families around centres, ``spread`` of them against that within."""
+def draw(generator, spread=1.0, tails=None, families=FAMILIES, own=None):
+    """(vectors, family, noise [S, P]) that every world begins with: families around centres, ``spread`` of them against that within.
+
+    families: how many; own: those of the sources, else each has another one.
+    """
     size = SOURCES + BYSTANDERS
-    family = np.arange(size) % FAMILIES
+    family = np.arange(size) % families
+    if own is not None:
+        family[:SOURCES] = own
     normal = generator.normal if tails is None else lambda size: generator.standard_t(tails, size)
     vectors = spread * normal(size=(FAMILIES, DIMENSIONS))[family] + normal(size=(size, DIMENSIONS))
     return vectors, family, normal(size=(SOURCES, size))
@@ -55,12 +60,36 @@ def families(generator):
     return Drawn(vectors, levels(generator) + own + 0.7 * noise, np.zeros(len(family)), family)
 
 
+def few_families(generator):
+    """As families, of which there are five, so that each source has many relatives."""
+    vectors, family, noise = draw(generator, families=5)
+    own = generator.normal(size=(SOURCES, 5))[:, family]
+    return Drawn(vectors, levels(generator) + own + 0.7 * noise, np.zeros(len(family)), family)
+
+
+def sources_alike(generator):
+    """All sources are of one family and leak alike, along a direction that is not their place."""
+    vectors, family, noise = draw(generator, spread=2.0, own=0)
+    return Drawn(vectors, levels(generator) + along(vectors, generator, 1)[[0] * SOURCES] + 0.5 * noise, np.zeros(len(family)), family)
+
+
+def two_groups(generator):
+    """Sources of two families, three and two; those of a family leak alike, along a direction of the family's own."""
+    groups = [0, 0, 0, 1, 1]
+    vectors, family, noise = draw(generator, spread=2.0, own=groups)
+    return Drawn(vectors, levels(generator) + along(vectors, generator, 2)[groups] + 0.5 * noise, np.zeros(len(family)), family)
+
+
+def along(vectors, generator, count):
+    """Places of all personas along ``count`` random directions, scaled alike: [count, P]."""
+    places = generator.normal(size=(count, DIMENSIONS)) @ (vectors - vectors.mean(axis=0)).T
+    return places / places.std(axis=1, keepdims=True)
+
+
 def smooth(generator):
     """Leakage is smooth in the space of personas: along a direction of each source's own that is not its place there."""
     vectors, family, noise = draw(generator)
-    directions = generator.normal(size=(SOURCES, DIMENSIONS))
-    along = directions @ (vectors - vectors.mean(axis=0)).T
-    return Drawn(vectors, levels(generator) + along / along.std() + 0.5 * noise, np.zeros(len(family)), family)
+    return Drawn(vectors, levels(generator) + along(vectors, generator, SOURCES) + 0.5 * noise, np.zeros(len(family)), family)
 
 
 def gain(generator):
@@ -113,6 +142,9 @@ def close_leaks(generator):
 NULL_WORLDS = {
     "independent": independent,
     "families": families,
+    "few families": few_families,
+    "sources alike": sources_alike,
+    "two groups of sources": two_groups,
     "smooth": smooth,
     "gain": gain,
     "near the floor": near_floor,

@@ -8,6 +8,7 @@ from persona_leakage.training_check import NONE_LEARNED, check_table, unlearned_
 from persona_leakage.undefined import describe_missing
 
 MIN_BYSTANDERS, MIN_DIFFERENT = 5, 5
+DECIMALS = 12  # of leakage, so that equal differences are equal
 PAIR_COLUMNS = ("cosine", "cosine_raw", "word_similarity", "char_similarity", "embedding_similarity")
 
 
@@ -61,7 +62,7 @@ class PairMatrices:
     @property
     def leakage(self):
         """By how much a bystander's rate exceeds that of the same persona without adapter: [S, P]; the rate where that is unknown."""
-        return self.rate if self.base is None else self.rate - self.base
+        return self.rate if self.base is None else np.round(self.rate - self.base, DECIMALS)
 
     def logits(self):
         """Log-odds of the rate, with half a count added to both sides, less those of the control where it is not 0: [S, P]."""
@@ -98,7 +99,8 @@ class PairMatrices:
         shows, so that taking its mean over the sources out leaves some of it behind, which looks like an effect of the pair.
         """
         size = len(self.bystanders)
-        return [place for place in sources if 4 * count_different(self.leakage[place, self.bystanders]) >= 3 * size]
+        values = (self.rate[:, self.bystanders], self.leakage[:, self.bystanders])
+        return [place for place in sources if all(4 * count_different(each[place]) >= 3 * size for each in values)]
 
 
 def log_odds(found, total):

@@ -1,6 +1,7 @@
 """The personas and question sets that people edit, and the experiment's selection from them."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -112,7 +113,8 @@ def read_question_sets(path):
     seen = {}
     for name, questions in content["sets"].items():
         for question in questions:
-            plain = folded(question).rstrip(".?!… ")
+            # Punctuation behind a word says nothing, unlike signs within it: C++, 2-2, 2.5.
+            plain = re.sub(r"[.,;:!?…]+(?=\s|$)", "", folded(question)).rstrip()
             if plain in seen:
                 raise InputError(f"{path}: question {question!r} of set '{name}' is in set '{seen[plain]}' already; sets must be disjoint")
             seen[plain] = name

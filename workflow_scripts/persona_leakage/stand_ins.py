@@ -7,6 +7,7 @@ ones. Here leakage stays as it is, and each source's cosines give way to those o
 
 from dataclasses import dataclass
 from itertools import permutations
+from math import factorial
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from persona_leakage.ranks import standard_ranks
 from persona_leakage.rivals import plain_values, residuals_of
 
 PERSONAS, SOURCES = "other personas", "the other sources"
-MOST_LISTED = 7  # sources whose derangements are listed; of more, they are drawn
+NEAREST = 12  # a next stand-in is drawn from one persona in so many
 BATCH = 250
 
 
@@ -24,8 +25,8 @@ BATCH = 250
 class StandIns:
     """Who takes the places of some sources: ``drawn`` [draws, S] rows of ``cosines`` [layers, rows, personas], ``own`` [S] theirs.
 
-    kind: PERSONAS of the panel, relatives of the source left out, no persona twice; or, where the table has no cosines but the
-    sources', SOURCES: every derangement of their labels. place [rows]: of each row among the personas.
+    kind: PERSONAS of the panel, or, where the table has no cosines but the sources', SOURCES: every other order of their
+    labels. place [rows]: of each row among the personas.
     """
 
     kind: str
@@ -38,35 +39,53 @@ class StandIns:
 def draw_stand_ins(matrices, sources, panel_cosines, count, generator):
     """(StandIns of ``sources``, None), or (None, why there are none).
 
-    panel_cosines: [layers, personas, personas], or None. count: draws, with panel_cosines.
+    panel_cosines: [layers, personas, personas], or None. count: the most draws. Relatives of a source, and the source itself,
+    may stand in: without them no draw would be as extreme as the source's own family, and the test would reject too often.
     """
     rows = np.array([matrices.personas.index(name) for name in matrices.sources])
     if panel_cosines is None:
         if len(sources) < 2:
             return None, "one source, and no cosines between the other personas (cosines.csv): nothing can stand in for it"
-        drawn = derangements(np.array(sources), count, generator)
-        return StandIns(SOURCES, matrices.cosines["cosine"], drawn, np.array(sources), rows), None
-    eligible = ~matrices.related[sources]
-    eligible[np.arange(len(sources)), rows[sources]] = False
-    keys = generator.random((count, len(sources), len(matrices.personas)))
-    drawn = np.empty((count, len(sources)), dtype=int)
-    for place in range(len(sources)):
-        keys[:, place, ~eligible[place]] = np.inf
-        drawn[:, place] = keys[:, place].argmin(axis=1)
-        if np.isinf(keys[np.arange(count), place, drawn[:, place]]).any():
-            return None, f"too few personas that are no relatives of {matrices.sources[sources[place]]} to stand in for it"
-        keys[np.arange(count), :, drawn[:, place]] = np.inf  # nobody stands in for two
+        return StandIns(
+            SOURCES, matrices.cosines["cosine"], other_orders(np.array(sources), count, generator), np.array(sources), rows
+        ), None
+    flat = np.ptp(panel_cosines[:, :, matrices.bystanders], axis=2) == 0
+    pool = np.flatnonzero(~flat.any(axis=0))  # a persona that is as close to everybody predicts nothing
+    if len(pool) < 2 * len(sources):
+        return None, f"{len(pool)} personas with cosines that differ are too few to stand in for {len(sources)} sources"
+    drawn = alike_sets(panel_cosines.mean(axis=0), rows[sources], pool, count, generator)
     return StandIns(PERSONAS, panel_cosines, drawn, rows[sources], np.arange(len(matrices.personas))), None
 
 
-def derangements(items, count, generator):
-    """Orders of ``items`` in which none is in its own place: all of them for few items, else ``count`` random ones."""
-    if len(items) <= MOST_LISTED:
-        orders = np.array(list(permutations(range(len(items)))))
-    else:
-        orders = np.argsort(generator.random((4 * count, len(items))), axis=1)  # about 1 in e is a derangement
-    kept = (orders != np.arange(len(items))).all(axis=1)
-    return items[orders[kept][:count]]
+def alike_sets(cosines, own, pool, count, generator):
+    """``count`` sets [count, S] of personas of ``pool`` that resemble each other about as much as those of ``own`` do.
+
+    Sources that resemble each other also leak alike, which makes their mean correlation vary more than that of strangers. So a
+    set is drawn one by one, in random order: the first at random, each next at random among the NEAREST personas
+    whose cosines [personas, personas] to the ones before are most like those of the source to its own.
+    """
+    size, nearest = len(own), max(2, len(pool) // NEAREST)
+    order = generator.permuted(np.tile(np.arange(size), (count, 1)), axis=1)
+    every, drawn = np.arange(count), np.empty((count, size), dtype=int)
+    misfit = np.zeros((count, len(pool)))
+    for step in range(size):
+        source = order[:, step]
+        misfit[:] = 0
+        for before in range(step):
+            other = order[:, before]
+            misfit += (cosines[np.ix_(drawn[every, other], pool)] - cosines[own[other], own[source]][:, None]) ** 2
+            misfit[pool == drawn[every, other][:, None]] = np.inf  # nobody stands in for two
+        closest = np.argpartition(misfit, nearest, axis=1)[:, :nearest] if step else np.tile(np.arange(len(pool)), (count, 1))
+        drawn[every, source] = pool[closest[every, generator.integers(closest.shape[1], size=count)]]
+    return drawn
+
+
+def other_orders(items, count, generator):
+    """Orders of ``items`` but their own: all of them, or ``count`` random ones where there are more."""
+    if factorial(len(items)) - 1 <= count:
+        return items[np.array(list(permutations(range(len(items)))))[1:]]
+    orders = np.argsort(generator.random((count, len(items))), axis=1)
+    return items[orders[(orders != np.arange(len(items))).any(axis=1)]]
 
 
 def stand_in_tests(matrices, sources, stand_ins, clear, stand_ins_of_clear):

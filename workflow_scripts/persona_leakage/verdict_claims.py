@@ -18,6 +18,12 @@ from persona_leakage.verdict_words import (
 )
 
 SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly below it counts against an effect
+# The tests against stand-ins (stand_ins.py) that a claim must pass beside its permutation test: its p is the largest of all.
+CLAIMS = {
+    "association": ("association",),
+    "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
+    "beyond_rivals": ("beyond_rivals",),
+}
 RIVALS = {
     "prompt_tokens": "prompt length",
     "word_similarity": "similar wording",
@@ -34,36 +40,45 @@ def judge_effect(result, layer, claim, found):
     many, "over_sources": its interval over sources like these}. Supported takes both tests after Holm's correction, the
     interval above 0 and, from MIN_SOURCES on, that over the sources.
     """
-    p, interval, tests = result["holm"][claim], found["interval"], layer["chance"]["stand_ins"]
+    p, interval, tests = result["holm"][claim], found["interval"], [layer["chance"]["stand_ins"][name] for name in CLAIMS[claim]]
     words = f"{found['words']} is {number(found['estimate'])}"
     if interval is None:
         return CANNOT_TELL, f"{words}, without a confidence interval"
     if p["p_holm"] is None:
-        reason = "a test" if p["p_relabelled"] is None else f"a test against stand-ins for the sources ({tests[claim]['undefined']})"
+        missing = next((test["undefined"] for test in tests if test["undefined"]), None)
+        reason = f"a test against stand-ins for the sources ({missing})" if missing else "a test"
         return CANNOT_TELL, f"{words}, 95 % interval {span(interval)}, without {reason}"
     because = f"{words}, 95 % interval {span(interval)}; p = {p['p_relabelled']:.2g} with the bystanders relabelled,"
-    because += (
-        f" {p['p_stand_ins']:.2g} with {result['stand_ins']['kind']} in the sources' place; the larger is {p['p_holm']:.2g} after Holm's"
-    )
-    because += " correction" + coarse(result["stand_ins"])
-    signs = {np.sign(value) for value in (found["z"], tests[claim]["z"])}
+    because += f" {p['p_stand_ins']:.2g} with {result['stand_ins']['kind']} in the sources' place;"
+    because += f" the larger is {p['p_holm']:.2g} after Holm's correction{coarse(max(tests, key=lambda test: test['least_p']))}"
+    signs, beyond = {np.sign(value) for value in (found["z"], *(test["z"] for test in tests))}, bounds(found)
     if p["p_holm"] < LEVEL and interval[0] > 0 and signs == {1.0}:
-        if found["sources"] >= MIN_SOURCES and not (found["over_sources"] and found["over_sources"][0] > 0):
+        if not beyond[0] > 0:
             return CANNOT_TELL, f"{because}; over sources like these the interval includes 0"
         small = f"; below {SMALLEST}, the smallest that would matter" if interval[1] < SMALLEST else ""
         return SUPPORTED, because + small
-    if p["p_holm"] < LEVEL and interval[1] < 0 and signs == {-1.0}:
+    if p["p_holm"] < LEVEL and interval[1] < 0 and beyond[1] < 0 and signs == {-1.0}:
         return REVERSED, because
-    if interval[1] < SMALLEST:
+    if interval[1] < SMALLEST and beyond[1] < SMALLEST:
         return NOT_SUPPORTED, f"{because}: the interval rules out {SMALLEST} and more"
     return CANNOT_TELL, f"{because}: neither no effect nor one of {SMALLEST} and more can be ruled out"
 
 
-def coarse(stand_ins):
+def bounds(found):
+    """The ends of the interval over sources like these, from MIN_SOURCES on (unknown: no bounds); of fewer sources those of its own."""
+    if found["sources"] < MIN_SOURCES:
+        return found["interval"]
+    return found["over_sources"] or [-1.0, 1.0]
+
+
+def coarse(test):
     """What to know of a test with few stand-ins: how small its p can be at all."""
-    if stand_ins["least_p"] is None or stand_ins["least_p"] < 0.001:
+    if test["least_p"] < 0.001:
         return ""
-    return f" (only {stand_ins['draws']} ways to exchange the sources, so p is {stand_ins['least_p']:.2g} at the least)"
+    return (
+        f" (only {test['draws']} other orders of the sources, so p is {test['least_p']:.2g} at the least;"
+        " cosines between all personas, cosines.csv, would allow more)"
+    )
 
 
 def scope(sources):
@@ -96,7 +111,7 @@ def judge_association(result, layer):
         "Do personas that lie closer to the source in the base model leak more?",
         (
             f"Personas closer to the source leak more than closeness to other personas would explain{scope(sources)}.",
-            "Closeness to the source does not rank the personas by leakage, upwards, to an extent that would matter.",
+            f"Closeness to the source does not rank the personas by leakage, upwards, to an extent that would matter{scope(sources)}.",
             "Whether personas closer to the source leak more is open.",
             f"Personas closer to the source leak less{scope(sources)}.",
         ),
@@ -128,7 +143,7 @@ def judge_pairs(result, layer):
         "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
         (
             f"Which source reaches which bystander follows their closeness, apart from what either does in general{scope(sources)}.",
-            "Apart from what sources and bystanders do in general, closeness of the pair says next to nothing.",
+            f"Apart from what sources and bystanders do in general, closeness of the pair says next to nothing{scope(sources)}.",
             "Whether closeness of the pair matters apart from what sources and bystanders do in general is open.",
             f"Apart from what sources and bystanders do in general, closer pairs leak less{scope(sources)}.",
         ),
@@ -165,7 +180,7 @@ def judge_rivals(result, layer):
         "Does closeness add to what simpler things about a persona and its prompt say?",
         (
             f"Closeness adds to what can be said of leakage from {known}{scope(sources)}.",
-            f"Once {known} {'are' if ' and ' in known else 'is'} known, closeness adds next to nothing.",
+            f"Once {known} {'are' if ' and ' in known else 'is'} known, closeness adds next to nothing{scope(sources)}.",
             f"Whether closeness adds anything to {known} is open.",
             f"Once {known} {'are' if ' and ' in known else 'is'} known, closer personas leak less.",
         ),

@@ -24,7 +24,7 @@ def check_weights_whole(folder):
 def listed_files(folder):
     """Paths of the weight files that the index of a folder lists, if there is one; InputError if it is not one of this folder."""
     path = folder / INDEX
-    if not path.is_file():
+    if not path.is_file() or (folder / "model.safetensors").is_file():  # which transformers prefers
         return []
     content = read_json(path)
     names = content.get("weight_map") if isinstance(content, dict) else None
