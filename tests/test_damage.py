@@ -164,8 +164,9 @@ def test_half_copied_models_are_refused_when_they_are_taken_in(tmp_path):
         with pytest.raises(InputError, match=r"model.safetensors: not a whole safetensors file .* copy the model again"):
             fetch_model({"name": "tiny", "source": "path", "location": str(tmp_path), "revision": ""}, tmp_path / "home/model.json")
         assert not (tmp_path / "home/model.json").exists()
-    weights.write_bytes(whole)
-    index = {"metadata": {}, "weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
+    weights.unlink()  # transformers prefers it to what an index lists
+    (tmp_path / "model-00001.safetensors").write_bytes(whole)
+    index = {"metadata": {}, "weight_map": {"a": "model-00001.safetensors", "b": "model-00002.safetensors"}}
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(InputError, match=r"model-00002.safetensors: no such file, but model.safetensors.index.json lists it"):
         check_weights_whole(tmp_path)

@@ -171,6 +171,7 @@ def test_a_download_takes_the_model_and_no_more(tiny, tmp_path):
     assert read_json(tmp_path / "home/model.json")["revision"] == REVISION
 
 
+@pytest.mark.slow
 def test_the_cache_of_the_hub_is_used_without_network(tiny, tmp_path):
     """The pinned commit as huggingface_hub keeps it: links to blobs. Another commit, or one without its weights, is of no use."""
     cached = tmp_path / "hub/hub/models--somebody--my-model"
@@ -191,6 +192,7 @@ def test_the_cache_of_the_hub_is_used_without_network(tiny, tmp_path):
     assert done.returncode == 1 and "its cache on this machine has not all of it" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_download_is_refused_before_the_weights_come(tiny, tmp_path):
     """By the small files alone: here an end of turn that the tokenizer does not have."""
     files = {path.name: path.read_bytes() for path in tiny.iterdir()} | {"generation_config.json": b'{"eos_token_id": 291}'}

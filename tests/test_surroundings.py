@@ -31,8 +31,8 @@ def test_a_users_settings_change_no_figure(tmp_path):
     plain = draw(tmp_path)
     (tmp_path / "matplotlibrc").write_text("figure.facecolor: black\naxes.facecolor: black\nfont.size: 30")
     (tmp_path / "mine").write_text("text.usetex: True")
-    assert draw(tmp_path, MPLBACKEND="module://matplotlib_inline.backend_inline") == plain
-    assert draw(tmp_path, MATPLOTLIBRC=str(tmp_path / "mine"), PYTHONIOENCODING="ascii") == plain
+    mine = {"MATPLOTLIBRC": str(tmp_path / "mine"), "PYTHONIOENCODING": "ascii"}
+    assert draw(tmp_path, MPLBACKEND="module://matplotlib_inline.backend_inline", **mine) == plain
 
 
 def test_jobs_are_started_without_what_bends_them():
@@ -55,6 +55,7 @@ def test_jobs_run_where_python_does_not_look_beside_the_script(project_copy):
     assert "1 of 1 steps (100%) done" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_new_environment_knows_where_the_code_is(tmp_path):
     """For programs that are run by hand: with a path file beside its packages."""
     for name in ("Makefile", "envs"):
