@@ -1,17 +1,22 @@
 """The user's environment stays outside: variables, matplotlib's settings, fonts, homes, folders, line ends."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 from matplotlib.text import Text
 
 from persona_leakage.errors import InputError
 from persona_leakage.fonts import fallbacks, use_fonts_for
 from persona_leakage.job_environment import prepare_snakemake
+from persona_leakage.model_loading import arithmetic
 from persona_leakage.plot_style import plt, save_figure
+from persona_leakage.provenance import hardware
 from tests.conftest import ROOT, run_program
 
 RUN_CONFIG = "results/tiny/run_config.yaml"
@@ -120,3 +125,11 @@ def test_characters_of_other_fonts_are_drawn_from_them(tmp_path, capsys):
     save_figure(figure, tmp_path / "figure.png")
     said = capsys.readouterr().err
     assert "図" in said or fallbacks({"図"})[1] == set()
+
+
+def test_results_say_on_which_kind_of_cpu_they_were_computed():
+    """Not the instruction set alone: two kinds that share it round differently, and kept replies of one are none of the other."""
+    name = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)[1]
+    assert hardware()["processor"].startswith(f"{name}, family ")
+    if not torch.cuda.is_available():
+        assert arithmetic().endswith(hardware()["processor"])

@@ -10,7 +10,7 @@ from persona_leakage.chat import ChatFormat
 from persona_leakage.errors import InputError, named_in_errors
 from persona_leakage.files import read_json, sha256_of_file
 from persona_leakage.model_files import check_nothing_new
-from persona_leakage.provenance import loaded_code_digest, package_versions
+from persona_leakage.provenance import loaded_code_digest, package_versions, processor_name
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -115,10 +115,10 @@ def say_unused(devices, version):
 
 
 def arithmetic():
-    """The kind of processor that computes: the GPU's name, or the CPU's vector instructions. Another kind rounds otherwise."""
+    """The kind of processor that computes: the GPU's name, or the CPU's and its vector instructions. Another kind rounds otherwise."""
     import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else torch.backends.cpu.get_cpu_capability()
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.backends.cpu.get_cpu_capability()}, {processor_name()}"
 
 
 def surroundings(dtype, device):
