@@ -4,100 +4,40 @@ import json
 import shutil
 import struct
 import time
-from types import SimpleNamespace
 
 import pytest
 import torch
 import transformers
-from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from persona_leakage.chat import prompt_ids
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
-from persona_leakage.hidden_states import last_token_states
 from persona_leakage.lora import attach_new_adapter
-from persona_leakage.model_limits import limits_of
 from persona_leakage.model_loading import load_model, load_tokenizer, read_manifest
 from persona_leakage.model_probe import probe_model
 from persona_leakage.model_sources import fetch_model
-from persona_leakage.token_sampling import draw_tokens
 from persona_leakage.weight_files import check_weights_whole
 from tests.conftest import CHATML, fetch, make_tiny_model, make_tokenizer, run_program
 from tests.families import TINY, fetch_folder, make_family, make_seeing, save_tiny
+from tests.odd_models import (
+    add_adapter,
+    another_model,
+    another_tokenizer_format,
+    edit_json,
+    lose_accents,
+    quantise,
+    rename_weights,
+    shrink_embedding,
+    texts_with,
+)
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "rslora": False}
 
 
-@pytest.fixture(scope="module")
-def llama(tmp_path_factory):
-    """A folder with a tiny model; shared: copy it before changing anything."""
-    folder = tmp_path_factory.mktemp("llama")
-    make_tiny_model(folder)
-    return folder
-
-
 @pytest.fixture
-def folder(llama, tmp_path):
-    """A copy of it."""
-    return shutil.copytree(llama, tmp_path / "model")
-
-
-def edit_json(path, **values):
-    """Set keys of a JSON file."""
-    path.write_text(json.dumps({**read_json(path), **values}))
-
-
-def rename_weights(folder, rename):
-    """Save the weights again under rename(name), less those for which that is None."""
-    weights = load_file(folder / "model.safetensors")
-    renamed = {new: tensor for name, tensor in weights.items() if (new := rename(name))}
-    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def add_adapter(folder):
-    """What saving an adapter into the folder of its base model leaves there."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=2, target_modules=["q_proj"])).save_pretrained(folder)
-
-
-def another_model(name, kind="ForCausalLM", **config):
-    """A change that puts a tiny model of another class of transformers into the folder."""
-    return lambda folder: save_tiny(name, folder, make_tokenizer(folder, CHATML), kind, **config)
-
-
-def quantise(folder):
-    """One matrix in 8-bit floats, as fp8 checkpoints have them, and nothing in config.json that says so."""
-    weights = load_file(folder / "model.safetensors")
-    name = "model.layers.0.mlp.up_proj.weight"
-    save_file({**weights, name: weights[name].to(torch.float8_e4m3fn)}, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def shrink_embedding(folder):
-    """A model with fewer rows than its tokenizer has tokens."""
-    save_tiny("Llama", folder, transformers.AutoTokenizer.from_pretrained(folder), vocab_size=1500)
-
-
-def another_tokenizer_format(folder):
-    """A tokenizer.json of a version of the library that is not installed."""
-    content = read_json(folder / "tokenizer.json")
-    edit_json(folder / "tokenizer.json", model={**content["model"], "type": "NewerBPE"})
-
-
-def lose_accents(folder):
-    """A tokenizer that changes what it reads."""
-    edit_json(folder / "tokenizer.json", normalizer={"type": "Lowercase"})
-
-
-def texts_with(*questions, marker="[ZLT]", most=8):
-    """What a config puts in front of the model, as fetch_model takes it."""
-    return {
-        "texts": [("questions.file", question) for question in questions],
-        "prompts": {"pirate": "You are a pirate who sails the seven seas."},
-        "questions": ["Why?", *questions],
-        "behaviour": {"marker": marker, "separator": "\n\n"},
-        "replies": {"evaluation.sampling.max_new_tokens": most},
-    }
+def folder(tiny_model, tmp_path):
+    """A copy of a tiny model's folder."""
+    return shutil.copytree(tiny_model.parent, tmp_path / "model", ignore=shutil.ignore_patterns("model.json"))
 
 
 GPTQ = {"quant_method": "gptq", "bits": 4}
@@ -200,7 +140,7 @@ def test_a_tokenizer_that_is_its_file_is_read_from_it(tmp_path):
     fetch_model({"name": "m", "source": "path", "location": str(tmp_path)}, tmp_path / "model.json", texts_with(text))
 
 
-def test_a_model_of_seven_billion_weights_is_looked_at_in_seconds(llama, tmp_path):
+def test_a_model_of_seven_billion_weights_is_looked_at_in_seconds(tmp_path):
     """Qwen2.5 7B's shapes in four files without content: 15 GB that nobody reads."""
     shape = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
     config = transformers.Qwen2Config(**shape, vocab_size=152064, tie_word_embeddings=False, architectures=["Qwen2ForCausalLM"])
@@ -259,127 +199,3 @@ def test_an_adapter_leaves_the_vision_tower_alone(tmp_path):
 
 def test_positions_are_a_limit_that_is_recorded(tmp_path):
     assert read_json(make_family("Mistral", tmp_path))["limits"] == {"window": 256, "positions": 4096 * 32}
-
-
-def fetched(folder, tmp_path):
-    """The path of a model.json made for a folder, outside it."""
-    return fetch({"name": "m", "source": "path", "location": str(folder)}, tmp_path / "model.json")
-
-
-LATER = {
-    "adapter": lambda folder: (folder / "adapter_config.json").write_text("{}"),
-    "weights": lambda folder: shutil.copy(folder / "model.safetensors", folder / "model-00001-of-00002.safetensors"),
-    "template": lambda folder: (folder / "chat_template.json").write_text("{}"),
-}
-
-
-@pytest.mark.parametrize("what", LATER)
-def test_a_file_that_comes_later_is_refused(folder, tmp_path, what):
-    """transformers would use it, and no digest would tell; notes of the user's are none of its business."""
-    manifest = fetched(folder, tmp_path)
-    (folder / "notes.txt").write_text("mine")
-    (folder / "eval_results.json").write_text("{}")
-    read_manifest(manifest)
-    LATER[what](folder)
-    with pytest.raises(InputError, match=r"is new since .*model.json was written, and would change the model"):
-        read_manifest(manifest)
-
-
-def add_later_tokens(folder):
-    """A tokenizer whose template's tokens the embedding has no rows for."""
-    tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|later|>"]})
-    tokenizer.chat_template = tokenizer.chat_template.replace("<|im_start|>", "<|later|>")
-    tokenizer.save_pretrained(folder)
-
-
-def list_shards(folder, **content):
-    """An index beside shards."""
-    (folder / "model.safetensors").rename(folder / "part.safetensors")
-    (folder / "model.safetensors.index.json").write_text(json.dumps(content))
-
-
-def drop_words(folder):
-    """A template that takes a word out of what it is given."""
-    template = (folder / "chat_template.jinja").read_text()
-    (folder / "chat_template.jinja").write_text(template.replace("message['content']", "message['content'].replace('/think', '')"))
-
-
-FOUND_BY_TRYING = {
-    "template's tokens": (
-        add_later_tokens,
-        r"the chat template's token '<\|later\|>' has id 2000, but the model's embedding only 2000 rows",
-    ),
-    "end that is a word": (
-        lambda folder: (folder / "generation_config.json").write_text('{"eos_token_id": [1, 291]}'),
-        r"generation_config.json: eos_token_id is 291; it must be the id of a special token",
-    ),
-    "cut generation config": (
-        lambda folder: (folder / "generation_config.json").write_text('{"eos'),
-        r"generation_config.json: not valid JSON",
-    ),
-    "shard elsewhere": (
-        lambda folder: list_shards(folder, metadata={}, weight_map={"a": "../b.safetensors"}),
-        r"which is not in the folder",
-    ),
-    "no index": (lambda folder: list_shards(folder), r"must have metadata and a weight_map"),
-    "attention of its own": (another_model("OPT", ffn_dim=64, word_embed_proj_dim=32), r"'opt' does not take the workflow's attention"),
-    "random tokenizer": (
-        lambda folder: edit_json(folder / "tokenizer.json", model={**read_json(folder / "tokenizer.json")["model"], "dropout": 0.001}),
-        r"has a dropout, so the same text gives other tokens each time",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", FOUND_BY_TRYING)
-def test_what_only_a_try_would_show_is_refused_at_once(folder, tmp_path, case):
-    change, message = FOUND_BY_TRYING[case]
-    change(folder)
-    with pytest.raises(InputError, match=message):
-        fetched(folder, tmp_path)
-
-
-def test_a_template_that_changes_a_text_is_refused_with_the_text(folder, tmp_path):
-    drop_words(folder)
-    manifest = fetched(folder, tmp_path)
-    assert manifest.exists(), "other texts are left as they are"
-    with pytest.raises(InputError, match=r"chat template changes the text 'What does /think do\?'"):
-        prompt_ids(load_tokenizer(folder), "You are brief.", "What does /think do?")
-    with pytest.raises(InputError, match="chat template changes the text"):
-        fetch_model(
-            {"name": "m", "source": "path", "location": str(folder)}, tmp_path / "m.json", texts_with("What does /think do, and why?")
-        )
-
-
-def test_replies_too_long_for_the_model_are_refused_before_training(folder, tmp_path):
-    model = {"name": "m", "source": "path", "location": str(folder)}
-    with pytest.raises(
-        InputError, match=r"evaluation.sampling.max_new_tokens: prompt and reply of 20\d\d tokens exceed this model's 2048 positions"
-    ):
-        fetch_model(model, tmp_path / "m.json", texts_with(most=2040))
-
-
-@pytest.mark.parametrize(
-    ("config", "limits"),
-    [
-        ({"rope_parameters": {"rope_type": "longrope", "original_max_position_embeddings": 64}}, {"window": None, "positions": 64}),
-        ({"sliding_window": 16, "use_sliding_window": False}, {"window": None, "positions": 512}),
-        ({"sliding_window": 16, "layer_types": ["full_attention"] * 4}, {"window": None, "positions": 512}),
-        ({"sliding_window": 16, "layer_types": ["full_attention", "sliding_attention"]}, {"window": 16, "positions": 512}),
-    ],
-)
-def test_limits_that_count(config, limits):
-    """Angles that change with the length of the batch from the original length on; windows that no block has."""
-    assert limits_of(SimpleNamespace(max_position_embeddings=512, **config)) == limits
-
-
-def test_numbers_that_are_none_end_a_job_where_they_arise(folder, tmp_path):
-    """In the embedding of a token that the probe does not meet."""
-    weights = load_file(folder / "model.safetensors")
-    weights["model.embed_tokens.weight"][1500] = float("nan")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    model = load_model(read_manifest(fetched(folder, tmp_path)), torch.float32, "cpu")
-    with pytest.raises(InputError, match="hidden states are no numbers"):
-        last_token_states(model, [[1, 1500, 2]], [0])
-    with pytest.raises(InputError, match="logits are no numbers"):
-        draw_tokens(model(torch.tensor([[1, 1500, 2]])).logits[:, -1], torch.tensor([0.5]), 1.0, 1.0)
