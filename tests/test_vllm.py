@@ -107,7 +107,7 @@ def test_a_prompts_draws_have_seeds_of_their_own_and_can_be_resumed(tiny, tmp_pa
     assert len({record["seed"] for record in records}) == len(records) == 60
     for start in range(0, 60, 10):
         assert len({tuple(record["token_ids"]) for record in records[start : start + 10]}) == 10
-    lost = sorted((tmp_path / "vllm/0").glob("*.jsonl.gz"))[0]
+    lost = sorted((tmp_path / "vllm").rglob("*.jsonl.gz"))[0]
     kept = lost.read_bytes()
     lost.unlink()
     assert sample(tiny, tmp_path, WARM, ENGINE, draws=10)[None] == records
