@@ -132,5 +132,7 @@ def test_numbers_that_are_none_end_a_job_where_they_arise(folder, tmp_path):
     model = load_model(read_manifest(fetched(folder, tmp_path)), torch.float32, "cpu")
     with pytest.raises(InputError, match="hidden states are no numbers"):
         last_token_states(model, [[1, 1500, 2]], [0])
+    with pytest.raises(InputError, match=r"sampling.temperature: 1e-300 is too small"):
+        draw_tokens(torch.ones(1, 8), torch.tensor([0.5]), 1e-300, 1.0)
     with pytest.raises(InputError, match="logits are no numbers"):
         draw_tokens(model(torch.tensor([[1, 1500, 2]])).logits[:, -1], torch.tensor([0.5]), 1.0, 1.0)
