@@ -1,5 +1,6 @@
 """What only a try of a model, or of its texts, shows: files that come later, templates that change a text, numbers that are none."""
 
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -136,3 +137,12 @@ def test_numbers_that_are_none_end_a_job_where_they_arise(folder, tmp_path):
         draw_tokens(torch.ones(1, 8), torch.tensor([0.5]), 1e-300, 1.0)
     with pytest.raises(InputError, match="logits are no numbers"):
         draw_tokens(model(torch.tensor([[1, 1500, 2]])).logits[:, -1], torch.tensor([0.5]), 1.0, 1.0)
+
+
+def test_a_manifest_of_an_older_version_is_named(tiny_model, tmp_path):
+    """Jobs would miss what it does not have."""
+    manifest = read_json(tiny_model)
+    del manifest["limits"]
+    (tmp_path / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="was written by an older version; delete it and run again"):
+        read_manifest(tmp_path / "model.json")

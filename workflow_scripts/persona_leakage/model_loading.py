@@ -28,6 +28,8 @@ def read_manifest(manifest_path):
     check_model_files: they are large, and only some stages read them.
     """
     manifest = read_json(manifest_path)
+    if "limits" not in manifest or "control_ids" not in manifest["chat"]:
+        raise InputError(f"{manifest_path}: was written by an older version; delete it and run again")
     for name, entry in manifest["files"].items():
         path = Path(manifest["folder"]) / name
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
