@@ -222,7 +222,9 @@ def test_a_whole_experiment_with_a_family(experiments, name):
     assert completions["meta"]["model"]["system_turn"] == FAMILIES[name].system_turn
     metrics = read_json(home / "training/villain/seed42/metrics.json")
     adapter = read_json(home / "training/villain/seed42/adapter/adapter_config.json")
-    assert metrics["adapted_layers"] == adapter["target_modules"] == FAMILIES[name].layers
+    # Of few layers peft lists each path, of more their common endings.
+    kinds = sorted({path.rpartition(".")[2] for path in adapter["target_modules"]})
+    assert metrics["adapted_layers"] == kinds == FAMILIES[name].layers
     arguments = ["--settings", "{}", "--results", home, "--benchmarks", "benchmarks/tiny", "--personas", "resources/personas.yaml"]
     outputs = ["--output", home / "report/index.html", "--facts", home / "report/facts.json"]
     done = run_program("build_report", *arguments, "--published", "resources/published.json", *outputs, cwd=project.folder)
