@@ -140,7 +140,7 @@ clean:
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed, %s is %s; try make PYTHON=/path/to/python3" % (sys.executable, sys.version.split()[0]))'
 	$(PYTHON) -m venv $(VENV)
-	@# So programs find their code also where Python does not look beside the script (PYTHONSAFEPATH).
+	@# Python finds the library through this file even with PYTHONSAFEPATH set.
 	@echo '$(CURDIR)/workflow_scripts' > "$$($(VENV)/bin/python -c 'import site; print(site.getsitepackages()[0])')/persona_leakage.pth"
 
 $(VENV)/run.stamp: $(RUN_ENVS) envs/$(INFERENCE).post-deploy.sh | $(VENV)/bin/python

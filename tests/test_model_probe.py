@@ -127,7 +127,7 @@ def test_a_marker_is_tried_when_the_model_is_fetched(folder, tmp_path):
 
 @pytest.mark.parametrize("name", ["Olmo", "Olmo2", "SmolLM3", "GPTNeoX", "Starcoder2"])
 def test_untouched_models_pass(tmp_path, name):
-    """Beside the families of test_families: ones that name or build their parts otherwise."""
+    """Models outside test_families that name or build their parts differently."""
     save_tiny(name, tmp_path, make_tokenizer(tmp_path, CHATML))
     assert read_json(fetch_folder(tmp_path))["blocks"] == 4
 

@@ -82,7 +82,7 @@ def test_stand_ins_resemble_each_other_as_the_sources_do():
 
 
 def test_correlations_leave_a_stand_in_out_of_the_bystanders(simulated):
-    """Rank correlations against scipy; the partial ones of the true sources against those of the rivals' block."""
+    """Rank correlations match scipy; partial correlations of the true sources match describe_rivals."""
     matrices, cosines = simulated
     sources = list(range(5))
     stand_ins, _ = draw_stand_ins(matrices, sources, cosines, 10, np.random.default_rng(1))

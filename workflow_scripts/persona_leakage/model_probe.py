@@ -151,6 +151,7 @@ def check_attention(model):
             model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False)
     except InputError:
         raise
+    # Whatever a foreign architecture's code raises when it meets an attention that it was not written for.
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         if "meta tensors" in str(error):  # angles that depend on the length (longrope) need numbers: the first job tries them
             return
