@@ -135,7 +135,7 @@ format: $(VENV)/development.stamp
 	snakefmt Snakefile rules
 
 clean:
-	rm -rf .venv .venv-* .pytest_cache .ruff_cache
+	rm -rf .venv $(patsubst envs/%.yaml,.venv-%,$(wildcard envs/*.yaml)) .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed, %s is %s; try make PYTHON=/path/to/python3" % (sys.executable, sys.version.split()[0]))'

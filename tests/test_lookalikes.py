@@ -65,7 +65,7 @@ def test_names_that_look_alike_are_refused_with_both_places(tmp_path, first, sec
 
 def test_names_that_differ_are_names(tmp_path):
     """Signs and accents make another name; a category may have a persona's name."""
-    names = ["C", "C++", "cafe", "café", "hero2", "hero-2", "Hero"]
+    names = ["C", "C++", "cafe", "café", "hero2", "hero-2", "Hero", "2²", "22", "2₂"]
     table = read_pairs(write_pairs(tmp_path, *(pair("x", name, "hero") for name in names)))
     assert list(table["persona"]) == names
 

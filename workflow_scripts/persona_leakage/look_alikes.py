@@ -8,8 +8,14 @@ QUOTES = "'\"`\u00b4\u2018\u2019\u201c\u201d"
 
 def folded(text):
     """What texts that look alike have in common: one Unicode form, one case, single blanks, one kind of dash and quote, nothing unseen."""
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = "".join(map(one_form, unicodedata.normalize("NFC", text))).casefold()
     return " ".join("".join(map(plain_character, plain)).split())
+
+
+def one_form(character):
+    """The common form of a character, such as a full-width letter; raised and lowered ones stay, for 2\u00b2 is not 22."""
+    raised = unicodedata.decomposition(character).startswith(("<super>", "<sub>"))
+    return character if raised else unicodedata.normalize("NFKC", character)
 
 
 def plain_character(character):
