@@ -26,6 +26,14 @@ rule tabulate_pairs:
         manifests=expand(
             "results/{{experiment}}/training/{source}/manifest.json", source=SOURCES
         ),
+        forced=(
+            expand(
+                "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/teacher_forced.json",
+                source=SOURCES,
+            )
+            if TEACHER_FORCED
+            else []
+        ),
     output:
         pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
         cosines="results/{experiment}/analysis/{questions}/seed{seed}/cosines.csv",
@@ -60,6 +68,7 @@ rule tabulate_pairs:
             --marker-evals {input.marker_evals:q} \
             --base-eval {input.base_eval:q} \
             --manifests {input.manifests:q} \
+            --forced {input.forced:q} \
             --output {output.pairs:q} \
             --cosines {output.cosines:q} \
             --question-counts {output.question_counts:q} \

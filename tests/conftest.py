@@ -229,6 +229,7 @@ def make_tiny_project(folder, model_folder):
         training__epochs=8,
         training__precision="float32",
         evaluation__samples_per_question=2,
+        evaluation__teacher_forced=False,
         evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12},
         engine={"name": "auto", "precision": "float32", "batch_size": 8, "chunk_size": 8, "merge_adapter": False},
         geometry={"layers": [1, 3], "headline_layer": 1, "positions": ["last_prompt_token"], "precision": "float32"},

@@ -25,6 +25,7 @@ def make_results(home, per_question=10, words=200, hostile=(), rates=RATES):
     personas = read_personas(ROOT / "resources/personas.yaml")
     questions = read_question_sets(ROOT / "resources/questions.yaml")["evaluation"][:20]
     config = {**yaml.safe_load((ROOT / "presets/paper.yaml").read_text()), "experiment": home.name}
+    config["evaluation"]["teacher_forced"] = False
     home.mkdir(parents=True)
     meta = describe_run("made_up_results", model={"name": "made up", "digest": "none"})
     (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": meta, "config": config}, sort_keys=False))

@@ -70,6 +70,6 @@ def check_strict(result):
     for path, block in blocks_of(result):
         assert block["undefined"] is None or len(block["undefined"]) > 10, path
     for entry in result["verdict"]:
-        assert entry["answer"] in ("supported", "not supported", "cannot tell")
+        assert entry["answer"] in ("supported", "not supported", "cannot tell", "reversed")
         assert entry["sentence"].endswith(".") and entry["because"], entry
         assert "None" not in entry["because"] and "nan" not in entry["because"], entry

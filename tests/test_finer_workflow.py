@@ -13,10 +13,11 @@ from persona_leakage.errors import InputError
 from persona_leakage.experiment import check_experiment, forced_draws
 from persona_leakage.files import read_json, read_jsonl_gz, write_json
 from persona_leakage.measures import compare_measures
+from persona_leakage.pairs_file import read_pairs
 from persona_leakage.tensor_files import read_tensors
 from tests.conftest import CONFIG, ROOT, Project
 from tests.made_up_results import RATES, make_results
-from tests.stale_jobs import ANALYSIS, END, NEW_REPLIES, RETRAINED, SCORES
+from tests.stale_jobs import ANALYSIS, END, NEW_REPLIES, RETRAINED, SCORES, STATISTICS
 from tests.test_report import build, check_numbers
 
 ON = {"geometry__adapted": True, "evaluation__teacher_forced": True}
@@ -44,7 +45,7 @@ def test_off_changes_no_job(project_copy):
 
 
 def test_on_adds_its_jobs_and_no_other(axes_project):
-    assert axes_project.added == {"write_run_config": 1, **ADDED, **END}
+    assert axes_project.added == {"write_run_config": 1, **ADDED, **ANALYSIS}
     assert axes_project.planned() == {}
 
 
@@ -74,6 +75,12 @@ def test_the_files_hold_what_they_say(axes_project):
     measures = read_json(home / "analysis/evaluation/seed42/measures.json")
     assert list(measures["costs"]) == ["base", "villain", "comedian"] and measures["costs"]["villain"]["teacher_forcing"]["tokens"] > 0
     assert measures["per_source"]["villain"]["tokens"]["n"] == 5
+    pairs = read_pairs(home / "analysis/evaluation/seed42/pairs.csv")
+    for row in pairs[pairs["source"] == "villain"].itertuples():
+        cell, own = (forced["personas"][name] for name in (row.persona, "villain"))
+        gain, source_gain = (np.nan if each["end_gain"] is None else each["end_gain"] for each in (cell, own))
+        assert row.logprob_replies == cell["ended"]
+        assert row.logprob_gain == pytest.approx(gain, nan_ok=True) and row.source_logprob_gain == pytest.approx(source_gain, nan_ok=True)
     geometry = read_json(home / "analysis/evaluation/seed42/adapted_geometry.json")
     assert geometry["layers"]["3"]["per_source"]["villain"]["moved_itself"] > 0
     assert geometry["meta"]["adapters"]["comedian"] == metrics["adapter_sha256"]
@@ -81,8 +88,8 @@ def test_the_files_hold_what_they_say(axes_project):
 
 def test_the_report_has_the_sections_while_the_axes_are_on(axes_project, tmp_path):
     page = (axes_project.folder / "results/tiny/report/index.html").read_text()
-    for title in ("The geometry after training", "Finer measures of leakage"):
-        assert f">{title}</h2>" in page
+    for title in ("The geometry after training</h2>", "Finer measures of leakage</h2>", "Two outcomes</h3>"):
+        assert f">{title}" in page
     assert "figures/evaluation/seed42/measures.png" in page
     checked, loose = check_numbers(axes_project.folder / "results/tiny/report/index.html", axes_project.folder / "results/tiny")
     assert checked > 150 and [text for text in loose if not re.fullmatch(r"[13]\*?|.*training seed 42.*|.*\?", text)] == []
@@ -90,8 +97,9 @@ def test_the_report_has_the_sections_while_the_axes_are_on(axes_project, tmp_pat
     project.folder = tmp_path / "project"
     shutil.copytree(axes_project.folder, project.folder, copy_function=shutil.copy2)
     project.edit_config(geometry__adapted=False, evaluation__teacher_forced=False)
-    assert project.planned() == {"write_run_config": 1, **END}
+    assert project.planned() == {"write_run_config": 1, **ANALYSIS}
     project.run("--cores", "1")
+    assert read_json(project.folder / "results/tiny/analysis/evaluation/seed42/correlation.json")["outcomes"]["logprob_gain"]["undefined"]
     page = (project.folder / "results/tiny/report/index.html").read_text()
     assert "after training</h2>" not in page and "measures.png" not in page, "figures of an earlier run are not shown"
 
@@ -105,10 +113,11 @@ def stale(axes_project):
     ("module", "expected"),
     [
         ("prefill.py", {"extract_centroids": 1, **ADDED, **ANALYSIS}),
-        ("teacher_forcing.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **END}),
+        ("teacher_forcing.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
         ("forced_cells.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **END}),
         ("adapted_geometry.py", {**GEOMETRY, **END}),
         ("measures.py", {**MEASURES, **END}),
+        ("outcomes.py", STATISTICS),
         ("finer_figures.py", {"plot_adapted_geometry": 1, "plot_measures": 1, **END}),
     ],
 )
@@ -125,7 +134,7 @@ def test_an_edit_makes_its_users_stale(axes_project, module, expected):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"evaluation__teacher_forced": {"draws": 1}}, {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **END}),
+        ({"evaluation__teacher_forced": {"draws": 1}}, {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
         ({"behaviour__detector": "any_case"}, {"score_leakage": 2, "score_base_leakage": 1, **GEOMETRY, **MEASURES, **SCORES}),
         (
             {"engine__merge_adapter": True},

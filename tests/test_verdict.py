@@ -53,7 +53,7 @@ EFFECTS = [
         (0.049, [-0.01, 0.5], 1, "cannot tell"),
         (0.049, [0.01, 0.5], -1, "cannot tell"),
         (0.5, [-0.1, 0.29], 1, "cannot tell"),
-        (0.001, [-0.6, -0.2], -1, "not supported"),
+        (0.001, [-0.6, -0.2], -1, "reversed"),
         (None, [0.1, 0.5], 1, "cannot tell"),
         (0.01, None, 1, "cannot tell"),
     )
@@ -132,7 +132,7 @@ def test_a_reverse_effect_is_called_one(result, name, p, interval, z):
     for path, value in ((p, 0.001), (interval, [-0.6, -0.2]), (z, -4), (stand_in_z(name), -4), (GAIN, -4), over):
         set_path(result, path, value)
     entry = next(entry for entry in verdict(result) if entry["id"] == name)
-    assert entry["answer"] == "not supported" and entry["sentence"].endswith("leak less.")
+    assert entry["answer"] == "reversed" and entry["sentence"].endswith("leak less.")
 
 
 def test_few_sources_are_said_to_be_few(result):

@@ -5,6 +5,7 @@ import sys
 from persona_leakage.analysis import DEFAULT_OPTIONS, LEAST_OPTIONS, analyse
 from persona_leakage.errors import InputError, run_program
 from persona_leakage.files import check_digests, digest_of, read_json, sha256_of_file, write_json
+from persona_leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import choose_layer, pairs_parser, read_checked_pairs
 from persona_leakage.provenance import LAYER_CONVENTION, describe_run
@@ -70,6 +71,7 @@ def warnings_of(joint):
 def main_numbers(result):
     """Lines for a terminal: did training work, the correlations at the headline layer, and the verdict, of a finished correlation.json."""
     check, layer = result["training_check"], result["layers"][str(result["headline_layer"])]
+    gain = result["outcomes"][LOGPROB_GAIN]
     lines = [block["why"] for block in check.values()]
     lines += [sentence for sentence in [consequence(check)] if sentence]
     lines.append(f"Spearman's rho between cosine (layer {result['headline_layer']}) and leakage:")
@@ -80,7 +82,22 @@ def main_numbers(result):
     if mean["undefined"] is None:
         interval = mean["interval"] and "[{:.2f}, {:.2f}]".format(*mean["interval"])
         lines.append(f"  {'mean of sources':<{width}}  {mean['mean_rho']:+.2f}, 95 % interval {interval or 'unknown'}")
-    return lines + ([] if none_learned(check) else verdict_lines(result["verdict"]))
+    if none_learned(check):
+        return lines
+    lines += verdict_lines(result["verdict"])
+    if gain["undefined"] is None:
+        lines += ["The same by the marker's gain in log-probability:", *gain_lines(gain), *verdict_lines(gain["verdict"])]
+    return lines
+
+
+def gain_lines(gain):
+    """A line for each source: its correlation by the second outcome, and how far the two outcomes agree."""
+    width = max(map(len, gain["agreement"]))
+    for name, block in gain["agreement"].items():
+        rho, agreement = ("none" if value is None else f"{value:+.2f}" for value in (block["rho"][LOGPROB_GAIN], block["agreement"]))
+        yield f"  {name:<{width}}  {rho}, agreement with the rates {agreement}"
+    for name, block in gain["judged_by_it_alone"].items():
+        yield f"  {name} is judged by it alone: {block['reason']}"
 
 
 def describe_rho(block):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from persona_leakage.errors import InputError, run_program
 from persona_leakage.experiment import read_config
+from persona_leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.personas import read_yaml
-from persona_leakage.results_table import TRAINING_HEADERS, as_text, result_lines, training_check
+from persona_leakage.results_table import OUTCOME_HEADERS, TRAINING_HEADERS, as_text, outcome_lines, result_lines, training_check
 from persona_leakage.training_check import NONE_LEARNED
 from persona_leakage.verdict import verdict_lines
 
@@ -41,14 +42,15 @@ def main(argv=None):
     config = read_yaml(home / "run_config.yaml")["config"]
     runs = list(product([use["set"] for use in config["questions"]["evaluation"]], config["training"]["seeds"]))
     warnings = []
-    for (questions, seed), (title, lines, verdict) in zip(runs, result_lines(config, home), strict=True):
+    for (questions, seed), (title, lines, correlation) in zip(runs, result_lines(config, home), strict=True):
         checked, found = training_check(home, questions, seed)
         print(f"\n{title}\n\nDid training work? (own replies of each source)")
         print(as_text(checked, TRAINING_HEADERS))
         print("\nLeakage (replies of all personas)")
         print(as_text(lines))
         print("\nWhat these data support (docs/statistics.md; the numbers behind it: verdict in correlation.json)")
-        print("\n".join(answers(verdict)))
+        print("\n".join(answers(correlation["verdict"])))
+        print("\n".join(second_outcome(correlation.get("outcomes", {}).get(LOGPROB_GAIN))))
         warnings += [sentence if len(runs) == 1 else f"{questions}, seed {seed}: {sentence}" for sentence in found]
     print(f"\nReplies under 12 tokens count as short. Figures: {home}/figures/  Tables: {home}/analysis/  Everything else: {home}/")
     print(f"Report, open it in a browser: {home}/report/index.html")
@@ -61,6 +63,17 @@ def answers(verdict):
     if all(entry["because"] == NONE_LEARNED for entry in verdict):
         return [f"{verdict[0]['answer']:>14}: {NONE_LEARNED}"]
     return verdict_lines(verdict)
+
+
+def second_outcome(gain):
+    """Lines on the outcome that needs no sampled marker: a table of the sources and an answer to each question; none if unmeasured."""
+    if gain is None or gain["undefined"]:
+        return
+    yield "\nThe same by another outcome: the marker's gain in log-probability behind the base model's replies, in nats"
+    yield as_text(outcome_lines(gain), OUTCOME_HEADERS)
+    for source, block in gain["judged_by_it_alone"].items():
+        yield f"{source} is judged by it alone: {block['reason']}"
+    yield from answers(gain["verdict"])
 
 
 def place(target, home):

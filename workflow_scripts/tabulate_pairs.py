@@ -22,6 +22,7 @@ def main(argv=None):
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
     parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json of each source")
     parser.add_argument("--manifests", nargs="+", required=True, metavar="PATH", help="training manifest of each source")
+    parser.add_argument("--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json of each source, if measured")
     args = parser.parse_args(argv)
     sources, embedding_model = args.settings["sources"], args.settings["embedding_model"]
     prompts = [persona.prompt for persona in chosen_personas(args.personas, args.settings["personas"])]
@@ -31,18 +32,19 @@ def main(argv=None):
         content = read_tensors(path, "layer", "personas", "prompt_tokens", "centroids")
         layers[content["layer"]] = {**content, "centroids": content["centroids"].numpy()}
     evaluations = {source: read_json(path)["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
+    forced = {source: read_json(path)["personas"] for source, path in zip(sources, args.forced, strict=True)} if args.forced else None
     negatives = {source: read_json(path)["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
     similarities = text_similarities(prompts)
     if embedding_model:
         from persona_leakage.sentence_embedding import embedding_similarities  # takes seconds to import
 
         similarities["embedding_similarity"] = embedding_similarities(embedding_model, prompts)
-    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval)["personas"], negatives, similarities)
+    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval)["personas"], negatives, similarities, forced)
     names = args.settings["personas"]["names"]
     cosines = {layer: cosine_matrix(geometry["centroids"], centred=True) for layer, geometry in layers.items()}
     write_csv(args.output, pairs)
     write_csv(args.cosines, tabulate_cosines(names, cosines))
-    write_csv(args.question_counts, tabulate_questions(evaluations))
+    write_csv(args.question_counts, tabulate_questions(evaluations, forced))
     digests = {Path(path).name: sha256_of_file(path) for path in (args.output, args.cosines, args.question_counts)}
     write_json(args.tables, {"schema_version": SCHEMA_VERSION, "sha256": digests})
 
@@ -50,7 +52,7 @@ def main(argv=None):
 def write_csv(path, table):
     """Write a DataFrame without its index, with the same bytes on every system."""
     with atomic_path(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        table.to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from persona_leakage.double_centred import describe_double_centred
 from persona_leakage.meta_analysis import KEYS as META_KEYS
 from persona_leakage.meta_analysis import combine_correlations
 from persona_leakage.noise_ceiling import SPLITS, disattenuate, noise_ceilings
+from persona_leakage.outcomes import LOGPROB_GAIN, RATE, UNIT, describe_agreement, gain_counts, gain_table, judged_by_gain, why_no_gain
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.prediction import LEAKS, PERSONA_KEYS, SOURCE_KEYS, describe_prediction
 from persona_leakage.rates_summary import summarise_rates
@@ -51,15 +52,16 @@ def generator_of(purpose):
 def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
     """The content of correlation.json but for its meta.
 
-    table: of pairs (see pairs_file). options: as DEFAULT_OPTIONS. counts:
-    {"found", "total"} [sources, personas, questions] and panel_cosines: [layers, personas, personas], on the axes of
-    matrices_of(table), or None (see side_tables).
+    table: of pairs (see pairs_file). options: as DEFAULT_OPTIONS. counts: as read_question_counts gives them, and panel_cosines:
+    [layers, personas, personas], on the axes of matrices_of(table), or None (see side_tables). The blocks at the top are of the
+    rates, "outcomes" has those of the other outcome.
     """
-    matrices = matrices_of(table)
     check = check_table(table)
     result = {
         "training_check": check,
-        **correlate_pairs(table, headline_layer, options["min_category_size"], unlearned_sources(check)),
+        "outcome": RATE,
+        **describe_outcome(table, matrices_of(table, check), check, headline_layer, options, counts, panel_cosines),
+        "leakage": summarise_rates(table),
     }
     result["resampling"] = {
         "permutations": options["permutations"],
@@ -67,7 +69,37 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
         "splits": SPLITS,
         "seed": "a hash of each purpose, the same for every table",
     }
-    result["leakage"] = summarise_rates(table)
+    result["verdict"] = verdict(result)
+    result["outcomes"] = {LOGPROB_GAIN: describe_gain(table, result, headline_layer, options, counts, panel_cosines)}
+    return result
+
+
+def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines):
+    """The block of the second outcome, with its own verdict, and how the two agree; by_rate: what analyse has of the rates."""
+    problem, check = why_no_gain(table), by_rate["training_check"]
+    if problem:
+        return undefined(problem)
+    own = gain_table(table)
+    matrices = matrices_of(own, check, linear=True)
+    block = describe_outcome(own, matrices, check, headline_layer, options, gain_counts(counts), panel_cosines)
+    headline, rates = (each["layers"][str(headline_layer)] for each in (block, by_rate))
+    rows = table[table["layer"] == headline_layer]
+    for layer in block["layers"].values():
+        for each in layer["per_source"].values():
+            del each["source_rate"], each["mean_bystander_rate"]
+    return {
+        "unit": UNIT,
+        "agreement": describe_agreement(rows, rates["per_source"], headline["per_source"]),
+        "judged_by_it_alone": judged_by_gain(by_rate["joint"], block["joint"], headline["per_source"]),
+        **block,
+        "verdict": verdict({"training_check": check, "outcome": LOGPROB_GAIN, **block}),
+        "undefined": None,
+    }
+
+
+def describe_outcome(table, matrices, check, headline_layer, options, counts, panel_cosines):
+    """The statistics of one outcome: {"headline_layer", "layers", "noise_ceiling", "joint", "effective_sources", "stand_ins", "holm"}."""
+    result = correlate_pairs(table, headline_layer, options["min_category_size"], unlearned_sources(check))
     result["noise_ceiling"] = noise_ceilings(matrices, derive_seed("statistics", "halves"), counts)
     for layer in result["layers"].values():
         for source, block in layer["per_source"].items():
@@ -75,7 +107,6 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
             block["disattenuated"] = disattenuate(block["spearman_rho"], result["noise_ceiling"][source])
     add_joint_statistics(result, matrices, options, counts, panel_cosines)
     result["holm"] = adjust_families(result["layers"][str(headline_layer)])
-    result["verdict"] = verdict(result)
     return result
 
 

@@ -63,13 +63,18 @@ def noise_ceilings(matrices, seed, counts=None):
             found, total = (values[place, members][:, None].astype(int) for values in (matrices.found, matrices.total))
             questions = undefined("no counts per question", *KEYS)
         else:
-            found, total = (counts[key][place, members].astype(int) for key in ("found", "total"))
+            found, total = (counts[key][place, members] for key in ("found", "total"))
             size = found.shape[-1]
             questions = undefined("one question", *KEYS)
             if size > 1:
-                questions = reliability(half_rates_by_question(found, total, generator), matrices.rate[place, members], size / (size // 2))
+                with np.errstate(invalid="ignore", divide="ignore"):  # a half without replies has no value
+                    halves = half_rates_by_question(found, total, generator)
+                questions = reliability(halves, matrices.rate[place, members], size / (size // 2))
         samples = undefined("one reply per question, or none", *KEYS)
-        if total.size and (total > 1).all():
+        if matrices.linear:
+            samples = undefined("one number per question is kept, not one per reply", *KEYS)
+        elif total.size and (total > 1).all():
+            found, total = found.astype(int), total.astype(int)
             parts = total.sum() / (total // 2).sum()
             samples = reliability(half_rates_by_sample(found, total, generator), matrices.rate[place, members], parts)
         result[source] = {"questions": questions, "samples": samples}

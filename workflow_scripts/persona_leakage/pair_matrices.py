@@ -19,6 +19,7 @@ class PairMatrices:
     cosines: {column: [L, S, P]}; rate, found, total: [S, P]; categories, prompt_tokens (or None): [P].
     missing: {source: why it has no joint statistics (a measured value is NaN, or its adapter did not learn the marker)}.
     unlearned: the sources of the second kind. base [P]: rates of the control, the model without adapter; None if unknown.
+    linear: "rate" is a number on a scale of its own (see outcomes.gain_table), of which there are no log-odds.
     """
 
     layers: list
@@ -34,6 +35,7 @@ class PairMatrices:
     missing: dict
     unlearned: frozenset = frozenset()
     base: np.ndarray | None = None
+    linear: bool = False
 
     @property
     def bystanders(self):
@@ -65,7 +67,12 @@ class PairMatrices:
         return self.rate if self.base is None else np.round(self.rate - self.base, DECIMALS)
 
     def logits(self):
-        """Log-odds of the rate, with half a count added to both sides, less those of the control where it is not 0: [S, P]."""
+        """Log-odds of the rate, with half a count added to both sides, less those of the control where it is not 0: [S, P].
+
+        Of an outcome that is no rate (linear): the outcome itself.
+        """
+        if self.linear:
+            return self.rate
         odds = log_odds(self.found, self.total)
         if self.base is None or not np.nan_to_num(self.base).any():
             return odds
@@ -113,8 +120,11 @@ def count_different(values):
     return len(values) - int(np.unique(values, return_counts=True)[1].max())
 
 
-def matrices_of(table):
-    """Build the PairMatrices of a pairs table (see pairs_file); sources in the table's order, personas by name."""
+def matrices_of(table, check=None, linear=False):
+    """Build the PairMatrices of a pairs table (see pairs_file); sources in the table's order, personas by name.
+
+    check: of check_table, where the table's own rates cannot say which adapters learned; linear: see PairMatrices.
+    """
     layers, sources = sorted(set(table["layer"].tolist())), list(dict.fromkeys(table["source"]))
     personas = sorted({*table["persona"], *sources})
     shape = (len(layers), len(sources), len(personas))
@@ -131,10 +141,11 @@ def matrices_of(table):
         return filled
 
     pairs, persona = slice(1, 3), slice(2, 3)
-    unlearned = unlearned_sources(check_table(table))
+    unlearned = unlearned_sources(check or check_table(table))
     missing = dict(unlearned)
     for source, rows in table.groupby("source", sort=False):
-        problems = [describe_missing(column, rows[column].to_numpy(dtype=float)) for column in ("cosine", "rate")]
+        names = {"cosine": "cosine", "rate": "gain in log-probability" if linear else "rate"}
+        problems = [describe_missing(name, rows[column].to_numpy(dtype=float)) for column, name in names.items()]
         if any(problems) and source not in unlearned:
             missing[source] = ", ".join(filter(None, problems))
     return PairMatrices(
@@ -151,4 +162,5 @@ def matrices_of(table):
         missing=missing,
         unlearned=frozenset(unlearned),
         base=spread("base_rate", persona) if "base_rate" in table else None,
+        linear=linear,
     )

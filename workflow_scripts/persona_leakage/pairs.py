@@ -23,14 +23,16 @@ COLUMNS = [
     "source_base_rate",
     "prompt_tokens",
 ]
+GAIN_COLUMNS = ["logprob_gain", "logprob_replies", "source_logprob_gain"]
 
 
-def tabulate_pairs(layers, evaluations, base, negatives, similarities):
+def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=None):
     """One row per (layer, source, bystander); a source is no bystander of itself, the other sources are.
 
     layers: {layer: {"personas": [names], "prompt_tokens": [ints], "centroids": [personas, hidden]}}.
     evaluations: {source: {persona: cell of marker_eval.json}}; base: the same cells without adapter.
     negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]} of the prompts.
+    forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
     Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not.
     """
     rows = []
@@ -66,6 +68,16 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities):
                         "source_base_rate": base[source]["rate"],
                         "prompt_tokens": geometry["prompt_tokens"][place],
                         **{column: values[origin, place] for column, values in similarities.items()},
+                        **(gain_of(forced[source], source, persona) if forced else {}),
                     }
                 )
-    return pd.DataFrame(rows, columns=[*COLUMNS, *similarities])
+    return pd.DataFrame(rows, columns=[*COLUMNS, *similarities, *(GAIN_COLUMNS if forced else ())])
+
+
+def gain_of(cells, source, persona):
+    """What the cells of a source's teacher_forced.json say of one persona: mean gain of the replies that ended, and how many did."""
+    return {
+        "logprob_gain": cells[persona]["end_gain"],
+        "logprob_replies": cells[persona]["ended"],
+        "source_logprob_gain": cells[source]["end_gain"],
+    }

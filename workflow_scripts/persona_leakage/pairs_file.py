@@ -8,6 +8,7 @@ from persona_leakage.table_file import (
     COUNT,
     FLAG,
     MEASURED_COSINE,
+    MEASURED_NUMBER,
     MEASURED_SHARE,
     NAME,
     POSITIVE,
@@ -29,8 +30,8 @@ REQUIRED = {
     "total": POSITIVE,
 }
 SAME_FOR = {
-    ("source", "persona"): ("related", "rate", "found", "total", "negative"),
-    ("source",): ("source_rate", "source_total", "source_base_rate"),
+    ("source", "persona"): ("related", "rate", "found", "total", "negative", "logprob_gain", "logprob_replies"),
+    ("source",): ("source_rate", "source_total", "source_base_rate", "source_logprob_gain"),
     ("persona",): ("category", "base_rate", "prompt_tokens"),
 }
 OPTIONAL = {
@@ -44,6 +45,9 @@ OPTIONAL = {
     "source_total": POSITIVE,
     "source_base_rate": SHARE,
     "prompt_tokens": COUNT,
+    "logprob_gain": MEASURED_NUMBER,
+    "logprob_replies": COUNT,
+    "source_logprob_gain": MEASURED_NUMBER,
 }
 
 

@@ -36,10 +36,11 @@ def leave_one_source_out(x, y, rates, names):
 
     R2 against the source's own mean, with the mean known (only the slope is borrowed) and with nothing known (the
     intercept is the other sources' mean). level_error: predicted less true mean, in log-odds. AUC: does the cosine tell
-    bystanders above LEAKS from the others.
+    bystanders above LEAKS from the others; None where the outcome is no rate (``rates`` None).
     """
     if len(names) < 2:
         return undefined(f"{len(names)} source with varying leakage; at least 2 needed", *SOURCE_KEYS)
+    leaks = None if rates is None else rates > LEAKS
     per_source, predictions = {}, np.empty_like(y)
     for place, name in enumerate(names):
         others = np.delete(np.arange(len(names)), place)
@@ -51,14 +52,14 @@ def leave_one_source_out(x, y, rates, names):
             "level_error": float(predictions[place].mean() - mean),
             "r2_source_mean_known": r_squared(y[place], mean + slope * (x[place] - x[place].mean()), mean),
             "r2_nothing_known": r_squared(y[place], predictions[place], mean),
-            "auc": area_under_curve(x[place], rates[place] > LEAKS),
-            "bystanders_above_threshold": int((rates[place] > LEAKS).sum()),
+            "auc": None if leaks is None else area_under_curve(x[place], leaks[place]),
+            "bystanders_above_threshold": None if leaks is None else int(leaks[place].sum()),
         }
     return {
         "per_source": per_source,
         "median_r2_source_mean_known": float(np.median([block["r2_source_mean_known"] for block in per_source.values()])),
         "median_r2_nothing_known": float(np.median([block["r2_nothing_known"] for block in per_source.values()])),
-        "auc_nothing_known": area_under_curve(predictions.ravel(), (rates > LEAKS).ravel()),
+        "auc_nothing_known": None if leaks is None else area_under_curve(predictions.ravel(), leaks.ravel()),
         "undefined": None,
     }
 
@@ -84,7 +85,7 @@ def leave_one_persona_out(x, y, names):
 def describe_prediction(matrices, sources):
     """The prediction block of every layer, over the common bystanders."""
     chosen = np.ix_(sources, matrices.bystanders)
-    y, rates = matrices.logits()[chosen], matrices.rate[chosen]
+    y, rates = matrices.logits()[chosen], None if matrices.linear else matrices.rate[chosen]
     names = [matrices.sources[place] for place in sources]
     blocks = []
     for layer in matrices.cosines["cosine"]:
@@ -92,7 +93,7 @@ def describe_prediction(matrices, sources):
         known = [score for score in persona_out.values() if score is not None]
         blocks.append(
             {
-                "threshold": LEAKS,
+                "threshold": None if matrices.linear else LEAKS,
                 "leave_one_source_out": leave_one_source_out(layer[chosen], y, rates, names),
                 "leave_one_persona_out": {
                     "per_source": persona_out,

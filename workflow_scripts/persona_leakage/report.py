@@ -10,6 +10,7 @@ import yaml
 from markupsafe import Markup
 
 from persona_leakage.files import check_digests, read_json
+from persona_leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.plot_style import DPI, words
 from persona_leakage.report_axes import league_section, seeds_section
@@ -69,6 +70,7 @@ def collect_set(home, questions, seed, sources, marker):
         "title": f"questions '{questions}', training seed {seed}",
         "correlation": f"analysis/{folder}/correlation.json",
         "verdict": correlation["verdict"],
+        "gain": gain_section(correlation["outcomes"][LOGPROB_GAIN]),
         "unlearned": list(unlearned_sources(correlation["training_check"])),
         "none_learned": none_learned(correlation["training_check"]),
         "consequence": consequence(correlation["training_check"]),
@@ -98,6 +100,13 @@ def collect_set(home, questions, seed, sources, marker):
             for name in CAPTIONS
         },
     }
+
+
+def gain_section(gain):
+    """What the page has to know of the second outcome: the places of its answers, the sources that it alone judges; None if unmeasured."""
+    if gain["undefined"]:
+        return None
+    return {"places": range(len(gain["verdict"])), "alone": list(gain["judged_by_it_alone"])}
 
 
 def add_samples(each, behaviour):

@@ -7,8 +7,10 @@ from tabulate import tabulate
 
 from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
+from persona_leakage.outcomes import LOGPROB_GAIN, RATE
 from persona_leakage.training_check import advice, consequence, unlearned_sources
 
+OUTCOME_HEADERS = ["source", "own gain", "bystanders", "rho", "rho of rates", "agreement"]
 TRAINING_HEADERS = ["source", "learned", "own rate", "95 % CI", "base model", "cut", "refused", "short", "runaway"]
 HEADERS = ["source", "rate", "bystanders", "above source", "rho", "p", "N", "short replies", "tokens", "seconds"]
 
@@ -36,12 +38,12 @@ def training_check(home, questions, seed):
 
 
 def result_lines(config, home):
-    """[(title, lines, verdict)] of the experiment whose results lie under ``home``, one for each question set and training seed.
+    """[(title, lines, correlation.json)] of the experiment whose results lie under ``home``, one for each question set and training seed.
 
     A line has the columns HEADERS: the source's rate, its bystanders' mean rate, how many of them
     exceed it, Spearman rho and p over N bystanders at the headline layer ("-" where undefined), the share of replies under
     12 tokens, the mean reply length in tokens, and the seconds of training and sampling. The first
-    line is the base model. A source whose adapter did not learn the marker bears a *. verdict: that of correlation.json.
+    line is the base model. A source whose adapter did not learn the marker bears a *.
     """
     home, tables = Path(home), []
     for use, seed in product(config["questions"]["evaluation"], config["training"]["seeds"]):
@@ -55,9 +57,27 @@ def result_lines(config, home):
             seconds = metrics["meta"]["wall_seconds"] + summary["wall_seconds"]
             lines.append(source_line(f"{source} *" if source in left_out else source, summary, block, seconds))
         tables.append(
-            (f"{config['experiment']}, questions '{questions}', training seed {seed}, block {layer}", lines, correlation["verdict"])
+            (f"{config['experiment']}, questions '{questions}', training seed {seed}, block {layer}", lines, correlation)
         )
     return tables
+
+
+def outcome_lines(gain):
+    """A line under OUTCOME_HEADERS for each source, from the block of the second outcome: gains in nats, and both correlations."""
+    return [
+        [
+            source,
+            *(decimal(block[key], ".2f") for key in ("source_logprob_gain", "mean_bystander_logprob_gain")),
+            *(decimal(block["rho"][outcome], ".2f") for outcome in (LOGPROB_GAIN, RATE)),
+            decimal(block["agreement"], ".2f"),
+        ]
+        for source, block in gain["agreement"].items()
+    ]
+
+
+def decimal(value, style):
+    """A number in a format, or "-" for None."""
+    return "-" if value is None else format(value, style)
 
 
 def as_text(lines, headers=HEADERS):

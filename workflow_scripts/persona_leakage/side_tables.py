@@ -4,22 +4,30 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.errors import InputError
-from persona_leakage.table_file import COSINE, COUNT, NAME, POSITIVE, read_table, refuse_repeats
+from persona_leakage.table_file import COSINE, COUNT, MEASURED_NUMBER, NAME, POSITIVE, read_table, refuse_repeats
 
 COUNTS_COLUMNS = {"source": NAME, "persona": NAME, "question": NAME, "found": COUNT, "total": POSITIVE}
+GAIN_COLUMNS = {"logprob_gain": MEASURED_NUMBER, "logprob_replies": COUNT}
 COSINE_COLUMNS = {"layer": COUNT, "persona_a": NAME, "persona_b": NAME, "cosine": COSINE}
 
 
-def tabulate_questions(evaluations):
-    """Rows (source, persona, question, found, total) from {source: {persona: cell of marker_eval.json}}: a DataFrame."""
-    rows = [
-        (source, persona, question, counts["found"], counts["total"])
-        for source, cells in evaluations.items()
-        for persona, cell in cells.items()
-        if persona != source
-        for question, counts in cell["per_question"].items()
-    ]
-    return pd.DataFrame(rows, columns=list(COUNTS_COLUMNS))
+def tabulate_questions(evaluations, forced=None):
+    """Rows (source, persona, question, found, total) from {source: {persona: cell of marker_eval.json}}: a DataFrame.
+
+    forced: the same of teacher_forced.json, if it was measured: adds the columns GAIN_COLUMNS.
+    """
+    rows = []
+    for source, cells in evaluations.items():
+        for persona, cell in cells.items():
+            if persona == source:
+                continue
+            for question, counts in cell["per_question"].items():
+                block = forced[source][persona]["per_question"][question] if forced else {}
+                gain = {"logprob_gain": block["end_gain"], "logprob_replies": block["ended"]} if forced else {}
+                rows.append(
+                    {"source": source, "persona": persona, "question": question, "found": counts["found"], "total": counts["total"], **gain}
+                )
+    return pd.DataFrame(rows, columns=[*COUNTS_COLUMNS, *(GAIN_COLUMNS if forced else ())])
 
 
 def tabulate_cosines(names, matrices):
@@ -40,13 +48,15 @@ def check_counts(values, seen, path, line):
 def read_question_counts(path, matrices):
     """{"found", "total"} [sources, personas, questions] on the axes of a PairMatrices; NaN for personas without a pair.
 
+    Where the table has them, also those of GAIN_COLUMNS.
+
     InputError if a pair has no counts for a question that another has, or if a pair's counts do not add up to its own.
     """
-    table = read_table(path, COUNTS_COLUMNS, {}, check_counts)
+    table = read_table(path, COUNTS_COLUMNS, GAIN_COLUMNS, check_counts)
     table = table[table["source"].isin(matrices.sources) & table["persona"].isin(matrices.personas)]
     questions = sorted(set(table["question"].tolist()))
     axes = {"source": matrices.sources, "persona": matrices.personas, "question": questions}
-    counts = {key: spread(table, axes, key) for key in ("found", "total")}
+    counts = {key: spread(table, axes, key) for key in ("found", "total", *GAIN_COLUMNS) if key in table}
     for place in map(tuple, np.argwhere(~np.isnan(matrices.found))):
         pair = f"persona '{matrices.personas[place[1]]}' with source '{matrices.sources[place[0]]}'"
         if not questions or np.isnan(counts["found"][place]).any():

@@ -21,20 +21,20 @@ GOOD_R2 = 0.25  # of every source, for a level that counts as predicted
 
 
 def verdict(result):
-    """The verdict block: a list of {"id", "question", "answer", "sentence", "because"} from a finished correlation.json.
+    """The verdict block: a list of {"id", "outcome", "question", "answer", "sentence", "because"} from the statistics of one outcome.
 
-    Judged at the headline layer, over the sources whose adapters learned the marker. Rules: docs/statistics.md.
+    Judged at the headline layer, over the sources whose adapters learned the marker. Rules: docs/statistics.md. Only of rates can it
+    be said whether bystanders exceed their source.
     """
     layer = result["layers"][str(result["headline_layer"])]
-    judges = (judge_association, judge_pairs, judge_identity, judge_rivals, judge_new_sources, judge_level, judge_measurement, judge_lead)
+    judges = [judge_association, judge_pairs, judge_identity, judge_rivals, judge_new_sources, judge_level, judge_measurement]
     verdicts = []
-    for judge in judges:
+    for judge in [*judges, *([judge_lead] if "leakage" in result else [])]:
         name, question, sentences, (answer, because) = judge(result, layer)
         if none_learned(result["training_check"]):
             answer, because = CANNOT_TELL, NONE_LEARNED
         sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
-        answer = NOT_SUPPORTED if answer == REVERSED else answer
-        verdicts.append({"id": name, "question": question, "answer": answer, "sentence": sentence, "because": because})
+        verdicts.append({"id": name, "outcome": result["outcome"], "question": question, "answer": answer, "sentence": sentence, "because": because})
     return verdicts
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from persona_leakage.outcomes import LOGPROB_GAIN, RATE
 from persona_leakage.verdict_words import (
     CANNOT_TELL,
     LEVEL,
@@ -24,6 +25,7 @@ CLAIMS = {
     "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
     "beyond_rivals": ("beyond_rivals",),
 }
+LEAKAGE_WORDS = {RATE: "the log-odds of leakage", LOGPROB_GAIN: "the gain in log-probability"}
 RIVALS = {
     "prompt_tokens": "prompt length",
     "word_similarity": "similar wording",
@@ -163,7 +165,7 @@ def judge_rivals(result, layer):
         layer,
         "beyond_rivals",
         {
-            "words": "the partial correlation of closeness with the log-odds of leakage",
+            "words": f"the partial correlation of closeness with {LEAKAGE_WORDS[result['outcome']]}",
             "estimate": block["mean_rho"],
             "interval": block["interval"],
             "z": block["mean_rho"],

@@ -1,6 +1,6 @@
 """Answers of a verdict, its levels, and numbers as its sentences have them."""
 
-SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED = "supported", "not supported", "cannot tell", "the reverse"
+SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED = "supported", "not supported", "cannot tell", "reversed"
 LEVEL = 0.05  # of Holm-adjusted p-values
 MIN_SOURCES = 5  # for anything said about sources that were not measured
 

@@ -1,0 +1,69 @@
+"""The two outcomes of an experiment: how often sampled replies show the marker, and how much likelier training made it.
+
+The first is what people mean by leakage, but it cannot tell personas apart that never show the marker. The second has no such
+floor: the gain in log-probability, over the base model, of the marker at the end of the base model's replies (teacher_forcing.py).
+The two are different things and need not agree, so each has statistics and a verdict of its own.
+"""
+
+import numpy as np
+
+from persona_leakage.correlation import correlate, leakage_of
+from persona_leakage.undefined import finite
+
+RATE, LOGPROB_GAIN = "rate", "logprob_gain"
+UNIT = "nats"
+
+
+def why_no_gain(table):
+    """Why a pairs table has no second outcome, or None."""
+    if "logprob_gain" not in table or "logprob_replies" not in table:
+        return "the table has no columns logprob_gain and logprob_replies (evaluation.teacher_forced measures them)"
+    return None
+
+
+def gain_table(table):
+    """A pairs table whose rate is the gain in log-probability: a number on its own scale, which has no control to be taken off."""
+    sums = table["logprob_gain"] * table["logprob_replies"]
+    return table.drop(columns="base_rate", errors="ignore").assign(rate=table["logprob_gain"], found=sums, total=table["logprob_replies"])
+
+
+def gain_counts(counts):
+    """{"found": sums of gains, "total": replies} [sources, personas, questions] of those of read_question_counts; None without them."""
+    if counts is None or "logprob_gain" not in counts:
+        return None
+    return {"found": np.nan_to_num(counts["logprob_gain"]) * counts["logprob_replies"], "total": counts["logprob_replies"]}
+
+
+def describe_agreement(table, by_rate, by_gain):
+    """{source: both levels and correlations, and how far the outcomes rank the bystanders alike} from the pairs of one layer.
+
+    by_rate, by_gain: the blocks "per_source" of that layer. agreement: Spearman's rho of the two outcomes over the source's bystanders.
+    """
+    result = {}
+    for source, rows in table.groupby("source", sort=False):
+        both = correlate(leakage_of(rows), rows["logprob_gain"])
+        own = rows["source_logprob_gain"].iloc[0] if "source_logprob_gain" in rows else np.nan
+        result[source] = {
+            "source_logprob_gain": finite(own),
+            "mean_bystander_logprob_gain": finite(rows["logprob_gain"].mean(skipna=False)),
+            "agreement": both["spearman_rho"],
+            "no_agreement": both["undefined"],
+            "rho": {RATE: by_rate[source]["spearman_rho"], LOGPROB_GAIN: by_gain[source]["spearman_rho"]},
+        }
+    return result
+
+
+def judged_by_gain(by_rate, by_gain, per_source):
+    """{source: why it takes no part in the statistics of rates, and its correlation by the other outcome} where that one has it.
+
+    by_rate, by_gain: the blocks "joint"; per_source: of the gain's headline layer.
+    """
+    if by_gain["undefined"]:
+        return {}
+    reasons = {name: by_rate["undefined"] for name in per_source} if by_rate["undefined"] else {}
+    reasons |= by_rate["sources_left_out"]
+    return {
+        name: {"reason": reasons[name], "rho": per_source[name]["spearman_rho"], "interval": per_source[name]["spearman_interval"]}
+        for name in by_gain["sources"]
+        if name in reasons
+    }
