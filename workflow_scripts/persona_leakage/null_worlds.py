@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.analysis import analyse
+from persona_leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.verdict_words import SUPPORTED
 
-CLAIMS = ("association", "pair_specific", "beyond_rivals")
+BY_GAIN = "{}, by gain"
+BY_RATE_CLAIMS = ("association", "pair_specific", "beyond_rivals")
+CLAIMS = (*BY_RATE_CLAIMS, *map(BY_GAIN.format, BY_RATE_CLAIMS))
 OPTIONS = {"min_category_size": 5, "permutations": 299, "bootstraps": 200}
 SOURCES, BYSTANDERS, DIMENSIONS, FAMILIES, QUESTIONS, REPLIES = 5, 105, 12, 15, 20, 10
 
@@ -153,7 +156,7 @@ NULL_WORLDS = {
     "as the control": as_the_control,
 }
 # Where a claim is true although the world has no pair effect: closeness to all goes with leaking under all.
-TRUE_IN = {"gain": ("association",)}
+TRUE_IN = {"gain": ("association", BY_GAIN.format("association"))}
 
 
 def cosines_of(vectors):
@@ -173,6 +176,8 @@ def experiment(drawn, generator):
     total = np.full_like(found, REPLIES)
     base = generator.binomial(QUESTIONS * REPLIES, drawn.base) / (QUESTIONS * REPLIES)
     tokens = generator.integers(6, 28, size=len(names))
+    control = np.log(drawn.base / (1 - drawn.base), out=np.zeros(len(names)), where=drawn.base > 0)
+    gains = drawn.logits - control + 0.2 * generator.normal(size=drawn.logits.shape)
     rows = [
         {
             "layer": 0,
@@ -186,6 +191,8 @@ def experiment(drawn, generator):
             "rate": found[source, persona].sum() / (QUESTIONS * REPLIES),
             "base_rate": base[persona],
             "prompt_tokens": int(tokens[persona]),
+            "logprob_gain": gains[source, persona],
+            "logprob_replies": QUESTIONS,
         }
         for source in range(SOURCES)
         for persona in range(len(names))
@@ -198,11 +205,12 @@ def experiment(drawn, generator):
 
 
 def answers(world, seed, with_cosines=True):
-    """{claim: answer} of the verdict on one synthetic experiment of a world, and {"mean_rho"}."""
+    """{claim: answer} of the verdict on one synthetic experiment of a world, by either outcome, and {"mean_rho"}; claims: see CLAIMS."""
     generator = np.random.default_rng(seed)
     table, counts, cosines = experiment(world(generator), generator)
     result = analyse(table, 0, OPTIONS, counts, cosines if with_cosines else None)
     entries = {entry["id"]: entry["answer"] for entry in result["verdict"]}
+    entries |= {BY_GAIN.format(entry["id"]): entry["answer"] for entry in result["outcomes"][LOGPROB_GAIN]["verdict"]}
     return {claim: entries[claim] for claim in CLAIMS} | {"mean_rho": result["layers"]["0"]["within_source"]["mean_rho"]}
 
 
