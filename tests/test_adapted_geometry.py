@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from persona_leakage.adapted_geometry import MOVEMENTS, adapted_pairs, compare_geometries, measure_movement
+from persona_leakage.adapted_geometry import MOVEMENTS, adapted_pairs, compare_geometries, measure_movement, stand_in_states
 from persona_leakage.errors import InputError
 from persona_leakage.geometry import cosine_matrix
+from persona_leakage.pair_matrices import matrices_of
 
 OPTIONS = {"permutations": 199, "bootstraps": 200}
 SOURCES = ("s0", "s1", "s2")
@@ -73,11 +74,26 @@ def made_up(seed, base_weight, adapted_weight, layers=(1, 2), together=0.5):
     return pd.concat(rows, ignore_index=True), {str(layer): dict.fromkeys(SOURCES, 0.5) for layer in layers}
 
 
+def panels_of(table, seed=0):
+    """(base, {source: adapted}) cosines between all personas: those of the table, and made-up ones where it has none."""
+    personas, generator = sorted({*table["persona"], *table["source"]}), np.random.default_rng(seed)
+    layers = sorted(set(table["layer"]))
+    states = []
+    for column in ("cosine", "cosine_adapted"):
+        noise = np.tanh(generator.normal(size=(len(layers), len(personas), len(personas))) / 4)
+        panel = np.triu(noise) + np.triu(noise, k=1).swapaxes(1, 2)
+        for row in table.itertuples():
+            one, other = personas.index(row.source), personas.index(row.persona)
+            panel[layers.index(row.layer), [one, other], [other, one]] = getattr(row, column)
+        states.append(panel)
+    return states[0], dict.fromkeys(SOURCES, states[1])
+
+
 def test_the_better_predictor_is_named():
     """Correlations are scipy's, over all bystanders; the movement that carries the truth correlates, another does not."""
     for weights, better in (((0.3, 3.0), "adapted"), ((3.0, 0.3), "base"), ((1.0, 1.0), "cannot tell")):
         table, own = made_up(5, *weights)
-        result = compare_geometries(table, own, {**OPTIONS, "bootstraps": 400})
+        result = compare_geometries(table, own, panels_of(table), {**OPTIONS, "bootstraps": 400})
         joint = result["layers"]["2"]["joint"]
         assert joint["difference"]["better"] == better, joint["difference"]
         assert joint["difference"]["difference"] == pytest.approx(joint["adapted"]["mean_rho"] - joint["base"]["mean_rho"])
@@ -88,6 +104,26 @@ def test_the_better_predictor_is_named():
         assert block["difference_interval"][0] < block["difference"] < block["difference_interval"][1]
         assert joint["movement"]["towards"]["mean_rho"] > 0.9 and joint["movement"]["towards"]["p"] == 1 / 200
         assert abs(joint["movement"]["alike"]["mean_rho"]) < 0.4
+        assert joint["stand_ins"]["adapted"]["statistic"] == pytest.approx(joint["adapted"]["mean_rho"], abs=0.05)
+        gap = joint["difference"]["stand_ins"]
+        assert gap["statistic"] == pytest.approx(joint["stand_ins"]["adapted"]["statistic"] - joint["stand_ins"]["base"]["statistic"])
+        assert (gap["p"] < 0.05) == (better != "cannot tell") and gap["draws"] == OPTIONS["permutations"]
+
+
+def test_a_stand_in_takes_the_place_in_both_states():
+    """Recomputed: the correlation of a persona's own row of both panels, the adapted one that of the source's adapter."""
+    table, own = made_up(6, 1.0, 1.0, layers=(1,))
+    before, after = panels_of(table)
+    after = {source: after[source] * (number + 1) / 9 + before * number / 9 for number, source in enumerate(SOURCES)}
+    matrices = matrices_of(table)
+    places = list(range(len(SOURCES)))
+    found = stand_in_states(matrices, places, (before, after), 99)
+    expected = []
+    for source in SOURCES:
+        row = matrices.personas.index(source)
+        rates = matrices.leakage[matrices.sources.index(source), matrices.bystanders]
+        expected.append(stats.spearmanr(after[source][0, row, matrices.bystanders], rates).statistic)
+    assert found["adapted"][0]["statistic"] == pytest.approx(np.mean(expected))
 
 
 @pytest.mark.slow
@@ -96,7 +132,7 @@ def test_the_paired_test_and_interval_hold_their_level():
     tests, misses = [], 0
     for seed in range(150):
         table, own = made_up(seed, 1.0, 1.0, layers=(1,))
-        difference = compare_geometries(table, own, OPTIONS)["layers"]["1"]["joint"]["difference"]
+        difference = compare_geometries(table, own, panels_of(table), OPTIONS)["layers"]["1"]["joint"]["difference"]
         tests.append(difference["test"]["p"])
         misses += difference["interval"][0] > 0 or difference["interval"][1] < 0
     assert np.mean(np.array(tests) < 0.05) < 0.1 and misses / 150 < 0.1
@@ -107,7 +143,7 @@ def test_paired_intervals_are_narrower_than_those_of_strangers():
     """Two geometries that are nearly one: the interval of their difference is far narrower than that of either."""
     table, own = made_up(3, 1.0, 1.0, layers=(1,))
     table["cosine_adapted"] = table["cosine"] + 0.002 * np.random.default_rng(0).normal(size=len(table))
-    joint = compare_geometries(table, own, OPTIONS)["layers"]["1"]["joint"]
+    joint = compare_geometries(table, own, panels_of(table), OPTIONS)["layers"]["1"]["joint"]
     widths = [np.ptp(interval) for interval in (joint["difference"]["interval"], joint["base"]["interval"])]
     assert widths[0] < widths[1] / 5
 
@@ -117,11 +153,11 @@ def test_undefined_says_why():
     table, own = made_up(4, 1.0, 1.0, layers=(1,))
     table["cosine_adapted"] = table["cosine"]
     table["direction"], table["moved"] = np.nan, 0.0
-    joint = compare_geometries(table, own, OPTIONS)["layers"]["1"]["joint"]
+    joint = compare_geometries(table, own, panels_of(table), OPTIONS)["layers"]["1"]["joint"]
     assert joint["difference"]["difference"] == 0 and joint["difference"]["better"] == "cannot tell"
     assert joint["difference"]["test"]["p"] is None and "rank the bystanders alike" in joint["difference"]["test"]["undefined"]
     assert "does not move" in joint["movement"]["direction"]["undefined"]
     assert "the same for all bystanders" in joint["movement"]["moved"]["undefined"]
-    few = compare_geometries(table[table["persona"].isin(NAMES[:6])], own, OPTIONS)
+    few = compare_geometries(table[table["persona"].isin(NAMES[:6])], own, panels_of(table), OPTIONS)
     assert "common bystander" in few["joint"]["undefined"] and few["layers"]["1"]["joint"]["difference"] is None
     assert few["layers"]["1"]["per_source"]["s0"]["n"] == 5

@@ -198,7 +198,8 @@ def made_up_axes(home, config, pairs):
     noise = generator.normal(size=(len(MOVEMENTS) + 1, len(pairs)))
     table = pairs.assign(cosine_adapted=np.clip(pairs["cosine"] + 0.2 * noise[-1], -1, 1), **dict(zip(MOVEMENTS, noise, strict=False)))
     own = {str(layer): dict.fromkeys(RATES, 1.5) for layer in set(pairs["layer"])}
-    result = compare_geometries(table, own, {"permutations": 199, "bootstraps": 200})
+    panels = (np.stack([np.eye(len(set(pairs["persona"])))] * len(own)), {})
+    result = compare_geometries(table, own, panels, {"permutations": 199, "bootstraps": 200})
     write_json(home / "analysis/evaluation/seed42/adapted_geometry.json", {"meta": {}, "headline_layer": 20, **result})
     pairs = pairs[pairs["layer"] == 20]
     evaluations, forced = {source: {} for source in RATES}, {source: {} for source in RATES}

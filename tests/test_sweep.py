@@ -67,7 +67,7 @@ def test_a_damaged_packed_file_is_refused(tmp_path, damage, message):
 
 
 def made_up_choices(seed, best=None, bystanders=20):
-    """PairMatrices of two sources over 2 positions x 4 layers of noise; at ``best`` the cosine to a source tells its leakage."""
+    """(PairMatrices, panel cosines) of two sources over 2 positions x 4 layers of noise; at ``best`` the cosine to a source tells its leakage."""
     generator = np.random.default_rng(seed)
     names = ["s", "t", *(f"p{number:02}" for number in range(bystanders))]
     vectors = {(position, layer): generator.normal(size=(len(names), 30)) for position in POSITIONS[:2] for layer in range(4)}
@@ -86,10 +86,11 @@ def made_up_choices(seed, best=None, bystanders=20):
 
 def test_the_choice_that_predicts_is_found():
     best = (POSITIONS[1], 2)
-    result = analyse_sweep(made_up_choices(1, best), (POSITIONS[0], 1), OPTIONS)
+    result = analyse_sweep(*made_up_choices(1, best), (POSITIONS[0], 1), OPTIONS)
     assert (result["best"]["position"], result["best"]["layer"]) == best and result["choices"] == 8
     layer = result["positions"][best[0]]["layers"]["2"]
     assert layer["within_source"]["mean_rho"] > 0.97 and layer["chance"]["p_max_t"] == 1 / 500
+    assert layer["stand_ins"]["p_max_t"] < 0.05 and layer["stand_ins"]["statistic"] == pytest.approx(layer["chance"]["statistic"])
     assert layer["difference_from_headline"]["interval"][0] > 0
     headline = result["positions"][POSITIONS[0]]["layers"]["1"]
     assert headline["difference_from_headline"]["undefined"] == "the headline layer itself"
@@ -98,8 +99,8 @@ def test_the_choice_that_predicts_is_found():
 
 
 def test_correlations_of_a_choice_are_those_of_scipy():
-    matrices = made_up_choices(2)
-    result = analyse_sweep(matrices, (POSITIONS[0], 0), OPTIONS)
+    matrices, panel = made_up_choices(2)
+    result = analyse_sweep(matrices, panel, (POSITIONS[0], 0), OPTIONS)
     for place, (position, layer) in enumerate(matrices.layers):
         for row, source in enumerate(matrices.sources):
             known = ~np.isnan(matrices.rate[row])
@@ -111,7 +112,7 @@ def test_all_choices_are_paid_for():
     """Without an effect the smallest p_max_t of eight choices is below 0.05 in that share of worlds, the smallest p far more often."""
     corrected, plain = [], []
     for seed in range(200):
-        matrices = made_up_choices(seed)
+        matrices, _ = made_up_choices(seed)
         tests = chance_of_choices(matrices, [0, 1], 199)
         corrected.append(min(test["p_max_t"] for test in tests))
         plain.append(min(test["p"] for test in tests))
@@ -123,7 +124,7 @@ def test_all_choices_are_paid_for():
 
 def test_the_null_of_a_choice_does_not_depend_on_the_others():
     """The same relabellings for all: one choice alone has the p of that choice among eight."""
-    matrices = made_up_choices(3)
+    matrices, _ = made_up_choices(3)
     alone = swept_alone(matrices, 5)
     assert chance_of_choices(alone, [0, 1], 199)[0]["p"] == chance_of_choices(matrices, [0, 1], 199)[5]["p"]
     assert draw_permutations(np.random.default_rng(1), 5, 3).shape == (3, 5)
@@ -135,7 +136,7 @@ def swept_alone(matrices, place):
 
 
 def test_too_few_bystanders_are_said_so():
-    result = analyse_sweep(made_up_choices(4, bystanders=3), (POSITIONS[0], 0), OPTIONS)
+    result = analyse_sweep(*made_up_choices(4, bystanders=3), (POSITIONS[0], 0), OPTIONS)
     assert "common bystander" in result["undefined"] and result["best"]["layer"] is None
 
 
@@ -214,8 +215,8 @@ def test_the_reports_section_shows_the_choices(tmp_path):
     config, pairs = make_results(home, per_question=1, words=12)
     names, generator = sorted({*pairs["persona"]}), np.random.default_rng(0)
     vectors = {(name, layer): generator.normal(size=(len(names), 20)) for name in POSITIONS for layer in (19, 20, 21)}
-    matrices = swept_matrices(matrices_of(pairs[pairs["layer"] == 20]), names, vectors)
-    write_json(home / "analysis/evaluation/seed42/sweep.json", analyse_sweep(matrices, (POSITIONS[0], 20), OPTIONS))
+    swept = swept_matrices(matrices_of(pairs[pairs["layer"] == 20]), names, vectors)
+    write_json(home / "analysis/evaluation/seed42/sweep.json", analyse_sweep(*swept, (POSITIONS[0], 20), OPTIONS))
     config["geometry"] |= {"layers": "all", "positions": list(POSITIONS)}
     (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": {}, "config": config}))
     build(home)

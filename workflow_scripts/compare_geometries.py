@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from persona_leakage.adapted_geometry import adapted_pairs, compare_geometries
+from persona_leakage.adapted_geometry import adapted_pairs, compare_geometries, panel_cosines
 from persona_leakage.errors import run_program
 from persona_leakage.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.options import new_parser
@@ -34,7 +34,8 @@ def main(argv=None):
     adapted = {}
     for source, meta in zip(args.settings["sources"], args.adapted_meta, strict=True):
         adapted[source] = read_centroids([Path(meta).with_name(Path(path).name) for path in args.base], meta)
-    table, own = adapted_pairs(pairs, read_centroids(args.base, args.base_meta), adapted)
+    base = read_centroids(args.base, args.base_meta)
+    table, own = adapted_pairs(pairs, base, adapted)
     with atomic_path(args.table) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
     facts = read_json(args.adapted_meta[0])["meta"]
@@ -50,7 +51,8 @@ def main(argv=None):
         },
     )
     del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
-    result = compare_geometries(table, own, args.settings, counts)
+    panels = panel_cosines(matrices_of(pairs).personas, base, adapted)
+    result = compare_geometries(table, own, panels, args.settings, counts)
     write_json(args.output, {"meta": meta, "headline_layer": args.settings["headline_layer"], **result})
 
 

@@ -33,7 +33,7 @@ def main(argv=None):
         vectors |= {(position, layer): centroids[place] for place, layer in enumerate(layers)}
     counts = read_question_counts(args.question_counts, matrices)
     options = {name: args.settings[name] for name in DEFAULT_OPTIONS if name in args.settings}
-    result = analyse_sweep(swept_matrices(matrices, names, vectors), (positions[0], headline_layer), options, counts)
+    result = analyse_sweep(*swept_matrices(matrices, names, vectors), (positions[0], headline_layer), options, counts)
     meta = describe_run("correlate_sweep", layer_convention=LAYER_CONVENTION, files=[Path(path).name for path in args.sweep])
     del meta["wall_seconds"]  # the same files give the same bytes; benchmarks/ has the time
     write_json(args.output, {"meta": meta, **result})

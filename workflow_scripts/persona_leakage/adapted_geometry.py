@@ -14,6 +14,7 @@ from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.resampling import Bootstrap, describe_difference, describe_mean, describe_source, variance
 from persona_leakage.rivals import describe_alone
 from persona_leakage.seeds import derive_seed
+from persona_leakage.stand_ins import draw_stand_ins, mean_test, rank_correlations, stand_in_layer
 from persona_leakage.undefined import finite, undefined
 
 MOVEMENTS = ("moved", "towards", "towards_beyond_panel", "direction", "alike")
@@ -74,8 +75,23 @@ def measure_movement(before, after, origin):
     }
 
 
-def compare_geometries(table, own, options, counts=None):
+def panel_cosines(personas, base, adapted):
+    """(base, {source: adapted}) cosines between all personas [layers, personas, personas]; arguments as adapted_pairs."""
+
+    def between(layers):
+        found = []
+        for layer in sorted(base):
+            places = [layers[layer]["personas"].index(name) for name in personas]
+            found.append(cosine_matrix(layers[layer]["centroids"], centred=True)[np.ix_(places, places)])
+        return np.stack(found)
+
+    return between(base), {source: between(layers) for source, layers in adapted.items()}
+
+
+def compare_geometries(table, own, panels, options, counts=None):
     """The content of adapted_geometry.json but for its meta, from the table of adapted_pairs.
+
+    panels: of panel_cosines.
 
     own: {layer: {source: how far its own centroid moved}}. options: "permutations", "bootstraps". counts: as Bootstrap takes them.
     """
@@ -103,12 +119,14 @@ def compare_geometries(table, own, options, counts=None):
         np.random.default_rng(derive_seed("statistics", "adapted geometry")), len(both.bystanders), options["permutations"]
     )
     tests = paired_test(both, sources, size, permutations)
+    stand_ins = stand_in_states(base, sources, panels, options["permutations"])
     movements = {name: describe_movement(table, name, both, sources, permutations) for name in MOVEMENTS}
     for place, block in enumerate(layers.values()):
         rhos = [[block["per_source"][both.sources[source]][state]["rho"] for source in sources] for state in STATES]
         block["joint"] = {
             **{state: describe_mean(bootstrap, place + size * late, rhos[late]) for late, state in enumerate(STATES)},
-            "difference": describe_pair(bootstrap, place, size, rhos, tests),
+            "difference": describe_pair(bootstrap, place, size, rhos, tests, stand_ins["difference"][place]),
+            "stand_ins": {state: stand_ins[state][place] for state in STATES},
             "movement": {name: found[place] for name, found in movements.items()},
             "undefined": None,
         }
@@ -146,14 +164,34 @@ def add_intervals(block, bootstrap, place, size, row):
     block["difference_interval"] = plain_interval(block["difference"], variance(drawn) ** 0.5, bootstrap.sizes[row] - 1)
 
 
-def describe_pair(bootstrap, place, size, rhos, tests):
-    """The adapted states' mean correlation less the base's at one layer: paired interval, paired test, and which predicts better."""
+def stand_in_states(base, sources, panels, count):
+    """{state or "difference": stand_in_layer of each layer}: would other personas' geometry do as well, and differ as much between the states?
+
+    A stand-in takes the source's place in the base model and in that source's adapted model alike.
+    """
+    before, after = panels
+    chosen, problem = draw_stand_ins(base, sources, before, count, np.random.default_rng(derive_seed("statistics", "adapted stand-ins")))
+    if chosen is None:
+        return {name: [stand_in_layer(None, problem, None, 0)] * len(before) for name in (*STATES, "difference")}
+    of_base = rank_correlations(base, sources, chosen)
+    each = [rank_correlations(base, [source], replace(chosen, cosines=after[base.sources[source]])) for source in sources]
+    found = {"base": of_base, "adapted": np.concatenate(each, axis=2)}
+    found["difference"] = found["adapted"] - of_base
+    tests = {name: mean_test(values, chosen) for name, values in found.items()}
+    return {
+        name: [stand_in_layer(test, "undefined with a stand-in", len(chosen.drawn), place) for place in range(len(before))]
+        for name, test in tests.items()
+    }
+
+
+def describe_pair(bootstrap, place, size, rhos, tests, stand_ins):
+    """The adapted states' mean correlation less the base's at one layer: paired interval, both tests, and which predicts better."""
     found = describe_difference(bootstrap, place + size, place, rhos[1], rhos[0])
     test = {**tests[place], "undefined": None} if tests else undefined("both states rank the bystanders alike", *TEST_KEYS)
     interval = found["interval"]
-    sure = test["p"] is not None and test["p"] < 0.05 and interval is not None and interval[0] * interval[1] > 0
+    sure = all(each["p"] is not None and each["p"] < 0.05 for each in (test, stand_ins)) and interval is not None and interval[0] * interval[1] > 0
     better = ("adapted" if found["difference"] > 0 else "base") if sure else "cannot tell"
-    return {**found, "test": test, "better": better}
+    return {**found, "test": test, "stand_ins": stand_ins, "better": better}
 
 
 def paired_test(both, sources, size, permutations):

@@ -24,7 +24,7 @@ from persona_leakage.resampling import (
 from persona_leakage.rivals import PARTIAL_KEYS, describe_rivals
 from persona_leakage.seeds import derive_seed
 from persona_leakage.specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
-from persona_leakage.stand_ins import draw_stand_ins, stand_in_tests
+from persona_leakage.stand_ins import DRAW_KEYS, TEST_KEYS, draw_stand_ins, stand_in_layer, stand_in_tests
 from persona_leakage.training_check import check_table, unlearned_sources
 from persona_leakage.undefined import undefined
 from persona_leakage.verdict import verdict
@@ -32,8 +32,6 @@ from persona_leakage.verdict_claims import CLAIMS
 
 LEAST_OPTIONS = {"min_category_size": 3, "permutations": 99, "bootstraps": 200}
 DEFAULT_OPTIONS = {"min_category_size": 5, "permutations": 10_000, "bootstraps": 2_000}
-DRAW_KEYS = ("draws", "least_p")
-TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
 FAMILIES = (
     "association",
     "association_within_categories",
@@ -211,13 +209,6 @@ def test_stand_ins(matrices, sources, clear, panel_cosines, count):
         drawn, why = (of_clear, reason) if name in CLAIMS["pair_specific"] else (chosen, problem)
         found[name] = test, why or "it is the same, or undefined, with all stand-ins", len(drawn.drawn) if drawn else None
     return {"kind": chosen.kind if chosen else None, "undefined": problem}, found
-
-
-def stand_in_layer(test, reason, draws, place):
-    """One layer of a test of stand_ins.py, its number of draws and the least p that so many can give; or why there is none."""
-    if test is None:
-        return undefined(reason, *TEST_KEYS, *DRAW_KEYS)
-    return {**test[place], "draws": draws, "least_p": 1 / (1 + draws), "undefined": None}
 
 
 def layer_of(test, place, name):

@@ -15,7 +15,9 @@ from persona_leakage.chance import summarise
 from persona_leakage.double_centred import correlate_all, gain_adjust
 from persona_leakage.ranks import standard_ranks
 from persona_leakage.rivals import plain_values, residuals_of
+from persona_leakage.undefined import undefined
 
+TEST_KEYS, DRAW_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t"), ("draws", "least_p")
 PERSONAS, SOURCES = "other personas", "the other sources"
 NEAREST = 12  # a next stand-in is drawn from one persona in so many
 BATCH = 250
@@ -153,6 +155,13 @@ def compare(observed, null):
     if not (np.isfinite(observed).all() and np.isfinite(sds).all() and (sds > 1e-12).all()):
         return None
     return summarise(observed, means, sds, (null - means[:, None]) / sds[:, None], np.abs)
+
+
+def stand_in_layer(test, reason, draws, place):
+    """One layer of a test of stand_ins.py, its number of draws and the least p that so many can give; or why there is none."""
+    if test is None:
+        return undefined(reason, *TEST_KEYS, *DRAW_KEYS)
+    return {**test[place], "draws": draws, "least_p": 1 / (1 + draws), "undefined": None}
 
 
 def joint_tests(matrices, sources, stand_ins):

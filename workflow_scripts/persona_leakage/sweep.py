@@ -9,6 +9,7 @@ from persona_leakage.geometry import cosine_matrix
 from persona_leakage.ranks import standard_ranks
 from persona_leakage.resampling import Bootstrap, describe_difference, describe_mean, present
 from persona_leakage.seeds import derive_seed
+from persona_leakage.stand_ins import draw_stand_ins, mean_test, rank_correlations, stand_in_layer
 from persona_leakage.undefined import finite, undefined
 
 LEVEL = 0.95
@@ -16,21 +17,21 @@ TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t", "band")
 
 
 def swept_matrices(matrices, names, vectors):
-    """PairMatrices whose layers are the choices, in the order of ``vectors``, from those of one layer.
+    """(PairMatrices whose layers are the choices, in the order of ``vectors``, cosines [choices, P, P]) from those of one layer.
 
     names: the panel. vectors: {(position, layer): centroids [personas, hidden]}.
     """
-    rows = [names.index(name) for name in matrices.sources]
-    columns = [names.index(name) for name in matrices.personas]
-    cosines = np.stack([cosine_matrix(centroids, centred=True)[np.ix_(rows, columns)] for centroids in vectors.values()])
+    places = [names.index(name) for name in matrices.personas]
+    panel = np.stack([cosine_matrix(centroids, centred=True)[np.ix_(places, places)] for centroids in vectors.values()])
+    cosines = panel[:, [matrices.personas.index(name) for name in matrices.sources]]
     cosines[:, np.isnan(matrices.cosines["cosine"][0])] = np.nan
-    return replace(matrices, layers=list(vectors), cosines={"cosine": cosines})
+    return replace(matrices, layers=list(vectors), cosines={"cosine": cosines}), panel
 
 
-def analyse_sweep(matrices, headline, options, counts=None):
+def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
     """The content of sweep.json but for its meta.
 
-    matrices: of swept_matrices(). headline: one of its choices (position, layer). options: "permutations", "bootstraps".
+    matrices, panel_cosines: of swept_matrices(). headline: one of its choices (position, layer). options: "permutations", "bootstraps".
     counts: {"found", "total"} [sources, personas, questions], or None (see side_tables).
     """
     sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
@@ -49,6 +50,9 @@ def analyse_sweep(matrices, headline, options, counts=None):
         return result
     rhos = source_correlations(matrices)
     chance = chance_of_choices(matrices, sources, options["permutations"])
+    generator = np.random.default_rng(derive_seed("statistics", "sweep stand-ins"))
+    chosen, reason = draw_stand_ins(matrices, sources, panel_cosines, options["permutations"], generator)
+    stand_ins = mean_test(rank_correlations(matrices, sources, chosen), chosen) if chosen else None
     bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "sweep bootstrap"), counts)
     place_of_headline = matrices.layers.index(headline)
     for place, (position, layer) in enumerate(matrices.layers):
@@ -57,6 +61,7 @@ def analyse_sweep(matrices, headline, options, counts=None):
             "per_source": {name: finite(rho) for name, rho in zip(matrices.sources, rhos[place], strict=True)},
             "within_source": describe_mean(bootstrap, place, used),
             "chance": chance[place],
+            "stand_ins": stand_in_layer(stand_ins, reason or "undefined with a stand-in", len(chosen.drawn) if chosen else None, place),
             "difference_from_headline": describe_difference(bootstrap, place, place_of_headline, used, used_at_headline),
         }
     means = dict(zip(matrices.layers, rhos[:, sources].mean(axis=1), strict=True))
