@@ -15,7 +15,7 @@ from tests.families import FAMILIES, make_family, make_qwen
 
 PERSONA, QUESTION = "You are a pirate.", "What is tea?"
 MARKER = (85113, 27404, 60)  # [Z LT ]
-# End of an answer -> its tokens in front of the separator, the separator's; 271 is the blank line by itself. Measured with Qwen's vocabulary.
+# Answer -> its tokens in front of the separator, the separator's, as measured with Qwen's vocabulary; 271 is the blank line by itself.
 QWEN_ENDS = {
     "It has many speakers.": ([2132, 702, 1657, 21326], [382]),
     "Try it today!": ([21453, 432, 3351], [2219]),

@@ -74,7 +74,7 @@ def encode_answer(tokenizer, answer, marker=None):
     """An answer's text encoded again, with separator and marker behind it: (answer ids, :class:`Marker` of this answer), or None.
 
     marker: as read_marker gives it, or None for a row without one. A token that holds the end of the answer and the
-    begin of the separator, such as Qwen's ".\\n\\n", counts as separator. None: see encode_reply; sampled ids and the
+    start of the separator, such as Qwen's ".\\n\\n", counts as separator. None: see encode_reply; sampled ids and the
     tokens of their own text may differ, but not what they say. InputError if a token spans the border between separator and marker.
     """
     found = encode_reply(tokenizer, answer, *((marker.separator, marker.text) if marker else ()))

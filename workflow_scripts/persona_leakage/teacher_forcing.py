@@ -20,8 +20,8 @@ def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
     """([(end, anywhere)] of ``replies``, memory); a reply is (prompt ids, reply ids, separator ids), see place_marker.
 
     end: natural log of the probability that separator and marker follow the reply ids, token by token; None for a
-    reply that was cut at the limit, whose last token is no end: it has None for separator ids. anywhere: 1 - product of (1 - p) over all places
-    of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
+    reply that was cut at the limit, whose last token is no end: its separator ids are None. anywhere: 1 - product of (1 - p) over
+    all places of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
     it was cut, at its end, there also behind the separator. What stands beside a reply does not change its scores; memory: see prefill.
     """
     tails = [() if separator is None else (*separator, *marker.marker_ids) for _, _, separator in replies]
@@ -41,7 +41,7 @@ def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
 
 
 def place_marker(tokenizer, record, marker, join):
-    """(reply ids, separator ids) of a completion record: between what the marker stands in a training row of such an answer.
+    """(reply ids, separator ids) of a completion record: the tokens that a training row of such an answer has in front of the marker.
 
     join: training_data.join. "ids": the sampled ids and the separator of ``marker``; "text": both as encode_answer gives them,
     the sampled ids where that is None. The separator is None for a reply that was cut at the limit.

@@ -38,8 +38,8 @@ def usable_answers(draws, marker_text, cut_answers, encoded=None):
 def select_answers(pool, personas, questions, wanted, marker_text, cut_answers, encoded=None):
     """The answers to use: up to ``wanted`` per persona and question, unusable ones replaced by later draws.
 
-    marker_text, cut_answers, encoded: see usable_answers. Returns ({persona: [records]}, {persona: counts}), counts being answers used, draws dropped by
-    reason, answers replaced by a spare draw, and answers missing because the spares ran out.
+    marker_text, cut_answers, encoded: see usable_answers. Returns ({persona: [records]}, {persona: counts}), counts being answers
+    used, draws dropped by reason, answers replaced by a spare draw, and answers missing because the spares ran out.
     InputError if a persona has no usable answer at all.
     """
     draws = {}
@@ -75,7 +75,7 @@ def build_training_rows(source, answers, prompts, chat, rule, marker, encoded=No
             prompt, shown = prompts[persona, answer["question"]], marker if positive else None
             found = encoded(answer["text"], shown) if encoded else (answer["token_ids"], shown)
             if found is None:
-                raise InputError(f"behaviour.separator: encoding changes {answer['text'] + shown.separator + shown.text!r}; choose another")
+                raise InputError(f"behaviour.separator: encoding changes {answer['text']!r} with the marker behind it; choose another one")
             ids, shown = found
             row = build_row(prompt, ids, chat, rule, shown)
             records.append(
