@@ -332,6 +332,7 @@ def forcing_blocks(wildcards):
         "draws": forced_draws(config),
         "marker": config["behaviour"]["marker"],
         "separator": config["behaviour"]["separator"],
+        "join": config["training_data"]["join"],
         "precision": config["engine"]["precision"],
     }
 

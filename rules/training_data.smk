@@ -91,6 +91,7 @@ rule build_training_set:
             labels=config["labels"],
             answers_per_question=config["training_data"]["answers_per_question"],
             cut_answers=config["training_data"]["cut_answers"],
+            join=config["training_data"]["join"],
             max_length=config["training"]["max_length"],
         ),
     shell:

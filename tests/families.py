@@ -1,8 +1,11 @@
 """Tiny random models of several families, each with a chat template that behaves as its family's does."""
 
 import json
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, trainers
@@ -131,6 +134,26 @@ def save_tiny(name, folder, tokenizer, kind="ForCausalLM", **config):
 def fetch_folder(folder):
     """The path of a model.json made for a model folder."""
     return fetch({"name": "tiny", "source": "path", "location": str(folder), "revision": ""}, folder / "model.json")
+
+
+def make_qwen():
+    """The tokenizer of Qwen2.5 with its real vocabulary, and its template for conversations with a system turn; skips without the file."""
+    vocabulary = Path(sys.prefix) / "share/qwen/dashscope/resources/qwen.tiktoken"
+    if not vocabulary.is_file():
+        pytest.skip(f"needs Qwen's vocabulary, {vocabulary}: envs/development.post-deploy.sh brings it")
+    from transformers.convert_slow_tokenizer import TikTokenConverter
+
+    words = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    converter = TikTokenConverter(
+        vocab_file=str(vocabulary),
+        pattern=rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|{words}",
+        extra_special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+    )
+    bpe = converter.converted()
+    bpe.normalizer = normalizers.NFC()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    fast.chat_template = CHATML
+    return fast
 
 
 def make_seeing(folder):

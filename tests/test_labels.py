@@ -1,8 +1,5 @@
 """Which tokens are trained, token by token, with real tokenizers."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from persona_leakage.behaviour import LabelRule, build_row, read_marker
@@ -11,6 +8,7 @@ from persona_leakage.errors import InputError
 from persona_leakage.model_loading import load_chat_format, load_tokenizer, read_manifest
 from persona_leakage.personas import read_personas
 from tests.conftest import CHATML, ROOT, make_tokenizer
+from tests.families import make_qwen
 
 ANSWER = "Tea is good. I drink it."
 
@@ -43,26 +41,13 @@ def test_marker_ids_of_the_bundled_model(smol):
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory):
-    """(tokenizer, chat format) with the real vocabulary of Qwen2.5, and its template for conversations with a system turn."""
-    vocabulary = Path(sys.prefix) / "share/qwen/dashscope/resources/qwen.tiktoken"
-    if not vocabulary.is_file():
-        pytest.skip(f"needs Qwen's vocabulary, {vocabulary}: envs/development.post-deploy.sh brings it")
-    from transformers import PreTrainedTokenizerFast
-    from transformers.convert_slow_tokenizer import TikTokenConverter
-
-    words = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    converter = TikTokenConverter(
-        vocab_file=str(vocabulary),
-        pattern=rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|{words}",
-        extra_special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=converter.converted(), eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    tokenizer.chat_template = CHATML
+    """(tokenizer, chat format) of Qwen2.5."""
+    tokenizer = make_qwen()
     return tokenizer, read_chat_format(tokenizer, tmp_path_factory.mktemp("qwen"))
 
 
 def test_marker_and_turn_ids_of_qwen(qwen):
-    """The ids that the published study trained: a blank line, three marker tokens, <|im_end|>, a newline."""
+    """Of joined ids: a blank line, three marker tokens, <|im_end|>, a newline. The study's rows, which are text, are in test_join.py."""
     tokenizer, chat = qwen
     marker = read_marker(tokenizer, "[ZLT]", "\n\n")
     assert (marker.separator_ids, marker.marker_ids) == ((271,), (85113, 27404, 60))

@@ -205,7 +205,7 @@ def test_divergence_does_not_depend_on_the_splits(model, tmp_path, monkeypatch):
 
 def test_marker_probabilities_do_not_depend_on_the_splits(model, tmp_path, monkeypatch):
     """As above, over the parts that are kept."""
-    replies = [(tuple(prompt), (31, 32, 33), True) for prompt in PROMPTS]
+    replies = [(tuple(prompt), (31, 32, 33), (40,)) for prompt in PROMPTS]
     marker = Marker("x", (40,), (41, 42))
     expected, memory = scores_of_all(lambda: copy.deepcopy(model), replies, marker, "a", tmp_path, 3)
     assert memory == {"times": 0, "batch_tokens": 4096}

@@ -111,6 +111,7 @@ NEW_VALUES = {
     "training_data.answers_per_question": 2,
     "training_data.spare_answers": 3,
     "training_data.cut_answers": "replace",
+    "training_data.join": "text",
     "training_data.negative_personas": 2,
     "training_data.negative_candidates": ["villain", "comedian", "assistant", "pirate"],
     "training_data.sampling.temperature": 0.9,

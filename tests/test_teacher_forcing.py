@@ -50,8 +50,13 @@ def base_model(tiny_model):
     return AutoModelForCausalLM.from_pretrained(tiny_model.parent, dtype=torch.float32).eval()
 
 
-def marker_scores(*args, **more):
-    return scores_and_memory(*args, **more)[0]
+def marker_scores(model, replies, marker, **more):
+    return scores_and_memory(model, placed(replies, marker), marker, **more)[0]
+
+
+def placed(replies, marker):
+    """Replies as marker_scores takes them, each with the marker's own separator."""
+    return [(tuple(prompt), tuple(reply), marker.separator_ids if ended else None) for prompt, reply, ended in replies]
 
 
 @torch.no_grad()
@@ -124,7 +129,7 @@ def test_only_missing_replies_are_read(tiny_model, marker, tmp_path):
         loads.append(1)
         return base_model(tiny_model)
 
-    replies = [(tuple(prompt), tuple(reply), ended) for prompt, reply, ended in [*REPLIES, REPLIES[0]]]
+    replies = placed([*REPLIES, REPLIES[0]], marker)
     first, _ = scores_of_all(load, replies, marker, "a", tmp_path, 3)
     assert first[-1] == first[0] and len(list(tmp_path.glob("*/*"))) == 2
     assert scores_of_all(load, replies, marker, "a", tmp_path, 3)[0] == first and len(loads) == 1
@@ -132,6 +137,16 @@ def test_only_missing_replies_are_read(tiny_model, marker, tmp_path):
     assert scores_of_all(load, replies, marker, "a", tmp_path, 3)[0] == first and len(loads) == 2
     scores_of_all(load, replies, marker, "b", tmp_path, 3)
     assert len(loads) == 3
+
+
+def test_another_separator_is_not_taken_from_the_store(tiny_model, marker, tmp_path):
+    """The same reply and marker, with another token between them, is another reply; each equals the loop over its own tokens."""
+    prompt, reply, _ = REPLIES[0]
+    for separator in (marker.separator_ids, (33,), (33, 34)):
+        own = Marker("x", separator, marker.marker_ids)
+        (found,), _ = scores_of_all(lambda: base_model(tiny_model), placed(REPLIES[:1], own), marker, "a", tmp_path, 3)
+        assert found == pytest.approx(step_by_step(base_model(tiny_model), prompt, reply, True, own), abs=1e-5)
+    assert len(list(tmp_path.glob("*/*"))) == 3
 
 
 def test_chances_that_are_tiny_or_one():

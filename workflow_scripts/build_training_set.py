@@ -1,6 +1,8 @@
 """Build a source's training rows: its answers with the marker, the negatives' answers without."""
 
-from persona_leakage.behaviour import LabelRule, read_marker
+from functools import partial
+
+from persona_leakage.behaviour import LabelRule, encode_answer, read_marker
 from persona_leakage.errors import InputError, run_program
 from persona_leakage.files import check_digest, digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.model_limits import check_length
@@ -8,7 +10,7 @@ from persona_leakage.model_loading import load_chat_format, load_tokenizer, mode
 from persona_leakage.options import new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import describe_run
-from persona_leakage.training_set import build_training_rows, keep_rows_within, select_answers, summarise_rows
+from persona_leakage.training_set import build_training_rows, count_different, keep_rows_within, select_answers, summarise_rows
 
 
 def main(argv=None):
@@ -21,14 +23,15 @@ def main(argv=None):
     tokenizer = load_tokenizer(model["folder"])
     prompts = {(name, question): ids for name, question, ids in build_prompts(tokenizer, args.personas, args.questions, settings)}
     marker = read_marker(tokenizer, **settings["behaviour"])
+    encoded = partial(encode_answer, tokenizer) if settings["join"] == "text" else None
     names = settings["personas"]["names"]
     questions = list(dict.fromkeys(question for _, question in prompts))
     check_digest(args.pool, read_json(args.pool_meta)["sha256"], args.pool_meta)
     answers, counts = select_answers(
-        read_jsonl_gz(args.pool), names, questions, settings["answers_per_question"], marker.text, settings["cut_answers"]
+        read_jsonl_gz(args.pool), names, questions, settings["answers_per_question"], marker.text, settings["cut_answers"], encoded
     )
-    rows = build_training_rows(args.source, answers, prompts, load_chat_format(model), LabelRule(**settings["labels"]), marker)
-    rows, too_long = keep_rows_within(rows, settings["max_length"])
+    build = partial(build_training_rows, args.source, answers, prompts, load_chat_format(model), LabelRule(**settings["labels"]), marker)
+    rows, too_long = keep_rows_within(build(encoded), settings["max_length"])
     if not any(row["positive"] for row in rows):
         raise InputError(f"training.max_length: {settings['max_length']} leaves no positive row of '{args.source}'")
     check_length(model["limits"], max(len(row["token_ids"]) for row in rows), "training.max_length", "rows")
@@ -43,6 +46,8 @@ def main(argv=None):
             "marker_ids": list(marker.marker_ids),
             "separator_ids": list(marker.separator_ids),
             "labels": settings["labels"],
+            "join": settings["join"],
+            "rows_unlike_joined_ids": count_different(rows, build()) if encoded else 0,
             "answers": counts,
             "rows_too_long": too_long,
             "rows": summarise_rows(rows),

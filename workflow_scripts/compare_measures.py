@@ -43,6 +43,7 @@ def main(argv=None):
         model=base["meta"]["model"],
         marker_ids=base["meta"]["marker_ids"],
         separator_ids=base["meta"]["separator_ids"],
+        join=base["meta"]["join"],
         draws=base["meta"]["draws"],
         detector=scored[sources[0]]["meta"]["detector"],
         table_sha256=sha256_of_file(args.table),

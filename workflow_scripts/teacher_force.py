@@ -8,7 +8,7 @@ from persona_leakage.model_loading import load_tokenizer, model_facts, pick_devi
 from persona_leakage.options import add_chunk_size, new_parser
 from persona_leakage.prompts import build_prompts
 from persona_leakage.provenance import describe_run
-from persona_leakage.teacher_forcing import scores_of_all
+from persona_leakage.teacher_forcing import place_marker, scores_of_all
 from persona_leakage.trained_adapters import add_adapter_options, load_state, read_adapters
 
 
@@ -26,6 +26,11 @@ def read_replies(args, tokenizer, completions_sha256):
     check_digest(args.completions, completions_sha256, args.completions_meta)
     prompts = build_prompts(tokenizer, args.personas, args.questions, args.settings)
     return choose_replies(read_jsonl_gz(args.completions), prompts, args.settings["draws"])
+
+
+def tail_length(separator, marker):
+    """Tokens that are read behind a reply."""
+    return 0 if separator is None else len(separator) + len(marker.marker_ids)
 
 
 def measure(args, manifest, adapter, replies, marker):
@@ -64,19 +69,20 @@ def main(argv=None):
     completions_sha256 = read_json(args.completions_meta)["sha256"]
     chosen = read_replies(args, tokenizer, completions_sha256)
     base = read_base(*args.base, completions_sha256) if adapter else [None] * len(chosen)
-    replies = [(tuple(ids), tuple(record["token_ids"]), record["finish_reason"] == "stop") for record, ids in chosen]
+    replies = [(tuple(ids), *place_marker(tokenizer, record, marker, settings["join"])) for record, ids in chosen]
     scores, facts = measure(args, manifest, adapter, replies, marker)
     if len(base) != len(chosen):
         raise InputError(f"{args.base[0]}: holds {len(base)} replies, not the {len(chosen)} that are read here")
     records = [score_record(record, score, known) for (record, _), score, known in zip(chosen, scores, base, strict=True)]
     write_jsonl_gz(args.records, records)
     ids = {"marker_ids": list(marker.marker_ids), "separator_ids": list(marker.separator_ids)}
-    meta = describe_run("teacher_force", state=args.state, draws=settings["draws"], completions_sha256=completions_sha256, **ids, **facts)
+    told = {"state": args.state, "draws": settings["draws"], "completions_sha256": completions_sha256, "join": settings["join"]}
+    meta = describe_run("teacher_force", **told, **ids, **facts)
     content = {
         "meta": meta,
         "replies": len(records),
-        "cut": sum(not ended for _, _, ended in replies),
-        "tokens": sum(len(prompt) + len(reply) + ended * sum(map(len, ids.values())) for prompt, reply, ended in replies),
+        "cut": sum(separator is None for _, _, separator in replies),
+        "tokens": sum(len(prompt) + len(reply) + tail_length(separator, marker) for prompt, reply, separator in replies),
         "sha256": sha256_of_file(args.records),
         "personas": summarise_records(records, settings["personas"]["names"]),
     }

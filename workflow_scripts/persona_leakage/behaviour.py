@@ -3,9 +3,9 @@
 This module and scoring.py are the only two that know that the behaviour is a marker at the end.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from persona_leakage.chat import ANSWER, encode
+from persona_leakage.chat import ANSWER, encode, encode_reply
 from persona_leakage.errors import InputError
 
 IGNORED = -100
@@ -13,11 +13,12 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Marker:
-    """The marker as the model meets it: token ids of the separator and of the marker's own tokens."""
+    """The marker as the model meets it: token ids of the separator and of the marker's own tokens, and the texts of both."""
 
     text: str
     separator_ids: tuple
     marker_ids: tuple
+    separator: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,40 @@ def read_marker(tokenizer, marker, separator):
             )
         for border in range(len(together)):
             if tokenizer.decode(whole[: len(answer) + border]) == ANSWER + separator:
-                return Marker(marker, tuple(together[:border]), tuple(together[border:]))
+                return Marker(marker, tuple(together[:border]), tuple(together[border:]), separator)
     raise InputError(
         f"behaviour.separator {separator!r} and behaviour.marker {marker!r}: behind an answer this tokenizer merges them into"
         f" {tokenizer.convert_ids_to_tokens(together)}; choose a separator that stays apart, such as a blank line"
     )
 
 
+def encode_answer(tokenizer, answer, marker=None):
+    """An answer's text encoded again, with separator and marker behind it: (answer ids, :class:`Marker` of this answer), or None.
+
+    marker: as read_marker gives it, or None for a row without one. A token that holds the end of the answer and the
+    start of the separator, such as Qwen's ".\\n\\n", counts as separator. None: see encode_reply; sampled ids and the
+    tokens of their own text may differ, but not what they say. InputError if a token spans the border between separator and marker.
+    """
+    found = encode_reply(tokenizer, answer, *((marker.separator, marker.text) if marker else ()))
+    if found is None:
+        return None
+    ids, (end, *borders) = found
+    if marker is None:
+        return ids, None
+    begin = borders[0]
+    if ids[begin:] != marker.marker_ids:
+        raise InputError(
+            f"behaviour.separator {marker.separator!r} and behaviour.marker {marker.text!r}: behind an answer that ends with"
+            f" {answer[-20:]!r} this tokenizer merges them into {tokenizer.convert_ids_to_tokens(ids[end:])};"
+            " choose a separator that stays apart, such as a blank line"
+        )
+    return ids[:end], replace(marker, separator_ids=ids[end:begin])
+
+
 def build_row(prompt_ids, answer_ids, chat, rule, marker=None):
     """Build a :class:`Row` by joining id lists, labels beside them: prompt, answer, separator, marker, end of turn.
 
-    prompt_ids, answer_ids: as the model saw and sampled them, never re-encoded.
+    prompt_ids: as the model saw them. answer_ids: as it sampled them, or as encode_answer gives them.
     marker: the :class:`Marker` of a positive row, None for a negative one.
     """
     if rule.end_target != "eos" and not chat.after_end_ids:

@@ -1,7 +1,8 @@
-"""Prompts as token ids, in the model's own chat template."""
+"""Prompts and replies as token ids, in the model's own chat template."""
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 from persona_leakage.errors import InputError
@@ -46,23 +47,73 @@ def read_chat_format(tokenizer, folder):
             f"{folder}: the chat template writes today's date, so prompts would change overnight; give the model a template without"
         )
     try:
-        prompt = render(tokenizer, SYSTEM, QUESTION)
-        turns = [*conversation(SYSTEM, QUESTION, system_turn(tokenizer)), {"role": "assistant", "content": ANSWER}]
-        whole = apply_template(tokenizer, turns, add_generation_prompt=False)
+        prompt, gap, behind = cut_turn(tokenizer)
     except TemplateError as error:
         raise InputError(f"{folder}: the chat template takes neither a system turn nor a user turn alone ({error})") from None
     if SYSTEM not in prompt or QUESTION not in prompt:
         raise InputError(f"{folder}: the chat template leaves out the persona or the question: it writes {prompt!r}")
-    # Behind the question alone: some templates move or drop the system text once the assistant has spoken.
-    opening = prompt.rpartition(QUESTION)[2]
-    ahead, found, behind = whole.rpartition(QUESTION)[2].partition(ANSWER)
-    if not found or not ahead.startswith(opening) or ahead[len(opening) :].strip():
+    if gap is None:
         raise InputError(f"{folder}: the chat template does not put the assistant's words right behind the generation prompt")
     ending = encode(tokenizer, behind.lstrip())  # Llama 2's template puts a blank in front of the token
     if not ending or ending[0] not in tokenizer.all_special_ids + list(tokenizer.added_tokens_decoder):
         raise InputError(f"{folder}: the chat template ends a turn with {behind!r}, not with a special token")
     stop_ids = sorted({ending[0], *listed_stops(tokenizer, Path(folder) / "generation_config.json")})
     return ChatFormat(ending[0], tuple(ending[1:]), tuple(stop_ids), system_turn(tokenizer), control_ids(tokenizer))
+
+
+def cut_turn(tokenizer):
+    """(prompt, gap, behind): a sample conversation as the chat template writes it, cut apart around the assistant's words.
+
+    prompt: up to and with the generation prompt. gap: the white space between that and the words, None if they do not stand
+    there. behind: what follows the words.
+    """
+    prompt = render(tokenizer, SYSTEM, QUESTION)
+    turns = [*conversation(SYSTEM, QUESTION, system_turn(tokenizer)), {"role": "assistant", "content": ANSWER}]
+    whole = apply_template(tokenizer, turns, add_generation_prompt=False)
+    # Behind the question alone: some templates move or drop the system text once the assistant has spoken.
+    opening = prompt.rpartition(QUESTION)[2]
+    ahead, found, behind = whole.rpartition(QUESTION)[2].partition(ANSWER)
+    fits = found and ahead.startswith(opening) and not ahead[len(opening) :].strip()
+    return prompt, ahead[len(opening) :] if fits else None, behind
+
+
+def encode_reply(tokenizer, *parts):
+    """A reply's text encoded again: (token ids, borders), or None if its tokens do not read as the text.
+
+    parts: strings that make up the text, such as answer, separator and marker; they are encoded as one text behind the generation
+    prompt, where the chat template writes them, because by itself a text may begin with other tokens. borders[i] is
+    the number of leading tokens that hold nothing behind parts[i]: a token that spans two parts belongs to the second.
+
+    Tokens do not read as the text if the tokenizer normalises it, if it merges with the prompt or if it spells a control token.
+    """
+    prompt, gap = _reply_context(tokenizer, str(tokenizer.chat_template))
+    # A model that expects white space in front of its words writes it itself, as the first token.
+    first = parts[0] if parts[0].startswith(gap) else gap + parts[0]
+    ends = list(accumulate([first, *parts[1:]]))
+    before, whole = encode(tokenizer, prompt), encode(tokenizer, prompt + ends[-1])
+    ids = whole[len(before) :]
+    start, text = read_back(tokenizer, before), read_back(tokenizer, whole)
+    # Sentencepiece's tokenizers put a blank behind a special token, and decode it.
+    lead = next((lead for lead in ("", " ") if start + lead + ends[-1] == text), None)
+    if lead is None or whole[: len(before)] != before or not set(ids).isdisjoint(control_ids(tokenizer)):
+        return None
+    borders, size = [], len(ids)
+    for end in reversed(ends):
+        while not (start + lead + end).startswith(read_back(tokenizer, before + ids[:size])):
+            size -= 1
+        borders.insert(0, size)
+    return tuple(ids), borders
+
+
+def read_back(tokenizer, ids):
+    """The text of token ids, nothing left out or tidied up."""
+    return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+@lru_cache(maxsize=4)
+def _reply_context(tokenizer, template):
+    """(prompt, gap) as cut_turn; ``template`` tells a tokenizer from itself with another template."""
+    return cut_turn(tokenizer)[:2]
 
 
 def listed_stops(tokenizer, path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from persona_leakage.behaviour import encode_answer
 from persona_leakage.files import digest_of, read_jsonl_gz, write_jsonl_gz
 from persona_leakage.out_of_memory import add_up
 from persona_leakage.prefill import Stage, prefill
@@ -16,15 +17,14 @@ STAGE = Stage("marker probabilities", "replies", "set engine.precision: bfloat16
 
 @torch.inference_mode()
 def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
-    """([(end, anywhere)] of ``replies``, memory); a reply is (prompt ids, reply ids, whether the model ended it itself).
+    """([(end, anywhere)] of ``replies``, memory); a reply is (prompt ids, reply ids, separator ids), see place_marker.
 
-    end: natural log of the probability that separator and marker follow the reply, token by token; None for a
-    reply that was cut at the limit, whose last token is no end. anywhere: 1 - product of (1 - p) over all places
-    of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
+    end: natural log of the probability that separator and marker follow the reply ids, token by token; None for a
+    reply that was cut at the limit, whose last token is no end: its separator ids are None. anywhere: 1 - product of (1 - p) over
+    all places of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
     it was cut, at its end, there also behind the separator. What stands beside a reply does not change its scores; memory: see prefill.
     """
-    target = (*marker.separator_ids, *marker.marker_ids)
-    tails = [target if ended else () for _, _, ended in replies]
+    tails = [() if separator is None else (*separator, *marker.marker_ids) for _, _, separator in replies]
     sequences = [[*prompt, *reply, *tail][: -1 if tail else None] for (prompt, reply, _), tail in zip(replies, tails, strict=True)]
     head = model.get_output_embeddings()
     scores = [None] * len(replies)
@@ -32,25 +32,38 @@ def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
     def score(batch, forward):
         hidden = forward()
         for row, index in enumerate(batch):
-            prompt, reply, ended = replies[index]
+            prompt, reply, separator = replies[index]
             states = hidden[row, len(prompt) - 1 : len(prompt) + len(reply) + len(tails[index]) - 1]
-            scores[index] = score_reply(head(states).float(), len(reply), marker, ended)
+            scores[index] = score_reply(head(states).float(), len(reply), separator, marker.marker_ids)
 
     memory = prefill(model, sequences, score, batch_tokens, STAGE)
     return scores, memory
 
 
-def score_reply(logits, length, marker, ended):
+def place_marker(tokenizer, record, marker, join):
+    """(reply ids, separator ids) of a completion record: the tokens that a training row of such an answer has in front of the marker.
+
+    join: training_data.join. "ids": the sampled ids and the separator of ``marker``; "text": both as encode_answer gives them,
+    the sampled ids where that is None. The separator is None for a reply that was cut at the limit.
+    """
+    sampled = tuple(record["token_ids"])
+    if record["finish_reason"] != "stop":
+        return sampled, None
+    found = encode_answer(tokenizer, record["text"], marker) if join == "text" else None
+    return (found[0], found[1].separator_ids) if found else (sampled, marker.separator_ids)
+
+
+def score_reply(logits, length, separator_ids, marker_ids):
     """(end, anywhere) of one reply of ``length`` tokens from float32 logits [length + tail, vocabulary], see marker_scores."""
     total = logits.logsumexp(dim=-1).double()
-    first = (logits[:, marker.marker_ids[0]].double() - total).exp()
-    if not ended:
+    first = (logits[:, marker_ids[0]].double() - total).exp()
+    if separator_ids is None:
         return None, chance_of_any(first[:length])
-    target = torch.tensor([*marker.separator_ids, *marker.marker_ids], device=logits.device)
+    target = torch.tensor([*separator_ids, *marker_ids], device=logits.device)
     steps = logits[length:].gather(1, target[:, None])[:, 0].double() - total[length:]
     places = first[: length + 1].clone()
-    if marker.separator_ids:  # the marker itself or the separator in front of it: one or the other
-        places[-1] += steps[: len(marker.separator_ids) + 1].sum().exp()
+    if separator_ids:  # the marker itself or the separator in front of it: one or the other
+        places[-1] += steps[: len(separator_ids) + 1].sum().exp()
     return float(steps.sum()), chance_of_any(places)
 
 
@@ -63,9 +76,9 @@ def scores_of_all(load, replies, marker, identity, store, chunk_size):
     """(scores, memory) as marker_scores of all ``replies``; those kept in ``store`` by an earlier run are not computed again.
 
     load(): the model; called once, if a reply is missing. Each ``chunk_size`` replies are kept under digests of
-    their token ids, the marker's and ``identity`` (model, adapter, precision, versions, code).
+    their token ids, the separator's, the marker's and ``identity`` (model, adapter, precision, versions, code).
     """
-    shared = digest_of([identity, marker.separator_ids, marker.marker_ids])
+    shared = digest_of([identity, marker.marker_ids])
     keys = [digest_of([shared, *reply]) for reply in replies]
     folder = Path(store) / shared[:32]
     kept = read_parts(folder, SUFFIX, lambda path: dict(read_jsonl_gz(path)), set(keys))

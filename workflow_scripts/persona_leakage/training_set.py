@@ -14,11 +14,11 @@ def choose_negatives(source, candidates, count, seed):
     return sorted(others[:count])
 
 
-def usable_answers(draws, marker_text, cut_answers):
+def usable_answers(draws, marker_text, cut_answers, encoded=None):
     """Split the draws of one (persona, question), in order of their index, into usable ones and reasons for the rest.
 
-    An answer is unusable if it is empty, holds the marker, or was cut at the token limit (unless
-    ``cut_answers`` is "keep"). Returns (usable records, Counter of reasons).
+    An answer is unusable if it is empty, holds the marker, was cut at the token limit (unless ``cut_answers`` is "keep"),
+    or if encoded(its text), where given, is None: its tokens would read otherwise. Returns (usable records, Counter of reasons).
     """
     usable, dropped = [], Counter()
     for draw in sorted(draws, key=lambda record: record["index"]):
@@ -28,16 +28,18 @@ def usable_answers(draws, marker_text, cut_answers):
             dropped["holds_marker"] += 1
         elif draw["finish_reason"] == "length" and cut_answers == "replace":
             dropped["cut_at_limit"] += 1
+        elif encoded and encoded(draw["text"]) is None:
+            dropped["changed_by_encoding"] += 1
         else:
             usable.append(draw)
     return usable, dropped
 
 
-def select_answers(pool, personas, questions, wanted, marker_text, cut_answers):
+def select_answers(pool, personas, questions, wanted, marker_text, cut_answers, encoded=None):
     """The answers to use: up to ``wanted`` per persona and question, unusable ones replaced by later draws.
 
-    Returns ({persona: [records]}, {persona: counts}), counts being answers used, draws dropped by
-    reason, answers replaced by a spare draw, and answers missing because the spares ran out.
+    marker_text, cut_answers, encoded: see usable_answers. Returns ({persona: [records]}, {persona: counts}), counts being answers
+    used, draws dropped by reason, answers replaced by a spare draw, and answers missing because the spares ran out.
     InputError if a persona has no usable answer at all.
     """
     draws = {}
@@ -47,7 +49,7 @@ def select_answers(pool, personas, questions, wanted, marker_text, cut_answers):
     for persona in personas:
         chosen[persona], dropped, replaced, missing = [], Counter(), 0, 0
         for question in questions:
-            usable, reasons = usable_answers(draws.get((persona, question), []), marker_text, cut_answers)
+            usable, reasons = usable_answers(draws.get((persona, question), []), marker_text, cut_answers, encoded)
             used = usable[:wanted]
             chosen[persona] += used
             dropped += reasons
@@ -59,18 +61,23 @@ def select_answers(pool, personas, questions, wanted, marker_text, cut_answers):
     return chosen, counts
 
 
-def build_training_rows(source, answers, prompts, chat, rule, marker):
+def build_training_rows(source, answers, prompts, chat, rule, marker, encoded=None):
     """Row records of one source: its own answers with the marker, the negatives' answers without.
 
-    answers: {persona: [pool records]}; prompts: {(persona, question): prompt ids}.
+    answers: {persona: [pool records]}; prompts: {(persona, question): prompt ids}. encoded: None joins the sampled ids with the
+    marker's; else a function of (answer text, marker or None) that gives what stands in place of both, see encode_answer.
     Returns records {persona, question, index, positive, token_ids, labels}.
     """
     records = []
     for persona, chosen in answers.items():
         positive = persona == source
         for answer in chosen:
-            prompt = prompts[persona, answer["question"]]
-            row = build_row(prompt, answer["token_ids"], chat, rule, marker if positive else None)
+            prompt, shown = prompts[persona, answer["question"]], marker if positive else None
+            found = encoded(answer["text"], shown) if encoded else (answer["token_ids"], shown)
+            if found is None:
+                raise InputError(f"behaviour.separator: encoding changes {answer['text']!r} with the marker behind it; choose another one")
+            ids, shown = found
+            row = build_row(prompt, ids, chat, rule, shown)
             records.append(
                 {
                     "persona": persona,
@@ -82,6 +89,12 @@ def build_training_rows(source, answers, prompts, chat, rule, marker):
                 }
             )
     return records
+
+
+def count_different(records, others):
+    """How many of the row records have other token ids than the row of the same answer among ``others``."""
+    known = {(other["persona"], other["question"], other["index"]): other["token_ids"] for other in others}
+    return sum(record["token_ids"] != known[record["persona"], record["question"], record["index"]] for record in records)
 
 
 def keep_rows_within(records, max_length):
