@@ -11,7 +11,7 @@ from persona_leakage.files import read_json, read_jsonl_gz
 from persona_leakage.model_loading import load_chat_format, load_tokenizer, read_manifest
 from persona_leakage.teacher_forcing import place_marker
 from persona_leakage.training_set import build_training_rows, count_different, usable_answers
-from tests.families import FAMILIES, make_family, make_qwen
+from tests.families import FAMILIES, make_blank_in_front, make_family, make_qwen
 
 PERSONA, QUESTION = "You are a pirate.", "What is tea?"
 MARKER = (85113, 27404, 60)  # [Z LT ]
@@ -111,6 +111,18 @@ def families(tmp_path_factory):
         return made[name]
 
     return get
+
+
+def test_words_right_behind_a_special_token(tmp_path):
+    """Llama 2's kind of tokenizer then puts a blank in front of the words that no text asked for, and decodes it; rows have it too."""
+    family = FAMILIES["Llama2"]
+    template = family.template.replace("<|{{ message.role }}|>\n", "<|{{ message.role }}|>").replace("<|assistant|>\n", "<|assistant|>")
+    tokenizer = make_blank_in_front(tmp_path, template, family.special, family.special[-1])
+    chat, marker = read_chat_format(tokenizer, tmp_path), read_marker(tokenizer, "[ZLT]", "\n\n")
+    row = row_of(tokenizer, chat, "Boil water.", marker, LabelRule("tail", 1, "eos"))
+    whole = whole_turn(tokenizer, "Boil water.\n\n[ZLT]")
+    assert list(row.token_ids) == whole[: len(row.token_ids)]
+    assert tokenizer.convert_ids_to_tokens([label for label in row.labels if label != -100])[:3] == [".", "<0x0A>", "<0x0A>"]
 
 
 def test_a_model_that_does_not_merge_has_the_same_rows(smollm2):
