@@ -34,6 +34,11 @@ rule tabulate_pairs:
             if TEACHER_FORCED
             else []
         ),
+        divergence=(
+            "results/{experiment}/geometry/{questions}/base/divergence.json"
+            if config["analysis"]["divergence"]
+            else []
+        ),
     output:
         pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
         cosines="results/{experiment}/analysis/{questions}/seed{seed}/cosines.csv",
@@ -51,6 +56,9 @@ rule tabulate_pairs:
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         personas_file=PERSONAS_FILE,
+        divergence=lambda wildcards, input: (
+            f"--divergence {shlex.quote(input.divergence)}" if input.divergence else ""
+        ),
         packages=pins("inference", "numpy", "scikit-learn"),
         settings=settings(
             sources=SOURCES,
@@ -69,6 +77,7 @@ rule tabulate_pairs:
             --base-eval {input.base_eval:q} \
             --manifests {input.manifests:q} \
             --forced {input.forced:q} \
+            {params.divergence} \
             --output {output.pairs:q} \
             --cosines {output.cosines:q} \
             --question-counts {output.question_counts:q} \
@@ -161,11 +170,6 @@ rule compare_predictors:
         pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
         question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
         tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
-        divergence=(
-            "results/{experiment}/geometry/{questions}/base/divergence.json"
-            if config["analysis"]["divergence"]
-            else []
-        ),
     output:
         "results/{experiment}/analysis/{questions}/seed{seed}/predictors.json",
     log:
@@ -179,9 +183,6 @@ rule compare_predictors:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
     params:
-        divergence=lambda wildcards, input: (
-            f"--divergence {shlex.quote(input.divergence)}" if input.divergence else ""
-        ),
         packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             headline_layer=config["geometry"]["headline_layer"],
@@ -196,7 +197,6 @@ rule compare_predictors:
             --pairs {input.pairs:q} \
             --question-counts {input.question_counts:q} \
             --tables {input.tables:q} \
-            {params.divergence} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -1,6 +1,7 @@
-"""Measure how far the base model's next tokens as a source and as another persona lie apart, along the source's own replies."""
+"""Measure how far the base model's next tokens as a source and as another persona lie apart, along the replies of either."""
 
 from persona_leakage.divergence import Comparison, measure_all
+from persona_leakage.divergence_table import BYSTANDER_REPLIES, SOURCE_REPLIES, mean_divergences
 from persona_leakage.errors import InputError, run_program
 from persona_leakage.files import check_digest, read_json, read_jsonl_gz, write_json
 from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
@@ -10,7 +11,7 @@ from persona_leakage.provenance import describe_run
 
 
 def main(argv=None):
-    """Write divergence.json: the mean divergence in bits of each source and other persona."""
+    """Write divergence.json: the mean divergences in bits of each source and other persona (see divergence_table)."""
     parser = new_parser(
         "measure_divergence", __doc__, "model", "personas", "questions", "completions", "completions-meta", "restart", "output"
     )
@@ -20,7 +21,7 @@ def main(argv=None):
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
-    replies = first_replies(read_jsonl_gz(args.completions), settings["sources"], **settings["divergence"])
+    replies = first_replies(read_jsonl_gz(args.completions), **settings["divergence"])
     work = comparisons_of({(persona, question): tuple(ids) for persona, question, ids in prompts}, replies, settings["sources"])
     device = pick_device()
     dtype = pick_precision(settings["precision"], device)
@@ -28,11 +29,7 @@ def main(argv=None):
     found, memory = measure_all(
         lambda: load_model(manifest, dtype, device), [item for *_, item in work], identity, args.restart, args.chunk_size
     )
-    sums, positions = {}, {}
-    for (source, persona, item), value in zip(work, found, strict=True):
-        pair = sums.setdefault(source, {}), positions.setdefault(source, {})
-        pair[0][persona] = pair[0].get(persona, 0.0) + value
-        pair[1][persona] = pair[1].get(persona, 0) + len(item.reply) + 1
+    divergence, positions = mean_divergences(work, found)
     meta = describe_run(
         "measure_divergence",
         model=model_facts(manifest),
@@ -41,35 +38,35 @@ def main(argv=None):
         out_of_memory=memory,
         **settings["divergence"],
     )
-    divergence = {
-        source: {persona: total / positions[source][persona] for persona, total in others.items()} for source, others in sums.items()
-    }
-    counts = {source: next(iter(others.values())) for source, others in positions.items()}
-    write_json(args.output, {"meta": meta, "unit": "bits", "positions": counts, "divergence": divergence})
+    write_json(args.output, {"meta": meta, "unit": "bits", "positions": positions, "divergence": divergence})
 
 
-def first_replies(records, sources, replies_per_question, tokens):
-    """{(source, question): [first ids of a reply]}: so many that ``tokens`` next tokens can be compared along it, its end included."""
+def first_replies(records, replies_per_question, tokens):
+    """{(persona, question): [first ids of a reply]}: so many that ``tokens`` next tokens can be compared along it, its end included."""
     replies = {}
     for record in records:
-        if record["persona"] in sources and record["index"] < replies_per_question:
+        if record["index"] < replies_per_question:
             replies.setdefault((record["persona"], record["question"]), []).append(tuple(record["token_ids"][: tokens - 1]))
     return replies
 
 
 def comparisons_of(prompts, replies, sources):
-    """[(source, persona, Comparison)] for each source's replies and every other persona. prompts: {(persona, question): ids}."""
+    """[(column, source, persona, Comparison)] of each source and every other persona, along the replies of the one and of the other.
+
+    prompts: {(persona, question): ids}; replies: as first_replies; column: see divergence_table.
+    """
     work = []
     for source in sources:
         for persona, question in prompts:
             if persona == source:
                 continue
-            if (source, question) not in replies:
-                raise InputError(f"completions: no reply of '{source}' to {question!r}")
-            work += [
-                (source, persona, Comparison(prompts[source, question], prompts[persona, question], reply))
-                for reply in replies[source, question]
-            ]
+            for column, speaker, other in ((SOURCE_REPLIES, source, persona), (BYSTANDER_REPLIES, persona, source)):
+                if (speaker, question) not in replies:
+                    raise InputError(f"completions: no reply of '{speaker}' to {question!r}")
+                work += [
+                    (column, source, persona, Comparison(prompts[speaker, question], prompts[other, question], reply))
+                    for reply in replies[speaker, question]
+                ]
     return work
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from persona_leakage.divergence_table import read_divergences
 from persona_leakage.errors import run_program
 from persona_leakage.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.geometry import cosine_matrix
@@ -23,6 +24,7 @@ def main(argv=None):
     parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json of each source")
     parser.add_argument("--manifests", nargs="+", required=True, metavar="PATH", help="training manifest of each source")
     parser.add_argument("--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json of each source, if measured")
+    parser.add_argument("--divergence", metavar="PATH", help="divergence.json: adds the columns js_source_replies and js_bystander_replies")
     args = parser.parse_args(argv)
     sources, embedding_model = args.settings["sources"], args.settings["embedding_model"]
     prompts = [persona.prompt for persona in chosen_personas(args.personas, args.settings["personas"])]
@@ -39,8 +41,10 @@ def main(argv=None):
         from persona_leakage.sentence_embedding import embedding_similarities  # takes seconds to import
 
         similarities["embedding_similarity"] = embedding_similarities(embedding_model, prompts)
-    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval)["personas"], negatives, similarities, forced)
     names = args.settings["personas"]["names"]
+    if args.divergence:
+        similarities |= read_divergences(args.divergence, names, sources)
+    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval)["personas"], negatives, similarities, forced)
     cosines = {layer: cosine_matrix(geometry["centroids"], centred=True) for layer, geometry in layers.items()}
     write_csv(args.output, pairs)
     write_csv(args.cosines, tabulate_cosines(names, cosines))

@@ -189,7 +189,11 @@ def describe_pair(bootstrap, place, size, rhos, tests, stand_ins):
     found = describe_difference(bootstrap, place + size, place, rhos[1], rhos[0])
     test = {**tests[place], "undefined": None} if tests else undefined("both states rank the bystanders alike", *TEST_KEYS)
     interval = found["interval"]
-    sure = all(each["p"] is not None and each["p"] < 0.05 for each in (test, stand_ins)) and interval is not None and interval[0] * interval[1] > 0
+    sure = (
+        all(each["p"] is not None and each["p"] < 0.05 for each in (test, stand_ins))
+        and interval is not None
+        and interval[0] * interval[1] > 0
+    )
     better = ("adapted" if found["difference"] > 0 else "base") if sure else "cannot tell"
     return {**found, "test": test, "stand_ins": stand_ins, "better": better}
 

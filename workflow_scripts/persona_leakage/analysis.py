@@ -21,7 +21,7 @@ from persona_leakage.resampling import (
     describe_mean,
     describe_source,
 )
-from persona_leakage.rivals import PARTIAL_KEYS, describe_rivals
+from persona_leakage.rivals import PARTIAL_KEYS, PARTIALS, describe_rivals
 from persona_leakage.seeds import derive_seed
 from persona_leakage.specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
 from persona_leakage.stand_ins import DRAW_KEYS, TEST_KEYS, draw_stand_ins, stand_in_layer, stand_in_tests
@@ -157,7 +157,6 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
 
 def empty_layer(problem):
     """What a layer has in place of the joint statistics when they are undefined: the same keys."""
-    partial = undefined(problem, *PARTIAL_KEYS)
     return {
         "within_source": undefined(problem, *MEAN_KEYS),
         "meta_analysis": undefined(problem, *META_KEYS),
@@ -169,9 +168,7 @@ def empty_layer(problem):
         },
         "rivals": {
             **undefined(problem, "alone", "left_out"),
-            "partial": partial,
-            "partial_without_raw_cosine": partial,
-            "partial_linear": partial,
+            **dict.fromkeys(PARTIALS, undefined(problem, *PARTIAL_KEYS)),
         },
         "specificity": undefined(problem, *SPECIFICITY_KEYS),
         "prediction": {

@@ -11,6 +11,7 @@ from persona_leakage.publishing import describe_files
 
 RECORD = "digests.json"
 OWN = ".digests.json"  # the same for the next call: Snakemake removes RECORD before its job
+SCORED = ("found", "total", "base_rate", "source_rate", "base_reply_tokens", "source_base_reply_tokens")
 TOLERANCE = 1e-9  # relative: another processor may round the last bits of a number in another way
 
 
@@ -82,7 +83,7 @@ def check_counts(folder, questions, seed):
                 source = line["source"]
                 if source not in scores:
                     scores[source] = read_json(home / f"{source}/seed{seed}/marker_eval.json")["personas"]
-                found = {column: float(line[column]) for column in ("found", "total", "base_rate", "source_rate") if column in line}
+                found = {column: float(line[column]) for column in SCORED if column in line}
                 try:
                     scored = scores_of(line, scores[source], base)
                 except KeyError as error:
@@ -99,8 +100,10 @@ def scores_of(line, personas, base):
     if "question" in line:
         cell = cell["per_question"][line["question"]]
         return {"found": cell["found"], "total": cell["total"]}
-    rates = {"base_rate": base[line["persona"]]["rate"], "source_rate": personas[line["source"]]["rate"]}
-    return {"found": cell["found"], "total": cell["total"], **rates}
+    own, control = base[line["persona"]], base[line["source"]]
+    rates = {"base_rate": own["rate"], "source_rate": personas[line["source"]]["rate"]}
+    lengths = {"base_reply_tokens": own["mean_tokens"], "source_base_reply_tokens": control["mean_tokens"]}
+    return {"found": cell["found"], "total": cell["total"], **rates, **lengths}
 
 
 def differences(found, kept, place=""):

@@ -3,31 +3,28 @@
 import numpy as np
 
 from persona_leakage.chance import draw_permutations, permutation_test, rank_products
-from persona_leakage.errors import InputError
 from persona_leakage.pair_matrices import PairMatrices
+from persona_leakage.predictors import AFTER_TRAINING, rival_predictors
 from persona_leakage.ranks import standard_ranks
 from persona_leakage.resampling import Bootstrap, describe_difference, describe_mean, describe_source
-from persona_leakage.rivals import rival_predictors
 from persona_leakage.seeds import derive_seed
 from persona_leakage.undefined import undefined
 
 KEYS = ("sources", "bystanders", "order", "predictors", "left_out")
-OUTPUT_SIMILARITY = "output_similarity"
-AFTER_TRAINING = {"propensity"}  # made of the leakage that other sources' adapters cause
 
 
-def describe_league(matrices, layer, options, counts=None, divergence=None):
+def describe_league(matrices, layer, options, counts=None):
     """The content of predictors.json but for its meta: each predictor's mean within-source rank correlation with leakage.
 
     Over the common bystanders, as the rivals in correlation.json, whose numbers come back. To the statistics a predictor
     is what a layer is to them elsewhere: same resamples and relabellings for all, p_max_t pays for having looked at all of
     them. layer: whose cosine is the headline. options: "permutations", "bootstraps". counts: {"found", "total"} [sources,
-    personas, questions] or None. divergence: {source: {persona: bits}} or None.
+    personas, questions] or None.
     """
     sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
     if not sources:
         return undefined(matrices.problem or "; ".join(f"{name}: {reason}" for name, reason in reasons.items()), *KEYS)
-    predictors, left_out = predictors_of(matrices, sources, layer, divergence)
+    predictors, left_out = predictors_of(matrices, sources, layer)
     chosen = np.ix_(sources, matrices.bystanders)
     names, rates = [matrices.sources[place] for place in sources], matrices.leakage[chosen]
     table = predictor_matrices(matrices, chosen, names, predictors)
@@ -51,27 +48,11 @@ def describe_league(matrices, layer, options, counts=None, divergence=None):
     }
 
 
-def predictors_of(matrices, sources, layer, divergence):
+def predictors_of(matrices, sources, layer):
     """({name: [sources, bystanders]}, the cosine first; {name: why it is left out}) at one layer."""
     rivals, left_out = rival_predictors(matrices, sources)
     place, chosen = matrices.layers.index(layer), np.ix_(sources, matrices.bystanders)
-    predictors = {"cosine": matrices.cosines["cosine"][place][chosen], **{name: values[place] for name, values in rivals.items()}}
-    if divergence is None:
-        left_out[OUTPUT_SIMILARITY] = "not measured"
-        return predictors, left_out
-    values = np.empty((len(sources), len(matrices.bystanders)))
-    for row, source in enumerate(sources):
-        for column, persona in enumerate(matrices.bystanders):
-            pair = matrices.sources[source], matrices.personas[persona]
-            try:
-                values[row, column] = 1 - divergence[pair[0]][pair[1]]
-            except KeyError:
-                raise InputError(f"--divergence: has no value of '{pair[0]}' and '{pair[1]}'; the pairs table has that pair") from None
-    if (np.ptp(values, axis=-1) == 0).any():
-        left_out[OUTPUT_SIMILARITY] = "the same for all bystanders of a source"
-    else:
-        predictors[OUTPUT_SIMILARITY] = values
-    return predictors, left_out
+    return {"cosine": matrices.cosines["cosine"][place][chosen], **{name: values[place] for name, values in rivals.items()}}, left_out
 
 
 def predictor_matrices(matrices, chosen, names, predictors):

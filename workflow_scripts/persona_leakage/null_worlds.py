@@ -23,12 +23,16 @@ SOURCES, BYSTANDERS, DIMENSIONS, FAMILIES, QUESTIONS, REPLIES = 5, 105, 12, 15, 
 
 @dataclass(frozen=True)
 class Drawn:
-    """vectors [P, D] of personas, whose cosines are the geometry; logits [S, P] of leakage; base [P]: the control's rates; family [P]."""
+    """vectors [P, D] of personas, whose cosines are the geometry; logits [S, P] of leakage; base [P]: the control's rates; family [P].
+
+    lengths [P]: mean reply length without adapter, in tokens; None: not measured.
+    """
 
     vectors: np.ndarray
     logits: np.ndarray
     base: np.ndarray
     family: np.ndarray
+    lengths: np.ndarray | None = None
 
 
 def draw(generator, spread=1.0, tails=None, families=FAMILIES, own=None):
@@ -135,6 +139,18 @@ def as_the_control(generator):
     return Drawn(vectors, logits, 1 / (1 + np.exp(-logits[0])), family)
 
 
+def reply_length(generator):
+    """Personas leak as far as their replies are about as long as the source's, and nothing else; their geometry follows reply length.
+
+    A vector has bumps along the range of lengths, so the cosine falls with the difference in length.
+    """
+    vectors, family, noise = draw(generator, spread=0.3)
+    place = generator.uniform(size=len(family))
+    bumps = np.exp(-((place[:, None] - np.linspace(0, 1, DIMENSIONS)) ** 2) / (2 * 0.15**2))
+    logits = levels(generator) - 6.0 * np.abs(place - place[:SOURCES, None]) + 0.3 * noise
+    return Drawn(vectors + 8.0 * bumps, logits, np.zeros(len(family)), family, 20 + 60 * place)
+
+
 def close_leaks(generator):
     """The claim is true: leakage follows the closeness of the pair; the mean rank correlation is about .75."""
     vectors, family, noise = draw(generator)
@@ -154,9 +170,13 @@ NULL_WORLDS = {
     "one dominant persona": dominant,
     "heavy tails": heavy_tails,
     "as the control": as_the_control,
+    "reply length": reply_length,
 }
-# Where a claim is true although the world has no pair effect: closeness to all goes with leaking under all.
-TRUE_IN = {"gain": ("association", BY_GAIN.format("association"))}
+# Where a claim is true although closeness does nothing: closeness to all goes with leaking under all, or reply length with both.
+TRUE_IN = {
+    "gain": ("association", BY_GAIN.format("association")),
+    "reply length": ("association", "pair_specific", BY_GAIN.format("association"), BY_GAIN.format("pair_specific")),
+}
 
 
 def cosines_of(vectors):
@@ -193,6 +213,7 @@ def experiment(drawn, generator):
             "prompt_tokens": int(tokens[persona]),
             "logprob_gain": gains[source, persona],
             "logprob_replies": QUESTIONS,
+            **({} if drawn.lengths is None else {"base_reply_tokens": float(drawn.lengths[persona])}),
         }
         for source in range(SOURCES)
         for persona in range(len(names))

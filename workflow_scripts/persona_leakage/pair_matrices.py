@@ -9,7 +9,16 @@ from persona_leakage.undefined import describe_missing
 
 MIN_BYSTANDERS, MIN_DIFFERENT = 5, 5
 DECIMALS = 12  # of leakage, so that equal differences are equal
-PAIR_COLUMNS = ("cosine", "cosine_raw", "word_similarity", "char_similarity", "embedding_similarity")
+PAIR_COLUMNS = (
+    "cosine",
+    "cosine_raw",
+    "cosine_whitened",
+    "word_similarity",
+    "char_similarity",
+    "embedding_similarity",
+    "js_source_replies",
+    "js_bystander_replies",
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,7 @@ class PairMatrices:
     """Axes L layers, S sources, P personas (bystanders and sources); a cell without a row in the table is NaN.
 
     cosines: {column: [L, S, P]}; rate, found, total: [S, P]; categories, prompt_tokens (or None): [P].
+    base_reply_tokens [P]: mean reply length in tokens without adapter; NaN where unknown, None without the column.
     missing: {source: why it has no joint statistics (a measured value is NaN, or its adapter did not learn the marker)}.
     unlearned: the sources of the second kind. base [P]: rates of the control, the model without adapter; None if unknown.
     linear: "rate" is a number on a scale of its own (see outcomes.gain_table), of which there are no log-odds.
@@ -36,6 +46,7 @@ class PairMatrices:
     unlearned: frozenset = frozenset()
     base: np.ndarray | None = None
     linear: bool = False
+    base_reply_tokens: np.ndarray | None = None
 
     @property
     def bystanders(self):
@@ -163,4 +174,13 @@ def matrices_of(table, check=None, linear=False):
         unlearned=frozenset(unlearned),
         base=spread("base_rate", persona) if "base_rate" in table else None,
         linear=linear,
+        base_reply_tokens=reply_lengths(table, personas, spread("base_reply_tokens", persona)) if "base_reply_tokens" in table else None,
     )
+
+
+def reply_lengths(table, personas, lengths):
+    """``lengths`` [P] in tokens, those of the sources filled in from source_base_reply_tokens, if the table has it."""
+    if "source_base_reply_tokens" in table:
+        for source, values in table.groupby("source", sort=False)["source_base_reply_tokens"]:
+            lengths[personas.index(source)] = values.iloc[0]
+    return lengths

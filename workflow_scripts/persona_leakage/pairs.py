@@ -4,6 +4,7 @@ import pandas as pd
 
 from persona_leakage.errors import InputError
 from persona_leakage.geometry import cosine_matrix
+from persona_leakage.whitening import whitened_cosines
 
 COLUMNS = [
     "layer",
@@ -14,6 +15,7 @@ COLUMNS = [
     "negative",
     "cosine",
     "cosine_raw",
+    "cosine_whitened",
     "rate",
     "found",
     "total",
@@ -22,6 +24,8 @@ COLUMNS = [
     "source_total",
     "source_base_rate",
     "prompt_tokens",
+    "base_reply_tokens",
+    "source_base_reply_tokens",
 ]
 GAIN_COLUMNS = ["logprob_gain", "logprob_replies", "source_logprob_gain"]
 
@@ -31,13 +35,15 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
 
     layers: {layer: {"personas": [names], "prompt_tokens": [ints], "centroids": [personas, hidden]}}.
     evaluations: {source: {persona: cell of marker_eval.json}}; base: the same cells without adapter.
-    negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]} of the prompts.
+    negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]}, with a source's row for each.
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
-    Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not.
+    Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
+    cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's replies without adapter.
     """
     rows = []
     for layer, geometry in sorted(layers.items()):
         names = geometry["personas"]
+        whitened = whitened_cosines(geometry["centroids"])
         centred, raw = (cosine_matrix(geometry["centroids"], centred=flag) for flag in (True, False))
         for source, cells in evaluations.items():
             if set(cells) != set(names):
@@ -59,6 +65,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
                         "negative": persona in negatives[source],
                         "cosine": centred[origin, place],
                         "cosine_raw": raw[origin, place],
+                        "cosine_whitened": whitened[origin, place],
                         "rate": cell["rate"],
                         "found": cell["found"],
                         "total": cell["total"],
@@ -67,6 +74,8 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
                         "source_total": cells[source]["total"],
                         "source_base_rate": base[source]["rate"],
                         "prompt_tokens": geometry["prompt_tokens"][place],
+                        "base_reply_tokens": base[persona]["mean_tokens"],
+                        "source_base_reply_tokens": base[source]["mean_tokens"],
                         **{column: values[origin, place] for column, values in similarities.items()},
                         **(gain_of(forced[source], source, persona) if forced else {}),
                     }

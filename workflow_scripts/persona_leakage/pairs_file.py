@@ -7,6 +7,7 @@ from persona_leakage.table_file import (
     COSINE,
     COUNT,
     FLAG,
+    LENGTH,
     MEASURED_COSINE,
     MEASURED_NUMBER,
     MEASURED_SHARE,
@@ -30,16 +31,22 @@ REQUIRED = {
     "total": POSITIVE,
 }
 SAME_FOR = {
-    ("source", "persona"): ("related", "rate", "found", "total", "negative", "logprob_gain", "logprob_replies"),
-    ("source",): ("source_rate", "source_total", "source_base_rate", "source_logprob_gain"),
-    ("persona",): ("category", "base_rate", "prompt_tokens"),
+    ("source", "persona"): (
+        *("related", "rate", "found", "total", "negative"),
+        *("js_source_replies", "js_bystander_replies", "logprob_gain", "logprob_replies"),
+    ),
+    ("source",): ("source_rate", "source_total", "source_base_rate", "source_base_reply_tokens", "source_logprob_gain"),
+    ("persona",): ("category", "base_rate", "prompt_tokens", "base_reply_tokens"),
 }
 OPTIONAL = {
     "negative": FLAG,
     "cosine_raw": MEASURED_COSINE,
+    "cosine_whitened": MEASURED_COSINE,
     "word_similarity": COSINE,
     "char_similarity": COSINE,
     "embedding_similarity": COSINE,
+    "js_source_replies": SHARE,
+    "js_bystander_replies": SHARE,
     "base_rate": SHARE,
     "source_rate": SHARE,
     "source_total": POSITIVE,
@@ -48,6 +55,8 @@ OPTIONAL = {
     "logprob_gain": MEASURED_NUMBER,
     "logprob_replies": COUNT,
     "source_logprob_gain": MEASURED_NUMBER,
+    "base_reply_tokens": LENGTH,
+    "source_base_reply_tokens": LENGTH,
 }
 
 
@@ -76,6 +85,14 @@ def check_row(values, seen, path, line):
             if column in values and str(values[column]) != str(known[column]):  # as text, for nan is not equal to itself
                 raise InputError(
                     f"{place}: {column} is {values[column]!r}, but {known[column]!r} for the same {names} in line {known_line}"
+                )
+    for subject, column in (("persona", "base_reply_tokens"), ("source", "source_base_reply_tokens")):
+        if column in values:
+            key = "base reply length", values[subject]
+            known_line, known_column, known = seen.setdefault(key, (line, column, values[column]))
+            if known != values[column]:
+                raise InputError(
+                    f"{place}: {column} of '{values[subject]}' is {values[column]!r}, but {known_column} is {known!r} in line {known_line}"
                 )
 
 

@@ -79,14 +79,18 @@ class Sizes:
         return mean(len(self.panel) * len(questions) * self.prompt(self.panel, questions) for questions in self.evaluation_sets)
 
     def divergence_tokens(self):
-        """Tokens that one divergence job reads: each source's replies behind every prompt; 0 if it is off."""
+        """Tokens that one divergence job reads; 0 if it is off.
+
+        A source's replies are read behind every prompt, those of another persona behind its own and the sources'.
+        """
         block = self.config["analysis"]["divergence"]
         if not block:
             return 0
-        replies = len(self.config["personas"]["sources"]) * block["replies_per_question"]
+        sources = len(self.config["personas"]["sources"])
+        passes = sources * len(self.panel) + (len(self.panel) - sources) * (1 + sources)
         taken = min(block["tokens"], self.reply(self.config["evaluation"]["sampling"])[0])
         read = [len(questions) * (self.prompt(self.panel, questions) + taken) for questions in self.evaluation_sets]
-        return replies * len(self.panel) * mean(read)
+        return block["replies_per_question"] * passes * mean(read)
 
     def forced_tokens(self):
         """Tokens of prompts and replies that one teacher-forcing job reads, on average over the question sets."""

@@ -56,9 +56,7 @@ def result_lines(config, home):
             metrics = read_json(home / f"training/{source}/seed{seed}/metrics.json")
             seconds = metrics["meta"]["wall_seconds"] + summary["wall_seconds"]
             lines.append(source_line(f"{source} *" if source in left_out else source, summary, block, seconds))
-        tables.append(
-            (f"{config['experiment']}, questions '{questions}', training seed {seed}, block {layer}", lines, correlation)
-        )
+        tables.append((f"{config['experiment']}, questions '{questions}', training seed {seed}, block {layer}", lines, correlation))
     return tables
 
 

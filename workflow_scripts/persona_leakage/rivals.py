@@ -5,18 +5,21 @@ from scipy import stats
 
 from persona_leakage.chance import permutation_test, rank_products
 from persona_leakage.intervals import correlation_interval, interval_over, jackknife_error
+from persona_leakage.predictors import AFTER_TRAINING, SAME_GEOMETRY, controls_of, plain_rivals, rival_predictors
 from persona_leakage.ranks import standard_ranks, standardise
 from persona_leakage.undefined import undefined
 
+PARTIALS = ("partial", "partial_without_raw_cosine", "partial_linear", "partial_before_training")
 PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "interval_over_sources", "p", "p_max_t")
 
 
 def describe_rivals(matrices, sources, permutations):
     """The rivals block of every layer: each predictor alone, and cosine's partial correlation given the others.
 
-    partial: of ranks, given all rivals; partial_without_raw_cosine: given all but the uncentred cosine, which is the same
-    geometry; partial_linear: as that one, of plain values: cosine and log-odds. Correlations of ranks do not add up as
+    partial: of ranks, given all rivals; partial_without_raw_cosine: given all but other cosines of the same geometry;
+    partial_linear: as that one, of plain values: cosine and log-odds. Correlations of ranks do not add up as
     plain ones do, so several strong rivals together leave something in the ranks that is theirs: partial_linear is tested.
+    partial_before_training: as partial_linear, given only what is known before any adapter is trained.
     """
     chosen = np.ix_(sources, matrices.bystanders)
     cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
@@ -24,12 +27,13 @@ def describe_rivals(matrices, sources, permutations):
     rivals, reasons = rival_predictors(matrices, sources)
     names = [matrices.sources[place] for place in sources]
     alone = {name: describe_alone(values, rates, names, permutations) for name, values in {"cosine": cosines, **rivals}.items()}
-    others = {name: values for name, values in rivals.items() if name != "cosine_raw"}
+    every, others = controls_of(rivals), controls_of(rivals, *SAME_GEOMETRY)
     plain = plain_rivals(rivals, logits)
     partials = {
-        "partial": describe_partial(cosines, rates, rivals, names, permutations, stats.rankdata),
+        "partial": describe_partial(cosines, rates, every, names, permutations, stats.rankdata),
         "partial_without_raw_cosine": describe_partial(cosines, rates, others, names, permutations, stats.rankdata),
-        "partial_linear": describe_partial(cosines, logits, plain, names, permutations, lambda values, axis: values),
+        "partial_linear": describe_partial(cosines, logits, plain, names, permutations, as_they_are),
+        "partial_before_training": describe_partial(cosines, logits, controls_of(plain, *AFTER_TRAINING), names, permutations, as_they_are),
     }
     return [
         {
@@ -40,60 +44,6 @@ def describe_rivals(matrices, sources, permutations):
         }
         for place in range(len(matrices.layers))
     ]
-
-
-def plain_rivals(rivals, logits):
-    """The rivals of partial_linear: all but the uncentred cosine, proneness in log-odds as leakage is."""
-    return {
-        name: over_other_sources(logits, values.shape) if name == "propensity" else values
-        for name, values in rivals.items()
-        if name != "cosine_raw"
-    }
-
-
-def plain_values(matrices, sources):
-    """plain_rivals as one array [layers, S, k, M] over the common bystanders, or None if there are none."""
-    rivals, _ = rival_predictors(matrices, sources)
-    plain = plain_rivals(rivals, matrices.logits()[np.ix_(sources, matrices.bystanders)])
-    return np.stack(list(plain.values()), axis=-2) if plain else None
-
-
-def over_other_sources(values, shape):
-    """Each bystander's mean of ``values`` [S, M] over the other sources, as an array of ``shape`` [layers, S, M]."""
-    return np.broadcast_to((values.sum(axis=0) - values) / (len(values) - 1), shape)
-
-
-def rival_predictors(matrices, sources):
-    """({name: [layers, sources, bystanders]}, {name: why it is missing}) over the common bystanders."""
-    chosen = np.ix_(sources, matrices.bystanders)
-    layers = len(matrices.layers)
-    rivals = {}
-    reasons = {}
-
-    def add(name, values):
-        """Keep a predictor unless it is the same for all bystanders of a source or has holes."""
-        if np.isnan(values).any():
-            reasons[name] = "missing for a pair"
-        elif (np.ptp(values, axis=-1) == 0).any():
-            reasons[name] = "the same for all bystanders of a source"
-        else:
-            rivals[name] = values
-
-    if matrices.prompt_tokens is None:
-        reasons["prompt_tokens"] = "no such column"
-    else:
-        add("prompt_tokens", np.broadcast_to(matrices.prompt_tokens[matrices.bystanders], (layers, *np.shape(matrices.rate[chosen]))))
-    for column in ("word_similarity", "char_similarity", "embedding_similarity", "cosine_raw"):
-        if column in matrices.cosines:
-            add(column, np.stack([layer[chosen] for layer in matrices.cosines[column]]))
-        else:
-            reasons[column] = "no such column"
-    if len(sources) > 1:
-        rates = matrices.leakage[chosen]
-        add("propensity", over_other_sources(rates, (layers, *rates.shape)))
-    else:
-        reasons["propensity"] = "one source"
-    return rivals, reasons
 
 
 def describe_alone(values, rates, names, permutations, groups=None):
@@ -165,6 +115,11 @@ def describe_partial(x, y, controls, names, permutations, scores, groups=None, u
             }
         )
     return blocks
+
+
+def as_they_are(values, axis):
+    """The scores of plain values (see residuals_of)."""
+    return values
 
 
 def t_test(rho, freedom):

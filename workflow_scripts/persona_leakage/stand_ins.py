@@ -13,8 +13,9 @@ import numpy as np
 
 from persona_leakage.chance import summarise
 from persona_leakage.double_centred import correlate_all, gain_adjust
+from persona_leakage.predictors import plain_values
 from persona_leakage.ranks import standard_ranks
-from persona_leakage.rivals import plain_values, residuals_of
+from persona_leakage.rivals import as_they_are, residuals_of
 from persona_leakage.undefined import undefined
 
 TEST_KEYS, DRAW_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t"), ("draws", "least_p")
@@ -119,7 +120,7 @@ def rank_correlations(matrices, sources, stand_ins):
 
 
 def partial_correlations(matrices, sources, stand_ins):
-    """The same of log-odds given the rival predictors of each source (rivals.plain_values); None if there are none."""
+    """The same of log-odds given the rival predictors of each source (predictors.plain_values); None if there are none."""
     controls = plain_values(matrices, sources)
     if controls is None or controls.shape[-1] - 2 - controls.shape[-2] < 1:
         return None
@@ -133,11 +134,6 @@ def partial_correlations(matrices, sources, stand_ins):
         ry = residuals_of(np.broadcast_to(y[:, kept], rx.shape), design, as_they_are)
         found[:, row] = (rx * ry).sum(axis=-1)
     return found
-
-
-def as_they_are(values, axis):
-    """The scores of plain values (see residuals_of)."""
-    return values
 
 
 def mean_test(correlations, stand_ins):

@@ -34,7 +34,9 @@ def verdict(result):
         if none_learned(result["training_check"]):
             answer, because = CANNOT_TELL, NONE_LEARNED
         sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
-        verdicts.append({"id": name, "outcome": result["outcome"], "question": question, "answer": answer, "sentence": sentence, "because": because})
+        verdicts.append(
+            {"id": name, "outcome": result["outcome"], "question": question, "answer": answer, "sentence": sentence, "because": because}
+        )
     return verdicts
 
 

@@ -28,9 +28,13 @@ CLAIMS = {
 LEAKAGE_WORDS = {RATE: "the log-odds of leakage", LOGPROB_GAIN: "the gain in log-probability"}
 RIVALS = {
     "prompt_tokens": "prompt length",
+    "base_reply_tokens": "reply length",
+    "length_similarity": "similar reply length",
     "word_similarity": "similar wording",
     "char_similarity": "similar wording",
     "embedding_similarity": "similar meaning",
+    "output_similarity_source_replies": "similar next-token predictions",
+    "output_similarity_bystander_replies": "similar next-token predictions",
     "propensity": "how much a bystander leaks under other sources",
 }
 
@@ -154,7 +158,7 @@ def judge_pairs(result, layer):
 
 
 def judge_rivals(result, layer):
-    """Partial correlation of cosine with log-odds given all rivals but the uncentred cosine; and the pair-specific test.
+    """Partial correlation of cosine with log-odds given all rivals but other cosines of the same geometry; and the pair-specific test.
 
     Both, because the measured proneness of a bystander is noisy: what it leaves of a general effect looks like the cosine's.
     """
