@@ -132,11 +132,13 @@ def list_checks(table, matrices, main, other_cosines, headline_layer, centroids)
     ]
     for row, place in enumerate(main.sources if main else range(len(matrices.sources))):
         name = matrices.sources[place]
-        rows.append((f"without_source/{name}", "sources", f"without source {name}", RHO, partial(check_without_source, main, row)))
+        rows.append(
+            (f"without_source/{name}", "sources", f"without source {name.replace('_', ' ')}", RHO, partial(check_without_source, main, row))
+        )
     for category in sorted(set(matrices.categories) - {None}):
         dropped = np.broadcast_to(matrices.categories == category, matrices.rate.shape)
         compute = partial(check_pairs, main, dropped, "no bystander of the sources that are used is of this category")
-        rows.append((f"without_category/{category}", "categories", f"without category {category}", RHO, compute))
+        rows.append((f"without_category/{category}", "categories", f"without category {category.replace('_', ' ')}", RHO, compute))
     for layer in matrices.layers:
         if layer != headline_layer:
             rows.append((f"layer/{layer}", "layers", f"layer {layer}", RHO, other_cosines.get(layer)))
@@ -179,13 +181,13 @@ def half_panels(main, centroids):
 def summarise(checks):
     """What the checks on the main scale say together: {"checks", "lowest", "highest", "intervals", "intervals_above_zero"}.
 
-    lowest, highest: {"name", "estimate"} among the checks that are defined, the main analysis apart.
+    lowest, highest: {"name", "label", "estimate"} among the checks that are defined, the main analysis apart.
     """
     defined = [check for check in checks if check["scale"] == RHO and check["name"] != "main" and check["estimate"] is not None]
     ends = {key: None for key in ("lowest", "highest")}
     if defined:
         for key, choose in (("lowest", min), ("highest", max)):
-            ends[key] = {part: choose(defined, key=lambda check: check["estimate"])[part] for part in ("name", "estimate")}
+            ends[key] = {part: choose(defined, key=lambda check: check["estimate"])[part] for part in ("name", "label", "estimate")}
     intervals = [check["interval"] for check in defined if check["interval"]]
     return {
         "checks": len(defined),

@@ -31,8 +31,9 @@ def plot_robustness(result):
         plt.Line2D([], [], color=ORANGE, marker="o", markersize=4, linewidth=1.2, label="main analysis, 95 % interval"),
         plt.Line2D([], [], color=BLUE, marker="o", markersize=4, linewidth=1.2, label="a check, Spearman's ρ"),
         plt.Line2D([], [], color=GREEN, marker="s", markersize=4, linewidth=1.2, label="another statistic"),
-        plt.Line2D([], [], color=GREY, linewidth=2.5, label="range of 20 halves"),
     ]
+    if any(check["range"] for check in result["checks"]):
+        handles.append(plt.Line2D([], [], color=GREY, linewidth=2.5, label=f"range over {result['halves']} halves"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
     return figure
 
