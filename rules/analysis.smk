@@ -2,6 +2,7 @@
 
 in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/manifest.json
 out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, tables.json, correlation.json;
+     analysis/{questions}/seed{seed}/robustness.json
      analysis/{questions}/seeds.json, with several training seeds
      analysis/{questions}/seed{seed}/predictors.json, with analysis.league or analysis.divergence
      analysis/{questions}/seed{seed}/sweep.json, where layers or positions are compared
@@ -124,6 +125,53 @@ rule correlate_leakage:
             --question-counts {input.question_counts:q} \
             --tables {input.tables:q} \
             --marker-eval {input.base_eval:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule check_robustness:
+    input:
+        code=code_of("check_robustness.py"),
+        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
+        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
+        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
+        centroids=ancient(
+            f"results/{{experiment}}/geometry/{{questions}}/base/centroids_layer{HEADLINE}.pt"
+        ),
+        centroids_meta="results/{experiment}/geometry/{questions}/base/centroids.json",
+        held_out=ancient(f"{HELD_OUT}/centroids_layer{HEADLINE}.pt"),
+        held_out_meta=f"{HELD_OUT}/centroids.json",
+    output:
+        "results/{experiment}/analysis/{questions}/seed{seed}/robustness.json",
+    log:
+        "logs/{experiment}/check_robustness/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/check_robustness/{questions}/seed{seed}.tsv"
+    conda:
+        "../envs/inference.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        packages=pins("inference", "numpy", "scipy"),
+        settings=settings(
+            headline_layer=HEADLINE,
+            bootstraps=config["analysis"]["bootstraps"],
+        ),
+    shell:
+        r"""
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/check_robustness.py \
+            --settings {params.settings:q} \
+            --pairs {input.pairs:q} \
+            --question-counts {input.question_counts:q} \
+            --tables {input.tables:q} \
+            --centroids {input.centroids:q} \
+            --centroids-meta {input.centroids_meta:q} \
+            --held-out-centroids {input.held_out:q} \
+            --held-out-meta {input.held_out_meta:q} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -20,6 +20,7 @@ from persona_leakage.experiment import (
     adapter_jobs,
     check_experiment,
     forced_draws,
+    held_out_questions,
     job_file,
     league_on,
     panel_names,
@@ -68,6 +69,7 @@ EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
 SEEDS = config["training"]["seeds"]
 LAYERS = declared_layers(config["geometry"])
+HEADLINE = config["geometry"]["headline_layer"]
 POSITIONS = config["geometry"]["positions"]
 SWEPT = is_swept(config["geometry"])
 LEAGUE = league_on(config)
@@ -81,6 +83,8 @@ SAMPLING_ENV = (
 ADAPTED_GEOMETRY = config["geometry"].get("adapted", False)
 TEACHER_FORCED = config["evaluation"].get("teacher_forced", False)
 QUESTION_USES = {use["set"]: use for use in config["questions"]["evaluation"]}
+HELD_OUT_QUESTIONS = held_out_questions(config)
+HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 # What is compared beside the panel, and only then: several question sets, roles in several wordings, prompts without a persona.
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
 WORDINGS_COMPARED = have_wordings([PERSONAS[name] for name in PANEL])
@@ -312,12 +316,17 @@ def compared_folders():
 
 
 def geometry_blocks(wildcards):
-    """What decides the centroids of a question set, the adapter apart."""
+    """What decides the centroids of an evaluation set, the adapter apart."""
+    return geometry_of(QUESTION_USES[wildcards.questions], LAYERS)
+
+
+def geometry_of(use, layers):
+    """What decides the centroids of questions {set, count} at some layers, the adapter apart."""
     return {
         "personas": personas_block(PANEL, "prompt"),
-        "questions": questions_block(QUESTION_USES[wildcards.questions]),
+        "questions": questions_block(use),
         "suffix": config["questions"]["suffix"],
-        "layers": LAYERS,
+        "layers": layers,
         "position": POSITIONS[0],
         "precision": config["geometry"]["precision"],
     }

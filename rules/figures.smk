@@ -16,6 +16,7 @@ localrules:
     plot_heat_map,
     plot_cosines,
     plot_layers,
+    plot_robustness,
     plot_sweep,
     plot_category_correlations,
     plot_noise_ceiling,
@@ -132,6 +133,19 @@ use rule plot_scatter as plot_layers with:
         "logs/{experiment}/plot_layers/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_layers/{questions}/seed{seed}.tsv"
+
+
+use rule plot_scatter as plot_robustness with:
+    input:
+        program="workflow_scripts/plot_robustness.py",
+        code=code_of("plot_robustness.py"),
+        robustness=f"{ANALYSIS}/robustness.json",
+    output:
+        **figure("{questions}/seed{seed}/robustness"),
+    log:
+        "logs/{experiment}/plot_robustness/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_robustness/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_sweep with:

@@ -3,6 +3,7 @@ how differently it would speak as each persona.
 
 in:  resources/models/{model}/model.json, personas and questions; evaluation/{questions}/base/
 out: geometry/{questions}/base/centroids_layer{layer}.pt, geometry/{questions}/base/centroids.json
+     geometry/{training questions}/base/, the same of the headline layer, from questions that are not evaluated
      geometry/{questions}/base/divergence.json, with analysis.divergence
 """
 
@@ -60,6 +61,32 @@ rule extract_centroids:
             --meta {output.meta:q} \
             2>&1 | tee {log:q}
         """
+
+
+# For robustness.json: the cosines must not depend on the questions that the replies answer.
+use rule extract_centroids as extract_training_centroids with:
+    input:
+        code=code_of("extract_centroids.py"),
+        model=MODEL,
+        weights=[],
+        metrics=[],
+        rows=[],
+    output:
+        centroids=f"{HELD_OUT}/centroids_layer{HEADLINE}.pt",
+        meta=f"{HELD_OUT}/centroids.json",
+    log:
+        "logs/{experiment}/extract_training_centroids/base.log",
+    benchmark:
+        "benchmarks/{experiment}/extract_training_centroids/base.tsv"
+    params:
+        trained_with=TRAINED_WITH,
+        personas_file=PERSONAS_FILE,
+        questions_file=untracked(config["questions"]["file"]),
+        folder=subpath(output.meta, parent=True),
+        state="base",
+        restart="results/.kept/hidden_states",
+        packages=pins("inference", "torch", "transformers"),
+        settings=settings(**geometry_of(HELD_OUT_QUESTIONS, [HEADLINE])),
 
 
 rule measure_divergence:

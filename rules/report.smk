@@ -34,6 +34,7 @@ rule build_report:
                 "pairs.csv",
                 "tables.json",
                 "correlation.json",
+                "robustness.json",
                 *(["sweep.json"] if SWEPT else []),
             ],
         ),

@@ -61,6 +61,8 @@ EVALUATIONS = [
 CENTROIDS = [
     *results("geometry/{questions}/base/centroids_layer{layer}.pt"),
     *results("geometry/{questions}/base/centroids.json"),
+    f"{HELD_OUT}/centroids_layer{HEADLINE}.pt".format(experiment=EXPERIMENT),
+    f"{HELD_OUT}/centroids.json".format(experiment=EXPERIMENT),
     *when(
         ADAPTED_GEOMETRY,
         "geometry/{questions}/{source}-seed{seed}/centroids_layer{layer}.pt",
@@ -79,6 +81,7 @@ CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/question_counts.csv"),
     *results("analysis/{questions}/seed{seed}/tables.json"),
     *results("analysis/{questions}/seed{seed}/correlation.json"),
+    *results("analysis/{questions}/seed{seed}/robustness.json"),
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
     *(results("analysis/{questions}/seed{seed}/predictors.json") if LEAGUE else []),
     *COMPARISONS,
@@ -94,6 +97,7 @@ FIGURES = [
     *results("figures/{questions}/seed{seed}/category_correlations.{kind}"),
     *results("figures/{questions}/seed{seed}/heat_map.{kind}"),
     *results("figures/{questions}/seed{seed}/layers.{kind}"),
+    *results("figures/{questions}/seed{seed}/robustness.{kind}"),
     *results("figures/{questions}/seed{seed}/noise_ceiling.{kind}"),
     *results("figures/{questions}/seed{seed}/cosines.{kind}"),
     *results("figures/{questions}/seed{seed}/replies.{kind}"),

@@ -10,6 +10,7 @@ from persona_leakage.files import sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.personas import read_personas, read_question_sets
 from persona_leakage.provenance import describe_run
+from persona_leakage.robustness import describe_robustness
 from persona_leakage.side_tables import tabulate_cosines
 from tests.conftest import ROOT
 
@@ -41,6 +42,7 @@ def make_results(home, per_question=10, words=200, hostile=(), rates=RATES):
     tabulate_cosines(names, {20: vectors @ vectors.T}).to_csv(folder / "cosines.csv", index=False)
     result = analyse(pairs, 20, {"min_category_size": 5, "permutations": 999, "bootstraps": 300})
     write_json(folder / "correlation.json", {"meta": meta, **result})
+    write_json(folder / "robustness.json", {"meta": meta, **describe_robustness(pairs, 20, 300)})
     for source, own_rate in rates.items():
         write_source(home, source, own_rate, pairs, questions, per_question, words, hostile, meta)
     write_json(home / "evaluation/evaluation/base/summary.json", summary(None, None, 0.0, meta))

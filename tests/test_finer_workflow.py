@@ -112,9 +112,9 @@ def stale(axes_project):
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("prefill.py", {"extract_centroids": 1, **ADDED, **ANALYSIS}),
+        ("prefill.py", {"extract_centroids": 1, "extract_training_centroids": 1, **ADDED, **ANALYSIS}),
         ("teacher_forcing.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
-        ("forced_cells.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **END}),
+        ("forced_cells.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
         ("adapted_geometry.py", {**GEOMETRY, **END}),
         ("measures.py", {**MEASURES, **END}),
         ("outcomes.py", STATISTICS),
@@ -142,7 +142,10 @@ def test_an_edit_makes_its_users_stale(axes_project, module, expected):
         ),
         ({"training__learning_rate": 0.04}, {**RETRAINED, **ADDED, "teacher_force_base": 0}),
         ({"evaluation__sampling_seed": 1}, {**NEW_REPLIES, **ADDED, "extract_adapted_centroids": 0}),
-        ({"geometry__precision": "bfloat16"}, {"extract_centroids": 1, **ANALYSIS, **ADDED, "teacher_force_base": 0, "teacher_force": 0}),
+        (
+            {"geometry__precision": "bfloat16"},
+            {"extract_centroids": 1, "extract_training_centroids": 1, **ANALYSIS, **ADDED, "teacher_force_base": 0, "teacher_force": 0},
+        ),
         ({"analysis__permutations": 999}, {**GEOMETRY}),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,

@@ -175,6 +175,7 @@ def test_the_plan_counts_what_comes_back(project_copy, monkeypatch):
         "sample_training_pool",
         "sample_base_completions",
         "extract_centroids",
+        "extract_training_centroids",
     }
 
 

@@ -62,6 +62,7 @@ def test_sizes_by_hand():
     assert sizes.replies() == 3 * 4 * 5
     assert sizes.evaluation_tokens() == 60 * 50
     assert sizes.centroid_tokens() == 3 * 4 * 25
+    assert sizes.held_out_tokens() == 3 * 2 * 25
     assert sizes.adapter_parameters() == 320
     assert sizes.divergence_tokens() == 0
     config["analysis"] = {**config["analysis"], "divergence": {"replies_per_question": 2, "tokens": 7}}
@@ -92,7 +93,7 @@ def test_disk_by_hand():
     config = small_config(geometry={"layers": [1, 2], "headline_layer": 1, "positions": ["last_prompt_token"], "precision": "auto"})
     disk = plan_disk(config, small_sizes(config), 2)
     assert disk["adapters"] == 2 * 320 * 4
-    assert disk["centroids"] == 2 * 3 * 5 * 8 * 4
+    assert disk["centroids"] == (2 * 3 * 5 + 3 * 3) * 8 * 4  # layers, personas, vectors; beside them the training questions
     assert disk["replies and training rows"] == (2 * (3 * 3000 + 960) + 2 * 12 * 65) * 2
 
 

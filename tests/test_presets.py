@@ -25,8 +25,10 @@ FULL_SIZE_JOBS = {
     "score_leakage": 5,
     "score_base_leakage": 1,
     "extract_centroids": 1,
+    "extract_training_centroids": 1,
     "tabulate_pairs": 1,
     "correlate_leakage": 1,
+    "check_robustness": 1,
     **FIGURES,
     "build_report": 1,
     "all": 1,
@@ -36,7 +38,9 @@ STUDY_JOBS = {
     **FULL_SIZE_JOBS,
     **dict.fromkeys(("train_adapter", "sample_completions", "score_leakage", "teacher_force", "extract_adapted_centroids"), 15),
     **dict.fromkeys(set(FIGURES) - {"plot_training"}, 3),
-    **dict.fromkeys(("tabulate_pairs", "correlate_leakage", "compare_geometries", "compare_measures", "compare_predictors"), 3),
+    **dict.fromkeys(
+        ("tabulate_pairs", "correlate_leakage", "check_robustness", "compare_geometries", "compare_measures", "compare_predictors"), 3
+    ),
     **dict.fromkeys(("plot_adapted_geometry", "plot_measures", "plot_predictors"), 3),
     **dict.fromkeys(("teacher_force_base", "compare_seeds", "plot_seed_stability"), 1),
 }

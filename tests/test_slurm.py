@@ -163,8 +163,10 @@ def test_each_job_runs_where_it_belongs(disturbed):
         assert job["NumNodes"] in ("1", "1-1") and job["Requeue"] == "1"
         assert job["NumCPUs"] in (("4", "4-4") if job["Partition"] == "gpu" else ("1", "1-1")), job
     assert partitions == {
-        "gpu": {"sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids"},
-        "cpu": {"build_training_set", "score_leakage", "score_base_leakage", "tabulate_pairs", "correlate_leakage", "build_report"},
+        "gpu": {"sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions"}
+        | {"extract_centroids", "extract_training_centroids"},
+        "cpu": {"build_training_set", "score_leakage", "score_base_leakage", "tabulate_pairs", "correlate_leakage"}
+        | {"check_robustness", "build_report"},
     }
     assert sorted(disturbed.places) == [(node, "0") for node in NODES]
 

@@ -130,6 +130,7 @@ def test_a_table_of_strange_names_gives_every_figure_of_pairs(tmp_path):
     (tmp_path / "pairs.csv").write_text("\n".join(rows))
     pairs = ("--pairs", "pairs.csv")
     assert run_program("correlate_leakage", *pairs, "--output", "correlation.json", cwd=tmp_path).returncode == 0
+    assert run_program("check_robustness", *pairs, "--output", "robustness.json", cwd=tmp_path).returncode == 0
     for program, inputs in {
         "plot_scatter": (*pairs, "--correlation", "correlation.json"),
         "plot_category_scatter": pairs,
@@ -137,6 +138,7 @@ def test_a_table_of_strange_names_gives_every_figure_of_pairs(tmp_path):
         "plot_heat_map": pairs,
         "plot_category_correlations": ("--correlation", "correlation.json"),
         "plot_noise_ceiling": ("--correlation", "correlation.json"),
+        "plot_robustness": ("--robustness", "robustness.json"),
     }.items():
         done = run_program(program, *inputs, "--output", f"{program}.svg", cwd=tmp_path)
         assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ from persona_leakage.schema import check_schema
 
 CONFIG_SCHEMA = RESOURCE_SCHEMAS / "config.schema.yaml"
 RESERVED_SOURCES = {"base"}
+HELD_OUT_COUNT = 10  # more questions hardly change a centroid, and 40 take four times as long
 COMPARISON = "compare"
 
 
@@ -59,6 +60,12 @@ def check_experiment(config, name="config"):
 def source_of_personas(config):
     """What read_personas reads an experiment's personas from: the file, and the entries of personas.add."""
     return personas_source(config["personas"]["file"], config["personas"].get("add", ()))
+
+
+def held_out_questions(config):
+    """{set, count} of questions that are never evaluated, for centroids of their own: the first ones of the training questions."""
+    training = config["questions"]["training"]
+    return {**training, "count": min(HELD_OUT_COUNT, training["count"])}
 
 
 def panel_names(config, personas):

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from persona_leakage.experiment import adapter_jobs, forced_draws, panel_names, pool_names
+from persona_leakage.experiment import adapter_jobs, forced_draws, held_out_questions, panel_names, pool_names
 from persona_leakage.positions import FIRST_REPLY, declared_layers
 
 BYTES_PER_FLOAT = 4
@@ -29,6 +29,7 @@ class Sizes:
         self.panel = [personas[name] for name in panel_names(config, personas)]
         self.pool = [personas[name] for name in pool_names(config)]
         self.training_questions = self._questions(question_sets, config["questions"]["training"])
+        self.held_out = self._questions(question_sets, held_out_questions(config))
         self.evaluation_sets = [self._questions(question_sets, use) for use in config["questions"]["evaluation"]]
 
     def _questions(self, question_sets, use):
@@ -78,6 +79,10 @@ class Sizes:
         """Prompt tokens that one centroid job reads, on average over the question sets."""
         return mean(len(self.panel) * len(questions) * self.prompt(self.panel, questions) for questions in self.evaluation_sets)
 
+    def held_out_tokens(self):
+        """Prompt tokens that the job reads which takes centroids of training questions."""
+        return len(self.panel) * len(self.held_out) * self.prompt(self.panel, self.held_out)
+
     def divergence_tokens(self):
         """Tokens that one divergence job reads; 0 if it is off.
 
@@ -125,6 +130,7 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "sample_completions": (sampler, sizes.evaluation_tokens()),
         "train_adapter": ("train", sizes.training_tokens()),
         "extract_centroids": ("centroids", sizes.centroid_tokens()),
+        "extract_training_centroids": ("centroids", sizes.held_out_tokens()),
         "measure_divergence": ("centroids", sizes.divergence_tokens()),
         "sample_base_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
         "sample_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
@@ -168,6 +174,7 @@ def plan_disk(config, sizes, bytes_per_token):
     row_tokens = sizes.training_tokens() / config["training"]["epochs"]
     geometries = 1 + (adapters if config["geometry"].get("adapted") else 0)
     vectors = sum(len(sizes.panel) * (geometries + sizes.variants()) * (len(questions) + 1) for questions in sizes.evaluation_sets)
+    vectors = vectors * len(declared_layers(config["geometry"])) + len(sizes.panel) * (len(sizes.held_out) + 1)
     texts = {"replies and training rows": (2 * replies + len(config["personas"]["sources"]) * row_tokens) * bytes_per_token}
     if sizes.model["parameters"] is None:
         return texts
@@ -175,6 +182,6 @@ def plan_disk(config, sizes, bytes_per_token):
         "model": sizes.model["bytes"],
         "adapters": adapters * sizes.adapter_parameters() * BYTES_PER_FLOAT,
         **texts,
-        "centroids": len(declared_layers(config["geometry"])) * vectors * sizes.model["hidden_size"] * BYTES_PER_FLOAT,
+        "centroids": vectors * sizes.model["hidden_size"] * BYTES_PER_FLOAT,
         "checkpoint of a training job, while it runs": (1 + ADAM_STATES) * sizes.adapter_parameters() * BYTES_PER_FLOAT,
     }

@@ -13,7 +13,7 @@ from persona_leakage.files import check_digests, read_json
 from persona_leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.plot_style import DPI, words
-from persona_leakage.report_axes import league_section, seeds_section
+from persona_leakage.report_axes import league_section, robustness_section, seeds_section
 from persona_leakage.report_explorer import explorer_data, pack, pack_json
 from persona_leakage.report_numbers import Numbers
 from persona_leakage.report_panels import FIGURES as PANEL_FIGURES
@@ -51,7 +51,7 @@ FIGURES = (
 )
 # Each has a section of its own, and is shown only if the config asks for its results: (block, key) of the config.
 AXES = {"adapted_geometry": ("geometry", "adapted"), "measures": ("evaluation", "teacher_forced")}
-AXIS_FIGURES = ("seed_stability", "predictors", *PANEL_FIGURES, *AXES)  # in the section of their axis, where it is on
+AXIS_FIGURES = ("robustness", "seed_stability", "predictors", *PANEL_FIGURES, *AXES)  # in a section of their own, where they are there
 CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *AXIS_FIGURES)}
 # Folders of the figures that are not of one question set and seed.
 ABOVE = {"training": "figures", "seed_stability": "figures/{questions}", "question_sets": "figures/question_sets/seed{seed}"}
@@ -155,6 +155,7 @@ def render_report(home, run_config, sets, personas, facts):
         numbers=Numbers(home),
         layer_columns=LAYER_COLUMNS,
         sweep=sweep_section(home, config, main["folder"]),
+        robustness=robustness_section(home, main["folder"]),
         captions=CAPTIONS,
         figures=[name for name in FIGURES if name not in ("scatter", "layers", "sweep")],
         seeds=seeds_section(home, config),

@@ -1,4 +1,4 @@
-"""The sections of the report that are there when their axis is on: what the page needs to know beside the numbers it looks up."""
+"""The sections of the report with a file of their own: what the page needs to know beside the numbers it looks up."""
 
 from persona_leakage.experiment import league_on
 from persona_leakage.files import read_json
@@ -30,3 +30,14 @@ def league_section(home, config):
         "left_out": list(content["left_out"] or {}),
         "later": [name for name, block in (content["predictors"] or {}).items() if not block["known_before_training"]],
     }
+
+
+def robustness_section(home, folder):
+    """The checks of the main correlation: file, how many, the places of those that are undefined, whether any is not.
+
+    folder: {questions}/seed{seed}.
+    """
+    file = f"analysis/{folder}/robustness.json"
+    content = read_json(home / file)
+    undefined = [place for place, check in enumerate(content["checks"]) if check["undefined"]]
+    return {"file": file, "checks": len(content["checks"]), "undefined": undefined, "summed_up": bool(content["summary"]["checks"])}

@@ -33,12 +33,12 @@ def present(matrices, source):
 def resample_bystanders(matrices, sources, weights):
     """Within-source Spearman correlations in resamples of the personas: [layers, sources, samples].
 
-    weights: [sources, samples, personas], or [samples, personas] to draw the same personas for all sources.
+    weights: of each source [samples, personas], or one such array to draw the same personas for all sources.
     """
     found = []
     for place, source in enumerate(sources):
         members = present(matrices, source)
-        counts = (weights if weights.ndim == 2 else weights[place])[:, members]
+        counts = (weights[place] if isinstance(weights, list) else weights)[:, members]
         ranks = weighted_ranks(matrices.leakage[source, members], counts)
         found.append(
             [weighted_correlation(weighted_ranks(layer[source, members], counts), ranks, counts) for layer in matrices.cosines["cosine"]]
@@ -46,26 +46,58 @@ def resample_bystanders(matrices, sources, weights):
     return np.array(found).swapaxes(0, 1)
 
 
-def resample_questions(matrices, sources, counts, generator, samples, per_persona):
-    """The same correlations when the questions are drawn anew, for all personas alike or for each persona apart.
+def resample_rates(matrices, sources, counts, generator, samples, per_persona):
+    """{source (place): rates [samples, personas]} when the questions are drawn again, for all personas alike or for each persona apart.
 
-    counts: {"found", "total"} [sources of the table, personas, questions].
+    counts: {"found", "total"} [sources of the table, personas, questions]. NaN for personas without a pair.
     """
     size = counts["found"].shape[-1]
     shared = multinomial_weights(generator, size, samples)
-    result = []
+    result = {}
     for source in sources:
         members = present(matrices, source)
         found, total = (counts[key][source, members] for key in ("found", "total"))
+        rates = np.full((samples, len(matrices.personas)), np.nan)
         if per_persona:
             drawn = generator.integers(size, size=(samples, len(members), size))
             places = np.arange(len(members))[:, None]
-            rates = found[places, drawn].sum(axis=-1) / total[places, drawn].sum(axis=-1)
+            rates[:, members] = found[places, drawn].sum(axis=-1) / total[places, drawn].sum(axis=-1)
         else:
-            rates = (shared @ found.T) / (shared @ total.T)
-        ranks = standard_ranks(rates if matrices.base is None else rates - matrices.base[members])
+            rates[:, members] = (shared @ found.T) / (shared @ total.T)
+        result[source] = rates
+    return result
+
+
+def correlate_rates(matrices, sources, rates):
+    """Within-source Spearman correlations of the cosines with resampled rates (see resample_rates): [layers, sources, samples]."""
+    result = []
+    for source in sources:
+        members = present(matrices, source)
+        drawn = rates[source][:, members]
+        ranks = standard_ranks(drawn if matrices.base is None else drawn - matrices.base[members])
         result.append(standard_ranks(matrices.cosines["cosine"][:, source, members]) @ ranks.T)
     return np.array(result).swapaxes(0, 1)
+
+
+class Draws:
+    """What a Bootstrap resamples: how often each persona is drawn, and what its rates are with other questions.
+
+    weights: [samples, personas], for all sources alike; apart: {source (place): the same}, for each apart. question_rates, cell_rates:
+    of resample_rates, with the questions drawn for all personas alike and for each apart; None without counts per question, or with
+    fewer than MIN_QUESTIONS of them.
+    """
+
+    def __init__(self, matrices, sources, samples, seed, counts=None):
+        generator = np.random.default_rng(seed)
+        size = len(matrices.personas)
+        self.weights = multinomial_weights(generator, size, samples)
+        self.apart = {source: multinomial_weights(generator, size, samples) for source in sources}
+        self.question_rates = self.cell_rates = None
+        if counts is not None and counts["found"].shape[-1] >= MIN_QUESTIONS:
+            # a resample of q questions varies by a factor (q - 1) / q too little
+            self.correction = counts["found"].shape[-1] / (counts["found"].shape[-1] - 1)
+            self.question_rates = resample_rates(matrices, sources, counts, generator, samples, per_persona=False)
+            self.cell_rates = resample_rates(matrices, sources, counts, generator, samples, per_persona=True)
 
 
 class Bootstrap:
@@ -74,24 +106,20 @@ class Bootstrap:
     by_bystander, by_source_and_bystander, by_question, by_cell: [layers, sources, samples]; the last two are None
     without counts per question, or with fewer than MIN_QUESTIONS of them. by_source_and_bystander draws other personas
     for each source, by_cell other questions for each persona: what these two spread is noise that the other ways of
-    drawing hold as well.
+    drawing hold as well. draws: those of a table with the same personas, and with all these sources and pairs, to compare with.
     """
 
-    def __init__(self, matrices, sources, samples, seed, counts=None):
-        generator = np.random.default_rng(seed)
-        size = len(matrices.personas)
-        weights = multinomial_weights(generator, size, samples)
-        apart = np.stack([multinomial_weights(generator, size, samples) for _ in sources])
+    def __init__(self, matrices, sources, samples, seed, counts=None, draws=None):
+        draws = draws or Draws(matrices, sources, samples, seed, counts)
         self.sources = sources
         self.sizes = [len(present(matrices, source)) for source in sources]
-        self.by_bystander = resample_bystanders(matrices, sources, weights)
-        self.by_source_and_bystander = resample_bystanders(matrices, sources, apart)
+        self.by_bystander = resample_bystanders(matrices, sources, draws.weights)
+        self.by_source_and_bystander = resample_bystanders(matrices, sources, [draws.apart[source] for source in sources])
         self.by_question = self.by_cell = None
-        if counts is not None and counts["found"].shape[-1] >= MIN_QUESTIONS:
-            # a resample of q questions varies by a factor (q - 1) / q too little
-            self.correction = counts["found"].shape[-1] / (counts["found"].shape[-1] - 1)
-            self.by_question = resample_questions(matrices, sources, counts, generator, samples, per_persona=False)
-            self.by_cell = resample_questions(matrices, sources, counts, generator, samples, per_persona=True)
+        if draws.question_rates is not None:
+            self.correction = draws.correction
+            self.by_question = correlate_rates(matrices, sources, draws.question_rates)
+            self.by_cell = correlate_rates(matrices, sources, draws.cell_rates)
 
     def errors(self, statistic):
         """Standard errors of ``statistic``: a function of correlations [sources, samples] that gives [samples].

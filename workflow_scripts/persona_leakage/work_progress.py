@@ -15,6 +15,7 @@ DONE = {
     "score_base_leakage": "base model's replies scored",
     "score_leakage": "{source}'s replies scored",
     "extract_centroids": "centroids taken",
+    "extract_training_centroids": "centroids of training questions taken",
 }
 
 

@@ -1,0 +1,75 @@
+"""Repeat the main correlation of a pairs table under other choices: without some personas, at other layers, with other statistics."""
+
+from persona_leakage.errors import InputError, run_program
+from persona_leakage.files import check_digests, sha256_of_file, write_json
+from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.pairs_file import choose_layer, pairs_parser, read_checked_pairs
+from persona_leakage.provenance import describe_run
+from persona_leakage.robustness import describe_robustness
+from persona_leakage.side_tables import read_question_counts
+
+DEFAULT_BOOTSTRAPS, LEAST_BOOTSTRAPS = 2_000, 200
+
+
+def main(argv=None):
+    """Write robustness.json: one row per check, as docs/statistics.md explains. The same tables give the same bytes."""
+    parser = pairs_parser("check_robustness", __doc__)
+    parser.add_argument("--question-counts", metavar="PATH", help="question_counts.csv: adds the choice of questions to the uncertainty")
+    parser.add_argument(
+        "--centroids", metavar="PATH", help="centroids_layer{L}.pt of the headline layer: also centre the cosines on half of the panel"
+    )
+    parser.add_argument("--centroids-meta", metavar="PATH", help="centroids.json beside --centroids: other files are refused")
+    parser.add_argument(
+        "--held-out-centroids", metavar="PATH", help="the same of questions that were not evaluated: also take the cosines from these"
+    )
+    parser.add_argument("--held-out-meta", metavar="PATH", help="centroids.json beside --held-out-centroids: other files are refused")
+    args = parser.parse_args(argv)
+    if args.tables and args.question_counts:
+        check_digests([args.question_counts], args.tables)
+    table = read_checked_pairs(args)
+    layer = choose_layer(table, args)
+    counts = read_question_counts(args.question_counts, matrices_of(table)) if args.question_counts else None
+    samples = args.settings.get("bootstraps", DEFAULT_BOOTSTRAPS)
+    if not isinstance(samples, int) or samples < LEAST_BOOTSTRAPS:
+        raise InputError(f"--settings: bootstraps is {samples!r}; it must be a whole number, {LEAST_BOOTSTRAPS} or more")
+    centroids = read_centroids("--centroids", args.centroids, args.centroids_meta, layer)
+    held_out = read_centroids("--held-out-centroids", args.held_out_centroids, args.held_out_meta, layer)
+    result = describe_robustness(table, layer, samples, counts, centroids, held_out)
+    meta = describe_run("check_robustness", pairs_sha256=sha256_of_file(args.pairs))
+    del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
+    write_json(args.output, {"meta": meta, **result})
+    print("\n".join([*lines_of(result), f"written: {args.output}"]))
+
+
+def read_centroids(option, path, meta, layer):
+    """{"personas", "centroids" [personas, hidden]} of a centroid file, or None without one; InputError if it is of another layer."""
+    if path is None:
+        return None
+    from persona_leakage.tensor_files import read_tensors  # takes seconds to import
+
+    if meta:
+        check_digests([path], meta)
+    content = read_tensors(path, "layer", "personas", "centroids")
+    if content["layer"] != layer:
+        raise InputError(f"{option}: {path} is of layer {content['layer']}; the headline layer is {layer}")
+    return {"personas": list(content["personas"]), "centroids": content["centroids"].numpy()}
+
+
+def lines_of(result):
+    """Lines for a terminal: a row per check, as in the report."""
+    width = max(len(check["label"]) for check in result["checks"])
+    yield f"{'':<{width}}  sources  bystanders  estimate  95 % interval    less the main one"
+    for check in result["checks"]:
+        if check["undefined"]:
+            yield f"{check['label']:<{width}}  not computed: {check['undefined']}"
+            continue
+        spread = check["interval"] or check["range"]
+        ends = "[{:+.2f}, {:+.2f}]".format(*spread) if spread else "unknown"
+        note = " (range)" if check["range"] else ""
+        less = "" if check["difference"] is None else f"{check['difference']:+.2f}"
+        numbers = f"{check['n_sources']:>7}  {check['n_bystanders']:>10}  {check['estimate']:>+8.2f}"
+        yield f"{check['label']:<{width}}  {numbers}  {ends:<15}  {less}{note}"
+
+
+if __name__ == "__main__":
+    run_program(main)
