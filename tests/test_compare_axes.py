@@ -4,6 +4,7 @@ import pytest
 
 from persona_leakage.files import read_json
 from tests.conftest import Project
+from tests.stale_jobs import ANALYSIS
 from tests.test_report import check_numbers
 
 OWN = {"compare_seeds", "plot_seed_stability", "measure_divergence", "compare_predictors", "plot_predictors"}
@@ -22,12 +23,12 @@ def test_the_default_experiment_has_no_job_of_an_axis(tmp_path):
     ("changes", "jobs"),
     [
         ({"analysis__league": True}, {**LEAGUE, **END}),
-        ({"analysis__divergence": DIVERGENCE}, {"measure_divergence": 1, **LEAGUE, **END}),
+        ({"analysis__divergence": DIVERGENCE}, {"measure_divergence": 1, **ANALYSIS, **LEAGUE, **END}),
     ],
     ids=["league", "divergence"],
 )
 def test_an_axis_that_is_switched_on_adds_its_own_jobs(project_copy, changes, jobs):
-    """And makes nothing stale but the config that is written down and the report."""
+    """And makes nothing stale but the config that is written down and the report, and the pairs, where the divergence adds columns."""
     project_copy.edit_config(**changes)
     assert project_copy.planned() == jobs
 
@@ -43,14 +44,17 @@ def test_the_axes_go_through_to_the_report(project_copy):
     divergence = read_json(home / "geometry/evaluation/base/divergence.json")
     base = read_json(home / "evaluation/evaluation/base/completions.json")
     assert divergence["meta"]["completions_sha256"] == base["sha256"]
-    assert {source: len(others) for source, others in divergence["divergence"].items()} == {"villain": 5, "comedian": 5}
-    assert all(0 < value < 1 for others in divergence["divergence"].values() for value in others.values())
+    for table in divergence["divergence"].values():
+        assert {source: len(others) for source, others in table.items()} == {"villain": 5, "comedian": 5}
+        assert all(0 < value < 1 for others in table.values() for value in others.values())
     assert len(read_json(home / "analysis/evaluation/seeds.json")["runs"]) == 2
     page = home / "report/index.html"
     assert 'id="seeds"' in page.read_text() and 'id="predictors"' in page.read_text()
     assert check_numbers(page, home)[0] > 100
     assert project_copy.planned() == {}
     project_copy.edit_config(analysis__divergence={**DIVERGENCE, "tokens": 5})
-    assert project_copy.planned() == {"measure_divergence": 1, "compare_predictors": 2, "plot_predictors": 2, **END}
+    both = {rule: 2 * count for rule, count in {**ANALYSIS, **LEAGUE}.items() if rule not in END}
+    seeds = {"compare_seeds": 1, "plot_seed_stability": 1}
+    assert project_copy.planned() == {"measure_divergence": 1, **both, **seeds, **END}
     project_copy.edit_config(training__seeds=[42], analysis__divergence=None)
-    assert set(project_copy.planned()) <= {*END, "plot_training"}
+    assert set(project_copy.planned()) <= {*END, *ANALYSIS, "plot_training"}

@@ -223,8 +223,11 @@ RELATED = {"villain": [], "comedian": [], "pirate": ["villain"], "nurse": ["vill
 def make_cells(found):
     """Cells of marker_eval.json, ten replies each, in another order than the centroids'."""
     cells = {
-        name: {"category": f"{name}s", "related_to": RELATED[name], "rate": count / 10, "found": count, "total": 10}
-        for name, count in zip(NAMES, found, strict=True)
+        name: {
+            **{"category": f"{name}s", "related_to": RELATED[name], "mean_tokens": 20.5 + 2 * place},
+            **{"rate": count / 10, "found": count, "total": 10},
+        }
+        for place, (name, count) in enumerate(zip(NAMES, found, strict=True))
     }
     return dict(reversed(cells.items()))
 
@@ -253,6 +256,10 @@ def test_pairs_of_a_small_study():
     assert pairs["base_rate"].tolist() == [0, 0.1, 0]
     assert pairs["source_rate"].tolist() == [0.8] * 3
     assert pairs["prompt_tokens"].tolist() == [10, 11, 12]
+    assert pairs["base_reply_tokens"].tolist() == [22.5, 24.5, 26.5]
+    assert pairs["source_base_reply_tokens"].tolist() == [20.5] * 3
+    # Two directions of the same variance, from four personas: Ledoit and Wolf shrink nothing that would change an angle.
+    assert pairs["cosine_whitened"].tolist() == pytest.approx([0, -1, 0])
 
 
 def test_pairs_of_the_second_source():

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from measure_divergence import comparisons_of, first_replies
 from scipy.spatial.distance import jensenshannon
 from transformers import AutoModelForCausalLM
 
 from persona_leakage.causal_attention import NAME
 from persona_leakage.divergence import Comparison, compare_along, jensen_shannon, measure_all
+from persona_leakage.errors import InputError
 
 OWN, OTHERS, REPLY = (5, 6, 7), [(8, 9, 10, 11, 12, 13, 14), (15,), (16, 17, 18, 19) * 6], (21, 22, 23, 24, 25)
 
@@ -74,3 +76,28 @@ def test_finished_comparisons_are_kept(model, tmp_path):
     assert measure_all(load, work[::-1], ["x"], tmp_path, 1)[0][:0:-1] == first and len(loads) == 2
     measure_all(load, work, ["y"], tmp_path, 1)
     assert len(loads) == 3
+
+
+def test_both_directions_are_compared():
+    """The source's replies and the bystander's, each behind both prompts, cut to so many positions; a missing reply is named."""
+    prompts = {("a", "q"): (1,), ("b", "q"): (2,), ("c", "q"): (3,)}
+    records = [
+        {"persona": name, "question": "q", "index": index, "token_ids": [10 * place + index, 7, 8]}
+        for place, name in enumerate("abc")
+        for index in range(3)
+    ]
+    replies = first_replies(records, 2, 3)
+    assert replies == {(name, "q"): [(10 * place, 7), (10 * place + 1, 7)] for place, name in enumerate("abc")}
+    work = comparisons_of(prompts, replies, ["b"])
+    found = {(column, source, persona, item.reply[0]): {item.own_prompt, item.other_prompt} for column, source, persona, item in work}
+    assert found == {
+        **{("js_source_replies", "b", "a", reply): {(1,), (2,)} for reply in (10, 11)},
+        **{("js_bystander_replies", "b", "a", reply): {(1,), (2,)} for reply in (0, 1)},
+        **{("js_source_replies", "b", "c", reply): {(3,), (2,)} for reply in (10, 11)},
+        **{("js_bystander_replies", "b", "c", reply): {(3,), (2,)} for reply in (20, 21)},
+    }
+    # Passes are shared by comparisons along the same reply behind the same prompt: the one that gave it.
+    assert all(item.own_prompt == {0: (1,), 1: (2,), 2: (3,)}[item.reply[0] // 10] for *_, item in work)
+    del replies["c", "q"]
+    with pytest.raises(InputError, match="no reply of 'c' to 'q'"):
+        comparisons_of(prompts, replies, ["b"])

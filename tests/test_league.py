@@ -2,22 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from persona_leakage.analysis import analyse
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json, write_json
-from persona_leakage.league import OUTPUT_SIMILARITY, describe_league
+from persona_leakage.files import read_json
+from persona_leakage.league import describe_league
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.simulation import SCENARIOS, World, simulate
 from tests.conftest import ROOT, project_at, run_program
-from tests.stale_jobs import END
+from tests.stale_jobs import ANALYSIS, END, STATISTICS
 from tests.synthetic import QUICK, SMALL, make_tables, save_tables
 
+OUTPUT = ("output_similarity_source_replies", "output_similarity_bystander_replies", "output_similarity")
 PUBLISHED = ROOT / "tests/data/published_pairs.csv"
 
 
@@ -35,26 +35,25 @@ def test_what_correlation_json_has_too_is_the_same():
     means = [league["predictors"][name]["mean_rho"] for name in league["order"]]
     assert means == sorted(means, reverse=True)
     assert league["predictors"]["propensity"]["known_before_training"] is False
-    assert league["left_out"][OUTPUT_SIMILARITY] == "not measured"
+    assert all("no such column" in league["left_out"][name] for name in OUTPUT)
 
 
-def divergences_of(matrices, values):
-    """{source: {persona: bits}} from values [sources, personas]."""
-    return {
-        source: {name: float(values[row, column]) for column, name in enumerate(matrices.personas) if name != source}
-        for row, source in enumerate(matrices.sources)
-    }
+def with_divergence(matrices, values):
+    """The matrices with js_source_replies and js_bystander_replies, both ``values`` [sources, personas]."""
+    both = np.broadcast_to(values, (len(matrices.layers), *values.shape))
+    return replace(matrices, cosines={**matrices.cosines, "js_source_replies": both, "js_bystander_replies": both})
 
 
 def test_a_perfect_predictor_leads_and_the_paired_interval_says_so():
     """Divergence that falls as leakage rises: first, clearly above the cosine; the cosine itself has no difference."""
     matrices, counts, _ = simulate(SCENARIOS["weak pair effect"], np.random.default_rng(1))
-    divergence = divergences_of(matrices, 1 - np.nan_to_num(matrices.rate))
-    league = describe_league(matrices, 0, QUICK, counts, divergence)
+    league = describe_league(with_divergence(matrices, 1 - np.nan_to_num(matrices.rate)), 0, QUICK, counts)
     json.dumps(league, allow_nan=False)
-    best = league["predictors"][OUTPUT_SIMILARITY]
-    assert league["order"][0] == OUTPUT_SIMILARITY and best["mean_rho"] == pytest.approx(1)
-    assert best["less_cosine_interval"][0] > 0.2
+    assert {*league["order"][:3]} == {*OUTPUT}
+    for name in OUTPUT:
+        best = league["predictors"][name]
+        assert best["mean_rho"] == pytest.approx(1) and best["known_before_training"] is True
+        assert best["less_cosine_interval"][0] > 0.2
     assert league["predictors"]["cosine"]["less_cosine"] is None
 
 
@@ -62,9 +61,9 @@ def test_the_interval_is_of_pairs():
     """A predictor that is the cosine but for a little noise: the difference is known far better than either correlation."""
     matrices, counts, _ = simulate(SCENARIOS["pair effect"], np.random.default_rng(2))
     noise = 0.001 * np.random.default_rng(3).normal(size=matrices.rate.shape)
-    divergence = divergences_of(matrices, 0.5 - np.nan_to_num(matrices.cosines["cosine"][0]) / 4 + noise)
-    found = describe_league(matrices, 0, QUICK, counts, divergence)["predictors"]
-    low, high = found[OUTPUT_SIMILARITY]["less_cosine_interval"]
+    divergence = 0.5 - np.nan_to_num(matrices.cosines["cosine"][0]) / 4 + noise
+    found = describe_league(with_divergence(matrices, divergence), 0, QUICK, counts)["predictors"]
+    low, high = found["output_similarity"]["less_cosine_interval"]
     whole = found["cosine"]["interval"]
     assert high - low < (whole[1] - whole[0]) / 5
 
@@ -73,35 +72,25 @@ def test_what_cannot_be_compared_is_said():
     matrices, _, _ = simulate(World(sources=2, bystanders=3), np.random.default_rng(0))
     assert "common bystander" in describe_league(matrices, 0, QUICK)["undefined"]
     matrices, _, _ = simulate(SMALL, np.random.default_rng(0))
-    flat = divergences_of(matrices, np.full(matrices.rate.shape, 0.5))
-    assert describe_league(matrices, 0, QUICK, None, flat)["left_out"][OUTPUT_SIMILARITY] == "the same for all bystanders of a source"
-    del flat[matrices.sources[0]][matrices.personas[-1]]
-    with pytest.raises(InputError, match=f"has no value of '{matrices.sources[0]}' and '{matrices.personas[-1]}'"):
-        describe_league(matrices, 0, QUICK, None, flat)
+    flat = with_divergence(matrices, np.full(matrices.rate.shape, 0.5))
+    assert {describe_league(flat, 0, QUICK)["left_out"][name] for name in OUTPUT} == {"the same for all bystanders of a source"}
 
 
 def test_the_programs(tmp_path):
-    """Table to figure; a divergence that is none is refused with its place."""
+    """Table to figure."""
     tables = make_tables(SMALL)
+    pairs = tables["pairs"].groupby(["source", "persona"], sort=False).ngroup()
+    tables["pairs"] = tables["pairs"].assign(js_source_replies=pairs / 100, js_bystander_replies=1 - pairs / 100)
     options = save_tables({name: tables[name] for name in ("pairs", "question_counts")}, tmp_path)
-    names = sorted({*tables["pairs"]["persona"]})
-    values = {
-        source: {name: place / 100 for place, name in enumerate(names) if name != source} for source in pd.unique(tables["pairs"]["source"])
-    }
-    write_json(tmp_path / "divergence.json", {"divergence": values})
     options += ["--settings", json.dumps({"permutations": 199, "bootstraps": 200}), "--headline-layer", "0", "--output", "league.json"]
-    done = run_program("compare_predictors", *options, "--divergence", "divergence.json", cwd=tmp_path)
+    done = run_program("compare_predictors", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert OUTPUT_SIMILARITY in read_json(tmp_path / "league.json")["predictors"]
+    assert {*OUTPUT[:2]} <= {*read_json(tmp_path / "league.json")["predictors"]}
     assert run_program("plot_predictors", "--predictors", "league.json", "--output", "league.png", cwd=tmp_path).returncode == 0
-    values[next(iter(values))][names[-1]] = 1.5
-    write_json(tmp_path / "divergence.json", {"divergence": values})
-    done = run_program("compare_predictors", *options, "--divergence", "divergence.json", cwd=tmp_path)
-    assert done.returncode == 1 and f"{names[-1]} is 1.5; it must be a number from 0 to 1" in done.stderr
 
 
 LEAGUE = {"compare_predictors": 1, "plot_predictors": 1}
-DIVERGENCE = {"measure_divergence": 1, **LEAGUE}
+DIVERGENCE = {"measure_divergence": 1, **ANALYSIS, **LEAGUE}
 BLOCK = "\n    replies_per_question: 1\n    tokens: 4\n"
 
 
@@ -120,18 +109,27 @@ def test_switched_on_they_add_their_jobs_and_no_other(league_project):
     assert league_project.added == {"write_run_config": 1, **DIVERGENCE, **END}
     assert league_project.planned() == {}
     values = read_json(league_project.file("results/tiny/geometry/evaluation/base/divergence.json"))["divergence"]
-    assert {source: len(personas) for source, personas in values.items()} == {"villain": 5, "comedian": 5}
+    for column in ("js_source_replies", "js_bystander_replies"):
+        assert {source: len(personas) for source, personas in values[column].items()} == {"villain": 5, "comedian": 5}
+    assert values["js_source_replies"]["villain"]["comedian"] == values["js_bystander_replies"]["comedian"]["villain"]
+    assert values["js_source_replies"]["villain"]["pirate"] != values["js_bystander_replies"]["villain"]["pirate"]
+    home = league_project.folder / "results/tiny"
+    base = read_json(home / "evaluation/evaluation/base/marker_eval.json")["personas"]
+    for row in read_pairs(home / "analysis/evaluation/seed42/pairs.csv").itertuples():
+        for column in ("js_source_replies", "js_bystander_replies"):
+            assert getattr(row, column) == values[column][row.source][row.persona]
+        assert row.base_reply_tokens == base[row.persona]["mean_tokens"]
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "stale"),
     [
         ("config.yaml", "    tokens: 4\n", "    tokens: 5\n", {"write_run_config": 1, **DIVERGENCE}),
-        ("config.yaml", f"divergence:{BLOCK}", "divergence: null\n", {"write_run_config": 1, **LEAGUE}),
+        ("config.yaml", f"divergence:{BLOCK}", "divergence: null\n", {"write_run_config": 1, **ANALYSIS, **LEAGUE}),
         ("workflow_scripts/persona_leakage/divergence.py", "", "edited = 1\n", DIVERGENCE),
         ("workflow_scripts/persona_leakage/league.py", "", "edited = 1\n", LEAGUE),
         ("workflow_scripts/persona_leakage/league_figure.py", "", "edited = 1\n", {"plot_predictors": 1}),
-        ("envs/analysis.yaml", "scipy==", "scipy==0", LEAGUE),
+        ("envs/analysis.yaml", "scipy==", "scipy==0", {**STATISTICS, **LEAGUE}),
     ],
 )
 def test_a_change_makes_their_users_stale(league_project, name, old, new, stale):

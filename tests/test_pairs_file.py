@@ -82,7 +82,9 @@ def test_the_workflows_table_survives_the_file(tmp_path):
     rows = [{**GOOD, "persona": name, "category": "null"} for name in ("nan", "NA", "None")]
     more = {"negative": "True", "cosine_raw": "0.99", "base_rate": "0.0", "source_rate": "0.94", "prompt_tokens": "15"}
     more |= {"source_total": "200", "source_base_rate": "0.0"}
-    more.update(dict.fromkeys(("word_similarity", "char_similarity", "embedding_similarity"), "0.25"))
+    more |= {"base_reply_tokens": "28.5", "source_base_reply_tokens": "31.25", "cosine_whitened": "0.5"}
+    columns = ("word_similarity", "char_similarity", "embedding_similarity", "js_source_replies", "js_bystander_replies")
+    more.update(dict.fromkeys(columns, "0.25"))
     table = read_pairs(write_csv(tmp_path / "pairs.csv", *({**row, **more} for row in rows)))
     assert table["persona"].tolist() == ["nan", "NA", "None"] and table["category"].tolist() == ["null"] * 3
     assert set(table) == {*REQUIRED, *OPTIONAL} and table["negative"].dtype == table["related"].dtype == bool

@@ -66,7 +66,8 @@ def test_sizes_by_hand():
     assert sizes.adapter_parameters() == 320
     assert sizes.divergence_tokens() == 0
     config["analysis"] = {**config["analysis"], "divergence": {"replies_per_question": 2, "tokens": 7}}
-    assert small_sizes(config).divergence_tokens() == 2 * 2 * 3 * 4 * (25 + 7)  # sources, replies; personas, questions
+    # Replies and questions; each source's replies behind all three prompts, the other persona's behind its own and the two sources'.
+    assert small_sizes(config).divergence_tokens() == 2 * 4 * (2 * 3 + 1 * 3) * (25 + 7)
 
 
 def test_unknown_reply_length_is_the_limit():

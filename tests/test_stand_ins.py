@@ -188,7 +188,7 @@ def most(tables):
     return float(stats.binom.ppf(0.99, tables, 0.05)) / tables
 
 
-MANY = [(name, 60) for name in ("families", "two groups of sources", "smooth", "gain", "as the control")]
+MANY = [(name, 60) for name in ("families", "two groups of sources", "smooth", "gain", "as the control", "reply length")]
 
 
 @pytest.mark.parametrize(("name", "tables"), [("families", 2), *(pytest.param(*each, marks=pytest.mark.slow) for each in MANY)])
