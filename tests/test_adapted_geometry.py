@@ -112,7 +112,7 @@ def test_the_better_predictor_is_named():
 
 def test_a_stand_in_takes_the_place_in_both_states():
     """Recomputed: the correlation of a persona's own row of both panels, the adapted one that of the source's adapter."""
-    table, own = made_up(6, 1.0, 1.0, layers=(1,))
+    table, _ = made_up(6, 1.0, 1.0, layers=(1,))
     before, after = panels_of(table)
     after = {source: after[source] * (number + 1) / 9 + before * number / 9 for number, source in enumerate(SOURCES)}
     matrices = matrices_of(table)

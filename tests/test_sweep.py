@@ -67,7 +67,7 @@ def test_a_damaged_packed_file_is_refused(tmp_path, damage, message):
 
 
 def made_up_choices(seed, best=None, bystanders=20):
-    """(PairMatrices, panel cosines) of two sources over 2 positions x 4 layers of noise; at ``best`` the cosine to a source tells its leakage."""
+    """(PairMatrices, panel cosines) of two sources over 2 positions x 4 layers of noise; at ``best`` the cosine tells the leakage."""
     generator = np.random.default_rng(seed)
     names = ["s", "t", *(f"p{number:02}" for number in range(bystanders))]
     vectors = {(position, layer): generator.normal(size=(len(names), 30)) for position in POSITIONS[:2] for layer in range(4)}

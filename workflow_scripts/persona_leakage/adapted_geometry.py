@@ -165,7 +165,7 @@ def add_intervals(block, bootstrap, place, size, row):
 
 
 def stand_in_states(base, sources, panels, count):
-    """{state or "difference": stand_in_layer of each layer}: would other personas' geometry do as well, and differ as much between the states?
+    """{state or "difference": stand_in_layer of each layer}: would the geometry of other personas do as well, and differ as much?
 
     A stand-in takes the source's place in the base model and in that source's adapted model alike.
     """
