@@ -203,3 +203,16 @@ def test_the_workflow_makes_rows_from_text(project_copy):
     assert manifest["join"] == "text" and manifest["rows_unlike_joined_ids"] == different > 4
     for row, other in zip(rows, joined, strict=True):
         assert tokenizer.decode(row["token_ids"]) == tokenizer.decode(other["token_ids"])
+
+
+def test_the_workflow_reads_replies_as_rows_are_made(project_copy):
+    """Teacher forcing knows the join; another one makes it stale, and not the replies."""
+    forced = "results/tiny/evaluation/evaluation/base/teacher_forced.json"
+    for join in ("ids", "text"):
+        project_copy.edit_config(training_data__join=join, evaluation__teacher_forced=True)
+        assert project_copy.planned(forced) == {"teacher_force_base": 1}
+        project_copy.run("--cores", "1", forced)
+        found = read_json(project_copy.folder / forced)
+        assert found["meta"]["join"] == join and found["replies"] == len(
+            read_jsonl_gz(project_copy.folder / forced.replace(".json", ".jsonl.gz"))
+        )
