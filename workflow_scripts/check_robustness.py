@@ -64,7 +64,7 @@ def lines_of(result):
             yield f"{check['label']:<{width}}  not computed: {check['undefined']}"
             continue
         spread = check["interval"] or check["range"]
-        ends = "[{:+.2f}, {:+.2f}]".format(*spread) if spread else "unknown"
+        ends = "[{:+.2f}, {:+.2f}]".format(*spread) if spread else "none"
         note = " (range)" if check["range"] else ""
         less = "" if check["difference"] is None else f"{check['difference']:+.2f}"
         numbers = f"{check['n_sources']:>7}  {check['n_bystanders']:>10}  {check['estimate']:>+8.2f}"

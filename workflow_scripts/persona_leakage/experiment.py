@@ -10,7 +10,7 @@ from persona_leakage.schema import check_schema
 
 CONFIG_SCHEMA = RESOURCE_SCHEMAS / "config.schema.yaml"
 RESERVED_SOURCES = {"base"}
-HELD_OUT_COUNT = 10  # more questions hardly change a centroid, and 40 take four times as long
+HELD_OUT_COUNT = 10  # the default's cosines from 10 and from 40 questions correlate at .993; 40 take four times as long
 COMPARISON = "compare"
 
 

@@ -33,11 +33,20 @@ def league_section(home, config):
 
 
 def robustness_section(home, folder):
-    """The checks of the main correlation: file, how many, the places of those that are undefined, whether any is not.
+    """The checks of the main correlation: file, how many, whether any is defined; the places of some of them.
+
+    undefined: those without a number; ranges: those with a range in place of an interval; no_interval: those that lack both.
 
     folder: {questions}/seed{seed}.
     """
     file = f"analysis/{folder}/robustness.json"
     content = read_json(home / file)
-    undefined = [place for place, check in enumerate(content["checks"]) if check["undefined"]]
-    return {"file": file, "checks": len(content["checks"]), "undefined": undefined, "summed_up": bool(content["summary"]["checks"])}
+    places = {key: [place for place, check in enumerate(content["checks"]) if check[key]] for key in ("undefined", "range", "no_interval")}
+    return {
+        "file": file,
+        "checks": len(content["checks"]),
+        "summed_up": bool(content["summary"]["checks"]),
+        "undefined": places["undefined"],
+        "ranges": places["range"],
+        "no_interval": places["no_interval"],
+    }

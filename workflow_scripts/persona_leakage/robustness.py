@@ -29,11 +29,11 @@ from persona_leakage.seeds import derive_seed
 from persona_leakage.side_tables import spread
 from persona_leakage.table_summary import usable
 
-RHO, AUC, R = "mean rho", "AUC", "r"
+RHO, AUC, R = "rho", "AUC", "r"
 NO_EFFECT = {RHO: 0.0, AUC: 0.5, R: 0.0}
 NO_CENTROIDS = "needs the centroids themselves (--centroids); a pairs table has only their cosines"
 NO_HELD_OUT = "no centroids of other questions were given (--held-out-centroids)"
-COSINE_TOLERANCE = 1e-6
+COSINE_TOLERANCE = 1e-5
 
 
 def describe_robustness(table, headline_layer, samples, counts=None, centroids=None, held_out=None):

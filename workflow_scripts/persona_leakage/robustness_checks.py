@@ -24,6 +24,7 @@ KEYS = (
     "estimate",
     "interval",
     "interval_covers",
+    "no_interval",
     "range",
     "difference",
     "difference_interval",
@@ -87,7 +88,11 @@ def counted(pairs):
 
 def block(pairs, **numbers):
     """A result block with all of KEYS, "undefined" None; pairs: those that the estimate comes from (see counted)."""
-    return {**dict.fromkeys(KEYS), "sources_left_out": {}, **counted(pairs), **numbers, "undefined": None}
+    found = {**dict.fromkeys(KEYS), "sources_left_out": {}, **counted(pairs), **numbers, "undefined": None}
+    if found["interval"] is None and found["range"] is None:
+        exact = abs(found["estimate"]) > 1 - 1e-12
+        found["no_interval"] = "the estimate is exactly 1 or -1" if exact else "too many resamples have no correlation"
+    return found
 
 
 def nothing(reason, left_out=None):

@@ -3,7 +3,7 @@
 from persona_leakage.plot_style import BLUE, GREEN, GREY, ORANGE, plt, words
 
 ROW, GAP = 1.0, 0.5  # heights of a line and of the gap between two groups, in lines
-COLOURS = {"mean rho": BLUE, "r": GREEN, "AUC": GREEN}
+COLOURS = {"rho": BLUE, "r": GREEN, "AUC": GREEN}
 LIMITS = {"AUC": ((0, 1), (0, 0.5, 1))}
 WIDEST = ((-1, 1), (-1, -0.5, 0, 0.5, 1))
 
@@ -60,7 +60,7 @@ def draw_checks(axis, checks, lines):
             axis.plot(check["range"], [line, line], color=GREY, linewidth=2.5, solid_capstyle="butt")
         if check["interval"]:
             axis.plot(check["interval"], [line, line], color=colour, linewidth=1.2)
-        axis.plot(check["estimate"], line, "o" if check["scale"] == "mean rho" else "s", color=colour, markersize=4)
+        axis.plot(check["estimate"], line, "o" if check["scale"] == "rho" else "s", color=colour, markersize=4)
         axis.annotate(numbers_of(check), (1.01, line), xycoords=("axes fraction", "data"), fontsize=6.5, va="center", annotation_clip=False)
     axis.axvline(checks[0]["no_effect"], color=GREY, linewidth=0.8)
     axis.set_yticks(lines, [words(check["label"]) for check in checks], fontsize=7)
@@ -72,5 +72,5 @@ def draw_checks(axis, checks, lines):
 def numbers_of(check):
     """ "0.43 [0.36, 0.51]  N = 550", the number of pairs."""
     ends = check["interval"] or check["range"]
-    spread = f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends else ""
+    spread = f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends else " (no interval)"
     return f"{check['estimate']:.2f}{spread}  N = {check['n_pairs']}"
