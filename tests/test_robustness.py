@@ -271,6 +271,9 @@ DEGENERATE = {
     ),
     "all are relatives": lambda table: table.assign(related=True),
     "all are negatives": lambda table: table.assign(negative=True),
+    "five leak": lambda table: table.assign(
+        found=table["found"].where(table["persona"].isin([f"p{place:02}" for place in range(3, 8)]), 0)
+    ).eval("rate = found / 200"),
     "a rate without adapter": lambda table: table.assign(base_rate=0.2),
 }
 
