@@ -144,10 +144,13 @@ def test_the_interval_of_a_difference_is_of_pairs(result):
     assert width["difference_interval"] < width["interval"] / 2
 
 
-@pytest.mark.parametrize("name", ["without_any_relatives", "non_zero"])
+@pytest.mark.parametrize("name", ["without_any_relatives", "non_zero", "without_source"])
 def test_intervals_of_fewer_pairs_are_those_of_their_own_table(tables, name):
     """Without counts per question: the bootstrap of a table that never had these pairs, on the same personas."""
-    table = tables[0]
+    table, sources = tables[0], list(dict.fromkeys(tables[0]["source"]))
+    fewer = sorted({*table["persona"]} - {*sources})[-12:]
+    table = table[(table["source"] != sources[-1]) | ~table["persona"].isin(fewer)]  # sources of different sizes
+    name = f"{name}/{sources[0]}" if name == "without_source" else name
     rows = kept_rows(table)[name]
     found = check_of(describe_robustness(table, 0, SAMPLES), name)
     whole = matrices_of(table[table["layer"] == 0])
@@ -155,8 +158,7 @@ def test_intervals_of_fewer_pairs_are_those_of_their_own_table(tables, name):
     for source, persona in zip(rows["source"], rows["persona"], strict=True):
         kept[whole.sources.index(source), whole.personas.index(persona)] = True
     thinner = replace(whole, rate=np.where(kept, whole.rate, np.nan))
-    sources = list(range(len(whole.sources)))
-    bootstrap = Bootstrap(thinner, sources, SAMPLES, derive_seed("statistics", "bootstrap"))
+    bootstrap = Bootstrap(thinner, np.flatnonzero(kept.any(axis=1)).tolist(), SAMPLES, derive_seed("statistics", "bootstrap"))
     rhos = [stats.spearmanr(each["cosine"], each["rate"]).statistic for _, each in rows.groupby("source", sort=False)]
     assert found["interval"] == pytest.approx(describe_mean(bootstrap, 0, rhos)["interval"], abs=1e-9)
 
