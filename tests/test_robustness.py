@@ -257,6 +257,16 @@ def test_centroids_of_other_questions():
     assert row["interval"] == describe_robustness(moved, 7, SAMPLES)["checks"][0]["interval"]
 
 
+def test_a_source_at_the_floor_counts_for_the_ranks_alone():
+    """As in the verdict: the gain-adjusted correlation takes the sources clear of the floor."""
+    table, _ = made_up_table(noisy)
+    quiet = (table["source"] == "p02") & (table["persona"] > "p09")
+    result = describe_robustness(table.assign(found=table["found"].where(~quiet, 0)).eval("rate = found / 200"), 7, SAMPLES)
+    row = check_of(result, "gain_adjusted")
+    assert row["n_sources"] == 2 and row["sources_left_out"] == {"p02": "not clear of the floor"}
+    assert result["checks"][0]["n_sources"] == 3 and row["n_pairs"] == 2 * (PANEL - 3)
+
+
 DEGENERATE = {
     "one source": lambda table: table[table["source"] == "p00"],
     "no leakage": lambda table: table.assign(rate=0.0, found=0),
