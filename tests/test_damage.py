@@ -73,6 +73,13 @@ CASES = [
         "question_counts.csv: is not the file that {analysis}tables.json",
     ),
     (ANALYSIS + "correlation.json", cut, FIGURE + "layers.png", "correlation.json: not valid JSON"),
+    (ANALYSIS + "robustness.json", cut, FIGURE + "robustness.png", "robustness.json: not valid JSON"),
+    (
+        HOME + "geometry/training/base/centroids_layer1.pt",
+        flip,
+        ANALYSIS + "robustness.json",
+        "is not the file that {home}geometry/training/base/centroids.json",
+    ),
     ("resources/models/tiny/model.json", cut, GEOMETRY + "centroids.json", "model.json: not valid JSON"),
 ]
 PLACES = {"home": HOME, "adapter": ADAPTER, "replies": REPLIES, "geometry": GEOMETRY, "analysis": ANALYSIS}

@@ -1,6 +1,7 @@
 """The robustness table: its main row is correlation.json's, and every check is what a computation of its own gives."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from persona_leakage.errors import InputError
 from persona_leakage.files import read_json
 from persona_leakage.geometry import cosine_matrix
 from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.resampling import Bootstrap, describe_mean
 from persona_leakage.robustness import describe_robustness
 from persona_leakage.robustness_checks import KEYS, weighted_area
 from persona_leakage.seeds import derive_seed
@@ -142,15 +144,23 @@ def test_the_interval_of_a_difference_is_of_pairs(result):
     assert width["difference_interval"] < width["interval"] / 2
 
 
-def test_intervals_of_fewer_pairs_are_those_of_their_own_table(tables):
-    """Without counts per question: the interval of a category left out is close to that of a table which never had it."""
-    table, _ = tables
-    name = sorted(set(table["category"]))[0]
-    rows = table[table["category"] != name]
-    found = check_of(describe_robustness(table, 0, 2000), f"without_category/{name}")
-    alone = describe_robustness(rows, 0, 2000)["checks"][0]
-    assert found["estimate"] == pytest.approx(alone["estimate"], abs=1e-12)
-    assert found["interval"] == pytest.approx(alone["interval"], abs=0.02)
+@pytest.mark.parametrize("name", ["without_any_relatives", "non_zero", "without_source"])
+def test_intervals_of_fewer_pairs_are_those_of_their_own_table(tables, name):
+    """Without counts per question: the bootstrap of a table that never had these pairs, on the same personas."""
+    table, sources = tables[0], list(dict.fromkeys(tables[0]["source"]))
+    fewer = sorted({*table["persona"]} - {*sources})[-12:]
+    table = table[(table["source"] != sources[-1]) | ~table["persona"].isin(fewer)]  # sources of different sizes
+    name = f"{name}/{sources[0]}" if name == "without_source" else name
+    rows = kept_rows(table)[name]
+    found = check_of(describe_robustness(table, 0, SAMPLES), name)
+    whole = matrices_of(table[table["layer"] == 0])
+    kept = np.zeros(whole.rate.shape, dtype=bool)
+    for source, persona in zip(rows["source"], rows["persona"], strict=True):
+        kept[whole.sources.index(source), whole.personas.index(persona)] = True
+    thinner = replace(whole, rate=np.where(kept, whole.rate, np.nan))
+    bootstrap = Bootstrap(thinner, np.flatnonzero(kept.any(axis=1)).tolist(), SAMPLES, derive_seed("statistics", "bootstrap"))
+    rhos = [stats.spearmanr(each["cosine"], each["rate"]).statistic for _, each in rows.groupby("source", sort=False)]
+    assert found["interval"] == pytest.approx(describe_mean(bootstrap, 0, rhos)["interval"], abs=1e-9)
 
 
 def made_up_table(rates, seed=0, **columns):
@@ -247,6 +257,16 @@ def test_centroids_of_other_questions():
     assert row["interval"] == describe_robustness(moved, 7, SAMPLES)["checks"][0]["interval"]
 
 
+def test_a_source_at_the_floor_counts_for_the_ranks_alone():
+    """As in the verdict: the gain-adjusted correlation takes the sources clear of the floor."""
+    table, _ = made_up_table(noisy)
+    quiet = (table["source"] == "p02") & (table["persona"] > "p09")
+    result = describe_robustness(table.assign(found=table["found"].where(~quiet, 0)).eval("rate = found / 200"), 7, SAMPLES)
+    row = check_of(result, "gain_adjusted")
+    assert row["n_sources"] == 2 and row["sources_left_out"] == {"p02": "not clear of the floor"}
+    assert result["checks"][0]["n_sources"] == 3 and row["n_pairs"] == 2 * (PANEL - 3)
+
+
 DEGENERATE = {
     "one source": lambda table: table[table["source"] == "p00"],
     "no leakage": lambda table: table.assign(rate=0.0, found=0),
@@ -263,6 +283,9 @@ DEGENERATE = {
     ),
     "all are relatives": lambda table: table.assign(related=True),
     "all are negatives": lambda table: table.assign(negative=True),
+    "five leak": lambda table: table.assign(
+        found=table["found"].where(table["persona"].isin([f"p{place:02}" for place in range(3, 8)]), 0)
+    ).eval("rate = found / 200"),
     "a rate without adapter": lambda table: table.assign(base_rate=0.2),
 }
 

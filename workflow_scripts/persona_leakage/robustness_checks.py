@@ -90,8 +90,7 @@ def block(pairs, **numbers):
     """A result block with all of KEYS, "undefined" None; pairs: those that the estimate comes from (see counted)."""
     found = {**dict.fromkeys(KEYS), "sources_left_out": {}, **counted(pairs), **numbers, "undefined": None}
     if found["interval"] is None and found["range"] is None:
-        exact = abs(found["estimate"]) > 1 - 1e-12
-        found["no_interval"] = "the estimate is exactly 1 or -1" if exact else "too many resamples have no correlation"
+        found["no_interval"] = "more than a tenth of the resamples have no value, or the estimate is at the end of its scale"
     return found
 
 

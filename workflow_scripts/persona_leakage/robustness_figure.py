@@ -18,6 +18,8 @@ def plot_robustness(result):
     places = [place_lines(checks) for checks in (above, below)]
     heights = [each[-1] + 2 * ROW for each in places]
     figure, axes = plt.subplots(2, 1, figsize=(7.2, 1.1 + 0.165 * sum(heights)), height_ratios=heights, layout="constrained", squeeze=True)
+    if result["undefined"]:
+        figure.suptitle(f"Not computed: {words(result['undefined'])}", fontsize=8, color=GREY, wrap=True)
     main = result["checks"][0]
     if main["estimate"] is not None:
         axes[0].axvline(main["estimate"], color=ORANGE, linewidth=0.9)
