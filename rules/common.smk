@@ -20,6 +20,7 @@ from persona_leakage.experiment import (
     adapter_jobs,
     check_experiment,
     forced_draws,
+    forced_questions,
     held_out_questions,
     job_file,
     league_on,
@@ -334,9 +335,11 @@ def geometry_of(use, layers):
 
 def forcing_blocks(wildcards):
     """What decides the teacher-forced probabilities of a question set, replies and adapter apart."""
+    use = QUESTION_USES[wildcards.questions]
+    read = {**use, "count": forced_questions(config, use["count"])}
     return {
         "personas": personas_block(PANEL, "prompt"),
-        "questions": questions_block(QUESTION_USES[wildcards.questions]),
+        "questions": questions_block(read),
         "suffix": config["questions"]["suffix"],
         "draws": forced_draws(config),
         "marker": config["behaviour"]["marker"],

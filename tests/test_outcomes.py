@@ -9,6 +9,7 @@ from scipy import stats
 
 from persona_leakage.analysis import analyse
 from persona_leakage.errors import InputError
+from persona_leakage.outcomes import gain_counts
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.side_tables import read_cosines, read_question_counts
@@ -152,6 +153,21 @@ def test_a_missing_gain_leaves_its_source_out_of_that_outcome_alone(tmp_path):
     check_strict(result)
     assert "source1" in result["joint"]["sources"]
     assert gain_of(result)["joint"]["sources_left_out"]["source1"].startswith("gain in log-probability is missing in 2 of")
+
+
+def test_questions_that_were_not_read_take_no_part(tmp_path):
+    """evaluation.teacher_forced.questions: the rest have no gain; halves and resamples are of those that were read."""
+    tables = with_gains()
+    questions = tables["question_counts"]
+    unread = questions["question"].isin([f"question {number}?" for number in range(4)])
+    questions.loc[unread, "logprob_gain"], questions.loc[unread, "logprob_replies"] = np.nan, 0
+    result = analysed(tables, tmp_path)
+    check_strict(result)
+    assert gain_of(result)["noise_ceiling"]["source0"]["questions"]["ceiling"] > 0.9
+    assert gain_of(result)["layers"]["0"]["within_source"]["interval_covers"] == "bystanders and questions"
+    matrices = matrices_of(tables["pairs"])
+    counts = gain_counts(read_question_counts(tmp_path / "question_counts.csv", matrices))
+    assert counts["found"].shape[-1] == 6 and np.nanmin(counts["total"]) >= 1
 
 
 @pytest.mark.parametrize(

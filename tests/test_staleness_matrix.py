@@ -139,6 +139,7 @@ NEW_VALUES = {
     "evaluation.samples_per_question": 3,
     "evaluation.sampling_seed": 1,
     "evaluation.teacher_forced.draws": lambda config: {"draws": 1},
+    "evaluation.teacher_forced.questions": lambda config: {"draws": 1, "questions": 1},
     "evaluation.adapters_per_job": 2,
     "evaluation.sampling.temperature": 0.9,
     "evaluation.sampling.top_p": 0.8,

@@ -42,7 +42,7 @@ def of_questions(cell, questions, key, total, number):
 
 def compare_measures(pairs, evaluations, forced, options):
     """The content of measures.json but for its meta and costs. pairs: of one layer; options: "bootstraps"."""
-    questions = sorted(next(iter(next(iter(evaluations.values())).values()))["per_question"])
+    questions = sorted(next(iter(next(iter(forced.values())).values()))["per_question"])
     found = measured(evaluations, forced, questions)
     tables = {measure: with_measure(pairs, values) for measure, values in found.items()}
     matrices = {measure: matrices_of(table) for measure, table in tables.items()}

@@ -28,10 +28,12 @@ def gain_table(table):
 
 
 def gain_counts(counts):
-    """{"found": sums of gains, "total": replies} [sources, personas, questions] of those of read_question_counts; None without them."""
+    """{"found": sums of gains, "total": replies} [sources, personas, questions read] of those of read_question_counts; None without them."""
     if counts is None or "logprob_gain" not in counts:
         return None
-    return {"found": np.nan_to_num(counts["logprob_gain"]) * counts["logprob_replies"], "total": counts["logprob_replies"]}
+    read = np.nansum(counts["logprob_replies"], axis=(0, 1)) > 0
+    found = {"found": np.nan_to_num(counts["logprob_gain"]) * counts["logprob_replies"], "total": counts["logprob_replies"]}
+    return {name: values[:, :, read] for name, values in found.items()}
 
 
 def describe_agreement(table, by_rate, by_gain):

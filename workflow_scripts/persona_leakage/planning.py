@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from persona_leakage.experiment import adapter_jobs, forced_draws, held_out_questions, panel_names, pool_names
+from persona_leakage.experiment import adapter_jobs, forced_draws, forced_questions, held_out_questions, panel_names, pool_names
 from persona_leakage.positions import FIRST_REPLY, declared_layers
 
 BYTES_PER_FLOAT = 4
@@ -102,7 +102,8 @@ class Sizes:
         drawn, draws = self.config["evaluation"]["samples_per_question"], forced_draws(self.config)
         questions = [question for questions in self.evaluation_sets for question in questions]
         reply = self.reply(self.config["evaluation"]["sampling"])[0]
-        return self.replies() * (draws or drawn) / drawn * (self.prompt(self.panel, questions) + reply)
+        read = mean([forced_questions(self.config, len(texts)) / len(texts) for texts in self.evaluation_sets])
+        return self.replies() * read * (draws or drawn) / drawn * (self.prompt(self.panel, questions) + reply)
 
     def adapter_parameters(self):
         """Trainable parameters of an adapter."""

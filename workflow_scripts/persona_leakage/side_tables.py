@@ -8,6 +8,7 @@ from persona_leakage.table_file import COSINE, COUNT, MEASURED_NUMBER, NAME, POS
 
 COUNTS_COLUMNS = {"source": NAME, "persona": NAME, "question": NAME, "found": COUNT, "total": POSITIVE}
 GAIN_COLUMNS = {"logprob_gain": MEASURED_NUMBER, "logprob_replies": COUNT}
+NOT_READ = {"end_gain": None, "ended": 0}  # a question whose replies were not read (evaluation.teacher_forced.questions)
 COSINE_COLUMNS = {"layer": COUNT, "persona_a": NAME, "persona_b": NAME, "cosine": COSINE}
 
 
@@ -22,7 +23,7 @@ def tabulate_questions(evaluations, forced=None):
             if persona == source:
                 continue
             for question, counts in cell["per_question"].items():
-                block = forced[source][persona]["per_question"][question] if forced else {}
+                block = forced[source][persona]["per_question"].get(question, NOT_READ) if forced else {}
                 gain = {"logprob_gain": block["end_gain"], "logprob_replies": block["ended"]} if forced else {}
                 rows.append(
                     {"source": source, "persona": persona, "question": question, "found": counts["found"], "total": counts["total"], **gain}
