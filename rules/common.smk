@@ -335,8 +335,8 @@ def geometry_of(use, layers):
 
 def forcing_blocks(wildcards):
     """What decides the teacher-forced probabilities of a question set, replies and adapter apart."""
-    use = QUESTION_USES[wildcards.questions]
-    read = {**use, "count": forced_questions(config, use["count"])}
+    asked = QUESTION_USES[wildcards.questions]
+    read = {**asked, "count": forced_questions(config, asked["count"])}
     return {
         "personas": personas_block(PANEL, "prompt"),
         "questions": questions_block(read),
