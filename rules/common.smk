@@ -345,7 +345,8 @@ def forcing_blocks(wildcards):
         "marker": config["behaviour"]["marker"],
         "separator": config["behaviour"]["separator"],
         "join": config["training_data"]["join"],
-        "precision": config["engine"]["precision"],
+        # Reading takes what hidden states take: on a CPU float32 is the faster one.
+        "precision": config["geometry"]["precision"],
     }
 
 

@@ -35,6 +35,7 @@ def test_all_tables_together():
     result = analyse(tables["pairs"], 1, QUICK, counts, cosines)
     check_strict(result)
     undefined_blocks = {path: block["undefined"] for path, block in blocks_of(result) if block["undefined"]}
+    assert undefined_blocks.pop("/outcomes/logprob_gain").startswith("the table has no columns logprob_gain")
     assert undefined_blocks == {"/layers/1/difference_from_headline": "the headline layer itself"}
     layer = result["layers"]["1"]
     assert layer["within_source"]["interval_covers"] == "bystanders and questions"

@@ -143,16 +143,19 @@ def test_an_adapter_that_did_not_learn_is_judged_by_neither(tmp_path):
     assert "source3" not in gain_of(result)["joint"]["sources"] and gain_of(result)["judged_by_it_alone"] == {}
 
 
-def test_a_missing_gain_leaves_its_source_out_of_that_outcome_alone(tmp_path):
-    """A persona whose replies were all cut has no gain."""
+def test_a_persona_without_gain_is_no_common_bystander(tmp_path):
+    """All of its replies were cut, with the base model: no source has its gain. The sources stay, and so do its rates."""
     tables = with_gains()
     for name in ("pairs", "question_counts"):
-        cut = (tables[name]["source"] == "source1") & (tables[name]["persona"] == "persona7")
+        cut = tables[name]["persona"] == "persona7"
         tables[name].loc[cut, "logprob_gain"], tables[name].loc[cut, "logprob_replies"] = np.nan, 0
     result = analysed(tables, tmp_path)
     check_strict(result)
-    assert "source1" in result["joint"]["sources"]
-    assert gain_of(result)["joint"]["sources_left_out"]["source1"].startswith("gain in log-probability is missing in 2 of")
+    joint = gain_of(result)["joint"]
+    assert joint["bystanders_left_out"] == ["persona7"] and len(joint["sources"]) == 5 and joint["bystanders"] == 44
+    assert result["joint"]["bystanders_left_out"] == [] and gain_of(result)["verdict"][0]["answer"] == "supported"
+    block = gain_of(result)["layers"]["0"]["per_source"]["source1"]
+    assert block["undefined"] is None and block["n"] == result["layers"]["0"]["per_source"]["source1"]["n"] - 1
 
 
 def test_questions_that_were_not_read_take_no_part(tmp_path):

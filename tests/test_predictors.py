@@ -137,7 +137,8 @@ def test_stand_ins_are_judged_with_the_same_controls():
 
 def test_an_old_table_is_read_as_before():
     """Nothing but prompts and propensity, and reasons for the rest."""
-    rivals = analyse(read_pairs(ROOT / "docs/results/smollm2_epyc/analysis/evaluation/seed42/pairs.csv"), 21, QUICK)["layers"]["21"]["rivals"]
+    table = read_pairs(ROOT / "docs/results/smollm2_epyc/analysis/evaluation/seed42/pairs.csv")
+    rivals = analyse(table, 21, QUICK)["layers"]["21"]["rivals"]
     assert rivals["partial_before_training"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity"]
     assert rivals["partial_linear"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity", "propensity"]
     missing = ("base_reply_tokens", "length_similarity", "output_similarity_source_replies", "output_similarity", "cosine_whitened")

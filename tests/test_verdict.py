@@ -44,8 +44,14 @@ OVER_SOURCES = {
 GAIN = stand_in_z("pair_specific_gain_adjusted")
 OVER = {1: [0.01, 0.9], -1: [-0.9, -0.01]}
 PAIRS_FOUND = {"holm.pair_specific.p_holm": 0.01}  # which beyond_rivals asks for
+OF_PAIRS = ("layer.double_centred.clear_of_floor.r", "layer.double_centred.clear_of_floor.gain_adjusted_r")
 EFFECTS = [
-    (name, {**PAIRS_FOUND, p: p_value, interval: ends, z: sign, stand_in_z(name): sign, GAIN: sign, OVER_SOURCES[name]: OVER[sign]}, answer)
+    (
+        name,
+        {**PAIRS_FOUND, p: p_value, interval: ends, z: sign, stand_in_z(name): sign, GAIN: sign, OVER_SOURCES[name]: OVER[sign]}
+        | dict.fromkeys(OF_PAIRS, 0.3 * sign),
+        answer,
+    )
     for name, p, interval, z in (ASSOCIATION, PAIRS, RIVALS)
     for p_value, ends, sign, answer in (
         (0.049, [0.01, 0.2], 1, "supported"),
@@ -129,10 +135,28 @@ def test_a_reverse_effect_is_called_one(result, name, p, interval, z):
     """Not "next to nothing"."""
     result = copy.deepcopy(result)
     over = (OVER_SOURCES[name], [-0.8, -0.1])
-    for path, value in ((p, 0.001), (interval, [-0.6, -0.2]), (z, -4), (stand_in_z(name), -4), (GAIN, -4), over):
+    pairs = (("holm.pair_specific.p_holm", 0.001), *((path, -0.3) for path in OF_PAIRS))
+    for path, value in (*pairs, (p, 0.001), (interval, [-0.6, -0.2]), (z, -4), (stand_in_z(name), -4), (GAIN, -4), over):
         set_path(result, path, value)
     entry = next(entry for entry in verdict(result) if entry["id"] == name)
     assert entry["answer"] == "reversed" and entry["sentence"].endswith("leak less.")
+
+
+def test_two_sources_support_nothing(result):
+    """Which sources can be used at all depends on how they leak."""
+    result = copy.deepcopy(result)
+    for path, value in {**SUPPORTED["association"], "layer.within_source.n_sources": 2}.items():
+        set_path(result, path, value)
+    entry = verdict(result)[0]
+    assert entry["answer"] == "cannot tell" and "2 source(s) are too few to support it: 3 are the least" in entry["because"]
+
+
+@pytest.mark.parametrize(("r", "answer"), [(0.5, "supported"), (-0.5, "cannot tell")])
+def test_what_goes_beyond_the_rivals_has_the_sign_of_the_pairs(result, r, answer):
+    result = copy.deepcopy(result)
+    for path, value in {**SUPPORTED["beyond_rivals"], "layer.double_centred.clear_of_floor.r": r}.items():
+        set_path(result, path, value)
+    assert next(entry for entry in verdict(result) if entry["id"] == "beyond_rivals")["answer"] == answer
 
 
 def test_few_sources_are_said_to_be_few(result):

@@ -190,7 +190,7 @@ def describe_pair(bootstrap, place, size, rhos, tests, stand_ins):
     test = {**tests[place], "undefined": None} if tests else undefined("both states rank the bystanders alike", *TEST_KEYS)
     interval = found["interval"]
     sure = (
-        all(each["p"] is not None and each["p"] < 0.05 for each in (test, stand_ins))
+        all(each["p_max_t"] is not None and each["p_max_t"] < 0.05 for each in (test, stand_ins))
         and interval is not None
         and interval[0] * interval[1] > 0
     )

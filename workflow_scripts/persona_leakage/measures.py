@@ -6,7 +6,7 @@ import numpy as np
 
 from persona_leakage.correlation import correlate
 from persona_leakage.noise_ceiling import KEYS as CEILING_KEYS
-from persona_leakage.noise_ceiling import half_rates_by_question, reliability
+from persona_leakage.noise_ceiling import reliability_by_question
 from persona_leakage.pair_matrices import count_different, matrices_of
 from persona_leakage.resampling import DIFFERENCE_KEYS, MEAN_KEYS, Bootstrap, describe_difference, describe_mean, describe_source
 from persona_leakage.seeds import derive_seed
@@ -117,17 +117,12 @@ def split_half(cells):
     cells: (value, sums [questions], counts [questions]) of each bystander.
     """
     sums, counts = (np.stack([cell[place] for cell in cells]) for place in (1, 2))
-    size = sums.shape[1]
-    if size < 2:
+    if sums.shape[1] < 2:
         return undefined("one question", *CEILING_KEYS)
     if any(cell[0] is None for cell in cells):
         return undefined("a bystander has no value", *CEILING_KEYS)
     generator = np.random.default_rng(derive_seed("statistics", "halves of the measures"))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        halves = half_rates_by_question(sums, counts, generator)
-    if np.isnan(halves).any():
-        return undefined("a bystander has no value in a half of the questions", *CEILING_KEYS)
-    return reliability(halves, np.array([cell[0] for cell in cells]), size / (size // 2))
+    return reliability_by_question(sums, counts, generator, np.array([cell[0] for cell in cells]))
 
 
 def describe_joint(matrices, found, usable, reasons, questions, samples):

@@ -39,10 +39,24 @@ def reliability(halves, rates, parts=2.0):
         correlations = (standard_ranks(halves[0]) * standard_ranks(halves[1])).sum(axis=-1)
     known = correlations[~np.isnan(correlations)]
     if len(known) < len(correlations):
-        return undefined(f"leakage is the same for all bystanders in a half of {len(correlations) - len(known)} of {SPLITS} splits", *KEYS)
+        return undefined(f"leakage is the same for all bystanders in a half of {len(correlations) - len(known)} of {len(correlations)} splits", *KEYS)
     mean = float(known.mean())
     whole = max(0.0, parts * mean / (1 + (parts - 1) * mean)) if mean > 0 else 0.0
     return {"half_correlation": mean, "reliability": whole, "ceiling": whole**0.5, "undefined": None}
+
+
+def reliability_by_question(found, total, generator, rates):
+    """:func:`reliability` from halves of the questions: found, total [personas, questions].
+
+    Splits in which some persona has a half without replies are left out.
+    """
+    size = found.shape[-1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        halves = half_rates_by_question(found, total, generator)
+    whole = ~(np.isnan(halves[0]) | np.isnan(halves[1])).any(axis=1)
+    if whole.sum() < SPLITS / 4:
+        return undefined(f"in {SPLITS - whole.sum()} of {SPLITS} splits a bystander has no value in a half of the questions", *KEYS)
+    return reliability([half[whole] for half in halves], rates, size / (size // 2))
 
 
 def noise_ceilings(matrices, seed, counts=None):
@@ -67,9 +81,7 @@ def noise_ceilings(matrices, seed, counts=None):
             size = found.shape[-1]
             questions = undefined("one question", *KEYS)
             if size > 1:
-                with np.errstate(invalid="ignore", divide="ignore"):  # a half without replies has no value
-                    halves = half_rates_by_question(found, total, generator)
-                questions = reliability(halves, matrices.rate[place, members], size / (size // 2))
+                questions = reliability_by_question(found, total, generator, matrices.rate[place, members])
         samples = undefined("one reply per question, or none", *KEYS)
         if matrices.linear:
             samples = undefined("one number per question is kept, not one per reply", *KEYS)

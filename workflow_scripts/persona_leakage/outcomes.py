@@ -28,7 +28,10 @@ def gain_table(table):
 
 
 def gain_counts(counts):
-    """{"found": sums of gains, "total": replies} [sources, personas, questions read] of those of read_question_counts; None without them."""
+    """{"found": sums of gains, "total": replies} [sources, personas, questions that were read], or None without them.
+
+    counts: as read_question_counts gives them, or None.
+    """
     if counts is None or "logprob_gain" not in counts:
         return None
     read = np.nansum(counts["logprob_replies"], axis=(0, 1)) > 0

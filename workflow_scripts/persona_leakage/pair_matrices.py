@@ -155,8 +155,9 @@ def matrices_of(table, check=None, linear=False):
     unlearned = unlearned_sources(check or check_table(table))
     missing = dict(unlearned)
     for source, rows in table.groupby("source", sort=False):
-        names = {"cosine": "cosine", "rate": "gain in log-probability" if linear else "rate"}
-        problems = [describe_missing(name, rows[column].to_numpy(dtype=float)) for column, name in names.items()]
+        # Of an outcome that is no rate, a missing value is that of a persona (all its replies were cut): no common bystander.
+        columns = ("cosine",) if linear and rows["rate"].notna().any() else ("cosine", "rate")
+        problems = [describe_missing(column, rows[column].to_numpy(dtype=float)) for column in columns]
         if any(problems) and source not in unlearned:
             missing[source] = ", ".join(filter(None, problems))
     return PairMatrices(

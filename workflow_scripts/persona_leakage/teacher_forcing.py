@@ -12,7 +12,7 @@ from persona_leakage.restart_store import part_path, read_parts
 
 SUFFIX = ".jsonl.gz"
 BATCH_TOKENS = 4096  # padded tokens in memory at once
-STAGE = Stage("marker probabilities", "replies", "set engine.precision: bfloat16", "evaluation.sampling.max_new_tokens")
+STAGE = Stage("marker probabilities", "replies", "set geometry.precision: bfloat16", "evaluation.sampling.max_new_tokens")
 
 
 @torch.inference_mode()

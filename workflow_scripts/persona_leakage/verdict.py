@@ -1,5 +1,6 @@
 """What the data support, in plain sentences that follow from the numbers by fixed rules."""
 
+from persona_leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.training_check import NONE_LEARNED, none_learned, unlearned_sources
 from persona_leakage.verdict_claims import judge_association, judge_pairs, judge_rivals
 from persona_leakage.verdict_words import (
@@ -12,6 +13,7 @@ from persona_leakage.verdict_words import (
     number,
     p_of,
     span,
+    too_few,
     unless,
     without,
 )
@@ -34,6 +36,8 @@ def verdict(result):
         if none_learned(result["training_check"]):
             answer, because = CANNOT_TELL, NONE_LEARNED
         sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
+        if result["outcome"] == LOGPROB_GAIN:
+            sentence = f"By the marker's log-probability: {sentence[0].lower()}{sentence[1:]}"
         verdicts.append(
             {"id": name, "outcome": result["outcome"], "question": question, "answer": answer, "sentence": sentence, "because": because}
         )
@@ -58,7 +62,9 @@ def judge_identity(result, layer):
         because = f"own cosines give {number(test['statistic'])} on average, other personas' {number(test['null_mean'])}"
         because += f"; p = {p:.2g} after Holm's correction"
         because += f"; rank of the true source among {size} as predictors of its leakage: {places}" if places else ""
-        found = (SUPPORTED if p < LEVEL and test["z"] > 0 else NOT_SUPPORTED if test["z"] <= 0 else CANNOT_TELL), because
+        few, shown = too_few(len(result["joint"]["sources"])), p < LEVEL and test["z"] > 0
+        answer = NOT_SUPPORTED if test["z"] <= 0 else SUPPORTED if shown and not few else CANNOT_TELL
+        found = answer, because + few if shown and few else because
     return (
         "source_identity",
         "Is it closeness to the source itself that counts, not to any persona?",

@@ -14,6 +14,7 @@ from persona_leakage.verdict_words import (
     number,
     p_of,
     span,
+    too_few,
     unless,
     without,
 )
@@ -25,6 +26,7 @@ CLAIMS = {
     "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
     "beyond_rivals": ("beyond_rivals",),
 }
+SIGNS = {SUPPORTED: 1, REVERSED: -1}
 LEAKAGE_WORDS = {RATE: "the log-odds of leakage", LOGPROB_GAIN: "the gain in log-probability"}
 RIVALS = {
     "prompt_tokens": "prompt length",
@@ -44,7 +46,7 @@ def judge_effect(result, layer, claim, found):
 
     claim: its family. found: {"words": what the correlation is, "estimate", "interval", "z": of the relabelling, "sources": how
     many, "over_sources": its interval over sources like these}. Supported takes both tests after Holm's correction, the
-    interval above 0 and, from MIN_SOURCES on, that over the sources.
+    interval above 0, LEAST_SOURCES sources and, from MIN_SOURCES on, the interval over the sources above 0; reversed the same, below 0.
     """
     p, interval, tests = result["holm"][claim], found["interval"], [layer["chance"]["stand_ins"][name] for name in CLAIMS[claim]]
     words = f"{found['words']} is {number(found['estimate'])}"
@@ -59,11 +61,13 @@ def judge_effect(result, layer, claim, found):
     because += f" the larger is {p['p_holm']:.2g} after Holm's correction{coarse(max(tests, key=lambda test: test['least_p']))}"
     signs, beyond = {np.sign(value) for value in (found["z"], *(test["z"] for test in tests))}, bounds(found)
     if p["p_holm"] < LEVEL and interval[0] > 0 and signs == {1.0}:
+        if few := too_few(found["sources"]):
+            return CANNOT_TELL, because + few
         if not beyond[0] > 0:
             return CANNOT_TELL, f"{because}; over sources like these the interval includes 0"
         small = f"; below {SMALLEST}, the smallest that would matter" if interval[1] < SMALLEST else ""
         return SUPPORTED, because + small
-    if p["p_holm"] < LEVEL and interval[1] < 0 and beyond[1] < 0 and signs == {-1.0}:
+    if p["p_holm"] < LEVEL and interval[1] < 0 and beyond[1] < 0 and signs == {-1.0} and not too_few(found["sources"]):
         return REVERSED, because
     if interval[1] < SMALLEST and beyond[1] < SMALLEST:
         return NOT_SUPPORTED, f"{because}: the interval rules out {SMALLEST} and more"
@@ -142,7 +146,7 @@ def judge_pairs(result, layer):
             "over_sources": block["interval_over_sources"],
         },
     )
-    if found[0] == SUPPORTED and not (block["gain_adjusted_r"] or 0) > 0:
+    if found[0] in SIGNS and not SIGNS[found[0]] * (block["gain_adjusted_r"] or 0) > 0:
         found = CANNOT_TELL, f"{found[1]}; but it is {number(block['gain_adjusted_r'])} once sources may differ in gain"
     return (
         "pair_specific",
@@ -177,8 +181,8 @@ def judge_rivals(result, layer):
             "over_sources": block["interval_over_sources"],
         },
     )
-    p = p_of(result, "pair_specific")
-    if found[0] == SUPPORTED and (p is None or p >= LEVEL):
+    p, pairs = p_of(result, "pair_specific"), layer["double_centred"]["clear_of_floor"]["r"]
+    if found[0] in SIGNS and (p is None or p >= LEVEL or not SIGNS[found[0]] * (pairs or 0) > 0):
         found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
     known = join(dict.fromkeys(RIVALS[name] for name in block["controls"] or ())) or "simpler predictors"
     return (
@@ -188,7 +192,7 @@ def judge_rivals(result, layer):
             f"Closeness adds to what can be said of leakage from {known}{scope(sources)}.",
             f"Once {known} {'are' if ' and ' in known else 'is'} known, closeness adds next to nothing{scope(sources)}.",
             f"Whether closeness adds anything to {known} is open.",
-            f"Once {known} {'are' if ' and ' in known else 'is'} known, closer personas leak less.",
+            f"Once {known} {'are' if ' and ' in known else 'is'} known, closer personas leak less{scope(sources)}.",
         ),
         found,
     )

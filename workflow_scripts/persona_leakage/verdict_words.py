@@ -3,6 +3,7 @@
 SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED = "supported", "not supported", "cannot tell", "reversed"
 LEVEL = 0.05  # of Holm-adjusted p-values
 MIN_SOURCES = 5  # for anything said about sources that were not measured
+LEAST_SOURCES = 3  # for a claim about the sources at hand: which of them can be used at all depends on their leakage
 
 
 def unless(block):
@@ -19,6 +20,11 @@ def join(words):
     """ "a", "a and b", "a, b and c"."""
     *most, last = words or [""]
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def too_few(sources):
+    """ "; 2 sources are too few to support it: 3 are the least", or None."""
+    return f"; {sources} source(s) are too few to support it: {LEAST_SOURCES} are the least" if sources < LEAST_SOURCES else None
 
 
 def number(value):
