@@ -39,7 +39,8 @@ def reliability(halves, rates, parts=2.0):
         correlations = (standard_ranks(halves[0]) * standard_ranks(halves[1])).sum(axis=-1)
     known = correlations[~np.isnan(correlations)]
     if len(known) < len(correlations):
-        return undefined(f"leakage is the same for all bystanders in a half of {len(correlations) - len(known)} of {len(correlations)} splits", *KEYS)
+        same = len(correlations) - len(known)
+        return undefined(f"leakage is the same for all bystanders in a half of {same} of {len(correlations)} splits", *KEYS)
     mean = float(known.mean())
     whole = max(0.0, parts * mean / (1 + (parts - 1) * mean)) if mean > 0 else 0.0
     return {"half_correlation": mean, "reliability": whole, "ceiling": whole**0.5, "undefined": None}
