@@ -167,7 +167,7 @@ def test_a_statistic_that_is_not_that_of_the_tables_is_named(copy):
 
 
 def test_there_are_kept_results():
-    assert KEPT and {folder.name for folder in KEPT} == set(WRITE_UPS.values())
+    assert KEPT and {folder.name for folder in KEPT} == {*WRITE_UPS.values(), "smollm2_epyc"}  # beside the default
 
 
 @pytest.mark.parametrize(

@@ -59,15 +59,16 @@ def name_highest(axis, pairs):
     room = {"right": beside["right"] - start, "left": end - beside["left"]}
     longest = max(rows["persona"].map(len), default=0) * NAME_WIDTH
     side = "right" if room["right"] >= longest else max(room, key=room.get)
+    place = max(beside["right"], start + longest) if side == "right" else min(beside["left"], end - longest)  # within the panel
     heights = rows["rate"].to_numpy().copy()
-    for place in range(1, len(heights)):
-        heights[place] = min(heights[place], heights[place - 1] - 0.085)
+    for number in range(1, len(heights)):
+        heights[number] = min(heights[number], heights[number - 1] - 0.085)
     heights += max(0.0, 0.07 - heights[-1]) if len(heights) else 0  # above the zeros
     for height, (_, row) in zip(heights, rows.iterrows(), strict=True):
         axis.annotate(
             words(row["persona"]),
             (row["cosine"], row["rate"]),
-            xytext=(beside[side], height),
+            xytext=(place, height),
             ha=side,
             va="center",
             fontsize=6.5,
