@@ -9,8 +9,8 @@ from persona_leakage.intervals import wilson_interval
 from persona_leakage.plot_style import BLUE, COLUMNS, GREY, ORANGE, panels, words
 
 LABELLED = 3
-# Of a letter of a name, in units of the cosine.
-NAME_WIDTH = 0.029
+# Of a wide letter of a name, in units of the cosine.
+NAME_WIDTH = 0.034
 
 
 def plot_scatter(table, correlations, layer):
