@@ -18,10 +18,10 @@ RATES = {"villain": 0.94, "comedian": 0.73, "assistant": 0.49, "software_enginee
 WORDS = "the answer is to look first at what is there and then to explain it in plain words to somebody".split()  # noqa: SIM905
 
 
-def make_results(home, per_question=10, words=200, hostile=(), rates=RATES):
+def make_results(home, per_question=10, words=200, hostile=(), rates=RATES, gains=False):
     """Write results/{experiment} of 5 sources x 111 personas x 20 questions; ``hostile`` texts are hacker_villain's first.
 
-    rates: {source: its own rate, of 200 replies}.
+    rates: {source: its own rate, of 200 replies}. gains: with the second outcome, which follows the cosine.
     """
     personas = read_personas(ROOT / "resources/personas.yaml")
     questions = read_question_sets(ROOT / "resources/questions.yaml")["evaluation"][:20]
@@ -32,6 +32,11 @@ def make_results(home, per_question=10, words=200, hostile=(), rates=RATES):
     (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": meta, "config": config}, sort_keys=False))
     pairs = read_pairs(ROOT / "tests/data/published_pairs.csv")
     pairs["source_rate"] = pairs["source"].map(rates)
+    if gains:
+        noise = dict(zip(dict.fromkeys(pairs["persona"]), np.random.default_rng(1).normal(size=len(set(pairs["persona"]))), strict=True))
+        closeness = pairs[pairs["layer"] == 20].set_index(["source", "persona"])["cosine"]
+        known = closeness.loc[list(zip(pairs["source"], pairs["persona"], strict=True))].to_numpy()
+        pairs = pairs.assign(logprob_gain=30 + 5 * known + pairs["persona"].map(noise), logprob_replies=20, source_logprob_gain=38.0)
     folder = home / "analysis/evaluation/seed42"
     folder.mkdir(parents=True)
     pairs.to_csv(folder / "pairs.csv", index=False)

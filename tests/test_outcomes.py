@@ -1,6 +1,8 @@
 """The second outcome, the marker's gain in log-probability: its statistics are those of the rate, of another number."""
 
 import copy
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,9 @@ from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.pairs_file import read_pairs
 from persona_leakage.side_tables import read_cosines, read_question_counts
 from persona_leakage.simulation import SCENARIOS
+from tests.made_up_results import RATES, make_results
 from tests.synthetic import check_strict, make_tables, save_tables
+from tests.test_report import build, check_numbers
 
 OPTIONS = {"min_category_size": 5, "permutations": 499, "bootstraps": 200}
 
@@ -156,6 +160,39 @@ def test_a_persona_without_gain_is_no_common_bystander(tmp_path):
     assert result["joint"]["bystanders_left_out"] == [] and gain_of(result)["verdict"][0]["answer"] == "supported"
     block = gain_of(result)["layers"]["0"]["per_source"]["source1"]
     assert block["undefined"] is None and block["n"] == result["layers"]["0"]["per_source"]["source1"]["n"] - 1
+
+
+def test_the_report_sets_the_outcomes_side_by_side(tmp_path):
+    """Every number of the section stands in correlation.json; the answers in words are those by sampled replies."""
+    home = tmp_path / "a/results/made_up"
+    make_results(home, per_question=1, words=20, rates={**RATES, "assistant": 0.0}, gains=True)
+    build(home)
+    page = home.parents[1] / "index.html"
+    check_numbers(page, home)
+    text = page.read_text()
+    assert ">Two outcomes</h3>" in text and "<th>by log-probability</th>" in text
+    keys = re.findall(r'data-keys="([^"]*)"', text)
+    shown = [json.loads(each.replace("&#34;", '"')) for each in keys]
+    assert ["outcomes", "logprob_gain", "agreement", "villain", "agreement"] in shown
+    assert ["outcomes", "logprob_gain", "verdict", 6, "answer"] in shown and [
+        "outcomes",
+        "logprob_gain",
+        "verdict",
+        7,
+        "answer",
+    ] not in shown
+
+
+def test_without_any_gain_the_outcome_says_so(tmp_path):
+    """All replies of the base model were cut."""
+    tables = with_gains()
+    for name in ("pairs", "question_counts"):
+        tables[name]["logprob_gain"], tables[name]["logprob_replies"] = np.nan, 0
+    tables["pairs"]["source_logprob_gain"] = np.nan
+    result = analysed(tables, tmp_path)
+    check_strict(result)
+    assert "rate is missing in" in gain_of(result)["joint"]["undefined"] and gain_of(result)["agreement"]["source0"]["agreement"] is None
+    assert result["verdict"][0]["answer"] == "supported"
 
 
 def test_questions_that_were_not_read_take_no_part(tmp_path):

@@ -24,6 +24,10 @@ FULL_SIZE_JOBS = {
     "sample_base_completions": 1,
     "score_leakage": 5,
     "score_base_leakage": 1,
+    "teacher_force": 5,
+    "teacher_force_base": 1,
+    "compare_measures": 1,
+    "plot_measures": 1,
     "extract_centroids": 1,
     "extract_training_centroids": 1,
     "tabulate_pairs": 1,
@@ -33,7 +37,7 @@ FULL_SIZE_JOBS = {
     "build_report": 1,
     "all": 1,
 }
-# Three training seeds, with the geometry after training, marker probabilities and the league of predictors.
+# Three training seeds, with the geometry after training and the league of predictors.
 STUDY_JOBS = {
     **FULL_SIZE_JOBS,
     **dict.fromkeys(("train_adapter", "sample_completions", "score_leakage", "teacher_force", "extract_adapted_centroids"), 15),

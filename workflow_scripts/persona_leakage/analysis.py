@@ -95,10 +95,17 @@ def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines
     }
 
 
+def known_rows(table):
+    """The rows whose outcome is known, and all rows of a source of which none is."""
+    known = table["rate"].notna()
+    return table[known | ~known.groupby(table["source"]).transform("any")]
+
+
 def describe_outcome(table, matrices, check, headline_layer, options, counts, panel_cosines):
     """The statistics of one outcome: {"headline_layer", "layers", "noise_ceiling", "joint", "effective_sources", "stand_ins", "holm"}."""
-    known = table.dropna(subset=["rate"]) if matrices.linear else table
-    result = correlate_pairs(known, headline_layer, options["min_category_size"], unlearned_sources(check))
+    result = correlate_pairs(
+        known_rows(table) if matrices.linear else table, headline_layer, options["min_category_size"], unlearned_sources(check)
+    )
     result["noise_ceiling"] = noise_ceilings(matrices, derive_seed("statistics", "halves"), counts)
     for layer in result["layers"].values():
         for source, block in layer["per_source"].items():
