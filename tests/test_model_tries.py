@@ -57,6 +57,17 @@ def test_a_file_that_comes_later_is_refused(folder, tmp_path, what):
         read_manifest(manifest)
 
 
+def test_further_chat_templates_are_refused_whenever_they_come(folder, tmp_path):
+    """transformers takes default.jinja of that folder in the place of the model's own template."""
+    manifest = fetched(folder, tmp_path)
+    more = folder / "additional_chat_templates"
+    more.mkdir()
+    (more / "default.jinja").write_text("{{ messages }}")
+    for use in (lambda: read_manifest(manifest), lambda: fetched(folder, tmp_path / "again")):
+        with pytest.raises(InputError, match="additional_chat_templates: its templates would take the place of the model's own"):
+            use()
+
+
 FOUND_BY_TRYING = {
     "template's tokens": (
         add_later_tokens,

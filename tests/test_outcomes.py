@@ -23,8 +23,11 @@ from tests.test_report import build, check_numbers
 OPTIONS = {"min_category_size": 5, "permutations": 499, "bootstraps": 200}
 
 
-def with_gains(slope=3.0, noise=0.3, seed=0):
-    """Synthetic tables of a pair effect whose pairs also have gains, in pairs and per question, that follow closeness by ``slope``."""
+def with_gains(slope=3.0, noise=0.3, seed=0, unread=0):
+    """Synthetic tables of a pair effect whose pairs also have gains, in pairs and per question, that follow closeness by ``slope``.
+
+    unread: so many questions have none.
+    """
     tables = make_tables(SCENARIOS["pair effect"])
     generator, gains = np.random.default_rng(seed), {}
     pairs, questions = tables["pairs"], tables["question_counts"]
@@ -34,6 +37,8 @@ def with_gains(slope=3.0, noise=0.3, seed=0):
     of_questions = np.array([gains[row.source, row.persona] + shifts[row.question] for row in questions.itertuples()])
     questions["logprob_gain"] = of_questions + 0.1 * generator.normal(size=len(questions))
     questions["logprob_replies"] = generator.integers(1, 4, size=len(questions))
+    left = questions["question"].isin([f"question {number}?" for number in range(unread)])
+    questions.loc[left, "logprob_gain"], questions.loc[left, "logprob_replies"] = np.nan, 0
     sums = questions.assign(sum=questions["logprob_gain"] * questions["logprob_replies"]).groupby(["source", "persona"])
     totals = sums[["sum", "logprob_replies"]].sum()
     keys = list(zip(pairs["source"], pairs["persona"], strict=True))
@@ -191,16 +196,13 @@ def test_without_any_gain_the_outcome_says_so(tmp_path):
     tables["pairs"]["source_logprob_gain"] = np.nan
     result = analysed(tables, tmp_path)
     check_strict(result)
-    assert "rate is missing in" in gain_of(result)["joint"]["undefined"] and gain_of(result)["agreement"]["source0"]["agreement"] is None
+    assert "raise evaluation.sampling.max_new_tokens" in gain_of(result)["undefined"]
     assert result["verdict"][0]["answer"] == "supported"
 
 
 def test_questions_that_were_not_read_take_no_part(tmp_path):
     """evaluation.teacher_forced.questions: the rest have no gain; halves and resamples are of those that were read."""
-    tables = with_gains()
-    questions = tables["question_counts"]
-    unread = questions["question"].isin([f"question {number}?" for number in range(4)])
-    questions.loc[unread, "logprob_gain"], questions.loc[unread, "logprob_replies"] = np.nan, 0
+    tables = with_gains(unread=4)
     result = analysed(tables, tmp_path)
     check_strict(result)
     assert gain_of(result)["noise_ceiling"]["source0"]["questions"]["ceiling"] > 0.9
@@ -208,6 +210,30 @@ def test_questions_that_were_not_read_take_no_part(tmp_path):
     matrices = matrices_of(tables["pairs"])
     counts = gain_counts(read_question_counts(tmp_path / "question_counts.csv", matrices))
     assert counts["found"].shape[-1] == 6 and np.nanmin(counts["total"]) >= 1
+
+
+def test_gains_per_question_are_those_of_the_pairs(tmp_path):
+    """Not of another table, nor with the sign turned."""
+    for number, column in enumerate(("logprob_gain", "logprob_replies")):
+        tables = with_gains()
+        tables["question_counts"][column] = -tables["question_counts"][column] if number == 0 else 7
+        with pytest.raises(InputError, match=r"--question-counts: .* of persona '.*' with source 'source0'.*; the pairs table has"):
+            analysed(tables, tmp_path)
+
+
+def test_one_column_of_the_outcome_without_the_other_is_refused(tmp_path):
+    tables = with_gains()
+    for name in ("pairs", "question_counts"):
+        bare = {**with_gains(), name: tables[name].drop(columns="logprob_replies")}
+        with pytest.raises(InputError, match="has one of the columns logprob_gain and logprob_replies; give both, or neither"):
+            analysed(bare, tmp_path)
+
+
+def test_a_gain_of_no_replies_is_refused(tmp_path):
+    tables = with_gains()
+    tables["pairs"]["logprob_replies"] = 0
+    with pytest.raises(InputError, match="but logprob_replies is 0; it must be nan where there are none"):
+        analysed(tables, tmp_path)
 
 
 @pytest.mark.parametrize(

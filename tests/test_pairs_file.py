@@ -10,6 +10,7 @@ from persona_leakage.correlation import correlate_pairs
 from persona_leakage.errors import InputError
 from persona_leakage.pairs_file import OPTIONAL, REQUIRED, read_pairs
 from tests.conftest import ROOT, run_program
+from tests.synthetic import make_tables
 
 # Pairs of the published study (Qwen2.5-7B-Instruct, seed 42), cosines to 4 digits as its result files print them:
 # repository superkaiba/make-evil-dumb at 0c62c85, eval_results/single_token_100_persona/cosine_leakage_correlation.json
@@ -182,3 +183,21 @@ def test_files_that_are_no_table_are_refused(tmp_path, content, message):
         (tmp_path / "pairs.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         read_pairs(tmp_path / "pairs.csv")
+
+
+@pytest.mark.parametrize(
+    ("program", "output"), [("correlate_leakage", "pairs.csv"), ("check_robustness", "pairs.csv"), ("plot_scatter", "pairs.pdf")]
+)
+def test_an_output_never_replaces_its_input(tmp_path, program, output):
+    """Nor does a figure's other format: pairs.png may be somebody's table."""
+    path = tmp_path / ("pairs.png" if program.startswith("plot") else "pairs.csv")
+    make_tables()["pairs"].to_csv(path, index=False)
+    before = path.read_bytes()
+    options = ("--pairs", str(path), "--headline-layer", "0")
+    done = run_program(program, *options, "--output", str(tmp_path / output), cwd=tmp_path)
+    assert done.returncode == 1 and f"--output: would replace {path}, the file of --pairs; give another path" in done.stderr
+    assert path.read_bytes() == before
+    other = tmp_path / "tables.json"
+    other.write_text('{"sha256": {}}')
+    done = run_program(program, *options, "--tables", str(other), "--output", str(tmp_path / f"new{path.suffix}"), cwd=tmp_path)
+    assert done.returncode == 1 and f"does not describe a file {path.name}; give the file that was written beside" in done.stderr

@@ -128,6 +128,18 @@ def test_extended_panels(panels, expected):
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [([{"draws": 1, "questions": 5}, {"draws": 2}], {"draws": 2}), ([{"draws": 1}, False], False), ([True, {"draws": 1}], {"draws": 1})],
+)
+def test_the_second_outcomes_block_counts_as_one_value(given, expected):
+    """{draws: 2} over the default's {draws: 1, questions: 5} reads all questions, and so does the record of a run."""
+    layers = [(f"{number}.yaml", {"evaluation": {"teacher_forced": value}}) for number, value in enumerate(given)]
+    config = {"evaluation": {"teacher_forced": {"draws": 2, "questions": 5}}}
+    resolve_config(config, [*layers, ("other.yaml", {"evaluation": {"samples_per_question": 2}})])
+    assert config["evaluation"]["teacher_forced"] == expected
+
+
+@pytest.mark.parametrize(
     ("panels", "message"),
     [
         ([["a", "b"], {"extend": ["c", "b"]}], "personas.panel.extend: b: already in the panel of 0.yaml"),

@@ -50,7 +50,9 @@ def main(argv=None):
         if not isinstance(options[name], int) or options[name] < least:
             raise InputError(f"--settings: {name} is {options[name]!r}; it must be a whole number, {least} or more")
     result = analyse(table, headline, options, counts, cosines)
-    for warning in warnings_of(result["joint"]):
+    gain = result["outcomes"][LOGPROB_GAIN]
+    by_gain = [] if gain["undefined"] else [f"by the gain in log-probability, {warning}" for warning in warnings_of(gain["joint"])]
+    for warning in [*warnings_of(result["joint"]), *by_gain]:
         print(f"warning: {warning}", file=sys.stderr)
     write_json(args.output, {"meta": meta, **result})
     print("\n".join([*main_numbers(result), f"written: {args.output}"]))

@@ -9,7 +9,17 @@ from persona_leakage.double_centred import describe_double_centred
 from persona_leakage.meta_analysis import KEYS as META_KEYS
 from persona_leakage.meta_analysis import combine_correlations
 from persona_leakage.noise_ceiling import SPLITS, disattenuate, noise_ceilings
-from persona_leakage.outcomes import LOGPROB_GAIN, RATE, UNIT, describe_agreement, gain_counts, gain_table, judged_by_gain, why_no_gain
+from persona_leakage.outcomes import (
+    LOGPROB_GAIN,
+    RATE,
+    UNIT,
+    check_gain_counts,
+    describe_agreement,
+    gain_counts,
+    gain_table,
+    judged_by_gain,
+    why_no_gain,
+)
 from persona_leakage.pair_matrices import matrices_of
 from persona_leakage.prediction import LEAKS, PERSONA_KEYS, SOURCE_KEYS, describe_prediction
 from persona_leakage.rates_summary import summarise_rates
@@ -79,7 +89,10 @@ def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines
         return undefined(problem)
     own = gain_table(table)
     matrices = matrices_of(own, check, linear=True)
-    block = describe_outcome(own, matrices, check, headline_layer, options, gain_counts(counts), panel_cosines)
+    by_question = gain_counts(counts)
+    if by_question is not None:
+        check_gain_counts(matrices, by_question)
+    block = describe_outcome(own, matrices, check, headline_layer, options, by_question, panel_cosines)
     headline, rates = (each["layers"][str(headline_layer)] for each in (block, by_rate))
     rows = table[table["layer"] == headline_layer]
     for layer in block["layers"].values():

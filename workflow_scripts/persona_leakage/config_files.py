@@ -1,4 +1,4 @@
-"""What a merged config takes from single config files: the panel that is extended, the revision of a model folder."""
+"""What a merged config takes from single config files: a panel that is extended, a model's revision, blocks that count as one value."""
 
 from persona_leakage.errors import InputError
 from persona_leakage.experiment import read_config
@@ -13,7 +13,8 @@ def config_layers(files, values=None):
 
 
 def resolve_config(config, layers):
-    """Replace ``personas.panel.extend`` by the whole panel, and drop a model revision that was given for another model.
+    """Replace ``personas.panel.extend`` by the whole panel, drop a model revision that was given for another model, and take
+    ``evaluation.teacher_forced`` as one value: of the last layer that gives it, without what earlier ones have under its keys.
 
     config: the merged config, changed in place. layers: see :func:`config_layers`. Wrong types are left to the schema.
     """
@@ -21,6 +22,9 @@ def resolve_config(config, layers):
         resolve_panel(config["personas"], blocks_of(layers, "personas"))
     if isinstance(config.get("model"), dict):
         resolve_revision(config["model"], blocks_of(layers, "model"))
+    given = [block["teacher_forced"] for _, block in blocks_of(layers, "evaluation") if "teacher_forced" in block]
+    if given and isinstance(config.get("evaluation"), dict):
+        config["evaluation"]["teacher_forced"] = given[-1]
 
 
 def blocks_of(layers, key):

@@ -49,9 +49,6 @@ def check_experiment(config, name="config"):
     drawn, draws = config["evaluation"]["samples_per_question"], forced_draws(config)
     if draws and draws > drawn:
         problems.append(f"evaluation.teacher_forced.draws: {draws} is more than evaluation.samples_per_question ({drawn})")
-    fewest = min(use["count"] for use in config["questions"]["evaluation"])
-    if (asked := forced_questions(config, fewest)) > fewest:
-        problems.append(f"evaluation.teacher_forced.questions: {asked} is more than questions.evaluation has ({fewest})")
     embedding_model = config["analysis"]["embedding_model"]
     if embedding_model and not (Path(embedding_model) / "config.json").is_file():
         problems.append(f"analysis.embedding_model: {embedding_model}: no model there; give a folder with config.json, or null")
@@ -107,9 +104,9 @@ def forced_draws(config):
 
 
 def forced_questions(config, count):
-    """How many questions of a set of ``count`` the teacher-forced measure reads replies to: the first ones."""
+    """How many questions of a set of ``count`` the teacher-forced measure reads replies to, at most: the first ones."""
     block = config["evaluation"].get("teacher_forced", False)
-    return block.get("questions", count) if isinstance(block, dict) else count
+    return min(block.get("questions", count), count) if isinstance(block, dict) else count
 
 
 def job_file(job, states):

@@ -135,8 +135,11 @@ def check_digest(path, expected, recorded_in):
 
 def check_digests(paths, listing):
     """InputError unless each file has the SHA-256 that the JSON file ``listing`` has under "sha256" for its name."""
-    expected = read_json(listing)["sha256"]
+    content = read_json(listing)
+    expected = content.get("sha256") if isinstance(content, dict) else None
     for path in paths:
+        if not isinstance(expected, dict) or Path(path).name not in expected:
+            raise InputError(f"{listing}: does not describe a file {Path(path).name}; give the file that was written beside {path}")
         check_digest(path, expected[Path(path).name], listing)
 
 

@@ -17,6 +17,12 @@ def model_files(folder):
     return [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.name != "model.json"]
 
 
+def refuse_more_templates(folder):
+    """InputError if the folder has further chat templates, of which transformers takes one in the place of the model's own."""
+    if (more := folder / "additional_chat_templates").is_dir():
+        raise InputError(f"{more}: its templates would take the place of the model's own; move it out of the model's folder")
+
+
 def check_nothing_new(folder, known, manifest_path):
     """InputError if the folder has a file that transformers would read and that is not among the names ``known``.
 

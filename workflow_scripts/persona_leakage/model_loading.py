@@ -9,7 +9,7 @@ from pathlib import Path
 from persona_leakage.chat import ChatFormat
 from persona_leakage.errors import InputError, named_in_errors
 from persona_leakage.files import read_json, sha256_of_file
-from persona_leakage.model_files import check_nothing_new
+from persona_leakage.model_files import check_nothing_new, refuse_more_templates
 from persona_leakage.provenance import loaded_code_digest, package_versions, processor_name
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -36,6 +36,7 @@ def read_manifest(manifest_path):
             raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and run again")
         if path.suffix != ".safetensors":
             check_model_file(path, entry, manifest_path)
+    refuse_more_templates(Path(manifest["folder"]))
     check_nothing_new(Path(manifest["folder"]), manifest["files"], manifest_path)
     return manifest
 
@@ -64,6 +65,7 @@ def check_model_folder(folder, key):
         found = sorted(path.name for path in folder.glob("*.bin"))
         others = f"; {', '.join(found)} can run code when read and is not used, save the model as safetensors" if found else ""
         raise InputError(f"{key}: '{folder}' must be a folder with config.json and *.safetensors{others}")
+    refuse_more_templates(folder)
     for path in (folder / "config.json", folder / "tokenizer_config.json"):
         if path.is_file() and "auto_map" in read_json(path):
             raise InputError(f"{key}: {path} asks for code of the model's own (auto_map), which is never run; use a model without")

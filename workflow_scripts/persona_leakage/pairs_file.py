@@ -1,5 +1,8 @@
 """Tables of pairs, the workflow's own or from elsewhere: options of the programs that read them, and reading with every value checked."""
 
+import math
+from pathlib import Path
+
 from persona_leakage.errors import InputError
 from persona_leakage.files import check_digests
 from persona_leakage.options import new_parser
@@ -38,6 +41,7 @@ SAME_FOR = {
     ("source",): ("source_rate", "source_total", "source_base_rate", "source_base_reply_tokens", "source_logprob_gain"),
     ("persona",): ("category", "base_rate", "prompt_tokens", "base_reply_tokens"),
 }
+FORMATS = (".pdf", ".png", ".svg")  # a figure is written in all of them
 OPTIONAL = {
     "negative": FLAG,
     "cosine_raw": MEASURED_COSINE,
@@ -65,7 +69,10 @@ def read_pairs(path):
 
     A row per (layer, source, persona); see tabulate_pairs for what the columns mean.
     """
-    return read_table(path, REQUIRED, OPTIONAL, check_row)
+    table = read_table(path, REQUIRED, OPTIONAL, check_row)
+    if ("logprob_gain" in table) != ("logprob_replies" in table):
+        raise InputError(f"{path}: has one of the columns logprob_gain and logprob_replies; give both, or neither")
+    return table
 
 
 def check_row(values, seen, path, line):
@@ -78,6 +85,11 @@ def check_row(values, seen, path, line):
     if abs(values["rate"] - values["found"] / values["total"]) > RATE_TOLERANCE:
         raise InputError(f"{place}: rate is {values['rate']}; found / total is {values['found']} / {values['total']}")
     refuse_repeats("layer", "source", "persona")(values, seen, path, line)
+    if "logprob_gain" in values and "logprob_replies" in values:
+        gain, replies = values["logprob_gain"], values["logprob_replies"]
+        if math.isnan(gain) != (replies == 0):
+            said = f"logprob_gain is {gain} but logprob_replies is {replies}"
+            raise InputError(f"{place}: {said}; it must be nan where there are none, else a number")
     for subject, columns in SAME_FOR.items():
         names = tuple(values[column] for column in subject)
         known_line, known = seen.setdefault((subject, names), (line, values))
@@ -109,10 +121,20 @@ def choose_layer(table, args):
 
 
 def read_checked_pairs(args):
-    """The table of --pairs, after comparing its digest with --tables, if that is given."""
+    """The table of --pairs, after comparing its digest with --tables, if that is given; InputError if an output would replace an input."""
+    refuse_to_replace(args)
     if args.tables:
         check_digests([args.pairs], args.tables)
     return read_pairs(args.pairs)
+
+
+def refuse_to_replace(args):
+    """InputError if --output, or a figure's other formats beside it, is a file that another option names."""
+    output = Path(args.output).resolve()
+    written = {output, *(output.with_suffix(suffix) for suffix in FORMATS if output.suffix in FORMATS)}
+    for option, value in vars(args).items():
+        if option != "output" and isinstance(value, str) and Path(value).resolve() in written:
+            raise InputError(f"--output: would replace {value}, the file of --{option.replace('_', '-')}; give another path")
 
 
 def read_layer(args):

@@ -70,7 +70,9 @@ def measured_replies(config):
     for path in sorted(Path("results", config["experiment"], "evaluation").glob("*/base/completions.json")):
         content, record = read_json(path), path.parents[3] / "run_config.yaml"
         then = read_config(record)["config"] if record.is_file() else {}
-        if content["meta"]["model"]["name"] == config["model"]["name"] and content["replies"]:
+        meta = content["meta"]
+        alike = meta["model"]["name"] == config["model"]["name"] and meta.get("sampling") == config["evaluation"]["sampling"]
+        if alike and content["replies"]:
             suffix = then.get("questions", {}).get("suffix")
             origin = f"measured here: {content['replies']} replies in {path.parent}"
             found.append({"suffix": suffix, "mean_tokens": round(content["tokens"] / content["replies"], 1), "from": origin})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from persona_leakage.errors import InputError
 from persona_leakage.finished_work import LISTING, finished_folder, kept_files
 
-BLOCK = re.compile(r"^(?:local)?rule (\w+):\n((?:    [^\n]*\n)+)(?:Shell command:(.*?)\| tee )?", re.M | re.S)
+BLOCK = re.compile(r"^(?:local)?rule (\w+):\n((?:    [^\n]*\n)+)(?:Shell command:(.*?)2>&1 \| tee )?", re.M | re.S)
 STORE = "results/.kept"
 FIELD = re.compile(r"^    (output|benchmark|wildcards|reason): (.*)$", re.M)
 
@@ -58,7 +58,7 @@ def parse_jobs(text):
 def description(command):
     """The option --job of a shell command, "" without."""
     words = shlex.split(command.replace("\\\n", " ")) if "--job " in command else []
-    return words[words.index("--job") + 1] if words else ""
+    return words[words.index("--job") + 1] if "--job" in words else ""
 
 
 def kept_jobs(jobs, store=STORE):

@@ -54,6 +54,8 @@ def read_question_counts(path, matrices):
     InputError if a pair has no counts for a question that another has, or if a pair's counts do not add up to its own.
     """
     table = read_table(path, COUNTS_COLUMNS, GAIN_COLUMNS, check_counts)
+    if len(set(GAIN_COLUMNS) & set(table)) == 1:
+        raise InputError(f"{path}: has one of the columns {' and '.join(GAIN_COLUMNS)}; give both, or neither")
     table = table[table["source"].isin(matrices.sources) & table["persona"].isin(matrices.personas)]
     questions = sorted(set(table["question"].tolist()))
     axes = {"source": matrices.sources, "persona": matrices.personas, "question": questions}
