@@ -229,3 +229,11 @@ def test_ties_everywhere():
     result = analyse(pairs, 0, QUICK)
     check_strict(result)
     assert -1 <= result["layers"]["0"]["within_source"]["mean_rho"] <= 1
+
+
+def test_more_replies_than_can_be_drawn_have_no_ceiling_from_samples():
+    pairs = make_tables(SMALL)["pairs"]
+    pairs["found"], pairs["total"] = pairs["found"] * 20_000_000, pairs["total"] * 20_000_000
+    result = analyse(pairs, 0, QUICK)
+    check_strict(result)
+    assert "cannot be drawn" in result["noise_ceiling"]["source0"]["samples"]["undefined"]

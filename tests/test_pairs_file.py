@@ -123,8 +123,8 @@ BAD_VALUES = [
     ("persona", [""], "a name"),
     ("category", [""], "a name"),
     ("related", ["", "yes", "1"], "true or false"),
-    ("cosine", ["", "inf", "1.1", "-2", "high"], "a number from -1 to 1"),
-    ("rate", ["", "inf", "-0.1", "5", "5%"], "a number from 0 to 1"),
+    ("cosine", ["inf", "1.1", "-2", "high"], "a number from -1 to 1"),
+    ("rate", ["inf", "-0.1", "5", "5%"], "a number from 0 to 1"),
     ("found", ["", "-1", "9.5"], "a whole number"),
     ("total", ["", "0"], "a whole number, 1 or more"),
     ("cosine_raw", ["inf"], "a number from -1 to 1"),
@@ -183,6 +183,12 @@ def test_files_that_are_no_table_are_refused(tmp_path, content, message):
         (tmp_path / "pairs.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         read_pairs(tmp_path / "pairs.csv")
+
+
+def test_an_empty_cell_is_a_missing_measurement(tmp_path):
+    """As pandas writes one; other columns must not be empty."""
+    table = read_pairs(write_csv(tmp_path / "pairs.csv", {**GOOD, "cosine": ""}, {**GOOD, "persona": "nurse", "rate": " "}))
+    assert table["cosine"].isna().tolist() == [True, False] and table["rate"].isna().tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from persona_leakage.ranks import standard_ranks
 from persona_leakage.undefined import undefined
 
 SPLITS = 200
+MOST_REPLIES = 1_000_000_000  # of one cell that numpy can draw from
 KEYS = ("half_correlation", "reliability", "ceiling")
 
 
@@ -86,6 +87,8 @@ def noise_ceilings(matrices, seed, counts=None):
         samples = undefined("one reply per question, or none", *KEYS)
         if matrices.linear:
             samples = undefined("one number per question is kept, not one per reply", *KEYS)
+        elif (total >= MOST_REPLIES).any():
+            samples = undefined(f"{MOST_REPLIES:,} replies or more: their halves cannot be drawn, and hold no noise", *KEYS)
         elif total.size and (total > 1).all():
             found, total = found.astype(int), total.astype(int)
             parts = total.sum() / (total // 2).sum()

@@ -26,10 +26,10 @@ def whole(least):
 
 
 def number(least, most, missing=False):
-    """Parser of a finite number in [least, most], up to rounding; with ``missing`` also of "nan"."""
+    """Parser of a finite number in [least, most], up to rounding; with ``missing`` also of "nan" and of an empty cell."""
 
     def parse(text):
-        value = float(text)
+        value = float("nan" if missing and not text.strip() else text)
         if missing and math.isnan(value):
             return value
         if not (math.isfinite(value) and least - 1e-6 <= value <= most + 1e-6):
