@@ -171,7 +171,7 @@ def test_every_file_is_there(project):
         for questions in ("evaluation", "ood_math"):
             for name in ("wordings", "variants"):
                 assert (home / f"figures/{questions}/seed42/{name}.{kind}").stat().st_size > 0
-    assert len(FIGURES) == 12, "the others are counted in stale_jobs.py"
+    assert len(FIGURES) == 11, "the others are counted in stale_jobs.py"
 
 
 def test_rates_of_the_variants_are_those_of_their_replies(project):

@@ -18,12 +18,12 @@ def download_from_hub(model, folder, look):
     A file that the hub's cache on this machine has is copied from there; without network all must be there. look(folder):
     called before the weights come, to refuse a model early. InputError with the way out if the files cannot be had.
     """
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
         download(model, folder, look)
         return
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         if snapshot := cached_snapshot(model):
             for name in wanted_files(names_in(snapshot), snapshot.joinpath):
                 put(snapshot / name, folder / name)
