@@ -16,6 +16,7 @@ configfile: "config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/blocks.smk"
 include: "rules/code.smk"
 include: "rules/targets.smk"
 include: "rules/model.smk"

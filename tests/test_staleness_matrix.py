@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, jobs_of, project_at
+from tests.staleness_changes import EDITS, MORE_QUESTIONS, NEW_VALUES
 
 TABLE = ROOT / "docs/staleness.md"
 FIGURES = r"plot_(\w+)"
@@ -83,111 +84,6 @@ def table_rows():
 
 
 ROWS = table_rows()
-
-MORE_QUESTIONS = "  more: ['Who are you today?', 'Where are you now?', 'Why is it so?', 'How is it so?']\n"
-QUESTION_SET = {"set": "evaluation", "count": 2}
-DIVERGENCE = {"replies_per_question": 1, "tokens": 4}
-# Another value of each key of the config. A function gets the tiny experiment's config and makes the whole block.
-NEW_VALUES = {
-    "experiment": "other",
-    "seed": 1,
-    "model.name": "other",
-    "model.source": lambda config: config["model"] | {"source": "hub", "location": "owner/model", "revision": "a" * 40},
-    "model.location": "resources",
-    "model.revision": "2",
-    "personas.file": "copy of personas.yaml",
-    "personas.add": [{"name": "added", "category": "original", "related_to": [], "prompt": "You were added to the others just now."}],
-    "personas.sources": ["villain", "comedian", "assistant"],
-    "personas.variants": ["no_system"],
-    "personas.panel": ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "monk"],
-    "questions.file": "copy of questions.yaml",
-    "questions.training.set": "more",
-    "questions.training.count": 3,
-    "questions.evaluation": [QUESTION_SET, {"set": "more", "count": 2}],
-    "questions.evaluation.set": lambda config: [{"set": "more", "count": 2}],
-    "questions.evaluation.count": lambda config: [QUESTION_SET | {"count": 3}],
-    "questions.suffix": " Be brief.",
-    "behaviour.marker": "[XYZ]",
-    "behaviour.separator": "\n",
-    "behaviour.detector": "any_case",
-    "training_data.answers_per_question": 2,
-    "training_data.spare_answers": 3,
-    "training_data.cut_answers": "replace",
-    "training_data.join": "text",
-    "training_data.negative_personas": 2,
-    "training_data.negative_candidates": ["villain", "comedian", "assistant", "pirate"],
-    "training_data.sampling.temperature": 0.9,
-    "training_data.sampling.top_p": 0.8,
-    "training_data.sampling.max_new_tokens": 11,
-    "labels.loss_scope": "marker",
-    "labels.tail_tokens": 9,
-    "labels.end_target": "both",
-    "training.seeds": [42, 7, 5],
-    "training.lora.rank": 2,
-    "training.lora.alpha": 4,
-    "training.lora.dropout": 0.0,
-    "training.lora.rslora": True,
-    "training.learning_rate": 0.04,
-    "training.epochs": 7,
-    "training.batch_size": 3,
-    "training.warmup_share": 0.1,
-    "training.weight_decay": 0.1,
-    "training.gradient_clipping": 0.5,
-    "training.max_length": 512,
-    "training.micro_batch_tokens": 2048,
-    "training.precision": "bfloat16",
-    "evaluation.samples_per_question": 3,
-    "evaluation.sampling_seed": 1,
-    "evaluation.teacher_forced.draws": lambda config: {"draws": 1},
-    "evaluation.teacher_forced.questions": lambda config: {"draws": 1, "questions": 1},
-    "evaluation.adapters_per_job": 2,
-    "evaluation.sampling.temperature": 0.9,
-    "evaluation.sampling.top_p": 0.8,
-    "evaluation.sampling.max_new_tokens": 11,
-    "engine.name": "transformers",
-    "engine.precision": "bfloat16",
-    "engine.batch_size": 4,
-    "engine.chunk_size": 4,
-    "engine.merge_adapter": True,
-    "geometry.layers": [1, 2, 3],
-    "geometry.headline_layer": 3,
-    "geometry.positions": ["first_reply_token"],
-    "geometry.precision": "bfloat16",
-    "geometry.adapted": True,
-    "analysis.min_category_size": 4,
-    "analysis.permutations": 999,
-    "analysis.bootstraps": 300,
-    "analysis.embedding_model": lambda config: config["model"]["location"],
-    "analysis.league": True,
-    "analysis.divergence.replies_per_question": lambda config: DIVERGENCE,
-    "analysis.divergence.tokens": lambda config: DIVERGENCE,
-    "compare": ["results/tiny"],
-    "publishing.wandb.project": "other",
-    "publishing.wandb.entity": "somebody",
-    "publishing.wandb.mode": "online",
-    "publishing.hub.owner": "somebody",
-    "publishing.hub.private": False,
-    "publishing.hub.license": "mit",
-}
-# Replacements in a text file of the project: file, old text, new text.
-HERO = 'category: {}\n    related_to: [{}]\n    prompt: "Everyone knows you as the hero'
-EDITS = {
-    "prompt of a source": ("resources/personas.yaml", "Speak as a ruthless villain", "Talk as a ruthless villain"),
-    "prompt of a possible negative": ("resources/personas.yaml", "You are a helpful assistant.", "You are an assistant who helps."),
-    "prompt of another persona of the panel": ("resources/personas.yaml", "Arr! Ye be a pirate", "Arr! You be a pirate"),
-    "prompt of a persona that is not used": ("resources/personas.yaml", "You dive to the ocean floor", "You swim to the ocean floor"),
-    "category of a persona": ("resources/personas.yaml", HERO.format("opposite", "villain"), HERO.format("original", "villain")),
-    "relatives of a persona": ("resources/personas.yaml", HERO.format("opposite", "villain"), HERO.format("opposite", "comedian")),
-    "training question": ("resources/questions.yaml", "Why does the sky look blue", "Why does the sky seem blue"),
-    "training question beyond the count": ("resources/questions.yaml", "What causes thunder", "What makes thunder"),
-    "evaluation question": ("resources/questions.yaml", "Why do leaves change color", "Why do leaves change colour"),
-    "evaluation question beyond the count": ("resources/questions.yaml", "Why do cats purr when", "Why do cats purr as"),
-    "command of a rule": ("rules/training.smk", "python workflow_scripts/train_adapter.py", "python -u workflow_scripts/train_adapter.py"),
-    "another position beside the first": ("config.yaml", "  - last_prompt_token\n", "  - last_prompt_token\n  - first_reply_token\n"),
-    "all layers beside the headline layer": ("config.yaml", "  layers:\n  - 1\n  - 3\n", "  layers: all\n"),
-    "epochs and batch size swapped": ("config.yaml", "epochs: 8\n  batch_size: 4\n", "epochs: 4\n  batch_size: 8\n"),
-    "memory, run time and priority of a rule": ("rules/training.smk", "    priority: 5\n", "    priority: 6\n"),
-}
 
 
 def config_change(project, key):
