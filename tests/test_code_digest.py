@@ -1,5 +1,9 @@
 """What of the project's code counts: what can change a result does, what only speaks to readers and users does not."""
 
+import shutil
+import subprocess
+import sys
+
 import pytest
 
 from persona_leakage.code_digest import NOT_COUNTED, digest_of_code, files_of_program
@@ -63,8 +67,52 @@ def test_a_file_that_is_no_python_counts_whole():
 
 
 def test_programs_depend_on_what_they_import_but_for_what_changes_no_number():
-    names = {path.name for path in files_of_program(ROOT / "workflow_scripts/train_adapter.py")}
-    assert {"train_adapter.py", "training.py", "lora.py", "seeds.py", "__init__.py"} <= names
-    assert not names & NOT_COUNTED
-    everything = {path.name for path in (ROOT / "workflow_scripts").rglob("*.py")}
-    assert everything >= NOT_COUNTED, "a module that is not there any more"
+    files = set(files_of_program(ROOT / "workflow_scripts/train_adapter.py"))
+    assert {"train_adapter.py", "training.py", "lora.py", "seeds.py", "__init__.py"} <= {path.name for path in files}
+    assert not files & NOT_COUNTED
+    assert all(path.is_file() for path in NOT_COUNTED), "a module that is not there any more"
+
+
+@pytest.fixture
+def small_project(tmp_path):
+    """A copy of the library's code digests with a program that imports modules of two packages with the same file name."""
+    library = tmp_path / "workflow_scripts/persona_leakage"
+    for package in ("geometry", "statistics/core"):
+        (library / package).mkdir(parents=True)
+        (library / package / "__init__.py").touch()
+        (library / package / "build.py").write_text("NUMBER = 1\n")
+    (library / "statistics/__init__.py").touch()
+    for name in ("__init__", "code_digest", "provenance", "files", "errors"):
+        shutil.copy(ROOT / f"workflow_scripts/persona_leakage/{name}.py", library)
+    (library.parent / "program.py").write_text(
+        "import persona_leakage.geometry.build\nfrom persona_leakage.statistics.core import build\n"
+        "from persona_leakage.provenance import loaded_code_digest\nprint(loaded_code_digest())\n"
+    )
+    return library
+
+
+def run_small(library):
+    return subprocess.run([sys.executable, library.parent / "program.py"], capture_output=True, text=True, check=True).stdout
+
+
+def test_modules_of_packages_count_by_their_path(small_project):
+    """Kept work of other code is not used: an edit in a sub-package changes the digest, whichever of two like-named files it is in."""
+    files = {
+        str(path.relative_to(small_project))
+        for path in files_of_program(small_project.parent / "program.py")
+        if path.is_relative_to(small_project)
+    }
+    assert {"geometry/build.py", "statistics/core/build.py", "statistics/__init__.py"} <= files
+    digests = [run_small(small_project)]
+    for package in ("geometry", "statistics/core"):
+        (small_project / package / "build.py").write_text("NUMBER = 2\n")
+        digests.append(run_small(small_project))
+    assert len(set(digests)) == 3
+    (small_project / "geometry/build.py").write_text("NUMBER = 1\n")
+    assert run_small(small_project) not in digests, "one of the two edited: not the same as the other"
+
+
+def test_a_relative_import_is_an_error(small_project):
+    (small_project / "geometry/build.py").write_text("from . import other\n")
+    with pytest.raises(ValueError, match="build.py, line 1: a relative import"):
+        files_of_program(small_project.parent / "program.py")

@@ -6,33 +6,39 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
-# They speak to users, share devices and read the command line; no number passes through them.
-NOT_COUNTED = {"code_digest.py", "errors.py", "gpu_lease.py", "job_environment.py", "options.py", "progress.py"}
+LIBRARY = Path(__file__).resolve().parent
+# Modules that no number passes through: they report to users, share devices and read the command line.
+NOT_COUNTED = {
+    LIBRARY / name for name in ("code_digest.py", "errors.py", "gpu_lease.py", "job_environment.py", "options.py", "progress.py")
+}
 
 
 def files_of_program(program):
-    """Paths of a program and of the modules beside it that it imports, directly or not, sorted; less those of NOT_COUNTED."""
-    todo, seen = [Path(program)], set()
+    """Paths of a program and of the modules beside it that it imports, directly or not, sorted; without those of NOT_COUNTED."""
+    home = Path(program).resolve().parent
+    todo, seen = [Path(program).resolve()], set()
     while todo:
         path = todo.pop()
         if path not in seen:
             seen.add(path)
-            todo += [file for file in local_imports(path, Path(program).parent) if file.name not in NOT_COUNTED]
+            todo += local_imports(path, home) - NOT_COUNTED
     return sorted(seen)
 
 
 @cache
 def local_imports(path, home):
-    """The files below the folder ``home`` that a Python file imports."""
+    """The set of files below the folder ``home`` that a Python file imports. ValueError for a relative import: it could not be followed."""
     names = []
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{path}, line {node.lineno}: a relative import; give the module's full name")
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     parts = [name.split(".") for name in names]
     bases = {home.joinpath(*some[: depth + 1]) for some in parts for depth in range(len(some))}
-    return [file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()]
+    return {file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
 
 
 def digest_of_code(source):

