@@ -114,5 +114,5 @@ def test_modules_of_packages_count_by_their_path(small_project):
 
 def test_a_relative_import_is_an_error(small_project):
     (small_project / "geometry/build.py").write_text("from . import other\n")
-    with pytest.raises(ValueError, match="build.py, line 1: a relative import"):
+    with pytest.raises(ValueError, match=r"build\.py, line 1: a relative import"):
         files_of_program(small_project.parent / "program.py")
