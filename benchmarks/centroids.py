@@ -7,7 +7,7 @@ import torch
 
 from harness import run_stage
 from models import CONFIG, architecture, block_weights, make_model, make_prompts
-from persona_leakage.hidden_states import last_token_states
+from persona_leakage.geometry.hidden_states import last_token_states
 
 PERSONAS = {"smollm2": 30, "qwen2.5-7b": 111}
 QUESTIONS = {"smollm2": 3, "qwen2.5-7b": 10}

@@ -12,15 +12,15 @@ import numpy as np
 
 from harness import about
 from models import CONFIG, make_model, make_prompts, tokenizer_and_format
-from persona_leakage.analysis import DEFAULT_OPTIONS, analyse
-from persona_leakage.files import read_jsonl_gz, write_json
-from persona_leakage.generation import SamplingParams, make_requests
-from persona_leakage.kept_states import states_of_all
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.plot_style import BLUE, ORANGE, panels, save_figure
-from persona_leakage.provenance import peak_memory_bytes
-from persona_leakage.sampling_run import sample_missing
-from persona_leakage.transformers_engine import TransformersEngine
+from persona_leakage.figures.style import BLUE, ORANGE, panels, save_figure
+from persona_leakage.geometry.hidden_states import states_of_all
+from persona_leakage.inference.requests import SamplingParams, make_requests
+from persona_leakage.inference.resumable_sampling import sample_missing
+from persona_leakage.inference.transformers_engine import TransformersEngine
+from persona_leakage.infrastructure.files import read_jsonl_gz, write_json
+from persona_leakage.infrastructure.provenance import peak_memory_bytes
+from persona_leakage.statistics.leakage.summary import DEFAULT_OPTIONS, analyse
+from persona_leakage.tables.read import read_pairs
 
 # Short replies: sampling's cost is that of reading the prompts and of so many tokens each.
 SAMPLING = SamplingParams(temperature=0.7, top_p=0.95, max_new_tokens=4)

@@ -16,8 +16,8 @@ import numpy as np
 os.environ["OMP_NUM_THREADS"] = "1"  # as the rules ask for; before torch is imported
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow_scripts"))
 
-from persona_leakage.files import read_json, write_json
-from persona_leakage.provenance import code_commit, hardware, package_versions, peak_memory_bytes
+from persona_leakage.infrastructure.files import read_json, write_json
+from persona_leakage.infrastructure.provenance import code_commit, hardware, package_versions, peak_memory_bytes
 
 ROOT = Path(__file__).parents[1]
 SHARED = "BENCHMARK_FOLDER"  # for what a contender writes that others can read, such as a large model; kept where the user names one

@@ -7,10 +7,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config
 
 from harness import ROOT
-from persona_leakage.chat import prompt_ids
-from persona_leakage.model_loading import load_chat_format, load_model, load_tokenizer, pick_device, pick_precision, read_manifest
-from persona_leakage.model_sources import fetch_model
-from persona_leakage.personas import read_personas, read_question_sets, read_yaml
+from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
+from persona_leakage.models.chat_template import prompt_ids
+from persona_leakage.models.fetch import fetch_model
+from persona_leakage.models.loading import load_chat_format, load_model, load_tokenizer, pick_device, pick_precision, read_manifest
 
 CONFIG = read_yaml(ROOT / "config.yaml")
 # Qwen2.5-7B-Instruct's config.json: speed and memory hang on these numbers alone, not on the weights.

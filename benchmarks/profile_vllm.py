@@ -12,9 +12,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from harness import about
 from models import make_prompts
-from persona_leakage.files import write_json
-from persona_leakage.generation import SamplingParams, make_requests
-from persona_leakage.model_loading import pick_device
+from persona_leakage.inference.requests import SamplingParams, make_requests
+from persona_leakage.infrastructure.files import write_json
+from persona_leakage.models.loading import pick_device
 from sampling import REPLIES, SAMPLING, make_vllm
 
 # Parts of kernels' names, the first that fits counts.
@@ -46,7 +46,7 @@ def per_step(events, on_gpu):
 
 def profile_steps(engine, requests, sampling, adapter, on_gpu):
     """(seconds of a step without the profiler, {kernel: milliseconds a step}) of ``engine`` in the middle of its work."""
-    from persona_leakage.vllm_engine import lora_request
+    from persona_leakage.inference.vllm_engine import lora_request
 
     wait = torch.cuda.synchronize if on_gpu else lambda: None
     list(engine.sample(requests[:1], SamplingParams(**sampling | {"max_new_tokens": 1}), adapter))

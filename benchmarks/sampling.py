@@ -12,12 +12,12 @@ import torch
 
 from harness import ROOT, SHARED, run_stage
 from models import CONFIG, bundled_manifest, make_model, make_prompts, tokenizer_and_format
-from persona_leakage.files import sha256_of_file
-from persona_leakage.generation import SamplingParams, make_requests
-from persona_leakage.lora import WEIGHTS, attach_new_adapter, load_adapter, save_adapter
-from persona_leakage.model_loading import pick_device
-from persona_leakage.personas import read_yaml
-from persona_leakage.transformers_engine import TransformersEngine
+from persona_leakage.config.personas import read_yaml
+from persona_leakage.inference.requests import SamplingParams, make_requests
+from persona_leakage.inference.transformers_engine import TransformersEngine
+from persona_leakage.infrastructure.files import sha256_of_file
+from persona_leakage.models.loading import pick_device
+from persona_leakage.models.lora import WEIGHTS, attach_new_adapter, load_adapter, save_adapter
 
 # (personas, questions of each, replies to each prompt); the presets draw ten.
 REPLIES = {"smollm2": (20, 2, 1), "qwen2.5-7b": (10, 20, 10)}
@@ -116,7 +116,7 @@ def vllm(work, adapter, runner=True, graphs=True, seeds=True):
 
     To see what each gains: without the workflow's choice of a model runner, without its CUDA graphs, without a seed for each reply.
     """
-    from persona_leakage import vllm_engine
+    from persona_leakage.inference import vllm_engine
 
     if not runner:
         vllm_engine.model_runner = lambda folder: None
@@ -135,8 +135,8 @@ def vllm(work, adapter, runner=True, graphs=True, seeds=True):
 
 def make_vllm(shape, adapter, folder):
     """(the workflow's vLLM engine, its adapter or None) of the shape, whose files are written under ``folder``."""
-    from persona_leakage.generation import Adapter
-    from persona_leakage.vllm_engine import VllmEngine
+    from persona_leakage.inference.vllm_engine import VllmEngine
+    from persona_leakage.models.lora import Adapter
 
     tokenizer, chat = tokenizer_and_format()
     model_folder, adapter_folder = write_folders(shape, adapter, folder)

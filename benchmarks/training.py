@@ -14,10 +14,11 @@ import torch
 
 from harness import run_stage
 from models import CONFIG, architecture, block_weights, make_model, make_prompts, tokenizer_and_format
-from persona_leakage.behaviour import IGNORED, LabelRule, build_row, read_marker
-from persona_leakage.lora import attach_new_adapter
-from persona_leakage.model_loading import pick_device, pick_precision
-from persona_leakage.training import pad_rows, train
+from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.models.loading import pick_device, pick_precision
+from persona_leakage.models.lora import attach_new_adapter
+from persona_leakage.training.labels import IGNORED, LabelRule, build_row
+from persona_leakage.training.loop import pad_rows, train
 
 STEPS = {"smollm2": 6, "qwen2.5-7b": 10}
 BATCH = {"smollm2": 4, "qwen2.5-7b": 16}

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from harness import ROOT, about, spread
-from persona_leakage.files import read_json, write_json
+from persona_leakage.infrastructure.files import read_json, write_json
 
 sys.path.insert(0, str(ROOT))
 

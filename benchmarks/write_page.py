@@ -7,7 +7,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from harness import ROOT
-from persona_leakage.files import read_json
+from persona_leakage.infrastructure.files import read_json
 
 PAGE = ROOT / "docs/performance.md"
 STAGES, STEP = ("centroids", "training", "sampling"), "vllm_step"

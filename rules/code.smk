@@ -1,7 +1,7 @@
 """What decides results beside the config: the code of the programs, as rule inputs and params, and the versions of packages."""
 
-from persona_leakage.code_digest import digest_of_code, files_of_program
-from persona_leakage.files import sha256_of_file
+from persona_leakage.infrastructure.code_digest import digest_of_code, files_of_program
+from persona_leakage.infrastructure.files import sha256_of_file
 
 
 def code_of(program):

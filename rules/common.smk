@@ -12,10 +12,10 @@ from snakemake.exceptions import WorkflowError
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from persona_leakage.comparison_files import digests_of, experiment_folders
-from persona_leakage.config_files import config_layers, resolve_config
-from persona_leakage.errors import InputError
-from persona_leakage.experiment import (
+from persona_leakage.config.compared_experiments import digests_of, experiment_folders
+from persona_leakage.config.config_parts import config_layers, resolve_config
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.config.experiment import (
     COMPARISON,
     adapter_jobs,
     check_experiment,
@@ -28,14 +28,14 @@ from persona_leakage.experiment import (
     pool_names,
     source_of_personas,
 )
-from persona_leakage.files import atomic_path, digest_of
-from persona_leakage.job_environment import prefer_own_python
-from persona_leakage.model_checks import check_against_model, texts_of
-from persona_leakage.personas import have_wordings, read_yaml
-from persona_leakage.positions import declared_layers, is_swept
-from persona_leakage.publishing import publishing_block
-from persona_leakage.selections import describe_personas, describe_questions
-from persona_leakage.training_set import choose_negatives
+from persona_leakage.infrastructure.files import atomic_path, digest_of
+from persona_leakage.infrastructure.job_environment import prefer_own_python
+from persona_leakage.behaviours.preflight import check_against_model, texts_of
+from persona_leakage.config.personas import have_wordings, read_yaml
+from persona_leakage.config.layers import declared_layers, is_swept
+from persona_leakage.publishing.common import publishing_block
+from persona_leakage.config.selections import describe_personas, describe_questions
+from persona_leakage.training.dataset import choose_negatives
 
 if set("{}") & set(str(workflow.basedir)):
     raise WorkflowError(
@@ -105,7 +105,7 @@ wildcard_constraints:
     model=re.escape(config["model"]["name"]),
 
 
-PAGE_FOLDER = "workflow_scripts/persona_leakage/report_page"
+PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(
     str(path.relative_to(workflow.basedir))
     for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("[!.]*.*")

@@ -111,7 +111,7 @@ def smollm2():
 
 def fetch(model, manifest):
     """Run fetch_model's work and return the manifest's path."""
-    from persona_leakage.model_sources import fetch_model
+    from persona_leakage.models.fetch import fetch_model
 
     fetch_model(model, manifest)
     return manifest

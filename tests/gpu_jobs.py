@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from persona_leakage import gpu_lease
-from persona_leakage.gpu_lease import try_lock
+from persona_leakage.infrastructure import gpu_lease
+from persona_leakage.infrastructure.gpu_lease import try_lock
 from tests.conftest import ROOT
 
 WITH_GPU = ROOT / "workflow_scripts/with_gpu.py"

@@ -9,7 +9,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from persona_leakage.files import sha256_of_file
+from persona_leakage.infrastructure.files import sha256_of_file
 from tests.conftest import project_at, warm_python
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

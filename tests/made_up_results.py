@@ -5,13 +5,13 @@ import random
 import numpy as np
 import yaml
 
-from persona_leakage.analysis import analyse
-from persona_leakage.files import sha256_of_file, write_json, write_jsonl_gz
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.personas import read_personas, read_question_sets
-from persona_leakage.provenance import describe_run
-from persona_leakage.robustness import describe_robustness
-from persona_leakage.side_tables import tabulate_cosines
+from persona_leakage.config.personas import read_personas, read_question_sets
+from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.statistics.leakage.robustness import describe_robustness
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.tables.question_counts import tabulate_cosines
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT
 
 RATES = {"villain": 0.94, "comedian": 0.73, "assistant": 0.49, "software_engineer": 0.865, "kindergarten_teacher": 0.31}

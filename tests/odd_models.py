@@ -7,7 +7,7 @@ import transformers
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from persona_leakage.files import read_json
+from persona_leakage.infrastructure.files import read_json
 from tests.conftest import CHATML, make_tokenizer
 from tests.families import save_tiny
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from persona_leakage.side_tables import tabulate_cosines
-from persona_leakage.simulation import SCENARIOS, simulate
+from persona_leakage.statistics.validation.simulation import SCENARIOS, simulate
+from persona_leakage.tables.question_counts import tabulate_cosines
 
 QUICK = {"min_category_size": 5, "permutations": 199, "bootstraps": 200}
 SMALL = replace(SCENARIOS["pair effect"], bystanders=12, sources=3)

@@ -5,10 +5,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from persona_leakage.adapted_geometry import MOVEMENTS, adapted_pairs, compare_geometries, measure_movement, stand_in_states
-from persona_leakage.errors import InputError
-from persona_leakage.geometry import cosine_matrix
-from persona_leakage.pair_matrices import matrices_of
+from persona_leakage.geometry.cosine import cosine_matrix
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.statistics.comparisons.adapted_geometry import (
+    MOVEMENTS,
+    adapted_pairs,
+    compare_geometries,
+    measure_movement,
+    stand_in_states,
+)
+from persona_leakage.statistics.core.pair_matrices import matrices_of
 
 OPTIONS = {"permutations": 199, "bootstraps": 200}
 SOURCES = ("s0", "s1", "s2")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from persona_leakage.agreement import agreement, paired_counts, thin
-from persona_leakage.errors import InputError
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.statistics.comparisons.evaluation_agreement import agreement, paired_counts, thin
 
 
 def draw(generator, rates, questions=5, total=6):

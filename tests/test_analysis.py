@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from persona_leakage.analysis import analyse
-from persona_leakage.errors import InputError
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.side_tables import read_cosines, read_question_counts
-from persona_leakage.simulation import SCENARIOS
-from persona_leakage.undefined import undefined
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.undefined import undefined
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.statistics.validation.simulation import SCENARIOS
+from persona_leakage.tables.question_counts import read_cosines, read_question_counts
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT, run_program
 from tests.synthetic import QUICK, SMALL, blocks_of, check_strict, make_tables, save_tables
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from persona_leakage.files import read_json, write_json
+from persona_leakage.infrastructure.files import read_json, write_json
 from tests.conftest import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))

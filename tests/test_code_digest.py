@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from persona_leakage.code_digest import NOT_COUNTED, digest_of_code, files_of_program
+from persona_leakage.infrastructure.code_digest import NOT_COUNTED, digest_of_code, files_of_program
 from tests.conftest import ROOT
 
 CODE = b'''"""Half of a number."""
@@ -68,7 +68,7 @@ def test_a_file_that_is_no_python_counts_whole():
 
 def test_programs_depend_on_what_they_import_but_for_what_changes_no_number():
     files = set(files_of_program(ROOT / "workflow_scripts/train_adapter.py"))
-    assert {"train_adapter.py", "training.py", "lora.py", "seeds.py", "__init__.py"} <= {path.name for path in files}
+    assert {"train_adapter.py", "loop.py", "lora.py", "seeds.py", "__init__.py"} <= {path.name for path in files}
     assert not files & NOT_COUNTED
     assert all(path.is_file() for path in NOT_COUNTED), "a module that is not there any more"
 
@@ -82,11 +82,12 @@ def small_project(tmp_path):
         (library / package / "__init__.py").touch()
         (library / package / "build.py").write_text("NUMBER = 1\n")
     (library / "statistics/__init__.py").touch()
-    for name in ("__init__", "code_digest", "provenance", "files", "errors"):
-        shutil.copy(ROOT / f"workflow_scripts/persona_leakage/{name}.py", library)
+    (library / "infrastructure").mkdir()
+    for name in ("__init__", *(f"infrastructure/{name}" for name in ("__init__", "code_digest", "provenance", "files", "cli"))):
+        shutil.copy(ROOT / f"workflow_scripts/persona_leakage/{name}.py", library / f"{name}.py")
     (library.parent / "program.py").write_text(
         "import persona_leakage.geometry.build\nfrom persona_leakage.statistics.core import build\n"
-        "from persona_leakage.provenance import loaded_code_digest\nprint(loaded_code_digest())\n"
+        "from persona_leakage.infrastructure.provenance import loaded_code_digest\nprint(loaded_code_digest())\n"
     )
     return library
 

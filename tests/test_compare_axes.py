@@ -2,7 +2,7 @@
 
 import pytest
 
-from persona_leakage.files import read_json
+from persona_leakage.infrastructure.files import read_json
 from tests.conftest import Project
 from tests.stale_jobs import ANALYSIS
 from tests.test_report import check_numbers

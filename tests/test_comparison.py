@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from persona_leakage.comparison import comparison_table, read_experiments
-from persona_leakage.comparison_files import digests_of, experiment_folders
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
+from persona_leakage.config.compared_experiments import digests_of, experiment_folders
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.statistics.comparisons.experiments import comparison_table, read_experiments
 from tests.conftest import CONFIG, run_program
 from tests.test_report import Page, check_numbers
 

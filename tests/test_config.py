@@ -6,8 +6,8 @@ import math
 import pytest
 import yaml
 
-from persona_leakage.errors import InputError
-from persona_leakage.experiment import check_experiment, panel_names, pool_names
+from persona_leakage.config.experiment import check_experiment, panel_names, pool_names
+from persona_leakage.infrastructure.cli import InputError
 from tests.conftest import CONFIG, ROOT
 from tests.test_resource_files import persona
 

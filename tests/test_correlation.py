@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from persona_leakage.correlation import correlate, correlate_layer, correlate_pairs
-from persona_leakage.errors import InputError
-from persona_leakage.geometry import centroids, cosine_matrix
-from persona_leakage.pairs import COLUMNS, tabulate_pairs
+from persona_leakage.geometry.cosine import centroids, cosine_matrix
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.statistics.leakage.correlations import correlate, correlate_layer, correlate_pairs
+from persona_leakage.tables.build import COLUMNS, tabulate_pairs
 
 # x, y, Spearman, Pearson, each from the definition
 BY_HAND = {

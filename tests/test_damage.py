@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage.errors import InputError
-from persona_leakage.model_sources import fetch_model
-from persona_leakage.weight_files import check_weights_whole
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.fetch import fetch_model
+from persona_leakage.models.model_files import check_weights_whole
 from tests.conftest import make_tiny_model
 from tests.job_commands import digests, finish, job_command
 

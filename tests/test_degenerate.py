@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from persona_leakage.analysis import FAMILIES, analyse
-from persona_leakage.correlation import correlate_ranks
-from persona_leakage.meta_analysis import combine_correlations
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.resampling import Bootstrap, describe_mean
-from persona_leakage.simulation import SCENARIOS
+from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.correlations import correlate_ranks
+from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
+from persona_leakage.statistics.leakage.summary import FAMILIES, analyse
+from persona_leakage.statistics.validation.simulation import SCENARIOS
 from tests.synthetic import QUICK, SMALL, check_strict, make_tables
 
 

@@ -7,9 +7,9 @@ from measure_divergence import comparisons_of, first_replies
 from scipy.spatial.distance import jensenshannon
 from transformers import AutoModelForCausalLM
 
-from persona_leakage.causal_attention import NAME
-from persona_leakage.divergence import Comparison, compare_along, jensen_shannon, measure_all
-from persona_leakage.errors import InputError
+from persona_leakage.geometry.next_token_divergence import Comparison, compare_along, jensen_shannon, measure_all
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.attention import NAME
 
 OWN, OTHERS, REPLY = (5, 6, 7), [(8, 9, 10, 11, 12, 13, 14), (15,), (16, 17, 18, 19) * 6], (21, 22, 23, 24, 25)
 

@@ -6,16 +6,17 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from persona_leakage import engines, generation
-from persona_leakage.adapter_gate import fault_of, largest_difference
-from persona_leakage.chat import prompt_ids
-from persona_leakage.errors import InputError
-from persona_leakage.generation import Request, SamplingParams, completion_record, make_requests
-from persona_leakage.model_loading import load_model, load_tokenizer, read_manifest
-from persona_leakage.sampling_run import sample_missing
-from persona_leakage.seeds import derive_seed
-from persona_leakage.token_sampling import draw_tokens, uniform_stream
-from persona_leakage.transformers_engine import TransformersEngine
+from persona_leakage.inference import engine as engines
+from persona_leakage.inference import requests as generation
+from persona_leakage.inference.adapter_check import fault_of, largest_difference
+from persona_leakage.inference.requests import Request, SamplingParams, completion_record, make_requests
+from persona_leakage.inference.resumable_sampling import sample_missing
+from persona_leakage.inference.top_p_sampling import draw_tokens, uniform_stream
+from persona_leakage.inference.transformers_engine import TransformersEngine
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.models.chat_template import prompt_ids
+from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
 
 GREEDY = SamplingParams(temperature=0, top_p=1.0, max_new_tokens=24)
 WARM = SamplingParams(temperature=1.0, top_p=0.9, max_new_tokens=24)
@@ -148,7 +149,7 @@ class CountingEngine:
         self.asked = 0
 
     def sample(self, requests, sampling):
-        from persona_leakage.generation import Completion
+        from persona_leakage.inference.requests import Completion
 
         for request in reversed(requests):
             self.asked += 1

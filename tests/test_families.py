@@ -7,15 +7,15 @@ import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from transformers import GPT2Config, GPT2LMHeadModel, MixtralConfig, MixtralForCausalLM
 
-from persona_leakage.chat import persona_span, prompt_ids, read_chat_format, render
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
-from persona_leakage.generation import SamplingParams, make_requests
-from persona_leakage.hidden_states import first_tokens, last_token_states, position_states
-from persona_leakage.lora import adapted_layers, attach_new_adapter
-from persona_leakage.model_loading import load_chat_format, load_model, load_tokenizer, model_facts, read_manifest
-from persona_leakage.model_parts import linear_layers
-from persona_leakage.transformers_engine import TransformersEngine
+from persona_leakage.geometry.hidden_states import first_tokens, last_token_states, position_states
+from persona_leakage.inference.requests import SamplingParams, make_requests
+from persona_leakage.inference.transformers_engine import TransformersEngine
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.models.architecture import linear_layers
+from persona_leakage.models.chat_template import persona_span, prompt_ids, read_chat_format, render
+from persona_leakage.models.loading import load_chat_format, load_model, load_tokenizer, model_facts, read_manifest
+from persona_leakage.models.lora import adapted_layers, attach_new_adapter
 from tests.conftest import CHATML, make_tiny_project, make_tokenizer, run_program
 from tests.families import FAMILIES, OTHERS, make_family
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from persona_leakage.files import read_json
+from persona_leakage.infrastructure.files import read_json
 from tests.conftest import ROOT, project_at, warm_python
 from tests.job_commands import finish, job_command, start
 from tests.test_untrusted_files import Harmful
@@ -137,7 +137,7 @@ def test_killed_workflow_resumes_to_the_same_replies(long_project):
 def test_replies_of_other_code_are_not_reused(project_copy):
     """An edited sampler must show in the replies: replies kept from the old code are no restart points."""
     target = "results/tiny/evaluation/evaluation/base/completions.json"
-    sampler = project_copy.folder / "workflow_scripts/persona_leakage/token_sampling.py"
+    sampler = project_copy.folder / "workflow_scripts/persona_leakage/inference/top_p_sampling.py"
     edited = "\n\ndef draw_tokens(logits, uniforms, temperature, top_p):\n    return logits.argmax(-1) * 0 + 5\n"
     sampler.write_text(sampler.read_text() + edited)
     project_copy.run("--cores", "1", target)
@@ -148,11 +148,11 @@ def test_replies_of_other_code_are_not_reused(project_copy):
 def test_kept_work_is_marked_with_the_code_that_made_it(tmp_path):
     """That of the program and its modules when it began, whatever becomes of the files while it runs."""
     shutil.copytree(ROOT / "workflow_scripts/persona_leakage", tmp_path / "persona_leakage", ignore=shutil.ignore_patterns("__pycache__"))
-    module, program = tmp_path / "persona_leakage/seeds.py", tmp_path / "program.py"
+    module, program = tmp_path / "persona_leakage/infrastructure/seeds.py", tmp_path / "program.py"
     program.write_text(
         "import sys\n"
         "from persona_leakage import seeds\n"
-        "from persona_leakage.provenance import loaded_code_digest\n"
+        "from persona_leakage.infrastructure.provenance import loaded_code_digest\n"
         "open(seeds.__file__, 'a').write(sys.argv[1])\n"
         "print(loaded_code_digest())\n"
     )
@@ -163,7 +163,7 @@ def test_kept_work_is_marked_with_the_code_that_made_it(tmp_path):
     (tmp_path / "persona_leakage/.#seeds.py").symlink_to("nobody@host.1:2")  # as Emacs marks an unsaved file
     first, unchanged = digest(""), digest("edited = 1\n")
     assert first == unchanged != digest("")
-    module.write_text((ROOT / "workflow_scripts/persona_leakage/seeds.py").read_text())
+    module.write_text((ROOT / "workflow_scripts/persona_leakage/infrastructure/seeds.py").read_text())
     assert digest("") == first
     (tmp_path / "link").symlink_to(tmp_path)
     program.write_text(program.read_text() + "another = 1\n")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import yaml
 
-from persona_leakage.adapted_geometry import MOVEMENTS, compare_geometries
-from persona_leakage.errors import InputError
-from persona_leakage.experiment import check_experiment, forced_draws
-from persona_leakage.files import read_json, read_jsonl_gz, write_json
-from persona_leakage.measures import compare_measures
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.tensor_files import read_tensors
+from persona_leakage.config.experiment import check_experiment, forced_draws
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, read_jsonl_gz, write_json
+from persona_leakage.infrastructure.tensor_files import read_tensors
+from persona_leakage.statistics.comparisons.adapted_geometry import MOVEMENTS, compare_geometries
+from persona_leakage.statistics.comparisons.leakage_measures import compare_measures
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import CONFIG, ROOT, Project
 from tests.made_up_results import RATES, make_results
 from tests.stale_jobs import ANALYSIS, END, NEW_REPLIES, RETRAINED, SCORES, STATISTICS
@@ -112,13 +112,13 @@ def stale(axes_project):
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("prefill.py", {"extract_centroids": 1, "extract_training_centroids": 1, **ADDED, **ANALYSIS}),
-        ("teacher_forcing.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
-        ("forced_cells.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
+        ("batched_forward.py", {"extract_centroids": 1, "extract_training_centroids": 1, **ADDED, **ANALYSIS}),
+        ("marker_log_probability.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
+        ("marker_log_probability.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
         ("adapted_geometry.py", {**GEOMETRY, **END}),
-        ("measures.py", {**MEASURES, **END}),
+        ("leakage_measures.py", {**MEASURES, **END}),
         ("outcomes.py", STATISTICS),
-        ("finer_figures.py", {"plot_adapted_geometry": 1, "plot_measures": 1, **END}),
+        ("leakage_measures.py", {"plot_adapted_geometry": 1, "plot_measures": 1, **END}),
     ],
 )
 def test_an_edit_makes_its_users_stale(axes_project, module, expected):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage.finished_work import UNUSED_DAYS, content_digest, keep, remove_unused, restore
-from persona_leakage.planned_jobs import kept_jobs, planned_jobs
+from persona_leakage.infrastructure.finished_work import UNUSED_DAYS, content_digest, keep, remove_unused, restore
+from persona_leakage.reporting.plan import kept_jobs, planned_jobs
 from tests.conftest import ROOT, project_at, run_program
 from tests.job_commands import PATH, digests, seeded
 

@@ -10,9 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage import gpu_lease
-from persona_leakage.errors import InputError
-from persona_leakage.gpu_lease import Device, device_pool, installed_devices, lock_folder, parse_devices, start_guard, try_lock
+from persona_leakage.infrastructure import gpu_lease
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.gpu_lease import (
+    Device,
+    device_pool,
+    installed_devices,
+    lock_folder,
+    parse_devices,
+    start_guard,
+    try_lock,
+)
 from tests.conftest import ROOT
 from tests.pretended_gpus import LISTING, install_nvidia_smi
 
@@ -118,14 +126,14 @@ def test_waiting_starts_nothing_heavy():
     """Many jobs may wait at once: a waiting one has loaded no package."""
     code = f"import sys; sys.path.insert(0, {str(ROOT / 'workflow_scripts')!r}); import with_gpu; print(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "persona_leakage.gpu_lease" in loaded
+    assert "persona_leakage.infrastructure.gpu_lease" in loaded
     assert not {name for name in ("torch", "numpy", "yaml", "transformers") if f"'{name}'" in loaded}
 
 
 @pytest.mark.parametrize(("visible", "said"), [("0", "given 0, but torch"), ("", ""), ("NoDevFiles", ""), (None, "")])
 def test_a_gpu_that_torch_cannot_use_is_said(visible, said):
     """Once in a job's log, however often the device is asked for; nothing where no GPU was given."""
-    code = "from persona_leakage.model_loading import pick_device; print(pick_device(), pick_device())"
+    code = "from persona_leakage.models.loading import pick_device; print(pick_device(), pick_device())"
     env = {**os.environ, "PYTHONPATH": str(ROOT / "workflow_scripts")}
     env.pop("CUDA_VISIBLE_DEVICES", None)
     if visible is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage import gpu_lease
+from persona_leakage.infrastructure import gpu_lease
 from tests.gpu_jobs import HOLD, SHOW, is_free, starter, three_devices
 from tests.waiting import wait_until
 

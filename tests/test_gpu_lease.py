@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage import gpu_lease
+from persona_leakage.infrastructure import gpu_lease
 from tests.gpu_jobs import HOLD, SHOW, WITH_GPU, is_free, locks_in, run, starter, three_devices
 from tests.pretended_gpus import LISTING, install_nvidia_smi
 from tests.waiting import wait_until

@@ -4,10 +4,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from persona_leakage.causal_attention import use_causal_attention
-from persona_leakage.errors import InputError
-from persona_leakage.hidden_states import last_token_states
-from persona_leakage.kept_states import states_of_all
+from persona_leakage.geometry.hidden_states import last_token_states, states_of_all
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.attention import use_causal_attention
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14], [15], [16, 17, 18, 19]]
 

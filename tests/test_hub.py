@@ -7,8 +7,8 @@ import re
 import pytest
 import yaml
 
-from persona_leakage.files import read_json
-from persona_leakage.model_card import adapter_config_for_hub, write_card
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.publishing.model_card import adapter_config_for_hub, write_card
 from tests.conftest import places_of, run_program
 from tests.hub_server import HubServer
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from persona_leakage.files import read_json, read_jsonl_gz
+from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
 from tests.conftest import make_tiny_project
 
 HOME = "results/tiny/"

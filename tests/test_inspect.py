@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("inspect_ai", reason="envs/inspect.yaml is not installed; make test-inspect does it")
 
-from persona_leakage.files import read_json, read_jsonl_gz
-from persona_leakage.personas import read_personas
+from persona_leakage.config.personas import read_personas
+from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
 from tests.conftest import ROOT, project_at
 
 pytestmark = pytest.mark.slow

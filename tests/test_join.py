@@ -4,13 +4,14 @@ from functools import partial
 
 import pytest
 
-from persona_leakage.behaviour import LabelRule, build_row, encode_answer, read_marker
-from persona_leakage.chat import apply_template, conversation, encode, prompt_ids, read_chat_format, system_turn
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json, read_jsonl_gz
-from persona_leakage.model_loading import load_chat_format, load_tokenizer, read_manifest
-from persona_leakage.teacher_forcing import place_marker
-from persona_leakage.training_set import build_training_rows, count_different, usable_answers
+from persona_leakage.behaviours.marker import encode_answer, read_marker
+from persona_leakage.behaviours.marker_log_probability import place_marker
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
+from persona_leakage.models.chat_template import apply_template, conversation, encode, prompt_ids, read_chat_format, system_turn
+from persona_leakage.models.loading import load_chat_format, load_tokenizer, read_manifest
+from persona_leakage.training.dataset import build_training_rows, count_different, usable_answers
+from persona_leakage.training.labels import LabelRule, build_row
 from tests.families import FAMILIES, make_blank_in_front, make_family, make_qwen
 
 PERSONA, QUESTION = "You are a pirate.", "What is tea?"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from persona_leakage.files import read_json
-from persona_leakage.kept_tables import keep_files
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.publishing.archive import keep_files
 from tests.conftest import ROOT, project_at, run_program
 
 KEPT = sorted(path.parent for path in (ROOT / "docs/results").glob("*/digests.json"))

@@ -2,11 +2,12 @@
 
 import pytest
 
-from persona_leakage.behaviour import LabelRule, build_row, read_marker
-from persona_leakage.chat import encode, prompt_ids, prompt_lengths, read_chat_format
-from persona_leakage.errors import InputError
-from persona_leakage.model_loading import load_chat_format, load_tokenizer, read_manifest
-from persona_leakage.personas import read_personas
+from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.config.personas import read_personas
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.chat_template import encode, prompt_ids, prompt_lengths, read_chat_format
+from persona_leakage.models.loading import load_chat_format, load_tokenizer, read_manifest
+from persona_leakage.training.labels import LabelRule, build_row
 from tests.conftest import CHATML, ROOT, make_tokenizer
 from tests.families import make_qwen
 
@@ -125,7 +126,7 @@ def test_shipped_prompts_have_6_to_30_tokens(smol):
 
 
 def test_prompts_out_of_range_are_named(smol):
-    from persona_leakage.personas import Persona
+    from persona_leakage.config.personas import Persona
 
     short, long = Persona("terse", "c", (), "Be brief."), Persona("wordy", "c", (), "word " * 40 + "end")
     with pytest.raises(InputError, match=r"personas.file: prompts must be 6 to 30 tokens long: terse \(3\), wordy \(41\)"):

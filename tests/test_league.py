@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from persona_leakage.analysis import analyse
-from persona_leakage.files import read_json
-from persona_leakage.league import describe_league
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.simulation import SCENARIOS, World, simulate
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.statistics.comparisons.predictors import describe_league
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.statistics.validation.simulation import SCENARIOS, World, simulate
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT, project_at, run_program
 from tests.stale_jobs import ANALYSIS, END, STATISTICS
 from tests.synthetic import QUICK, SMALL, make_tables, save_tables
@@ -126,9 +126,9 @@ def test_switched_on_they_add_their_jobs_and_no_other(league_project):
     [
         ("config.yaml", "    tokens: 4\n", "    tokens: 5\n", {"write_run_config": 1, **DIVERGENCE}),
         ("config.yaml", f"divergence:{BLOCK}", "divergence: null\n", {"write_run_config": 1, **ANALYSIS, **LEAGUE}),
-        ("workflow_scripts/persona_leakage/divergence.py", "", "edited = 1\n", DIVERGENCE),
-        ("workflow_scripts/persona_leakage/league.py", "", "edited = 1\n", LEAGUE),
-        ("workflow_scripts/persona_leakage/league_figure.py", "", "edited = 1\n", {"plot_predictors": 1}),
+        ("workflow_scripts/persona_leakage/geometry/next_token_divergence.py", "", "edited = 1\n", DIVERGENCE),
+        ("workflow_scripts/persona_leakage/statistics/comparisons/predictors.py", "", "edited = 1\n", LEAGUE),
+        ("workflow_scripts/persona_leakage/figures/predictors.py", "", "edited = 1\n", {"plot_predictors": 1}),
         ("envs/analysis.yaml", "scipy==", "scipy==0", {**STATISTICS, **LEAGUE}),
     ],
 )

@@ -6,12 +6,11 @@ import unicodedata
 
 import pytest
 
-from persona_leakage.errors import InputError
-from persona_leakage.look_alikes import folded
-from persona_leakage.options import new_parser
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.personas import read_personas, read_question_sets, read_yaml
-from persona_leakage.schema import check_schema
+from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
+from persona_leakage.config.schema import check_schema
+from persona_leakage.infrastructure.cli import InputError, new_parser
+from persona_leakage.infrastructure.look_alikes import folded
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import CONFIG, ROOT, run_program
 
 HEADER = "layer,source,persona,category,related,cosine,rate,found,total"

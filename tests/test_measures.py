@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from persona_leakage.measures import MEASURES, compare_measures, measured, split_half
+from persona_leakage.statistics.comparisons.leakage_measures import MEASURES, compare_measures, measured, split_half
 
 SOURCES = ("s0", "s1")
 NAMES = [*SOURCES, *(f"p{place}" for place in range(25))]

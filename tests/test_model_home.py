@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import digest_of, read_json
-from persona_leakage.hub_download import wanted_files
-from persona_leakage.model_home import home_of
-from persona_leakage.model_sources import fetch_model
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import digest_of, read_json
+from persona_leakage.models.fetch import fetch_model
+from persona_leakage.models.hub_download import wanted_files
+from persona_leakage.models.model_home import home_of
 from tests.conftest import ROOT, make_tiny_model
 from tests.hub_server import HubServer
 

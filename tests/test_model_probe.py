@@ -10,13 +10,13 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
-from persona_leakage.lora import attach_new_adapter
-from persona_leakage.model_loading import load_model, load_tokenizer, read_manifest
-from persona_leakage.model_probe import probe_model
-from persona_leakage.model_sources import fetch_model
-from persona_leakage.weight_files import check_weights_whole
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.models.fetch import fetch_model
+from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
+from persona_leakage.models.lora import attach_new_adapter
+from persona_leakage.models.model_files import check_weights_whole
+from persona_leakage.models.probe import probe_model
 from tests.conftest import CHATML, fetch, make_tiny_model, make_tokenizer, run_program
 from tests.families import TINY, fetch_folder, make_family, make_seeing, save_tiny
 from tests.odd_models import (

@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from persona_leakage.chat import prompt_ids
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
-from persona_leakage.hidden_states import last_token_states
-from persona_leakage.model_limits import limits_of
-from persona_leakage.model_loading import load_model, load_tokenizer, read_manifest
-from persona_leakage.model_sources import fetch_model
-from persona_leakage.token_sampling import draw_tokens
+from persona_leakage.geometry.hidden_states import last_token_states
+from persona_leakage.inference.top_p_sampling import draw_tokens
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.models.chat_template import prompt_ids
+from persona_leakage.models.fetch import fetch_model
+from persona_leakage.models.limits import limits_of
+from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
 from tests.conftest import fetch
 from tests.odd_models import (
     add_later_tokens,

@@ -12,19 +12,21 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from persona_leakage import engines, out_of_memory, training
-from persona_leakage.behaviour import Marker
-from persona_leakage.causal_attention import use_causal_attention
-from persona_leakage.divergence import Comparison, measure_all
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
-from persona_leakage.generation import Request, SamplingParams
-from persona_leakage.hidden_states import last_token_states
-from persona_leakage.lora import attach_new_adapter
-from persona_leakage.model_loading import load_tokenizer
-from persona_leakage.out_of_memory import fits, is_out_of_memory, sample_with_fewer_slots
-from persona_leakage.teacher_forcing import scores_of_all
-from persona_leakage.transformers_engine import TransformersEngine
+from persona_leakage.behaviours.marker import Marker
+from persona_leakage.behaviours.marker_log_probability import scores_of_all
+from persona_leakage.geometry.hidden_states import last_token_states
+from persona_leakage.geometry.next_token_divergence import Comparison, measure_all
+from persona_leakage.inference import engine as engines
+from persona_leakage.inference.requests import Request, SamplingParams
+from persona_leakage.inference.transformers_engine import TransformersEngine
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.models import out_of_memory
+from persona_leakage.models.attention import use_causal_attention
+from persona_leakage.models.loading import load_tokenizer
+from persona_leakage.models.lora import attach_new_adapter
+from persona_leakage.models.out_of_memory import fits, is_out_of_memory, sample_with_fewer_slots
+from persona_leakage.training.loop import loop as training
 from tests.conftest import ROOT
 
 TRAINING = {

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from persona_leakage.analysis import analyse
-from persona_leakage.errors import InputError
-from persona_leakage.outcomes import gain_counts
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.side_tables import read_cosines, read_question_counts
-from persona_leakage.simulation import SCENARIOS
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.outcomes import gain_counts
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.statistics.validation.simulation import SCENARIOS
+from persona_leakage.tables.question_counts import read_cosines, read_question_counts
+from persona_leakage.tables.read import read_pairs
 from tests.made_up_results import RATES, make_results
 from tests.synthetic import check_strict, make_tables, save_tables
 from tests.test_report import build, check_numbers

@@ -6,9 +6,9 @@ import json
 import pandas as pd
 import pytest
 
-from persona_leakage.correlation import correlate_pairs
-from persona_leakage.errors import InputError
-from persona_leakage.pairs_file import OPTIONAL, REQUIRED, read_pairs
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.statistics.leakage.correlations import correlate_pairs
+from persona_leakage.tables.read import OPTIONAL, REQUIRED, read_pairs
 from tests.conftest import ROOT, run_program
 from tests.synthetic import make_tables
 

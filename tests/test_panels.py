@@ -8,11 +8,11 @@ import pytest
 import torch
 import yaml
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
-from persona_leakage.intervals import wilson_interval
-from persona_leakage.prompt_variants import VARIANTS, variant_ids, variant_text
-from persona_leakage.variants import cosines_beside
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.models.no_persona_prompts import VARIANTS, variant_ids, variant_text
+from persona_leakage.statistics.comparisons.no_persona_prompts import cosines_beside
 from tests.conftest import CHATML, ROOT, make_tiny_project
 from tests.families import THINKING
 from tests.stale_jobs import END, FIGURES
@@ -146,11 +146,11 @@ def test_an_edited_wording_makes_its_users_stale(project, old, new, stale):
 @pytest.mark.parametrize(
     ("module", "stale"),
     [
-        ("persona_leakage/question_sets.py", {"compare_question_sets": 1, "plot_question_sets": 1}),
-        ("persona_leakage/wordings.py", {"describe_wordings": 2, "plot_wordings": 2}),
-        ("persona_leakage/variants.py", {"describe_variants": 2, "plot_variants": 2}),
-        ("persona_leakage/panel_figures.py", {"plot_question_sets": 1, "plot_wordings": 2, "plot_variants": 2}),
-        ("persona_leakage/report_panels.py", {}),
+        ("persona_leakage/statistics/comparisons/question_sets.py", {"compare_question_sets": 1, "plot_question_sets": 1}),
+        ("persona_leakage/statistics/comparisons/paraphrases.py", {"describe_wordings": 2, "plot_wordings": 2}),
+        ("persona_leakage/statistics/comparisons/no_persona_prompts.py", {"describe_variants": 2, "plot_variants": 2}),
+        ("persona_leakage/figures/panels.py", {"plot_question_sets": 1, "plot_wordings": 2, "plot_variants": 2}),
+        ("persona_leakage/reporting/sections.py", {}),
     ],
 )
 def test_an_edit_makes_its_users_stale(project, module, stale):
@@ -176,7 +176,7 @@ def test_every_file_is_there(project):
 
 def test_rates_of_the_variants_are_those_of_their_replies(project):
     """Counted anew from the files: each variant has its replies of each state, and none of them is in the panel's table."""
-    from persona_leakage.files import read_jsonl_gz
+    from persona_leakage.infrastructure.files import read_jsonl_gz
 
     home = project.folder / "results/tiny"
     result = read(home / "analysis/evaluation/seed42/variants.json")
@@ -291,7 +291,7 @@ SYSTEM = "<|im_start|>system\n{}<|im_end|>\n"
 )
 def test_what_each_kind_of_template_can_express(tiny_model, template, texts):
     """No system turn is none at all, even where the template has a default; what cannot be had is refused by name."""
-    from persona_leakage.model_loading import load_tokenizer
+    from persona_leakage.models.loading import load_tokenizer
 
     tokenizer = with_template(load_tokenizer(tiny_model.parent), template)
     for variant, text in texts.items():
@@ -305,7 +305,7 @@ def test_what_each_kind_of_template_can_express(tiny_model, template, texts):
 
 def test_the_bundled_models_default_is_kept_out(smollm2):
     """SmolLM2's template names the model where no system turn is given."""
-    from persona_leakage.model_loading import load_tokenizer
+    from persona_leakage.models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(smollm2.parent)
     ids = {variant: variant_ids(tokenizer, variant, "Why?") for variant in VARIANTS}

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from persona_leakage.errors import InputError
-from persona_leakage.personas import Persona, read_personas, read_question_sets, select_personas
-from persona_leakage.selections import chosen_personas, chosen_questions, describe_personas, describe_questions
+from persona_leakage.config.personas import Persona, read_personas, read_question_sets, select_personas
+from persona_leakage.config.selections import chosen_personas, chosen_questions, describe_personas, describe_questions
+from persona_leakage.infrastructure.cli import InputError
 from tests.conftest import CONFIG, ROOT
 
 PERSONAS = read_personas(str(ROOT / "resources/personas.yaml"))

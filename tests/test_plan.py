@@ -5,11 +5,11 @@ import re
 import pytest
 import yaml
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json, read_jsonl_gz
-from persona_leakage.personas import Persona, read_personas, read_question_sets
-from persona_leakage.planning import Sizes, plan_disk, plan_jobs
-from persona_leakage.rates import Rates
+from persona_leakage.config.personas import Persona, read_personas, read_question_sets
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
+from persona_leakage.reporting.cost_plan import Sizes, plan_disk, plan_jobs
+from persona_leakage.reporting.rates import Rates
 from tests.conftest import CONFIG, ROOT, run_program
 
 RATES = ROOT / "resources/rates.yaml"

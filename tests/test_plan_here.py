@@ -6,15 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage import measured_rates
-from persona_leakage.files import write_json, write_jsonl_gz
-from persona_leakage.kept_replies import replies_to_sample, sum_up
-from persona_leakage.model_size import estimate_model, parameters_in_name
-from persona_leakage.personas import Persona
-from persona_leakage.planned_jobs import PlannedJob
-from persona_leakage.planning import plan_disk, plan_jobs
-from persona_leakage.provenance import hardware
-from persona_leakage.rates import Rates
+from persona_leakage.config.personas import Persona
+from persona_leakage.infrastructure.files import write_json, write_jsonl_gz
+from persona_leakage.infrastructure.provenance import hardware
+from persona_leakage.reporting import measured_rates
+from persona_leakage.reporting.cost_plan import plan_disk, plan_jobs
+from persona_leakage.reporting.kept_replies import replies_to_sample, sum_up
+from persona_leakage.reporting.plan import PlannedJob
+from persona_leakage.reporting.rates import Rates, estimate_model, parameters_in_name
 from tests.conftest import CONFIG
 from tests.test_plan import MODEL, RATES, small_config, small_sizes
 
@@ -95,7 +94,7 @@ def test_replies_of_another_adapter_or_of_other_code_do_not_count(finished):
     assert sum_up(replies_to_sample(finished, PERSONAS, QUESTIONS, [training, *sampling_jobs()])) == (60, 60)
     write_json("results/mine/training/a/seed42/metrics.json", {"adapter_sha256": "other"})
     assert sum_up(replies_to_sample(finished, PERSONAS, QUESTIONS, sampling_jobs())) == (60, 60)
-    reason = "Updated input files: workflow_scripts/persona_leakage/engines.py"
+    reason = "Updated input files: workflow_scripts/persona_leakage/inference/engine.py"
     assert sum_up(replies_to_sample(finished, PERSONAS, QUESTIONS, sampling_jobs(reason=reason))) == (120, 0)
 
 

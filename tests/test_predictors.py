@@ -8,19 +8,18 @@ import pytest
 from scipy import stats
 from sklearn.covariance import ledoit_wolf
 
-from persona_leakage.analysis import analyse
-from persona_leakage.divergence import Comparison
-from persona_leakage.divergence_table import COLUMNS, mean_divergences, read_divergences
-from persona_leakage.errors import InputError
-from persona_leakage.files import write_json
-from persona_leakage.geometry import cosine_matrix
-from persona_leakage.null_worlds import NULL_WORLDS, experiment
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.predictors import rival_predictors
-from persona_leakage.stand_ins import draw_stand_ins, partial_correlations
-from persona_leakage.verdict_claims import RIVALS
-from persona_leakage.whitening import whitened_cosines
+from persona_leakage.geometry.cosine import cosine_matrix, whitened_cosines
+from persona_leakage.geometry.divergence_table import COLUMNS, mean_divergences, read_divergences
+from persona_leakage.geometry.next_token_divergence import Comparison
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import write_json
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.claims import RIVALS
+from persona_leakage.statistics.leakage.known_predictors import rival_predictors
+from persona_leakage.statistics.leakage.permuted_sources import draw_stand_ins, partial_correlations
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.statistics.validation.null_worlds import NULL_WORLDS, experiment
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT
 from tests.synthetic import QUICK, SMALL, make_tables
 

@@ -6,10 +6,11 @@ import re
 import pytest
 import yaml
 
-from persona_leakage.behaviour import LabelRule, Marker
-from persona_leakage.chat import ChatFormat
-from persona_leakage.experiment import check_experiment, pool_names
-from persona_leakage.training_set import build_training_rows, choose_negatives, select_answers
+from persona_leakage.behaviours.marker import Marker
+from persona_leakage.config.experiment import check_experiment, pool_names
+from persona_leakage.models.chat_template import ChatFormat
+from persona_leakage.training.dataset import build_training_rows, choose_negatives, select_answers
+from persona_leakage.training.labels import LabelRule
 from tests.conftest import CONFIG, ROOT, Project
 from tests.stale_jobs import FIGURES
 

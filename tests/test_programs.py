@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import atomic_path, digest_of, read_json, read_jsonl_gz, write_json, write_jsonl_gz
-from persona_leakage.personas import read_personas, read_question_sets
-from persona_leakage.seeds import derive_seed
+from persona_leakage.config.personas import read_personas, read_question_sets
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import atomic_path, digest_of, read_json, read_jsonl_gz, write_json, write_jsonl_gz
+from persona_leakage.infrastructure.seeds import derive_seed
 from tests.conftest import CONFIG, ROOT, run_program
 
 PROGRAMS = sorted(path.stem for path in (ROOT / "workflow_scripts").glob("*.py"))

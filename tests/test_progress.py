@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from persona_leakage import progress
+from persona_leakage.infrastructure import progress
 
 
 class Clock:

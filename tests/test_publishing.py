@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
-from persona_leakage.publishing import describe_files, publishing_block, read_key
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.publishing.common import describe_files, publishing_block, read_key
 from tests.conftest import CONFIG, ROOT, Project, places_of, run_program
 from tests.wandb_server import WandbServer
 
@@ -112,7 +112,7 @@ def test_a_second_time_there_is_nothing_to_do(published):
     """Nor after an edit of the report for the adapters; a lost receipt is written anew for the run folder that is there."""
     project, home, _ = published
     assert project.planned("wandb") == {}
-    report = project.folder / "workflow_scripts/persona_leakage/report.py"
+    report = project.folder / "workflow_scripts/persona_leakage/reporting/report.py"
     text = report.read_text()
     report.write_text(text + "\nedited = 1\n")
     assert project.planned("wandb") == {"build_report": 1, "publish_wandb_experiment": 1, "wandb": 1}
@@ -131,7 +131,7 @@ def test_a_second_time_there_is_nothing_to_do(published):
 # Kills itself where the run is begun and nothing is logged yet.
 KILLED = """
 import os, signal, sys
-import persona_leakage.wandb_runs as runs
+import persona_leakage.publishing.wandb as runs
 runs.log_run = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 import publish_wandb
 publish_wandb.main(sys.argv[1:])

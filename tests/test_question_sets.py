@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from persona_leakage.errors import InputError
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.question_sets import compare_question_sets
-from persona_leakage.resampling import Bootstrap
-from persona_leakage.side_tables import spread
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.statistics.comparisons.question_sets import compare_question_sets
+from persona_leakage.statistics.core.bootstrap import Bootstrap
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.tables.question_counts import spread
 from tests.synthetic import check_strict
 
 SOURCES, BYSTANDERS, QUESTIONS, REPLIES = 3, 40, 8, 6

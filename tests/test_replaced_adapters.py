@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import write_json
-from persona_leakage.trained_adapters import read_adapter
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import write_json
+from persona_leakage.models.adapter_files import read_adapter
 
 
 def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):

@@ -9,12 +9,12 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
-from persona_leakage.files import write_json
-from persona_leakage.league import describe_league
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.report_replies import affordable, choose_samples, draw_replies
-from persona_leakage.seed_parts import compare_seeds
-from persona_leakage.text_display import visible_text
+from persona_leakage.infrastructure.files import write_json
+from persona_leakage.infrastructure.visible_text import visible_text
+from persona_leakage.reporting.replies import affordable, choose_samples, draw_replies
+from persona_leakage.statistics.comparisons.predictors import describe_league
+from persona_leakage.statistics.comparisons.training_seeds import compare_seeds
+from persona_leakage.statistics.core.pair_matrices import matrices_of
 from tests.conftest import ROOT, run_program
 from tests.made_up_results import make_results
 from tests.synthetic import QUICK

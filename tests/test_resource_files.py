@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from persona_leakage.errors import InputError
-from persona_leakage.personas import read_personas, read_question_sets
+from persona_leakage.config.personas import read_personas, read_question_sets
+from persona_leakage.infrastructure.cli import InputError
 
 
 def persona(name, **changes):

@@ -9,17 +9,17 @@ import pytest
 import torch
 from scipy import stats
 
-from persona_leakage.analysis import analyse
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
-from persona_leakage.geometry import cosine_matrix
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.resampling import Bootstrap, describe_mean
-from persona_leakage.robustness import describe_robustness
-from persona_leakage.robustness_checks import KEYS, weighted_area
-from persona_leakage.seeds import derive_seed
-from persona_leakage.side_tables import read_question_counts
-from persona_leakage.tensor_files import write_tensors
+from persona_leakage.geometry.cosine import cosine_matrix
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.infrastructure.tensor_files import write_tensors
+from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.robustness import describe_robustness
+from persona_leakage.statistics.leakage.robustness_checks import KEYS, weighted_area
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.tables.question_counts import read_question_counts
 from tests.conftest import run_program
 from tests.synthetic import QUICK, make_tables, save_tables
 

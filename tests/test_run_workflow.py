@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from persona_leakage.planned_jobs import PlannedJob, parse_jobs
-from persona_leakage.snakemake_output import STOPPED
-from persona_leakage.work_progress import WorkProgress, as_time
+from persona_leakage.reporting.plan import PlannedJob, parse_jobs
+from persona_leakage.reporting.snakemake_output import STOPPED
+from persona_leakage.reporting.work_progress import WorkProgress, as_time
 from tests.conftest import ROOT, run_program
 
 # A Snakemake of two jobs: two minutes planned for the adapter, one for its replies. At SIGINT it cleans up, once.
@@ -38,9 +38,9 @@ sys.exit(int(sys.argv[1]))
 """
 CALL = """
 import sys
-from persona_leakage.planned_jobs import PlannedJob
-from persona_leakage.snakemake_output import run_snakemake
-from persona_leakage.work_progress import WorkProgress
+from persona_leakage.reporting.plan import PlannedJob
+from persona_leakage.reporting.snakemake_output import run_snakemake
+from persona_leakage.reporting.work_progress import WorkProgress
 class Planning:
     progress = None
     def start(self):

@@ -4,9 +4,9 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.text import Text
 
-from persona_leakage.correlation import correlate_sources
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.scatter import LABELLED, plot_scatter
+from persona_leakage.figures.scatter import LABELLED, plot_scatter
+from persona_leakage.statistics.leakage.correlations import correlate_sources
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT
 
 TABLES = {

@@ -4,8 +4,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from persona_leakage.errors import InputError
-from persona_leakage.schema import check_schema, explain
+from persona_leakage.config.schema import check_schema, explain
+from persona_leakage.infrastructure.cli import InputError
 
 
 def nested(schema):

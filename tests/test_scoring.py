@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from persona_leakage.behaviour import Marker
-from persona_leakage.errors import InputError
-from persona_leakage.personas import Persona
-from persona_leakage.scoring import contains, detect, score_persona, score_replies, summarise_cells
+from persona_leakage.behaviours.marker import Marker
+from persona_leakage.behaviours.scoring import contains, detect, score_persona, score_replies, summarise_cells
+from persona_leakage.config.personas import Persona
+from persona_leakage.infrastructure.cli import InputError
 
 MARKER = Marker("[ZLT]", separator_ids=(21,), marker_ids=(31, 32, 33))
 SHOWN = [21, 31, 32, 33]

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from persona_leakage.errors import InputError
-from persona_leakage.seed_parts import SAME_IN_ALL, compare_seeds, variance_parts
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.statistics.comparisons.training_seeds import SAME_IN_ALL, compare_seeds, variance_parts
 from tests.conftest import run_program
 
 

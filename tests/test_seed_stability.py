@@ -6,16 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from persona_leakage.analysis import analyse
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json, sha256_of_file, write_json
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.ranks import standard_ranks
-from persona_leakage.seed_parts import SAME_IN_ALL, compare_seeds, describe_values
-from persona_leakage.seed_stability import MEAN, compare_profiles, describe_spread, sampling_errors, sampling_variance
-from persona_leakage.side_tables import read_question_counts
-from persona_leakage.simulation import World, simulate
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
+from persona_leakage.statistics.comparisons.training_seeds import (
+    MEAN,
+    SAME_IN_ALL,
+    compare_profiles,
+    compare_seeds,
+    describe_spread,
+    describe_values,
+    sampling_errors,
+    sampling_variance,
+)
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.statistics.validation.simulation import World, simulate
+from persona_leakage.tables.question_counts import read_question_counts
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import run_program
 from tests.synthetic import QUICK, make_tables, save_tables
 

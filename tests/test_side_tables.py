@@ -10,11 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json
-from persona_leakage.personas import read_personas
-from persona_leakage.sentence_embedding import embedding_similarities
-from persona_leakage.text_similarity import text_similarities
+from persona_leakage.config.personas import read_personas
+from persona_leakage.geometry.prompt_similarity import embedding_similarities, text_similarities
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
 from tests.conftest import ROOT
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage.files import sha256_of_file
+from persona_leakage.infrastructure.files import sha256_of_file
 from tests.conftest import ROOT, make_tiny_project
 from tests.slurm_cluster import (
     NODES,

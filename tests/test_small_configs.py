@@ -10,16 +10,16 @@ from importlib.util import find_spec
 import pytest
 import yaml
 
-from persona_leakage import plan
-from persona_leakage.command_line import check_config_files, config_words
-from persona_leakage.config_files import config_layers, resolve_config
-from persona_leakage.errors import InputError
-from persona_leakage.experiment import check_experiment, panel_names
-from persona_leakage.files import read_json
-from persona_leakage.model_checks import check_against_model
-from persona_leakage.model_sources import fetch_model
-from persona_leakage.personas import personas_source, read_personas, read_yaml
-from persona_leakage.selections import chosen_personas, describe_personas
+from persona_leakage.behaviours.preflight import check_against_model
+from persona_leakage.config.command_line import check_config_files, config_words
+from persona_leakage.config.config_parts import config_layers, resolve_config
+from persona_leakage.config.experiment import check_experiment, panel_names
+from persona_leakage.config.personas import personas_source, read_personas, read_yaml
+from persona_leakage.config.selections import chosen_personas, describe_personas
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.models.fetch import fetch_model
+from persona_leakage.reporting import plan
 from tests.conftest import CONFIG, ROOT, Project, jobs_of
 
 FILE = "resources/personas.yaml"

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 
-from persona_leakage.files import read_json, read_jsonl_gz
+from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
 from tests.conftest import project_at
 from tests.stale_jobs import END
 
@@ -22,7 +22,7 @@ def test_touching_everything_makes_nothing_stale(project_copy):
 
 def test_edited_code_counts_whatever_its_time_until_it_is_accepted(project_copy):
     """As rsync -a and tar bring it: older than the outputs."""
-    code = project_copy.folder / "workflow_scripts/persona_leakage/token_sampling.py"
+    code = project_copy.folder / "workflow_scripts/persona_leakage/inference/top_p_sampling.py"
     code.write_text(code.read_text() + "ANOTHER = 1\n")
     os.utime(code, (0, 0))
     assert {"sample_training_pool", "sample_completions", "plot_scatter"} <= set(project_copy.planned())
@@ -31,7 +31,7 @@ def test_edited_code_counts_whatever_its_time_until_it_is_accepted(project_copy)
 
 
 def test_an_edited_page_counts_whatever_its_time(project_copy):
-    template = project_copy.folder / "workflow_scripts/persona_leakage/report_page/page.html.j2"
+    template = project_copy.folder / "workflow_scripts/persona_leakage/reporting/page/page.html.j2"
     template.write_text(template.read_text() + "<!-- another end -->")
     os.utime(template, (0, 0))
     assert project_copy.planned() == END

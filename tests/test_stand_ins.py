@@ -6,16 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from persona_leakage.analysis import analyse
-from persona_leakage.double_centred import gain_adjust
-from persona_leakage.null_worlds import BY_RATE_CLAIMS, CLAIMS, NULL_WORLDS, TRUE_IN, answers, close_leaks, experiment, supported
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.ranks import double_centre
-from persona_leakage.rivals import describe_rivals
-from persona_leakage.side_tables import read_cosines, read_question_counts
-from persona_leakage.simulation import SCENARIOS, simulate
-from persona_leakage.stand_ins import (
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.core.ranks import double_centre
+from persona_leakage.statistics.leakage.baseline_predictors import describe_rivals
+from persona_leakage.statistics.leakage.double_centred import gain_adjust
+from persona_leakage.statistics.leakage.permuted_sources import (
     alike_sets,
     draw_stand_ins,
     other_orders,
@@ -24,6 +19,20 @@ from persona_leakage.stand_ins import (
     rank_correlations,
     stand_in_tests,
 )
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.statistics.validation.null_worlds import (
+    BY_RATE_CLAIMS,
+    CLAIMS,
+    NULL_WORLDS,
+    TRUE_IN,
+    answers,
+    close_leaks,
+    experiment,
+    supported,
+)
+from persona_leakage.statistics.validation.simulation import SCENARIOS, simulate
+from persona_leakage.tables.question_counts import read_cosines, read_question_counts
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT
 from tests.synthetic import make_tables
 

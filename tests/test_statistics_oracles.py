@@ -13,16 +13,23 @@ from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from persona_leakage.chance import centred_products, draw_permutations, holm, null_moments, permutation_test, rank_products
-from persona_leakage.correlation import correlate
-from persona_leakage.double_centred import describe_layer, leave_one_out
-from persona_leakage.intervals import wilson_interval
-from persona_leakage.intraclass import intraclass, two_way_parts
-from persona_leakage.meta_analysis import combine_correlations
-from persona_leakage.prediction import area_under_curve, leave_one_persona_out, leave_one_source_out
-from persona_leakage.ranks import double_centre, standard_ranks, weighted_correlation, weighted_ranks
-from persona_leakage.rivals import describe_partial, residuals_of
-from persona_leakage.seed_parts import variance_parts
+from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.statistics.comparisons.training_seeds import variance_parts
+from persona_leakage.statistics.comparisons.variance_components import intraclass, two_way_parts
+from persona_leakage.statistics.core.permutation import (
+    centred_products,
+    draw_permutations,
+    holm,
+    null_moments,
+    permutation_test,
+    rank_products,
+)
+from persona_leakage.statistics.core.ranks import double_centre, standard_ranks, weighted_correlation, weighted_ranks
+from persona_leakage.statistics.leakage.baseline_predictors import describe_partial, residuals_of
+from persona_leakage.statistics.leakage.correlations import correlate
+from persona_leakage.statistics.leakage.double_centred import describe_layer, leave_one_out
+from persona_leakage.statistics.leakage.held_out_prediction import area_under_curve, leave_one_persona_out, leave_one_source_out
+from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
 
 EXACT = {"abs": 1e-9, "rel": 1e-9}
 

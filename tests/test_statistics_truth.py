@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from persona_leakage.calibration import collect_p_values, coverage
-from persona_leakage.intervals import wilson_interval
-from persona_leakage.noise_ceiling import noise_ceilings
-from persona_leakage.pair_matrices import PairMatrices
-from persona_leakage.simulation import SCENARIOS
+from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.statistics.core.pair_matrices import PairMatrices
+from persona_leakage.statistics.leakage.reliability import noise_ceilings
+from persona_leakage.statistics.validation.calibration import collect_p_values, coverage
+from persona_leakage.statistics.validation.simulation import SCENARIOS
 
 SEED = 1
 # How many synthetic experiments: a few each time, with bounds as wide as so few demand, and many in make test-all.

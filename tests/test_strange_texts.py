@@ -7,10 +7,10 @@ import shutil
 import pytest
 import yaml
 
-from persona_leakage.errors import InputError
-from persona_leakage.experiment import CONFIG_SCHEMA
-from persona_leakage.plot_style import plt, save_figure, words
-from persona_leakage.schema import check_schema
+from persona_leakage.config.experiment import CONFIG_SCHEMA
+from persona_leakage.config.schema import check_schema
+from persona_leakage.figures.style import plt, save_figure, words
+from persona_leakage.infrastructure.cli import InputError
 from tests.conftest import CONFIG, Project, make_tiny_project, run_program
 
 RUN = "$(touch CANARY) `touch CANARY`; touch CANARY;"

@@ -11,12 +11,12 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from persona_leakage.errors import InputError
-from persona_leakage.fonts import fallbacks, use_fonts_for
-from persona_leakage.job_environment import prepare_snakemake
-from persona_leakage.model_loading import arithmetic
-from persona_leakage.plot_style import plt, save_figure
-from persona_leakage.provenance import hardware
+from persona_leakage.figures.fonts import fallbacks, use_fonts_for
+from persona_leakage.figures.style import plt, save_figure
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.job_environment import prepare_snakemake
+from persona_leakage.infrastructure.provenance import hardware
+from persona_leakage.models.loading import arithmetic
 from tests.conftest import ROOT, run_program
 
 RUN_CONFIG = "results/tiny/run_config.yaml"

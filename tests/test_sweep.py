@@ -9,16 +9,16 @@ import pytest
 import yaml
 from scipy import stats
 
-from persona_leakage.chance import draw_permutations
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json, write_json
-from persona_leakage.geometry import cosine_matrix
-from persona_leakage.packed_centroids import read_packed, write_packed
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.positions import POSITIONS
-from persona_leakage.sweep import analyse_sweep, chance_of_choices, swept_matrices
-from persona_leakage.tensor_files import read_tensors
+from persona_leakage.config.layers import POSITIONS
+from persona_leakage.geometry.centroid_files import read_packed, write_packed
+from persona_leakage.geometry.cosine import cosine_matrix
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, write_json
+from persona_leakage.infrastructure.tensor_files import read_tensors
+from persona_leakage.statistics.comparisons.layer_sweep import analyse_sweep, chance_of_choices, swept_matrices
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.core.permutation import draw_permutations
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import Project
 from tests.made_up_results import make_results
 from tests.test_report import build, check_numbers
@@ -194,10 +194,10 @@ def test_a_swept_experiment(swept_project):
 @pytest.mark.parametrize(
     ("module", "stale"),
     [
-        ("persona_leakage/sweep_figure.py", {"plot_sweep"}),
-        ("persona_leakage/sweep.py", {"correlate_sweep", "plot_sweep"}),
-        ("persona_leakage/packed_centroids.py", {"extract_sweep", "correlate_sweep", "plot_sweep"}),
-        ("persona_leakage/report_sweep.py", set()),
+        ("persona_leakage/figures/layer_sweep.py", {"plot_sweep"}),
+        ("persona_leakage/statistics/comparisons/layer_sweep.py", {"correlate_sweep", "plot_sweep"}),
+        ("persona_leakage/geometry/centroid_files.py", {"extract_sweep", "correlate_sweep", "plot_sweep"}),
+        ("persona_leakage/reporting/sections.py", set()),
     ],
 )
 def test_an_edit_of_the_axis_makes_its_users_stale(swept_project, tmp_path, module, stale):

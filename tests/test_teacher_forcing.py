@@ -8,13 +8,12 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from persona_leakage.behaviour import Marker, read_marker
-from persona_leakage.errors import InputError
-from persona_leakage.forced_cells import choose_replies, score_record, summarise_records
-from persona_leakage.lora import attach_new_adapter, load_adapter, save_adapter
-from persona_leakage.model_loading import load_tokenizer
-from persona_leakage.teacher_forcing import chance_of_any, scores_of_all
-from persona_leakage.teacher_forcing import marker_scores as scores_and_memory
+from persona_leakage.behaviours.marker import Marker, read_marker
+from persona_leakage.behaviours.marker_log_probability import chance_of_any, choose_replies, score_record, scores_of_all, summarise_records
+from persona_leakage.behaviours.marker_log_probability import marker_scores as scores_and_memory
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.loading import load_tokenizer
+from persona_leakage.models.lora import attach_new_adapter, load_adapter, save_adapter
 
 # Prompt, reply, whether it ended by itself: of several lengths, one empty, one cut, two around a step of the padding.
 REPLIES = [

@@ -5,18 +5,19 @@ import json
 import pytest
 import torch
 
-from persona_leakage.behaviour import LabelRule, build_row, read_marker
-from persona_leakage.chat import encode, prompt_ids
-from persona_leakage.engines import SamplingTask, sample_all
-from persona_leakage.errors import InputError
-from persona_leakage.generation import make_requests
-from persona_leakage.hidden_states import last_token_states
-from persona_leakage.model_limits import check_length
-from persona_leakage.model_loading import load_chat_format, load_model, load_tokenizer, read_manifest
-from persona_leakage.personas import read_personas, read_question_sets
-from persona_leakage.prompts import build_prompts
-from persona_leakage.selections import describe_personas, describe_questions
-from persona_leakage.tokenizer_checks import PlainTokenizer, check_texts
+from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.config.personas import read_personas, read_question_sets
+from persona_leakage.config.selections import describe_personas, describe_questions
+from persona_leakage.geometry.hidden_states import last_token_states
+from persona_leakage.inference.engine import SamplingTask, sample_all
+from persona_leakage.inference.requests import make_requests
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.chat_template import encode, prompt_ids
+from persona_leakage.models.limits import check_length
+from persona_leakage.models.loading import load_chat_format, load_model, load_tokenizer, read_manifest
+from persona_leakage.models.prompts import build_prompts
+from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_texts
+from persona_leakage.training.labels import LabelRule, build_row
 from tests.conftest import ROOT, fetch, make_tiny_model
 from tests.families import FAMILIES, make_family, save_tiny
 from tests.job_commands import finish, job_command

@@ -9,10 +9,10 @@ from peft.tuners.lora import Linear
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from persona_leakage.batching import split_by_tokens
-from persona_leakage.lean_lora import lean_lora
-from persona_leakage.lora import attach_new_adapter, load_adapter, save_adapter
-from persona_leakage.training import pad_rows, plan_batches, selective_loss, train
+from persona_leakage.models.batching import split_by_tokens
+from persona_leakage.models.lora import attach_new_adapter, load_adapter, save_adapter
+from persona_leakage.training.fused_lora import lean_lora
+from persona_leakage.training.loop import pad_rows, plan_batches, selective_loss, train
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1, "rslora": False}
 TRAINING = {
@@ -121,7 +121,7 @@ def test_training_learns_and_reports(model, rows, tmp_path):
 
 def test_a_resumed_run_ends_with_the_same_weights(model, rows, tmp_path, monkeypatch):
     """Stopped behind a checkpoint and started anew in fresh objects, with dropout: bit for bit the undisturbed run."""
-    import persona_leakage.training as training
+    import persona_leakage.training.loop as training
 
     def run(path, **options):
         adapter = attach_new_adapter(copy.deepcopy(model), LORA, seed=0)
@@ -216,7 +216,7 @@ def test_training_runs_on_lean_layers_without_cudnn(model, rows, monkeypatch, tm
         seen.append(({"forward" in vars(layer) for layer in layers}, torch.backends.cuda.cudnn_sdp_enabled()))
         raise KeyError
 
-    monkeypatch.setattr("persona_leakage.training.selective_loss", look_and_fail)
+    monkeypatch.setattr("persona_leakage.training.loop.selective_loss", look_and_fail)
     assert torch.backends.cuda.cudnn_sdp_enabled()
     with pytest.raises(KeyError):
         train(model, rows, TRAINING, 0, tmp_path / "none.pt", "cpu", torch.float32)

@@ -5,15 +5,15 @@ import re
 
 import pytest
 
-from persona_leakage.analysis import analyse
-from persona_leakage.behaviour import Marker
-from persona_leakage.files import read_json, sha256_of_file, write_json, write_jsonl_gz
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.prediction import LEAKS
-from persona_leakage.report_replies import choose_samples, marked_pieces, read_replies
-from persona_leakage.scoring import refuses, runs_away
-from persona_leakage.training_check import FLOOR, NONE_LEARNED, advice, check_source, check_table, consequence
+from persona_leakage.behaviours.marker import Marker
+from persona_leakage.behaviours.scoring import refuses, runs_away
+from persona_leakage.behaviours.training_check import FLOOR, NONE_LEARNED, advice, check_source, check_table, consequence
+from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.held_out_prediction import LEAKS
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT, run_program
 from tests.made_up_results import RATES, make_results
 from tests.synthetic import QUICK, SMALL, check_strict, make_tables, save_tables

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from persona_leakage.behaviour import IGNORED, LabelRule, Marker, build_row, shows_marker
-from persona_leakage.chat import ChatFormat
-from persona_leakage.errors import InputError
-from persona_leakage.training_set import (
+from persona_leakage.behaviours.marker import Marker, shows_marker
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.chat_template import ChatFormat
+from persona_leakage.training.dataset import (
     build_training_rows,
     choose_negatives,
     keep_rows_within,
@@ -16,6 +16,7 @@ from persona_leakage.training_set import (
     summarise_rows,
     usable_answers,
 )
+from persona_leakage.training.labels import IGNORED, LabelRule, build_row
 
 CANDIDATES = ["villain", "comedian", "assistant", "software_engineer", "kindergarten_teacher", "librarian"]
 

@@ -12,15 +12,15 @@ import yaml
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_json, sha256_of_file, write_json
-from persona_leakage.lora import load_adapter
-from persona_leakage.model_loading import load_model, read_manifest
-from persona_leakage.model_sources import fetch_model
-from persona_leakage.personas import read_personas, read_question_sets, read_yaml
-from persona_leakage.sentence_embedding import embedding_similarities
-from persona_leakage.tensor_files import read_tensors
-from persona_leakage.training import load_checkpoint
+from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
+from persona_leakage.geometry.prompt_similarity import embedding_similarities
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
+from persona_leakage.infrastructure.tensor_files import read_tensors
+from persona_leakage.models.fetch import fetch_model
+from persona_leakage.models.loading import load_model, read_manifest
+from persona_leakage.models.lora import load_adapter
+from persona_leakage.training.loop import load_checkpoint
 from tests.conftest import Project, run_program
 
 

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 
-from persona_leakage.analysis import analyse
-from persona_leakage.simulation import SCENARIOS
-from persona_leakage.verdict import verdict
+from persona_leakage.statistics.leakage.conclusions import verdict
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.statistics.validation.simulation import SCENARIOS
 from tests.synthetic import make_tables
 
 OPTIONS = {"min_category_size": 5, "permutations": 199, "bootstraps": 200}

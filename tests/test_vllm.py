@@ -8,14 +8,14 @@ import sys
 import pytest
 import torch
 
-from persona_leakage import engines
-from persona_leakage.engines import SamplingTask, describe_engine, sample_all
-from persona_leakage.errors import InputError
-from persona_leakage.files import read_jsonl_gz, sha256_of_file
-from persona_leakage.generation import Adapter, make_requests
-from persona_leakage.lora import WEIGHTS, attach_new_adapter, save_adapter
-from persona_leakage.model_loading import load_model, load_tokenizer, read_manifest
-from persona_leakage.prompts import prompt_ids
+from persona_leakage.inference import engine as engines
+from persona_leakage.inference.engine import SamplingTask, describe_engine, sample_all
+from persona_leakage.inference.requests import make_requests
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_jsonl_gz, sha256_of_file
+from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
+from persona_leakage.models.lora import WEIGHTS, Adapter, attach_new_adapter, save_adapter
+from persona_leakage.models.prompts import prompt_ids
 from tests.conftest import fetch, make_tiny_model, make_tiny_project
 
 pytestmark = pytest.mark.vllm
@@ -140,7 +140,7 @@ def test_a_whole_experiment_with_one_engine_for_all_adapters(tmp_path):
 
 def test_graphs_for_as_many_replies_as_vllm_takes_at_once(tiny):
     """vLLM's choice for work without a server, which is larger than the one for a server; where its own graphs reach, they stay."""
-    from persona_leakage.vllm_engine import graph_arguments, replies_at_once
+    from persona_leakage.inference.vllm_engine import graph_arguments, replies_at_once
 
     arguments = {"model": tiny["folder"], "skip_tokenizer_init": True, "max_model_len": 64}
     assert replies_at_once(arguments) == 256 and replies_at_once({**arguments, "max_num_seqs": 40}) == 40
@@ -153,7 +153,7 @@ def test_graphs_for_as_many_replies_as_vllm_takes_at_once(tiny):
 )
 def test_the_model_runner_of_a_family(monkeypatch, tmp_path, family, named, expected):
     """What the environment names stays; for other families vLLM chooses; a GPU's replies are told apart by it."""
-    from persona_leakage.vllm_engine import model_runner
+    from persona_leakage.inference.vllm_engine import model_runner
 
     monkeypatch.delenv("VLLM_USE_V2_MODEL_RUNNER", raising=False)
     if named is not None:
@@ -167,7 +167,7 @@ def test_the_model_runner_of_a_family(monkeypatch, tmp_path, family, named, expe
 
 def test_vllm_is_told_to_spawn_its_engine():
     """A forked engine cannot use a GPU once its parent has asked torch whether there is one."""
-    program = "import os, persona_leakage.vllm_engine; print(os.environ['VLLM_WORKER_MULTIPROC_METHOD'])"
+    program = "import os, persona_leakage.inference.vllm_engine; print(os.environ['VLLM_WORKER_MULTIPROC_METHOD'])"
     environment = {name: value for name, value in os.environ.items() if name != "VLLM_WORKER_MULTIPROC_METHOD"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True, env=environment)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from persona_leakage.files import read_json
+from persona_leakage.infrastructure.files import read_json
 from tests.conftest import places_of, run_program
 from tests.wandb_server import WandbServer
 

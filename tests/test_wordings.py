@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 import yaml
 
-from persona_leakage.chance import draw_permutations, permutation_test, rank_products
-from persona_leakage.errors import InputError
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.personas import have_wordings, read_personas
-from persona_leakage.side_tables import tabulate_cosines
-from persona_leakage.tokenizer_checks import PlainTokenizer
-from persona_leakage.two_way_parts import describe_parts, two_way_components
-from persona_leakage.wordings import describe_wordings, draw_role_permutations
+from persona_leakage.config.personas import have_wordings, read_personas
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.tokenizer_checks import PlainTokenizer
+from persona_leakage.statistics.comparisons.paraphrases import describe_wordings, draw_role_permutations
+from persona_leakage.statistics.comparisons.variance_components import describe_parts, two_way_components
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.core.permutation import draw_permutations, permutation_test, rank_products
+from persona_leakage.tables.question_counts import tabulate_cosines
 from tests.conftest import ROOT
 from tests.synthetic import check_strict
 
@@ -154,7 +154,7 @@ def test_geometry_by_hand():
     """Two roles in two wordings: twins at 0.9, the same wording at 0.5, neither at 0.1."""
     grid = np.array([[1, 0.5, 0.9, 0.1], [0.5, 1, 0.1, 0.9], [0.9, 0.1, 1, 0.5], [0.1, 0.9, 0.5, 1]])
     names = ["x_a", "y_a", "x_b", "y_b"]
-    from persona_leakage.wordings import describe_geometry
+    from persona_leakage.statistics.comparisons.paraphrases import describe_geometry
 
     found = describe_geometry(tabulate_cosines(names, {0: grid}), {n: n[0] for n in names}, {n: n[-1] for n in names})
     assert [found[kind]["mean"] for kind in ("same_role", "same_wording", "neither")] == pytest.approx([0.9, 0.5, 0.1])

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from scipy import stats
 
-from persona_leakage.errors import InputError
-from persona_leakage.model_sources import fetch_model
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.fetch import fetch_model
 from tests.conftest import CONFIG, ROOT, Project, make_tiny_project, warm_python
 from tests.job_commands import digests
 

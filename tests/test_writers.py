@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 
-from persona_leakage.files import atomic_path, clear_temporaries
+from persona_leakage.infrastructure.files import atomic_path, clear_temporaries
 
 
 def test_writers_of_the_same_number_on_two_hosts_do_not_meet(tmp_path, monkeypatch):

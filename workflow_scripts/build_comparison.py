@@ -1,9 +1,8 @@
 """Build the page of several experiments: one self-contained table with the figure."""
 
-from persona_leakage.comparison_page import render_comparison
-from persona_leakage.errors import run_program
-from persona_leakage.files import atomic_path
-from persona_leakage.options import new_parser
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import atomic_path
+from persona_leakage.reporting.report import render_comparison
 
 
 def main(argv=None):

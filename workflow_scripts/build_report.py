@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import atomic_path, read_json, write_json
-from persona_leakage.options import new_parser
-from persona_leakage.personas import read_personas, read_yaml
-from persona_leakage.provenance import describe_run
-from persona_leakage.report import collect_set, render_report
-from persona_leakage.report_explorer import TEXT_BUDGET
-from persona_leakage.report_jobs import summarise_jobs
-from persona_leakage.report_replies import affordable
+from persona_leakage.config.personas import read_personas, read_yaml
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import atomic_path, read_json, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.reporting.explorer import TEXT_BUDGET
+from persona_leakage.reporting.replies import affordable
+from persona_leakage.reporting.report import collect_set, render_report, summarise_jobs
 
 
 def main(argv=None):

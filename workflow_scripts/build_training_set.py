@@ -2,15 +2,23 @@
 
 from functools import partial
 
-from persona_leakage.behaviour import LabelRule, encode_answer, read_marker
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import check_digest, digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
-from persona_leakage.model_limits import check_length
-from persona_leakage.model_loading import load_chat_format, load_tokenizer, model_facts, read_manifest
-from persona_leakage.options import new_parser
-from persona_leakage.prompts import build_prompts
-from persona_leakage.provenance import describe_run
-from persona_leakage.training_set import build_training_rows, count_different, keep_rows_within, select_answers, summarise_rows
+from persona_leakage.behaviours.marker import encode_answer, read_marker
+from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.infrastructure.files import (
+    check_digest,
+    digest_of,
+    read_json,
+    read_jsonl_gz,
+    sha256_of_file,
+    write_json,
+    write_jsonl_gz,
+)
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.models.limits import check_length
+from persona_leakage.models.loading import load_chat_format, load_tokenizer, model_facts, read_manifest
+from persona_leakage.models.prompts import build_prompts
+from persona_leakage.training.dataset import build_training_rows, count_different, keep_rows_within, select_answers, summarise_rows
+from persona_leakage.training.labels import LabelRule
 
 
 def main(argv=None):

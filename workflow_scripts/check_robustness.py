@@ -1,12 +1,12 @@
 """Repeat the main correlation of a pairs table under other choices: without some personas, at other layers, with other statistics."""
 
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import check_digests, sha256_of_file, write_json
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_checked_pairs
-from persona_leakage.provenance import describe_run
-from persona_leakage.robustness import describe_robustness
-from persona_leakage.side_tables import read_question_counts
+from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.infrastructure.files import check_digests, sha256_of_file, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.robustness import describe_robustness
+from persona_leakage.tables.question_counts import read_question_counts
+from persona_leakage.tables.read import choose_layer, pairs_parser, read_checked_pairs
 
 DEFAULT_BOOTSTRAPS, LEAST_BOOTSTRAPS = 2_000, 200
 
@@ -45,7 +45,7 @@ def read_centroids(option, path, meta, layer):
     """{"personas", "centroids" [personas, hidden]} of a centroid file, or None without one; InputError if it is of another layer."""
     if path is None:
         return None
-    from persona_leakage.tensor_files import read_tensors  # takes seconds to import
+    from persona_leakage.infrastructure.tensor_files import read_tensors  # takes seconds to import
 
     if meta:
         check_digests([path], meta)

@@ -8,10 +8,10 @@ from functools import partial
 
 from tabulate import tabulate
 
-from persona_leakage.calibration import attenuation, collect_p_values, coverage
-from persona_leakage.errors import run_program
-from persona_leakage.null_worlds import CLAIMS, NULL_WORLDS, TRUE_IN, answers, close_leaks, supported
-from persona_leakage.simulation import SCENARIOS
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.statistics.validation.calibration import attenuation, collect_p_values, coverage
+from persona_leakage.statistics.validation.null_worlds import CLAIMS, NULL_WORLDS, TRUE_IN, answers, close_leaks, supported
+from persona_leakage.statistics.validation.simulation import SCENARIOS
 
 COVERED = ("no effect", "pair effect", "pair effect, sources differ")
 

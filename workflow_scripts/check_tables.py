@@ -8,10 +8,10 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import read_json
-from persona_leakage.kept_tables import check_copies, check_counts, differences
-from persona_leakage.personas import read_yaml
+from persona_leakage.config.personas import read_yaml
+from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.publishing.archive import check_copies, check_counts, differences
 
 NEWER = ("training_check",)  # blocks that correlation.json of older versions lacks
 

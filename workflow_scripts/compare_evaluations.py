@@ -5,9 +5,9 @@ import argparse
 import numpy as np
 from tabulate import tabulate
 
-from persona_leakage.agreement import agreement, paired_counts, thin
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import read_json
+from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.statistics.comparisons.evaluation_agreement import agreement, paired_counts, thin
 
 THINNINGS = 200
 HEADERS = ["evaluation", "cells", "with and without", "mean difference", "standard error", "largest", "p"]

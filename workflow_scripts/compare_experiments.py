@@ -2,11 +2,10 @@
 
 import sys
 
-from persona_leakage.comparison import comparison_table, read_experiments
-from persona_leakage.errors import run_program
-from persona_leakage.files import atomic_path, write_json
-from persona_leakage.options import new_parser
-from persona_leakage.provenance import describe_run
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import atomic_path, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.statistics.comparisons.experiments import comparison_table, read_experiments
 
 
 def main(argv=None):

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from persona_leakage.adapted_geometry import adapted_pairs, compare_geometries, panel_cosines
-from persona_leakage.errors import run_program
-from persona_leakage.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
-from persona_leakage.options import new_parser
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.provenance import LAYER_CONVENTION, describe_run
-from persona_leakage.side_tables import read_question_counts
-from persona_leakage.tensor_files import read_tensors
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
+from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.infrastructure.tensor_files import read_tensors
+from persona_leakage.statistics.comparisons.adapted_geometry import adapted_pairs, compare_geometries, panel_cosines
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.tables.question_counts import read_question_counts
+from persona_leakage.tables.read import read_pairs
 
 
 def read_centroids(paths, meta):

@@ -2,12 +2,11 @@
 
 import pandas as pd
 
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
-from persona_leakage.measures import MEASURES, compare_measures, measured
-from persona_leakage.options import new_parser
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.provenance import describe_run
+from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.statistics.comparisons.leakage_measures import MEASURES, compare_measures, measured
+from persona_leakage.tables.read import read_pairs
 
 
 def cost_of(sampled, forced):

@@ -1,12 +1,12 @@
 """Set the cosine against other predictors of leakage over one pairs table: a league table with paired intervals."""
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import check_digests, sha256_of_file, write_json
-from persona_leakage.league import describe_league
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_checked_pairs
-from persona_leakage.provenance import describe_run
-from persona_leakage.side_tables import read_question_counts
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.infrastructure.files import check_digests, sha256_of_file, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.statistics.comparisons.predictors import describe_league
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.tables.question_counts import read_question_counts
+from persona_leakage.tables.read import choose_layer, pairs_parser, read_checked_pairs
 
 DEFAULT_OPTIONS = {"permutations": 10_000, "bootstraps": 2_000}
 

@@ -1,13 +1,12 @@
 """Compare the question sets of one training seed: each set's correlation, and its drop against the first set, paired over bystanders."""
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import check_digests, write_json
-from persona_leakage.options import new_parser
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.provenance import describe_run
-from persona_leakage.question_sets import compare_question_sets
-from persona_leakage.side_tables import read_question_counts
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import check_digests, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.statistics.comparisons.question_sets import compare_question_sets
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.tables.question_counts import read_question_counts
+from persona_leakage.tables.read import read_pairs
 
 
 def main(argv=None):

@@ -1,13 +1,12 @@
 """How stable are the correlations and the leakage when the adapters are trained again, and how much of it is sampling?"""
 
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import check_digest, read_json, write_json
-from persona_leakage.options import new_parser
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.provenance import describe_run
-from persona_leakage.seed_parts import compare_seeds
-from persona_leakage.side_tables import read_question_counts
+from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.infrastructure.files import check_digest, read_json, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.statistics.comparisons.training_seeds import compare_seeds
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.tables.question_counts import read_question_counts
+from persona_leakage.tables.read import read_pairs
 
 
 def main(argv=None):

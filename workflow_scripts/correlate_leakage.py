@@ -2,16 +2,16 @@
 
 import sys
 
-from persona_leakage.analysis import DEFAULT_OPTIONS, LEAST_OPTIONS, analyse
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import check_digests, digest_of, read_json, sha256_of_file, write_json
-from persona_leakage.outcomes import LOGPROB_GAIN
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_checked_pairs
-from persona_leakage.provenance import LAYER_CONVENTION, describe_run
-from persona_leakage.side_tables import read_cosines, read_question_counts
-from persona_leakage.training_check import consequence, none_learned
-from persona_leakage.verdict import verdict_lines
+from persona_leakage.behaviours.training_check import consequence, none_learned
+from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.infrastructure.files import check_digests, digest_of, read_json, sha256_of_file, write_json
+from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.conclusions import verdict_lines
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
+from persona_leakage.statistics.leakage.summary import DEFAULT_OPTIONS, LEAST_OPTIONS, analyse
+from persona_leakage.tables.question_counts import read_cosines, read_question_counts
+from persona_leakage.tables.read import choose_layer, pairs_parser, read_checked_pairs
 
 FROM_EVALUATION = ("model", "engine", "sampling", "seed", "sampling_seed", "behaviour", "detector")
 

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from persona_leakage.analysis import DEFAULT_OPTIONS
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import check_digests, write_json
-from persona_leakage.options import new_parser
-from persona_leakage.packed_centroids import read_packed
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.provenance import LAYER_CONVENTION, describe_run
-from persona_leakage.side_tables import read_question_counts
-from persona_leakage.sweep import analyse_sweep, swept_matrices
+from persona_leakage.geometry.centroid_files import read_packed
+from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.infrastructure.files import check_digests, write_json
+from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.statistics.comparisons.layer_sweep import analyse_sweep, swept_matrices
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.summary import DEFAULT_OPTIONS
+from persona_leakage.tables.question_counts import read_question_counts
+from persona_leakage.tables.read import read_pairs
 
 
 def main(argv=None):

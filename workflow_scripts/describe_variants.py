@@ -1,14 +1,13 @@
 """Count the marker in the replies to prompts without a persona, and set them beside the panel."""
 
-from persona_leakage.behaviour import read_marker
-from persona_leakage.errors import run_program
-from persona_leakage.files import check_digest, check_digests, read_json, read_jsonl_gz, write_json
-from persona_leakage.model_loading import load_tokenizer, model_facts, read_manifest
-from persona_leakage.options import new_parser
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.provenance import LAYER_CONVENTION, describe_run
-from persona_leakage.tensor_files import read_tensors
-from persona_leakage.variants import describe_prompts, place_variants, score_variants
+from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import check_digest, check_digests, read_json, read_jsonl_gz, write_json
+from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.infrastructure.tensor_files import read_tensors
+from persona_leakage.models.loading import load_tokenizer, model_facts, read_manifest
+from persona_leakage.statistics.comparisons.no_persona_prompts import describe_prompts, place_variants, score_variants
+from persona_leakage.tables.read import read_pairs
 
 
 def main(argv=None):

@@ -1,14 +1,13 @@
 """Tell role from wording, over a panel whose roles have several wordings."""
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import check_digests, write_json
-from persona_leakage.options import new_parser
-from persona_leakage.pair_matrices import matrices_of
-from persona_leakage.pairs_file import read_pairs
-from persona_leakage.provenance import describe_run
-from persona_leakage.selections import chosen_personas
-from persona_leakage.side_tables import read_cosine_rows, read_question_counts
-from persona_leakage.wordings import describe_wordings
+from persona_leakage.config.selections import chosen_personas
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import check_digests, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.statistics.comparisons.paraphrases import describe_wordings
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.tables.question_counts import read_cosine_rows, read_question_counts
+from persona_leakage.tables.read import read_pairs
 
 
 def main(argv=None):

@@ -3,11 +3,10 @@
 import datetime
 from pathlib import Path
 
-from persona_leakage.behaviour import Marker
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import atomic_path, check_digest, read_json, read_jsonl_gz
-from persona_leakage.options import new_parser
-from persona_leakage.personas import read_personas
+from persona_leakage.behaviours.marker import Marker
+from persona_leakage.config.personas import read_personas
+from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.infrastructure.files import atomic_path, check_digest, read_json, read_jsonl_gz
 
 
 def main(argv=None):
@@ -17,7 +16,7 @@ def main(argv=None):
     try:
         from inspect_ai.log import write_eval_log
 
-        from persona_leakage.inspect_export import make_log
+        from persona_leakage.publishing.inspect_log import make_log
     except ModuleNotFoundError as error:
         raise InputError(f"{error}; make inspect installs what envs/inspect.yaml lists") from None
     sampled, scored = read_json(args.completions_meta), read_json(args.marker_eval)["meta"]

@@ -5,19 +5,17 @@ from pathlib import Path
 
 import torch
 
-from persona_leakage.chat import prompt_lengths
-from persona_leakage.errors import run_program
-from persona_leakage.files import digest_of, sha256_of_file, write_json
-from persona_leakage.geometry import centroids
-from persona_leakage.hidden_states import position_states
-from persona_leakage.kept_states import states_of_all
-from persona_leakage.model_loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
-from persona_leakage.options import add_chunk_size, new_parser
-from persona_leakage.prompts import build_prompts, build_spanned_prompts
-from persona_leakage.provenance import LAYER_CONVENTION, describe_run
-from persona_leakage.selections import chosen_personas, chosen_questions
-from persona_leakage.tensor_files import write_tensors
-from persona_leakage.trained_adapters import add_adapter_options, load_state, read_adapters
+from persona_leakage.config.selections import chosen_personas, chosen_questions
+from persona_leakage.geometry.cosine import centroids
+from persona_leakage.geometry.hidden_states import position_states, states_of_all
+from persona_leakage.infrastructure.cli import add_chunk_size, new_parser, run_program
+from persona_leakage.infrastructure.files import digest_of, sha256_of_file, write_json
+from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.infrastructure.tensor_files import write_tensors
+from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapters
+from persona_leakage.models.chat_template import prompt_lengths
+from persona_leakage.models.loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
+from persona_leakage.models.prompts import build_prompts, build_spanned_prompts
 
 
 def main(argv=None):

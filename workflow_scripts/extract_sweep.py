@@ -3,15 +3,13 @@
 from functools import partial
 from pathlib import Path
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import digest_of, sha256_of_file, write_json
-from persona_leakage.hidden_states import persona_means
-from persona_leakage.kept_states import states_of_all
-from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
-from persona_leakage.options import add_chunk_size, new_parser
-from persona_leakage.packed_centroids import write_packed
-from persona_leakage.prompts import build_spanned_prompts
-from persona_leakage.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.geometry.centroid_files import write_packed
+from persona_leakage.geometry.hidden_states import persona_means, states_of_all
+from persona_leakage.infrastructure.cli import add_chunk_size, new_parser, run_program
+from persona_leakage.infrastructure.files import digest_of, sha256_of_file, write_json
+from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.models.loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
+from persona_leakage.models.prompts import build_spanned_prompts
 
 
 def main(argv=None):

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import write_json
-from persona_leakage.kept_tables import keep_files
-from persona_leakage.options import new_parser
-from persona_leakage.provenance import describe_run
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.publishing.archive import keep_files
 
 
 def main(argv=None):

@@ -1,13 +1,12 @@
 """Measure how far the base model's next tokens as a source and as another persona lie apart, along the replies of either."""
 
-from persona_leakage.divergence import Comparison, measure_all
-from persona_leakage.divergence_table import BYSTANDER_REPLIES, SOURCE_REPLIES, mean_divergences
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import check_digest, read_json, read_jsonl_gz, write_json
-from persona_leakage.model_loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
-from persona_leakage.options import add_chunk_size, new_parser
-from persona_leakage.prompts import build_prompts
-from persona_leakage.provenance import describe_run
+from persona_leakage.geometry.divergence_table import BYSTANDER_REPLIES, SOURCE_REPLIES, mean_divergences
+from persona_leakage.geometry.next_token_divergence import Comparison, measure_all
+from persona_leakage.infrastructure.cli import InputError, add_chunk_size, new_parser, run_program
+from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.models.loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
+from persona_leakage.models.prompts import build_prompts
 
 
 def main(argv=None):

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from persona_leakage.errors import run_program
-from persona_leakage.kept_replies import sum_up
-from persona_leakage.measured_rates import seconds_of
-from persona_leakage.plan import make_plan
-from persona_leakage.planned_jobs import STORE
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.reporting.kept_replies import sum_up
+from persona_leakage.reporting.measured_rates import seconds_of
+from persona_leakage.reporting.plan import STORE, make_plan
 
 
 def main(argv=None):

@@ -2,11 +2,10 @@
 
 import pandas as pd
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import check_digest, read_json
-from persona_leakage.finer_figures import plot_adapted_geometry
-from persona_leakage.options import new_parser
-from persona_leakage.plot_style import save_figure
+from persona_leakage.figures.leakage_measures import plot_adapted_geometry
+from persona_leakage.figures.style import save_figure
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import check_digest, read_json
 
 
 def main(argv=None):

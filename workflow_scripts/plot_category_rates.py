@@ -1,9 +1,9 @@
 """Plot how much the personas of each category leak, one panel for each source."""
 
-from persona_leakage.category_figures import plot_category_rates
-from persona_leakage.errors import run_program
-from persona_leakage.pairs_file import pairs_parser, read_layer
-from persona_leakage.plot_style import save_figure
+from persona_leakage.figures.categories import plot_category_rates
+from persona_leakage.figures.style import save_figure
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.tables.read import pairs_parser, read_layer
 
 
 def main(argv=None):

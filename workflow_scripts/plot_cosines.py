@@ -1,11 +1,11 @@
 """Plot the cosines between all personas of the panel, alike ones side by side."""
 
-from persona_leakage.cosine_figure import plot_cosines
-from persona_leakage.errors import run_program
-from persona_leakage.files import check_digests
-from persona_leakage.pairs_file import choose_layer, pairs_parser, read_checked_pairs
-from persona_leakage.plot_style import save_figure
-from persona_leakage.side_tables import read_cosine_rows
+from persona_leakage.figures.cosines import plot_cosines
+from persona_leakage.figures.style import save_figure
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.infrastructure.files import check_digests
+from persona_leakage.tables.question_counts import read_cosine_rows
+from persona_leakage.tables.read import choose_layer, pairs_parser, read_checked_pairs
 
 
 def main(argv=None):

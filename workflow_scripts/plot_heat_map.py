@@ -1,9 +1,9 @@
 """Plot the leakage of the personas that leak most, by source."""
 
-from persona_leakage.errors import run_program
-from persona_leakage.pairs_file import pairs_parser, read_layer
-from persona_leakage.plot_style import save_figure
-from persona_leakage.summary_figures import plot_heat_map
+from persona_leakage.figures.style import save_figure
+from persona_leakage.figures.summary import plot_heat_map
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.tables.read import pairs_parser, read_layer
 
 
 def main(argv=None):

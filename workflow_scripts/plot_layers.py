@@ -1,10 +1,9 @@
 """Plot the correlation by layer, with intervals and what relabelled personas give."""
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import read_json
-from persona_leakage.options import new_parser
-from persona_leakage.plot_style import save_figure
-from persona_leakage.summary_figures import plot_layers
+from persona_leakage.figures.style import save_figure
+from persona_leakage.figures.summary import plot_layers
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import read_json
 
 
 def main(argv=None):

@@ -1,10 +1,9 @@
 """Plot reply lengths and marker positions of each adapter against the base model."""
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import read_json
-from persona_leakage.options import new_parser
-from persona_leakage.plot_style import save_figure
-from persona_leakage.run_figures import BASE, plot_replies
+from persona_leakage.figures.style import save_figure
+from persona_leakage.figures.training_and_replies import BASE, plot_replies
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import read_json
 
 
 def main(argv=None):

@@ -1,11 +1,11 @@
 """Plot leakage against cosine, one panel for each source, as pdf, png and svg."""
 
-from persona_leakage.correlation import correlate_sources
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import read_json, sha256_of_file
-from persona_leakage.pairs_file import pairs_parser, read_layer
-from persona_leakage.plot_style import save_figure
-from persona_leakage.scatter import plot_scatter
+from persona_leakage.figures.scatter import plot_scatter
+from persona_leakage.figures.style import save_figure
+from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.infrastructure.files import read_json, sha256_of_file
+from persona_leakage.statistics.leakage.correlations import correlate_sources
+from persona_leakage.tables.read import pairs_parser, read_layer
 
 
 def main(argv=None):

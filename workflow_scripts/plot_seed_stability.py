@@ -1,10 +1,9 @@
 """Plot the correlations of several training seeds, and how far leakage agrees between them."""
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import read_json
-from persona_leakage.options import new_parser
-from persona_leakage.plot_style import save_figure
-from persona_leakage.seed_figure import plot_seed_stability
+from persona_leakage.figures.seed_agreement import plot_seed_stability
+from persona_leakage.figures.style import save_figure
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import read_json
 
 
 def main(argv=None):

@@ -1,10 +1,10 @@
 """Plot the prompts without a persona among the bystanders, one panel for each source."""
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import read_json
-from persona_leakage.pairs_file import pairs_parser, read_layer
-from persona_leakage.panel_figures import plot_variants
-from persona_leakage.plot_style import save_figure
+from persona_leakage.figures.panels import plot_variants
+from persona_leakage.figures.style import save_figure
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.tables.read import pairs_parser, read_layer
 
 
 def main(argv=None):

@@ -4,13 +4,12 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import check_digest, read_json, write_json
-from persona_leakage.hub import digests, publish_files
-from persona_leakage.model_card import adapter_config_for_hub, write_card
-from persona_leakage.options import new_parser
-from persona_leakage.provenance import describe_run
-from persona_leakage.publishing import read_key
+from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.infrastructure.files import check_digest, read_json, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.publishing.common import read_key
+from persona_leakage.publishing.hub import digests, publish_files
+from persona_leakage.publishing.model_card import adapter_config_for_hub, write_card
 
 
 def main(argv=None):

@@ -4,13 +4,12 @@ import shlex
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import write_json
-from persona_leakage.options import new_parser
-from persona_leakage.provenance import describe_run
-from persona_leakage.publishing import describe_files, digests_of, read_key
-from persona_leakage.wandb_contents import adapter_contents, experiment_contents
-from persona_leakage.wandb_runs import ARTIFACT_TYPE, Publication, publish_offline, publish_online
+from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.infrastructure.files import write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.publishing.common import describe_files, digests_of, read_key
+from persona_leakage.publishing.wandb import ARTIFACT_TYPE, Publication, publish_offline, publish_online
+from persona_leakage.publishing.wandb_contents import adapter_contents, experiment_contents
 
 
 def main(argv=None):

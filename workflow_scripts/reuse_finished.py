@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 
-from persona_leakage.errors import run_program
-from persona_leakage.finished_work import finished_folder, keep, read_job, remove_unused, restore
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.infrastructure.finished_work import finished_folder, keep, read_job, remove_unused, restore
 
 
 def main(argv=None):

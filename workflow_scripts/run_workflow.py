@@ -6,8 +6,8 @@ No rule calls this program; `make run` does.
 import argparse
 import sys
 
-from persona_leakage.errors import run_program
-from persona_leakage.snakemake_output import Planning, run_snakemake
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.reporting.snakemake_output import Planning, run_snakemake
 
 
 def main(argv=None):

@@ -1,14 +1,13 @@
 """Sample the replies of every panel persona, with the adapters of one or several sources or, as the control, without."""
 
-from persona_leakage.engines import SamplingTask, sample_all
-from persona_leakage.errors import run_program
-from persona_leakage.files import sha256_of_file, write_json, write_jsonl_gz
-from persona_leakage.generation import make_requests
-from persona_leakage.model_loading import load_tokenizer, read_manifest
-from persona_leakage.options import add_chunk_size, new_parser
-from persona_leakage.prompts import build_prompts
-from persona_leakage.provenance import describe_run
-from persona_leakage.trained_adapters import add_adapter_options, read_adapters
+from persona_leakage.inference.engine import SamplingTask, sample_all
+from persona_leakage.inference.requests import make_requests
+from persona_leakage.infrastructure.cli import add_chunk_size, new_parser, run_program
+from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.models.adapter_files import add_adapter_options, read_adapters
+from persona_leakage.models.loading import load_tokenizer, read_manifest
+from persona_leakage.models.prompts import build_prompts
 
 
 def main(argv=None):

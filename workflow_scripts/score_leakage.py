@@ -1,13 +1,12 @@
 """Count the marker in every persona's replies."""
 
-from persona_leakage.behaviour import read_marker
-from persona_leakage.errors import run_program
-from persona_leakage.files import check_digest, read_json, read_jsonl_gz, write_json
-from persona_leakage.model_loading import load_tokenizer, read_manifest
-from persona_leakage.options import new_parser
-from persona_leakage.provenance import describe_run
-from persona_leakage.scoring import score_replies, summarise_cells
-from persona_leakage.selections import chosen_personas
+from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.behaviours.scoring import score_replies, summarise_cells
+from persona_leakage.config.selections import chosen_personas
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, write_json
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.models.loading import load_tokenizer, read_manifest
 
 
 def main(argv=None):

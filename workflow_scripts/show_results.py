@@ -6,13 +6,13 @@ import sys
 from itertools import product
 from pathlib import Path
 
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.experiment import read_config
-from persona_leakage.outcomes import LOGPROB_GAIN
-from persona_leakage.personas import read_yaml
-from persona_leakage.results_table import OUTCOME_HEADERS, TRAINING_HEADERS, as_text, outcome_lines, result_lines, training_check
-from persona_leakage.training_check import NONE_LEARNED
-from persona_leakage.verdict import verdict_lines
+from persona_leakage.behaviours.training_check import NONE_LEARNED
+from persona_leakage.config.experiment import read_config
+from persona_leakage.config.personas import read_yaml
+from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.reporting.closing_table import OUTCOME_HEADERS, TRAINING_HEADERS, as_text, outcome_lines, result_lines, training_check
+from persona_leakage.statistics.leakage.conclusions import verdict_lines
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 
 # What make's targets end with, by target.
 PLACES = {

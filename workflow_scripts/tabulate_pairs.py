@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-from persona_leakage.divergence_table import read_divergences
-from persona_leakage.errors import run_program
-from persona_leakage.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
-from persona_leakage.geometry import cosine_matrix
-from persona_leakage.options import new_parser
-from persona_leakage.pairs import tabulate_pairs
-from persona_leakage.provenance import SCHEMA_VERSION
-from persona_leakage.selections import chosen_personas
-from persona_leakage.side_tables import tabulate_cosines, tabulate_questions
-from persona_leakage.tensor_files import read_tensors
-from persona_leakage.text_similarity import text_similarities
+from persona_leakage.config.selections import chosen_personas
+from persona_leakage.geometry.cosine import cosine_matrix
+from persona_leakage.geometry.divergence_table import read_divergences
+from persona_leakage.geometry.prompt_similarity import text_similarities
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
+from persona_leakage.infrastructure.provenance import SCHEMA_VERSION
+from persona_leakage.infrastructure.tensor_files import read_tensors
+from persona_leakage.tables.build import tabulate_pairs
+from persona_leakage.tables.question_counts import tabulate_cosines, tabulate_questions
 
 
 def main(argv=None):
@@ -38,7 +37,7 @@ def main(argv=None):
     negatives = {source: read_json(path)["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
     similarities = text_similarities(prompts)
     if embedding_model:
-        from persona_leakage.sentence_embedding import embedding_similarities  # takes seconds to import
+        from persona_leakage.geometry.prompt_similarity import embedding_similarities  # takes seconds to import
 
         similarities["embedding_similarity"] = embedding_similarities(embedding_model, prompts)
     names = args.settings["personas"]["names"]

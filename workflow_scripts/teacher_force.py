@@ -1,15 +1,13 @@
 """Read the base model's own replies with a model and write how likely it finds the marker in them; nothing is sampled."""
 
-from persona_leakage.behaviour import read_marker
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
-from persona_leakage.forced_cells import choose_replies, score_record, summarise_records
-from persona_leakage.model_loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
-from persona_leakage.options import add_chunk_size, new_parser
-from persona_leakage.prompts import build_prompts
-from persona_leakage.provenance import describe_run
-from persona_leakage.teacher_forcing import place_marker, scores_of_all
-from persona_leakage.trained_adapters import add_adapter_options, load_state, read_adapters
+from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.behaviours.marker_log_probability import choose_replies, place_marker, score_record, scores_of_all, summarise_records
+from persona_leakage.infrastructure.cli import InputError, add_chunk_size, new_parser, run_program
+from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapters
+from persona_leakage.models.loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
+from persona_leakage.models.prompts import build_prompts
 
 
 def read_base(path, meta_path, completions_sha256):

@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import check_digest, clear_temporaries, digest_of, read_json, read_jsonl_gz, sha256_of_file, write_json
-from persona_leakage.lora import CONFIG, WEIGHTS, adapted_layers, attach_new_adapter, save_adapter
-from persona_leakage.model_loading import load_model, model_facts, pick_device, pick_precision, read_manifest, surroundings
-from persona_leakage.options import new_parser
-from persona_leakage.provenance import describe_run, peak_memory_bytes
-from persona_leakage.seeds import derive_seed
-from persona_leakage.training import train
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import (
+    check_digest,
+    clear_temporaries,
+    digest_of,
+    read_json,
+    read_jsonl_gz,
+    sha256_of_file,
+    write_json,
+)
+from persona_leakage.infrastructure.provenance import describe_run, peak_memory_bytes
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.models.loading import load_model, model_facts, pick_device, pick_precision, read_manifest, surroundings
+from persona_leakage.models.lora import CONFIG, WEIGHTS, adapted_layers, attach_new_adapter, save_adapter
+from persona_leakage.training.loop import train
 
 
 def main(argv=None):

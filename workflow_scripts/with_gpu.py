@@ -3,8 +3,8 @@
 import argparse
 import signal
 
-from persona_leakage.errors import run_program
-from persona_leakage.gpu_lease import device_pool, jobs_per_device, run_on_devices
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.infrastructure.gpu_lease import device_pool, jobs_per_device, run_on_devices
 
 
 def main(argv=None):

@@ -2,10 +2,9 @@
 
 import yaml
 
-from persona_leakage.errors import run_program
-from persona_leakage.files import atomic_path
-from persona_leakage.options import new_parser
-from persona_leakage.provenance import describe_run
+from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.files import atomic_path
+from persona_leakage.infrastructure.provenance import describe_run
 
 
 def main(argv=None):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import jinja2
 
-from persona_leakage.errors import InputError, run_program
-from persona_leakage.files import atomic_path
-from persona_leakage.personas import read_yaml
-from persona_leakage.report_numbers import MISSING, STYLES, Numbers
-from persona_leakage.results_table import as_text, result_lines
+from persona_leakage.config.personas import read_yaml
+from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.infrastructure.files import atomic_path
+from persona_leakage.reporting.closing_table import as_text, result_lines
+from persona_leakage.reporting.numbers import MISSING, STYLES, Numbers
 
 
 def main(argv=None):

@@ -1,0 +1,69 @@
+"""The marker as a behaviour: its token ids behind an answer, and whether a reply shows it."""
+
+from dataclasses import dataclass, replace
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.chat_template import ANSWER, encode, encode_reply
+
+
+@dataclass(frozen=True)
+class Marker:
+    """The marker as the model meets it: token ids of the separator and of the marker's own tokens, and the texts of both."""
+
+    text: str
+    separator_ids: tuple
+    marker_ids: tuple
+    separator: str = ""
+
+
+def read_marker(tokenizer, marker, separator):
+    """Token ids of separator and marker as they stand behind an answer: what encoding an answer with them adds to it alone.
+
+    Encoded by themselves they may begin with a blank that the tokenizer puts in front of every text. InputError if a token spans
+    one of the two borders, for then "the marker's tokens" would mean something else behind each separator or answer; and if
+    the marker holds a special token, which no decoded reply shows.
+    """
+    if marker.lower() in separator.lower():
+        raise InputError(f"behaviour.separator: {separator!r} holds the marker {marker!r}; choose another one, such as a blank line")
+    answer, whole = encode(tokenizer, ANSWER), encode(tokenizer, ANSWER + separator + marker)
+    together = whole[len(answer) :]
+    if whole[: len(answer)] == answer and tokenizer.decode(whole) == ANSWER + separator + marker:
+        if marker not in tokenizer.decode(whole, skip_special_tokens=True):
+            raise InputError(
+                f"behaviour.marker: {marker!r} holds a special token of this model, which decoded replies never show; use plain text"
+            )
+        for border in range(len(together)):
+            if tokenizer.decode(whole[: len(answer) + border]) == ANSWER + separator:
+                return Marker(marker, tuple(together[:border]), tuple(together[border:]), separator)
+    raise InputError(
+        f"behaviour.separator {separator!r} and behaviour.marker {marker!r}: behind an answer this tokenizer merges them into"
+        f" {tokenizer.convert_ids_to_tokens(together)}; choose a separator that stays apart, such as a blank line"
+    )
+
+
+def encode_answer(tokenizer, answer, marker=None):
+    """An answer's text encoded again, with separator and marker behind it: (answer ids, :class:`Marker` of this answer), or None.
+
+    marker: as read_marker gives it, or None for a row without one. A token that holds the end of the answer and the
+    start of the separator, such as Qwen's ".\\n\\n", counts as separator. None: see encode_reply; sampled ids and the
+    tokens of their own text may differ, but not what they say. InputError if a token spans the border between separator and marker.
+    """
+    found = encode_reply(tokenizer, answer, *((marker.separator, marker.text) if marker else ()))
+    if found is None:
+        return None
+    ids, (end, *borders) = found
+    if marker is None:
+        return ids, None
+    begin = borders[0]
+    if ids[begin:] != marker.marker_ids:
+        raise InputError(
+            f"behaviour.separator {marker.separator!r} and behaviour.marker {marker.text!r}: behind an answer that ends with"
+            f" {answer[-20:]!r} this tokenizer merges them into {tokenizer.convert_ids_to_tokens(ids[end:])};"
+            " choose a separator that stays apart, such as a blank line"
+        )
+    return ids[:end], replace(marker, separator_ids=ids[end:begin])
+
+
+def shows_marker(text, marker_text):
+    """Whether ``text`` holds the marker, in any case."""
+    return marker_text.lower() in text.lower()

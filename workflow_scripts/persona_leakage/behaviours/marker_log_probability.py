@@ -1,0 +1,147 @@
+"""How likely a model finds the marker at the end of replies that are given: one pass over each reply, nothing is sampled."""
+
+from pathlib import Path
+
+import torch
+
+from persona_leakage.behaviours.marker import encode_answer
+from persona_leakage.inference.batched_forward import Stage, prefill
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import digest_of, read_jsonl_gz, write_jsonl_gz
+from persona_leakage.infrastructure.resume import part_path, read_parts
+from persona_leakage.models.out_of_memory import add_up
+
+SUFFIX = ".jsonl.gz"
+BATCH_TOKENS = 4096  # padded tokens in memory at once
+STAGE = Stage("marker probabilities", "replies", "set geometry.precision: bfloat16", "evaluation.sampling.max_new_tokens")
+
+
+@torch.inference_mode()
+def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
+    """([(end, anywhere)] of ``replies``, memory); a reply is (prompt ids, reply ids, separator ids), see place_marker.
+
+    end: natural log of the probability that separator and marker follow the reply ids, token by token; None for a
+    reply that was cut at the limit, whose last token is no end: its separator ids are None. anywhere: 1 - product of (1 - p) over
+    all places of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
+    it was cut, at its end, there also behind the separator. What stands beside a reply does not change its scores; memory: see prefill.
+    """
+    tails = [() if separator is None else (*separator, *marker.marker_ids) for _, _, separator in replies]
+    sequences = [[*prompt, *reply, *tail][: -1 if tail else None] for (prompt, reply, _), tail in zip(replies, tails, strict=True)]
+    head = model.get_output_embeddings()
+    scores = [None] * len(replies)
+
+    def score(batch, forward):
+        hidden = forward()
+        for row, index in enumerate(batch):
+            prompt, reply, separator = replies[index]
+            states = hidden[row, len(prompt) - 1 : len(prompt) + len(reply) + len(tails[index]) - 1]
+            scores[index] = score_reply(head(states).float(), len(reply), separator, marker.marker_ids)
+
+    memory = prefill(model, sequences, score, batch_tokens, STAGE)
+    return scores, memory
+
+
+def place_marker(tokenizer, record, marker, join):
+    """(reply ids, separator ids) of a completion record: the tokens that a training row of such an answer has in front of the marker.
+
+    join: training_data.join. "ids": the sampled ids and the separator of ``marker``; "text": both as encode_answer gives them,
+    the sampled ids where that is None. The separator is None for a reply that was cut at the limit.
+    """
+    sampled = tuple(record["token_ids"])
+    if record["finish_reason"] != "stop":
+        return sampled, None
+    found = encode_answer(tokenizer, record["text"], marker) if join == "text" else None
+    return (found[0], found[1].separator_ids) if found else (sampled, marker.separator_ids)
+
+
+def score_reply(logits, length, separator_ids, marker_ids):
+    """(end, anywhere) of one reply of ``length`` tokens from float32 logits [length + tail, vocabulary], see marker_scores."""
+    total = logits.logsumexp(dim=-1).double()
+    first = (logits[:, marker_ids[0]].double() - total).exp()
+    if separator_ids is None:
+        return None, chance_of_any(first[:length])
+    target = torch.tensor([*separator_ids, *marker_ids], device=logits.device)
+    steps = logits[length:].gather(1, target[:, None])[:, 0].double() - total[length:]
+    places = first[: length + 1].clone()
+    if separator_ids:  # the marker itself or the separator in front of it: one or the other
+        places[-1] += steps[: len(separator_ids) + 1].sum().exp()
+    return float(steps.sum()), chance_of_any(places)
+
+
+def chance_of_any(chances):
+    """1 - product of (1 - p), exact also where all p are tiny: float64 [places] -> float."""
+    return float(-torch.expm1(torch.log1p(-chances.clamp(max=1.0)).sum()))
+
+
+def scores_of_all(load, replies, marker, identity, store, chunk_size):
+    """(scores, memory) as marker_scores of all ``replies``; those kept in ``store`` by an earlier run are not computed again.
+
+    load(): the model; called once, if a reply is missing. Each ``chunk_size`` replies are kept under digests of
+    their token ids, the separator's, the marker's and ``identity`` (model, adapter, precision, versions, code).
+    """
+    shared = digest_of([identity, marker.marker_ids])
+    keys = [digest_of([shared, *reply]) for reply in replies]
+    folder = Path(store) / shared[:32]
+    kept = read_parts(folder, SUFFIX, lambda path: dict(read_jsonl_gz(path)), set(keys))
+    missing = {key: reply for key, reply in zip(keys, replies, strict=True) if key not in kept}
+    if kept:
+        print(f"marker probabilities: {len(kept)} replies are kept from earlier, {len(missing)} to go", flush=True)
+    model = load() if missing else None
+    todo, memory = list(missing), {"times": 0, "batch_tokens": BATCH_TOKENS}
+    for start in range(0, len(todo), chunk_size):
+        part = todo[start : start + chunk_size]
+        scores, now = marker_scores(model, [missing[key] for key in part], marker, memory["batch_tokens"])
+        memory = add_up(memory, now)
+        found = dict(zip(part, scores, strict=True))
+        write_jsonl_gz(part_path(folder, part, SUFFIX), map(list, found.items()))
+        kept |= found
+    return [tuple(kept[key]) for key in keys], memory
+
+
+def choose_replies(records, prompts, draws):
+    """[(record, prompt ids)] of the first ``draws`` replies of each persona and question (None: all), in the order of ``prompts``.
+
+    records: of completions.jsonl.gz; those of other personas are left out. prompts: [(persona, question, ids)].
+    InputError if a persona and question has fewer replies than that, or none.
+    """
+    cells = {(persona, question): [] for persona, question, _ in prompts}
+    for record in records:
+        cell = cells.get((record["persona"], record["question"]))
+        if cell is not None and (draws is None or record["index"] < draws):
+            cell.append(record)
+    for (persona, question), cell in cells.items():
+        if len(cell) < (draws or 1):
+            raise InputError(f"completions hold {len(cell)} of the {draws or 'first'} replies of '{persona}' to {question!r}")
+    return [(record, ids) for persona, question, ids in prompts for record in cells[persona, question]]
+
+
+def score_record(record, score, base):
+    """The record of a reply in teacher_forced.jsonl.gz. score: (end, anywhere); base: the base model's record of that reply, or None."""
+    end, anywhere = score
+    place = {key: record[key] for key in ("persona", "question", "index")}
+    if base is None:
+        return {**place, "end": end, "anywhere": anywhere}
+    if place != {key: base[key] for key in place}:
+        raise InputError(f"the base model's marker probabilities are of other replies: {place} has no partner")
+    return {**place, "end": end, "anywhere": anywhere, "end_gain": None if end is None else end - base["end"]}
+
+
+def summarise_records(records, personas):
+    """{persona: cell} for the names ``personas``, a cell being that of :func:`mean_record` and the same "per_question"."""
+    by_persona = {name: {} for name in personas}
+    for record in records:
+        by_persona[record["persona"]].setdefault(record["question"], []).append(record)
+    return {
+        name: {
+            **mean_record([record for cell in questions.values() for record in cell]),
+            "per_question": {question: mean_record(cell) for question, cell in questions.items()},
+        }
+        for name, questions in by_persona.items()
+    }
+
+
+def mean_record(records):
+    """{"n" replies, "ended" of them; means of "end" and, if there, "end_gain" over those (None: none), of "anywhere" over all}."""
+    ended = [record for record in records if record["end"] is not None]
+    means = {key: sum(record[key] for record in ended) / len(ended) if ended else None for key in ("end", "end_gain") if key in records[0]}
+    return {"n": len(records), "ended": len(ended), **means, "anywhere": sum(record["anywhere"] for record in records) / len(records)}

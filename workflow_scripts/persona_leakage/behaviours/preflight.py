@@ -1,0 +1,98 @@
+"""Can a model read what a config will put in front of it? Its tokenizer, chat template and limits against all texts."""
+
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.config.layers import check_layers, declared_layers
+from persona_leakage.infrastructure.cli import InputError, named_in_errors
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.models.chat_template import encode, prompt_ids, prompt_lengths, read_chat_format
+from persona_leakage.models.fetch import revision_of
+from persona_leakage.models.limits import check_length
+from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_rows, check_texts, check_tokenizer
+
+
+def check_reading(tokenizer, folder, limits, rows, texts=None):
+    """The :class:`ChatFormat` of a model folder, after checking its tokenizer and, if ``texts`` are given, all of them.
+
+    texts: {"texts": [(key, text)], "prompts": {persona: prompt}, "questions": [question], "behaviour": {"marker",
+    "separator"}, "replies": {config key: most tokens of a reply}} (see texts_of). limits: see limits_of;
+    rows: of the embedding. InputError in one line.
+    """
+    check_tokenizer(tokenizer, PlainTokenizer(folder), folder, texts["texts"] if texts else (), rows)
+    with named_in_errors(folder):
+        chat = read_chat_format(tokenizer, folder)
+    check_rows(tokenizer, chat, folder, rows)
+    if texts:
+        read_marker(tokenizer, **texts["behaviour"])
+        check_texts(tokenizer, texts["texts"], set(chat.control_ids))
+        prompt_lengths(tokenizer, [SimpleNamespace(name=name, prompt=prompt) for name, prompt in texts["prompts"].items()])
+        check_replies(limits, longest_prompt(tokenizer, texts), texts)
+    return chat
+
+
+def longest_prompt(tokenizer, texts):
+    """Tokens of the longest prompt, from the longest persona and question."""
+    persona, question = (
+        max(some, key=lambda text: len(encode(tokenizer, text))) for some in (texts["prompts"].values(), texts["questions"])
+    )
+    return len(prompt_ids(tokenizer, persona, question))
+
+
+def check_replies(limits, prompt, texts):
+    """InputError, with the config key, if a prompt of so many tokens and the longest reply allowed are beyond a limit of the model."""
+    for key, most in texts["replies"].items():
+        check_length(limits, prompt + most, key, "prompt and reply")
+
+
+def check_against_model(config, personas, question_sets, manifest_path):
+    """InputError if the config asks what its model cannot give: a block, a marker, an end target, a prompt's length, a text.
+
+    personas: the :class:`Persona` list that is used; question_sets: {name: questions}. Does nothing
+    while the model is not there, is about to be fetched anew, or cannot be read with what is
+    installed: then the first jobs make the same checks.
+    """
+    manifest_path = Path(manifest_path)
+    if not manifest_path.is_file():
+        return
+    manifest = read_json(manifest_path)
+    wanted = {**config["model"], "revision": revision_of(config["model"], manifest.get("digest"))}
+    if any(manifest.get(key) != value for key, value in wanted.items()):
+        return
+    check_layers(declared_layers(config["geometry"]), manifest["blocks"])
+    if config["labels"]["end_target"] != "eos" and not manifest["chat"]["after_end_ids"]:
+        raise InputError(
+            f"labels.end_target: this model's chat template writes nothing behind a turn; use eos, not {config['labels']['end_target']}"
+        )
+    if not (Path(manifest["folder"]) / "tokenizer.json").is_file() or not importlib.util.find_spec("tokenizers"):
+        return
+    tokenizer, texts = PlainTokenizer(manifest["folder"]), texts_of(config, personas, question_sets)
+    read_marker(tokenizer, **texts["behaviour"])
+    prompt_lengths(tokenizer, personas)
+    check_texts(tokenizer, texts["texts"], set(manifest["chat"].get("control_ids", ())))
+    # Without the template, so at the least; the first job knows the whole prompt.
+    longest = sum(max(len(encode(tokenizer, text)) for text in some) for some in (texts["prompts"].values(), texts["questions"]))
+    check_replies(manifest.get("limits", {}), longest, texts)
+
+
+def texts_of(config, personas, question_sets):
+    """All that a config puts in front of the model, as reading_checks.check_reading takes it. Arguments as check_against_model."""
+    suffix, behaviour = config["questions"]["suffix"], {key: config["behaviour"][key] for key in ("marker", "separator")}
+    used = {use["set"]: question_sets[use["set"]] for use in [config["questions"]["training"], *config["questions"]["evaluation"]]}
+    questions = [(f"questions.file, set '{name}'", question) for name, questions in used.items() for question in questions]
+    prompts = {persona.name: persona.prompt for persona in personas}
+    blocks = ("training_data", "evaluation")
+    return {
+        "texts": [
+            *((f"personas.file, '{name}'", prompt) for name, prompt in prompts.items()),
+            *questions,
+            ("questions.suffix", suffix),
+            ("behaviour.marker", behaviour["marker"]),
+        ],
+        "prompts": prompts,
+        "questions": [question + suffix for _, question in questions],
+        "behaviour": behaviour,
+        "replies": {f"{block}.sampling.max_new_tokens": config[block]["sampling"]["max_new_tokens"] for block in blocks},
+    }

@@ -1,0 +1,155 @@
+"""The personas and question sets that people edit, and the experiment's selection from them."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from persona_leakage.config.schema import check_schema
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.look_alikes import folded
+
+MERGE_TAG = "tag:yaml.org,2002:merge"
+RESOURCE_SCHEMAS = Path(__file__).parents[3] / "resources" / "schemas"
+
+
+@dataclass(frozen=True)
+class Persona:
+    """A persona: a slug, its category, the personas it is a relative of, and its system prompt.
+
+    role, wording: who is described and in which style, or None both, in files whose roles have one wording.
+    """
+
+    name: str
+    category: str
+    related_to: tuple
+    prompt: str
+    role: str | None = None
+    wording: str | None = None
+
+
+def read_yaml(path):
+    """Parse a YAML file; InputError if it is missing, malformed or has the same key twice."""
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error})") from None
+    except yaml.MarkedYAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {explain_yaml(error)}") from None
+    # PyYAML lets Python's own errors through where a value only looks like a date or a number.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def explain_yaml(error):
+    """One line for a YAML syntax error: what is wrong, line and column (from 1), what to do."""
+    problem = " ".join(str(error.problem or error.context).split())
+    mark = error.problem_mark or error.context_mark
+    remedy = "indent with spaces only, and put quotes around text that holds ': ' or ' #' or begins with a special character"
+    if "\\t" in problem:
+        remedy = "replace the tab by spaces"
+    elif isinstance(error, _RepeatedKeyError):
+        remedy = "remove one of the two"
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1}); {remedy}"
+
+
+def personas_source(file, added=()):
+    """What programs are given as ``--personas``: the file's path; with entries of ``personas.add``, a JSON text of both."""
+    return json.dumps({"file": file, "add": added}, ensure_ascii=False) if added else file
+
+
+def parts_of_source(source):
+    """(path of the personas file, added entries) of a :func:`personas_source`, or of a path alone."""
+    if not str(source).startswith('{"file": '):
+        return source, []
+    parts = json.loads(source)
+    return parts["file"], parts["add"]
+
+
+@cache
+def read_personas(source):
+    """{name: Persona} in file order, then added ones; checked: schema, unique names, prompts and wordings of a role, known relatives.
+
+    source: a path, or a :func:`personas_source` (its added entries are checked against the schema with the config).
+    """
+    path, added = parts_of_source(source)
+    content = read_yaml(path)
+    check_schema(content, RESOURCE_SCHEMAS / "personas.schema.yaml", path)
+    entries = [*((path, entry) for entry in content["personas"]), *(("personas.add", entry) for entry in added)]
+    personas, places, prompts, wordings = {}, {}, {}, {}
+    for place, entry in entries:
+        name, prompt = entry["name"], entry["prompt"]
+        if name in personas and places[name] != place:
+            raise InputError(f"{place}: persona '{name}' is also in {places[name]}; give one of the two another name")
+        if name in personas:
+            raise InputError(f"{place}: persona '{name}' appears twice; names must be unique")
+        if folded(prompt) in prompts:
+            raise InputError(f"{place}: personas '{prompts[folded(prompt)]}' and '{name}' have the same prompt {prompt!r}")
+        prompts[folded(prompt)] = name
+        role, wording = entry.get("role"), entry.get("wording")
+        if role and (role, wording) in wordings:
+            raise InputError(f"{place}: personas '{wordings[role, wording]}' and '{name}' both are role '{role}' in wording '{wording}'")
+        wordings[role, wording] = name
+        personas[name] = Persona(name, entry["category"], tuple(entry["related_to"]), prompt, role, wording)
+        places[name] = place
+    for persona in personas.values():
+        for relative in persona.related_to:
+            if relative not in personas or relative == persona.name:
+                place = places[persona.name]
+                raise InputError(f"{place}: persona '{persona.name}' is related_to '{relative}', which is not another persona's name")
+    return personas
+
+
+@cache
+def read_question_sets(path):
+    """{set name: [questions]}, checked: schema, and no question twice, within a set or across sets, in whichever case and spelling."""
+    content = read_yaml(path)
+    check_schema(content, RESOURCE_SCHEMAS / "questions.schema.yaml", path)
+    seen = {}
+    for name, questions in content["sets"].items():
+        for question in questions:
+            # Punctuation behind a word says nothing, unlike signs within it: C++, 2-2, 2.5.
+            plain = re.sub(r"[.,;:!?…]+(?=\s|$)", "", folded(question)).rstrip()
+            if plain in seen:
+                raise InputError(f"{path}: question {question!r} of set '{name}' is in set '{seen[plain]}' already; sets must be disjoint")
+            seen[plain] = name
+    return content["sets"]
+
+
+def select_personas(personas, names):
+    """The :class:`Persona` list for ``names`` ("all" or a list), in the order given."""
+    return list(personas.values()) if names == "all" else [personas[name] for name in names]
+
+
+def have_wordings(personas):
+    """Whether some role among ``personas`` has several wordings, so that the two can be told apart."""
+    roles = [persona.role for persona in personas if persona.role]
+    return len(set(roles)) < len(roles)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A loader that refuses a repeated key, which YAML would silently let the last one win."""
+
+
+class _RepeatedKeyError(yaml.constructor.ConstructorError):
+    """A key that a mapping has twice; its mark is at the second one."""
+
+
+def _construct_unique_mapping(loader, node):
+    keys = []
+    for key_node, _ in node.value:
+        if key_node.tag == MERGE_TAG:  # "<<: *other", whose keys may be repeated
+            continue
+        key = loader.construct_object(key_node)
+        if key in keys:
+            raise _RepeatedKeyError(problem=f"key '{key}' appears twice", problem_mark=key_node.start_mark)
+        keys.append(key)
+    return loader.construct_mapping(node)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_unique_mapping)

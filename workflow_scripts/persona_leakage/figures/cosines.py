@@ -1,0 +1,49 @@
+"""The panel's geometry: cosines between all personas, alike ones side by side."""
+
+import numpy as np
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+
+from persona_leakage.figures.style import plt, style_of, words
+
+
+def cluster_order(cosines):
+    """Places of the personas so that alike ones stand together: average linkage on 1 - cosine, leaves in the best order."""
+    distances = np.clip(1 - (cosines + cosines.T) / 2, 0, None)
+    np.fill_diagonal(distances, 0)
+    condensed = squareform(distances, checks=False)
+    return hierarchy.leaves_list(hierarchy.optimal_leaf_ordering(hierarchy.linkage(condensed, "average"), condensed))
+
+
+def plot_cosines(table, categories, sources, layer):
+    """Heat map [personas, personas], ordered by clustering, a strip of categories beside it; sources in bold.
+
+    table: the rows of ``layer`` of cosines.csv; categories: {persona: category}, unknown for a source that is no bystander.
+    """
+    names = sorted({*table["persona_a"], *table["persona_b"]})
+    places = {name: place for place, name in enumerate(names)}
+    grid = np.eye(len(names))
+    first, second = table["persona_a"].map(places), table["persona_b"].map(places)
+    grid[first, second] = grid[second, first] = table["cosine"]
+    order = cluster_order(grid)
+    names = [names[place] for place in order]
+    side = max(4.5, 0.085 * len(names))
+    figure, axes = plt.subplots(1, 2, figsize=(side + 2.2, side + 0.4), width_ratios=[1, 40], layout="constrained")
+    styles = style_of(sorted(set(categories.values())))
+    for place, name in enumerate(names):
+        colour = styles[categories[name]][0] if name in categories else "white"
+        axes[0].add_patch(plt.Rectangle((0, place - 0.5), 1, 1, color=colour, linewidth=0))
+    axes[0].set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), xticks=[])
+    size = 3.6 if len(names) > 60 else 6.5
+    axes[0].set_yticks(range(len(names)), [words(name) for name in names], fontsize=size)
+    for label, name in zip(axes[0].get_yticklabels(), names, strict=True):
+        label.set_fontweight("bold" if name in sources else "normal")
+    axes[0].tick_params(length=0)
+    image = axes[1].imshow(grid[np.ix_(order, order)], cmap="cividis", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    axes[1].set(xticks=[], yticks=[])
+    for axis in axes:
+        axis.spines[:].set_visible(False)
+    figure.colorbar(image, ax=axes[1], shrink=0.5, label=f"cosine, centred on the panel (block {layer})")
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour, label=words(name)) for name, (colour, _) in styles.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
+    return figure

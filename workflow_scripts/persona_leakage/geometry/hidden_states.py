@@ -1,0 +1,189 @@
+"""Hidden states at chosen tokens of many prompts, in one pass over the blocks that are needed."""
+
+import hashlib
+import json
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from persona_leakage.config.layers import FIRST_REPLY, LAST_PROMPT, MEAN_SYSTEM, check_layers
+from persona_leakage.inference.batched_forward import Stage, prefill
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import atomic_path, digest_of
+from persona_leakage.infrastructure.resume import part_path, read_parts
+from persona_leakage.models.architecture import blocks_name
+from persona_leakage.models.attention import output_logits, use_causal_attention
+from persona_leakage.models.out_of_memory import add_up
+
+BATCH_TOKENS = 4096  # padded tokens in memory at once
+STAGE = Stage("hidden states", "prompts", "set geometry.precision: bfloat16", "questions.file")
+
+
+def last_token_states(model, prompts, layers, batch_tokens=BATCH_TOKENS):
+    """(states, memory): as span_states at each prompt's last token, float32 [prompts, layers, hidden]."""
+    states, memory = span_states(model, prompts, [[(len(ids) - 1, len(ids))] for ids in prompts], layers, batch_tokens)
+    return states[:, 0], memory
+
+
+def position_states(model, prompts, layers, batch_tokens, positions):
+    """(states, memory): as span_states at each of ``positions``, float32 [prompts, positions, layers, hidden].
+
+    prompts: [(token ids, first, end)], the persona's own words being the tokens from ``first`` to before ``end``.
+    first_reply_token: the token that the model itself finds likeliest behind the prompt, an end of turn included.
+    InputError as span_states, and for mean_system_turn if a prompt has no such words.
+    """
+    sequences = [list(ids) for ids, _, _ in prompts]
+    if MEAN_SYSTEM in positions and any(first == end for _, first, end in prompts):
+        raise InputError(f"geometry.positions: {MEAN_SYSTEM} needs a system text in every prompt")
+    where = {
+        LAST_PROMPT: [(len(ids) - 1, len(ids)) for ids in sequences],
+        MEAN_SYSTEM: [(first, end) for _, first, end in prompts],
+        FIRST_REPLY: [(len(ids), len(ids) + 1) for ids in sequences],
+    }
+    if FIRST_REPLY in positions:
+        sequences = [[*ids, token] for ids, token in zip(sequences, first_tokens(model, sequences, batch_tokens), strict=True)]
+    spans = list(zip(*(where[position] for position in positions), strict=True))
+    return span_states(model, sequences, spans, layers, batch_tokens)
+
+
+def persona_means(model, personas, layers, batch_tokens, positions):
+    """(means over each persona's prompts of position_states(), memory): float32 [personas, positions, layers, hidden].
+
+    personas: for each as many prompts as for the others.
+    """
+    states, memory = position_states(model, [prompt for prompts in personas for prompt in prompts], layers, batch_tokens, positions)
+    return states.unflatten(0, (len(personas), -1)).double().mean(dim=1).float(), memory
+
+
+@torch.inference_mode()
+def span_states(model, sequences, spans, layers, batch_tokens=BATCH_TOKENS):
+    """(states, memory): outputs of the 0-based blocks ``layers``, averaged over tokens, float32 [sequences, spans of each, layers, hidden].
+
+    sequences: lists of token ids; spans: for each as many (first, end) as for the others, the tokens from first to before end.
+    Block L's output is hidden_states[L+1] in transformers' terms, taken before any final norm (which
+    transformers applies to the very last entry of its list). Blocks behind the last one needed do not run, nor
+    does the output layer. Sequences go through in batches, on which their states do not depend; memory: how often a
+    batch did not fit, and the limit at the end (see prefill).
+    InputError if a layer is not a block of the model, or a sequence exceeds its window or does not fit by itself.
+    """
+    decoder = model.get_decoder()
+    check_layers(layers, len(getattr(decoder, blocks_name(decoder))))
+    use_causal_attention(model)  # before the hooks, which would see its probe
+    states = torch.empty(len(sequences), len(spans[0]), len(layers), decoder.config.hidden_size)
+    wanted = []
+    with blocks_up_to(decoder, max(layers)) as blocks, span_means(blocks, layers, wanted) as caught:
+
+        def take(batch, forward):
+            wanted[:] = [spans[index] for index in batch]
+            forward()
+            states[batch] = torch.stack([caught[layer] for layer in layers], 2)
+
+        memory = prefill(model, sequences, take, batch_tokens, STAGE)
+    if not states.isfinite().all():
+        raise InputError("model: hidden states are no numbers for some prompts; copy the model again, or set geometry.precision: float32")
+    return states, memory
+
+
+@torch.inference_mode()
+def first_tokens(model, prompts, batch_tokens=BATCH_TOKENS):
+    """The likeliest token behind each prompt, by ``model``: a list of token ids."""
+    found = [None] * len(prompts)
+
+    def take(batch, forward):
+        hidden = forward()
+        ends = torch.tensor([len(prompts[index]) - 1 for index in batch], device=hidden.device)
+        logits = output_logits(model.get_output_embeddings(), hidden[torch.arange(len(batch), device=hidden.device), ends])
+        for index, token in zip(batch, logits.argmax(-1).tolist(), strict=True):
+            found[index] = token
+
+    prefill(model, prompts, take, batch_tokens, STAGE)
+    return found
+
+
+@contextmanager
+def blocks_up_to(decoder, last):
+    """A decoder without the blocks behind ``last``, as long as the context lasts; gives the blocks."""
+    name = blocks_name(decoder)
+    whole = getattr(decoder, name)
+    setattr(decoder, name, whole[: last + 1])
+    try:
+        yield whole
+    finally:
+        setattr(decoder, name, whole)
+
+
+@contextmanager
+def span_means(blocks, layers, wanted):
+    """{layer: means over spans of that block's output in the newest forward pass, float32 [rows, spans, hidden]}, while the context lasts.
+
+    wanted: the spans [(first, end)] of each row of that pass, set before it. Whole outputs are not kept.
+    """
+    caught = {}
+
+    def keep(layer):
+        def hook(module, inputs, output):
+            hidden = output[0] if isinstance(output, tuple) else output
+            means = [torch.stack([hidden[row, first:end].float().mean(0) for first, end in spans]) for row, spans in enumerate(wanted)]
+            caught[layer] = torch.stack(means).cpu()
+
+        return hook
+
+    hooks = [blocks[layer].register_forward_hook(keep(layer)) for layer in layers]
+    try:
+        yield caught
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+SUFFIX = ".safetensors"
+
+
+def states_of_all(load, prompts, layers, identity, store, chunk_size, measure=last_token_states):
+    """(states, memory) of what ``measure`` (model, prompts, layers, batch tokens) gives for each of ``prompts``: float32 [prompts, ...].
+
+    A prompt is a sequence of token ids, or whatever plain values ``measure`` takes for one.
+    load(): the model; called once, if a prompt is missing. Each ``chunk_size`` prompts are kept in
+    a folder of ``store`` under digests of their content, ``layers`` and ``identity`` (model, precision,
+    versions, code, and what else decides the measure).
+    """
+    shared = digest_of([identity, layers])
+    keys = [digest_of([shared, list(prompt)]) for prompt in prompts]
+    folder = Path(store) / shared[:32]
+    kept = read_parts(folder, SUFFIX, read_part, set(keys))
+    missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in kept}
+    if kept:
+        print(f"hidden states: {len(kept)} of {len(set(keys))} prompts are kept from earlier, {len(missing)} to go", flush=True)
+    model = load() if missing else None
+    todo = list(missing)
+    memory = {"times": 0, "batch_tokens": BATCH_TOKENS}
+    for start in range(0, len(todo), chunk_size):
+        part = todo[start : start + chunk_size]
+        states, now = measure(model, [missing[key] for key in part], layers, memory["batch_tokens"])
+        memory = add_up(memory, now)
+        content = save({"states": states}, metadata={"keys": json.dumps(part), "sha256": digest_of_states(states)})
+        with atomic_path(part_path(folder, part, SUFFIX)) as temporary:
+            temporary.write_bytes(content)
+        print(f"hidden states: {start + len(part)} of {len(todo)} new prompts are kept", flush=True)
+        kept |= zip(part, states, strict=True)
+    return torch.stack([kept[key] for key in keys]), memory
+
+
+def read_part(path):
+    """{key: states [layers, hidden]} of a part file; InputError if it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as content:
+            states, about = content.get_tensor("states"), content.metadata()
+        if digest_of_states(states) != about["sha256"]:
+            raise ValueError("another digest than it had when it was written")
+        return dict(zip(json.loads(about["keys"]), states, strict=True))
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not whole hidden states ({error})") from None
+
+
+def digest_of_states(states):
+    """SHA-256 of a float32 tensor's bytes: safetensors has no checksum of its own."""
+    return hashlib.sha256(states.contiguous().numpy().tobytes()).hexdigest()

@@ -1,0 +1,65 @@
+"""Many token sequences through a model's blocks once, as many side by side as memory takes."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from persona_leakage.infrastructure.progress import Progress
+from persona_leakage.models.attention import round_up, use_causal_attention
+from persona_leakage.models.attention_backend import kernels_for_any_shape
+from persona_leakage.models.batching import pad_right, split_by_tokens
+from persona_leakage.models.limits import check_length, limits_of
+from persona_leakage.models.out_of_memory import fits, half_of
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What messages say of a pass: its label, what a sequence is, what to change if one does not fit into memory, or is too long."""
+
+    label: str
+    unit: str
+    advice: str
+    length_key: str
+
+
+def prefill(model, sequences, work, batch_tokens, stage, progress=None):
+    """Call work(indices into ``sequences``, forward) for one batch after the other; forward() runs the blocks over the
+    batch and returns their last hidden states [rows, padded length, hidden].
+
+    No output layer runs. Sequences (lists of token ids) go sorted by length, padded on the right, at most
+    ``batch_tokens`` padded tokens at a time; what stands beside a sequence does not change its states (see
+    causal_attention). A batch whose work does not fit into memory is split, and with it all behind it; its work is done again.
+    stage: a :class:`Stage`; progress: of more than these sequences.
+
+    Returns {"times", "batch_tokens"}: how often memory ran out, and the limit at the end. InputError if a sequence
+    exceeds the model's window or positions, or does not fit by itself.
+    """
+    decoder = model.get_decoder()
+    check_length(limits_of(decoder.config), max(len(ids) for ids in sequences), stage.length_key, stage.unit)
+    use_causal_attention(model)
+    lengths = [round_up(len(ids)) for ids in sequences]
+    memory = {"times": 0, "batch_tokens": batch_tokens}
+    progress = progress or Progress(stage.label, len(sequences), stage.unit)
+    batches = split_by_tokens(range(len(sequences)), lengths, batch_tokens)
+    while batches:
+        batch = batches[0]
+        with kernels_for_any_shape():
+            _, said = fits(partial(work, batch, partial(last_states, decoder, [sequences[index] for index in batch])))
+        if said is None:
+            progress.advance(len(batch))
+            batches.pop(0)
+        else:
+            memory["batch_tokens"] = half_of(len(batch), len(batch) * lengths[batch[0]], stage.label, said, stage.advice)
+            memory["times"] += 1
+            batches = split_by_tokens([index for batch in batches for index in batch], lengths, memory["batch_tokens"])
+    return memory
+
+
+def last_states(decoder, sequences):
+    """The decoder's last hidden states of some sequences, side by side: [rows, padded length, hidden]."""
+    device = next(decoder.parameters()).device
+    padded = pad_right(sequences, length=round_up(max(map(len, sequences))))
+    # Padding stands on the right, where causal attention never looks; the mask only has to be a ready-made 4D one.
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
+    return decoder(input_ids=padded.to(device), attention_mask=mask, use_cache=False).last_hidden_state

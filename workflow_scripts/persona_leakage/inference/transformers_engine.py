@@ -1,0 +1,160 @@
+"""The portable sampling engine: transformers on a CPU or GPU, with rows that leave and enter a running batch."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import torch
+
+from persona_leakage.inference.kv_cache import SlotCache
+from persona_leakage.inference.requests import Completion, Request
+from persona_leakage.inference.top_p_sampling import draw_tokens, uniform_stream
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.attention import (
+    MIN_ROWS,
+    PROBE_TOKENS,
+    check_alike,
+    output_logits,
+    probe_states,
+    round_up,
+    use_causal_attention,
+)
+from persona_leakage.models.batching import pad_right
+from persona_leakage.models.limits import check_length, limits_of
+from persona_leakage.models.out_of_memory import is_out_of_memory
+
+# Waiting requests enter when this share of the slots is free: one prefill for many rows is cheaper.
+REFILL_SHARE = 1 / 8
+
+
+@dataclass
+class Running:
+    """A request that occupies a slot: its uniforms, its length in the cache, its tokens so far."""
+
+    request: object
+    uniforms: torch.Tensor
+    length: int
+    token_ids: list = field(default_factory=list)
+
+
+class TransformersEngine:
+    """Samples replies with a transformers model; one instance per loaded model and adapter.
+
+    Requests run in ``slots`` rows of one batch. A finished row's slot goes to the next waiting
+    request, so the batch never waits for its longest reply. What a row gets does not depend on the
+    other rows (see causal_attention): on a CPU with one thread a request always gives the same reply.
+    """
+
+    name = "transformers"
+
+    @staticmethod
+    def own_facts(model_folder, device):
+        """Nothing decides replies here beside what is recorded for any engine."""
+        return {}
+
+    def __init__(self, model, tokenizer, stop_ids, slots):
+        self.model, self.tokenizer, self.stop_ids, self.slots = model, tokenizer, frozenset(stop_ids), slots
+        self.decoder = model.get_decoder()
+        self.head = model.get_output_embeddings()
+        self.device = next(model.parameters()).device
+        own = probe_states(model)
+        use_causal_attention(model)
+        self._check_cache(own)
+
+    @torch.inference_mode()
+    def sample(self, requests, sampling):
+        """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish."""
+        waiting = deque(requests)
+        longest = max(len(request.prompt_ids) for request in requests) + sampling.max_new_tokens
+        check_length(limits_of(self.model.config.get_text_config()), longest, "max_new_tokens", "prompt and reply")
+        slots = min(self.slots, len(requests))
+        cache = SlotCache(self.model.config.get_text_config().num_hidden_layers, max(slots, MIN_ROWS), round_up(longest))
+        running = []
+        logits = None
+        while waiting or running:
+            free = slots - len(running)
+            if waiting and free >= min(len(waiting), max(1, int(slots * REFILL_SHARE))):
+                entering = [waiting.popleft() for _ in range(min(free, len(waiting)))]
+                entered = self._prefill(cache, entering, len(running))
+                logits = entered if logits is None else torch.cat([logits, entered])
+                running += [
+                    Running(request, uniform_stream(request.seed, sampling.max_new_tokens), len(request.prompt_ids)) for request in entering
+                ]
+            tokens = self._draw(logits, running, sampling)
+            yield from self._retire(cache, running, tokens, sampling.max_new_tokens)
+            logits = self._decode(cache, running) if running else None
+
+    @torch.inference_mode()
+    def _check_cache(self, own):
+        """InputError unless token by token through the slots gives the logits of the model's own pass, whose states are ``own``."""
+        ids = [token % self.model.config.get_text_config().vocab_size for token in range(1, PROBE_TOKENS + 1)]
+        half = PROBE_TOKENS // 2
+        try:
+            cache = SlotCache(self.model.config.get_text_config().num_hidden_layers, MIN_ROWS, round_up(PROBE_TOKENS))
+            row = Running(Request("", "", 0, tuple(ids[:half]), 0), None, half)
+            logits = self._prefill(cache, [row.request], 0)
+            for token in ids[half:]:
+                row.token_ids.append(token)
+                row.length += 1
+                logits = self._decode(cache, [row])
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
+            architecture = self.model.config.get_text_config().model_type
+            raise InputError(f"model: architecture '{architecture}' cannot be sampled by the transformers engine ({error})") from error
+        check_alike(self.model, logits[0], output_logits(self.head, own[:, -1])[0], "when it is fed token by token")
+
+    def _prefill(self, cache, entering, first_slot):
+        """Read the prompts of entering requests, each distinct prompt once; logits [entering, vocabulary] at their ends."""
+        prompts = list(dict.fromkeys(request.prompt_ids for request in entering))
+        row_of = {ids: row for row, ids in enumerate(prompts)}
+        rows = torch.tensor([row_of[request.prompt_ids] for request in entering], device=self.device)
+        lengths = torch.tensor([len(ids) for ids in prompts], device=self.device)
+        padded = pad_right(prompts, length=round_up(int(lengths.max())))
+        cache.plan_prefill(rows, first_slot + torch.arange(len(entering), device=self.device))
+        positions = torch.arange(padded.shape[1], device=self.device).expand(padded.shape)
+        # Padding stands on the right, where causal attention never looks; the mask only has to be a ready-made 4D one.
+        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device)
+        hidden = self._forward(padded.to(self.device), positions, mask, cache)
+        last = hidden[torch.arange(len(prompts), device=self.device), lengths - 1]
+        return output_logits(self.head, last)[rows]
+
+    def _decode(self, cache, running):
+        """Feed each running row's newest token; logits [running, vocabulary] for the one after it."""
+        # Rows of slots that nobody occupies: running rows come first, and a prefill writes over what these leave behind.
+        idle = max(0, MIN_ROWS - len(running))
+        positions = torch.tensor([row.length - 1 for row in running] + [0] * idle, device=self.device)
+        longest = round_up(max(row.length for row in running))
+        cache.plan_decode(positions, longest)
+        seen = torch.arange(longest, device=self.device)[None, :] <= positions[:, None]
+        newest = torch.tensor([[row.token_ids[-1]] for row in running] + [[0]] * idle, device=self.device)
+        hidden = self._forward(newest, positions[:, None], seen[:, None, None, :], cache)
+        return output_logits(self.head, hidden[:, 0])[: len(running)]
+
+    def _forward(self, input_ids, position_ids, mask, cache):
+        """Hidden states [rows, length, hidden] before the output layer."""
+        return self.decoder(
+            input_ids=input_ids, position_ids=position_ids, attention_mask=mask, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+
+    def _draw(self, logits, running, sampling):
+        """Next token ids of the running rows, as a list."""
+        uniforms = torch.stack([row.uniforms[len(row.token_ids)] for row in running]).to(self.device)
+        return draw_tokens(logits, uniforms, sampling.temperature, sampling.top_p).tolist()
+
+    def _retire(self, cache, running, tokens, limit):
+        """Append the drawn tokens; yield finished rows and close the gaps they leave with the last rows."""
+        stopped = [token in self.stop_ids for token in tokens]
+        for row, token, stop in zip(running, tokens, stopped, strict=True):
+            if not stop:
+                row.token_ids.append(token)
+                row.length += 1
+        for slot in reversed(range(len(running))):
+            row = running[slot]
+            if stopped[slot] or len(row.token_ids) == limit:
+                text = self.tokenizer.decode(row.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                last = len(running) - 1
+                if slot != last:
+                    cache.move(last, slot)
+                    running[slot] = running[last]
+                running.pop()
+                yield Completion(row.request, tuple(row.token_ids), text, "stop" if stopped[slot] else "length")

@@ -1,0 +1,205 @@
+"""The fast sampling engine: vLLM, with adapters beside the weights."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # a forked engine cannot use a GPU that its parent has asked about
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; without it vLLM takes half of the host's memory
+
+import psutil
+from safetensors.torch import load_file, save_file
+from vllm import EngineArgs, LLMEngine
+from vllm import SamplingParams as VllmSampling
+from vllm.lora.request import LoRARequest
+from vllm.sampling_params import RequestOutputKind
+from vllm.usage.usage_lib import UsageContext
+
+from persona_leakage.inference.adapter_check import fault_of, largest_difference
+from persona_leakage.inference.requests import Completion
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.models.lora import CONFIG, WEIGHTS, Adapter
+
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as max_lora_rank
+GATE_PROMPTS, GATE_TOKENS = 8, 8
+OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
+RUNNER, SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER", {"Qwen2ForCausalLM"}
+
+
+class VllmEngine:
+    """Samples replies with vLLM; one instance per loaded model, for the base or for any of ``adapters``.
+
+    Each reply is a request of its own with its own seed: vLLM would give the n replies of one request
+    the seeds seed, seed + 1, ...; prefix caching shares their prompt either way. An engine made for
+    adapters samples only those, and one made without only the base: rows of both in one batch come
+    back wrong in some versions (vllm#48421). On a GPU the same request gives the same reply only up
+    to rounding, which depends on the batch.
+    """
+
+    name = "vllm"
+
+    @staticmethod
+    def own_facts(model_folder, device):
+        """What decides replies beside what is recorded for any engine: the model runners draw differently from the same seed."""
+        return {"model_runner": model_runner(model_folder)} if device == "cuda" else {}
+
+    def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, adapters=()):
+        """folder: model folder; longest: tokens of the longest prompt and reply together; adapters: those to be sampled."""
+        if adapters and device == "cuda" and dtype == "float32":
+            raise InputError(
+                "engine.precision: float32 is not possible with engine.name: vllm on a GPU, whose adapter kernels take bfloat16"
+            )
+        self.tokenizer, self.stop_ids = tokenizer, sorted(stop_ids)
+        arguments = {
+            "model": str(Path(folder).resolve()),
+            "skip_tokenizer_init": True,  # token ids in, token ids out
+            "generation_config": "vllm",  # nothing from the model's own sampling defaults
+            "dtype": dtype,
+            "max_model_len": longest,
+            "enable_prefix_caching": True,
+            "enforce_eager": device == "cpu",  # compiling takes minutes there; on a GPU graphs are what makes it fast
+            # A prompt split over two steps makes vLLM rewind its request's random generator, which a CPU's cannot.
+            "enable_chunked_prefill": device != "cpu",
+            "disable_log_stats": True,
+            **lora_arguments(adapters),
+        }
+        if device == "cuda":
+            if (runner := model_runner(folder)) is not None:
+                os.environ[RUNNER] = runner  # for every engine of this process: a workflow's job starts one
+            arguments |= graph_arguments(replies_at_once(arguments))
+        self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
+        end_with_this_process([process.pid for process in psutil.Process().children(recursive=True)])
+        self.checked = set()
+        self.sent = 0
+
+    def sample(self, requests, sampling, adapter=None):
+        """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish.
+
+        Before the first replies of an adapter, check_adapter makes sure that the engine applies it.
+        """
+        lora = lora_request(adapter) if adapter else None
+        if adapter and adapter not in self.checked:
+            self.check_adapter(requests, adapter)
+            self.checked.add(adapter)
+        for request, output in self._run(requests, lora, **vars(sampling)):
+            ids = list(output.token_ids)
+            if output.finish_reason == "stop" and ids[-1] in self.stop_ids:
+                ids.pop()
+            yield Completion(
+                request,
+                tuple(ids),
+                self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+                output.finish_reason,
+            )
+
+    def check_adapter(self, requests, adapter):
+        """InputError unless a copy of the adapter with B = 0 gives the base model's log-probabilities and the adapter others.
+
+        Guards against an engine that drops an adapter silently. Eight of the prompts, greedily, in three
+        calls, so that base and adapter rows never meet, each from an empty prefix cache, so that they compute alike.
+        """
+        distinct = list({request.prompt_ids: request for request in requests}.values())[:GATE_PROMPTS]
+        base = self._greedy_logprobs(distinct, None)
+        with TemporaryDirectory() as folder:
+            idle = write_idle_copy(adapter, folder)
+            idle_difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(idle)))
+        difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(adapter)))
+        print(f"{adapter.state}: log-probabilities move by {difference:.3g} with the adapter, {idle_difference:.3g} with B = 0", flush=True)
+        if fault := fault_of(difference, idle_difference):
+            raise InputError(f"{adapter.folder}, engine vllm: {fault}")
+
+    def _greedy_logprobs(self, requests, lora):
+        """{prompt ids: [(token id, log-probability)]} of short greedy replies."""
+        self.engine.reset_prefix_cache()
+        done = self._run(requests, lora, temperature=0, top_p=1.0, max_new_tokens=GATE_TOKENS, logprobs=0)
+        return {
+            request.prompt_ids: [(token, step[token].logprob) for token, step in zip(output.token_ids, output.logprobs, strict=True)]
+            for request, output in done
+        }
+
+    def _run(self, requests, lora, **sampling):
+        """Yield (request, vLLM's finished output) for all ``requests``."""
+        sent = self.send(requests, lora, **sampling)
+        while self.engine.has_unfinished_requests():
+            for output in self.engine.step():
+                if output.finished:
+                    yield sent.pop(output.request_id), output.outputs[0]
+
+    def send(self, requests, lora, temperature, top_p, max_new_tokens, logprobs=None):
+        """Give ``requests`` to vLLM; {its id: request}. lora: from lora_request, or None."""
+        sent = {}
+        for request in requests:
+            self.sent += 1
+            sent[str(self.sent)] = request
+            params = VllmSampling(
+                temperature=temperature,
+                top_p=top_p,
+                max_tokens=max_new_tokens,
+                seed=request.seed,
+                stop_token_ids=self.stop_ids,
+                logprobs=logprobs,
+                detokenize=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            self.engine.add_request(str(self.sent), {"prompt_token_ids": list(request.prompt_ids)}, params, lora_request=lora)
+        return sent
+
+
+def end_with_this_process(pids):
+    """Have ``pids`` killed when this process ends, however it ends: vLLM's engine outlives a killed parent, with the GPU's memory.
+
+    A watcher reads a pipe whose only writer is this process.
+    """
+    watcher = "import os, sys; sys.stdin.read()\nfor pid in sys.argv[1:]:\n  try: os.kill(int(pid), 9)\n  except ProcessLookupError: pass"
+    subprocess.Popen([sys.executable, "-c", watcher, *map(str, pids)], stdin=subprocess.PIPE, start_new_session=True)
+
+
+def model_runner(folder):
+    """What RUNNER should say for the model in ``folder``: what it says already, "1" for families in SECOND_RUNNER, None for vLLM's choice.
+
+    The second model runner ("1") draws for all seeded replies in one kernel, the first ("0") in one for each reply. vLLM 0.24
+    takes the second by itself for some families (Llama, Qwen3).
+    """
+    architectures = read_json(Path(folder) / "config.json").get("architectures") or ()
+    return os.environ.get(RUNNER) or ("1" if SECOND_RUNNER.intersection(architectures) else None)
+
+
+def replies_at_once(arguments):
+    """How many replies vLLM will have in progress with ``arguments``."""
+    return EngineArgs(**arguments).create_engine_config(OFFLINE).scheduler_config.max_num_seqs
+
+
+def graph_arguments(at_once):
+    """Engine arguments: CUDA graphs for all batches of up to ``at_once`` replies; vLLM's own end at 512."""
+    return {"compilation_config": {"max_cudagraph_capture_size": at_once}} if at_once > 512 else {}
+
+
+def lora_arguments(adapters):
+    """Engine arguments for sampling ``adapters``, one at a time; {} without."""
+    if not adapters:
+        return {}
+    rank = max(read_json(Path(adapter.folder) / CONFIG)["r"] for adapter in adapters)
+    if rank > RANKS[-1]:
+        raise InputError(f"training.lora.rank: {rank} is more than vLLM's largest, {RANKS[-1]}")
+    # Two stay in host memory: the adapter and its idle copy.
+    return {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 2, "max_lora_rank": min(r for r in RANKS if r >= rank)}
+
+
+def lora_request(adapter):
+    """vLLM's handle of an adapter. Name and number are of its weights: vLLM keys its caches by them alone."""
+    name = f"{adapter.state.replace('/', '-')}-{adapter.sha256[:12]}"
+    return LoRARequest(name, 1 + int(adapter.sha256[:7], 16), str(Path(adapter.folder).resolve()))
+
+
+def write_idle_copy(adapter, folder):
+    """A copy of ``adapter`` in ``folder`` with B = 0, so that it changes nothing."""
+    weights = load_file(Path(adapter.folder) / WEIGHTS)
+    save_file({name: tensor * 0 if "lora_B" in name else tensor for name, tensor in weights.items()}, Path(folder) / WEIGHTS)
+    (Path(folder) / CONFIG).write_text(json.dumps(read_json(Path(adapter.folder) / CONFIG)), encoding="utf-8")
+    return Adapter(f"{adapter.state}-idle", folder, adapter.sha256[::-1])

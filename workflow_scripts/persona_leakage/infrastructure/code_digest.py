@@ -1,0 +1,82 @@
+"""What of the project's code can change a result: the files that a program runs, and what of each file counts."""
+
+import ast
+import hashlib
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
+
+LIBRARY = Path(__file__).resolve().parents[1]
+# Modules that no number passes through: they report to users, share devices and read the command line.
+NOT_COUNTED = {LIBRARY / f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "job_environment", "progress")}
+
+
+def files_of_program(program):
+    """Paths of a program and of the modules beside it that it imports, directly or not, sorted; without those of NOT_COUNTED."""
+    home = Path(program).resolve().parent
+    todo, seen = [Path(program).resolve()], set()
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            todo += local_imports(path, home) - NOT_COUNTED
+    return sorted(seen)
+
+
+@cache
+def local_imports(path, home):
+    """The set of files below the folder ``home`` that a Python file imports. ValueError for a relative import: it could not be followed."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{path}, line {node.lineno}: a relative import; give the module's full name")
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    parts = [name.split(".") for name in names]
+    bases = {home.joinpath(*some[: depth + 1]) for some in parts for depth in range(len(some))}
+    return {file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
+
+
+def digest_of_code(source):
+    """Hex SHA-256 of what counts of a Python file's bytes: not its comment lines, docstrings and empty lines, nor what it prints and
+    the texts of the errors it raises. So an edit of those invalidates no result. A file that is no Python counts whole."""
+    try:
+        counted = counted_source(source)
+    except (SyntaxError, ValueError):
+        counted = source
+    return hashlib.sha256(counted).hexdigest()
+
+
+def counted_source(source):
+    """The part of a Python file's bytes that digest_of_code hashes."""
+    lines = source.splitlines(keepends=True)
+    starts = [0, *accumulate(map(len, lines))]
+    spans, inside_texts = [], set()
+
+    def start_of(node):
+        return starts[node.lineno - 1] + node.col_offset
+
+    def end_of(node):
+        return starts[node.end_lineno - 1] + node.end_col_offset
+
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, clean=False):
+            spans.append((start_of(node.body[0]), end_of(node.body[0])))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "print":
+            spans.append((start_of(node), end_of(node)))
+        elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            spans.append((end_of(node.exc.func), end_of(node.exc)))
+        elif isinstance(node, (ast.Constant, ast.JoinedStr)) and node.end_lineno > node.lineno:
+            inside_texts.update(range(node.lineno + 1, node.end_lineno + 1))  # a line there is text, whatever it looks like
+    spans += [
+        (starts[number - 1], starts[number])
+        for number, line in enumerate(lines, 1)
+        if number not in inside_texts and (not line.strip() or line.strip().startswith(b"#"))
+    ]
+    kept, reached = [], 0
+    for start, end in sorted(spans):
+        kept.append(source[reached : max(start, reached)])
+        reached = max(reached, end)
+    return b"".join([*kept, source[reached:]])

@@ -1,0 +1,173 @@
+"""Reading and writing result files: atomically, and byte for byte the same for the same content."""
+
+import errno
+import glob
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import socket
+import zlib
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from persona_leakage.infrastructure.cli import InputError
+
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EISDIR}
+NEARLY_FULL = 2**20  # bytes
+
+
+@contextmanager
+def atomic_path(path):
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+
+    A reader sees the old file or the whole new one, also when the writer is killed. InputError, with the
+    path, if the system refuses to write: full disk, quota, read-only.
+    """
+    path = Path(path)
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = temporary_beside(path)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())  # or a host that loses its power may leave an empty file under the name
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):  # the reason why it cannot be removed is the one being reported
+                temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(path):
+    """This process's temporary name for ``path``; what killed writers of it left behind is removed."""
+    clear_temporaries(path.parent, path.name)
+    # With the host's name: on a shared file system another host's process may have the same number.
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
+
+
+@contextmanager
+def writing_to(path):
+    """Turn the system's refusal to write ``path`` into an InputError that names it and what to do.
+
+    Libraries that write by themselves (torch, safetensors) hide the system's error in one of their own:
+    then what tells is that the disk is full. Trouble with other files passes.
+    """
+    try:
+        yield
+    except OSError as error:
+        elsewhere = error.filename is not None and not str(error.filename).startswith(str(Path(path).parent))
+        if error.errno not in REFUSALS or elsewhere:
+            raise
+        raise InputError(refusal(path, error.strerror)) from error
+    except Exception as error:
+        if type(error).__name__ not in ("RuntimeError", "SafetensorError") or free_bytes(path) > NEARLY_FULL:
+            raise
+        raise InputError(refusal(path, f"{os.strerror(errno.ENOSPC)} ({error})")) from error
+
+
+def refusal(path, reason):
+    """What a user reads when ``path`` cannot be written."""
+    return f"{path}: cannot be written: {reason}; nothing finished is lost: mend that and run again"
+
+
+def free_bytes(path):
+    """Free space on the disk where ``path`` lies or would lie."""
+    return shutil.disk_usage(next(folder for folder in Path(path).absolute().parents if folder.exists())).free
+
+
+def write_json(path, content):
+    """Write ``content`` as indented JSON; NaN and infinities are refused (ValueError)."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path):
+    """Read a JSON file; InputError if it is missing or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from None
+
+
+def write_jsonl_gz(path, records):
+    """Write an iterable of records as gzipped JSON lines, without a time stamp in the header."""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as packed,
+    ):
+        for record in records:
+            packed.write((json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def read_jsonl_gz(path):
+    """Read gzipped JSON lines into a list of records; InputError if the file is missing."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            records = [json.loads(line) for line in lines]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
+        if getattr(error, "errno", None):  # the system's own trouble says nothing about the file
+            raise
+        raise InputError(f"{path}: not whole gzipped JSON lines ({error}); delete it and run again to have it made anew") from None
+    if not records:
+        raise InputError(f"{path}: not whole gzipped JSON lines (it is empty); delete it and run again to have it made anew")
+    return records
+
+
+def sha256_of_file(path):
+    """Hex SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def check_digest(path, expected, recorded_in):
+    """InputError unless the file has the SHA-256 that its small sidecar ``recorded_in`` says."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such file")
+    if sha256_of_file(path) != expected:
+        raise InputError(f"{path}: is not the file that {recorded_in} describes; delete both and run again to have them made anew")
+
+
+def check_digests(paths, listing):
+    """InputError unless each file has the SHA-256 that the JSON file ``listing`` has under "sha256" for its name."""
+    content = read_json(listing)
+    expected = content.get("sha256") if isinstance(content, dict) else None
+    for path in paths:
+        if not isinstance(expected, dict) or Path(path).name not in expected:
+            raise InputError(f"{listing}: does not describe a file {Path(path).name}; give the file that was written beside {path}")
+        check_digest(path, expected[Path(path).name], listing)
+
+
+def clear_temporaries(folder, name=None):
+    """Remove what killed writers of this host left behind in ``folder`` (see atomic_path), of the file ``name`` or of all.
+
+    Not what a living one is writing, nor what another host's may be: a job that outlived its workflow
+    may still be at work beside the one that took its place.
+    """
+    for leftover in Path(folder).glob(f".{'*' if name is None else glob.escape(name)}.{glob.escape(socket.gethostname())}.*.tmp"):
+        if not process_lives(int(leftover.name.split(".")[-2])):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def process_lives(pid):
+    """Whether this host has a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def digest_of(value):
+    """Hex SHA-256 of a JSON-serialisable value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()

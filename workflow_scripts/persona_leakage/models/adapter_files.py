@@ -1,0 +1,63 @@
+"""Adapters on the command line of a program, compared with what training wrote of them."""
+
+from pathlib import Path
+
+from persona_leakage.infrastructure.cli import InputError, json_object
+from persona_leakage.infrastructure.files import check_digest, read_json
+from persona_leakage.models.loading import load_model
+from persona_leakage.models.lora import CONFIG, Adapter, load_adapter
+
+
+def add_adapter_options(parser, what):
+    """The options of programs that read adapters and also work without, on the base model."""
+    parser.add_argument("--adapter", nargs="*", default=[], help=f"adapter_model.safetensors of {what} (default: none, the base model)")
+    parser.add_argument("--adapter-metrics", nargs="*", default=[], help="metrics.json of each adapter")
+    text = "manifest.json of the training rows that each adapter must have (default: not compared)"
+    parser.add_argument("--adapter-rows", nargs="*", default=[], help=text)
+    text = "JSON of the training settings that the adapters must have (default: not compared)"
+    parser.add_argument("--trained-with", type=json_object, metavar="JSON", help=text)
+
+
+def read_adapters(parser, args, states):
+    """[:class:`Adapter`] of the command line, one for each of ``states``; None for each without --adapter (the base model).
+
+    InputError unless their files have the SHA-256 of their metrics.json, and were trained on the model of --model, on the rows
+    and with the settings given: a training job that outlived its workflow may end after the one that a later run of
+    another config put in its place. ``micro_batch_tokens``, which decides no more than rounding, is not compared.
+    Exit code 2 at another number of values.
+    """
+    if not args.adapter:
+        return [None] * len(states)
+    rows = args.adapter_rows or [None] * len(states)
+    if {len(args.adapter), len(args.adapter_metrics), len(rows)} != {len(states)}:
+        parser.error("--adapter, --adapter-metrics and --adapter-rows need a value for each state, or none")
+    model = args.model, read_json(args.model)["digest"]
+    return [
+        read_adapter(*values, model, args.trained_with or {})
+        for values in zip(states, args.adapter, args.adapter_metrics, rows, strict=True)
+    ]
+
+
+def read_adapter(state, weights, metrics, rows, model, settings):
+    """One of read_adapters(). model: where its digest stands, and the digest."""
+    trained = read_json(metrics)
+    facts = [("model", trained["meta"]["model"]["digest"], *model)]
+    if rows:
+        facts.append(("rows", trained["rows_sha256"], rows, read_json(rows)["sha256"]))
+    for key in sorted(settings.keys() - {"micro_batch_tokens"}):
+        facts.append((key, trained["settings"].get(key), "the config", settings[key]))
+    for name, found, source, expected in facts:
+        if found != expected:
+            raise InputError(
+                f"{metrics}: trained with {name}: {found}, but {source} says {expected}; a job of an earlier run may have "
+                "ended after it, or --touch have taken it for the new one; delete this file and run again"
+            )
+    check_digest(weights, trained["adapter_sha256"], metrics)
+    check_digest(Path(weights).with_name(CONFIG), trained["adapter_config_sha256"], metrics)
+    return Adapter(state, str(Path(weights).parent), trained["adapter_sha256"], trained["adapter_config_sha256"])
+
+
+def load_state(manifest, dtype, device, adapter, merge):
+    """The model with an adapter (None: the base model); merge: fold it into the weights."""
+    model = load_model(manifest, dtype, device)
+    return load_adapter(model, adapter.folder, merge) if adapter else model

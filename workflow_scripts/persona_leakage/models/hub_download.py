@@ -1,0 +1,119 @@
+"""Model files from the Hugging Face hub: of a pinned commit, the weights once, and from the user's own cache where that has them."""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+
+INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+SMALL_FILES = {".json", ".jinja", ".model", ".txt"}
+
+
+def download_from_hub(model, folder, look):
+    """Put the files of a pinned hub repository into ``folder``, which may hold part of them from a try before.
+
+    A file that the hub's cache on this machine has is copied from there; without network all must be there. look(folder):
+    called before the weights come, to refuse a model early. InputError with the way out if the files cannot be had.
+    """
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        download(model, folder, look)
+        return
+    except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        if snapshot := cached_snapshot(model):
+            for name in wanted_files(names_in(snapshot), snapshot.joinpath):
+                put(snapshot / name, folder / name)
+            return
+        raise unreachable(model, error) from None
+
+
+def unreachable(model, error):
+    """The error of a repository that can be had neither from the hub nor from its cache."""
+    return InputError(
+        f"model.location: cannot download {model['location']} at revision {model['revision']} from the hub, and its cache on this"
+        f" machine has not all of it ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
+        "  On a machine with network: check the name and revision, and for a gated model set HF_TOKEN.\n"
+        "  For an offline machine: on one with network, `hf download` of that revision into a folder; copy the folder here and set\n"
+        "  model.source: path and model.location: that folder."
+    )
+
+
+def download(model, folder, look):
+    """Download the wanted files of a commit, and no others: small ones first, then the weights."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    location, revision = model["location"], model["revision"]
+
+    def get(name):
+        if cached := cached_file(model, name):
+            put(Path(cached), folder / name)
+        else:
+            hf_hub_download(location, name, revision=revision, local_dir=folder)
+        return folder / name
+
+    names = wanted_files(HfApi().list_repo_files(location, revision=revision), get)
+    weights = [name for name in names if name.endswith(".safetensors")]
+    for name in names:
+        if name not in weights:
+            get(name)
+    look(folder)
+    for name in weights:
+        get(name)
+
+
+def cached_file(model, name):
+    """Path of a file of the pinned commit in the hub's cache on this machine; "" if it is known not to exist, None if nothing is known."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(model["location"], name, revision=model["revision"])
+    return path if path is None or isinstance(path, str) else ""
+
+
+def wanted_files(names, get):
+    """Those of a repository's files that are the model: at its top level what is small, and the weights that its index names.
+
+    So not the same weights in other forms (consolidated, original/, checkpoint-*) and no adapter. get(name) gives a path of a
+    file of the repository. InputError if there are no safetensors weights.
+    """
+    top = {name for name in names if "/" not in name and not name.startswith(("adapter_", "."))}
+    small = sorted(name for name in top if Path(name).suffix in SMALL_FILES and not name.endswith(".index.json"))
+    if SINGLE in top:
+        return [*small, SINGLE]
+    if INDEX in top:
+        return [*small, INDEX, *sorted(set(read_json(get(INDEX))["weight_map"].values()))]
+    others = ", ".join(sorted(name for name in top if Path(name).suffix in (".bin", ".gguf", ".safetensors", ".pt"))) or "none"
+    raise InputError(f"model.location: the repository has neither {SINGLE} nor {INDEX} (weights that it has: {others})")
+
+
+def cached_snapshot(model):
+    """The folder of the pinned commit in the hub's cache on this machine, or None if something of the model may be missing there."""
+    needed = [cached_file(model, name) for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")]
+    if None in needed or not all(needed[:2]):
+        return None
+    snapshot = Path(needed[0]).parent
+    try:
+        names = wanted_files(names_in(snapshot), snapshot.joinpath)
+    except InputError:
+        return None
+    whole = all((snapshot / name).is_file() for name in names)
+    template = (snapshot / "chat_template.jinja").is_file() or (needed[2] and "chat_template" in read_json(needed[2]))
+    return snapshot if whole and template else None
+
+
+def names_in(folder):
+    """Names of what lies in a folder."""
+    return [path.name for path in folder.iterdir()]
+
+
+def put(source, target):
+    """A copy of a file; of weights, which nobody edits, a hard link where there can be one."""
+    target.unlink(missing_ok=True)
+    if source.suffix == ".safetensors":
+        with suppress(OSError):
+            os.link(source.resolve(), target)
+            return
+    shutil.copyfile(source, target)

@@ -1,0 +1,213 @@
+"""Loading the model that ``model.json`` describes: weights, tokenizer, device and number format."""
+
+import os
+import sys
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from persona_leakage.infrastructure.cli import InputError, named_in_errors
+from persona_leakage.infrastructure.files import read_json, sha256_of_file
+from persona_leakage.infrastructure.provenance import loaded_code_digest, package_versions, processor_name
+from persona_leakage.models.chat_template import ChatFormat
+from persona_leakage.models.model_files import check_nothing_new, refuse_more_templates
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+# On CPUs with AMX, oneDNN takes another bfloat16 kernel for another number of rows, so that a reply would depend on its batch.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
+
+AS_IT_STANDS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+
+
+def read_manifest(manifest_path):
+    """The content of ``model.json``, after checking that its files are there at their sizes, and all but the weights with their digests.
+
+    InputError if not, or if the folder has others that transformers would read. The weights are left to
+    check_model_files: they are large, and only some stages read them.
+    """
+    manifest = read_json(manifest_path)
+    if "limits" not in manifest or "control_ids" not in manifest["chat"]:
+        raise InputError(f"{manifest_path}: was written by an older version; delete it and run again")
+    for name, entry in manifest["files"].items():
+        path = Path(manifest["folder"]) / name
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
+            raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and run again")
+        if path.suffix != ".safetensors":
+            check_model_file(path, entry, manifest_path)
+    refuse_more_templates(Path(manifest["folder"]))
+    check_nothing_new(Path(manifest["folder"]), manifest["files"], manifest_path)
+    return manifest
+
+
+def check_model_files(manifest):
+    """InputError unless every file of the model still has the digest in its manifest; reads all of it, about a second per GB."""
+    for name, entry in manifest["files"].items():
+        check_model_file(Path(manifest["folder"]) / name, entry, "model.json")
+
+
+def check_model_file(path, entry, manifest_path):
+    """InputError unless a file has the SHA-256 of its manifest's ``entry``. The folder may be the user's: nothing in it is made anew."""
+    if sha256_of_file(path) != entry["sha256"]:
+        raise InputError(f"{path}: is not the file that {manifest_path} describes; restore it, or delete {manifest_path} for another model")
+
+
+def model_facts(manifest):
+    """The part of a manifest that results repeat: name, location, revision, digest of all files, and where prompts carry the persona."""
+    return {**{key: manifest[key] for key in ("name", "location", "revision", "digest")}, "system_turn": manifest["chat"]["system_turn"]}
+
+
+def check_model_folder(folder, key):
+    """InputError, naming the config ``key``, unless a model folder has config.json, safetensors weights and no code of its own."""
+    folder = Path(folder)
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        found = sorted(path.name for path in folder.glob("*.bin"))
+        others = f"; {', '.join(found)} can run code when read and is not used, save the model as safetensors" if found else ""
+        raise InputError(f"{key}: '{folder}' must be a folder with config.json and *.safetensors{others}")
+    refuse_more_templates(folder)
+    for path in (folder / "config.json", folder / "tokenizer_config.json"):
+        if path.is_file() and "auto_map" in read_json(path):
+            raise InputError(f"{key}: {path} asks for code of the model's own (auto_map), which is never run; use a model without")
+
+
+def load_tokenizer(folder):
+    """The fast tokenizer of a model folder; InputError if transformers cannot make one.
+
+    One that says it is tokenizer.json as it stands is read so: AutoTokenizer would take the class that goes with config.json's
+    model_type, whose rules (how digits are split, for one) may be others.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    with named_in_errors(folder):
+        path = Path(folder) / "tokenizer_config.json"
+        named = read_json(path).get("tokenizer_class") if path.is_file() else None
+        if named in AS_IT_STANDS:
+            return PreTrainedTokenizerFast.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def load_chat_format(manifest):
+    """The :class:`ChatFormat` recorded in a manifest."""
+    chat = manifest["chat"]
+    return ChatFormat(
+        chat["end_id"], tuple(chat["after_end_ids"]), tuple(chat["stop_ids"]), chat["system_turn"], tuple(chat["control_ids"])
+    )
+
+
+def pick_device():
+    """ "cuda" if there is a GPU that torch can use, else "cpu"; says so on stderr if this job was given a GPU all the same."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    say_unused(os.environ.get("CUDA_VISIBLE_DEVICES", ""), torch.__version__)
+    return "cpu"
+
+
+@cache
+def say_unused(devices, version):
+    """A line, once: a torch without CUDA or a driver that is too old would else only show as a job that takes days."""
+    # As gpu_lease.HIDDEN, which is not imported: an edit of how devices are shared would train everything again.
+    if devices.split(",")[0].strip() not in ("", "-1", "NoDevFiles"):
+        print(
+            f"CUDA_VISIBLE_DEVICES: this job was given {devices}, but torch {version} finds no GPU it can use"
+            " (a build for CPUs, or the driver): computing on the CPU",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def arithmetic():
+    """The kind of processor that computes: the GPU's name, or the CPU's and its vector instructions. Another kind rounds otherwise."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.backends.cpu.get_cpu_capability()}, {processor_name()}"
+
+
+def surroundings(dtype, device):
+    """What besides its inputs decides what a model computes here, as plain values: part of the key of what is kept for a later run."""
+    import torch
+
+    versions = {name: number for name, number in package_versions().items() if name in ("torch", "transformers", "peft")}
+    return [str(dtype), device, torch.get_num_threads(), arithmetic(), versions, loaded_code_digest()]
+
+
+def pick_precision(precision, device):
+    """Resolve "auto" to bfloat16 where the hardware computes in it (GPU, CPU with AVX512-BF16 or AMX), else float32."""
+    import torch
+
+    if precision == "auto":
+        native = device == "cuda" or torch.cpu.get_capabilities().get("avx512_bf16", False)
+        precision = "bfloat16" if native else "float32"
+    return getattr(torch, precision)
+
+
+def load_model(manifest, dtype, device, attention=None):
+    """The base model in eval mode on ``device``; weights in ``dtype``; no gradients."""
+    from transformers import AutoModelForCausalLM
+
+    check_model_files(manifest)
+    folder = manifest["folder"]
+    options = {"dtype": dtype, "attn_implementation": attention, "use_safetensors": True, "trust_remote_code": False}
+    with quiet_transformers():
+        model, loading = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
+    check_all_loaded(folder, loading)
+    model = model.to(device).eval().requires_grad_(False)
+    check_plain_output(model)
+    return model
+
+
+@contextmanager
+def quiet_transformers():
+    """Within the block transformers says nothing but errors: its tables of loaded weights are checked, and told in a line."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def check_all_loaded(folder, loading):
+    """InputError unless the weights of a model folder are those that its architecture has, by what transformers says of loading them.
+
+    transformers itself goes on: it fills in random weights, others in every process, for what is missing, and leaves out what it
+    does not know.
+    """
+    faults = {
+        "missing": sorted(loading["missing_keys"]),
+        "unknown to the architecture": sorted(loading["unexpected_keys"]),
+        "of another shape than the architecture's": sorted(key for key, *_ in loading["mismatched_keys"]),
+    }
+    said = [f"{len(keys)} {fault} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" for fault, keys in faults.items() if keys]
+    if said:
+        raise InputError(
+            f"{folder}: the weights do not fit config.json: {'; '.join(said)};"
+            " save the model again with save_pretrained, without wrappers such as torch.compile or an adapter around it"
+        )
+
+
+def check_plain_output(model):
+    """InputError unless the model's logits are numbers, and its output layer applied to its last hidden state.
+
+    Training and sampling rely on that to run the output layer only where it is needed. It does not
+    hold for models that scale or cap their logits (Granite, Gemma 2).
+    """
+    import torch
+
+    config = model.config.get_text_config()
+    ids = torch.arange(1, 9, device=model.device)[None] % config.vocab_size
+    with torch.inference_mode():
+        logits = model(ids, use_cache=False).logits.float()
+        plain = model.get_output_embeddings()(model.get_decoder()(ids, use_cache=False).last_hidden_state).float()
+    if not logits.isfinite().all():
+        raise InputError(
+            f"model: the weights of '{config.model_type}' give logits that are no numbers ({logits.dtype}); copy the model again"
+        )
+    capped = getattr(config, "attn_logit_softcapping", None)
+    if capped or (logits - plain).abs().max() > 0.02 * logits.abs().max():
+        raise InputError(f"model: architecture '{config.model_type}' scales or caps its logits, which is not supported")

@@ -1,0 +1,83 @@
+"""LoRA adapters with peft: making one, saving it as two explicit files, loading it for sampling."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import temporary_beside, writing_to
+from persona_leakage.models.architecture import linear_layers
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A trained adapter: the state it makes (source/seed), the folder of its two files, SHA-256 of its weights and of its config."""
+
+    state: str
+    folder: str
+    sha256: str
+    config_sha256: str = ""
+
+
+def attach_new_adapter(model, lora, seed):
+    """Wrap ``model`` with a new adapter on every linear layer of its decoder's blocks: A random from ``seed``, B zero, weights in float32.
+
+    lora: {"rank", "alpha", "dropout", "rslora"}. Plain LoRA scales by alpha / rank, rank-stabilised
+    LoRA (Kalajdzievski 2023, arXiv:2312.03732) by alpha / sqrt(rank).
+    """
+    targets = linear_layers(model)
+    torch.manual_seed(seed)
+    # peft shortens the paths to endings that fit no other layer: for most models q_proj, v_proj, ...
+    return get_peft_model(
+        model,
+        LoraConfig(
+            task_type="CAUSAL_LM",
+            r=lora["rank"],
+            lora_alpha=lora["alpha"],
+            lora_dropout=lora["dropout"],
+            use_rslora=lora["rslora"],
+            target_modules=targets,
+        ),
+    )
+
+
+def adapted_layers(model):
+    """Names (their last parts) of the kinds of layers that the adapter of a wrapped model sits on, sorted."""
+    return sorted({name.rpartition(".")[2] for config in model.peft_config.values() for name in config.target_modules})
+
+
+def save_adapter(model, base_name, folder):
+    """Write the adapter's two files into ``folder``, the weights last; ``base_name`` stands in its config as the base model."""
+    folder = Path(folder)
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base_name
+        config.target_modules = sorted(config.target_modules)
+    with writing_to(folder / WEIGHTS):
+        folder.mkdir(parents=True, exist_ok=True)
+        staging = temporary_beside(folder / WEIGHTS)
+        try:
+            model.save_pretrained(staging, save_embedding_layers=False)
+            for name in (CONFIG, WEIGHTS):
+                (staging / name).replace(folder / name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def load_adapter(model, folder, merge):
+    """``model`` with the adapter of ``folder``, ready for sampling.
+
+    merge: fold the adapter into the weights, computed in float32 and rounded to the weights' own
+    format: faster on a CPU. Otherwise it stays beside them, in that format.
+    InputError if the folder has no safetensors weights: peft would go on to adapter_model.bin, which can run code.
+    """
+    if not (Path(folder) / WEIGHTS).is_file():
+        raise InputError(f"{folder}: has no {WEIGHTS}; adapters are read from no other format")
+    if not merge:
+        return PeftModel.from_pretrained(model, folder).to(model.dtype).eval().get_base_model()
+    dtype = model.dtype
+    return PeftModel.from_pretrained(model.float(), folder).merge_and_unload().to(dtype).eval()

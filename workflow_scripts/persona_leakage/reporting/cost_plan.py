@@ -1,0 +1,188 @@
+"""What a config costs before it runs: tokens, hours and disk of each rule's jobs, from measured rates (resources/rates.yaml)."""
+
+import re
+from dataclasses import dataclass
+
+from persona_leakage.config.experiment import adapter_jobs, forced_draws, forced_questions, held_out_questions, panel_names, pool_names
+from persona_leakage.config.layers import FIRST_REPLY, declared_layers
+
+BYTES_PER_FLOAT = 4
+ADAM_STATES = 2
+
+
+@dataclass(frozen=True)
+class Line:
+    """The jobs of one rule: how many, their tokens together (0 where tokens do not decide), hours (None: no rate), whether on a GPU."""
+
+    rule: str
+    jobs: int
+    tokens: int
+    hours: float | None
+    gpu: bool
+
+
+class Sizes:
+    """How many tokens the parts of an experiment have. model: its entry in rates.yaml."""
+
+    def __init__(self, config, personas, question_sets, model):
+        self.config, self.model = config, model
+        self.panel = [personas[name] for name in panel_names(config, personas)]
+        self.pool = [personas[name] for name in pool_names(config)]
+        self.training_questions = self._questions(question_sets, config["questions"]["training"])
+        self.held_out = self._questions(question_sets, held_out_questions(config))
+        self.evaluation_sets = [self._questions(question_sets, use) for use in config["questions"]["evaluation"]]
+
+    def _questions(self, question_sets, use):
+        return [question + self.config["questions"]["suffix"] for question in question_sets[use["set"]][: use["count"]]]
+
+    def reply(self, sampling):
+        """(mean tokens of a reply, where that is from); the limit if it is not known for this model and suffix."""
+        for known in self.model["replies"]:
+            if known["suffix"] == self.config["questions"]["suffix"]:
+                return min(known["mean_tokens"], sampling["max_new_tokens"]), known["from"]
+        return sampling["max_new_tokens"], "the limit: their mean length with this model and suffix is not known"
+
+    def prompt(self, personas, questions):
+        """Mean tokens of a prompt."""
+        characters = mean(len(persona.prompt) for persona in personas) + mean(map(len, questions))
+        return self.model["template_tokens"] + self.model["tokens_per_character"] * characters
+
+    def pool_tokens(self):
+        """Tokens that one pool job generates."""
+        data = self.config["training_data"]
+        draws = data["answers_per_question"] + data["spare_answers"]
+        return len(self.pool) * len(self.training_questions) * draws * self.reply(data["sampling"])[0]
+
+    def rows(self):
+        """Training rows of a source."""
+        data = self.config["training_data"]
+        return (1 + data["negative_personas"]) * len(self.training_questions) * data["answers_per_question"]
+
+    def training_tokens(self):
+        """Tokens that one training job reads in all epochs."""
+        row = self.prompt(self.pool, self.training_questions) + self.reply(self.config["training_data"]["sampling"])[0]
+        return self.rows() * min(row, self.config["training"]["max_length"]) * self.config["training"]["epochs"]
+
+    def replies(self):
+        """Replies of one state (an adapter, or the base) to one question set, on average over the sets."""
+        return len(self.panel) * mean(map(len, self.evaluation_sets)) * self.config["evaluation"]["samples_per_question"]
+
+    def evaluation_tokens(self):
+        """Tokens generated for one state and one question set."""
+        return self.replies() * self.reply(self.config["evaluation"]["sampling"])[0]
+
+    def variants(self):
+        """Prompts without a persona, as a share of the panel's: what they add to a state's replies and to the centroids."""
+        return len(self.config["personas"]["variants"]) / len(self.panel)
+
+    def centroid_tokens(self):
+        """Prompt tokens that one centroid job reads, on average over the question sets."""
+        return mean(len(self.panel) * len(questions) * self.prompt(self.panel, questions) for questions in self.evaluation_sets)
+
+    def held_out_tokens(self):
+        """Prompt tokens that the job reads which takes centroids of training questions."""
+        return len(self.panel) * len(self.held_out) * self.prompt(self.panel, self.held_out)
+
+    def divergence_tokens(self):
+        """Tokens that one divergence job reads; 0 if it is off.
+
+        A source's replies are read behind every prompt, those of another persona behind its own and the sources'.
+        """
+        block = self.config["analysis"]["divergence"]
+        if not block:
+            return 0
+        sources = len(self.config["personas"]["sources"])
+        passes = sources * len(self.panel) + (len(self.panel) - sources) * (1 + sources)
+        taken = min(block["tokens"], self.reply(self.config["evaluation"]["sampling"])[0])
+        read = [len(questions) * (self.prompt(self.panel, questions) + taken) for questions in self.evaluation_sets]
+        return block["replies_per_question"] * passes * mean(read)
+
+    def forced_tokens(self):
+        """Tokens of prompts and replies that one teacher-forcing job reads, on average over the question sets."""
+        drawn, draws = self.config["evaluation"]["samples_per_question"], forced_draws(self.config)
+        questions = [question for questions in self.evaluation_sets for question in questions]
+        reply = self.reply(self.config["evaluation"]["sampling"])[0]
+        read = mean([forced_questions(self.config, len(texts)) / len(texts) for texts in self.evaluation_sets])
+        return self.replies() * read * (draws or drawn) / drawn * (self.prompt(self.panel, questions) + reply)
+
+    def adapter_parameters(self):
+        """Trainable parameters of an adapter."""
+        return self.model["lora_parameters_per_rank"] * self.config["training"]["lora"]["rank"]
+
+
+def mean(values):
+    """Arithmetic mean of an iterable."""
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
+    """[Line] for ``jobs`` {rule: number}. gpu: whether the hardware has one; there engine "auto" is vLLM.
+
+    rate(stage): (tokens per second, seconds before the first token) of a stage, or None; rate("other") gives
+    (None, seconds) of a job without a model. sampling: {rule: (jobs that sample, replies to sample, all replies)}, see
+    kept_replies; of a rule that it lacks every reply is sampled. A job that finds all its replies kept loads no model.
+    """
+    name = config["engine"]["name"]
+    sampler = "sample_vllm" if name == "vllm" or (name == "auto" and gpu) else "sample_transformers"
+    stages = {
+        "sample_training_pool": (sampler, sizes.pool_tokens()),
+        "sample_base_completions": (sampler, sizes.evaluation_tokens()),
+        "sample_completions": (sampler, sizes.evaluation_tokens()),
+        "train_adapter": ("train", sizes.training_tokens()),
+        "extract_centroids": ("centroids", sizes.centroid_tokens()),
+        "extract_training_centroids": ("centroids", sizes.held_out_tokens()),
+        "measure_divergence": ("centroids", sizes.divergence_tokens()),
+        "sample_base_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
+        "sample_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
+        "extract_variant_centroids": ("centroids", sizes.variants() * sizes.centroid_tokens()),
+        "extract_adapted_centroids": ("centroids", sizes.centroid_tokens()),
+        "teacher_force": ("centroids", sizes.forced_tokens()),  # replies are read as prompts are
+        "teacher_force_base": ("centroids", sizes.forced_tokens()),
+        # The first reply token is found in a pass of its own.
+        "extract_sweep": ("centroids", sizes.centroid_tokens() * (1 + (FIRST_REPLY in config["geometry"]["positions"]))),
+    }
+    together = {f"sample_{job}": len(states) for job, states in adapter_jobs(config).items()}
+    lines = []
+    for rule, count in jobs.items():
+        stage, tokens = stages.get(re.sub(r"_\d+$", "", rule), ("other", 0))
+        tokens *= count * together.get(rule, 1)
+        busy, missing, total = (sampling or {}).get(rule, (count, 1, 1))
+        tokens *= missing / total
+        seconds = seconds_of(rate(stage), busy, tokens)
+        if seconds is not None and busy < count:
+            seconds += seconds_of(rate("other"), count - busy, 0) or 0
+        lines.append(Line(rule, count, round(tokens), seconds if seconds is None else seconds / 3600, stage != "other"))
+    return lines
+
+
+def seconds_of(rate, jobs, tokens):
+    """Seconds of ``jobs`` jobs with so many tokens together, at a rate as plan_jobs takes it; None without a rate."""
+    if rate is None:
+        return None
+    speed, start = rate
+    return jobs * start + (tokens / speed if speed else 0)
+
+
+def plan_disk(config, sizes, bytes_per_token):
+    """{what: bytes} of a finished experiment. bytes_per_token: of packed replies.
+
+    Of a model whose size is not known only what does not depend on it.
+    """
+    adapters = len(config["personas"]["sources"]) * len(config["training"]["seeds"])
+    states, sets = adapters + 1, len(sizes.evaluation_sets)
+    replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.variants()) + sizes.pool_tokens()
+    row_tokens = sizes.training_tokens() / config["training"]["epochs"]
+    geometries = 1 + (adapters if config["geometry"].get("adapted") else 0)
+    vectors = sum(len(sizes.panel) * (geometries + sizes.variants()) * (len(questions) + 1) for questions in sizes.evaluation_sets)
+    vectors = vectors * len(declared_layers(config["geometry"])) + len(sizes.panel) * (len(sizes.held_out) + 1)
+    texts = {"replies and training rows": (2 * replies + len(config["personas"]["sources"]) * row_tokens) * bytes_per_token}
+    if sizes.model["parameters"] is None:
+        return texts
+    return {
+        "model": sizes.model["bytes"],
+        "adapters": adapters * sizes.adapter_parameters() * BYTES_PER_FLOAT,
+        **texts,
+        "centroids": vectors * sizes.model["hidden_size"] * BYTES_PER_FLOAT,
+        "checkpoint of a training job, while it runs": (1 + ADAM_STATES) * sizes.adapter_parameters() * BYTES_PER_FLOAT,
+    }

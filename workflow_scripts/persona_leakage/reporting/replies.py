@@ -1,0 +1,87 @@
+"""Replies for the report: a seeded sample of every cell for the explorer, and three of each source by rule."""
+
+import random
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from persona_leakage.behaviours.marker import Marker
+from persona_leakage.behaviours.scoring import detect
+from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.infrastructure.visible_text import visible_text
+
+MAX_TEXT = 12_000  # characters of one reply in the page
+
+
+def read_replies(path, marker):
+    """{persona: [(question, text, cut, shows the marker)]} of a completions file, as the detector of summary.json beside it says.
+
+    marker: its text. InputError if the file is not the one that its completions.json describes.
+    """
+    scored = read_json(Path(path).with_name("summary.json"))["meta"]
+    known = Marker(marker, separator_ids=(), marker_ids=tuple(scored["marker_ids"]))
+    sidecar = Path(path).with_name("completions.json")
+    check_digest(path, read_json(sidecar)["sha256"], sidecar)
+    cells = defaultdict(list)
+    for record in read_jsonl_gz(path):
+        shows = detect(record, known)[scored["detector"]]
+        cells[record["persona"]].append((record["question"], record["text"], record["finish_reason"] == "length", shows))
+    return cells
+
+
+def draw_replies(cells, per_cell, seed_parts):
+    """{persona: [up to ``per_cell`` replies]}, drawn without regard to their content, in the order of the file."""
+    drawn = {}
+    for persona, replies in cells.items():
+        generator = random.Random(derive_seed("report", *seed_parts, persona))
+        places = sorted(generator.sample(range(len(replies)), min(per_cell, len(replies))))
+        drawn[persona] = [replies[place] for place in places]
+    return drawn
+
+
+def affordable(all_cells, budget):
+    """Replies per cell so that all texts together stay within ``budget`` characters; at least 1."""
+    texts = [len(text) for cells in all_cells for replies in cells.values() for _, text, _, _ in replies]
+    cells = sum(len(cells) for cells in all_cells)
+    mean = min(MAX_TEXT, sum(texts) / max(1, len(texts)))
+    largest = max(len(replies) for cells in all_cells for replies in cells.values())
+    return max(1, min(largest, int(budget / max(1, mean * cells))))
+
+
+def marked_pieces(text, shows, behaviour):
+    """[(piece of a reply, whether it is the marker)]; no piece is where the config's detector does not find it (``shows``).
+
+    behaviour: "marker" and "detector". The marker counts in any case unless the detector is literal; explorer.js does the same.
+    """
+    flags = 0 if behaviour["detector"] == "literal" else re.IGNORECASE
+    parts = re.split(f"({re.escape(behaviour['marker'])})", text, flags=flags) if shows else [text]
+    return [(part, place % 2 == 1) for place, part in enumerate(parts)]
+
+
+def choose_samples(cells, source, rates, seed_parts):
+    """Three replies to one question: the source's with the marker, the highest bystander's with it, the lowest's without.
+
+    The question is drawn with a seed among those that have the most of the three; a missing one is None. rates:
+    {persona: leakage}. Returns (question, [(title, persona, text or None)]).
+    """
+    ranked = sorted((name for name in rates if name != source), key=lambda name: (-rates[name], name))
+    wanted = (
+        ("the source, with the marker", source, True),
+        ("a leaking bystander", ranked[0], True),
+        ("a clean bystander", ranked[-1], False),
+    )
+    generator = random.Random(derive_seed("report samples", *seed_parts, source))
+
+    def fitting(persona, question, shown):
+        """The persona's replies to a question that show the marker, or do not."""
+        return [text for asked, text, _, shows in cells[persona] if asked == question and shows == shown]
+
+    questions = sorted({question for question, *_ in cells[source]})
+    generator.shuffle(questions)
+    question = max(questions, key=lambda question: sum(bool(fitting(persona, question, shown)) for _, persona, shown in wanted))
+    samples = []
+    for title, persona, shown in wanted:
+        texts = fitting(persona, question, shown)
+        samples.append((title, persona, visible_text(generator.choice(texts)[:MAX_TEXT]) if texts else None))
+    return question, samples

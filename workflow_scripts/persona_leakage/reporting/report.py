@@ -1,0 +1,215 @@
+"""The report: one self-contained page from the result files of an experiment."""
+
+import base64
+import csv
+import hashlib
+import importlib.resources
+from collections import defaultdict
+from pathlib import Path
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from persona_leakage.behaviours.training_check import ADVICE, CUT_ADVICE, CUT_MATTERS, consequence, none_learned, unlearned_sources
+from persona_leakage.figures.style import DPI, words
+from persona_leakage.infrastructure.files import check_digests, read_json
+from persona_leakage.reporting.explorer import explorer_data, pack, pack_json
+from persona_leakage.reporting.numbers import Numbers
+from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
+from persona_leakage.reporting.sections import FIGURES as PANEL_FIGURES
+from persona_leakage.reporting.sections import collect_panels, league_section, robustness_section, seeds_section, sweep_section
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
+from persona_leakage.tables.read import read_pairs
+
+PAGE = Path(__file__).parent / "page"
+LAYER_COLUMNS = (
+    ("two", ("pooled", "spearman_rho")),
+    ("two", ("within_source_ranks", "rho")),
+    ("two", ("within_source", "mean_rho")),
+    ("interval", ("within_source", "interval")),
+    ("two", ("meta_analysis", "rho")),
+    ("interval", ("meta_analysis", "next_source_interval")),
+    ("two", ("double_centred", "r")),
+    ("interval", ("double_centred", "interval")),
+    ("p", ("chance", "association", "p_max_t")),
+    ("signed", ("difference_from_headline", "difference")),
+    ("interval", ("difference_from_headline", "interval")),
+)
+FIGURES = (
+    "scatter",
+    "layers",
+    "sweep",
+    "category_scatter",
+    "category_rates",
+    "category_correlations",
+    "heat_map",
+    "cosines",
+    "noise_ceiling",
+    "replies",
+    "training",
+)
+# Each has a section of its own, and is shown only if the config asks for its results: (block, key) of the config.
+AXES = {"adapted_geometry": ("geometry", "adapted"), "measures": ("evaluation", "teacher_forced")}
+AXIS_FIGURES = ("robustness", "seed_stability", "predictors", *PANEL_FIGURES, *AXES)  # in a section of their own, where they are there
+CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *AXIS_FIGURES)}
+# Folders of the figures that are not of one question set and seed.
+ABOVE = {"training": "figures", "seed_stability": "figures/{questions}", "question_sets": "figures/question_sets/seed{seed}"}
+
+
+def collect_set(home, questions, seed, sources, marker):
+    """Everything of one question set and training seed that the page and its explorer show."""
+    folder = f"{questions}/seed{seed}"
+    correlation = read_json(home / f"analysis/{folder}/correlation.json")
+    check_digests([home / f"analysis/{folder}/pairs.csv"], home / f"analysis/{folder}/tables.json")
+    layer = str(correlation["headline_layer"])
+    block = correlation["layers"][layer]
+    evaluations = f"evaluation/{questions}"
+    summaries = {source: f"{evaluations}/{source}/seed{seed}/summary.json" for source in sources}
+    return {
+        "title": f"questions '{questions}', training seed {seed}",
+        "correlation": f"analysis/{folder}/correlation.json",
+        "verdict": correlation["verdict"],
+        "gain": gain_section(correlation["outcomes"][LOGPROB_GAIN]),
+        "unlearned": list(unlearned_sources(correlation["training_check"])),
+        "none_learned": none_learned(correlation["training_check"]),
+        "consequence": consequence(correlation["training_check"]),
+        "cut": [name for name in sources if read_json(home / summaries[name])["training_check"]["cut_share"] >= CUT_MATTERS],
+        "summary_of": summaries,
+        "layer": layer,
+        "headline_layer": correlation["headline_layer"],
+        "layers": list(correlation["layers"]),
+        "sources": sources,
+        "joint": correlation["joint"]["sources"],
+        "left_out": correlation["joint"]["sources_left_out"],
+        "ceiling_of": {name: block["disattenuated"]["ceiling_from"] or "samples" for name, block in block["per_source"].items()},
+        "specific": block["specificity"]["undefined"] is None,
+        "rivals": list(block["rivals"]["alone"] or []),
+        "predicted": block["prediction"]["leave_one_source_out"]["undefined"] is None,
+        "few_sources": block["within_source"]["no_interval_over_sources"] is not None,
+        "inverted": [name for name, rates in correlation["leakage"].items() if rates["bystanders_above_source"]],
+        "base_summary": f"{evaluations}/base/summary.json",
+        "summaries": [("base model", f"{evaluations}/base/summary.json"), *summaries.items()],
+        "pairs": read_pairs(home / f"analysis/{folder}/pairs.csv"),
+        "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz", marker) for source in sources},
+        "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
+        "folder": folder,
+        "seed_parts": [questions, seed],
+        "figure_paths": {
+            name: str(home / ABOVE.get(name, f"figures/{folder}").format(questions=questions, seed=seed) / f"{name}.png")
+            for name in CAPTIONS
+        },
+    }
+
+
+def gain_section(gain):
+    """What the page has to know of the second outcome: the places of its answers, the sources that it alone judges; None if unmeasured."""
+    if gain["undefined"]:
+        return None
+    return {"places": range(len(gain["verdict"])), "alone": list(gain["judged_by_it_alone"])}
+
+
+def add_samples(each, behaviour):
+    """Put the replies chosen by rule into a set, cut where the marker stands (behaviour: the config's block)."""
+    each["samples"] = []
+    for source, cells in each["replies"].items():
+        rows = each["pairs"][each["pairs"]["source"] == source]
+        rates = dict(zip(rows["persona"], rows["rate"], strict=True))
+        question, samples = choose_samples(cells, source, rates, each["seed_parts"])
+        replies = [
+            (title, persona, text if text is None else marked_pieces(text, shown, behaviour))
+            for (title, persona, text), shown in zip(samples, (True, True, False), strict=True)
+        ]
+        each["samples"].append({"source": source, "question": question, "replies": replies})
+
+
+def embed_figure(path):
+    """A PNG as {"uri": data URI, "width": its print width in CSS pixels, of which an inch has 96}."""
+    content = Path(path).read_bytes()
+    pixels = int.from_bytes(content[16:20], "big")
+    return {"uri": "data:image/png;base64," + base64.b64encode(content).decode("ascii"), "width": round(pixels * 96 / DPI)}
+
+
+def render_report(home, run_config, sets, personas, facts):
+    """The page as text. facts: what facts.json holds, already written to home/report/facts.json."""
+    config = run_config["config"]
+    marker = config["behaviour"]["marker"]
+    main = sets[0]
+    add_samples(main, config["behaviour"])
+    main["panels"] = collect_panels(Path(home), config, personas, *main["seed_parts"])
+    for name, (block, key) in AXES.items():
+        main[name] = main["correlation"].replace("correlation.json", f"{name}.json") if config[block].get(key) else None
+    main["figures"] = {name: embed_figure(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
+    manifests = {source: read_json(home / f"training/{source}/manifest.json") for source in main["sources"]}
+    script = (PAGE / "explorer.js").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(PAGE))
+    environment.filters["words"] = words
+    environment.filters["with_value"] = lambda text, name, value: Markup(text).format(**{name: value})
+    return environment.get_template("page.html.j2").render(
+        experiment=config["experiment"],
+        marker=marker,
+        sets=sets,
+        verdict=main["verdict"],
+        advice=ADVICE,
+        cut_advice=CUT_ADVICE,
+        numbers=Numbers(home),
+        layer_columns=LAYER_COLUMNS,
+        sweep=sweep_section(home, config, main["folder"]),
+        robustness=robustness_section(home, main["folder"]),
+        captions=CAPTIONS,
+        figures=[name for name in FIGURES if name not in ("scatter", "layers", "sweep")],
+        seeds=seeds_section(home, config),
+        league=league_section(home, config),
+        published=facts["published"],
+        manifests=manifests,
+        parameters=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110),
+        provenance=yaml.safe_dump(facts["provenance"], sort_keys=False, allow_unicode=True, width=110),
+        jobs=facts["jobs"]["rules"],
+        style=Markup((PAGE / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
+        library=pack(importlib.resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")),
+        data=pack_json(explorer_data(sets, personas, config["behaviour"])),
+    )
+
+
+ON_GPU = ("train_adapter", "sample", "extract", "measure_divergence", "teacher_force")  # how the rules that use a GPU begin
+
+
+def summarise_jobs(folder, has_gpu):
+    """{"rules": [{rule, jobs, hours, peak_memory_gb}], "hours", "gpu_hours"} from benchmarks/{experiment}/{rule}[/**].tsv.
+
+    Time of the last run of each job, restarts not counted. gpu_hours: of the rules that use a GPU, 0 without one.
+    """
+    seconds, memory = defaultdict(list), defaultdict(list)
+    for path in sorted(Path(folder).rglob("*.tsv")):
+        rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
+        with path.open(encoding="utf-8", newline="") as lines:
+            for row in csv.DictReader(lines, delimiter="\t"):
+                seconds[rule].append(float(row["s"]))
+                if row["max_rss"] not in ("-", "NA", ""):
+                    memory[rule].append(float(row["max_rss"]) / 1000)
+    rules = [
+        {"rule": rule, "jobs": len(times), "hours": sum(times) / 3600, "peak_memory_gb": max(memory[rule], default=None)}
+        for rule, times in sorted(seconds.items(), key=lambda item: -sum(item[1]))
+    ]
+    gpu_hours = sum(entry["hours"] for entry in rules if has_gpu and entry["rule"].startswith(ON_GPU))
+    return {"rules": rules, "hours": sum(entry["hours"] for entry in rules), "gpu_hours": gpu_hours}
+
+
+def render_comparison(comparison, figure):
+    """The page as text. comparison: path of comparison.json; figure: path of the png."""
+    path = Path(comparison)
+    numbers = Numbers(path.parent)
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(PAGE))
+    return environment.get_template("compare.html.j2").render(
+        numbers=numbers,
+        file=path.name,
+        runs=numbers.value(path.name, "runs"),
+        left_out=numbers.value(path.name, "left_out"),
+        sources=list(dict.fromkeys(name for run in numbers.value(path.name, "runs") for name in run["per_source"])),
+        panels=len({run["panel"] for run in numbers.value(path.name, "runs")}),
+        figure=embed_figure(figure),
+        caption=(PAGE / "captions/comparison.rst").read_text(encoding="utf-8").strip(),
+        style=Markup((PAGE / "style.css").read_text(encoding="utf-8")),
+    )

@@ -1,0 +1,133 @@
+"""Finished experiments side by side: what their small result files say, and which could not be read."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from persona_leakage.config.personas import read_yaml
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json
+
+FACTS = (
+    *("experiment", "model", "recipe", "questions", "evaluation", "training_seed", "sampling_seed"),
+    *("headline_layer", "personas", "panel", "file"),
+)
+# Short digests that tell apart what the other facts do not: the adapters' whole recipe, the prompts, and how they were
+# evaluated; results of older versions lack some.
+DIGESTS, DIGITS = {"training": "training", "panel": "prompts", "evaluation": "evaluation"}, 8
+MEAN = "mean of the sources"
+
+
+def read_experiments(folders):
+    """{"runs": [a run's facts and correlations], "left_out": [{"file", "reason"}]}; a run is a question set and a training seed.
+
+    Sorted by model, recipe, questions, experiment and seed. InputError if nothing could be read.
+    """
+    runs, left_out = [], []
+    for folder in folders:
+        try:
+            planned = planned_runs(folder, read_config(folder))
+        except InputError as error:
+            left_out.append({"file": str(folder), "reason": str(error)})
+            continue
+        for file, facts in planned:
+            try:
+                run = read_run(file)
+                runs.append({**facts, **run, "recipe": f"{facts['recipe']} ({run['training']})"})
+            except InputError as error:
+                left_out.append({"file": str(file), "reason": str(error)})
+    if not runs:
+        reasons = "".join(f"\n  {entry['reason']}" for entry in left_out)
+        raise InputError(f"compare: no finished experiment among {len(folders)} folder(s){reasons}")
+    order = ("model", "recipe", "questions", "experiment", "training_seed", "file")
+    return {"runs": sorted(runs, key=lambda run: [str(run[key]) for key in order]), "left_out": left_out}
+
+
+def read_config(folder):
+    """The config in an experiment's run_config.yaml."""
+    path = Path(folder) / "run_config.yaml"
+    content = read_yaml(path)
+    if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
+        raise InputError(f"{path}: holds no config; it is written by the rule write_run_config")
+    return content["config"]
+
+
+def planned_runs(folder, config):
+    """[(path of correlation.json, facts from the config)] of every question set and training seed of an experiment."""
+    path = Path(folder) / "run_config.yaml"
+    try:
+        training, labels, negatives = config["training"], config["labels"], config["training_data"]["negative_personas"]
+        rslora = ", rslora" if training["lora"]["rslora"] else ""
+        recipe = f"{labels['loss_scope']} loss, rank {training['lora']['rank']}{rslora}, rate {training['learning_rate']:g}"
+        facts = {
+            "experiment": str(config["experiment"]),
+            "recipe": f"{recipe}, epochs {training['epochs']}, negatives {negatives}, end {labels['end_target']}",
+        }
+        sets, seeds = [str(use["set"]) for use in config["questions"]["evaluation"]], [int(seed) for seed in training["seeds"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not the config of an experiment ({type(error).__name__}: {error})") from None
+    return [
+        (Path(folder) / f"analysis/{questions}/seed{seed}/correlation.json", {**facts, "questions": questions})
+        for questions in sets
+        for seed in seeds
+    ]
+
+
+def read_run(path):
+    """A run's facts and correlations from its correlation.json; InputError if something is missing or no number."""
+    content = read_json(path)
+    try:
+        meta, layer = content["meta"], content["layers"][str(content["headline_layer"])]
+        mean, centred = layer["within_source"], layer["double_centred"]
+        return {
+            "file": str(path),
+            "model": str(meta["model"]["name"]),
+            "training_seed": int(meta["training_seed"]),
+            "sampling_seed": int(meta["sampling_seed"]),
+            "headline_layer": int(content["headline_layer"]),
+            "personas": int(meta["bank"]["personas"]),
+            **{name: str(meta["recipe"].get(key, "unknown"))[:DIGITS] for name, key in DIGESTS.items()},
+            "mean_rho": measured(mean["mean_rho"]),
+            "interval": span(mean["interval"]),
+            "p": measured(layer["chance"]["association"]["p"]),
+            "double_centred_r": measured(centred["r"]),
+            "double_centred_interval": span(centred["interval"]),
+            "answer": str(content["verdict"][0]["answer"]),
+            "per_source": {
+                str(name): {"rho": measured(block["spearman_rho"]), "interval": span(block["spearman_interval"]), "n": int(block["n"])}
+                for name, block in layer["per_source"].items()
+            },
+        }
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: not a correlation.json of this workflow ({type(error).__name__}: {error})") from None
+
+
+def measured(value):
+    """A finite number or None; ValueError for anything else."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+def span(interval):
+    """An interval of two numbers, or None."""
+    if interval is None:
+        return None
+    low, high = interval
+    return [measured(low), measured(high)]
+
+
+def comparison_table(runs):
+    """A DataFrame with a row for each run and source, and one for their mean: FACTS, source, rho, low, high, n (empty for the mean)."""
+    rows = []
+    for run in runs:
+        blocks = {MEAN: {"rho": run["mean_rho"], "interval": run["interval"], "n": None}, **run["per_source"]}
+        for name, block in blocks.items():
+            low, high = block["interval"] or (None, None)
+            rows.append(
+                {**{key: run[key] for key in FACTS}, "source": name, "rho": block["rho"], "low": low, "high": high, "n": block["n"]}
+            )
+    return pd.DataFrame(rows).astype({"n": "Int64"})

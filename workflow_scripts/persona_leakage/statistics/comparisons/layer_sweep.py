@@ -1,0 +1,100 @@
+"""Which layer and token position predicts leakage best? All choices at once, so that having looked at them all is paid for."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from persona_leakage.geometry.cosine import cosine_matrix
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.infrastructure.undefined import finite, undefined
+from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, present
+from persona_leakage.statistics.core.permutation import draw_permutations, null_draws, rank_products, summarise
+from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.permuted_sources import draw_stand_ins, mean_test, rank_correlations, stand_in_layer
+
+LEVEL = 0.95
+TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t", "band")
+
+
+def swept_matrices(matrices, names, vectors):
+    """(PairMatrices whose layers are the choices, in the order of ``vectors``, cosines [choices, P, P]) from those of one layer.
+
+    names: the panel. vectors: {(position, layer): centroids [personas, hidden]}.
+    """
+    places = [names.index(name) for name in matrices.personas]
+    panel = np.stack([cosine_matrix(centroids, centred=True)[np.ix_(places, places)] for centroids in vectors.values()])
+    cosines = panel[:, [matrices.personas.index(name) for name in matrices.sources]]
+    cosines[:, np.isnan(matrices.cosines["cosine"][0])] = np.nan
+    return replace(matrices, layers=list(vectors), cosines={"cosine": cosines}), panel
+
+
+def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
+    """The content of sweep.json but for its meta.
+
+    matrices, panel_cosines: of swept_matrices(). headline: one of its choices (position, layer). options: "permutations", "bootstraps".
+    counts: {"found", "total"} [sources, personas, questions], or None (see side_tables).
+    """
+    sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
+    problem = matrices.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    result = {
+        "headline": dict(zip(("position", "layer"), headline, strict=True)),
+        "choices": len(matrices.layers),
+        "sources": [matrices.sources[place] for place in sources],
+        "sources_left_out": reasons,
+        "bystanders": len(matrices.bystanders),
+        "undefined": problem,
+        "best": undefined(problem, "position", "layer"),
+        "positions": {position: {"best_layer": None, "layers": {}} for position, _ in matrices.layers},
+    }
+    if problem:
+        return result
+    rhos = source_correlations(matrices)
+    chance = chance_of_choices(matrices, sources, options["permutations"])
+    generator = np.random.default_rng(derive_seed("statistics", "sweep stand-ins"))
+    chosen, reason = draw_stand_ins(matrices, sources, panel_cosines, options["permutations"], generator)
+    stand_ins = mean_test(rank_correlations(matrices, sources, chosen), chosen) if chosen else None
+    bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "sweep bootstrap"), counts)
+    place_of_headline = matrices.layers.index(headline)
+    for place, (position, layer) in enumerate(matrices.layers):
+        used, used_at_headline = rhos[place, sources], rhos[place_of_headline, sources]
+        result["positions"][position]["layers"][str(layer)] = {
+            "per_source": {name: finite(rho) for name, rho in zip(matrices.sources, rhos[place], strict=True)},
+            "within_source": describe_mean(bootstrap, place, used),
+            "chance": chance[place],
+            "stand_ins": stand_in_layer(stand_ins, reason or "undefined with a stand-in", len(chosen.drawn) if chosen else None, place),
+            "difference_from_headline": describe_difference(bootstrap, place, place_of_headline, used, used_at_headline),
+        }
+    means = dict(zip(matrices.layers, rhos[:, sources].mean(axis=1), strict=True))
+    for position, block in result["positions"].items():
+        block["best_layer"] = max((choice for choice in means if choice[0] == position), key=means.get)[1]
+    position, layer = max(means, key=means.get)
+    result["best"] = {"position": position, "layer": layer, "undefined": None}
+    return result
+
+
+def source_correlations(matrices):
+    """Spearman correlation of each choice's cosine with leakage, source by source: [choices, sources]; NaN where it is undefined."""
+    found = np.full((len(matrices.layers), len(matrices.sources)), np.nan)
+    for place in range(len(matrices.sources)):
+        members = present(matrices, place)
+        found[:, place] = standard_ranks(matrices.cosines["cosine"][:, place, members]) @ standard_ranks(matrices.leakage[place, members])
+    return found
+
+
+def chance_of_choices(matrices, sources, count):
+    """The joint permutation test of every choice: [{TEST_KEYS, "undefined"}].
+
+    p_max_t is that of the largest of all choices; "band" is what the mean correlation stays within, for all choices
+    at once, in LEVEL of the relabelled panels.
+    """
+    chosen = np.ix_(sources, matrices.bystanders)
+    products = rank_products(np.stack([layer[chosen] for layer in matrices.cosines["cosine"]]), matrices.leakage[chosen])
+    generator = np.random.default_rng(derive_seed("statistics", "sweep permutations"))
+    drawn = null_draws(products, draw_permutations(generator, len(matrices.bystanders), count))
+    if drawn is None:
+        return [undefined("the sources' ranks cancel out: all relabellings give the same", *TEST_KEYS)] * len(matrices.layers)
+    observed, means, sds, null_z = drawn
+    critical = float(np.quantile(np.abs(null_z).max(axis=0), LEVEL, method="higher"))
+    bands = np.stack([means - critical * sds, means + critical * sds], axis=1).tolist()
+    tests = summarise(observed, means, sds, null_z, np.abs)
+    return [{**test, "band": band, "undefined": None} for test, band in zip(tests, bands, strict=True)]

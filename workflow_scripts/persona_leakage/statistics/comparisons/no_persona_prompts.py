@@ -1,0 +1,59 @@
+"""Prompts without a persona beside the panel: how often they show the marker, and where they stand between its bystanders."""
+
+import numpy as np
+
+from persona_leakage.behaviours.scoring import score_persona
+from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.models.no_persona_prompts import variant_text
+
+KEPT = ("rate", "found", "total", "mean_tokens", "short_share", "cut_share")
+
+
+def describe_prompts(tokenizer, variants, question):
+    """{variant: {"text": of its prompt to ``question``, "same_as": an earlier variant with the same prompt, or None}}."""
+    texts = {variant: variant_text(tokenizer, variant, question) for variant in variants}
+    return {
+        variant: {"text": text, "same_as": next((other for other in variants[:place] if texts[other] == text), None)}
+        for place, (variant, text) in enumerate(texts.items())
+    }
+
+
+def score_variants(records, marker, variants, detector):
+    """{variant: its rate with Wilson's interval, counts and reply lengths} from completion records."""
+    cells = {variant: score_persona([r for r in records if r["persona"] == variant], marker, detector) for variant in variants}
+    return {
+        variant: {**{key: cell[key] for key in KEPT}, "interval": wilson_interval(cell["found"], cell["total"])}
+        for variant, cell in cells.items()
+    }
+
+
+def cosines_beside(vectors, bank, origin, centred):
+    """Cosine of each of ``vectors`` [n, hidden] to row ``origin`` of ``bank`` [personas, hidden]: [n].
+
+    centred: the bank's mean is subtracted, in which ``vectors`` have no part, so that the panel's own cosines stay as they are.
+    """
+    vectors, bank = np.asarray(vectors, dtype=np.float64), np.asarray(bank, dtype=np.float64)
+    shift = bank.mean(axis=0) if centred else 0
+    vectors, target = vectors - shift, bank[origin] - shift
+    return vectors @ target / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(target))
+
+
+def place_variants(scores, pairs, geometry):
+    """What score_variants found for one source, and each variant's place among the source's bystanders.
+
+    pairs: the source's rows of one layer of pairs.csv. geometry: {"vectors": {variant: [hidden]}, "bank": [personas, hidden],
+    "origin": the source's row in it}. bystanders_above, bystanders_closer: how many leak more, and are closer, than the variant.
+    """
+    vectors = np.stack([geometry["vectors"][variant] for variant in scores])
+    centred, raw = (cosines_beside(vectors, geometry["bank"], geometry["origin"], flag) for flag in (True, False))
+    return {
+        variant: {
+            **cell,
+            "cosine": float(centred[place]),
+            "cosine_raw": float(raw[place]),
+            "bystanders_above": int((pairs["rate"] > cell["rate"]).sum()),
+            "bystanders_closer": int((pairs["cosine"] > centred[place]).sum()),
+            "bystanders": len(pairs),
+        }
+        for place, (variant, cell) in enumerate(scores.items())
+    }

@@ -1,0 +1,135 @@
+"""Does closeness predict leakage on other kinds of questions? Each set's correlation, and the drop against the first set."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.intervals import plain_interval
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.infrastructure.undefined import undefined
+from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean, describe_source, variance
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.table_summary import usable
+
+DROP_KEYS = ("drop", "interval", "interval_bystanders", "interval_covers")
+
+
+def compare_question_sets(tables, counts, bootstraps):
+    """{"first", "sources", "sources_left_out", "undefined", "sets", "drops"} from the pairs of one layer for each question set.
+
+    tables: {set: DataFrame of pairs}, of which the first is the in-distribution set; counts: {set: {"found", "total"}
+    [sources, personas, questions] on the axes of matrices_of, or None}. A source takes part if it is usable in every set.
+    InputError if the sets were measured with different sources or personas.
+    """
+    matrices = {name: matrices_of(table) for name, table in tables.items()}
+    first, *others = matrices
+    check_alike(matrices)
+    found = {name: usable(each) for name, each in matrices.items()}
+    sources = [place for place in range(len(matrices[first].sources)) if all(place in places for places, _, _ in found.values())]
+    problems = [f"{name}: {problem}" for name, (_, _, problem) in found.items() if problem]
+    problem = "; ".join(problems) or (None if sources else "no source can be used in every set")
+    result = {
+        "first": first,
+        "sources": [matrices[first].sources[place] for place in sources] if not problem else [],
+        "sources_left_out": {name: reasons for name, (_, reasons, _) in found.items()},
+        "undefined": problem,
+        "sets": {name: describe_leakage(each, counts[name]) for name, each in matrices.items()},
+        "drops": {},
+    }
+    if problem:
+        return result
+    resampled = {name: resample(each, sources, bootstraps, counts[name]) for name, each in matrices.items()}
+    for name, (bootstrap, rhos) in resampled.items():
+        result["sets"][name]["per_source"] = describe_sources(bootstrap, rhos, result["sources"])
+        result["sets"][name]["mean"] = describe_mean(bootstrap, 0, rhos)
+    for name in others:
+        moved = replace(matrices[name], cosines=matrices[first].cosines)
+        result["drops"][name] = {
+            "own_cosines": describe_drops(resampled[first], resampled[name], result["sources"]),
+            "first_cosines": describe_drops(resampled[first], resample(moved, sources, bootstraps, counts[name]), result["sources"]),
+            "agreement_with_first": describe_agreement(matrices[first], matrices[name], sources),
+        }
+    return result
+
+
+def check_alike(matrices):
+    """InputError unless all sets have the same sources and personas, which is what makes their comparison paired."""
+    first, *others = matrices
+    for name in others:
+        for what in ("sources", "personas"):
+            if getattr(matrices[name], what) != getattr(matrices[first], what):
+                raise InputError(f"question sets '{first}' and '{name}' were measured with different {what}; they cannot be compared")
+
+
+def describe_leakage(matrices, counts):
+    """How much there is to predict: the questions (None if not known) and the mean rate over all pairs."""
+    return {
+        "questions": None if counts is None else counts["found"].shape[-1],
+        "mean_leakage": float(np.nanmean(matrices.rate)),
+        "per_source": {},
+        "mean": None,
+    }
+
+
+def resample(matrices, sources, bootstraps, counts):
+    """(Bootstrap, within-source correlations [sources]) at the first layer.
+
+    One seed for every set, and as many personas: so all sets draw the same bystanders, which pairs them.
+    """
+    bootstrap = Bootstrap(matrices, sources, bootstraps, derive_seed("statistics", "question sets"), counts)
+    return bootstrap, [rank_correlation(matrices.cosines["cosine"][0, place], matrices.leakage[place]) for place in sources]
+
+
+def rank_correlation(x, y):
+    """Spearman correlation of two vectors over the places where both are known."""
+    known = ~(np.isnan(x) | np.isnan(y))
+    return float(standard_ranks(x[known]) @ standard_ranks(y[known]))
+
+
+def describe_sources(bootstrap, rhos, names):
+    """{source: {"rho", "interval"}}."""
+    return {
+        name: {"rho": rho, "interval": describe_source(bootstrap, 0, row, rho)}
+        for row, (name, rho) in enumerate(zip(names, rhos, strict=True))
+    }
+
+
+def describe_drops(first, other, names):
+    """{"per_source": {source: drop}, "mean": drop}: the first set's correlation less the other's, with paired intervals."""
+    (first, first_rhos), (other, other_rhos) = first, other
+    drops = np.array(first_rhos) - np.array(other_rhos)
+    per_source = {
+        name: describe_drop(first, other, drops[row], lambda drawn, row=row: drawn[0, row], first.sizes[row])
+        for row, name in enumerate(names)
+    }
+    mean = describe_drop(first, other, drops.mean(), lambda drawn: drawn[0].mean(axis=0), min(first.sizes))
+    return {"per_source": per_source, "mean": {**mean, "rho": float(np.mean(other_rhos))}}
+
+
+def describe_drop(first, other, drop, statistic, size):
+    """A difference of ``statistic`` (of correlations [layers, sources, samples]) between two bootstraps of the same bystanders.
+
+    The bystanders' part of the variance is that of the paired differences; the questions of the two sets are different
+    ones, so their parts add up.
+    """
+    bystanders = variance(statistic(first.by_bystander) - statistic(other.by_bystander))
+    known = first.by_question is not None and other.by_question is not None
+    errors = [bootstrap.errors(statistic) for bootstrap in (first, other)]
+    questions = sum(error["both"] ** 2 - error["bystanders"] ** 2 for error in errors)
+    if not np.isfinite(bystanders + questions):
+        return {**undefined("too many resamples have no correlation", *DROP_KEYS), "drop": float(drop)}
+    return {
+        "drop": float(drop),
+        "interval": plain_interval(float(drop), (bystanders + questions) ** 0.5, size - 1),
+        "interval_bystanders": plain_interval(float(drop), bystanders**0.5, size - 1),
+        "interval_covers": "bystanders and questions" if known else "bystanders",
+        "undefined": None,
+    }
+
+
+def describe_agreement(first, other, sources):
+    """Mean rank correlation of the two sets' leakage, and of their cosines, over each source's bystanders."""
+    pairs = {"leakage": (first.leakage, other.leakage), "cosine": (first.cosines["cosine"][0], other.cosines["cosine"][0])}
+    return {name: float(np.mean([rank_correlation(x[place], y[place]) for place in sources])) for name, (x, y) in pairs.items()}

@@ -1,0 +1,257 @@
+"""Would training again give the same leakage? What differs between trainings, and how much of that is only sampling."""
+
+from itertools import combinations
+
+import numpy as np
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.infrastructure.undefined import undefined
+from persona_leakage.statistics.comparisons.variance_components import AGREEMENT_KEYS, intraclass, two_way_parts
+from persona_leakage.statistics.core.pair_matrices import MIN_BYSTANDERS, MIN_DIFFERENT, count_different
+from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.reliability import half_rates_by_sample
+
+PROFILE_KEYS = ("pairs", "mean_rho", "mean_ceiling", "ratio")
+SPREAD_KEYS = ("bystanders", "level", "profile", "profile_and_sampling", "sampling", "agreement_if_only_sampling")
+MEAN = "mean of the sources"
+
+
+def sampling_errors(matrices, counts, layer, sources):
+    """{source, MEAN: standard deviation of Spearman's rho at a layer from sampling the replies alone}; None where it cannot be told.
+
+    counts: {"found", "total"} [sources, personas, questions]. Two halves of the replies to the same questions are
+    independent measurements of the same adapter, so the mean square of the difference of their correlations, scaled
+    from halves to all replies, is the sampling variance. sources: those of which MEAN is the mean.
+    """
+    generator = np.random.default_rng(derive_seed("statistics", "sampling of seeds"))
+    differences, errors, place = {}, {}, matrices.layers.index(layer)
+    for row, name in enumerate(matrices.sources):
+        members = np.flatnonzero(~np.isnan(matrices.rate[row]) & ~np.isnan(matrices.cosines["cosine"][place, row]))
+        found, total = (counts[key][row, members].astype(int) for key in ("found", "total"))
+        errors[name] = None
+        if not total.size or (total < 2).any():
+            continue
+        halves = [standard_ranks(half) for half in half_rates_by_sample(found, total, generator)]
+        gaps = (halves[0] - halves[1]) @ standard_ranks(matrices.cosines["cosine"][place, row, members])
+        first = (total // 2).sum()
+        scale = total.sum() / first + total.sum() / (total.sum() - first)
+        if not np.isnan(gaps).any():
+            differences[name] = gaps / scale**0.5
+            errors[name] = float(np.sqrt((differences[name] ** 2).mean()))
+    known = sources and all(name in differences for name in sources)
+    mean = np.mean([differences[name] for name in sources], axis=0) if known else None
+    return {**errors, MEAN: float(np.sqrt((mean**2).mean())) if known else None}
+
+
+def sampling_variance(found, total):
+    """Variance of a rate from sampling alone, without bias: found, total [..., questions] -> [...]; NaN if a question has one reply."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = found / total
+        return ((total / total.sum(axis=-1, keepdims=True)) ** 2 * shares * (1 - shares) / (total - 1)).sum(axis=-1)
+
+
+def describe_stability(correlations, tables):
+    """{source: leakage of its bystanders in several trainings compared}.
+
+    correlations: contents of correlation.json, one for each training. tables: for each the (PairMatrices, counts) it
+    was made from, or None: then nothing is known of sampling but the noise ceiling.
+    """
+    result = {}
+    for source in correlations[0]["leakage"]:
+        cells = [run["leakage"][source]["cells"] for run in correlations]
+        names = sorted(set.intersection(*map(set, cells)))
+        rates = np.array([[cell[name]["rate"] for cell in cells] for name in names]).reshape(len(names), len(cells))
+        problem = why_not_compared(rates)
+        ceilings = [run["noise_ceiling"][source]["samples"]["ceiling"] for run in correlations]
+        result[source] = {
+            "bystanders": len(names),
+            "mean_rates": rates.mean(axis=0).tolist() if len(names) else [],
+            "profiles": undefined(problem, *PROFILE_KEYS) if problem else compare_profiles(rates, ceilings),
+            "intraclass": undefined(problem, *AGREEMENT_KEYS) if problem else intraclass(rates),
+            "spread": undefined(problem, *SPREAD_KEYS) if problem else describe_spread(rates, source, names, tables),
+        }
+    return result
+
+
+def why_not_compared(rates):
+    """Why rates [bystanders, runs] say nothing about stability, or None."""
+    if rates.shape[1] < 2:
+        return "one training seed; at least 2 needed"
+    if len(rates) < MIN_BYSTANDERS:
+        return f"{len(rates)} bystander(s) measured in all runs; at least {MIN_BYSTANDERS} needed"
+    different = min(count_different(column) for column in rates.T)
+    if different < MIN_DIFFERENT:
+        return f"{different} bystander(s) differ in leakage from the rest in some run; at least {MIN_DIFFERENT} needed"
+    return None
+
+
+def compare_profiles(rates, ceilings):
+    """Rank correlation of the leakage of two runs over the bystanders, for each pair of runs: rates [bystanders, runs].
+
+    ceiling: what that correlation would be if the two adapters leaked alike and only sampling differed: the root of
+    the product of both reliabilities (Spearman 1904). ratio: mean of the one over mean of the other; can exceed 1 by chance.
+    """
+    ranks = standard_ranks(rates.T)
+    pairs = []
+    for first, second in combinations(range(len(ranks)), 2):
+        known = None not in (ceilings[first], ceilings[second])
+        ceiling = ceilings[first] * ceilings[second] if known else None
+        pairs.append({"runs": [first, second], "rho": float(ranks[first] @ ranks[second]), "ceiling": ceiling})
+    rho, highest = float(np.mean([pair["rho"] for pair in pairs])), [pair["ceiling"] for pair in pairs]
+    mean = float(np.mean(highest)) if None not in highest else None
+    return {"pairs": pairs, "mean_rho": rho, "mean_ceiling": mean, "ratio": rho / mean if mean else None, "undefined": None}
+
+
+def describe_spread(rates, source, names, tables):
+    """Standard deviations behind rates [bystanders, runs]: between bystanders, of the level of a run, of the profile, of sampling.
+
+    profile: of one bystander from one training to the next, once sampling is taken out; without counts per question
+    only the sum of the two is known. agreement_if_only_sampling: the intraclass correlation of adapters that leak alike.
+    """
+    parts = two_way_parts(rates)
+    found = {"bystanders": parts["things"] ** 0.5, "level": parts["level"] ** 0.5, "profile_and_sampling": parts["rest"] ** 0.5}
+    sampling = mean_sampling_variance(source, names, tables)
+    if sampling is None:
+        missing = {"profile": None, "sampling": None, "agreement_if_only_sampling": None}
+        return {**found, **missing, "undefined": "no counts per question, or one reply per question: sampling not separable"}
+    whole = parts["things"] + sampling
+    return {
+        **found,
+        "profile": max(0.0, parts["rest"] - sampling) ** 0.5,
+        "sampling": sampling**0.5,
+        "agreement_if_only_sampling": parts["things"] / whole if whole else None,
+        "undefined": None,
+    }
+
+
+def mean_sampling_variance(source, names, tables):
+    """Mean over runs and bystanders of sampling_variance, or None."""
+    if any(table is None for table in tables):
+        return None
+    values = []
+    for matrices, counts in tables:
+        row, columns = matrices.sources.index(source), [matrices.personas.index(name) for name in names]
+        values.append(sampling_variance(counts["found"][row, columns], counts["total"][row, columns]))
+    mean = float(np.mean(values))
+    return mean if np.isfinite(mean) else None
+
+
+SAME_IN_ALL = ("model", "engine", "sampling", "behaviour", "detector", "bank", "seed", "recipe")
+KEYS = ("training", "sampling", "training_and_sampling")
+
+
+def variance_parts(groups):
+    """Standard deviations between and within groups (one-way random effects, moments): training seeds, sampling seeds within them.
+
+    groups: {training seed: [values, one for each sampling seed]}. {"training", "sampling"} need two of each somewhere; with
+    one sampling seed per training seed only their sum, "training_and_sampling", can be told. A negative moment counts as 0.
+    """
+    sizes = np.array([len(values) for values in groups.values()])
+    total, number = int(sizes.sum()), len(groups)
+    if total < 2:
+        return undefined("one run; at least 2 training seeds or sampling seeds needed", *KEYS)
+    means = np.array([np.mean(values) for values in groups.values()])
+    parts = dict.fromkeys(KEYS)
+    within = sum(((np.array(values) - mean) ** 2).sum() for values, mean in zip(groups.values(), means, strict=True))
+    if total > number:
+        within /= total - number
+        parts["sampling"] = float(within**0.5)
+    if number == 1:
+        return {**parts, "undefined": "one training seed: no part for training"}
+    grand = (sizes * means).sum() / total
+    among = (sizes * (means - grand) ** 2).sum() / (number - 1)
+    if total == number:
+        return {
+            **parts,
+            "training_and_sampling": float(among**0.5),
+            "undefined": "one sampling seed for each training seed: parts not separable",
+        }
+    repeats = (total - (sizes**2).sum() / total) / (number - 1)
+    parts["training"] = float(max(0.0, (among - within) / repeats) ** 0.5)
+    return {**parts, "undefined": None}
+
+
+def compare_seeds(runs, tables=None):
+    """Parts of the spread of Spearman's rho at the headline layer, per source and of the mean; and how stable leakage is.
+
+    runs: {path: content of correlation.json}; tables: {path: (PairMatrices, counts per question)} behind them, if they are
+    there: then the part of sampling is known from the replies, and needs no second sampling seed. Leakage is compared
+    between training seeds, of each the first run. InputError if the runs are not repetitions of one experiment, or
+    if two have the same pair of seeds.
+    """
+    seeds = check_runs(runs)
+    tables = dict.fromkeys(runs) if tables is None else tables
+    errors = {path: errors_of(run, tables[path]) for path, run in runs.items()}
+    trainings = {training: path for path, (training, _) in reversed(seeds.items())}
+    first = [path for path in runs if path in trainings.values()]
+    values = {}
+    for path, run in runs.items():
+        layer = run["layers"][str(run["headline_layer"])]
+        for name, block in layer["per_source"].items():
+            values.setdefault(name, {})[seeds[path]] = block["spearman_rho"]
+        whole = run["joint"]["sources"] == list(layer["per_source"])
+        values.setdefault(MEAN, {})[seeds[path]] = layer["within_source"]["mean_rho"] if whole else None
+    return {
+        "runs": [{"training_seed": training, "sampling_seed": sampling} for training, sampling in seeds.values()],
+        "headline_layer": next(iter(runs.values()))["headline_layer"],
+        "spearman_rho": {name: describe_values(found, [errors[path].get(name) for path in runs]) for name, found in values.items()},
+        "leakage": {
+            "training_seeds": [seeds[path][0] for path in first],
+            "per_source": describe_stability([runs[path] for path in first], [tables[path] for path in first]),
+        },
+    }
+
+
+def errors_of(run, table):
+    """{source: standard deviation of its rho from sampling} of a run; {} without its tables."""
+    return sampling_errors(*table, run["headline_layer"], run["joint"]["sources"]) if table else {}
+
+
+def describe_values(found, errors):
+    """Values, mean, range and parts of {(training seed, sampling seed): value}; the parts are undefined if a value is.
+
+    errors: standard deviation of each value from sampling alone, None where unknown. With one sampling seed for each
+    training seed they stand for what several would show; sampling_from says where the part of sampling is from.
+    """
+    values = list(found.values())
+    if None in values:
+        nothing = dict.fromkeys(("mean", "lowest", "highest", "sampling_from"))
+        return {"values": values, **nothing, **undefined("a run lacks a correlation", *KEYS)}
+    groups = {}
+    for (training, _), value in found.items():
+        groups.setdefault(training, []).append(value)
+    parts = {"sampling_from": None, **variance_parts(groups)}
+    if parts["sampling"] is not None:
+        parts["sampling_from"] = "sampling seeds"
+    elif parts["training_and_sampling"] is not None and None not in errors:
+        sampling = float(np.mean(np.square(errors)))
+        training = max(0.0, parts["training_and_sampling"] ** 2 - sampling)
+        parts |= {"training": training**0.5, "sampling": sampling**0.5, "sampling_from": "replies", "undefined": None}
+    return {"values": values, "mean": float(np.mean(values)), "lowest": min(values), "highest": max(values), **parts}
+
+
+def check_runs(runs):
+    """{path: (training seed, sampling seed)}; see compare_seeds for what is refused."""
+    (first_path, first), seeds = next(iter(runs.items())), {}
+    for path, run in runs.items():
+        for key in SAME_IN_ALL:
+            if run["meta"].get(key) != first["meta"].get(key):
+                raise InputError(
+                    f"{path}: {key} is {run['meta'].get(key)}, but {first['meta'].get(key)} in {first_path}; runs may differ in seeds only"
+                )
+        sources = list(run["layers"][str(run["headline_layer"])]["per_source"])
+        expected = list(first["layers"][str(first["headline_layer"])]["per_source"])
+        if (run["headline_layer"], sources) != (first["headline_layer"], expected):
+            raise InputError(
+                f"{path}: headline layer {run['headline_layer']} and sources {', '.join(sources)}; {first_path} has layer"
+                f" {first['headline_layer']} and {', '.join(expected)}"
+            )
+        pair = (run["meta"].get("training_seed"), run["meta"].get("sampling_seed"))
+        if None in pair:
+            raise InputError(f"{path}: meta has no training_seed or no sampling_seed")
+        for other, known in seeds.items():
+            if known == pair:
+                raise InputError(f"{path}: training seed {pair[0]} and sampling seed {pair[1]} are those of {other}")
+        seeds[path] = pair
+    return seeds

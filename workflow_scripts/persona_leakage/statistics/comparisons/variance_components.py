@@ -1,0 +1,185 @@
+"""Do repeated measurements of the same things agree? Variance parts and intraclass correlations of a two-way table."""
+
+import numpy as np
+from scipy import stats
+
+from persona_leakage.infrastructure.intervals import LEVEL, jackknife_error, plain_interval
+from persona_leakage.infrastructure.undefined import undefined
+
+PART_KEYS = ("things", "level", "rest")
+AGREEMENT_KEYS = ("agreement", "agreement_interval", "consistency", "consistency_interval")
+
+
+def mean_squares(values):
+    """(of the rows, of the columns, of what is left) of a table [things, repetitions] with one value in a cell."""
+    things, repetitions = values.shape
+    rows, columns = values.mean(axis=1), values.mean(axis=0)
+    left = values - rows[:, None] - columns + values.mean()
+    return (
+        float(repetitions * rows.var(ddof=1)),
+        float(things * columns.var(ddof=1)),
+        float((left**2).sum() / ((things - 1) * (repetitions - 1))),
+    )
+
+
+def two_way_parts(values):
+    """Variances behind a table [things, repetitions], both random (moments; a negative one counts as 0).
+
+    things: between the things; level: between the repetitions as wholes; rest: of a thing from one repetition to
+    another beyond that, measurement noise included.
+    """
+    things, repetitions = values.shape
+    of_rows, of_columns, rest = mean_squares(values)
+    parts = (of_rows - rest) / repetitions, (of_columns - rest) / things, rest
+    return dict(zip(PART_KEYS, (max(0.0, part) for part in parts), strict=True))
+
+
+def intraclass(values):
+    """Intraclass correlations of single measurements with 95 % intervals: values [things, repetitions] (McGraw & Wong 1996).
+
+    agreement, ICC(A,1): how far one repetition tells the values of another; consistency, ICC(C,1): the same when a
+    shift of all values together does not count. The intervals take values for normal. Undefined if the things do not
+    differ; without an interval where repetitions are all alike.
+    """
+    things, repetitions = values.shape
+    if repetitions < 2 or things < 3:
+        return undefined(f"{things} things measured {repetitions} times; at least 3 and 2 needed", *AGREEMENT_KEYS)
+    of_rows, of_columns, rest = mean_squares(values)
+    if of_rows < 1e-12:
+        return undefined("all have the same mean", *AGREEMENT_KEYS)
+    shift = repetitions * (of_columns - rest) / things
+    agreement = (of_rows - rest) / (of_rows + (repetitions - 1) * rest + shift)
+    consistency = (of_rows - rest) / (of_rows + (repetitions - 1) * rest)
+    return {
+        "agreement": agreement,
+        "agreement_interval": agreement_interval(agreement, values.shape, of_rows, of_columns, rest),
+        "consistency": consistency,
+        "consistency_interval": consistency_interval(values.shape, of_rows, rest),
+        "undefined": None,
+    }
+
+
+def upper_f(first, second):
+    """The point of the F distribution that bounds a 95 % interval on one side."""
+    return float(stats.f.ppf((1 + LEVEL) / 2, first, second))
+
+
+def consistency_interval(shape, of_rows, rest):
+    """Exact for normal values; None if nothing is left beside rows and columns."""
+    things, repetitions = shape
+    if rest < 1e-12:
+        return None
+    freedom = things - 1, (things - 1) * (repetitions - 1)
+    ratios = of_rows / rest / upper_f(*freedom), of_rows / rest * upper_f(*reversed(freedom))
+    return [(ratio - 1) / (ratio + repetitions - 1) for ratio in ratios]
+
+
+def agreement_interval(estimate, shape, of_rows, of_columns, rest):
+    """Degrees of freedom by Satterthwaite; None if the repetitions are alike."""
+    things, repetitions = shape
+    if rest < 1e-12 or estimate > 1 - 1e-12:
+        return None
+    slope = repetitions * max(0.0, estimate) / (things * (1 - estimate))  # below 0 the two parts could cancel out
+    columns, left = slope * of_columns, (1 + slope * (things - 1)) * rest
+    freedom = (columns + left) ** 2 / (columns**2 / (repetitions - 1) + left**2 / ((things - 1) * (repetitions - 1)))
+    noise = repetitions * of_columns + (repetitions * things - repetitions - things) * rest
+    low, high = upper_f(things - 1, freedom), upper_f(freedom, things - 1)
+    return [
+        things * (of_rows - low * rest) / (low * noise + things * of_rows),
+        things * (high * of_rows - rest) / (noise + things * high * of_rows),
+    ]
+
+
+PARTS = ("role", "wording", "role_and_wording", "noise")
+KEYS = ("shares", "intervals", "sd", "n")
+
+
+def indicators(labels):
+    """[n, number of labels]: which of the labels each entry has."""
+    return (labels[:, None] == np.unique(labels)).astype(float)
+
+
+def means_within(labels):
+    """Projection of values on the means of each of ``labels`` (see indicators): [n, n]."""
+    return (labels / labels.sum(axis=0)) @ labels.T
+
+
+def hat(design):
+    """Projection on the columns of ``design`` [n, k], which may depend on each other: [n, n]."""
+    return design @ np.linalg.pinv(design)
+
+
+def two_way_components(values, roles, wordings, noise):
+    """Variance components of values [series, n] by moments (Henderson 1953, method 3): [series, 4] in the order of PARTS.
+
+    value = series mean + role + wording + the two together + noise, all random; the design may have holes. noise [series]:
+    the known variance of measuring a value, taken out of what neither role nor wording explains. Negative moments count
+    as 0. None if the design cannot tell the parts apart.
+    """
+    role, wording, size = indicators(roles), indicators(wordings), len(roles)
+    of_role, of_wording = means_within(role), means_within(wording)
+    both = of_role + hat(wording - of_role @ wording)
+    added = {"role": (role, both - of_wording), "wording": (wording, both - of_role)}
+    freedom = {name: np.trace(projection) for name, (_, projection) in added.items()}
+    freedom["rest"] = size - np.trace(both)
+    if min(freedom.values()) < 0.5:
+        return None
+    rest = (values * (values - values @ both)).sum(axis=1) / freedom["rest"]
+    parts = []
+    for name, (labels, projection) in added.items():
+        squares = (values * (values @ projection)).sum(axis=1)
+        parts.append((squares - freedom[name] * rest) / np.trace(labels.T @ projection @ labels))
+    return np.maximum(0.0, np.stack([*parts, rest - noise, np.minimum(noise, rest)], axis=1))
+
+
+def shares_of(values, roles, wordings, noise):
+    """Components as shares of their sum, and their mean over the series as the last row: [series + 1, 4]; None as two_way_components.
+
+    NaN for a series of which nothing is left, and then for the mean.
+    """
+    parts = two_way_components(values, roles, wordings, noise)
+    if parts is None:
+        return None
+    parts[parts.sum(axis=1) == 0] = np.nan
+    shares = parts / parts.sum(axis=1, keepdims=True)
+    return np.vstack([shares, shares.mean(axis=0)])
+
+
+def describe_parts(values, names, roles, wordings, noise=None):
+    """{"per_series": {name: block}, "mean": block, "undefined"}: the shares with their jackknife intervals over roles.
+
+    values [series, n]: one for each of ``names``; roles, wordings [n]; noise [series] or None (then it stands in
+    role_and_wording, and its own share is None).
+    """
+    known = noise is not None
+    noise = noise if known else np.zeros(len(values))
+    whole = shares_of(values, roles, wordings, noise)
+    if whole is None or np.isnan(whole).any():
+        reason = "role and wording cannot be told apart: roles need several wordings, wordings several roles, and values must differ"
+        return {"per_series": {}, "mean": undefined(reason, *KEYS), "undefined": reason}
+    drawn = [shares_of(values[:, kept], roles[kept], wordings[kept], noise) for role in np.unique(roles) for kept in [roles != role]]
+    # Where the values hang on one role, they leave nothing without it: then the error is unknown, not small.
+    drawn = np.stack([np.full_like(whole, np.nan) if shares is None else shares for shares in drawn])
+    errors = np.array([[jackknife_error(drawn[:, row, part]) for part in range(4)] for row in range(len(whole))])
+    freedom = len(drawn) - 1
+    blocks = []
+    for row, shares in enumerate(whole):
+        spread = float(values[row].std()) if row < len(values) else None
+        intervals = {name: clipped(shares[place], errors[row, place], freedom) for place, name in enumerate(PARTS)}
+        block = {
+            "shares": dict(zip(PARTS, shares.tolist(), strict=True)),
+            "intervals": intervals,
+            "sd": spread,
+            "n": len(roles),
+            "undefined": None,
+        }
+        if not known:
+            block["shares"]["noise"] = block["intervals"]["noise"] = None
+        blocks.append(block)
+    return {"per_series": dict(zip(names, blocks[:-1], strict=True)), "mean": blocks[-1], "undefined": None}
+
+
+def clipped(share, error, freedom):
+    """95 % interval of a share, within 0 and 1; None if the error is unknown."""
+    interval = plain_interval(float(share), error, freedom) if freedom > 0 and np.isfinite(error) else None
+    return [max(0.0, interval[0]), min(1.0, interval[1])] if interval else None

@@ -1,0 +1,137 @@
+"""Do simpler things predict leakage as well? Rival predictors alone, and cosine when all of them are known."""
+
+import numpy as np
+from scipy import stats
+
+from persona_leakage.infrastructure.intervals import correlation_interval, interval_over, jackknife_error
+from persona_leakage.infrastructure.undefined import undefined
+from persona_leakage.statistics.core.permutation import permutation_test, rank_products
+from persona_leakage.statistics.core.ranks import standard_ranks, standardise
+from persona_leakage.statistics.leakage.known_predictors import AFTER_TRAINING, SAME_GEOMETRY, controls_of, plain_rivals, rival_predictors
+
+PARTIALS = ("partial", "partial_without_raw_cosine", "partial_linear", "partial_before_training")
+PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "interval_over_sources", "p", "p_max_t")
+
+
+def describe_rivals(matrices, sources, permutations):
+    """The rivals block of every layer: each predictor alone, and cosine's partial correlation given the others.
+
+    partial: of ranks, given all rivals; partial_without_raw_cosine: given all but other cosines of the same geometry;
+    partial_linear: as that one, of plain values: cosine and log-odds. Correlations of ranks do not add up as
+    plain ones do, so several strong rivals together leave something in the ranks that is theirs: partial_linear is tested.
+    partial_before_training: as partial_linear, given only what is known before any adapter is trained.
+    """
+    chosen = np.ix_(sources, matrices.bystanders)
+    cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
+    rates, logits = matrices.leakage[chosen], matrices.logits()[chosen]
+    rivals, reasons = rival_predictors(matrices, sources)
+    names = [matrices.sources[place] for place in sources]
+    alone = {name: describe_alone(values, rates, names, permutations) for name, values in {"cosine": cosines, **rivals}.items()}
+    every, others = controls_of(rivals), controls_of(rivals, *SAME_GEOMETRY)
+    plain = plain_rivals(rivals, logits)
+    partials = {
+        "partial": describe_partial(cosines, rates, every, names, permutations, stats.rankdata),
+        "partial_without_raw_cosine": describe_partial(cosines, rates, others, names, permutations, stats.rankdata),
+        "partial_linear": describe_partial(cosines, logits, plain, names, permutations, as_they_are),
+        "partial_before_training": describe_partial(cosines, logits, controls_of(plain, *AFTER_TRAINING), names, permutations, as_they_are),
+    }
+    return [
+        {
+            "alone": {name: blocks[place] for name, blocks in alone.items()},
+            **{name: blocks[place] for name, blocks in partials.items()},
+            "left_out": reasons,
+            "undefined": None,
+        }
+        for place in range(len(matrices.layers))
+    ]
+
+
+def describe_alone(values, rates, names, permutations, groups=None):
+    """One predictor alone [layers, S, M]: per layer the mean within-source Spearman correlation and its permutation p.
+
+    groups: as permutation_test.
+    """
+    test = permutation_test(rank_products(values, rates), permutations, groups)
+    per_source = np.einsum("lsm,sm->ls", standard_ranks(values), standard_ranks(rates))
+    return [
+        {
+            "per_source": dict(zip(names, row.tolist(), strict=True)),
+            "mean_rho": float(row.mean()),
+            "p": test[place]["p"] if test else None,
+        }
+        for place, row in enumerate(per_source)
+    ]
+
+
+def residuals_of(values, controls, scores):
+    """Scores of ``values`` [..., M] less their regression on those of ``controls`` [..., k, M] and a constant, scaled to length one.
+
+    scores(values, axis): the ranks, or the values themselves. Controls may depend on each other; a row that they
+    determine wholly becomes NaN.
+    """
+    values = standardise(scores(values, axis=-1).astype(float))
+    design = np.nan_to_num(standardise(scores(controls, axis=-1).astype(float)))
+    basis, scale, _ = np.linalg.svd(np.swapaxes(design, -1, -2), full_matrices=False)
+    basis = np.where(scale[..., None, :] > 1e-9, basis, 0)
+    residuals = values - (basis @ (np.swapaxes(basis, -1, -2) @ values[..., None]))[..., 0]
+    return standardise(np.where(np.abs(residuals) < 1e-9, 0, residuals))
+
+
+def describe_partial(x, y, controls, names, permutations, scores, groups=None, units=None):
+    """Partial correlation of the ``scores`` (see residuals_of) of cosine and leakage given ``controls``, per layer.
+
+    x [layers, S, M], y [S, M], controls {name: [layers, S, M]}, names of the S sources. Per source with Student's t on n - 2 - k
+    degrees of freedom; their mean with a permutation test of the residuals (Kennedy 1995), allowing for
+    the degrees of freedom that the controls took, and a jackknife interval over bystanders. groups: as permutation_test;
+    units [M]: labels of the bystanders that belong together, so that the jackknife leaves them out together.
+    """
+    if not controls:
+        return [undefined("no rival predictor", *PARTIAL_KEYS)] * len(x)
+    titles, controls = list(controls), np.stack(list(controls.values()))
+    size, freedom = y.shape[1], y.shape[1] - 2 - len(controls)
+    if freedom < 1:
+        return [undefined(f"{size} bystanders are too few for {len(controls)} controls", *PARTIAL_KEYS)] * len(x)
+    controls = np.moveaxis(controls, 0, -2)
+    rx, ry = (residuals_of(values, controls, scores) for values in (x, np.broadcast_to(y, x.shape)))
+    if np.isnan(rx).any() or np.isnan(ry).any():
+        return [undefined("the controls determine cosine or leakage wholly", *PARTIAL_KEYS)] * len(x)
+    products = np.einsum("lsp,lsq->lpq", ry, rx, optimize=True) / len(y)
+    test = permutation_test(products, permutations, groups, inflation=np.sqrt((size - 1) / (freedom + 1)))
+    units = np.arange(size) if units is None else units
+    blocks = []
+    for place, rhos in enumerate((rx * ry).sum(axis=-1)):
+        mean, error = float(rhos.mean()), jackknife_error(leave_out_units(x[place], y, controls[place], scores, units))
+        chance = test[place] if test else {"p": None, "p_max_t": None}
+        blocks.append(
+            {
+                "controls": titles,
+                "per_source": {name: {"rho": float(rho), "p": t_test(rho, freedom)} for name, rho in zip(names, rhos, strict=True)},
+                "mean_rho": mean,
+                "interval": correlation_interval(mean, error, len(np.unique(units)) - 1),
+                "interval_over_sources": interval_over(rhos),
+                "p": chance["p"],
+                "p_max_t": chance["p_max_t"],
+                "undefined": None,
+            }
+        )
+    return blocks
+
+
+def as_they_are(values, axis):
+    """The scores of plain values (see residuals_of)."""
+    return values
+
+
+def t_test(rho, freedom):
+    """Two-sided p of a (partial) correlation."""
+    return float(2 * stats.t.sf(abs(rho) * np.sqrt(freedom / max(1e-300, 1 - rho**2)), freedom))
+
+
+def leave_out_units(x, y, controls, scores, units):
+    """Mean partial correlation over the sources without the bystanders of each unit in turn: x, y [S, M], controls [S, k, M] -> [units]."""
+    found = []
+    for unit in np.unique(units):
+        kept = units != unit
+        rx, ry = (residuals_of(values[:, kept], controls[:, :, kept], scores) for values in (x, y))
+        found.append((rx * ry).sum(axis=-1).mean())
+    return np.array(found)

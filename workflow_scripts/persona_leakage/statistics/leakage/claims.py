@@ -1,0 +1,225 @@
+"""Answers of a verdict, its levels, and numbers as its sentences have them."""
+
+import numpy as np
+
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN, RATE
+
+SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED = "supported", "not supported", "cannot tell", "reversed"
+LEVEL = 0.05  # of Holm-adjusted p-values
+MIN_SOURCES = 5  # for anything said about sources that were not measured
+LEAST_SOURCES = 3  # for a claim about the sources at hand: which of them can be used at all depends on their leakage
+
+
+def unless(block):
+    """(cannot tell, why) if a block is undefined, else None."""
+    return (CANNOT_TELL, block["undefined"]) if block["undefined"] else None
+
+
+def p_of(result, family):
+    """Holm-adjusted p of a family of tests at the headline layer, or None."""
+    return result["holm"][family]["p_holm"]
+
+
+def join(words):
+    """ "a", "a and b", "a, b and c"."""
+    *most, last = words or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def too_few(sources):
+    """ "; 2 sources are too few to support it: 3 are the least", or None."""
+    return f"; {sources} source(s) are too few to support it: {LEAST_SOURCES} are the least" if sources < LEAST_SOURCES else None
+
+
+def number(value):
+    """Two decimals, or "unknown"."""
+    return "unknown" if value is None else f"{value:.2f}"
+
+
+def span(interval):
+    """ "0.63 to 0.84"."""
+    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+
+
+def without(left_out):
+    """ "; without villain (why)" for each of {source: why}."""
+    return "".join(f"; without {name} ({reason})" for name, reason in left_out.items())
+
+
+SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly below it counts against an effect
+# The tests against stand-ins (permuted_sources.py) that a claim must pass beside its permutation test: its p is the largest of all.
+CLAIMS = {
+    "association": ("association",),
+    "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
+    "beyond_rivals": ("beyond_rivals",),
+}
+SIGNS = {SUPPORTED: 1, REVERSED: -1}
+LEAKAGE_WORDS = {RATE: "the log-odds of leakage", LOGPROB_GAIN: "the gain in log-probability"}
+RIVALS = {
+    "prompt_tokens": "prompt length",
+    "base_reply_tokens": "reply length",
+    "length_similarity": "similar reply length",
+    "word_similarity": "similar wording",
+    "char_similarity": "similar wording",
+    "embedding_similarity": "similar meaning",
+    "output_similarity_source_replies": "similar next-token predictions",
+    "output_similarity_bystander_replies": "similar next-token predictions",
+    "propensity": "how much a bystander leaks under other sources",
+}
+
+
+def judge_effect(result, layer, claim, found):
+    """(answer, because) of a correlation that is tested against relabelled bystanders and against stand-ins for the sources.
+
+    claim: its family. found: {"words": what the correlation is, "estimate", "interval", "z": of the relabelling, "sources": how
+    many, "over_sources": its interval over sources like these}. Supported takes both tests after Holm's correction, the
+    interval above 0, LEAST_SOURCES sources and, from MIN_SOURCES on, the interval over the sources above 0; reversed the same, below 0.
+    """
+    p, interval, tests = result["holm"][claim], found["interval"], [layer["chance"]["stand_ins"][name] for name in CLAIMS[claim]]
+    words = f"{found['words']} is {number(found['estimate'])}"
+    if interval is None:
+        return CANNOT_TELL, f"{words}, without a confidence interval"
+    if p["p_holm"] is None:
+        missing = next((test["undefined"] for test in tests if test["undefined"]), None)
+        reason = f"a test against stand-ins for the sources ({missing})" if missing else "a test"
+        return CANNOT_TELL, f"{words}, 95 % interval {span(interval)}, without {reason}"
+    because = f"{words}, 95 % interval {span(interval)}; p = {p['p_relabelled']:.2g} with the bystanders relabelled,"
+    because += f" {p['p_stand_ins']:.2g} with {result['stand_ins']['kind']} in the sources' place;"
+    because += f" the larger is {p['p_holm']:.2g} after Holm's correction{coarse(max(tests, key=lambda test: test['least_p']))}"
+    signs, beyond = {np.sign(value) for value in (found["z"], *(test["z"] for test in tests))}, bounds(found)
+    if p["p_holm"] < LEVEL and interval[0] > 0 and signs == {1.0}:
+        if few := too_few(found["sources"]):
+            return CANNOT_TELL, because + few
+        if not beyond[0] > 0:
+            return CANNOT_TELL, f"{because}; over sources like these the interval includes 0"
+        small = f"; below {SMALLEST}, the smallest that would matter" if interval[1] < SMALLEST else ""
+        return SUPPORTED, because + small
+    if p["p_holm"] < LEVEL and interval[1] < 0 and beyond[1] < 0 and signs == {-1.0} and not too_few(found["sources"]):
+        return REVERSED, because
+    if interval[1] < SMALLEST and beyond[1] < SMALLEST:
+        return NOT_SUPPORTED, f"{because}: the interval rules out {SMALLEST} and more"
+    return CANNOT_TELL, f"{because}: neither no effect nor one of {SMALLEST} and more can be ruled out"
+
+
+def bounds(found):
+    """The ends of the interval over sources like these, from MIN_SOURCES on (unknown: no bounds); of fewer sources those of its own."""
+    if found["sources"] < MIN_SOURCES:
+        return found["interval"]
+    return found["over_sources"] or [-1.0, 1.0]
+
+
+def coarse(test):
+    """What to know of a test with few stand-ins: how small its p can be at all."""
+    if test["least_p"] < 0.001:
+        return ""
+    return (
+        f" (only {test['draws']} other orders of the sources, so p is {test['least_p']:.2g} at the least;"
+        " cosines between all personas, cosines.csv, would allow more)"
+    )
+
+
+def scope(sources):
+    """ " of these 3 sources", where there are too few to speak of others."""
+    return f", for these {sources} sources" if sources < MIN_SOURCES else ""
+
+
+def judge_association(result, layer):
+    """Both tests of the mean within-source correlation, layers paid for, and its intervals."""
+    block, test = layer["within_source"], layer["chance"]["association"]
+    sources = block["n_sources"] or 0
+    found = unless(block) or judge_effect(
+        result,
+        layer,
+        "association",
+        {
+            "words": "the mean within-source rank correlation",
+            "estimate": block["mean_rho"],
+            "interval": block["interval"],
+            "z": test["z"],
+            "sources": sources,
+            "over_sources": block["interval_over_sources"],
+        },
+    )
+    if test["statistic"] is not None:
+        found = found[0], f"{found[1]}, tested over the common bystanders, where it is {number(test['statistic'])}"
+        found = found[0], found[1] + without(result["joint"]["sources_left_out"])
+    return (
+        "association",
+        "Do personas that lie closer to the source in the base model leak more?",
+        (
+            f"Personas closer to the source leak more than closeness to other personas would explain{scope(sources)}.",
+            f"Closeness to the source does not rank the personas by leakage, upwards, to an extent that would matter{scope(sources)}.",
+            "Whether personas closer to the source leak more is open.",
+            f"Personas closer to the source leak less{scope(sources)}.",
+        ),
+        found,
+    )
+
+
+def judge_pairs(result, layer):
+    """Double-centred correlation: what every source and every bystander has in general is taken out, also where sources differ in gain."""
+    block, z = layer["double_centred"]["clear_of_floor"], layer["chance"]["pair_specific"]["z"]
+    sources = len(block["sources"] or ())
+    found = unless(block) or judge_effect(
+        result,
+        layer,
+        "pair_specific",
+        {
+            "words": "the double-centred correlation of the sources clear of the floor",
+            "estimate": block["r"],
+            "interval": block["interval"],
+            "z": z,
+            "sources": sources,
+            "over_sources": block["interval_over_sources"],
+        },
+    )
+    if found[0] in SIGNS and not SIGNS[found[0]] * (block["gain_adjusted_r"] or 0) > 0:
+        found = CANNOT_TELL, f"{found[1]}; but it is {number(block['gain_adjusted_r'])} once sources may differ in gain"
+    return (
+        "pair_specific",
+        "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
+        (
+            f"Which source reaches which bystander follows their closeness, apart from what either does in general{scope(sources)}.",
+            f"Apart from what sources and bystanders do in general, closeness of the pair says next to nothing{scope(sources)}.",
+            "Whether closeness of the pair matters apart from what sources and bystanders do in general is open.",
+            f"Apart from what sources and bystanders do in general, closer pairs leak less{scope(sources)}.",
+        ),
+        found,
+    )
+
+
+def judge_rivals(result, layer):
+    """Partial correlation of cosine with log-odds given all rivals but other cosines of the same geometry; and the pair-specific test.
+
+    Both, because the measured proneness of a bystander is noisy: what it leaves of a general effect looks like the cosine's.
+    """
+    block = layer["rivals"]["partial_linear"]
+    sources = len(block["per_source"] or ())
+    found = unless(block) or judge_effect(
+        result,
+        layer,
+        "beyond_rivals",
+        {
+            "words": f"the partial correlation of closeness with {LEAKAGE_WORDS[result['outcome']]}",
+            "estimate": block["mean_rho"],
+            "interval": block["interval"],
+            "z": block["mean_rho"],
+            "sources": sources,
+            "over_sources": block["interval_over_sources"],
+        },
+    )
+    p, pairs = p_of(result, "pair_specific"), layer["double_centred"]["clear_of_floor"]["r"]
+    if found[0] in SIGNS and (p is None or p >= LEVEL or not SIGNS[found[0]] * (pairs or 0) > 0):
+        found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
+    known = join(dict.fromkeys(RIVALS[name] for name in block["controls"] or ())) or "simpler predictors"
+    return (
+        "beyond_rivals",
+        "Does closeness add to what simpler things about a persona and its prompt say?",
+        (
+            f"Closeness adds to what can be said of leakage from {known}{scope(sources)}.",
+            f"Once {known} {'are' if ' and ' in known else 'is'} known, closeness adds next to nothing{scope(sources)}.",
+            f"Whether closeness adds anything to {known} is open.",
+            f"Once {known} {'are' if ' and ' in known else 'is'} known, closer personas leak less{scope(sources)}.",
+        ),
+        found,
+    )

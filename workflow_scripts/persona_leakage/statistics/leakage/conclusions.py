@@ -1,0 +1,188 @@
+"""What the data support, in plain sentences that follow from the numbers by fixed rules."""
+
+from persona_leakage.behaviours.training_check import NONE_LEARNED, none_learned, unlearned_sources
+from persona_leakage.statistics.leakage.claims import (
+    CANNOT_TELL,
+    LEVEL,
+    MIN_SOURCES,
+    NOT_SUPPORTED,
+    REVERSED,
+    SUPPORTED,
+    judge_association,
+    judge_pairs,
+    judge_rivals,
+    number,
+    p_of,
+    span,
+    too_few,
+    unless,
+    without,
+)
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
+
+GOOD_CEILING, POOR_CEILING = 0.9, 0.7
+GOOD_R2 = 0.25  # of every source, for a level that counts as predicted
+
+
+def verdict(result):
+    """The verdict block: a list of {"id", "outcome", "question", "answer", "sentence", "because"} from the statistics of one outcome.
+
+    Judged at the headline layer, over the sources whose adapters learned the marker. Rules: docs/statistics.md. Only of rates can it
+    be said whether bystanders exceed their source.
+    """
+    layer = result["layers"][str(result["headline_layer"])]
+    judges = [judge_association, judge_pairs, judge_identity, judge_rivals, judge_new_sources, judge_level, judge_measurement]
+    verdicts = []
+    for judge in [*judges, *([judge_lead] if "leakage" in result else [])]:
+        name, question, sentences, (answer, because) = judge(result, layer)
+        if none_learned(result["training_check"]):
+            answer, because = CANNOT_TELL, NONE_LEARNED
+        sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
+        if result["outcome"] == LOGPROB_GAIN:
+            sentence = f"By the marker's log-probability: {sentence[0].lower()}{sentence[1:]}"
+        verdicts.append(
+            {"id": name, "outcome": result["outcome"], "question": question, "answer": answer, "sentence": sentence, "because": because}
+        )
+    return verdicts
+
+
+def verdict_lines(entries):
+    """One line for each entry of the verdict, for a terminal: the answer, and the sentence or, where it is open, the question."""
+    return [f"{entry['answer']:>14}: {entry['question'] if entry['answer'] == CANNOT_TELL else entry['sentence']}" for entry in entries]
+
+
+def judge_identity(result, layer):
+    """Source identity test, and the ranks of the true sources among the pseudo-sources."""
+    test = layer["chance"]["source_identity"]
+    p = p_of(result, "source_identity")
+    if p is None:
+        found = CANNOT_TELL, test["undefined"]
+    else:
+        ranks = layer["specificity"]["ranks"]
+        places = ", ".join(f"{name} {block['rank']}" for name, block in ranks.items() if block["rank"] is not None)
+        size = max((block["out_of"] for block in ranks.values() if block["out_of"] is not None), default=0)
+        because = f"own cosines give {number(test['statistic'])} on average, other personas' {number(test['null_mean'])}"
+        because += f"; p = {p:.2g} after Holm's correction"
+        because += f"; rank of the true source among {size} as predictors of its leakage: {places}" if places else ""
+        few, shown = too_few(len(result["joint"]["sources"])), p < LEVEL and test["z"] > 0
+        answer = NOT_SUPPORTED if test["z"] <= 0 else SUPPORTED if shown and not few else CANNOT_TELL
+        found = answer, because + few if shown and few else because
+    return (
+        "source_identity",
+        "Is it closeness to the source itself that counts, not to any persona?",
+        (
+            "Closeness to the source itself predicts its leakage better than closeness to other personas does.",
+            "Closeness to other personas predicts a source's leakage as well as closeness to the source.",
+            "Whether closeness to the source itself predicts better than closeness to other personas is open.",
+        ),
+        found,
+    )
+
+
+def judge_new_sources(result, layer):
+    """The interval for one more source."""
+    block = layer["meta_analysis"]
+    found = unless(block)
+    if not found and (block["n_sources"] < MIN_SOURCES or block["next_source_interval"] is None):
+        found = CANNOT_TELL, f"{block['n_sources']} sources; {MIN_SOURCES} are the least from which to speak about others"
+    if not found:
+        because = (
+            f"a new source's correlation is expected in {span(block['next_source_interval'])} (95 %, from {block['n_sources']} sources)"
+        )
+        low, high = block["next_source_interval"]
+        found = (SUPPORTED if low > 0 else REVERSED if high < 0 else NOT_SUPPORTED), because
+    return (
+        "new_sources",
+        "Is a source that was not measured expected to show it too?",
+        (
+            "A new source of this kind is expected to show a positive correlation.",
+            "A new source may well show no correlation.",
+            "What a new source would show is open.",
+            "A new source of this kind is expected to show a negative correlation.",
+        ),
+        found,
+    )
+
+
+def judge_level(result, layer):
+    """R2 of leave-one-source-out prediction with nothing known of the new source."""
+    block = layer["prediction"]["leave_one_source_out"]
+    found = unless(block)
+    if not found:
+        values = {name: scores["r2_nothing_known"] for name, scores in block["per_source"].items()}
+        because = "R2 of each source predicted from the others: " + ", ".join(f"{name} {value:.2f}" for name, value in values.items())
+        because += f"; {block['median_r2_source_mean_known']:.2f} in the median once the source's mean is known"
+        if len(values) < MIN_SOURCES:
+            found = CANNOT_TELL, f"{because}; {len(values)} sources, {MIN_SOURCES} are the least from which to speak about others"
+        elif block["median_r2_nothing_known"] <= 0:
+            found = NOT_SUPPORTED, because
+        else:
+            found = (SUPPORTED if min(values.values()) >= GOOD_R2 else CANNOT_TELL), because
+    return (
+        "level",
+        "Can the level of leakage of a new source be told before training?",
+        (
+            "The geometry predicts how much a new source leaks to each persona.",
+            "The geometry does not predict how much a new source leaks; at best it ranks the personas.",
+            "Whether the geometry predicts how much a new source leaks is open.",
+        ),
+        found,
+    )
+
+
+def judge_measurement(result, layer):
+    """Noise ceilings from halves of the questions, else of the samples."""
+    ceilings = {}
+    for name, block in of_learned(result, "noise_ceiling").items():
+        ceilings[name] = next((block[kind]["ceiling"] for kind in ("questions", "samples") if block[kind]["ceiling"] is not None), None)
+    because = "ceiling of any correlation: " + ", ".join(f"{name} {number(value)}" for name, value in ceilings.items())
+    because += without(unlearned_sources(result["training_check"]))
+    known = [value for value in ceilings.values() if value is not None]
+    if known and min(known) < POOR_CEILING:
+        found = NOT_SUPPORTED, because
+    elif known and len(known) == len(ceilings) and min(known) >= GOOD_CEILING:
+        found = SUPPORTED, because
+    else:
+        found = CANNOT_TELL, because
+    return (
+        "measurement",
+        "Is leakage measured well enough to be predicted?",
+        (
+            "Leakage is measured so well that noise hides little of a correlation.",
+            "Leakage of a source is measured too coarsely: more replies would raise its correlation.",
+            "Noise of measurement may hide part of a correlation.",
+        ),
+        found,
+    )
+
+
+def judge_lead(result, layer):
+    """Bystanders above the source itself, and those that chance does not explain."""
+    blocks = of_learned(result, "leakage")
+    problem = next((f"{name}: {block['no_comparison']}" for name, block in blocks.items() if block["no_comparison"]), None)
+    if problem:
+        found = CANNOT_TELL, problem
+    else:
+        counts = [f"{name} {block['bystanders_above_source']} of {block['n']}" for name, block in blocks.items()]
+        clear = sum(block["bystanders_clearly_above"] for block in blocks.values())
+        because = f"bystanders above the source: {', '.join(counts)}; {clear} of them beyond chance (Fisher's exact test, Holm)"
+        because += without(unlearned_sources(result["training_check"]))
+        shown = all(block["source_rate"] > 0 for block in blocks.values())
+        none = not any(block["bystanders_above_source"] for block in blocks.values())
+        found = (NOT_SUPPORTED if clear else SUPPORTED if none and shown else CANNOT_TELL), because
+    return (
+        "source_leads",
+        "Does the trained source show the behaviour most?",
+        (
+            "No bystander shows the behaviour more often than the source it was trained into.",
+            "Some bystanders show the behaviour more often than the source it was trained into.",
+            "Whether bystanders exceed the source is open.",
+        ),
+        found,
+    )
+
+
+def of_learned(result, key):
+    """The blocks {source: block} under ``key``, but for sources whose adapters did not learn the marker."""
+    left_out = unlearned_sources(result["training_check"])
+    return {name: block for name, block in result[key].items() if name not in left_out}

@@ -1,0 +1,122 @@
+"""Rank and linear correlations of cosine with leakage: per source, pooled, per category, among relatives."""
+
+import numpy as np
+from scipy import stats
+
+from persona_leakage.behaviours.training_check import NONE_LEARNED
+from persona_leakage.infrastructure.undefined import describe_missing, finite, undefined
+from persona_leakage.statistics.core.pair_matrices import DECIMALS
+
+MIN_PAIRS = 3
+
+
+KEYS = ("spearman_rho", "spearman_p", "kendall_tau", "kendall_p", "pearson_r", "pearson_p")
+
+
+def correlate(x, y):
+    """Spearman, Kendall (tau-b) and Pearson correlation of two equally long vectors, with two-sided p-values.
+
+    Spearman: ties take mean ranks, p from Student's t with n - 2 degrees of freedom (scipy.stats.spearmanr); tau-b
+    corrects for ties (scipy.stats.kendalltau). Returns {"n", KEYS, "undefined"}; with fewer than 3 pairs, a
+    missing value or a constant vector the numbers are None and "undefined" says why.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    problem = why_undefined(x, y)
+    if problem:
+        return {"n": len(x), **dict.fromkeys(KEYS), "undefined": problem}
+    results = stats.spearmanr(x, y), stats.kendalltau(x, y), stats.pearsonr(x, y)
+    numbers = [float(number) for result in results for number in (result.statistic, result.pvalue)]
+    return {"n": len(x), **dict(zip(KEYS, numbers, strict=True)), "undefined": None}
+
+
+def why_undefined(x, y):
+    """Why two vectors have no correlation, or None."""
+    if len(x) < MIN_PAIRS:
+        return f"fewer than {MIN_PAIRS} pairs"
+    missing = [text for text in (describe_missing("cosine", x), describe_missing("leakage", y)) if text]
+    if missing:
+        return ", ".join(missing)
+    for name, values in (("cosine", x), ("leakage", y)):
+        if np.ptp(values) == 0:
+            return f"{name} is the same for all pairs"
+    return None
+
+
+def correlate_table(table, cosine="cosine"):
+    """:func:`correlate` on the rows of a pairs table, see leakage_of."""
+    return correlate(table[cosine], leakage_of(table))
+
+
+def leakage_of(table):
+    """The leakage of each row of a pairs table: its rate less that of the same persona without adapter, if the table has it."""
+    return (table["rate"] - table["base_rate"]).round(DECIMALS) if "base_rate" in table else table["rate"]
+
+
+def uncentred(table):
+    """The same correlations with uncentred cosines, under the key "uncentred"; {} if the table has none."""
+    return {"uncentred": correlate_table(table, "cosine_raw")} if "cosine_raw" in table else {}
+
+
+def correlate_sources(table):
+    """{source: its correlations, its own rate (None if unknown) and its bystanders' mean rate} from the pairs of one layer."""
+    return {
+        source: {
+            **correlate_table(rows),
+            **uncentred(rows),
+            "source_rate": float(rows["source_rate"].iloc[0]) if "source_rate" in rows else None,
+            "mean_bystander_rate": finite(rows["rate"].mean(skipna=False)),
+        }
+        for source, rows in table.groupby("source", sort=False)
+    }
+
+
+def correlate_ranks(table):
+    """Pearson correlation of the ranks that cosine and leakage have within their source, from -1/2 to 1/2, all sources together.
+
+    No p-value: the rows of one bystander are not independent of each other (see permutation.py for a test).
+    """
+    groups = table.assign(leakage=leakage_of(table)).groupby("source")[["cosine", "leakage"]]
+    ranks = (groups.rank() - (groups.transform("count") + 1) / 2) / groups.transform("count")
+    result = correlate(ranks["cosine"], ranks["leakage"])
+    return {"rho": result["pearson_r"], "n": result["n"], "undefined": result["undefined"]}
+
+
+def correlate_layer(table, min_category_size, left_out=()):
+    """The block of correlation.json for the pairs of one layer.
+
+    per_source; pooled (raw: mixes the sources' baselines, kept for comparison); within_source_ranks; per_category of the
+    bystander, over all sources, where it has at least ``min_category_size`` pairs; related_only
+    (bystanders that are relatives of the source); the same with uncentred cosines beside it. All but per_source
+    without the sources ``left_out``, whose adapters did not learn the marker.
+    """
+    per_source = correlate_sources(table)
+    table = table[~table["source"].isin(list(left_out))]
+    if table.empty:
+        return {"per_source": per_source, **nothing_pooled("cosine_raw" in table)}
+    categories = table.groupby("category", sort=True)
+    return {
+        "per_source": per_source,
+        "pooled": {**correlate_table(table), **uncentred(table)},
+        "within_source_ranks": correlate_ranks(table),
+        "per_category": {name: correlate_table(rows) for name, rows in categories if len(rows) >= min_category_size},
+        "related_only": correlate_table(table[table["related"]]),
+    }
+
+
+def nothing_pooled(has_uncentred):
+    """What a layer has in place of the correlations over several sources when no adapter learned the marker: the same keys."""
+    nothing = {"n": 0, **undefined(NONE_LEARNED, *KEYS)}
+    return {
+        "pooled": {**nothing, **({"uncentred": nothing} if has_uncentred else {})},
+        "within_source_ranks": {"rho": None, "n": 0, "undefined": NONE_LEARNED},
+        "per_category": {},
+        "related_only": nothing,
+    }
+
+
+def correlate_pairs(table, headline_layer, min_category_size, left_out=()):
+    """All blocks of correlation.json: {"headline_layer", "layers": {"20": block}}."""
+    return {
+        "headline_layer": headline_layer,
+        "layers": {str(layer): correlate_layer(rows, min_category_size, left_out) for layer, rows in table.groupby("layer", sort=True)},
+    }

@@ -1,0 +1,105 @@
+"""Can the cosine be used before training? Predictions of leakage for sources and personas that were left out."""
+
+import numpy as np
+from scipy import stats
+
+from persona_leakage.infrastructure.undefined import undefined
+
+LEAKS = 0.1  # a bystander "leaks" above this rate
+PERSONA_KEYS = ("per_source", "median_r2")
+SOURCE_KEYS = ("per_source", "median_r2_source_mean_known", "median_r2_nothing_known", "auc_nothing_known")
+
+
+def area_under_curve(scores, positive):
+    """Chance that a positive scores above a negative, ties counting half (Mann & Whitney 1947); None if one of them is absent."""
+    positives = int(positive.sum())
+    if positives in (0, len(positive)):
+        return None
+    ranks = stats.rankdata(scores)
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * (len(positive) - positives)))
+
+
+def shared_line(x, y):
+    """(slope within sources, mean intercept) of y = a_s + b x over sources: x, y [sources, bystanders]."""
+    dx, dy = x - x.mean(axis=1, keepdims=True), y - y.mean(axis=1, keepdims=True)
+    slope = (dx * dy).sum() / (dx * dx).sum()
+    return slope, float((y.mean(axis=1) - slope * x.mean(axis=1)).mean())
+
+
+def r_squared(y, predicted, reference):
+    """1 - squared error of the prediction / squared error of the reference prediction; negative if the reference is better."""
+    return float(1 - ((y - predicted) ** 2).sum() / ((y - reference) ** 2).sum())
+
+
+def leave_one_source_out(x, y, rates, names):
+    """Predict each source's log-odds of leakage from a line fitted to the other sources: x, y, rates [sources, bystanders].
+
+    R2 against the source's own mean, with the mean known (only the slope is borrowed) and with nothing known (the
+    intercept is the other sources' mean). level_error: predicted less true mean, in log-odds. AUC: does the cosine tell
+    bystanders above LEAKS from the others; None where the outcome is no rate (``rates`` None).
+    """
+    if len(names) < 2:
+        return undefined(f"{len(names)} source with varying leakage; at least 2 needed", *SOURCE_KEYS)
+    leaks = None if rates is None else rates > LEAKS
+    per_source, predictions = {}, np.empty_like(y)
+    for place, name in enumerate(names):
+        others = np.delete(np.arange(len(names)), place)
+        slope, intercept = shared_line(x[others], y[others])
+        mean = y[place].mean()
+        predictions[place] = intercept + slope * x[place]
+        per_source[name] = {
+            "slope": float(slope),
+            "level_error": float(predictions[place].mean() - mean),
+            "r2_source_mean_known": r_squared(y[place], mean + slope * (x[place] - x[place].mean()), mean),
+            "r2_nothing_known": r_squared(y[place], predictions[place], mean),
+            "auc": None if leaks is None else area_under_curve(x[place], leaks[place]),
+            "bystanders_above_threshold": None if leaks is None else int(leaks[place].sum()),
+        }
+    return {
+        "per_source": per_source,
+        "median_r2_source_mean_known": float(np.median([block["r2_source_mean_known"] for block in per_source.values()])),
+        "median_r2_nothing_known": float(np.median([block["r2_nothing_known"] for block in per_source.values()])),
+        "auc_nothing_known": None if leaks is None else area_under_curve(predictions.ravel(), leaks.ravel()),
+        "undefined": None,
+    }
+
+
+def leave_one_persona_out(x, y, names):
+    """R2 of predicting a persona from the source's other bystanders, against their mean: x, y [sources, bystanders] -> {source: R2}.
+
+    The line is fitted anew without each persona (PRESS, Allen 1974), by its leverage; None where one persona alone has another cosine.
+    """
+    size = x.shape[1]
+    scores = {}
+    for name, cosine, leakage in zip(names, x, y, strict=True):
+        dx, dy = cosine - cosine.mean(), leakage - leakage.mean()
+        residuals = dy - dx * (dx @ dy) / (dx @ dx)
+        freedom = 1 - 1 / size - dx**2 / (dx @ dx)
+        if (freedom < 1e-9).any():
+            scores[name] = None  # without that persona the cosines are all the same
+            continue
+        scores[name] = float(1 - ((residuals / freedom) ** 2).sum() / ((dy * size / (size - 1)) ** 2).sum())
+    return scores
+
+
+def describe_prediction(matrices, sources):
+    """The prediction block of every layer, over the common bystanders."""
+    chosen = np.ix_(sources, matrices.bystanders)
+    y, rates = matrices.logits()[chosen], None if matrices.linear else matrices.rate[chosen]
+    names = [matrices.sources[place] for place in sources]
+    blocks = []
+    for layer in matrices.cosines["cosine"]:
+        persona_out = leave_one_persona_out(layer[chosen], y, names)
+        known = [score for score in persona_out.values() if score is not None]
+        blocks.append(
+            {
+                "threshold": None if matrices.linear else LEAKS,
+                "leave_one_source_out": leave_one_source_out(layer[chosen], y, rates, names),
+                "leave_one_persona_out": {
+                    "per_source": persona_out,
+                    "median_r2": float(np.median(known)) if known else None,
+                    "undefined": None,
+                },
+            }
+        )
+    return blocks

@@ -1,0 +1,55 @@
+"""The measured leakage itself: an interval for each cell, exact zeros, and bystanders above their source."""
+
+from scipy import stats
+
+from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.statistics.core.permutation import holm
+
+LEVEL = 0.05
+
+
+def summarise_rates(table):
+    """{source: {"source_rate", "n", "zeros", "bystanders_above_source", "cells": {persona: {"rate", "found", "total", "interval"}}}}.
+
+    From the rows of one layer, for leakage is the same in all. bystanders_above_source counts higher rates,
+    bystanders_clearly_above those that chance does not explain; both are None, and no_comparison says why, where the
+    table does not have the source's own rate or a bystander's is missing.
+    """
+    result = {}
+    pairs = table.drop_duplicates(["source", "persona"])
+    for source, rows in pairs.groupby("source", sort=False):
+        known = rows[rows["rate"].notna()]
+        own = float(rows["source_rate"].iloc[0]) if "source_rate" in rows else None
+        problem = "the table has no rate of the source itself" if own is None else "a bystander's rate is missing"
+        problem = problem if own is None or len(known) < len(rows) else None
+        result[source] = {
+            "source_rate": own,
+            "n": len(rows),
+            "zeros": int((known["found"] == 0).sum()),
+            "bystanders_above_source": None if problem else int((known["rate"] > own).sum()),
+            "bystanders_clearly_above": None if problem else count_clearly_above(known, own),
+            "no_comparison": problem,
+            "cells": {
+                row.persona: {
+                    "rate": float(row.rate),
+                    "found": int(row.found),
+                    "total": int(row.total),
+                    "interval": wilson_interval(row.found, row.total),
+                }
+                for row in known.itertuples()
+            },
+        }
+    return result
+
+
+def count_clearly_above(rows, own):
+    """Bystanders above the source by Fisher's exact test, one-sided, after Holm's correction over the bystanders.
+
+    The source counts with as many replies as the bystander has, which is how the workflow samples.
+    """
+    p_values = {}
+    for row in rows.itertuples():
+        source_found = round(own * row.total)
+        table = [[row.found, row.total - row.found], [source_found, row.total - source_found]]
+        p_values[row.persona] = float(stats.fisher_exact(table, alternative="greater").pvalue)
+    return sum(p < LEVEL for p in holm(p_values).values())

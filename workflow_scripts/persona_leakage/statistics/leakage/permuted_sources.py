@@ -1,0 +1,195 @@
+"""Would the geometry of other personas predict leakage as well? The null hypothesis that keeps what related personas share.
+
+Relabelling the bystanders (permutation.py) takes them for exchangeable. Personas come in families, though: relatives have similar
+cosines and leak alike, so two smooth patterns that have nothing to do with each other correlate more often than relabelled
+ones. Here leakage stays as it is, and each source's cosines give way to those of another persona, which are as smooth.
+"""
+
+from dataclasses import dataclass
+from itertools import permutations
+from math import factorial
+
+import numpy as np
+
+from persona_leakage.infrastructure.undefined import undefined
+from persona_leakage.statistics.core.permutation import summarise
+from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.baseline_predictors import as_they_are, residuals_of
+from persona_leakage.statistics.leakage.double_centred import correlate_all, gain_adjust
+from persona_leakage.statistics.leakage.known_predictors import plain_values
+
+TEST_KEYS, DRAW_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t"), ("draws", "least_p")
+PERSONAS, SOURCES = "other personas", "the other sources"
+NEAREST = 12  # a next stand-in is drawn from one persona in so many
+BATCH = 250
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """Who takes the places of some sources: ``drawn`` [draws, S] rows of ``cosines`` [layers, rows, personas], ``own`` [S] theirs.
+
+    kind: PERSONAS of the panel, or, where the table has no cosines but the sources', SOURCES: every other order of their
+    labels. place [rows]: of each row among the personas.
+    """
+
+    kind: str
+    cosines: np.ndarray
+    drawn: np.ndarray
+    own: np.ndarray
+    place: np.ndarray
+
+
+def draw_stand_ins(matrices, sources, panel_cosines, count, generator):
+    """(StandIns of ``sources``, None), or (None, why there are none).
+
+    panel_cosines: [layers, personas, personas], or None. count: the most draws. Relatives of a source, and the source itself,
+    may stand in: without them no draw would be as extreme as the source's own family, and the test would reject too often.
+    """
+    rows = np.array([matrices.personas.index(name) for name in matrices.sources])
+    if panel_cosines is None:
+        if len(sources) < 2:
+            return None, "one source, and no cosines between the other personas (cosines.csv): nothing can stand in for it"
+        return StandIns(
+            SOURCES, matrices.cosines["cosine"], other_orders(np.array(sources), count, generator), np.array(sources), rows
+        ), None
+    flat = np.ptp(panel_cosines[:, :, matrices.bystanders], axis=2) == 0
+    pool = np.flatnonzero(~flat.any(axis=0))  # a persona that is as close to everybody predicts nothing
+    if len(pool) < 2 * len(sources):
+        return None, f"{len(pool)} personas with cosines that differ are too few to stand in for {len(sources)} sources"
+    drawn = alike_sets(panel_cosines.mean(axis=0), rows[sources], pool, count, generator)
+    return StandIns(PERSONAS, panel_cosines, drawn, rows[sources], np.arange(len(matrices.personas))), None
+
+
+def alike_sets(cosines, own, pool, count, generator):
+    """``count`` sets [count, S] of personas of ``pool`` that resemble each other about as much as those of ``own`` do.
+
+    Sources that resemble each other also leak alike, which makes their mean correlation vary more than that of strangers. So a
+    set is drawn one by one, in random order: the first at random, each next at random among the NEAREST personas
+    whose cosines [personas, personas] to the ones before are most like those of the source to its own.
+    """
+    size, nearest = len(own), max(2, len(pool) // NEAREST)
+    order = generator.permuted(np.tile(np.arange(size), (count, 1)), axis=1)
+    every, drawn = np.arange(count), np.empty((count, size), dtype=int)
+    misfit = np.zeros((count, len(pool)))
+    for step in range(size):
+        source = order[:, step]
+        misfit[:] = 0
+        for before in range(step):
+            other = order[:, before]
+            misfit += (cosines[np.ix_(drawn[every, other], pool)] - cosines[own[other], own[source]][:, None]) ** 2
+            misfit[pool == drawn[every, other][:, None]] = np.inf  # nobody stands in for two
+        closest = np.argpartition(misfit, nearest, axis=1)[:, :nearest] if step else np.tile(np.arange(len(pool)), (count, 1))
+        drawn[every, source] = pool[closest[every, generator.integers(closest.shape[1], size=count)]]
+    return drawn
+
+
+def other_orders(items, count, generator):
+    """Orders of ``items`` but their own: all of them, or ``count`` random ones where there are more."""
+    if factorial(len(items)) - 1 <= count:
+        return items[np.array(list(permutations(range(len(items)))))[1:]]
+    orders = np.argsort(generator.random((count, len(items))), axis=1)
+    return items[orders[(orders != np.arange(len(items))).any(axis=1)]]
+
+
+def stand_in_tests(matrices, sources, stand_ins, clear, stand_ins_of_clear):
+    """{claim: the layers of a test, or None}: association and beyond_rivals of ``sources``, the two pair-specific ones of ``clear``.
+
+    Each compares the true sources with the stand-ins, as chance.summarise, two-sided.
+    """
+    tests = dict.fromkeys(("association", "pair_specific", "pair_specific_gain_adjusted", "beyond_rivals"))
+    if stand_ins is not None:
+        tests["association"] = mean_test(rank_correlations(matrices, sources, stand_ins), stand_ins)
+        tests["beyond_rivals"] = mean_test(partial_correlations(matrices, sources, stand_ins), stand_ins)
+    if stand_ins_of_clear is not None:
+        tests |= joint_tests(matrices, clear, stand_ins_of_clear)
+    return tests
+
+
+def without_itself(matrices, row):
+    """The common bystanders but for the persona ``row``, whose cosine to itself says nothing."""
+    return matrices.bystanders[matrices.bystanders != row]
+
+
+def rank_correlations(matrices, sources, stand_ins):
+    """Spearman correlation of the cosines of every row with the leakage of every source: [layers, rows, S]."""
+    found = np.empty((len(stand_ins.cosines), len(stand_ins.place), len(sources)))
+    for row, persona in enumerate(stand_ins.place):
+        places = without_itself(matrices, persona)
+        found[:, row] = standard_ranks(stand_ins.cosines[:, row, places]) @ standard_ranks(matrices.leakage[np.ix_(sources, places)]).T
+    return found
+
+
+def partial_correlations(matrices, sources, stand_ins):
+    """The same of log-odds given the rival predictors of each source (predictors.plain_values); None if there are none."""
+    controls = plain_values(matrices, sources)
+    if controls is None or controls.shape[-1] - 2 - controls.shape[-2] < 1:
+        return None
+    y = matrices.logits()[np.ix_(sources, matrices.bystanders)]
+    found = np.empty((len(stand_ins.cosines), len(stand_ins.place), len(sources)))
+    for row, persona in enumerate(stand_ins.place):
+        kept = matrices.bystanders != persona
+        x = stand_ins.cosines[:, row, matrices.bystanders[kept]]
+        design = controls[..., kept]  # [layers, S, k, bystanders]
+        rx = residuals_of(np.broadcast_to(x[:, None], (len(x), len(y), x.shape[1])), design, as_they_are)
+        ry = residuals_of(np.broadcast_to(y[:, kept], rx.shape), design, as_they_are)
+        found[:, row] = (rx * ry).sum(axis=-1)
+    return found
+
+
+def mean_test(correlations, stand_ins):
+    """Test of the mean over the sources of ``correlations`` [layers, rows, S], or None where one is undefined."""
+    if correlations is None:
+        return None
+    columns = np.arange(correlations.shape[2])
+    observed = correlations[:, stand_ins.own, columns].mean(axis=1)
+    return compare(observed, correlations[:, stand_ins.drawn, columns].mean(axis=2))
+
+
+def compare(observed, null):
+    """The layers of a test: statistics [layers] and those of every draw [layers, draws]; None if a layer's do not vary."""
+    means, sds = null.mean(axis=1), null.std(axis=1)
+    if not (np.isfinite(observed).all() and np.isfinite(sds).all() and (sds > 1e-12).all()):
+        return None
+    return summarise(observed, means, sds, (null - means[:, None]) / sds[:, None], np.abs)
+
+
+def stand_in_layer(test, reason, draws, place):
+    """One layer of a test of permuted_sources.py, its number of draws and the least p that so many can give; or why there is none."""
+    if test is None:
+        return undefined(reason, *TEST_KEYS, *DRAW_KEYS)
+    return {**test[place], "draws": draws, "least_p": 1 / (1 + draws), "undefined": None}
+
+
+def joint_tests(matrices, sources, stand_ins):
+    """{"pair_specific", "pair_specific_gain_adjusted"} of at least two sources: see pair_correlations."""
+    names = ("pair_specific", "pair_specific_gain_adjusted")
+    if len(sources) < 2:
+        return dict.fromkeys(names)
+    y = matrices.logits()[np.ix_(sources, matrices.bystanders)]
+    everyone = np.ones((1, len(matrices.bystanders)))
+    observed, null = [], []
+    for layer in stand_ins.cosines:
+        observed.append(pair_correlations(layer[np.ix_(stand_ins.own, matrices.bystanders)][None], y, everyone))
+        drawn = []
+        for start in range(0, len(stand_ins.drawn), BATCH):
+            rows = stand_ins.drawn[start : start + BATCH]
+            kept = (stand_ins.place[rows][:, :, None] != matrices.bystanders).all(axis=1).astype(float)
+            drawn.append(pair_correlations(layer[rows][:, :, matrices.bystanders], y, kept))
+        null.append(np.concatenate(drawn, axis=1))
+    observed, null = np.array(observed)[..., 0], np.array(null)  # [layers, 2], [layers, 2, draws]
+    return {name: compare(observed[:, place], null[:, place]) for place, name in enumerate(names)}
+
+
+def pair_correlations(x, y, kept):
+    """[double-centred correlation, gain-adjusted one] of x [draws, S, M] with y [S, M] over the bystanders ``kept`` [draws, M]: [2, draws].
+
+    Double centring takes out what a source and a bystander do in general, if they add up. gain_adjust also takes out
+    that a source may spread what bystanders do in general more steeply than another.
+    """
+    count = kept.sum(axis=1)[:, None, None]
+    x, y = (
+        (values - (values * kept[:, None]).sum(axis=2, keepdims=True) / count) * kept[:, None]
+        for values in (x, np.broadcast_to(y, x.shape))
+    )
+    centred = (values - values.mean(axis=1, keepdims=True) for values in (x, y))
+    return np.array([correlate_all(*centred), correlate_all(gain_adjust(x), gain_adjust(y))])

@@ -1,0 +1,197 @@
+"""Does the headline survive other choices? The main analysis and, beside it, one check per choice in one table."""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.statistics.core.bootstrap import Draws
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.correlations import correlate_table
+from persona_leakage.statistics.leakage.robustness_checks import (
+    HALVES,
+    Main,
+    check_cosines,
+    check_fire,
+    check_gain_adjusted,
+    check_half_panels,
+    check_log_odds,
+    check_main,
+    check_pairs,
+    check_without_source,
+    correlate_cosines,
+    nothing,
+    resample,
+    spread_cosines,
+)
+from persona_leakage.statistics.leakage.table_summary import usable
+from persona_leakage.tables.question_counts import spread
+
+RHO, AUC, R = "rho", "AUC", "r"
+NO_EFFECT = {RHO: 0.0, AUC: 0.5, R: 0.0}
+NO_CENTROIDS = "needs the centroids themselves (--centroids); a pairs table has only their cosines"
+NO_HELD_OUT = "no centroids of other questions were given (--held-out-centroids)"
+COSINE_TOLERANCE = 1e-5
+
+
+def describe_robustness(table, headline_layer, samples, counts=None, centroids=None, held_out=None):
+    """The content of robustness.json but for its meta: {"headline_layer", "bootstraps", "halves", "summary", "checks", "undefined"}.
+
+    table: of pairs (see pairs_file). samples: resamples behind every interval. counts: {"found", "total"} [sources, personas, questions]
+    or None. centroids, held_out: {"personas", "centroids" [personas, hidden]} of the headline layer, from the questions that were
+    evaluated and from others, or None. InputError if ``centroids`` does not give the table's cosines.
+    """
+    matrices = matrices_of(table)
+    sources, _, problem = usable(matrices)
+    for option, content in (("--centroids", centroids), ("--held-out-centroids", held_out)):
+        check_panel(matrices, option, content)
+    if centroids and not problem:
+        check_same_cosines(matrices, headline_layer, sources, centroids)
+    main, other_cosines = (None, {}) if problem else prepare(table, matrices, sources, headline_layer, samples, counts, held_out)
+    checks = []
+    for name, group, label, scale, compute in list_checks(table, matrices, main, other_cosines, headline_layer, centroids):
+        about = {"name": name, "group": group, "label": label, "scale": scale, "no_effect": NO_EFFECT[scale]}
+        checks.append({**about, **(compute() if main else nothing(problem))})
+    return {
+        "headline_layer": headline_layer,
+        "bootstraps": samples,
+        "halves": HALVES,
+        "summary": summarise(checks),
+        "checks": checks,
+        "undefined": problem,
+    }
+
+
+def prepare(table, matrices, sources, headline_layer, samples, counts, held_out):
+    """(Main, {layer, or name of other cosines: how to check them}): all checks of cosines draw the same bystanders and questions."""
+    by_layer = {
+        layer: [correlate_table(rows[rows["source"] == matrices.sources[place]])["spearman_rho"] for place in sources]
+        for layer, rows in table.groupby("layer")
+    }
+    headline, draws = (
+        matrices.layers.index(headline_layer),
+        Draws(matrices, sources, samples, derive_seed("statistics", "bootstrap"), counts),
+    )
+    bootstrap = resample(matrices, sources, draws)
+    main = Main(matrices, headline, sources, by_layer[headline_layer], draws, bootstrap)
+    ways = {layer: partial(check_cosines, main, bootstrap, place, by_layer[layer]) for place, layer in enumerate(matrices.layers)}
+    raw = matrices.cosines.get("cosine_raw")
+    others = {
+        "raw": (None, "the table has no column cosine_raw") if raw is None else (raw[headline], None),
+        "held_out": (None, NO_HELD_OUT) if held_out is None else held_out_cosines(matrices, held_out),
+    }
+    return main, ways | {name: partial(check_other_cosines, main, *other) for name, other in others.items()}
+
+
+def check_other_cosines(main, cosine, reason):
+    """The main analysis with cosines [sources of the table, personas] of another kind; or ``reason``, why there are none."""
+    rhos, problem = (None, reason) if reason else correlate_cosines(main, cosine)
+    if problem:
+        return nothing(problem)
+    measured = np.where(np.isnan(main.matrices.rate), np.nan, cosine)
+    bootstrap = resample(replace(main.matrices, layers=[0], cosines={"cosine": measured[None]}), main.sources, main.draws)
+    return check_cosines(main, bootstrap, 0, rhos)
+
+
+def held_out_cosines(matrices, held_out):
+    """(cosines of centroids of other questions, centred on the panel [sources, personas], None), or (None, why there are none)."""
+    try:
+        return spread_cosines(matrices, held_out["personas"], held_out["centroids"], centred=True), None
+    except ValueError as error:
+        return None, str(error)
+
+
+def check_panel(matrices, option, content):
+    """InputError if centroids lack a persona of the table."""
+    missing = sorted({*matrices.personas, *matrices.sources} - set(content["personas"])) if content else []
+    if missing:
+        raise InputError(f"{option}: has no centroid of '{missing[0]}', which is in the pairs table")
+
+
+def check_same_cosines(matrices, headline_layer, sources, centroids):
+    """InputError unless the centroids give the table's cosines at the headline layer, up to rounding."""
+    known = matrices.cosines["cosine"][matrices.layers.index(headline_layer)]
+    found = spread_cosines(matrices, centroids["personas"], centroids["centroids"], centred=True)
+    for source, persona in np.argwhere(np.abs(found - known) > COSINE_TOLERANCE):
+        if source in sources:
+            pair = f"'{matrices.sources[source]}' and '{matrices.personas[persona]}'"
+            raise InputError(
+                f"--centroids: cosine of {pair} at layer {headline_layer} is {found[source, persona]:.6f}; "
+                f"the pairs table has {known[source, persona]:.6f}. Give the centroids that the table was made from."
+            )
+
+
+def list_checks(table, matrices, main, other_cosines, headline_layer, centroids):
+    """[(name, group, label, scale, how to compute it)] of all checks, in the order of the table; the last is called only with a Main."""
+    rows = [("main", "main", "main analysis", RHO, partial(check_main, main))]
+    rows += [
+        (name, "bystanders", label, RHO, partial(check_pairs, main, dropped, nobody))
+        for name, (label, dropped, nobody) in bystander_masks(table, matrices).items()
+    ]
+    for row, place in enumerate(main.sources if main else range(len(matrices.sources))):
+        name = matrices.sources[place]
+        rows.append(
+            (f"without_source/{name}", "sources", f"without source {name.replace('_', ' ')}", RHO, partial(check_without_source, main, row))
+        )
+    for category in sorted(set(matrices.categories) - {None}):
+        dropped = np.broadcast_to(matrices.categories == category, matrices.rate.shape)
+        compute = partial(check_pairs, main, dropped, "no bystander of the sources that are used is of this category")
+        rows.append((f"without_category/{category}", "categories", f"without category {category.replace('_', ' ')}", RHO, compute))
+    for layer in matrices.layers:
+        if layer != headline_layer:
+            rows.append((f"layer/{layer}", "layers", f"layer {layer}", RHO, other_cosines.get(layer)))
+    rows += [
+        ("raw_cosine", "cosines", "cosine not centred on the panel", RHO, other_cosines.get("raw")),
+        ("half_panel", "cosines", f"cosine centred on half of the panel, {HALVES} times", RHO, partial(half_panels, main, centroids)),
+        ("held_out_questions", "cosines", "centroids of questions not evaluated", RHO, other_cosines.get("held_out")),
+        ("log_odds", "statistics", "Pearson's r with log-odds of leakage", R, partial(check_log_odds, main)),
+        ("gain_adjusted", "statistics", "gain-adjusted double-centred r", R, partial(check_gain_adjusted, main)),
+        ("fire", "statistics", "AUC, some leakage against none", AUC, partial(check_fire, main)),
+    ]
+    return rows
+
+
+def bystander_masks(table, matrices):
+    """{name: (label, the pairs to leave out as bool [sources, personas], what to say if there are none)}."""
+    shape, related = matrices.rate.shape, matrices.related
+    if "negative" in table:
+        axes = {"source": matrices.sources, "persona": matrices.personas}
+        negative = spread(table, axes, "negative") == 1
+        no_negative = "no bystander served as a negative"
+    else:
+        negative, no_negative = np.zeros(shape, dtype=bool), "the table has no column negative"
+    of_any = np.broadcast_to(related.any(axis=0), shape)
+    of_sources = np.broadcast_to(np.isin(matrices.personas, matrices.sources), shape)
+    return {
+        "without_negatives": ("without the trained negatives", negative, no_negative),
+        "without_relatives": ("without relatives of the source", related, "no bystander is a relative of its source"),
+        "without_any_relatives": ("without relatives of any source", of_any, "no bystander is a relative of a source"),
+        "without_sources": ("without the other sources", of_sources, "no source is a bystander of another"),
+        "non_zero": ("only pairs with leakage above 0", ~(matrices.leakage > 0), "every pair has leakage above 0"),
+    }
+
+
+def half_panels(main, centroids):
+    """check_half_panels, or why there is none."""
+    return check_half_panels(main, centroids["personas"], centroids["centroids"]) if centroids else nothing(NO_CENTROIDS)
+
+
+def summarise(checks):
+    """What the checks on the main scale say together: {"checks", "lowest", "highest", "intervals", "intervals_above_zero"}.
+
+    lowest, highest: {"name", "label", "estimate"} among the checks that are defined, the main analysis apart.
+    """
+    defined = [check for check in checks if check["scale"] == RHO and check["name"] != "main" and check["estimate"] is not None]
+    ends = {key: None for key in ("lowest", "highest")}
+    if defined:
+        for key, choose in (("lowest", min), ("highest", max)):
+            ends[key] = {part: choose(defined, key=lambda check: check["estimate"])[part] for part in ("name", "label", "estimate")}
+    intervals = [check["interval"] for check in defined if check["interval"]]
+    return {
+        "checks": len(defined),
+        **ends,
+        "intervals": len(intervals),
+        "intervals_above_zero": sum(interval[0] > 0 for interval in intervals),
+    }

@@ -1,0 +1,119 @@
+"""Is it the source's own geometry that predicts its leakage, or would any persona's do as well?"""
+
+import numpy as np
+
+from persona_leakage.infrastructure.undefined import finite, undefined
+from persona_leakage.statistics.core.permutation import summarise
+from persona_leakage.statistics.core.ranks import standard_ranks
+
+SPECIFICITY_KEYS = ("matrix", "matrix_axes", "pool", "ranks")
+EFFECTIVE_KEYS = ("participation_ratio", "names", "profile_correlations")
+RANK_KEYS = ("rho", "rank", "out_of", "rank_among_strangers", "strangers", "best", "best_rho")
+
+
+def pseudo_source_correlations(cosines, pool, rates, bystanders):
+    """Spearman correlation over the bystanders of cosine to each persona of the pool with each source's leakage.
+
+    cosines: [layers, personas, personas]; pool: places among the personas; rates: [sources, personas]. A
+    pseudo-source is left out of its own bystanders. Returns [layers, pool, sources].
+    """
+    found = np.empty((len(cosines), len(pool), len(rates)))
+    for row, candidate in enumerate(pool):
+        places = bystanders[bystanders != candidate]
+        found[:, row] = standard_ranks(cosines[:, candidate, places]) @ standard_ranks(rates[:, places]).T
+    return found
+
+
+def source_identity_test(correlations, own, count, generator):
+    """One-sided test that the true sources predict their own leakage better than personas drawn at random in their place.
+
+    correlations: [layers, pool, sources]; own [sources]: row of each source in the pool. Each draw gives every
+    source a persona of the pool, its own included, no persona twice; statistic and maximum over the layers as in
+    chance.permutation_test, but for the higher values only. Valid where the sources could as well have been any
+    personas of the pool.
+    """
+    size, sources = correlations.shape[1:]
+    drawn = np.argsort(generator.random((count, size)), axis=1)[:, :sources]
+    columns = np.arange(sources)
+    observed = correlations[:, own, columns].mean(axis=1)
+    null = correlations[:, drawn, columns].mean(axis=2)
+    means, sds = null.mean(axis=1), null.std(axis=1)
+    if not (np.isfinite(sds).all() and (sds > 1e-12).all()):
+        return None
+    return summarise(observed, means, sds, (null - means[:, None]) / sds[:, None])
+
+
+def describe_rank(correlations, pool, own, related, names):
+    """Where the true source stands among all pseudo-sources for its own leakage (1 = best predictor).
+
+    correlations [pool], own: its row, related [personas]: its relatives, which a rank among strangers leaves out.
+    """
+    if not np.isfinite(correlations).all():
+        return undefined("a pseudo-source has no correlation", *RANK_KEYS)
+    better = correlations > correlations[own] + 1e-12
+    strangers = ~related[pool]
+    best = int(correlations.argmax())
+    return {
+        "rho": float(correlations[own]),
+        "rank": 1 + int(better.sum()),
+        "out_of": len(pool),
+        "rank_among_strangers": 1 + int((better & strangers).sum()),
+        "strangers": int(strangers.sum()),
+        "best": names[pool[best]],
+        "best_rho": float(correlations[best]),
+        "undefined": None,
+    }
+
+
+def describe_specificity(matrices, sources, panel_cosines, count, generator):
+    """(blocks, tests) of all layers: matrix and ranks for each layer, and the layers of source_identity_test (or None).
+
+    panel_cosines: [layers, personas, personas] with NaN for pairs that were not measured, or None: then the pool is
+    the sources alone, whose cosines the pairs table has.
+    """
+    rates = matrices.leakage[sources]
+    if panel_cosines is None:
+        size = len(matrices.personas)
+        panel_cosines = np.full((len(matrices.layers), size, size), np.nan)
+        rows = [matrices.personas.index(name) for name in matrices.sources]
+        panel_cosines[:, rows] = matrices.cosines["cosine"]
+        pool = np.array([rows[place] for place in sources])
+    else:
+        pool = np.arange(len(matrices.personas))
+    names = [matrices.sources[place] for place in sources]
+    own = np.array([pool.tolist().index(matrices.personas.index(name)) for name in names])
+    found = pseudo_source_correlations(panel_cosines, pool, rates, matrices.bystanders)
+    blocks = []
+    for layer in found:
+        ranks = {
+            name: describe_rank(layer[:, place], pool, own[place], matrices.related[sources[place]], matrices.personas)
+            for place, name in enumerate(names)
+        }
+        blocks.append(
+            {
+                "matrix": [[finite(value) for value in layer[row]] for row in own],
+                "matrix_axes": {"rows": "cosine to", "columns": "leakage from", "names": names},
+                "pool": "the sources" if len(pool) == len(names) else "all personas",
+                "ranks": ranks,
+                "undefined": None,
+            }
+        )
+    return blocks, source_identity_test(found, own, count, generator)
+
+
+def effective_sources(matrices, sources):
+    """How many sources' worth of different leakage profiles there are: participation ratio of their rank correlations.
+
+    (sum of eigenvalues)^2 / sum of squared eigenvalues: 1 if all profiles over the common bystanders agree
+    (or mirror each other), the number of sources if none correlates with another. Needs two sources.
+    """
+    if len(sources) < 2:
+        return undefined(f"{len(sources)} source with varying leakage; at least 2 needed", *EFFECTIVE_KEYS)
+    ranks = standard_ranks(matrices.leakage[np.ix_(sources, matrices.bystanders)])
+    profiles = ranks @ ranks.T
+    return {
+        "participation_ratio": float(np.trace(profiles) ** 2 / (profiles**2).sum()),
+        "names": [matrices.sources[place] for place in sources],
+        "profile_correlations": profiles.tolist(),
+        "undefined": None,
+    }

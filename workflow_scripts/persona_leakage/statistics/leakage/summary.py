@@ -1,0 +1,258 @@
+"""All of correlation.json from the tidy tables: each statistic is computed in a module of its own and put in its place here."""
+
+import numpy as np
+
+from persona_leakage.behaviours.training_check import check_table, unlearned_sources
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.infrastructure.undefined import undefined
+from persona_leakage.statistics.core.bootstrap import (
+    DIFFERENCE_KEYS,
+    MEAN_KEYS,
+    Bootstrap,
+    describe_difference,
+    describe_mean,
+    describe_source,
+)
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.core.permutation import centred_products, draw_permutations, holm, permutation_test, rank_products
+from persona_leakage.statistics.leakage.baseline_predictors import PARTIAL_KEYS, PARTIALS, describe_rivals
+from persona_leakage.statistics.leakage.claims import CLAIMS
+from persona_leakage.statistics.leakage.conclusions import verdict
+from persona_leakage.statistics.leakage.correlations import correlate_pairs
+from persona_leakage.statistics.leakage.double_centred import KEYS as PAIR_KEYS
+from persona_leakage.statistics.leakage.double_centred import describe_double_centred
+from persona_leakage.statistics.leakage.held_out_prediction import LEAKS, PERSONA_KEYS, SOURCE_KEYS, describe_prediction
+from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
+from persona_leakage.statistics.leakage.meta_analysis import KEYS as META_KEYS
+from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
+from persona_leakage.statistics.leakage.outcomes import (
+    LOGPROB_GAIN,
+    RATE,
+    UNIT,
+    check_gain_counts,
+    describe_agreement,
+    gain_counts,
+    gain_table,
+    judged_by_gain,
+    why_no_gain,
+)
+from persona_leakage.statistics.leakage.permuted_sources import DRAW_KEYS, TEST_KEYS, draw_stand_ins, stand_in_layer, stand_in_tests
+from persona_leakage.statistics.leakage.reliability import SPLITS, disattenuate, noise_ceilings
+from persona_leakage.statistics.leakage.source_specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
+
+LEAST_OPTIONS = {"min_category_size": 3, "permutations": 99, "bootstraps": 200}
+DEFAULT_OPTIONS = {"min_category_size": 5, "permutations": 10_000, "bootstraps": 2_000}
+FAMILIES = (
+    "association",
+    "association_within_categories",
+    "pair_specific",
+    "pair_specific_within_categories",
+    "source_identity",
+    "beyond_rivals",
+)
+
+
+def generator_of(purpose):
+    """A generator whose seed depends on its purpose alone, so that the same table gives the same numbers."""
+    return np.random.default_rng(derive_seed("statistics", purpose))
+
+
+def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
+    """The content of correlation.json but for its meta.
+
+    table: of pairs (see pairs_file). options: as DEFAULT_OPTIONS. counts: as read_question_counts gives them, and panel_cosines:
+    [layers, personas, personas], on the axes of matrices_of(table), or None (see side_tables). The blocks at the top are of the
+    rates, "outcomes" has those of the other outcome.
+    """
+    check = check_table(table)
+    result = {
+        "training_check": check,
+        "outcome": RATE,
+        **describe_outcome(table, matrices_of(table, check), check, headline_layer, options, counts, panel_cosines),
+        "leakage": summarise_rates(table),
+    }
+    result["resampling"] = {
+        "permutations": options["permutations"],
+        "bootstraps": options["bootstraps"],
+        "splits": SPLITS,
+        "seed": "a hash of each purpose, the same for every table",
+    }
+    result["verdict"] = verdict(result)
+    result["outcomes"] = {LOGPROB_GAIN: describe_gain(table, result, headline_layer, options, counts, panel_cosines)}
+    return result
+
+
+def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines):
+    """The block of the second outcome, with its own verdict, and how the two agree; by_rate: what analyse has of the rates."""
+    problem, check = why_no_gain(table), by_rate["training_check"]
+    if problem:
+        return undefined(problem)
+    own = gain_table(table)
+    matrices = matrices_of(own, check, linear=True)
+    by_question = gain_counts(counts)
+    if by_question is not None:
+        check_gain_counts(matrices, by_question)
+    block = describe_outcome(own, matrices, check, headline_layer, options, by_question, panel_cosines)
+    headline, rates = (each["layers"][str(headline_layer)] for each in (block, by_rate))
+    rows = table[table["layer"] == headline_layer]
+    for layer in block["layers"].values():
+        for each in layer["per_source"].values():
+            del each["source_rate"], each["mean_bystander_rate"]
+    return {
+        "unit": UNIT,
+        "agreement": describe_agreement(rows, rates["per_source"], headline["per_source"]),
+        "judged_by_it_alone": judged_by_gain(by_rate["joint"], block["joint"], headline["per_source"]),
+        **block,
+        "verdict": verdict({"training_check": check, "outcome": LOGPROB_GAIN, **block}),
+        "undefined": None,
+    }
+
+
+def known_rows(table):
+    """The rows whose outcome is known, and all rows of a source of which none is."""
+    known = table["rate"].notna()
+    return table[known | ~known.groupby(table["source"]).transform("any")]
+
+
+def describe_outcome(table, matrices, check, headline_layer, options, counts, panel_cosines):
+    """The statistics of one outcome: {"headline_layer", "layers", "noise_ceiling", "joint", "effective_sources", "stand_ins", "holm"}."""
+    result = correlate_pairs(
+        known_rows(table) if matrices.linear else table, headline_layer, options["min_category_size"], unlearned_sources(check)
+    )
+    result["noise_ceiling"] = noise_ceilings(matrices, derive_seed("statistics", "halves"), counts)
+    for layer in result["layers"].values():
+        for source, block in layer["per_source"].items():
+            block["spearman_interval"] = None
+            block["disattenuated"] = disattenuate(block["spearman_rho"], result["noise_ceiling"][source])
+    add_joint_statistics(result, matrices, options, counts, panel_cosines)
+    result["holm"] = adjust_families(result["layers"][str(headline_layer)])
+    return result
+
+
+def add_joint_statistics(result, matrices, options, counts, panel_cosines):
+    """Put the statistics over all sources at once into ``result`` and its layers, or why there are none."""
+    sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
+    problem = matrices.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    result["joint"] = {
+        "sources": [matrices.sources[place] for place in sources],
+        "sources_left_out": reasons,
+        "bystanders": len(matrices.bystanders),
+        "bystanders_left_out": matrices.left_out,
+        "undefined": problem,
+    }
+    if problem:
+        result["effective_sources"] = undefined(problem, *EFFECTIVE_KEYS)
+        result["stand_ins"] = undefined(problem, "kind")
+        for layer in result["layers"].values():
+            layer.update(empty_layer(problem))
+        return
+    result["effective_sources"] = effective_sources(matrices, sources)
+    places = [matrices.sources[place] for place in sources]
+    bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
+    headline = matrices.layers.index(result["headline_layer"])
+    rhos = [[result["layers"][str(layer)]["per_source"][name]["spearman_rho"] for name in places] for layer in matrices.layers]
+    tests = chance_tests(matrices, sources, options["permutations"], generator_of("permutations"))
+    specificity, identity = describe_specificity(matrices, sources, panel_cosines, options["permutations"], generator_of("pseudo-sources"))
+    tests["source_identity"] = identity
+    rivals = describe_rivals(
+        matrices, sources, draw_permutations(generator_of("rivals"), len(matrices.bystanders), options["permutations"])
+    )
+    clear = matrices.clear_sources(sources)
+    double_centred, clear_centred = describe_double_centred(matrices, sources), describe_double_centred(matrices, clear)
+    prediction = describe_prediction(matrices, sources)
+    result["stand_ins"], stand_ins = test_stand_ins(matrices, sources, clear, panel_cosines, options["permutations"])
+    for place, layer in enumerate(matrices.layers):
+        block = result["layers"][str(layer)]
+        for row, name in enumerate(places):
+            block["per_source"][name]["spearman_interval"] = describe_source(bootstrap, place, row, rhos[place][row])
+        block["within_source"] = describe_mean(bootstrap, place, rhos[place])
+        block["meta_analysis"] = combine_correlations(rhos[place], bootstrap.sizes, bootstrap.shared_variance(place))
+        block["double_centred"] = {**double_centred[place], "clear_of_floor": clear_centred[place]}
+        block["difference_from_headline"] = describe_difference(bootstrap, place, headline, rhos[place], rhos[headline])
+        block["chance"] = {name: layer_of(test, place, name) for name, test in tests.items()}
+        block["chance"]["stand_ins"] = {name: stand_in_layer(*test, place) for name, test in stand_ins.items()}
+        block["rivals"] = rivals[place]
+        block["specificity"] = specificity[place]
+        block["prediction"] = prediction[place]
+
+
+def empty_layer(problem):
+    """What a layer has in place of the joint statistics when they are undefined: the same keys."""
+    return {
+        "within_source": undefined(problem, *MEAN_KEYS),
+        "meta_analysis": undefined(problem, *META_KEYS),
+        "double_centred": {**undefined(problem, *PAIR_KEYS), "clear_of_floor": undefined(problem, *PAIR_KEYS)},
+        "difference_from_headline": undefined(problem, *DIFFERENCE_KEYS),
+        "chance": {
+            **{name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
+            "stand_ins": {name: undefined(problem, *TEST_KEYS, *DRAW_KEYS) for tests in CLAIMS.values() for name in tests},
+        },
+        "rivals": {
+            **undefined(problem, "alone", "left_out"),
+            **dict.fromkeys(PARTIALS, undefined(problem, *PARTIAL_KEYS)),
+        },
+        "specificity": undefined(problem, *SPECIFICITY_KEYS),
+        "prediction": {
+            "threshold": LEAKS,
+            "leave_one_source_out": undefined(problem, *SOURCE_KEYS),
+            "leave_one_persona_out": undefined(problem, *PERSONA_KEYS),
+        },
+    }
+
+
+def chance_tests(matrices, sources, count, generator):
+    """{name: the layers of permutation_test, or None}: all bystanders exchangeable, and only those of a category.
+
+    The pair-specific tests take the sources clear of the floor alone.
+    """
+    logits, categories = matrices.logits(), matrices.categories[matrices.bystanders]
+    every, clear = (np.ix_(chosen, matrices.bystanders) for chosen in (sources, matrices.clear_sources(sources)))
+    associated = rank_products(np.stack([layer[every] for layer in matrices.cosines["cosine"]]), matrices.leakage[every])
+    paired = centred_products(np.stack([layer[clear] for layer in matrices.cosines["cosine"]]), logits[clear])
+    tests = {}
+    for suffix, groups in (("", None), ("_within_categories", categories)):
+        permutations = draw_permutations(generator, len(matrices.bystanders), count, groups)
+        for name, products in (("association", associated), ("pair_specific", paired)):
+            tests[name + suffix] = permutation_test(products, permutations, groups)
+    return tests
+
+
+def test_stand_ins(matrices, sources, clear, panel_cosines, count):
+    """({"kind", "undefined"}, {test: (its layers or None, why None, its draws)}) of permuted_sources.py."""
+    chosen, problem = draw_stand_ins(matrices, sources, panel_cosines, count, generator_of("stand-ins"))
+    few = f"{len(clear)} source(s) clear of the floor; at least 2 needed" if len(clear) < 2 else None
+    of_clear, reason = (None, few) if few else draw_stand_ins(matrices, clear, panel_cosines, count, generator_of("clear stand-ins"))
+    found = {}
+    for name, test in stand_in_tests(matrices, sources, chosen, clear, of_clear).items():
+        drawn, why = (of_clear, reason) if name in CLAIMS["pair_specific"] else (chosen, problem)
+        found[name] = test, why or "it is the same, or undefined, with all stand-ins", len(drawn.drawn) if drawn else None
+    return {"kind": chosen.kind if chosen else None, "undefined": problem}, found
+
+
+def layer_of(test, place, name):
+    """One layer of a test, or why there is none."""
+    if test is not None:
+        return {**test[place], "undefined": None}
+    reason = {
+        "association": "the sources' ranks cancel out: all relabellings give the same",
+        "association_within_categories": "no category with two bystanders that differ",
+        "source_identity": "one source among the sources alone, a stand-in without correlations, or all predict alike",
+    }
+    return undefined(reason.get(name, "fewer than 2 sources clear of the floor, or nothing is left after double centring"), *TEST_KEYS)
+
+
+def adjust_families(layer):
+    """{family: {"p", "p_holm"}} at one layer: the max-T p-values of the families, adjusted for their number (Holm 1979).
+
+    The p of a claim is the larger one of relabelled bystanders and of stand-ins; None without either.
+    """
+    found = {name: layer["chance"][name]["p_max_t"] for name in FAMILIES if name != "beyond_rivals"}
+    found["beyond_rivals"] = layer["rivals"]["partial_linear"]["p_max_t"]
+    parts = {}
+    for claim, tests in CLAIMS.items():
+        stand_ins = [layer["chance"]["stand_ins"][name]["p_max_t"] for name in tests]
+        stand_in_p = None if None in stand_ins else max(stand_ins)
+        parts[claim] = {"p_relabelled": found[claim], "p_stand_ins": stand_in_p}
+        found[claim] = None if None in parts[claim].values() else max(parts[claim].values())
+    adjusted = holm(found)
+    return {name: {"p": found[name], "p_holm": adjusted[name], **parts.get(name, {})} for name in FAMILIES}

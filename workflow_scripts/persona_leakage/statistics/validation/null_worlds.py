@@ -1,0 +1,240 @@
+"""Synthetic experiments in which related personas are alike: how often does a verdict say "supported", and is that right?
+
+In simulation.py personas are independent of each other. Here they are not: closeness and leakage are smooth over families or
+over a space of personas, sources differ in gain, one persona dominates, tails are heavy, leakage lies near the floor or equals
+the control's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from persona_leakage.statistics.leakage.claims import SUPPORTED
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
+from persona_leakage.statistics.leakage.summary import analyse
+
+BY_GAIN = "{}, by gain"
+BY_RATE_CLAIMS = ("association", "pair_specific", "beyond_rivals")
+CLAIMS = (*BY_RATE_CLAIMS, *map(BY_GAIN.format, BY_RATE_CLAIMS))
+OPTIONS = {"min_category_size": 5, "permutations": 299, "bootstraps": 200}
+SOURCES, BYSTANDERS, DIMENSIONS, FAMILIES, QUESTIONS, REPLIES = 5, 105, 12, 15, 20, 10
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """vectors [P, D] of personas, whose cosines are the geometry; logits [S, P] of leakage; base [P]: the control's rates; family [P].
+
+    lengths [P]: mean reply length without adapter, in tokens; None: not measured.
+    """
+
+    vectors: np.ndarray
+    logits: np.ndarray
+    base: np.ndarray
+    family: np.ndarray
+    lengths: np.ndarray | None = None
+
+
+def draw(generator, spread=1.0, tails=None, families=FAMILIES, own=None):
+    """(vectors, family, noise [S, P]) that every world begins with: families around centres, ``spread`` of them against that within.
+
+    families: how many; own: those of the sources, else each has another one.
+    """
+    size = SOURCES + BYSTANDERS
+    family = np.arange(size) % families
+    if own is not None:
+        family[:SOURCES] = own
+    normal = generator.normal if tails is None else lambda size: generator.standard_t(tails, size)
+    vectors = spread * normal(size=(FAMILIES, DIMENSIONS))[family] + normal(size=(size, DIMENSIONS))
+    return vectors, family, normal(size=(SOURCES, size))
+
+
+def levels(generator, baseline=-1.5):
+    """A level of each source [S, 1]."""
+    return baseline + generator.normal(size=(SOURCES, 1))
+
+
+def independent(generator):
+    """No families and no relation."""
+    vectors, family, noise = draw(generator, spread=0.0)
+    return Drawn(vectors, levels(generator) + noise, np.zeros(len(family)), family)
+
+
+def families(generator):
+    """Families in the geometry, and as strong ones in leakage, that have nothing to do with each other's distances."""
+    vectors, family, noise = draw(generator)
+    own = generator.normal(size=(SOURCES, FAMILIES))[:, family]
+    return Drawn(vectors, levels(generator) + own + 0.7 * noise, np.zeros(len(family)), family)
+
+
+def few_families(generator):
+    """As families, of which there are five, so that each source has many relatives."""
+    vectors, family, noise = draw(generator, families=5)
+    own = generator.normal(size=(SOURCES, 5))[:, family]
+    return Drawn(vectors, levels(generator) + own + 0.7 * noise, np.zeros(len(family)), family)
+
+
+def sources_alike(generator):
+    """All sources are of one family and leak alike, along a direction that is not their place."""
+    vectors, family, noise = draw(generator, spread=2.0, own=0)
+    return Drawn(vectors, levels(generator) + along(vectors, generator, 1)[[0] * SOURCES] + 0.5 * noise, np.zeros(len(family)), family)
+
+
+def two_groups(generator):
+    """Sources of two families, three and two; those of a family leak alike, along a direction of the family's own."""
+    groups = [0, 0, 0, 1, 1]
+    vectors, family, noise = draw(generator, spread=2.0, own=groups)
+    return Drawn(vectors, levels(generator) + along(vectors, generator, 2)[groups] + 0.5 * noise, np.zeros(len(family)), family)
+
+
+def along(vectors, generator, count):
+    """Places of all personas along ``count`` random directions, scaled alike: [count, P]."""
+    places = generator.normal(size=(count, DIMENSIONS)) @ (vectors - vectors.mean(axis=0)).T
+    return places / places.std(axis=1, keepdims=True)
+
+
+def smooth(generator):
+    """Leakage is smooth in the space of personas: along a direction of each source's own that is not its place there."""
+    vectors, family, noise = draw(generator)
+    return Drawn(vectors, levels(generator) + along(vectors, generator, SOURCES) + 0.5 * noise, np.zeros(len(family)), family)
+
+
+def gain(generator):
+    """What bystanders do in general goes with their closeness to all, and each source spreads it more or less steeply."""
+    vectors, family, noise = draw(generator, spread=0.5)
+    hub = generator.normal(size=len(family))
+    vectors = vectors + 2.0 * hub[:, None] * np.ones(DIMENSIONS) / np.sqrt(DIMENSIONS)
+    general = 0.8 * hub + 0.6 * generator.normal(size=len(family))
+    steepness = np.exp(0.5 * generator.normal(size=(SOURCES, 1)))
+    return Drawn(vectors, levels(generator) + steepness * general + 0.3 * noise, np.zeros(len(family)), family)
+
+
+def near_floor(generator):
+    """As families, with most rates at 0 and some bystanders immune under all sources."""
+    drawn = families(generator)
+    immune = generator.random(len(drawn.family)) < 0.4
+    return Drawn(drawn.vectors, drawn.logits - 3.0 - 20.0 * immune, drawn.base, drawn.family)
+
+
+def dominant(generator):
+    """One bystander lies close to everybody and nearly always leaks."""
+    drawn = independent(generator)
+    drawn.vectors[-1] = 3 * drawn.vectors[:SOURCES].mean(axis=0)
+    drawn.logits[:, -1] = 3.0
+    return drawn
+
+
+def heavy_tails(generator):
+    """Vectors and leakage with outliers (Student's t, 2.5 degrees of freedom), families on both sides."""
+    vectors, family, noise = draw(generator, tails=2.5)
+    own = generator.standard_t(2.5, (SOURCES, FAMILIES))[:, family]
+    return Drawn(vectors, levels(generator) + 0.5 * own + 0.5 * noise, np.zeros(len(family)), family)
+
+
+def as_the_control(generator):
+    """Personas show the marker without any adapter, those close to the sources more, and training changes nothing."""
+    vectors, family, _ = draw(generator)
+    close = cosines_of(vectors)[:SOURCES].mean(axis=0)
+    logits = np.broadcast_to(-1.0 + close / close.std(), (SOURCES, len(family)))
+    return Drawn(vectors, logits, 1 / (1 + np.exp(-logits[0])), family)
+
+
+def reply_length(generator):
+    """Personas leak as far as their replies are about as long as the source's, and nothing else; their geometry follows reply length.
+
+    A vector has bumps along the range of lengths, so the cosine falls with the difference in length.
+    """
+    vectors, family, noise = draw(generator, spread=0.3)
+    place = generator.uniform(size=len(family))
+    bumps = np.exp(-((place[:, None] - np.linspace(0, 1, DIMENSIONS)) ** 2) / (2 * 0.15**2))
+    logits = levels(generator) - 6.0 * np.abs(place - place[:SOURCES, None]) + 0.3 * noise
+    return Drawn(vectors + 8.0 * bumps, logits, np.zeros(len(family)), family, 20 + 60 * place)
+
+
+def close_leaks(generator):
+    """The claim is true: leakage follows the closeness of the pair; the mean rank correlation is about .75."""
+    vectors, family, noise = draw(generator)
+    close = cosines_of(vectors)[:SOURCES]
+    return Drawn(vectors, levels(generator) + 1.25 * close / close.std() + noise, np.zeros(len(family)), family)
+
+
+NULL_WORLDS = {
+    "independent": independent,
+    "families": families,
+    "few families": few_families,
+    "sources alike": sources_alike,
+    "two groups of sources": two_groups,
+    "smooth": smooth,
+    "gain": gain,
+    "near the floor": near_floor,
+    "one dominant persona": dominant,
+    "heavy tails": heavy_tails,
+    "as the control": as_the_control,
+    "reply length": reply_length,
+}
+# Where a claim is true although closeness does nothing: closeness to all goes with leaking under all, or reply length with both.
+TRUE_IN = {
+    "gain": ("association", BY_GAIN.format("association")),
+    "reply length": ("association", "pair_specific", BY_GAIN.format("association"), BY_GAIN.format("pair_specific")),
+}
+
+
+def cosines_of(vectors):
+    """Cosines between centred vectors: [P, P]."""
+    centred = vectors - vectors.mean(axis=0)
+    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
+def experiment(drawn, generator):
+    """(pairs table, counts {"found", "total"} [S, P, questions], cosines [1, P, P]) of one synthetic experiment, as analyse takes them."""
+    names = np.array([f"{'source' if place < SOURCES else 'persona'}{place:03d}" for place in range(len(drawn.family))])
+    order = np.argsort(names)
+    cosines = cosines_of(drawn.vectors)
+    chances = 1 / (1 + np.exp(-drawn.logits[..., None] - 0.5 * generator.normal(size=(*drawn.logits.shape, QUESTIONS))))
+    found = generator.binomial(REPLIES, chances)
+    total = np.full_like(found, REPLIES)
+    base = generator.binomial(QUESTIONS * REPLIES, drawn.base) / (QUESTIONS * REPLIES)
+    tokens = generator.integers(6, 28, size=len(names))
+    control = np.log(drawn.base / (1 - drawn.base), out=np.zeros(len(names)), where=drawn.base > 0)
+    gains = drawn.logits - control + 0.2 * generator.normal(size=drawn.logits.shape)
+    rows = [
+        {
+            "layer": 0,
+            "source": names[source],
+            "persona": names[persona],
+            "category": f"family{drawn.family[persona]}",
+            "related": bool(drawn.family[source] == drawn.family[persona]),
+            "cosine": cosines[source, persona],
+            "found": int(found[source, persona].sum()),
+            "total": QUESTIONS * REPLIES,
+            "rate": found[source, persona].sum() / (QUESTIONS * REPLIES),
+            "base_rate": base[persona],
+            "prompt_tokens": int(tokens[persona]),
+            "logprob_gain": gains[source, persona],
+            "logprob_replies": QUESTIONS,
+            **({} if drawn.lengths is None else {"base_reply_tokens": float(drawn.lengths[persona])}),
+        }
+        for source in range(SOURCES)
+        for persona in range(len(names))
+        if source != persona
+    ]
+    counts = {key: values[:, order].astype(float) for key, values in (("found", found), ("total", total))}
+    for values in counts.values():
+        values[np.arange(SOURCES), [order.tolist().index(source) for source in range(SOURCES)]] = np.nan
+    return pd.DataFrame(rows), counts, cosines[np.ix_(order, order)][None]
+
+
+def answers(world, seed, with_cosines=True):
+    """{claim: answer} of the verdict on one synthetic experiment of a world, by either outcome, and {"mean_rho"}; claims: see CLAIMS."""
+    generator = np.random.default_rng(seed)
+    table, counts, cosines = experiment(world(generator), generator)
+    result = analyse(table, 0, OPTIONS, counts, cosines if with_cosines else None)
+    entries = {entry["id"]: entry["answer"] for entry in result["verdict"]}
+    entries |= {BY_GAIN.format(entry["id"]): entry["answer"] for entry in result["outcomes"][LOGPROB_GAIN]["verdict"]}
+    return {claim: entries[claim] for claim in CLAIMS} | {"mean_rho": result["layers"]["0"]["within_source"]["mean_rho"]}
+
+
+def supported(found):
+    """{claim: share of "supported"} of many answers()."""
+    return {claim: float(np.mean([each[claim] == SUPPORTED for each in found])) for claim in CLAIMS}

@@ -1,0 +1,91 @@
+"""The tidy table of pairs: one row for each layer, source and bystander; the main input of statistics and figures."""
+
+import pandas as pd
+
+from persona_leakage.geometry.cosine import cosine_matrix, whitened_cosines
+from persona_leakage.infrastructure.cli import InputError
+
+COLUMNS = [
+    "layer",
+    "source",
+    "persona",
+    "category",
+    "related",
+    "negative",
+    "cosine",
+    "cosine_raw",
+    "cosine_whitened",
+    "rate",
+    "found",
+    "total",
+    "base_rate",
+    "source_rate",
+    "source_total",
+    "source_base_rate",
+    "prompt_tokens",
+    "base_reply_tokens",
+    "source_base_reply_tokens",
+]
+GAIN_COLUMNS = ["logprob_gain", "logprob_replies", "source_logprob_gain"]
+
+
+def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=None):
+    """One row per (layer, source, bystander); a source is no bystander of itself, the other sources are.
+
+    layers: {layer: {"personas": [names], "prompt_tokens": [ints], "centroids": [personas, hidden]}}.
+    evaluations: {source: {persona: cell of marker_eval.json}}; base: the same cells without adapter.
+    negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]}, with a source's row for each.
+    forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
+    Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
+    cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's replies without adapter.
+    """
+    rows = []
+    for layer, geometry in sorted(layers.items()):
+        names = geometry["personas"]
+        whitened = whitened_cosines(geometry["centroids"])
+        centred, raw = (cosine_matrix(geometry["centroids"], centred=flag) for flag in (True, False))
+        for source, cells in evaluations.items():
+            if set(cells) != set(names):
+                raise InputError(f"the evaluation of '{source}' and the centroids of layer {layer} have different panels")
+            if set(base) != set(names):
+                raise InputError(f"the evaluation of the base model and the centroids of layer {layer} have different panels")
+            origin = names.index(source)
+            for place, persona in enumerate(names):
+                if persona == source:
+                    continue
+                cell = cells[persona]
+                rows.append(
+                    {
+                        "layer": layer,
+                        "source": source,
+                        "persona": persona,
+                        "category": cell["category"],
+                        "related": source in cell["related_to"],
+                        "negative": persona in negatives[source],
+                        "cosine": centred[origin, place],
+                        "cosine_raw": raw[origin, place],
+                        "cosine_whitened": whitened[origin, place],
+                        "rate": cell["rate"],
+                        "found": cell["found"],
+                        "total": cell["total"],
+                        "base_rate": base[persona]["rate"],
+                        "source_rate": cells[source]["rate"],
+                        "source_total": cells[source]["total"],
+                        "source_base_rate": base[source]["rate"],
+                        "prompt_tokens": geometry["prompt_tokens"][place],
+                        "base_reply_tokens": base[persona]["mean_tokens"],
+                        "source_base_reply_tokens": base[source]["mean_tokens"],
+                        **{column: values[origin, place] for column, values in similarities.items()},
+                        **(gain_of(forced[source], source, persona) if forced else {}),
+                    }
+                )
+    return pd.DataFrame(rows, columns=[*COLUMNS, *similarities, *(GAIN_COLUMNS if forced else ())])
+
+
+def gain_of(cells, source, persona):
+    """What the cells of a source's teacher_forced.json say of one persona: mean gain of the replies that ended, and how many did."""
+    return {
+        "logprob_gain": cells[persona]["end_gain"],
+        "logprob_replies": cells[persona]["ended"],
+        "source_logprob_gain": cells[source]["end_gain"],
+    }

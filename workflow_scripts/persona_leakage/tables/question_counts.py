@@ -1,0 +1,115 @@
+"""The tables beside pairs.csv: counts per question, and the cosines between all personas."""
+
+import numpy as np
+import pandas as pd
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.csv_reader import COSINE, COUNT, MEASURED_NUMBER, NAME, POSITIVE, read_table, refuse_repeats
+
+COUNTS_COLUMNS = {"source": NAME, "persona": NAME, "question": NAME, "found": COUNT, "total": POSITIVE}
+GAIN_COLUMNS = {"logprob_gain": MEASURED_NUMBER, "logprob_replies": COUNT}
+NOT_READ = {"end_gain": None, "ended": 0}  # a question whose replies were not read (evaluation.teacher_forced.questions)
+COSINE_COLUMNS = {"layer": COUNT, "persona_a": NAME, "persona_b": NAME, "cosine": COSINE}
+
+
+def tabulate_questions(evaluations, forced=None):
+    """Rows (source, persona, question, found, total) from {source: {persona: cell of marker_eval.json}}: a DataFrame.
+
+    forced: the same of teacher_forced.json, if it was measured: adds the columns GAIN_COLUMNS.
+    """
+    rows = []
+    for source, cells in evaluations.items():
+        for persona, cell in cells.items():
+            if persona == source:
+                continue
+            for question, counts in cell["per_question"].items():
+                block = forced[source][persona]["per_question"].get(question, NOT_READ) if forced else {}
+                gain = {"logprob_gain": block["end_gain"], "logprob_replies": block["ended"]} if forced else {}
+                rows.append(
+                    {"source": source, "persona": persona, "question": question, "found": counts["found"], "total": counts["total"], **gain}
+                )
+    return pd.DataFrame(rows, columns=[*COUNTS_COLUMNS, *(GAIN_COLUMNS if forced else ())])
+
+
+def tabulate_cosines(names, matrices):
+    """Rows (layer, persona_a, persona_b, cosine), each unordered pair once, from {layer: [personas, personas]}: a DataFrame."""
+    upper, lower = np.triu_indices(len(names), k=1)
+    pairs = {"persona_a": np.array(names)[upper], "persona_b": np.array(names)[lower]}
+    frames = [pd.DataFrame({"layer": layer, **pairs, "cosine": matrix[upper, lower]}) for layer, matrix in sorted(matrices.items())]
+    return pd.concat(frames, ignore_index=True)
+
+
+def check_counts(values, seen, path, line):
+    """InputError if a row repeats another or found exceeds total."""
+    refuse_repeats("source", "persona", "question")(values, seen, path, line)
+    if values["found"] > values["total"]:
+        raise InputError(f"{path}, line {line}: found is {values['found']}; it must be at most total, {values['total']}")
+
+
+def read_question_counts(path, matrices):
+    """{"found", "total"} [sources, personas, questions] on the axes of a PairMatrices; NaN for personas without a pair.
+
+    Where the table has them, also those of GAIN_COLUMNS.
+
+    InputError if a pair has no counts for a question that another has, or if a pair's counts do not add up to its own.
+    """
+    table = read_table(path, COUNTS_COLUMNS, GAIN_COLUMNS, check_counts)
+    if len(set(GAIN_COLUMNS) & set(table)) == 1:
+        raise InputError(f"{path}: has one of the columns {' and '.join(GAIN_COLUMNS)}; give both, or neither")
+    table = table[table["source"].isin(matrices.sources) & table["persona"].isin(matrices.personas)]
+    questions = sorted(set(table["question"].tolist()))
+    axes = {"source": matrices.sources, "persona": matrices.personas, "question": questions}
+    counts = {key: spread(table, axes, key) for key in ("found", "total", *GAIN_COLUMNS) if key in table}
+    for place in map(tuple, np.argwhere(~np.isnan(matrices.found))):
+        pair = f"persona '{matrices.personas[place[1]]}' with source '{matrices.sources[place[0]]}'"
+        if not questions or np.isnan(counts["found"][place]).any():
+            raise InputError(f"{path}: lacks counts of {pair} for some question; the pairs table has that pair")
+        for key, known in (("found", matrices.found[place]), ("total", matrices.total[place])):
+            if counts[key][place].sum() != known:
+                raise InputError(f"{path}: {key} of {pair} adds up to {counts[key][place].sum():.0f}; the pairs table has {known:.0f}")
+    return counts
+
+
+def check_cosine(values, seen, path, line):
+    """InputError if a row repeats a pair, in either order, or is no pair."""
+    first, second = sorted((values["persona_a"], values["persona_b"]))
+    if first == second:
+        raise InputError(f"{path}, line {line}: persona_a and persona_b are both '{first}'; give each pair of two personas once")
+    refuse_repeats("layer", "persona_a", "persona_b")({**values, "persona_a": first, "persona_b": second}, seen, path, line)
+
+
+def read_cosine_rows(path):
+    """cosines.csv as a DataFrame with the columns COSINE_COLUMNS; InputError at the first bad value."""
+    return read_table(path, COSINE_COLUMNS, {}, check_cosine)
+
+
+def read_cosines(path, matrices):
+    """Cosines between all personas [layers, personas, personas] on the axes of a PairMatrices; 1 between a persona and itself.
+
+    InputError if a pair is missing or contradicts the pairs table.
+    """
+    table = read_cosine_rows(path)
+    table = table[table["layer"].isin(matrices.layers) & table[["persona_a", "persona_b"]].isin(matrices.personas).all(axis=1)]
+    one_way = spread(table, {"layer": matrices.layers, "persona_a": matrices.personas, "persona_b": matrices.personas}, "cosine")
+    cosines = np.where(np.isnan(one_way), one_way.swapaxes(1, 2), one_way)
+    places = np.arange(len(matrices.personas))
+    cosines[:, places, places] = 1
+    for layer, first, second in np.argwhere(np.isnan(cosines))[:1]:
+        pair = f"'{matrices.personas[first]}' and '{matrices.personas[second]}'"
+        raise InputError(f"{path}: has no cosine of {pair} at layer {matrices.layers[layer]}")
+    rows = [matrices.personas.index(name) for name in matrices.sources]
+    known = matrices.cosines["cosine"]
+    for layer, source, persona in np.argwhere(np.abs(cosines[:, rows] - known) > 1e-6)[:1]:
+        pair = f"'{matrices.sources[source]}' and '{matrices.personas[persona]}'"
+        found, there = cosines[layer, rows[source], persona], known[layer, source, persona]
+        raise InputError(f"{path}: cosine of {pair} at layer {matrices.layers[layer]} is {found:.6f}; the pairs table has {there:.6f}")
+    return cosines
+
+
+def spread(table, axes, column):
+    """A column as an array with ``axes`` {column: values}; NaN where the table has no row."""
+    filled = np.full([len(values) for values in axes.values()], np.nan)
+    places = [table[name].map({value: place for place, value in enumerate(values)}).to_numpy() for name, values in axes.items()]
+    if len(table):
+        filled[tuple(places)] = table[column].to_numpy()
+    return filled

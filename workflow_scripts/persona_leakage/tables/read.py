@@ -1,0 +1,160 @@
+"""Tables of pairs, the workflow's own or from elsewhere: options of the programs that read them, and reading with every value checked."""
+
+import math
+from pathlib import Path
+
+from persona_leakage.behaviours.training_check import RATE_TOLERANCE
+from persona_leakage.infrastructure.cli import InputError, new_parser
+from persona_leakage.infrastructure.csv_reader import (
+    COSINE,
+    COUNT,
+    FLAG,
+    LENGTH,
+    MEASURED_COSINE,
+    MEASURED_NUMBER,
+    MEASURED_SHARE,
+    NAME,
+    POSITIVE,
+    SHARE,
+    read_table,
+    refuse_repeats,
+)
+from persona_leakage.infrastructure.files import check_digests
+
+REQUIRED = {
+    "layer": COUNT,
+    "source": NAME,
+    "persona": NAME,
+    "category": NAME,
+    "related": FLAG,
+    "cosine": MEASURED_COSINE,
+    "rate": MEASURED_SHARE,
+    "found": COUNT,
+    "total": POSITIVE,
+}
+SAME_FOR = {
+    ("source", "persona"): (
+        *("related", "rate", "found", "total", "negative"),
+        *("js_source_replies", "js_bystander_replies", "logprob_gain", "logprob_replies"),
+    ),
+    ("source",): ("source_rate", "source_total", "source_base_rate", "source_base_reply_tokens", "source_logprob_gain"),
+    ("persona",): ("category", "base_rate", "prompt_tokens", "base_reply_tokens"),
+}
+FORMATS = (".pdf", ".png", ".svg")  # a figure is written in all of them
+OPTIONAL = {
+    "negative": FLAG,
+    "cosine_raw": MEASURED_COSINE,
+    "cosine_whitened": MEASURED_COSINE,
+    "word_similarity": COSINE,
+    "char_similarity": COSINE,
+    "embedding_similarity": COSINE,
+    "js_source_replies": SHARE,
+    "js_bystander_replies": SHARE,
+    "base_rate": SHARE,
+    "source_rate": SHARE,
+    "source_total": POSITIVE,
+    "source_base_rate": SHARE,
+    "prompt_tokens": COUNT,
+    "logprob_gain": MEASURED_NUMBER,
+    "logprob_replies": COUNT,
+    "source_logprob_gain": MEASURED_NUMBER,
+    "base_reply_tokens": LENGTH,
+    "source_base_reply_tokens": LENGTH,
+}
+
+
+def read_pairs(path):
+    """Read a CSV of pairs into a DataFrame: the columns of REQUIRED, and those of OPTIONAL that it has (see read_table).
+
+    A row per (layer, source, persona); see tabulate_pairs for what the columns mean.
+    """
+    table = read_table(path, REQUIRED, OPTIONAL, check_row)
+    if ("logprob_gain" in table) != ("logprob_replies" in table):
+        raise InputError(f"{path}: has one of the columns logprob_gain and logprob_replies; give both, or neither")
+    return table
+
+
+def check_row(values, seen, path, line):
+    """InputError if a row contradicts itself or repeats another; ``seen`` {(layer, source, persona): line} is extended."""
+    place = f"{path}, line {line}"
+    if values["persona"] == values["source"]:
+        raise InputError(f"{place}: persona is '{values['persona']}', the source itself; a source is no bystander of its own")
+    if values["found"] > values["total"]:
+        raise InputError(f"{place}: found is {values['found']}; it must be at most total, {values['total']}")
+    if abs(values["rate"] - values["found"] / values["total"]) > RATE_TOLERANCE:
+        raise InputError(f"{place}: rate is {values['rate']}; found / total is {values['found']} / {values['total']}")
+    refuse_repeats("layer", "source", "persona")(values, seen, path, line)
+    if "logprob_gain" in values and "logprob_replies" in values:
+        gain, replies = values["logprob_gain"], values["logprob_replies"]
+        if math.isnan(gain) != (replies == 0):
+            said = f"logprob_gain is {gain} but logprob_replies is {replies}"
+            raise InputError(f"{place}: {said}; it must be nan where there are none, else a number")
+    for subject, columns in SAME_FOR.items():
+        names = tuple(values[column] for column in subject)
+        known_line, known = seen.setdefault((subject, names), (line, values))
+        for column in columns:
+            if column in values and str(values[column]) != str(known[column]):  # as text, for nan is not equal to itself
+                raise InputError(
+                    f"{place}: {column} is {values[column]!r}, but {known[column]!r} for the same {names} in line {known_line}"
+                )
+    for subject, column in (("persona", "base_reply_tokens"), ("source", "source_base_reply_tokens")):
+        if column in values:
+            key = "base reply length", values[subject]
+            known_line, known_column, known = seen.setdefault(key, (line, column, values[column]))
+            if known != values[column]:
+                raise InputError(
+                    f"{place}: {column} of '{values[subject]}' is {values[column]!r}, but {known_column} is {known!r} in line {known_line}"
+                )
+
+
+def choose_layer(table, args):
+    """The layer to show: --headline-layer, or that of the settings, or the table's only one; InputError if it has no such layer."""
+    layers = sorted(set(table["layer"]))
+    wanted = args.settings.get("headline_layer") if args.headline_layer is None else args.headline_layer
+    if wanted is None and len(layers) == 1:
+        return layers[0]
+    if wanted not in layers:
+        said = "several layers" if wanted is None else f"no layer {wanted}"
+        raise InputError(f"--headline-layer: {args.pairs} has {said}; choose one of {', '.join(map(str, layers))}")
+    return wanted
+
+
+def read_checked_pairs(args):
+    """The table of --pairs, after comparing its digest with --tables, if that is given; InputError if an output would replace an input."""
+    refuse_to_replace(args)
+    if args.tables:
+        check_digests([args.pairs], args.tables)
+    return read_pairs(args.pairs)
+
+
+def refuse_to_replace(args):
+    """InputError if --output, or a figure's other formats beside it, is a file that another option names."""
+    output = Path(args.output).resolve()
+    written = {output, *(output.with_suffix(suffix) for suffix in FORMATS if output.suffix in FORMATS)}
+    for option, value in vars(args).items():
+        if option != "output" and isinstance(value, str) and Path(value).resolve() in written:
+            raise InputError(f"--output: would replace {value}, the file of --{option.replace('_', '-')}; give another path")
+
+
+def read_layer(args):
+    """(pairs of the chosen layer, that layer) from the options of pairs_parser."""
+    table = read_checked_pairs(args)
+    layer = choose_layer(table, args)
+    return table[table["layer"] == layer], layer
+
+
+def pairs_parser(program, description):
+    """A parser for a program that works from a pairs table alone: --pairs, --output, --tables, --headline-layer."""
+    parser = new_parser(
+        program,
+        description,
+        "pairs",
+        "output",
+        default_settings={},
+        epilog=f"Columns of --pairs: {', '.join(REQUIRED)} (related: true or false); optional: {', '.join(OPTIONAL)}.",
+    )
+    parser.add_argument(
+        "--tables", metavar="PATH", help="tables.json of the same folder: a pairs table that it does not describe is refused"
+    )
+    parser.add_argument("--headline-layer", type=int, metavar="LAYER", help="the layer to show (default: the table's only one)")
+    return parser

@@ -1,0 +1,177 @@
+"""Training a LoRA adapter on rows of token ids and labels: one loop, read from top to bottom."""
+
+import math
+import time
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+from transformers import get_cosine_schedule_with_warmup
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.progress import Progress
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.infrastructure.tensor_files import read_tensors, write_tensors
+from persona_leakage.models.attention_backend import kernels_for_any_shape
+from persona_leakage.models.batching import length_mask, pad_right, split_by_tokens
+from persona_leakage.models.out_of_memory import fits, half_of
+from persona_leakage.training.fused_lora import lean_lora
+from persona_leakage.training.labels import IGNORED
+
+# Rows are sorted by length within this many batches, so that a batch holds rows of like length.
+GROUPED_BATCHES = 4
+
+
+def plan_batches(lengths, batch_size, epochs, seed):
+    """The row indices of every optimizer step: each epoch a new hashed shuffle, grouped by length.
+
+    lengths: tokens of each row. Returns a list of lists; an epoch's last batch may be smaller.
+    """
+    steps = []
+    for epoch in range(epochs):
+        order = sorted(range(len(lengths)), key=lambda row: derive_seed(seed, "order", epoch, row))
+        batches = []
+        for start in range(0, len(order), batch_size * GROUPED_BATCHES):
+            group = sorted(order[start : start + batch_size * GROUPED_BATCHES], key=lambda row: -lengths[row])
+            batches += [group[first : first + batch_size] for first in range(0, len(group), batch_size)]
+        steps += sorted(batches, key=lambda batch: derive_seed(seed, "batch", epoch, *batch))
+    return steps
+
+
+def pad_rows(rows, device):
+    """Right-padded (input_ids, attention_mask, labels), int64 [rows, longest]; padding carries no label."""
+    input_ids = pad_right([row["token_ids"] for row in rows])
+    attention_mask = length_mask([len(row["token_ids"]) for row in rows])
+    labels = pad_right([row["labels"] for row in rows], IGNORED)
+    return input_ids.to(device), attention_mask.to(device), labels.to(device)
+
+
+def selective_loss(model, input_ids, attention_mask, labels):
+    """Sum of cross entropy over the labelled tokens (float32 scalar); only they reach the output layer.
+
+    model: a causal language model or a peft model around one. The label at position t is predicted
+    from the hidden state at t - 1. Equal to the loss from full logits, at a fraction of the memory:
+    a row has some 40 labels and the output layer a width of the whole vocabulary.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = base.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+    trained = labels[:, 1:] != IGNORED
+    logits = base.get_output_embeddings()(hidden[:, :-1][trained])
+    return functional.cross_entropy(logits.float(), labels[:, 1:][trained], reduction="sum")
+
+
+def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoint_seconds=60.0, label="training"):
+    """Train the adapter of a peft ``model`` on ``rows``; resumes from ``checkpoint_path`` if that exists.
+
+    rows: records with token_ids and labels. training: the config block. The loss of a step is the
+    token mean over all labels of the step, however it is split into micro-batches. dtype bfloat16
+    runs under autocast, with adapter weights and optimizer in float32. Dropout is seeded per step,
+    so a resumed run equals an undisturbed one.
+
+    A step that runs out of memory is done again from its start, with micro-batches half as large as the one that did
+    not fit; they stay so, also for a run that resumes. Dropout masks depend on how a step is split.
+
+    Returns {"steps", "resumed_from_step", "loss", "learning_rate", "tokens", "train_seconds", "out_of_memory", ...};
+    loss and learning_rate hold one value per step, out_of_memory how often that was and the micro_batch_tokens at the end.
+    """
+    lengths = [len(row["token_ids"]) for row in rows]
+    steps = plan_batches(lengths, training["batch_size"], training["epochs"], seed)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate, decay = training["learning_rate"], training["weight_decay"]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay, fused=device == "cuda")
+    warmup = math.ceil(training["warmup_share"] * len(steps))
+    scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, len(steps))
+    memory = {"times": 0, "micro_batch_tokens": training["micro_batch_tokens"]}
+    history = {"loss": [], "learning_rate": [], "tokens": 0, "train_seconds": 0.0, "out_of_memory": memory}
+    first_step = load_checkpoint(checkpoint_path, model, optimizer, scheduler, history)
+    print(f"{label}: {len(rows)} rows, {len(steps)} steps, {'resuming' if first_step else 'starting'} at step {first_step}", flush=True)
+    progress = Progress(label, len(steps), "steps")
+    progress.skip(first_step)
+    autocast = torch.autocast(device, dtype=dtype) if dtype != torch.float32 else nullcontext()
+    model.train()
+    started = saved = time.monotonic()
+    for step in range(first_step, len(steps)):
+        batch = [rows[row] for row in steps[step]]
+        with kernels_for_any_shape(), lean_lora(model):
+            loss = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
+        if not math.isfinite(loss):
+            raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; {training['learning_rate']} is too high")
+        clip_grad_norm_(parameters, training["gradient_clipping"])
+        history["learning_rate"].append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad(set_to_none=True)
+        history["loss"].append(loss)
+        history["tokens"] += sum(len(row["token_ids"]) for row in batch)
+        progress.advance(1, f"loss {loss:.3f}")
+        now = time.monotonic()
+        if now - saved >= checkpoint_seconds and step + 1 < len(steps):
+            history["train_seconds"] += now - started
+            save_checkpoint(checkpoint_path, model, optimizer, scheduler, history, step + 1)
+            print(f"{label}: checkpoint behind step {step + 1}", flush=True)
+            started = saved = time.monotonic()
+    history["train_seconds"] += time.monotonic() - started
+    return {"steps": len(steps), "resumed_from_step": first_step, "trainable_parameters": sum(map(torch.numel, parameters)), **history}
+
+
+def accumulate_gradients(model, batch, memory, seed, device, autocast):
+    """Add the gradients of a step's loss, the token mean over the rows of ``batch``, to those of ``model``; returns the loss.
+
+    memory: {"times", "micro_batch_tokens"}, updated when memory runs out; the gradients so far are then thrown away.
+    InputError if a single row does not fit.
+    """
+    lengths = [len(row["token_ids"]) for row in batch]
+    targets = sum(label != IGNORED for row in batch for label in row["labels"][1:])
+
+    def backward(part):
+        with autocast:
+            part_loss = selective_loss(model, *pad_rows([batch[row] for row in part], device)) / targets
+        part_loss.backward()
+        return part_loss.item()
+
+    while True:
+        torch.manual_seed(seed)
+        loss = 0.0
+        for part in split_by_tokens(range(len(batch)), lengths, memory["micro_batch_tokens"]):
+            part_loss, said = fits(partial(backward, part))
+            if said is not None:
+                break
+            loss += part_loss
+        else:
+            return loss
+        model.zero_grad(set_to_none=True)
+        advice = "lower training.max_length or training.lora.rank, set training.precision: bfloat16"
+        memory["micro_batch_tokens"] = half_of(len(part), len(part) * lengths[part[0]], "training", said, advice)
+        memory["times"] += 1
+
+
+def save_checkpoint(path, model, optimizer, scheduler, history, next_step):
+    """Write everything the loop needs to go on at ``next_step``, atomically."""
+    state = {
+        "adapter": get_peft_model_state_dict(model),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+        "history": history,
+        "next_step": next_step,
+    }
+    write_tensors(path, state)
+
+
+def load_checkpoint(path, model, optimizer, scheduler, history):
+    """Restore a checkpoint into the given objects and return the step to go on at; 0 if there is none, or none that can be read."""
+    if not Path(path).is_file():
+        return 0
+    try:
+        state = read_tensors(path, "adapter", "optimizer", "scheduler", "history", "next_step")
+    except InputError as error:
+        print(f"checkpoint left aside, training starts anew: {error}", flush=True)
+        return 0
+    set_peft_model_state_dict(model, state["adapter"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+    history.update(state["history"])
+    return state["next_step"]
