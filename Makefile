@@ -115,7 +115,7 @@ test-inspect: $(VENV)/development.stamp $(VENV)/inspect.stamp
 bench: $(VENV)/benchmarks.stamp
 	mkdir -p $(BENCH)
 	cd benchmarks && python centroids.py --repeats 2 --output $(abspath $(BENCH))/centroids.json
-	cd benchmarks && python loop.py --repeats 2 --output $(abspath $(BENCH))/training.json
+	cd benchmarks && python training.py --repeats 2 --output $(abspath $(BENCH))/training.json
 	cd benchmarks && python sampling.py --repeats 2 --output $(abspath $(BENCH))/sampling.json
 	cd benchmarks && python workflow.py --output $(abspath $(BENCH))/workflow.json
 	cd benchmarks && python growth.py --output $(abspath $(BENCH))/growth.json --figure $(abspath $(BENCH))/growth.png
