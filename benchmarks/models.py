@@ -7,9 +7,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config
 
 from harness import ROOT
+from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
 from persona_leakage.models.chat_template import prompt_ids
-from persona_leakage.models.fetch import fetch_model
 from persona_leakage.models.loading import load_chat_format, load_model, load_tokenizer, pick_device, pick_precision, read_manifest
 
 CONFIG = read_yaml(ROOT / "config.yaml")
@@ -24,7 +24,7 @@ def bundled_manifest():
     """The manifest of the default model, fetched where the workflow keeps it."""
     path = ROOT / "resources/models" / CONFIG["model"]["name"] / "model.json"
     if not path.is_file():
-        fetch_model(CONFIG["model"], path)
+        fetch_readable_model(CONFIG["model"], path)
     return read_manifest(path)
 
 

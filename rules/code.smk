@@ -15,8 +15,7 @@ def code_of(program):
     if not (SCRIPTS / program).is_file():
         raise WorkflowError(f"no such program: {SCRIPTS / program}")
     paths = files_of_program(SCRIPTS / program)
-    root = Path(workflow.basedir).resolve()
-    return [ancient(str(path.relative_to(root))) for path in paths]
+    return [ancient(str(path.relative_to(workflow.basedir))) for path in paths]
 
 
 def note_contents(rules):

@@ -111,9 +111,9 @@ def smollm2():
 
 def fetch(model, manifest):
     """Run fetch_model's work and return the manifest's path."""
-    from persona_leakage.models.fetch import fetch_model
+    from persona_leakage.behaviours.preflight import fetch_readable_model
 
-    fetch_model(model, manifest)
+    fetch_readable_model(model, manifest)
     return manifest
 
 
@@ -153,11 +153,13 @@ class Project:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir()
-        ignored = shutil.ignore_patterns("__pycache__", "models")
+        model_folders = str(ROOT / "resources/models")  # large, and of this checkout alone
         for name in ("Snakefile", "config.yaml", "presets", "rules", "envs", "profiles", "resources", "workflow_scripts"):
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, self.folder / name, ignore=ignored)
+                shutil.copytree(
+                    source, self.folder / name, ignore=lambda folder, names: {"__pycache__", *(names if folder == model_folders else ())}
+                )
             else:
                 shutil.copy2(source, self.folder / name)
 

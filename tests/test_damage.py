@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.models.fetch import fetch_model
 from persona_leakage.models.model_files import check_weights_whole
 from tests.conftest import make_tiny_model
 from tests.job_commands import digests, finish, job_command
@@ -169,7 +169,9 @@ def test_half_copied_models_are_refused_when_they_are_taken_in(tmp_path):
         with pytest.raises(InputError, match=r"model.safetensors: not a whole safetensors file .* copy the model again"):
             check_weights_whole(tmp_path)
         with pytest.raises(InputError, match=r"model.safetensors: not a whole safetensors file .* copy the model again"):
-            fetch_model({"name": "tiny", "source": "path", "location": str(tmp_path), "revision": ""}, tmp_path / "home/model.json")
+            fetch_readable_model(
+                {"name": "tiny", "source": "path", "location": str(tmp_path), "revision": ""}, tmp_path / "home/model.json"
+            )
         assert not (tmp_path / "home/model.json").exists()
     weights.unlink()  # transformers prefers it to what an index lists
     (tmp_path / "model-00001.safetensors").write_bytes(whole)

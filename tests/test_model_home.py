@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of, read_json
-from persona_leakage.models.fetch import fetch_model
 from persona_leakage.models.hub_download import wanted_files
 from persona_leakage.models.model_home import home_of
 from tests.conftest import ROOT, make_tiny_model
@@ -57,7 +57,7 @@ def test_a_users_own_files_are_refused_and_kept(tiny, tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match=r"my-model: holds files that this workflow did not put there \(chat_template.jinja, .*source: path"
     ):
-        fetch_model(MODEL, home / "model.json")
+        fetch_readable_model(MODEL, home / "model.json")
     assert content_of(home) == before
 
 

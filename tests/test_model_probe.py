@@ -10,9 +10,9 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
-from persona_leakage.models.fetch import fetch_model
 from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
 from persona_leakage.models.lora import attach_new_adapter
 from persona_leakage.models.model_files import check_weights_whole
@@ -93,7 +93,7 @@ def test_a_folder_that_is_not_what_it_seems(folder, tmp_path, case, capfd):
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     capfd.readouterr()
     with pytest.raises(InputError, match=message) as caught:
-        fetch_model({"name": "m", "source": "path", "location": str(folder)}, tmp_path / "home/model.json")
+        fetch_readable_model({"name": "m", "source": "path", "location": str(folder)}, tmp_path / "home/model.json")
     said = str(caught.value)
     assert said.startswith(str(folder)) and "\n" not in said
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
@@ -122,7 +122,7 @@ def test_the_program_says_it_in_one_line(folder, tmp_path):
 def test_a_marker_is_tried_when_the_model_is_fetched(folder, tmp_path):
     model = {"name": "m", "source": "path", "location": str(folder)}
     with pytest.raises(InputError, match=r"behaviour.marker: '<\|im_end\|>' holds a special token"):
-        fetch_model(model, tmp_path / "model.json", texts_with(marker="<|im_end|>"))
+        fetch_readable_model(model, tmp_path / "model.json", texts_with(marker="<|im_end|>"))
 
 
 @pytest.mark.parametrize("name", ["Olmo", "Olmo2", "SmolLM3", "GPTNeoX", "Starcoder2"])
@@ -137,7 +137,7 @@ def test_a_tokenizer_that_is_its_file_is_read_from_it(tmp_path):
     make_tiny_model(tmp_path, "Qwen2")
     text = "What does a 404 status code tell a web browser?"
     assert transformers.AutoTokenizer.from_pretrained(tmp_path).tokenize(text) != load_tokenizer(tmp_path).tokenize(text)
-    fetch_model({"name": "m", "source": "path", "location": str(tmp_path)}, tmp_path / "model.json", texts_with(text))
+    fetch_readable_model({"name": "m", "source": "path", "location": str(tmp_path)}, tmp_path / "model.json", texts_with(text))
 
 
 def test_a_model_of_seven_billion_weights_is_looked_at_in_seconds(tmp_path):

@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.geometry.hidden_states import last_token_states
 from persona_leakage.inference.top_p_sampling import draw_tokens
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.models.chat_template import prompt_ids
-from persona_leakage.models.fetch import fetch_model
 from persona_leakage.models.limits import limits_of
 from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
 from tests.conftest import fetch
@@ -109,7 +109,7 @@ def test_a_template_that_changes_a_text_is_refused_with_the_text(folder, tmp_pat
     with pytest.raises(InputError, match=r"chat template changes the text 'What does /think do\?'"):
         prompt_ids(load_tokenizer(folder), "You are brief.", "What does /think do?")
     with pytest.raises(InputError, match="chat template changes the text"):
-        fetch_model(
+        fetch_readable_model(
             {"name": "m", "source": "path", "location": str(folder)}, tmp_path / "m.json", texts_with("What does /think do, and why?")
         )
 
@@ -119,7 +119,7 @@ def test_replies_too_long_for_the_model_are_refused_before_training(folder, tmp_
     with pytest.raises(
         InputError, match=r"evaluation.sampling.max_new_tokens: prompt and reply of 20\d\d tokens exceed this model's 2048 positions"
     ):
-        fetch_model(model, tmp_path / "m.json", texts_with(most=2040))
+        fetch_readable_model(model, tmp_path / "m.json", texts_with(most=2040))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from persona_leakage.models.attention import use_causal_attention
 from persona_leakage.models.loading import load_tokenizer
 from persona_leakage.models.lora import attach_new_adapter
 from persona_leakage.models.out_of_memory import fits, is_out_of_memory, sample_with_fewer_slots
-from persona_leakage.training.loop import loop as training
+from persona_leakage.training import loop as training
 from tests.conftest import ROOT
 
 TRAINING = {

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 import yaml
 
-from persona_leakage.behaviours.preflight import check_against_model
+from persona_leakage.behaviours.preflight import check_against_model, fetch_readable_model
 from persona_leakage.config.command_line import check_config_files, config_words
 from persona_leakage.config.config_parts import config_layers, resolve_config
 from persona_leakage.config.experiment import check_experiment, panel_names
@@ -18,7 +18,6 @@ from persona_leakage.config.personas import personas_source, read_personas, read
 from persona_leakage.config.selections import chosen_personas, describe_personas
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
-from persona_leakage.models.fetch import fetch_model
 from persona_leakage.reporting import plan
 from tests.conftest import CONFIG, ROOT, Project, jobs_of
 
@@ -187,7 +186,7 @@ def test_a_folder_without_revision_is_recorded_by_its_content(tiny_model, tmp_pa
     model = FOLDER | {"location": str(tiny_model.parent)}
     recorded = []
     for name, revision in (("first", None), ("second", ""), ("third", "v2")):
-        fetch_model(model | {"revision": revision}, tmp_path / name / "model.json")
+        fetch_readable_model(model | {"revision": revision}, tmp_path / name / "model.json")
         recorded.append(read_json(tmp_path / name / "model.json"))
     assert recorded[0]["revision"] == recorded[1]["revision"] == f"content:{recorded[0]['digest']}" and recorded[2]["revision"] == "v2"
     config = CONFIG | {"model": model | {"revision": None}, "geometry": CONFIG["geometry"] | {"layers": [99]}}

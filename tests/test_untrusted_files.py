@@ -12,12 +12,12 @@ import yaml
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 
+from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
 from persona_leakage.geometry.prompt_similarity import embedding_similarities
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.tensor_files import read_tensors
-from persona_leakage.models.fetch import fetch_model
 from persona_leakage.models.loading import load_model, read_manifest
 from persona_leakage.models.lora import load_adapter
 from persona_leakage.training.loop import load_checkpoint
@@ -174,7 +174,7 @@ def test_a_model_folder_that_could_run_code_is_refused(tiny_model, tmp_path, spo
     shutil.copytree(tiny_model.parent, folder)
     spoil(folder, proof)
     with pytest.raises(InputError, match=f"^model.location: .*{message}"):
-        fetch_model({"name": "bad", "source": "path", "location": str(folder), "revision": ""}, tmp_path / "home/model.json")
+        fetch_readable_model({"name": "bad", "source": "path", "location": str(folder), "revision": ""}, tmp_path / "home/model.json")
     with pytest.raises(InputError, match=f"^analysis.embedding_model: .*{message}"):
         embedding_similarities(str(folder), ["a text"])
     assert not proof.exists() and not (tmp_path / "home/model.json").exists()
@@ -188,7 +188,7 @@ def test_a_chat_template_cannot_reach_python(tiny_model, tmp_path):
     for path in folder.glob("chat_template*"):
         path.write_text(template)
     with pytest.raises(InputError, match=r"chat template .*unsafe"):
-        fetch_model({"name": "bad", "source": "path", "location": str(folder), "revision": ""}, tmp_path / "home/model.json")
+        fetch_readable_model({"name": "bad", "source": "path", "location": str(folder), "revision": ""}, tmp_path / "home/model.json")
 
 
 BAD_YAML = {

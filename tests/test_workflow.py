@@ -11,8 +11,8 @@ import pytest
 import yaml
 from scipy import stats
 
+from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.models.fetch import fetch_model
 from tests.conftest import CONFIG, ROOT, Project, make_tiny_project, warm_python
 from tests.job_commands import digests
 
@@ -246,7 +246,7 @@ def test_an_offline_machine_is_told_what_to_do(tmp_path, monkeypatch):
     model = {"name": "qwen", "source": "hub", "location": "Qwen/Qwen2.5-7B-Instruct", "revision": "a" * 40}
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match=r"(?s)cannot download Qwen/Qwen2.5-7B-Instruct.*offline machine.*model.source: path"):
-        fetch_model(model, tmp_path / "qwen/model.json")
+        fetch_readable_model(model, tmp_path / "qwen/model.json")
     assert not (tmp_path / "qwen/model.json").exists()
 
 
@@ -264,4 +264,4 @@ def test_a_download_is_tried_unless_the_user_is_offline(tmp_path):
 
 def test_a_bundled_file_must_have_its_digest(tmp_path):
     with pytest.raises(InputError, match=r"has SHA-256 b179c952.*expected 0000"):
-        fetch_model({**CONFIG["model"], "revision": "0" * 64}, tmp_path / "model.json")
+        fetch_readable_model({**CONFIG["model"], "revision": "0" * 64}, tmp_path / "model.json")

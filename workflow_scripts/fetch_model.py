@@ -1,10 +1,7 @@
 """Make the model available: unpack a bundled one, download a pinned one, or check a local folder."""
 
-from functools import partial
-
-from persona_leakage.behaviours.preflight import check_reading
+from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.infrastructure.cli import json_object, new_parser, run_program
-from persona_leakage.models.fetch import fetch_model
 
 
 def main(argv=None):
@@ -12,7 +9,7 @@ def main(argv=None):
     parser = new_parser("fetch_model", __doc__, "manifest")
     parser.add_argument("--texts", type=json_object, metavar="JSON", help="what the model will read, to try its tokenizer on")
     args = parser.parse_args(argv)
-    fetch_model(args.settings["model"], args.manifest, partial(check_reading, texts=args.texts))
+    fetch_readable_model(args.settings["model"], args.manifest, args.texts)
 
 
 if __name__ == "__main__":

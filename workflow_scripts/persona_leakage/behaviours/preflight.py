@@ -1,6 +1,7 @@
 """Can a model read what a config will put in front of it? Its tokenizer, chat template and limits against all texts."""
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,9 +10,14 @@ from persona_leakage.config.layers import check_layers, declared_layers
 from persona_leakage.infrastructure.cli import InputError, named_in_errors
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.models.chat_template import encode, prompt_ids, prompt_lengths, read_chat_format
-from persona_leakage.models.fetch import revision_of
+from persona_leakage.models.fetch import fetch_model, revision_of
 from persona_leakage.models.limits import check_length
 from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_rows, check_texts, check_tokenizer
+
+
+def fetch_readable_model(model, manifest_path, texts=None):
+    """As fetch_model, once the model is known to read ``texts`` (texts_of); None: only its tokenizer is checked."""
+    fetch_model(model, manifest_path, partial(check_reading, texts=texts))
 
 
 def check_reading(tokenizer, folder, limits, rows, texts=None):

