@@ -1,6 +1,7 @@
 """The texts keep up with the code."""
 
 import re
+import runpy
 
 import pytest
 import yaml
@@ -43,9 +44,22 @@ def test_every_rule_calls_the_program_of_its_name():
 
 
 def test_files_named_in_the_readme_exist():
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text().replace("/badge.svg", "").replace("../../actions/", ".github/")  # the badge of the CI
     for name in re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r"(?:python|bash) ((?:workflow_scripts|envs)/\S+)", text):
         assert (ROOT / name).is_file(), name
+
+
+def test_the_diagram_shows_the_files_of_the_rules():
+    """The committed picture is what its program draws, and each of its files is declared by a rule."""
+    program = runpy.run_path(str(ROOT / "docs/pictures/draw_stages.py"))
+    picture = (ROOT / "docs/pictures/stages.svg").read_text()
+    assert picture == program["drawing"]()
+    rules = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    layer = yaml.safe_load((ROOT / "config.yaml").read_text())["geometry"]["headline_layer"]
+    names = [program[name][1] for name in ("POOL", "GEOMETRY", "PAIRS", "STATISTICS", "FIGURE", "REPORT")]
+    for name in names + [name for _, name, _ in (*program["OF_SOURCE"], *program["CONTROL"])]:
+        declared = name.replace(f"layer{layer}", "layer{layer}").replace("scatter.pdf", "scatter.{kind}")
+        assert f"/{declared}" in rules and name in picture, name
 
 
 @pytest.mark.parametrize("inference", ["inference", "vllm", "vllm-cpu"])
