@@ -44,9 +44,21 @@ def test_every_rule_calls_the_program_of_its_name():
 
 
 def test_files_named_in_the_readme_exist():
-    text = (ROOT / "README.md").read_text().replace("/badge.svg", "").replace("../../actions/", ".github/")  # the badge of the CI
+    text = (ROOT / "README.md").read_text()
     for name in re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r"(?:python|bash) ((?:workflow_scripts|envs)/\S+)", text):
         assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("inference", ["inference", "vllm", "vllm-cpu"])
+def test_environments_pin_exact_versions_without_contradiction(inference):
+    """An environment is made of several files; of those with a model there is one at a time."""
+    pins = {}
+    for name in ("workflow", inference, "analysis", "slurm", "publishing", "development"):
+        for entry in yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())["dependencies"]:
+            for requirement in entry["pip"] if isinstance(entry, dict) else []:
+                package, version = requirement.split("==")
+                assert pins.setdefault(package, version) == version, package
+    assert {"torch", "transformers", "peft", "snakemake", "scipy", "numpy", "matplotlib"} <= set(pins)
 
 
 def test_the_diagram_shows_the_files_of_the_rules():
@@ -60,18 +72,6 @@ def test_the_diagram_shows_the_files_of_the_rules():
     for name in names + [name for _, name, _ in (*program["OF_SOURCE"], *program["CONTROL"])]:
         declared = name.replace(f"layer{layer}", "layer{layer}").replace("scatter.pdf", "scatter.{kind}")
         assert f"/{declared}" in rules and name in picture, name
-
-
-@pytest.mark.parametrize("inference", ["inference", "vllm", "vllm-cpu"])
-def test_environments_pin_exact_versions_without_contradiction(inference):
-    """An environment is made of several files; of those with a model there is one at a time."""
-    pins = {}
-    for name in ("workflow", inference, "analysis", "slurm", "publishing", "development"):
-        for entry in yaml.safe_load((ROOT / f"envs/{name}.yaml").read_text())["dependencies"]:
-            for requirement in entry["pip"] if isinstance(entry, dict) else []:
-                package, version = requirement.split("==")
-                assert pins.setdefault(package, version) == version, package
-    assert {"torch", "transformers", "peft", "snakemake", "scipy", "numpy", "matplotlib"} <= set(pins)
 
 
 def test_a_job_that_a_cluster_runs_again_gets_more_time_and_memory():
