@@ -41,7 +41,7 @@ compile = python -m compileall -q -j 0 -x '/(tests?|models)/' $(VENV)/lib > /dev
 pip_install = $(call pins,$(1)) > $(VENV)/pins.txt && python -m pip install --no-compile --quiet --disable-pip-version-check -r $(VENV)/pins.txt
 RUN_ENVS := envs/workflow.yaml envs/$(INFERENCE).yaml envs/analysis.yaml
 DEVELOPMENT_ENVS := $(RUN_ENVS) envs/publishing.yaml envs/development.yaml
-CODE := workflow_scripts tests benchmarks
+CODE := workflow_scripts tests benchmarks docs
 
 BENCH ?= docs/performance/cpu
 # Two processes, each with one file at a time; the longest files come first (tests/conftest.py).

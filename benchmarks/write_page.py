@@ -1,4 +1,4 @@
-"""Put the tables of the benchmarks' JSON files into docs/performance.md, between its markers, and the figure beside it."""
+"""Put the tables of the benchmarks' JSON files into docs/performance.md, between the markers of their folder."""
 
 import argparse
 import re
@@ -11,6 +11,8 @@ from persona_leakage.infrastructure.files import read_json
 
 PAGE = ROOT / "docs/performance.md"
 STAGES, STEP = ("centroids", "training", "sampling"), "vllm_step"
+# Of the programs that read tables: the slowest and one figure.
+PROGRAMS = ("correlate_leakage", "plot_scatter", "build_report")
 MEGA, MILLI = 1e6, 1e3
 
 
@@ -20,7 +22,7 @@ def stage_table(result):
     rows = [
         {
             "": name,
-            "seconds (least to most)": f"{row['seconds']['median']:.1f} ({row['seconds']['least']:.1f} to {row['seconds']['most']:.1f})",
+            "seconds (range)": f"{row['seconds']['median']:.1f} ({row['seconds']['least']:.1f}-{row['seconds']['most']:.1f})",
             f"{result['unit']}/s": f"{rates[name]:.1f}",
             "ours is": f"{ours / rates[name]:.2f}x" if (ours := ours_like(name, rates)) else "",
             **({"of matrix peak": share_of_peak(result, rates[name])} if "matrix_peak" in result else {}),
@@ -56,19 +58,18 @@ def workflow_table(result):
     rows = [
         {"": "dry run of a finished experiment", "seconds": f"{found['dry_run_seconds']['median']:.1f}"},
         {"": f"overhead of a job ({found['jobs']} jobs one after the other)", "seconds": f"{found['overhead_seconds_per_job']:.1f}"},
-        *({"": f"`{name}`", "seconds": f"{spread['median']:.1f}"} for name, spread in result["tables"].items()),
+        *({"": f"`{name}`", "seconds": f"{result['tables'][name]['median']:.1f}"} for name in PROGRAMS),
     ]
     return markdown(rows)
 
 
 def growth_table(result):
-    """Sizes, times, memory, slopes."""
+    """Sizes, times, slopes."""
     rows = [
         {
             "": f"{case['stage']}, {case['axis']}",
             "sizes": ", ".join(str(point["size"]) for point in case["points"]),
             "seconds": ", ".join(f"{point['seconds']:.1f}" for point in case["points"]),
-            "peak memory, MB": ", ".join(f"{point['megabytes']:.0f}" for point in case["points"]),
             "seconds for each more": f"{case['for_each_more']['seconds']:.3f}",
             "MB for each more": f"{case['for_each_more']['megabytes']:.3f}",
         }

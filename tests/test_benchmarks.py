@@ -43,7 +43,7 @@ def test_the_block_of_a_page(tmp_path):
     page = "before\n<!-- mine: written by make bench -->\nold\n<!-- end of mine -->\nbehind"
     found = filled(page, tmp_path / "mine")
     assert found.startswith("before\n") and found.endswith("\nbehind") and "old" not in found
-    assert "| ours | 2.0 (2.0 to 2.0)" in re.sub(" +", " ", found) and "Measured 2026-01-02: one thread of 2 cores (x), no GPU" in found
+    assert "| ours | 2.0 (2.0-2.0)" in re.sub(" +", " ", found) and "Measured 2026-01-02: one thread of 2 cores (x), no GPU" in found
     assert filled(found, tmp_path / "mine") == found
     assert "distance" not in found and "**centroids** (1 repeat, tiny)" in found
     write_json(tmp_path / "mine/sampling.json", {**result, "date": "2026-01-03", "packages": {"vllm": "2"}})

@@ -1,6 +1,7 @@
 """The texts keep up with the code."""
 
 import re
+import runpy
 
 import pytest
 import yaml
@@ -58,6 +59,19 @@ def test_environments_pin_exact_versions_without_contradiction(inference):
                 package, version = requirement.split("==")
                 assert pins.setdefault(package, version) == version, package
     assert {"torch", "transformers", "peft", "snakemake", "scipy", "numpy", "matplotlib"} <= set(pins)
+
+
+def test_the_diagram_shows_the_files_of_the_rules():
+    """The committed picture is what its program draws, and each of its files is declared by a rule."""
+    program = runpy.run_path(str(ROOT / "docs/pictures/draw_stages.py"))
+    picture = (ROOT / "docs/pictures/stages.svg").read_text()
+    assert picture == program["drawing"]()
+    rules = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    layer = yaml.safe_load((ROOT / "config.yaml").read_text())["geometry"]["headline_layer"]
+    names = [program[name][1] for name in ("POOL", "GEOMETRY", "PAIRS", "STATISTICS", "FIGURE", "REPORT")]
+    for name in names + [name for _, name, _ in (*program["OF_SOURCE"], *program["CONTROL"])]:
+        declared = name.replace(f"layer{layer}", "layer{layer}").replace("scatter.pdf", "scatter.{kind}")
+        assert f"/{declared}" in rules and name in picture, name
 
 
 def test_a_job_that_a_cluster_runs_again_gets_more_time_and_memory():

@@ -194,12 +194,21 @@ def test_the_template_holds_no_result_of_its_own():
     assert re.findall(r"[^\n]*(?<![A-Za-z])\d[^\n]*", words) == []
 
 
-def test_tables_of_the_default_in_other_texts_are_the_kept_ones():
-    """README and the page of the recipe show what make run printed."""
+def test_the_readme_shows_the_table_of_the_kept_run():
     table = re.search(r"(?:^    .*\n)+", (ROOT / "docs/results/default.md").read_text(encoding="utf-8"), re.M)[0]
-    for page in ("README.md", "docs/default-recipe.md"):
-        shown = [line.strip() for line in (ROOT / page).read_text(encoding="utf-8").splitlines()]
-        assert [line for line in table.splitlines() if line.strip() not in shown] == []
+    shown = [line.strip() for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()]
+    assert [line for line in table.splitlines() if line.strip() not in shown] == []
+
+
+def test_the_finding_in_the_readme_is_that_of_the_kept_study():
+    """The mean correlation with each training seed, and the interval for a new source with the first."""
+    analysis = ROOT / "docs/results/smollm2_study/analysis/evaluation"
+    results = [read_json(analysis / f"seed{seed}/correlation.json") for seed in (42, 137, 256)]
+    first, second, third = (f"{result['layers']['21']['within_source']['mean_rho']:+.2f}" for result in results)
+    low, high = results[0]["layers"]["21"]["meta_analysis"]["next_source_interval"]
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"is {first}, {second} and {third} with the three training seeds" in text
+    assert f"for a new source is {low:+.2f} to {high:+.2f} (seed 42)" in text
 
 
 @pytest.mark.parametrize(("tables", "config"), [("smollm2", "config.yaml"), ("smollm2_study", "presets/smollm2_study.yaml")])

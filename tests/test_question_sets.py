@@ -107,7 +107,7 @@ def test_the_first_sets_cosines_tell_geometry_from_leakage():
 
 @pytest.mark.slow
 def test_the_interval_is_as_wide_as_drops_scatter():
-    """80 experiments in which both sets have the same slope. The intervals may be wide, as docs/axes.md says, but not narrow."""
+    """80 experiments in which both sets have the same slope. Intervals may be wide (docs/optional_analyses.md), but not narrow."""
     drops, errors, held = [], [], 0
     for seed in range(80):
         mean = compare(make_sets(np.random.default_rng(100 + seed), {"first": 0.8, "other": 0.8}))["drops"]["other"]["own_cosines"]["mean"]

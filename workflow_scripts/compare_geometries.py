@@ -20,7 +20,7 @@ def read_centroids(paths, meta):
 
 
 def main(argv=None):
-    """Write adapted_geometry.csv (the pairs with cosines and movements) and adapted_geometry.json (what docs/axes.md explains)."""
+    """Write adapted_geometry.csv (the pairs with cosines and movements) and adapted_geometry.json (docs/optional_analyses.md)."""
     parser = new_parser("compare_geometries", __doc__, "pairs", "tables", "question-counts", "base-meta", "table", "output")
     parser.add_argument("--base", nargs="+", required=True, metavar="PATH", help="centroid files of the base model, one per layer")
     parser.add_argument(

@@ -17,7 +17,7 @@ def cost_of(sampled, forced):
 
 
 def main(argv=None):
-    """Write measures.csv (a row per source and bystander) and measures.json (what docs/axes.md explains)."""
+    """Write measures.csv (a row per source and bystander) and measures.json (docs/optional_analyses.md)."""
     parser = new_parser("compare_measures", __doc__, "pairs", "tables", "base-forced", "base-sampled", "table", "output")
     for option in ("marker-evals", "forced", "sampled"):
         parser.add_argument(f"--{option}", nargs="+", required=True, metavar="PATH", help="of each source, in the order of the settings")
