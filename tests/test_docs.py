@@ -84,6 +84,16 @@ def test_every_figure_is_drawn_where_the_run_was_started():
     assert sorted(listed) == sorted(re.findall(r"(?:^rule|^use rule \w+ as) (\w+)", text, re.M))
 
 
+def test_a_rule_derived_from_a_local_rule_is_local():
+    """Publishing needs the network, which a cluster's nodes may lack."""
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    local = {name for block in re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.M) for name in re.findall(r"\w+", block)}
+    local |= {rule for rule, body in re.findall(r"^rule (\w+):\n((?:(?: .*)?\n)+)", text, re.M) if "    localrule: True" in body}
+    derived = re.findall(r"^use rule (\w+) as (\w+)", text, re.M)
+    assert ("publish_wandb", "publish_wandb_experiment") in derived
+    assert [rule for base, rule in derived if base in local and rule not in local] == []
+
+
 def test_every_fault_in_the_table_has_its_test():
     """Each line of docs/reliability.md names a test, or a file of tests, that is there."""
     text = (ROOT / "docs/reliability.md").read_text()
