@@ -10,6 +10,11 @@ out: published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: 
 """
 
 
+# "use rule" does not inherit localrule: True.
+localrules:
+    publish_wandb_experiment,
+
+
 rule export_inspect:
     input:
         code=code_of("export_inspect.py"),

@@ -284,7 +284,7 @@ GPU_TOLERANCE = {"training": 1e-3, "hidden_states": 1e-3, "sampling": 0.02}
 
 
 def difference(stage, first, second):
-    """How far two outcomes of a stage are apart, as in the tolerances; printed for docs/reliability.md."""
+    """How far two outcomes of a stage are apart, as in the tolerances; printed for docs/operations.md."""
     if stage == "sampling":
         found = sum(before != after for before, after in zip(first, second, strict=True)) / len(first)
     else:

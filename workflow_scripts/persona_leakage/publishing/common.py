@@ -13,7 +13,7 @@ def publishing_block(config, service):
     """The config block of a service ("wandb" or "hub"); InputError if it is not there or lacks what the service cannot do without."""
     block = config.get("publishing", {}).get(service)
     if block is None:
-        raise InputError(f"publishing.{service}: missing; nothing is published without it (docs/publishing.md says what it holds)")
+        raise InputError(f"publishing.{service}: missing; nothing is published without it (docs/configuration.md has its keys)")
     if service == "hub" and block["owner"] is None:
         raise InputError("publishing.hub.owner: null; give the user or organisation on the hub that the adapters go to")
     return block
