@@ -153,12 +153,12 @@ class Project:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.folder.mkdir()
-        model_folders = str(ROOT / "resources/models")  # large, and of this checkout alone
+        resources = str(ROOT / "resources")  # whose models are large, and of this checkout alone
         for name in ("Snakefile", "config.yaml", "presets", "rules", "envs", "profiles", "resources", "workflow_scripts"):
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(
-                    source, self.folder / name, ignore=lambda folder, names: {"__pycache__", *(names if folder == model_folders else ())}
+                    source, self.folder / name, ignore=lambda at, names: {"__pycache__", *(["models"] if at == resources else [])}
                 )
             else:
                 shutil.copy2(source, self.folder / name)

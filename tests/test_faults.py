@@ -151,7 +151,7 @@ def test_kept_work_is_marked_with_the_code_that_made_it(tmp_path):
     module, program = tmp_path / "persona_leakage/infrastructure/seeds.py", tmp_path / "program.py"
     program.write_text(
         "import sys\n"
-        "from persona_leakage import seeds\n"
+        "from persona_leakage.infrastructure import seeds\n"
         "from persona_leakage.infrastructure.provenance import loaded_code_digest\n"
         "open(seeds.__file__, 'a').write(sys.argv[1])\n"
         "print(loaded_code_digest())\n"
