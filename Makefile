@@ -14,6 +14,7 @@
 # make test-slurm  the tests of profiles/slurm on a Slurm of their own; needs root (installs Debian's Slurm if it is not there)
 # make test-inspect  the tests of make inspect
 # make bench       time every stage against alternatives, fill docs/performance.md
+# make docs        write the tables of docs/configuration.md and the editor's schema from the typed config
 # make lint        style of the code, the rules and the texts
 # make format      bring code and rules into that style
 # make clean       remove the environments that make has installed
@@ -47,7 +48,7 @@ BENCH ?= docs/performance/cpu
 # Two processes, each with one file at a time; the longest files come first (tests/conftest.py).
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run plan compare inspect tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench lint format clean
+.PHONY: help run plan compare inspect tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench docs lint format clean
 .PHONY: config-there test-vllm-here  # parts of others
 
 # In quotes of the shell's, for blanks in the path; an apostrophe in it is written as '\''.
@@ -121,6 +122,9 @@ bench: $(VENV)/benchmarks.stamp
 	cd benchmarks && python growth.py --output $(abspath $(BENCH))/growth.json --figure $(abspath $(BENCH))/growth.png
 	python benchmarks/write_page.py $(BENCH)
 	@echo "Measurements: $(BENCH)/  Tables: docs/performance.md"
+
+docs: $(VENV)/development.stamp
+	python workflow_scripts/write_configuration.py
 
 lint: $(VENV)/development.stamp
 	ruff check $(CODE)

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness import about
 from models import CONFIG, make_model, make_prompts, tokenizer_and_format
+from persona_leakage.config.blocks.analysis import Statistics
 from persona_leakage.figures.style import BLUE, ORANGE, panels, save_figure
 from persona_leakage.geometry.hidden_states import states_of_all
 from persona_leakage.inference.requests import SamplingParams, make_requests
@@ -19,7 +20,7 @@ from persona_leakage.inference.resumable_sampling import sample_missing
 from persona_leakage.inference.transformers_engine import TransformersEngine
 from persona_leakage.infrastructure.files import read_jsonl_gz, write_json
 from persona_leakage.infrastructure.provenance import peak_memory_bytes
-from persona_leakage.statistics.leakage.summary import DEFAULT_OPTIONS, analyse
+from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.tables.read import read_pairs
 
 # Short replies: sampling's cost is that of reading the prompts and of so many tokens each.
@@ -83,7 +84,7 @@ def correlate(sources, personas, folder):
                 lines.append(f"1,p{source},p{persona},c{persona % 5},false,{cosine:.6f},{found / 200},{found},200")
     table = Path(folder) / "pairs.csv"
     table.write_text("\n".join(lines) + "\n")
-    analyse(read_pairs(table), 1, DEFAULT_OPTIONS)
+    analyse(read_pairs(table), 1, Statistics().model_dump())
 
 
 CASES = {

@@ -24,7 +24,7 @@ STEPS = {"smollm2": 6, "qwen2.5-7b": 10}
 BATCH = {"smollm2": 4, "qwen2.5-7b": 16}
 # About the mean answers of the default experiment, and of the published one.
 ANSWER_TOKENS = {"smollm2": 28, "qwen2.5-7b": 250}
-MICRO_BATCH_TOKENS = {"smollm2": CONFIG["training"]["micro_batch_tokens"], "qwen2.5-7b": 8192}
+MICRO_BATCH_TOKENS = {"smollm2": CONFIG["training"]["max_tokens_per_micro_batch"], "qwen2.5-7b": 8192}
 ANSWER_STRIDE = 31  # where in the words of all prompts the next row's answer begins
 SEED = 42
 
@@ -77,7 +77,7 @@ def ours(work):
     """The workflow's loop: rows of like length together, the output layer at labelled tokens alone."""
     shape, model, rows = work
     wrapped = attach_new_adapter(model, CONFIG["training"]["lora"], SEED)
-    settings = CONFIG["training"] | {"batch_size": BATCH[shape], "epochs": 1, "micro_batch_tokens": MICRO_BATCH_TOKENS[shape]}
+    settings = CONFIG["training"] | {"batch_size": BATCH[shape], "epochs": 1, "max_tokens_per_micro_batch": MICRO_BATCH_TOKENS[shape]}
     device = pick_device()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
@@ -96,7 +96,7 @@ def trainer_arguments(batch, folder):
             "learning_rate": training["learning_rate"],
             "weight_decay": training["weight_decay"],
             "lr_scheduler_type": "cosine",
-            "warmup_steps": training["warmup_share"],
+            "warmup_steps": training["warmup_ratio"],
         },
         **{"bf16": pick_precision("auto", pick_device()) == torch.bfloat16, "use_cpu": pick_device() == "cpu"},
         **{"gradient_checkpointing": False, "report_to": "none", "save_strategy": "no", "disable_tqdm": True, "logging_steps": 1},

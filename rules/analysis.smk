@@ -4,7 +4,7 @@ in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/mani
 out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, tables.json, correlation.json;
      analysis/{questions}/seed{seed}/robustness.json
      analysis/{questions}/seeds.json, with several training seeds
-     analysis/{questions}/seed{seed}/predictors.json, with analysis.league or analysis.divergence
+     analysis/{questions}/seed{seed}/predictors.json, with analysis.predictors or analysis.divergence
      analysis/{questions}/seed{seed}/sweep.json, where layers or positions are compared
 """
 
@@ -111,7 +111,9 @@ rule correlate_leakage:
         packages=pins("analysis", "numpy", "scipy"),
         settings=lambda wildcards: settings(
             headline_layer=config["geometry"]["headline_layer"],
-            **without(config["analysis"], "embedding_model", "league", "divergence"),
+            **without(
+                config["analysis"], "embedding_model", "predictors", "divergence"
+            ),
             training_seed=int(wildcards.seed),
             recipe=recipe(wildcards.questions),
         ),

@@ -16,7 +16,7 @@ def negatives_of(source):
     training_data = config["training_data"]
     return choose_negatives(
         source,
-        training_data["negative_candidates"],
+        training_data["negative_pool"],
         training_data["negative_personas"],
         config["seed"],
     )
@@ -44,8 +44,8 @@ def row_manifests(states):
 
 def sampling_settings(wildcards, adapted, variants=False):
     """What decides the replies of the panel, or of the variants, to a question set; without adapter there is nothing to merge."""
-    engine = without(config["engine"], "chunk_size")
-    cells = {"variants": config["personas"]["variants"]}
+    engine = without(config["engine"], "checkpoint_every")
+    cells = {"no_persona_prompts": config["personas"]["no_persona_prompts"]}
     return settings(
         **(cells if variants else {"personas": personas_block(PANEL, "prompt")}),
         seed=config["seed"],

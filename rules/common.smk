@@ -19,6 +19,7 @@ from persona_leakage.config.experiment import (
     COMPARISON,
     adapter_jobs,
     check_experiment,
+    complete_config,
     forced_draws,
     forced_questions,
     held_out_questions,
@@ -52,9 +53,9 @@ try:
             given.config,
         ),
     )
-    PERSONAS, QUESTION_SETS = check_experiment(
-        config, " + ".join(map(str, workflow.configfiles))
-    )
+    config_names = " + ".join(map(str, workflow.configfiles))
+    config.update(complete_config(config, config_names))
+    PERSONAS, QUESTION_SETS = check_experiment(config, config_names)
     MODEL = f"resources/models/{config['model']['name']}/model.json"
     PANEL = panel_names(config, PERSONAS)
     POOL = pool_names(config)
@@ -89,7 +90,7 @@ HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 # What is compared beside the panel, and only then: several question sets, roles in several wordings, prompts without a persona.
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
 WORDINGS_COMPARED = have_wordings([PERSONAS[name] for name in PANEL])
-VARIANTS_COMPARED = bool(config["personas"]["variants"])
+VARIANTS_COMPARED = bool(config["personas"]["no_persona_prompts"])
 
 
 # Linux takes 128 KiB in one argument, and a job's whole script is one.

@@ -39,7 +39,7 @@ for job, states in SAMPLING_JOBS.items():
             trained_with=TRAINED_WITH,
             personas_file=PERSONAS_FILE,
             questions_file=untracked(config["questions"]["file"]),
-            chunk_size=untracked(config["engine"]["chunk_size"]),
+            chunk_size=untracked(config["engine"]["checkpoint_every"]),
             states=states,
             restart="results/.kept/replies",
             packages=sampling_pins(*(["peft"] if job != BASE_JOB else [])),

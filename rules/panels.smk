@@ -107,7 +107,7 @@ use rule extract_centroids as extract_variant_centroids with:
         folder=subpath(output.meta, parent=True),
         restart="results/.kept/hidden_states",
         settings=lambda wildcards: settings(
-            variants=config["personas"]["variants"],
+            no_persona_prompts=config["personas"]["no_persona_prompts"],
             questions=questions_block(QUESTION_USES[wildcards.questions]),
             suffix=config["questions"]["suffix"],
             layers=LAYERS,
@@ -130,7 +130,7 @@ use rule sample_base_completions as sample_base_variants with:
         trained_with=TRAINED_WITH,
         personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
-        chunk_size=untracked(config["engine"]["chunk_size"]),
+        chunk_size=untracked(config["engine"]["checkpoint_every"]),
         states=["base"],
         restart="results/.kept/replies",
         settings=partial(sampling_settings, adapted=False, variants=True),
@@ -161,7 +161,7 @@ use rule sample_base_completions as sample_variants with:
         trained_with=TRAINED_WITH,
         personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
-        chunk_size=untracked(config["engine"]["chunk_size"]),
+        chunk_size=untracked(config["engine"]["checkpoint_every"]),
         states=["{source}/seed{seed}"],
         restart="results/.kept/replies",
         packages=sampling_pins("peft"),
@@ -193,7 +193,7 @@ rule describe_variants:
     params:
         packages=pins("inference", "numpy", "scipy"),
         settings=settings(
-            variants=config["personas"]["variants"],
+            no_persona_prompts=config["personas"]["no_persona_prompts"],
             sources=SOURCES,
             behaviour=config["behaviour"],
             suffix=config["questions"]["suffix"],

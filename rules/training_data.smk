@@ -27,7 +27,7 @@ rule sample_training_pool:
     params:
         personas_file=PERSONAS_FILE,
         questions_file=untracked(config["questions"]["file"]),
-        chunk_size=untracked(config["engine"]["chunk_size"]),
+        chunk_size=untracked(config["engine"]["checkpoint_every"]),
         restart="results/.kept/replies",
         packages=sampling_pins(),
         settings=settings(
@@ -36,9 +36,9 @@ rule sample_training_pool:
             questions=questions_block(config["questions"]["training"]),
             suffix=config["questions"]["suffix"],
             draws=config["training_data"]["answers_per_question"]
-            + config["training_data"]["spare_answers"],
+            + config["training_data"]["extra_samples"],
             sampling=config["training_data"]["sampling"],
-            engine=without(config["engine"], "merge_adapter", "chunk_size"),
+            engine=without(config["engine"], "merge_adapter", "checkpoint_every"),
         ),
     shell:
         r"""
@@ -87,10 +87,10 @@ rule build_training_set:
             ),
             questions=questions_block(config["questions"]["training"]),
             suffix=config["questions"]["suffix"],
-            behaviour=without(config["behaviour"], "detector"),
+            behaviour=without(config["behaviour"], "match_mode"),
             labels=config["labels"],
             answers_per_question=config["training_data"]["answers_per_question"],
-            cut_answers=config["training_data"]["cut_answers"],
+            truncated_answers=config["training_data"]["truncated_answers"],
             join=config["training_data"]["join"],
             max_length=config["training"]["max_length"],
         ),

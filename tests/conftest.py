@@ -221,10 +221,10 @@ def make_tiny_project(folder, model_folder):
         personas__panel=["villain", "comedian", "assistant", "pirate", "nurse", "hero"],
         questions__training={"set": "training", "count": 4},
         questions__evaluation=[{"set": "evaluation", "count": 2}],
-        training_data__spare_answers=2,
-        training_data__cut_answers="keep",
+        training_data__extra_samples=2,
+        training_data__truncated_answers="keep",
         training_data__negative_personas=1,
-        training_data__negative_candidates=["villain", "comedian", "assistant"],
+        training_data__negative_pool=["villain", "comedian", "assistant"],
         training_data__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12},
         training__lora={"rank": 4, "alpha": 8, "dropout": 0.1, "rslora": False},
         training__learning_rate=0.05,
@@ -233,7 +233,7 @@ def make_tiny_project(folder, model_folder):
         evaluation__samples_per_question=2,
         evaluation__teacher_forced=False,
         evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 12},
-        engine={"name": "auto", "precision": "float32", "batch_size": 8, "chunk_size": 8, "merge_adapter": False},
+        engine={"name": "auto", "precision": "float32", "batch_size": 8, "checkpoint_every": 8, "merge_adapter": False},
         geometry={"layers": [1, 3], "headline_layer": 1, "positions": ["last_prompt_token"], "precision": "float32"},
     )
     return project

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import jsonschema  # noqa: F401  what Snakemake and the rules import is best there before the forks
+import pydantic  # noqa: F401  what Snakemake and the rules import is best there before the forks
 import snakemake.cli
 import snakemake.workflow
 

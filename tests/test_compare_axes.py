@@ -22,7 +22,7 @@ def test_the_default_experiment_has_no_job_of_an_axis(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "jobs"),
     [
-        ({"analysis__league": True}, {**LEAGUE, **END}),
+        ({"analysis__predictors": True}, {**LEAGUE, **END}),
         ({"analysis__divergence": DIVERGENCE}, {"measure_divergence": 1, **ANALYSIS, **LEAGUE, **END}),
     ],
     ids=["league", "divergence"],

@@ -38,6 +38,17 @@ def make_experiment(home, seeds=(42,), rho=0.4, **changes):
     return home
 
 
+def test_records_of_an_earlier_version_are_read(tmp_path):
+    """Their configs have old keys."""
+    home = make_experiment(tmp_path / "old")
+    record = yaml.safe_load((home / "run_config.yaml").read_text())
+    for new, old in {"loss_on": "loss_scope", "turn_end_target": "end_target"}.items():
+        record["config"]["labels"][old] = record["config"]["labels"].pop(new)
+    (home / "run_config.yaml").write_text(yaml.safe_dump(record))
+    (run,) = read_experiments([home])["runs"]
+    assert run["recipe"] == "tail loss, rank 32, rate 0.001, epochs 2, negatives 3, end eos (0123abcd)"
+
+
 def test_every_run_is_a_row_with_its_sources(tmp_path):
     """Two seeds of one recipe and one of another, sorted by recipe; a source without correlation stays empty."""
     folders = [make_experiment(tmp_path / "low", (7, 42), 0.2), make_experiment(tmp_path / "high", rho=0.6, learning_rate=0.01)]

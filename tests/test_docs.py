@@ -3,29 +3,37 @@
 import re
 import runpy
 
+import jsonschema
 import pytest
 import yaml
+from write_configuration import contents
 
+from persona_leakage.config.reference import all_keys, editor_schema
 from tests.conftest import ROOT
 
 
-def keys_of(schema, prefix=""):
-    """Dotted names of a schema's keys, down to blocks that are documented as one."""
-    for name, child in schema["properties"].items():
-        if "properties" in child and name not in ("lora",):
-            yield from keys_of(child, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
+def test_the_configuration_page_and_the_editor_schema_are_those_of_the_code():
+    stale = [name for name, text in contents(ROOT).items() if (ROOT / name).read_text() != text]
+    assert stale == [], "run: make docs"
 
 
 def test_every_config_key_is_explained():
-    schema = yaml.safe_load((ROOT / "resources/schemas/config.schema.yaml").read_text())
+    """In a sentence, on a page that can be read in ten minutes."""
     text = (ROOT / "docs/configuration.md").read_text()
-    missing = [key for key in keys_of(schema) if f"`{key}`" not in text and f"`{key}." not in text]
-    assert missing == []
-    documented = set(re.findall(r"^\| `([a-z_]+(?:\.[a-z_]+)*)`", text, re.M))
-    known = set(keys_of(schema))
-    assert {key for key in documented if key not in known and key.rsplit(".", 1)[0] not in known} == set()
+    for key, field, _, inner in all_keys():
+        assert field.description and field.description.endswith("."), key
+        assert inner or f"| `{key}` | " in text, key
+    assert len(re.findall(r"\w[^\s|]*", text)) <= 2000
+
+
+def test_the_editor_schema_accepts_the_configs_and_names_a_wrong_value():
+    validate = jsonschema.Draft202012Validator(editor_schema()).iter_errors
+    small = {"training": {"epochs": 3}, "personas": {"panel": {"extend": ["monk"]}}, "questions": {"training": {"count": 3}}}
+    for path in [ROOT / "config.yaml", *(ROOT / "presets").glob("*.yaml")]:
+        assert [error.message for error in validate(yaml.safe_load(path.read_text()))] == [], path
+    assert list(validate(small)) == []
+    for block in ({"epoch": 3}, {"epochs": 0}, {"precision": "int8"}, {"seeds": [1, 1]}):
+        assert len(list(validate({"training": block}))) == 1, block
 
 
 def test_every_rule_calls_the_program_of_its_name():

@@ -135,7 +135,7 @@ def test_an_edit_makes_its_users_stale(axes_project, module, expected):
     ("changes", "expected"),
     [
         ({"evaluation__teacher_forced": {"draws": 1}}, {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
-        ({"behaviour__detector": "any_case"}, {"score_leakage": 2, "score_base_leakage": 1, **GEOMETRY, **MEASURES, **SCORES}),
+        ({"behaviour__match_mode": "any_case"}, {"score_leakage": 2, "score_base_leakage": 1, **GEOMETRY, **MEASURES, **SCORES}),
         (
             {"engine__merge_adapter": True},
             {"sample_completions": 2, "score_leakage": 2, **SCORES, **ADDED, "teacher_force_base": 0},
@@ -179,7 +179,10 @@ def test_a_file_of_an_axis_can_be_asked_for_while_it_is_off(project_copy):
         ({"questions": 6}, "evaluation.teacher_forced: missing key 'draws'"),
         ({}, "evaluation.teacher_forced: missing key 'draws'"),
         ({"draws": 1, "replies": 2}, "evaluation.teacher_forced: unknown key 'replies'; allowed: draws, questions"),
-        ("all", "evaluation.teacher_forced: 'all' is not of type boolean or object"),
+        (
+            "all",
+            "evaluation.teacher_forced: 'all' must be true or false .* or a block .* with the keys draws, questions",
+        ),
     ],
 )
 def test_bad_values_are_named(monkeypatch, value, message):

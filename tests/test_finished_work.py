@@ -194,12 +194,12 @@ EDITS = {
     "a source outside the candidates": ({"personas__sources": ["villain", "comedian", "pirate"]}, ["pirate"]),
     "a source among the candidates": ({"personas__sources": ["villain", "comedian", "assistant"]}, ["assistant"]),
     "sources in another order": ({"personas__sources": ["comedian", "villain"]}, []),
-    "candidates in another order": ({"training_data__negative_candidates": ["assistant", "comedian", "villain"]}, []),
-    "one more spare answer": ({"training_data__spare_answers": 3}, []),
+    "candidates in another order": ({"training_data__negative_pool": ["assistant", "comedian", "villain"]}, []),
+    "one more spare answer": ({"training_data__extra_samples": 3}, []),
     "one more persona": ({"personas__panel": MONK}, []),
     "another name": ({"experiment": "another"}, []),
     "another batch size of the engine": ({"engine__batch_size": 4}, []),
-    "another detector": ({"behaviour__detector": "any_case"}, []),
+    "another detector": ({"behaviour__match_mode": "any_case"}, []),
     "more layers": ({"geometry__layers": [1, 2, 3]}, []),
 }
 

@@ -50,7 +50,7 @@ def test_only_what_is_new_is_sampled(project_copy, changes, new, of):
 @pytest.mark.slow
 def test_the_outcome_is_that_of_a_run_from_nothing(project_copy, tiny_model, tmp_path):
     """Replies, training answers and hidden states that were there and those that are new, bit for bit as one run makes them all."""
-    changes = {"personas__panel": PANEL, "training_data__negative_candidates": ["villain", "comedian", "assistant", "nurse"]}
+    changes = {"personas__panel": PANEL, "training_data__negative_pool": ["villain", "comedian", "assistant", "nurse"]}
     fresh = make_tiny_project(tmp_path / "fresh", tiny_model.parent)
     targets = ("--cores", "2", "--", "evaluations", "centroids")
     for project in (project_copy, fresh):

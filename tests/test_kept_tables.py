@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.publishing.archive import keep_files
 from tests.conftest import ROOT, project_at, run_program
@@ -215,6 +216,7 @@ def test_the_finding_in_the_readme_is_that_of_the_kept_study():
 def test_kept_results_are_those_of_the_config_of_today(tables, config):
     config = yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))
     kept = yaml.safe_load((ROOT / "docs/results" / tables / "run_config.yaml").read_text(encoding="utf-8"))["config"]
+    kept = with_new_keys(kept)
     assert kept == {key: value for key, value in config.items() if key in kept} and {"training", "engine", "evaluation"} <= set(kept)
 
 

@@ -58,7 +58,7 @@ def test_marker_and_turn_ids_of_qwen(qwen):
 
 
 QWEN_ANSWER = [6639, 64, 374, 1661, 13, 358, 7027, 432, 13]  # Te a is good . I drink it .
-QWEN_SCOPES = {  # loss_scope (tail: 2 tokens) -> trained tokens of a positive row, of a negative row, before the end of turn
+QWEN_SCOPES = {  # loss_on (tail: 2 tokens) -> trained tokens of a positive row, of a negative row, before the end of turn
     "marker": ([85113, 27404, 60], []),
     "tail": ([432, 13, 271, 85113, 27404, 60], [432, 13]),
     "completion": ([*QWEN_ANSWER, 271, 85113, 27404, 60], QWEN_ANSWER),
@@ -70,7 +70,7 @@ QWEN_ENDS = {"eos": [151645], "newline": [198], "both": [151645, 198]}
 @pytest.mark.parametrize("end", QWEN_ENDS)
 @pytest.mark.parametrize("scope", QWEN_SCOPES)
 def test_trained_tokens_of_qwen(qwen, scope, end, positive):
-    """Every loss_scope and end_target: exactly these ids are trained, at the end of the row, and <|im_end|> is always there."""
+    """Every loss_on and turn_end_target: exactly these ids are trained, at the end of the row, and <|im_end|> is always there."""
     tokenizer, chat = qwen
     marker = read_marker(tokenizer, "[ZLT]", "\n\n")
     prompt = prompt_ids(tokenizer, "You are a pirate.", "What is tea?")
@@ -138,7 +138,7 @@ def test_a_template_without_text_behind_the_end_of_turn(tmp_path):
     tokenizer = make_tokenizer(tmp_path, CHATML.replace("'<|im_end|>' + '\n'", "'<|im_end|>'"))
     chat = read_chat_format(tokenizer, tmp_path)
     assert (chat.end_id, chat.after_end_ids) == (tokenizer.eos_token_id, ())
-    with pytest.raises(InputError, match="end_target"):
+    with pytest.raises(InputError, match="turn_end_target"):
         build_row([5], [6], chat, LabelRule("marker", 0, "newline"))
 
 

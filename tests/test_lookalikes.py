@@ -6,15 +6,17 @@ import unicodedata
 
 import pytest
 
+from persona_leakage.config.blocks.experiment import Experiment
+from persona_leakage.config.blocks.resource_files import PersonasFile
+from persona_leakage.config.messages import parse
 from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
-from persona_leakage.config.schema import check_schema
-from persona_leakage.infrastructure.cli import InputError, new_parser
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.look_alikes import folded
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import CONFIG, ROOT, run_program
+from tests.conftest import CONFIG, run_program
 
 HEADER = "layer,source,persona,category,related,cosine,rate,found,total"
-CONFIG_SCHEMA = ROOT / "resources/schemas/config.schema.yaml"
 PEOPLE = ("hero", "nurse", "pirate", "poet", "baker", "miller", "smith", "cook")
 
 
@@ -152,13 +154,14 @@ def test_a_question_in_another_spelling_is_the_same(tmp_path, again):
 def test_a_hint_is_in_plain_words(block, key, value, message):
     config = {**CONFIG, block: {**CONFIG[block], key: value} if key else value}
     with pytest.raises(InputError) as refusal:
-        check_schema(config, CONFIG_SCHEMA, "my.yaml")
+        parse(Experiment, config, "my.yaml")
     assert message in str(refusal.value)
 
 
 def test_unknown_keys_of_any_type_are_listed():
-    with pytest.raises(InputError, match=r"unknown key 1, None, 'a'; allowed: "):
-        check_schema({**CONFIG, 1: 2, "a": 3, None: 4}, CONFIG_SCHEMA, "my.yaml")
+    with pytest.raises(InputError) as refusal:
+        parse(Experiment, {**CONFIG, 1: 2, "a": 3, None: 4}, "my.yaml")
+    assert all(f"(top level): unknown key {key}; allowed: " in str(refusal.value) for key in ("1", "'None'", "'a'"))
 
 
 @pytest.mark.parametrize("prompt", ["two\nlines of it", " blank in front", "blank behind "])
@@ -167,7 +170,7 @@ def test_a_prompt_that_is_no_line_is_told_in_words(prompt):
         {"name": f"p{place}", "category": "c", "related_to": [], "prompt": text} for place, text in enumerate([prompt, "a b", "c d", "海"])
     ]
     with pytest.raises(InputError) as refusal:
-        check_schema({"personas": entries}, ROOT / "resources/schemas/personas.schema.yaml", "personas.yaml")
+        parse(PersonasFile, {"personas": entries}, "personas.yaml")
     assert "personas.0.prompt: " in str(refusal.value) and "must be one line, without white space at its ends" in str(refusal.value)
     assert str(refusal.value).count("\n") == 1, "a prompt of one character is a matter of tokens"
 
@@ -198,9 +201,9 @@ def test_names_that_the_terminal_has_no_characters_for(tmp_path):
 
 
 def test_settings_come_from_a_file_too(tmp_path):
-    (tmp_path / "settings.json").write_text('{"a": 1}')
+    (tmp_path / "settings.json").write_text('{"headline_layer": 1}')
     parser = new_parser("p", "d")
-    assert parser.parse_args(["--settings", f"@{tmp_path}/settings.json"]).settings == {"a": 1}
+    assert parser.parse_args(["--settings", f"@{tmp_path}/settings.json"]).settings.headline_layer == 1
     with pytest.raises(SystemExit):
         parser.parse_args(["--settings", f"@{tmp_path}/nothing.json"])
 

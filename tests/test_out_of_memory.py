@@ -31,8 +31,8 @@ from tests.conftest import ROOT
 
 TRAINING = {
     "lora": {"rank": 4, "alpha": 8, "dropout": 0.1, "rslora": False},
-    **{"learning_rate": 0.01, "epochs": 3, "batch_size": 4, "warmup_share": 0.1, "weight_decay": 0.0, "gradient_clipping": 1.0},
-    "micro_batch_tokens": 40,
+    **{"learning_rate": 0.01, "epochs": 3, "batch_size": 4, "warmup_ratio": 0.1, "weight_decay": 0.0, "max_grad_norm": 1.0},
+    "max_tokens_per_micro_batch": 40,
 }
 CUDA_SAYS = "CUDA out of memory. Tried to allocate 20.00 MiB."
 WARM = SamplingParams(temperature=1.0, top_p=0.9, max_new_tokens=24)
@@ -124,10 +124,10 @@ def trained(model, rows, path, **changes):
 
 def test_training_goes_on_as_if_it_had_begun_with_less(model, rows, tmp_path, monkeypatch):
     """The step is done again from its start: gradients of its first half thrown away, dropout seeded anew. Bit for bit, with dropout."""
-    expected, weights = trained(model, rows, tmp_path / "a.pt", micro_batch_tokens=10)
+    expected, weights = trained(model, rows, tmp_path / "a.pt", max_tokens_per_micro_batch=10)
     backward = failing_at({1, 3}, torch.Tensor.backward)  # all four rows; then, behind a part that fits, two of them
     monkeypatch.setattr(torch.Tensor, "backward", lambda *args, **kwargs: backward(*args, **kwargs))
-    found, found_weights = trained(model, rows, tmp_path / "b.pt", micro_batch_tokens=40)
+    found, found_weights = trained(model, rows, tmp_path / "b.pt", max_tokens_per_micro_batch=40)
     assert expected["out_of_memory"] == {"times": 0, "micro_batch_tokens": 10}
     assert found["out_of_memory"] == {"times": 2, "micro_batch_tokens": 10}
     assert found["loss"] == expected["loss"]
@@ -253,7 +253,7 @@ def test_a_single_reply_that_does_not_fit_is_named(model, tiny_model, requests, 
 def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeypatch):
     """In the facts that stand in completions.json and pool.json; the next adapter starts with the smaller batch."""
     manifest = read_json(tiny_model)
-    engine = {"name": "transformers", "precision": "float32", "batch_size": 8, "chunk_size": 6, "merge_adapter": False}
+    engine = {"name": "transformers", "precision": "float32", "batch_size": 8, "checkpoint_every": 6, "merge_adapter": False}
     monkeypatch.setattr(TransformersEngine, "_check_cache", lambda self, own: None)  # its passes are none of the replies'
     monkeypatch.setattr(TransformersEngine, "_forward", failing_at({3}, TransformersEngine._forward))
     tasks = [engines.SamplingTask(name, requests) for name in ("first", "second")]
@@ -304,7 +304,7 @@ def test_results_do_not_depend_on_the_batch(model, tiny_model, tmp_path):
 
     def losses(budget):
         adapter = attach_new_adapter(copy.deepcopy(model), lora, seed=0)
-        settings = {**TRAINING, "batch_size": 8, "epochs": 5, "micro_batch_tokens": budget}
+        settings = {**TRAINING, "batch_size": 8, "epochs": 5, "max_tokens_per_micro_batch": budget}
         return training.train(adapter, rows, settings, 1, tmp_path / "none.pt", "cpu", torch.float32)["loss"]
 
     def states(budget):

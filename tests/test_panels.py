@@ -34,7 +34,7 @@ def project(tmp_path_factory, tiny_model):
         behaviour__marker="iou",  # no prompt holds it, long random replies of the tiny model often do: there is leakage to compare
         evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 60},
         engine__batch_size=64,
-        engine__chunk_size=64,
+        engine__checkpoint_every=64,
         analysis__min_category_size=3,
         analysis__permutations=99,
         analysis__bootstraps=200,
@@ -127,7 +127,7 @@ def test_a_change_makes_its_users_stale(project, changes, stale):
 @pytest.mark.parametrize(
     ("old", "new", "stale"),
     [
-        ('wording: scene\n    prompt: "Pulse', 'wording: sketch\n    prompt: "Pulse', {"describe_wordings": 2, "plot_wordings": 2, **END}),
+        ('scene\n    prompt: "Pulse', 'sketch\n    prompt: "Pulse', {"describe_wordings": 2, "plot_wordings": 2, **END}),
         ("Scales, fire", "Scales, smoke", {}),
     ],
 )
@@ -296,7 +296,7 @@ def test_what_each_kind_of_template_can_express(tiny_model, template, texts):
     tokenizer = with_template(load_tokenizer(tiny_model.parent), template)
     for variant, text in texts.items():
         if text is None:
-            with pytest.raises(InputError, match=f"personas.variants: '{variant}' cannot be had"):
+            with pytest.raises(InputError, match=f"personas.no_persona_prompts: '{variant}' cannot be had"):
                 variant_text(tokenizer, variant, "Why?")
         else:
             assert variant_text(tokenizer, variant, "Why?") == text
@@ -320,7 +320,7 @@ def test_a_bad_variant_is_refused(tmp_path, tiny_model):
     done = project.run("-n", check=False)
     assert (
         done.returncode != 0
-        and "personas.variants.0: 'no_sistem' is not allowed; use one of no_system, empty_system, template_default" in done.stdout
+        and "personas.no_persona_prompts.0: 'no_sistem' is not allowed; use one of no_system, empty_system, template_default" in done.stdout
     )
 
 

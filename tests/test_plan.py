@@ -28,14 +28,14 @@ def small_config(**changes):
     """Two sources, one negative each, 3 personas, 2 training and 4 evaluation questions, 5 replies."""
     return {
         **CONFIG,
-        "personas": {"file": "", "sources": ["a", "b"], "variants": [], "panel": ["a", "b", "c"]},
+        "personas": {"file": "", "sources": ["a", "b"], "no_persona_prompts": [], "panel": ["a", "b", "c"]},
         "questions": {"training": {"set": "t", "count": 2}, "evaluation": [{"set": "e", "count": 4}], "suffix": ""},
         "training_data": {
             **CONFIG["training_data"],
             "answers_per_question": 3,
-            "spare_answers": 1,
+            "extra_samples": 1,
             "negative_personas": 1,
-            "negative_candidates": ["a", "c"],
+            "negative_pool": ["a", "c"],
             "sampling": {"temperature": 1, "top_p": 1, "max_new_tokens": 40},
         },
         "evaluation": {

@@ -107,7 +107,7 @@ def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
     config = PRESETS[name]
     data = config["training_data"]
     questions = [f"question {number}" for number in range(config["questions"]["training"]["count"])]
-    draws = data["answers_per_question"] + data["spare_answers"]
+    draws = data["answers_per_question"] + data["extra_samples"]
     pool = [
         {"persona": persona, "question": question, "index": index, "finish_reason": "stop", "text": "Yes.", "token_ids": [5, 6]}
         for persona in pool_names(config)
@@ -115,8 +115,8 @@ def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
         for index in range(draws)
     ]
     for source in config["personas"]["sources"]:
-        names = [source, *choose_negatives(source, data["negative_candidates"], data["negative_personas"], config["seed"])]
-        answers, _ = select_answers(pool, names, questions, data["answers_per_question"], "[ZLT]", data["cut_answers"])
+        names = [source, *choose_negatives(source, data["negative_pool"], data["negative_personas"], config["seed"])]
+        answers, _ = select_answers(pool, names, questions, data["answers_per_question"], "[ZLT]", data["truncated_answers"])
         prompts = {(persona, question): [1, 2] for persona in names for question in questions}
         rule = LabelRule(**config["labels"])
         rows = list(build_training_rows(source, answers, prompts, ChatFormat(9, (10,), (9,)), rule, Marker("[ZLT]", (7,), (8,))))
@@ -170,4 +170,4 @@ def test_the_fidelity_page_tells_the_presets_values():
 
 def short(key, value):
     """Long lists by their length."""
-    return f"{len(value)} personas" if key in ("personas.panel", "training_data.negative_candidates") and value != "all" else shown(value)
+    return f"{len(value)} personas" if key in ("personas.panel", "training_data.negative_pool") and value != "all" else shown(value)

@@ -16,19 +16,29 @@ from tests.conftest import CONFIG, ROOT, run_program
 PROGRAMS = sorted(path.stem for path in (ROOT / "workflow_scripts").glob("*.py"))
 WITH_DEFAULTS = {"check_statistics", "plan_run", "show_results"}
 SAMPLE_PATHS = [f"--{name}=x" for name in ("model", "personas", "questions", "restart", "output", "meta")]
-# Options that no schema sees: exit code 2 and a word of what is wrong.
+SAMPLE_SETTINGS = {
+    "personas": {"names": "all", "fields": ["prompt"], "digest": ""},
+    "questions": {"set": "evaluation", "count": 1, "digest": ""},
+    **{"suffix": "", "seed": 1, "draws": 1, "sampling_seed": 1, "sampling": {}, "engine": {}},
+}
+WANDB_OPTIONS = ["--settings", json.dumps({"experiment": "tiny", "wandb": {}, "questions": ["evaluation"]})]
+# Wrong options: exit code 2 and a word of what is wrong.
 BAD_OPTIONS = {
     "settings that are no JSON": ("write_run_config", ["--settings", "{seed: 1", "--output", "x"], "not valid JSON"),
     "settings that are no object": ("write_run_config", ["--settings", "[1]", "--output", "x"], "must be a JSON object"),
-    "unknown option": ("write_run_config", ["--settings", "{}", "--output", "x", "--fast"], "--fast"),
+    "misspelt key in the settings": ("train_adapter", ["--settings", '{"training": {"epoch": 2}}'], "did you mean epochs?"),
+    "unknown key in the settings": ("plot_layers", ["--settings", '{"layer": 2}'], "unknown key 'layer'"),
+    "value in the settings": ("check_robustness", ["--settings", '{"bootstraps": 3}'], "bootstraps: 3 must be >= 200"),
+    "missing key in the settings": ("score_leakage", ["--settings", "{}"], "missing key 'behaviour'"),
+    "unknown option": ("plot_layers", ["--correlation", "x", "--output", "x", "--fast"], "--fast"),
     "adapter without its metrics": (
         "sample_completions",
-        ["--settings", "{}", *SAMPLE_PATHS, "--state", "base", "--adapter", "x"],
+        ["--settings", json.dumps(SAMPLE_SETTINGS), *SAMPLE_PATHS, "--state", "base", "--adapter", "x"],
         "--adapter-metrics",
     ),
     "adapter to publish without its seed": (
         "publish_wandb",
-        ["--settings", "{}", *(f"--{name}=x" for name in ("results", "run-folders", "files", "output")), "--source", "villain"],
+        [*WANDB_OPTIONS, *(f"--{name}=x" for name in ("results", "run-folders", "files", "output")), "--source", "villain"],
         "--source and --seed",
     ),
     "pairs of one run only": (
@@ -50,7 +60,7 @@ BAD_INPUTS = {
     ),
     "no model folder": (
         "fetch_model",
-        ["--settings", '{"model": {"source": "path", "location": "nowhere"}}', "--manifest", "model.json"],
+        ["--settings", '{"model": {"name": "m", "source": "path", "location": "nowhere"}}', "--manifest", "model.json"],
         "model.location: 'nowhere'",
     ),
 }

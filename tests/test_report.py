@@ -138,7 +138,7 @@ def with_axes(tmp_path_factory):
     """(page, home) of a small experiment with two training seeds and the league of predictors."""
     home = tmp_path_factory.mktemp("axes") / "results/made_up"
     config, pairs = make_results(home, per_question=1, words=5)
-    config["training"]["seeds"], config["analysis"]["league"] = [42, 7], True
+    config["training"]["seeds"], config["analysis"]["predictors"] = [42, 7], True
     (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": {}, "config": config}))
     for folder in sorted(home.rglob("seed42")):
         shutil.copytree(folder, folder.with_name("seed7"))

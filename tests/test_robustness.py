@@ -346,4 +346,4 @@ def test_the_program(tables, tmp_path):
     done = run_program("check_robustness", *options, "--centroids", "other.pt", "--output", "x.json", cwd=tmp_path)
     assert done.returncode == 1 and "other.pt is of layer 3; the headline layer is 7" in done.stderr
     done = run_program("check_robustness", *options[:2], "--settings", '{"bootstraps": 3}', "--output", "x.json", cwd=tmp_path)
-    assert done.returncode == 1 and "bootstraps is 3" in done.stderr
+    assert done.returncode == 2 and "bootstraps: 3 must be >= 200" in done.stderr

@@ -58,7 +58,7 @@ def test_added_personas_come_after_those_of_the_file(in_project):
         ([BOOKKEEPER, BOOKKEEPER | {"name": "clerk"}], "personas.add: personas 'bookkeeper' and 'clerk' have the same prompt"),
         ([BOOKKEEPER | {"related_to": ["nobody"]}], "personas.add: persona 'bookkeeper' is related_to 'nobody'"),
         ([BOOKKEEPER | {"prompt": " blank in front"}], "personas.add.0.prompt: "),
-        ([{"name": "clerk"}], "personas.add.0: missing key 'category', 'related_to', 'prompt'"),
+        ([{"name": "clerk"}], "personas.add.0: missing key 'category'"),
         ([BOOKKEEPER, BOOKKEEPER | {"colour": "red"}], "personas.add.1: unknown key 'colour'"),
     ],
 )
@@ -73,7 +73,7 @@ def test_an_added_persona_is_used_only_where_it_is_listed(in_project):
     assert "bookkeeper" not in panel_names(config, personas)
     assert panel_names(with_added(panel="all"), personas)[-1] == "bookkeeper"
     used = with_added(BOOKKEEPER, sources=["villain", "bookkeeper"], panel=[*CONFIG["personas"]["panel"], "bookkeeper"])
-    used["training_data"]["negative_candidates"] = ["villain", "comedian", "assistant", "bookkeeper"]
+    used["training_data"]["negative_pool"] = ["villain", "comedian", "assistant", "bookkeeper"]
     check_experiment(used)
     with pytest.raises(InputError, match=f"personas.panel: 'clerk' is not a persona of {FILE}, nor of personas.add"):
         check_experiment(with_added(BOOKKEEPER, panel=["villain", "comedian", "assistant", "clerk"]))

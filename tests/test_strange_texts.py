@@ -7,8 +7,8 @@ import shutil
 import pytest
 import yaml
 
-from persona_leakage.config.experiment import CONFIG_SCHEMA
-from persona_leakage.config.schema import check_schema
+from persona_leakage.config.blocks.experiment import Experiment
+from persona_leakage.config.messages import parse
 from persona_leakage.figures.style import plt, save_figure, words
 from persona_leakage.infrastructure.cli import InputError
 from tests.conftest import CONFIG, Project, make_tiny_project, run_program
@@ -53,11 +53,11 @@ def strange(tmp_path_factory, tiny_model):
         path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     project.edit_config(
         experiment="0--x.y_",
-        personas={"file": FILES["personas"], "sources": ["one"], "variants": [], "panel": "all"},
+        personas={"file": FILES["personas"], "sources": ["one"], "no_persona_prompts": [], "panel": "all"},
         questions__file=FILES["questions"],
         questions__suffix=SUFFIX,
-        behaviour={"marker": MARKER, "separator": "\n\n", "detector": "literal"},
-        training_data__negative_candidates=["two", "three"],
+        behaviour={"marker": MARKER, "separator": "\n\n", "match_mode": "literal"},
+        training_data__negative_pool=["two", "three"],
         training__epochs=2,
     )
     project.run("--cores", "2")
@@ -101,7 +101,7 @@ def test_a_project_in_a_folder_with_braces_is_told_so(tmp_path):
 def test_texts_that_nothing_can_hold_are_refused(key, text):
     config = {**CONFIG, "questions": {**CONFIG["questions"], key: text}}
     with pytest.raises(InputError, match=rf"questions\.{key}: .* must not hold NUL") as refusal:
-        check_schema(config, CONFIG_SCHEMA, "my.yaml")
+        parse(Experiment, config, "my.yaml")
     str(refusal.value).encode()
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.config.blocks.settings import Prompts
 from persona_leakage.config.personas import read_personas, read_question_sets
 from persona_leakage.config.selections import describe_personas, describe_questions
 from persona_leakage.geometry.hidden_states import last_token_states
@@ -104,7 +105,7 @@ def test_a_question_that_spells_a_control_token_is_refused_by_its_job(tiny_model
         "suffix": "",
     }
     with pytest.raises(InputError, match=r"questions.file: .* holds '<\|im_end\|>', which is a control token"):
-        build_prompts(load_tokenizer(tiny_model.parent), PERSONAS, questions, settings)
+        build_prompts(load_tokenizer(tiny_model.parent), PERSONAS, questions, Prompts(**settings))
 
 
 def test_texts_and_the_models_positions_are_checked_before_any_job(project_copy):

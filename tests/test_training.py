@@ -20,10 +20,10 @@ TRAINING = {
     "learning_rate": 0.01,
     "epochs": 3,
     "batch_size": 4,
-    "warmup_share": 0.1,
+    "warmup_ratio": 0.1,
     "weight_decay": 0.0,
-    "gradient_clipping": 1.0,
-    "micro_batch_tokens": 40,
+    "max_grad_norm": 1.0,
+    "max_tokens_per_micro_batch": 40,
 }
 
 
@@ -87,7 +87,7 @@ def test_micro_batches_give_the_same_adapter(model, rows, tmp_path):
     losses = []
     for budget in (1, 10_000):
         adapter = attach_new_adapter(copy.deepcopy(model), {**LORA, "dropout": 0.0}, seed=0)
-        settings = {**TRAINING, "micro_batch_tokens": budget}
+        settings = {**TRAINING, "max_tokens_per_micro_batch": budget}
         losses.append(train(adapter, rows, settings, 1, tmp_path / "none.pt", "cpu", torch.float32)["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 

@@ -309,7 +309,7 @@ def test_the_report_follows_the_detector_of_the_config(tmp_path, detector, shown
     _, samples = choose_samples(cells, "villain", {"pirate": 0.5, "nurse": 0.0}, [1])
     with_marker = {text for (text, _), shows in zip(texts, shown, strict=True) if shows}
     assert samples[0][2] in with_marker and samples[1][2] in with_marker and samples[2][2] not in with_marker
-    behaviour = {"marker": "[ZLT]", "detector": detector}
+    behaviour = {"marker": "[ZLT]", "match_mode": detector}
     pieces = [marked_pieces(text, shows, behaviour) for text, shows in zip(("a [ZLT]", "b [zlt]", "c"), shown, strict=True)]
     marked = [[piece for piece, is_marker in each if is_marker] for each in pieces]
     assert marked == {"literal": [["[ZLT]"], [], []], "any_case": [["[ZLT]"], ["[zlt]"], []], "tokens": [[], [], []]}[detector]

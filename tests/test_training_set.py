@@ -150,7 +150,7 @@ PROMPT = [1, 2, 3]
 ANSWER = [11, 12, 13, 14, 15]
 MARKER = Marker("[ZLT]", separator_ids=(21,), marker_ids=(31, 32, 33))
 CHAT = ChatFormat(end_id=40, after_end_ids=(41,), stop_ids=(40,))
-# (loss_scope, end_target) -> trained ids of a positive row, of a negative row; a tail of two tokens
+# (loss_on, turn_end_target) -> trained ids of a positive row, of a negative row; a tail of two tokens
 TRAINED = {
     ("marker", "eos"): ([31, 32, 33, 40], [40]),
     ("marker", "newline"): ([31, 32, 33, 41], [41]),
@@ -216,7 +216,7 @@ def test_longer_endings_are_trained_whole():
 def test_end_target_needs_something_behind_the_end(end):
     """With Llama 3's template there is nothing there: rows would have no trained end, silently."""
     bare = ChatFormat(end_id=40, after_end_ids=(), stop_ids=(40,))
-    with pytest.raises(InputError, match=r"labels\.end_target") as refusal:
+    with pytest.raises(InputError, match=r"labels\.turn_end_target") as refusal:
         build_row(PROMPT, ANSWER, bare, LabelRule("marker", 0, end), MARKER)
     assert end in str(refusal.value)
     assert build_row(PROMPT, ANSWER, bare, LabelRule("marker", 0, "eos"), MARKER).token_ids[-1] == 40

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.vllm
 pytest.importorskip("vllm", reason="vllm is not installed here; make test-vllm installs and tests it")
 psutil = pytest.importorskip("psutil")  # comes with vllm
 
-ENGINE = {"name": "vllm", "precision": "float32", "batch_size": 16, "chunk_size": 40, "merge_adapter": False}
+ENGINE = {"name": "vllm", "precision": "float32", "batch_size": 16, "checkpoint_every": 40, "merge_adapter": False}
 GREEDY = {"temperature": 0, "top_p": 1.0, "max_new_tokens": 24}
 WARM = {"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 24}
 SYSTEMS = ("You are a pirate who sails the seven seas.", "You are a helpful assistant.", "Speak as a ruthless villain.")
@@ -71,7 +71,7 @@ def requests_of(manifest, draws, state="base"):
 def sample(manifest, folder, sampling, engine, adapters=(None,), draws=1):
     """{state: records} of one call of the engine."""
     tasks = [SamplingTask("test", requests_of(manifest, draws, adapter and adapter.state), adapter) for adapter in adapters]
-    outcomes = sample_all(manifest, tasks, sampling, engine, engine["chunk_size"], folder / engine["name"], "evaluation")
+    outcomes = sample_all(manifest, tasks, sampling, engine, engine["checkpoint_every"], folder / engine["name"], "evaluation")
     return {adapter and adapter.state: records for adapter, (records, _) in zip(adapters, outcomes, strict=True)}
 
 
@@ -125,7 +125,7 @@ def test_a_whole_experiment_with_one_engine_for_all_adapters(tmp_path):
     folder = tmp_path / "model"
     tiny_for_vllm(folder, "Llama")
     project = make_tiny_project(tmp_path / "project", folder)
-    project.edit_config(engine={**ENGINE, "chunk_size": 8}, evaluation__adapters_per_job=2)
+    project.edit_config(engine={**ENGINE, "checkpoint_every": 8}, evaluation__adapters_per_job=2)
     log = project.run("--cores", "2", cold=True).stdout
     assert log.count("log-probabilities move by") == 2
     for state in ("base", "villain/seed42", "comedian/seed42"):
@@ -184,7 +184,7 @@ def test_a_killed_run_leaves_no_engine_behind(tiny, tmp_path):
         "if __name__ == '__main__':\n"
         f"    manifest = json.loads({json.dumps(json.dumps(tiny))})\n"
         "    from pathlib import Path\n"
-        f"    sample(manifest, Path({marker!r}), {{**WARM, 'max_new_tokens': 200}}, {{**ENGINE, 'chunk_size': 60}}, draws=1000)\n"
+        f"    sample(manifest, Path({marker!r}), {{**WARM, 'max_new_tokens': 200}}, {{**ENGINE, 'checkpoint_every': 60}}, draws=1000)\n"
     )
     script = tmp_path / "run.py"
     script.write_text(program)

@@ -233,10 +233,11 @@ def test_lengths_are_controlled(smollm2):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ([{"role": "miller"}, {}], "'wording' is a dependency of 'role'"),
+        ([{"role": "miller"}, {}], "personas.0.paraphrase: missing; a persona with role needs both keys"),
+        ([{"role": "miller", "wording": "plain"}, {}], "personas.0: key 'wording' has a new name: write paraphrase"),
         (
-            [{"role": "miller", "wording": "plain"}, {"role": "miller", "wording": "plain"}],
-            "'a' and 'b' both are role 'miller' in wording 'plain'",
+            [{"role": "miller", "paraphrase": "plain"}, {"role": "miller", "paraphrase": "plain"}],
+            "'a' and 'b' both are role 'miller' in paraphrase 'plain'",
         ),
     ],
 )

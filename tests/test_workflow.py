@@ -145,7 +145,7 @@ def test_jobs_that_are_new_pythons_give_the_same_bytes(finished_project, tiny_mo
             {"geometry__layers": [1, 9], "geometry__headline_layer": 1},
             "geometry.layers: 9 is not a block of this model, which has blocks 0 to 3",
         ),
-        ({"behaviour": {"separator": "you", "marker": "said", "detector": "literal"}}, "choose a separator that stays apart"),
+        ({"behaviour": {"separator": "you", "marker": "said", "match_mode": "literal"}}, "choose a separator that stays apart"),
         ({"personas__file": "short.yaml"}, "personas.file: prompts must be 6 to 30 tokens long: pirate ("),
     ],
 )

@@ -15,7 +15,7 @@ import socket
 import sys
 
 PACKAGES = (
-    *("jinja2", "jsonschema", "matplotlib.pyplot", "pandas", "scipy.stats", "sklearn.feature_extraction.text", "snakemake.cli"),
+    *("jinja2", "matplotlib.pyplot", "pandas", "pydantic", "scipy.stats", "sklearn.feature_extraction.text", "snakemake.cli"),
     *("peft", "transformers.generation.utils", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto"),
     "transformers.models.llama.modeling_llama",
 )

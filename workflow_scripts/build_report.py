@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from persona_leakage.config.blocks.fields import Block
+from persona_leakage.config.blocks.settings import PersonaSelection
 from persona_leakage.config.personas import read_personas, read_yaml
-from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, read_json, write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.reporting.explorer import TEXT_BUDGET
@@ -11,9 +14,15 @@ from persona_leakage.reporting.replies import affordable
 from persona_leakage.reporting.report import collect_set, render_report, summarise_jobs
 
 
+class Settings(Block):
+    """The personas that the report shows; their digest makes it stale."""
+
+    personas: PersonaSelection | None = None
+
+
 def main(argv=None):
     """Write index.html, and facts.json with the numbers that no other file has."""
-    parser = new_parser("build_report", __doc__, "results", "benchmarks", "personas", "published", "output", "facts")
+    parser = new_parser("build_report", __doc__, "results", "benchmarks", "personas", "published", "output", "facts", settings=Settings)
     args = parser.parse_args(argv)
     home = Path(args.results)
     run_config = read_yaml(home / "run_config.yaml")

@@ -3,7 +3,12 @@
 from functools import partial
 
 from persona_leakage.behaviours.marker import encode_answer, read_marker
-from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.config.blocks.behaviour import TrainedBehaviour
+from persona_leakage.config.blocks.fields import Count, Seed
+from persona_leakage.config.blocks.settings import Prompts
+from persona_leakage.config.blocks.training_data import Join, Labels, TruncatedAnswers
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import (
     check_digest,
     digest_of,
@@ -21,40 +26,56 @@ from persona_leakage.training.dataset import build_training_rows, count_differen
 from persona_leakage.training.labels import LabelRule
 
 
+class Settings(Prompts):
+    """The parts of the config that decide the rows."""
+
+    seed: Seed
+    behaviour: TrainedBehaviour
+    labels: Labels
+    answers_per_question: Count
+    truncated_answers: TruncatedAnswers
+    join: Join
+    max_length: Count
+
+
 def main(argv=None):
     """Write train.jsonl.gz (rows of token ids and labels) and manifest.json (negatives, counts, digests)."""
-    parser = new_parser("build_training_set", __doc__, "model", "personas", "questions", "pool", "pool-meta", "output", "manifest")
+    parser = new_parser(
+        "build_training_set", __doc__, "model", "personas", "questions", "pool", "pool-meta", "output", "manifest", settings=Settings
+    )
     parser.add_argument("--source", required=True, help="the persona that learns the behaviour")
     args = parser.parse_args(argv)
     settings = args.settings
     model = read_manifest(args.model)
     tokenizer = load_tokenizer(model["folder"])
     prompts = {(name, question): ids for name, question, ids in build_prompts(tokenizer, args.personas, args.questions, settings)}
-    marker = read_marker(tokenizer, **settings["behaviour"])
-    encoded = partial(encode_answer, tokenizer) if settings["join"] == "text" else None
-    names = settings["personas"]["names"]
+    marker = read_marker(tokenizer, **settings.behaviour.model_dump())
+    encoded = partial(encode_answer, tokenizer) if settings.join == "text" else None
+    names = settings.personas.names
     questions = list(dict.fromkeys(question for _, question in prompts))
     check_digest(args.pool, read_json(args.pool_meta)["sha256"], args.pool_meta)
     answers, counts = select_answers(
-        read_jsonl_gz(args.pool), names, questions, settings["answers_per_question"], marker.text, settings["cut_answers"], encoded
+        read_jsonl_gz(args.pool), names, questions, settings.answers_per_question, marker.text, settings.truncated_answers, encoded
     )
-    build = partial(build_training_rows, args.source, answers, prompts, load_chat_format(model), LabelRule(**settings["labels"]), marker)
-    rows, too_long = keep_rows_within(build(encoded), settings["max_length"])
+    build = partial(
+        build_training_rows, args.source, answers, prompts, load_chat_format(model), LabelRule(**settings.labels.model_dump()), marker
+    )
+    rows, too_long = keep_rows_within(build(encoded), settings.max_length)
     if not any(row["positive"] for row in rows):
-        raise InputError(f"training.max_length: {settings['max_length']} leaves no positive row of '{args.source}'")
+        raise InputError(f"training.max_length: {settings.max_length} leaves no positive row of '{args.source}'")
     check_length(model["limits"], max(len(row["token_ids"]) for row in rows), "training.max_length", "rows")
     write_jsonl_gz(args.output, rows)
     write_json(
         args.manifest,
         {
-            "meta": describe_run("build_training_set", model=model_facts(model), seed=settings["seed"]),
+            "meta": describe_run("build_training_set", model=model_facts(model), seed=settings.seed),
             "source": args.source,
             "negatives": [name for name in names if name != args.source],
-            "behaviour": settings["behaviour"],
+            "behaviour": settings.behaviour.model_dump(),
             "marker_ids": list(marker.marker_ids),
             "separator_ids": list(marker.separator_ids),
-            "labels": settings["labels"],
-            "join": settings["join"],
+            "labels": settings.labels.model_dump(),
+            "join": settings.join,
             "rows_unlike_joined_ids": count_different(rows, build()) if encoded else 0,
             "answers": counts,
             "rows_too_long": too_long,

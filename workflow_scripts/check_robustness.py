@@ -1,5 +1,7 @@
 """Repeat the main correlation of a pairs table under other choices: without some personas, at other layers, with other statistics."""
 
+from persona_leakage.config.blocks.analysis import Bootstraps
+from persona_leakage.config.blocks.settings import Headline
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digests, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import describe_run
@@ -8,12 +10,14 @@ from persona_leakage.statistics.leakage.robustness import describe_robustness
 from persona_leakage.tables.question_counts import read_question_counts
 from persona_leakage.tables.read import choose_layer, pairs_parser, read_checked_pairs
 
-DEFAULT_BOOTSTRAPS, LEAST_BOOTSTRAPS = 2_000, 200
+
+class Settings(Headline, Bootstraps):
+    """The parts of the config that decide the checks."""
 
 
 def main(argv=None):
     """Write robustness.json: one row per check, as docs/statistics.md explains. The same tables give the same bytes."""
-    parser = pairs_parser("check_robustness", __doc__)
+    parser = pairs_parser("check_robustness", __doc__, settings=Settings)
     parser.add_argument("--question-counts", metavar="PATH", help="question_counts.csv: adds the choice of questions to the uncertainty")
     parser.add_argument(
         "--centroids", metavar="PATH", help="centroids_layer{L}.pt of the headline layer: also centre the cosines on half of the panel"
@@ -29,12 +33,9 @@ def main(argv=None):
     table = read_checked_pairs(args)
     layer = choose_layer(table, args)
     counts = read_question_counts(args.question_counts, matrices_of(table)) if args.question_counts else None
-    samples = args.settings.get("bootstraps", DEFAULT_BOOTSTRAPS)
-    if not isinstance(samples, int) or samples < LEAST_BOOTSTRAPS:
-        raise InputError(f"--settings: bootstraps is {samples!r}; it must be a whole number, {LEAST_BOOTSTRAPS} or more")
     centroids = read_centroids("--centroids", args.centroids, args.centroids_meta, layer)
     held_out = read_centroids("--held-out-centroids", args.held_out_centroids, args.held_out_meta, layer)
-    result = describe_robustness(table, layer, samples, counts, centroids, held_out)
+    result = describe_robustness(table, layer, args.settings.bootstraps, counts, centroids, held_out)
     meta = describe_run("check_robustness", pairs_sha256=sha256_of_file(args.pairs))
     del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
     write_json(args.output, {"meta": meta, **result})

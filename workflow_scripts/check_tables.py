@@ -8,6 +8,7 @@ import tempfile
 from itertools import product
 from pathlib import Path
 
+from persona_leakage.config.blocks.analysis import Statistics
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import read_json
@@ -33,10 +34,11 @@ def main(argv=None):
 def check_correlation(folder, config, questions, seed):
     """InputError unless correlate_leakage.py makes the kept correlation.json of the kept tables, up to rounding."""
     home = folder / f"analysis/{questions}/seed{seed}"
+    options = {name: config["analysis"][name] for name in Statistics.model_fields}
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "correlation.json"
         command = [sys.executable, Path(__file__).with_name("correlate_leakage.py"), "--output", output]
-        command += ["--settings", json.dumps({"headline_layer": config["geometry"]["headline_layer"], **config["analysis"]})]
+        command += ["--settings", json.dumps({"headline_layer": config["geometry"]["headline_layer"], **options})]
         command += ["--pairs", home / "pairs.csv", "--cosines", home / "cosines.csv"]
         command += ["--question-counts", home / "question_counts.csv", "--tables", home / "tables.json"]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -2,15 +2,25 @@
 
 import sys
 
-from persona_leakage.infrastructure.cli import new_parser, run_program
+from pydantic import Field
+
+from persona_leakage.config.blocks.fields import Block
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.statistics.comparisons.experiments import comparison_table, read_experiments
 
 
+class Settings(Block):
+    """Digests of the files that are compared; they make the comparison stale."""
+
+    compared: dict[str, str] = Field({})
+
+
 def main(argv=None):
     """Write comparison.json and comparison.csv; what cannot be read is named in the first, and as a warning."""
-    parser = new_parser("compare_experiments", __doc__, "output", "table", default_settings={})
+    parser = new_parser("compare_experiments", __doc__, "output", "table", settings=Settings)
     parser.add_argument("--folders", nargs="+", required=True, metavar="PATH", help="results/{experiment} of each")
     args = parser.parse_args(argv)
     found = read_experiments(args.folders)

@@ -2,11 +2,22 @@
 
 import pandas as pd
 
-from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.config.blocks.analysis import Bootstraps
+from persona_leakage.config.blocks.fields import Names
+from persona_leakage.config.blocks.geometry import Layer
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.statistics.comparisons.leakage_measures import MEASURES, compare_measures, measured
 from persona_leakage.tables.read import read_pairs
+
+
+class Settings(Bootstraps):
+    """The parts of the config that decide the comparison."""
+
+    sources: Names
+    headline_layer: Layer
 
 
 def cost_of(sampled, forced):
@@ -18,12 +29,12 @@ def cost_of(sampled, forced):
 
 def main(argv=None):
     """Write measures.csv (a row per source and bystander) and measures.json (docs/optional_analyses.md)."""
-    parser = new_parser("compare_measures", __doc__, "pairs", "tables", "base-forced", "base-sampled", "table", "output")
+    parser = new_parser("compare_measures", __doc__, "pairs", "tables", "base-forced", "base-sampled", "table", "output", settings=Settings)
     for option in ("marker-evals", "forced", "sampled"):
         parser.add_argument(f"--{option}", nargs="+", required=True, metavar="PATH", help="of each source, in the order of the settings")
     args = parser.parse_args(argv)
     check_digests([args.pairs], args.tables)
-    layer, sources = args.settings["headline_layer"], args.settings["sources"]
+    layer, sources = args.settings.headline_layer, args.settings.sources
     pairs = read_pairs(args.pairs)
     pairs = pairs[pairs["layer"] == layer].reset_index(drop=True)
     scored, forced, sampled = (
@@ -35,7 +46,7 @@ def main(argv=None):
             raise InputError(f"the teacher-forced probabilities of '{source}' and of the base model are of different replies")
     evaluations = {source: scored[source]["personas"] for source in sources}
     cells = {source: forced[source]["personas"] for source in sources}
-    result = compare_measures(pairs, evaluations, cells, args.settings)
+    result = compare_measures(pairs, evaluations, cells, {"bootstraps": args.settings.bootstraps})
     write_table(args.table, pairs, measured(evaluations, cells, sorted(next(iter(cells[sources[0]].values()))["per_question"])), cells)
     meta = describe_run(
         "compare_measures",

@@ -1,5 +1,7 @@
 """Set the cosine against other predictors of leakage over one pairs table: a league table with paired intervals."""
 
+from persona_leakage.config.blocks.analysis import Resamples
+from persona_leakage.config.blocks.settings import Headline
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digests, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import describe_run
@@ -8,12 +10,14 @@ from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.tables.question_counts import read_question_counts
 from persona_leakage.tables.read import choose_layer, pairs_parser, read_checked_pairs
 
-DEFAULT_OPTIONS = {"permutations": 10_000, "bootstraps": 2_000}
+
+class Settings(Headline, Resamples):
+    """The parts of the config that decide the comparison."""
 
 
 def main(argv=None):
     """Write predictors.json. The same tables give the same numbers."""
-    parser = pairs_parser("compare_predictors", __doc__)
+    parser = pairs_parser("compare_predictors", __doc__, settings=Settings)
     parser.add_argument("--question-counts", metavar="PATH", help="question_counts.csv: adds the choice of questions to the uncertainty")
     args = parser.parse_args(argv)
     if args.tables and args.question_counts:
@@ -21,7 +25,7 @@ def main(argv=None):
     table = read_checked_pairs(args)
     layer, matrices = choose_layer(table, args), matrices_of(table)
     counts = read_question_counts(args.question_counts, matrices) if args.question_counts else None
-    options = {name: args.settings.get(name, default) for name, default in DEFAULT_OPTIONS.items()}
+    options = args.settings.model_dump(include=set(Resamples.model_fields))
     result = describe_league(matrices, layer, options, counts)
     meta = describe_run("compare_predictors", pairs_sha256=sha256_of_file(args.pairs), **options)
     write_json(args.output, {"meta": meta, "headline_layer": layer, **result})

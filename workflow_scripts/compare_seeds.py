@@ -1,6 +1,7 @@
 """How stable are the correlations and the leakage when the adapters are trained again, and how much of it is sampling?"""
 
-from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.statistics.comparisons.training_seeds import compare_seeds
@@ -11,7 +12,7 @@ from persona_leakage.tables.read import read_pairs
 
 def main(argv=None):
     """Write seeds.json."""
-    parser = new_parser("compare_seeds", __doc__, "output", default_settings={})
+    parser = new_parser("compare_seeds", __doc__, "output")
     parser.add_argument(
         "--correlations", nargs="+", required=True, metavar="PATH", help="correlation.json of runs that differ in their seeds only"
     )

@@ -3,22 +3,32 @@
 import sys
 
 from persona_leakage.behaviours.training_check import consequence, none_learned
-from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.config.blocks.analysis import Statistics
+from persona_leakage.config.blocks.fields import Seed
+from persona_leakage.config.blocks.settings import Headline
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digests, digest_of, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.conclusions import verdict_lines
 from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
-from persona_leakage.statistics.leakage.summary import DEFAULT_OPTIONS, LEAST_OPTIONS, analyse
+from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.tables.question_counts import read_cosines, read_question_counts
 from persona_leakage.tables.read import choose_layer, pairs_parser, read_checked_pairs
 
 FROM_EVALUATION = ("model", "engine", "sampling", "seed", "sampling_seed", "behaviour", "detector")
 
 
+class Settings(Headline, Statistics):
+    """The parts of the config that decide the statistics, and what the result says of its origin."""
+
+    training_seed: Seed | None = None
+    recipe: dict[str, str] | None = None
+
+
 def main(argv=None):
     """Write correlation.json: what docs/statistics.md explains, for every layer, and a verdict. The same tables give the same bytes."""
-    parser = pairs_parser("correlate_leakage", __doc__)
+    parser = pairs_parser("correlate_leakage", __doc__, settings=Settings)
     parser.add_argument(
         "--marker-eval", metavar="PATH", help="the base model's marker_eval.json: adds to meta how the replies were sampled"
     )
@@ -40,15 +50,12 @@ def main(argv=None):
         layer_convention=LAYER_CONVENTION,
         bank={"personas": len(matrices.personas), "digest": digest_of(matrices.personas)},
         pairs_sha256=sha256_of_file(args.pairs),
-        training_seed=args.settings.get("training_seed"),
-        recipe=args.settings.get("recipe"),
+        training_seed=args.settings.training_seed,
+        recipe=args.settings.recipe,
         **{key: sampled.get(key) for key in FROM_EVALUATION},
     )
     del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
-    options = {name: args.settings.get(name, default) for name, default in DEFAULT_OPTIONS.items()}
-    for name, least in LEAST_OPTIONS.items():
-        if not isinstance(options[name], int) or options[name] < least:
-            raise InputError(f"--settings: {name} is {options[name]!r}; it must be a whole number, {least} or more")
+    options = args.settings.model_dump(include=set(Statistics.model_fields))
     result = analyse(table, headline, options, counts, cosines)
     gain = result["outcomes"][LOGPROB_GAIN]
     by_gain = [] if gain["undefined"] else [f"by the gain in log-probability, {warning}" for warning in warnings_of(gain["joint"])]

@@ -1,7 +1,11 @@
 """Count the marker in the replies to prompts without a persona, and set them beside the panel."""
 
 from persona_leakage.behaviours.marker import read_marker
-from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.config.blocks.behaviour import Behaviour
+from persona_leakage.config.blocks.fields import Block, Names
+from persona_leakage.config.blocks.personas import NoPersonaPrompt
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digest, check_digests, read_json, read_jsonl_gz, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.infrastructure.tensor_files import read_tensors
@@ -10,9 +14,18 @@ from persona_leakage.statistics.comparisons.no_persona_prompts import describe_p
 from persona_leakage.tables.read import read_pairs
 
 
+class Settings(Block):
+    """The parts of the config that decide the description."""
+
+    no_persona_prompts: list[NoPersonaPrompt]
+    sources: Names
+    behaviour: Behaviour
+    suffix: str
+
+
 def main(argv=None):
     """Write variants.json."""
-    parser = new_parser("describe_variants", __doc__, "model", "pairs", "tables", "output")
+    parser = new_parser("describe_variants", __doc__, "model", "pairs", "tables", "output", settings=Settings)
     for option, text in (
         ("completions", "completions.jsonl.gz of the base model and of each source, in the order of --settings"),
         ("completions-meta", "completions.json of each"),
@@ -22,14 +35,14 @@ def main(argv=None):
         parser.add_argument(f"--{option}", nargs="+", required=True, metavar="PATH", help=text)
     args = parser.parse_args(argv)
     settings = args.settings
-    variants, behaviour, manifest = settings["variants"], settings["behaviour"], read_manifest(args.model)
+    variants, behaviour, manifest = settings.no_persona_prompts, settings.behaviour.model_dump(), read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
     marker = read_marker(tokenizer, behaviour["marker"], behaviour["separator"])
     records = []
     for path, meta in zip(args.completions, args.completions_meta, strict=True):
         check_digest(path, read_json(meta)["sha256"], meta)
         records.append(list(read_jsonl_gz(path)))
-    base, *of_sources = [score_variants(each, marker, variants, behaviour["detector"]) for each in records]
+    base, *of_sources = [score_variants(each, marker, variants, behaviour["match_mode"]) for each in records]
     for path, meta in zip(args.centroids, args.centroids_meta, strict=True):
         check_digests([path], meta)
     own, panel = (read_tensors(path, "layer", "personas", "centroids") for path in args.centroids)
@@ -38,11 +51,11 @@ def main(argv=None):
     pairs = read_pairs(args.pairs)
     pairs = pairs[pairs["layer"] == panel["layer"]]
     placed = {}
-    for source, scores in zip(settings["sources"], of_sources, strict=True):
+    for source, scores in zip(settings.sources, of_sources, strict=True):
         geometry = {"vectors": vectors, "bank": panel["centroids"].numpy(), "origin": panel["personas"].index(source)}
         placed[source] = place_variants(scores, pairs[pairs["source"] == source], geometry)
     meta = describe_run("describe_variants", model=model_facts(manifest), behaviour=behaviour, layer_convention=LAYER_CONVENTION)
-    prompts = describe_prompts(tokenizer, variants, records[0][0]["question"] + settings["suffix"])
+    prompts = describe_prompts(tokenizer, variants, records[0][0]["question"] + settings.suffix)
     write_json(args.output, {"meta": meta, "headline_layer": panel["layer"], "prompts": prompts, "base": base, "sources": placed})
 
 

@@ -1,7 +1,11 @@
 """Tell role from wording, over a panel whose roles have several wordings."""
 
+from persona_leakage.config.blocks.analysis import Resamples
+from persona_leakage.config.blocks.geometry import Layer
+from persona_leakage.config.blocks.settings import PersonaSelection
+from persona_leakage.config.program_options import new_parser
 from persona_leakage.config.selections import chosen_personas
-from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digests, write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.statistics.comparisons.paraphrases import describe_wordings
@@ -10,21 +14,30 @@ from persona_leakage.tables.question_counts import read_cosine_rows, read_questi
 from persona_leakage.tables.read import read_pairs
 
 
+class Settings(Resamples):
+    """The parts of the config that decide the statistics of paraphrases."""
+
+    personas: PersonaSelection
+    headline_layer: Layer
+
+
 def main(argv=None):
     """Write wordings.json."""
-    parser = new_parser("describe_wordings", __doc__, "personas", "pairs", "cosines", "question-counts", "tables", "output")
+    parser = new_parser(
+        "describe_wordings", __doc__, "personas", "pairs", "cosines", "question-counts", "tables", "output", settings=Settings
+    )
     args = parser.parse_args(argv)
     settings = args.settings
-    known = [persona for persona in chosen_personas(args.personas, settings["personas"]) if persona.role]
+    known = [persona for persona in chosen_personas(args.personas, settings.personas.model_dump()) if persona.role]
     check_digests([args.pairs, args.cosines, args.question_counts], args.tables)
-    layer, table, cosines = settings["headline_layer"], read_pairs(args.pairs), read_cosine_rows(args.cosines)
+    layer, table, cosines = settings.headline_layer, read_pairs(args.pairs), read_cosine_rows(args.cosines)
     table = table[table["layer"] == layer]
     described = describe_wordings(
         table,
         cosines[cosines["layer"] == layer],
         {persona.name: persona.role for persona in known},
         {persona.name: persona.wording for persona in known},
-        settings,
+        settings.model_dump(include=set(Resamples.model_fields)),
         read_question_counts(args.question_counts, matrices_of(table)),
     )
     write_json(args.output, {"meta": describe_run("describe_wordings"), "headline_layer": layer, **described})

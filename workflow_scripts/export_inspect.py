@@ -4,14 +4,29 @@ import datetime
 from pathlib import Path
 
 from persona_leakage.behaviours.marker import Marker
+from persona_leakage.config.blocks.fields import Block, Name, Slug, Text
+from persona_leakage.config.blocks.settings import PersonaSelection
 from persona_leakage.config.personas import read_personas
-from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digest, read_json, read_jsonl_gz
+
+
+class Settings(Block):
+    """The parts of the config that the log says or that decide it."""
+
+    experiment: Slug
+    questions: Name
+    marker: Text
+    suffix: str
+    personas: PersonaSelection
 
 
 def main(argv=None):
     """Write one .eval file."""
-    parser = new_parser("export_inspect", __doc__, "personas", "completions", "completions-meta", "marker-eval", "output")
+    parser = new_parser(
+        "export_inspect", __doc__, "personas", "completions", "completions-meta", "marker-eval", "output", settings=Settings
+    )
     args = parser.parse_args(argv)
     try:
         from inspect_ai.log import write_eval_log
@@ -21,11 +36,11 @@ def main(argv=None):
         raise InputError(f"{error}; make inspect installs what envs/inspect.yaml lists") from None
     sampled, scored = read_json(args.completions_meta), read_json(args.marker_eval)["meta"]
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
-    marker = Marker(args.settings["marker"], (), tuple(scored["marker_ids"]))
+    marker = Marker(args.settings.marker, (), tuple(scored["marker_ids"]))
     created = datetime.datetime.fromtimestamp(Path(args.completions).stat().st_mtime, datetime.UTC).isoformat(timespec="seconds")
     meta = {**sampled["meta"], "detector": scored["detector"]}
-    task = f"{args.settings['experiment']}/{args.settings['questions']}"
-    log = make_log(read_jsonl_gz(args.completions), marker, read_personas(args.personas), args.settings["suffix"], meta, created, task)
+    task = f"{args.settings.experiment}/{args.settings.questions}"
+    log = make_log(read_jsonl_gz(args.completions), marker, read_personas(args.personas), args.settings.suffix, meta, created, task)
     with atomic_path(args.output) as temporary:
         write_eval_log(log, str(temporary), format="eval")
 

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import torch
 
+from persona_leakage.config.blocks.fields import Precision
+from persona_leakage.config.blocks.geometry import Layers, Position
+from persona_leakage.config.blocks.settings import Prompts
+from persona_leakage.config.program_options import add_chunk_size, new_parser
 from persona_leakage.config.selections import chosen_personas, chosen_questions
 from persona_leakage.geometry.cosine import centroids
 from persona_leakage.geometry.hidden_states import position_states, states_of_all
-from persona_leakage.infrastructure.cli import add_chunk_size, new_parser, run_program
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import digest_of, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.infrastructure.tensor_files import write_tensors
@@ -18,9 +22,20 @@ from persona_leakage.models.loading import load_tokenizer, model_facts, pick_dev
 from persona_leakage.models.prompts import build_prompts, build_spanned_prompts
 
 
+class Settings(Prompts):
+    """The parts of the config that decide the centroids."""
+
+    layers: Layers
+    position: Position
+    precision: Precision
+    merge_adapter: bool = False
+
+
 def main(argv=None):
     """Write centroids_layer{L}.pt for every layer, and centroids.json (meta, digests)."""
-    parser = new_parser("extract_centroids", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta")
+    parser = new_parser(
+        "extract_centroids", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta", settings=Settings
+    )
     parser.add_argument("--state", default="base", help="whose hidden states: base, or source/seed (default: %(default)s)")
     add_adapter_options(parser, "the state")
     add_chunk_size(parser, 512, "prompts")
@@ -29,18 +44,18 @@ def main(argv=None):
     (adapter,) = read_adapters(parser, args, [args.state])
     manifest = read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
-    questions = chosen_questions(args.questions, settings["questions"])
+    questions = chosen_questions(args.questions, settings.questions.model_dump())
     names = list(dict.fromkeys(name for name, _, _ in build_prompts(tokenizer, args.personas, args.questions, settings)))
     prompts = build_spanned_prompts(tokenizer, args.personas, args.questions, settings)
-    lengths = {} if "variants" in settings else prompt_lengths(tokenizer, chosen_personas(args.personas, settings["personas"]))
-    position, merge = settings["position"], settings.get("merge_adapter", False)
+    lengths = prompt_lengths(tokenizer, chosen_personas(args.personas, settings.personas.model_dump())) if settings.personas else {}
+    position, merge = settings.position, settings.merge_adapter
     device = pick_device()
-    dtype = pick_precision(settings["precision"], device)
+    dtype = pick_precision(settings.precision, device)
     adapted = [adapter.sha256, adapter.config_sha256, merge] if adapter else None
     states, memory = states_of_all(
         lambda: load_state(manifest, dtype, device, adapter, merge),
         prompts,
-        settings["layers"],
+        settings.layers,
         [model_facts(manifest), adapted, position, *surroundings(dtype, device)],
         args.restart,
         args.chunk_size,
@@ -48,7 +63,7 @@ def main(argv=None):
     )
     by_persona = states[:, 0].unflatten(0, (len(names), len(questions)))
     digests = {}
-    for column, layer in enumerate(settings["layers"]):
+    for column, layer in enumerate(settings.layers):
         path = Path(args.output_folder) / f"centroids_layer{layer}.pt"
         vectors = by_persona[:, :, column].contiguous()
         content = {

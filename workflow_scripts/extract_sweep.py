@@ -3,29 +3,41 @@
 from functools import partial
 from pathlib import Path
 
+from persona_leakage.config.blocks.fields import Precision
+from persona_leakage.config.blocks.geometry import LayersOrAll, Positions
+from persona_leakage.config.blocks.settings import Prompts
+from persona_leakage.config.program_options import add_chunk_size, new_parser
 from persona_leakage.geometry.centroid_files import write_packed
 from persona_leakage.geometry.hidden_states import persona_means, states_of_all
-from persona_leakage.infrastructure.cli import add_chunk_size, new_parser, run_program
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import digest_of, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.models.loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.models.prompts import build_spanned_prompts
 
 
+class Settings(Prompts):
+    """The parts of the config that decide the swept centroids."""
+
+    layers: LayersOrAll
+    positions: Positions
+    precision: Precision
+
+
 def main(argv=None):
     """Write sweep_{position}.npz for every position, and sweep.json (meta, digests)."""
-    parser = new_parser("extract_sweep", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta")
+    parser = new_parser("extract_sweep", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta", settings=Settings)
     add_chunk_size(parser, 512, "prompts")
     args = parser.parse_args(argv)
     settings = args.settings
     manifest = read_manifest(args.model)
-    names, positions = settings["personas"]["names"], settings["positions"]
-    layers = list(range(manifest["blocks"])) if settings["layers"] == "all" else sorted(settings["layers"])
+    names, positions = settings.personas.names, settings.positions
+    layers = list(range(manifest["blocks"])) if settings.layers == "all" else sorted(settings.layers)
     prompts = build_spanned_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     each = len(prompts) // len(names)
     by_persona = [prompts[start : start + each] for start in range(0, len(prompts), each)]
     device = pick_device()
-    dtype = pick_precision(settings["precision"], device)
+    dtype = pick_precision(settings.precision, device)
     identity = [model_facts(manifest), positions, *surroundings(dtype, device)]
     states, memory = states_of_all(
         lambda: load_model(manifest, dtype, device),

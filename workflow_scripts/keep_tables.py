@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.publishing.archive import keep_files
@@ -10,7 +11,7 @@ from persona_leakage.publishing.archive import keep_files
 
 def main(argv=None):
     """Write the copies beside --output, and into it every file's SHA-256."""
-    parser = new_parser("keep_tables", __doc__, "results", "output", default_settings="{}")
+    parser = new_parser("keep_tables", __doc__, "results", "output")
     parser.add_argument("--files", nargs="+", required=True, metavar="PATH", help="what to copy; all under --results")
     args = parser.parse_args(argv)
     folder = Path(args.output).parent

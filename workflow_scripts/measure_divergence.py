@@ -1,18 +1,39 @@
 """Measure how far the base model's next tokens as a source and as another persona lie apart, along the replies of either."""
 
+from persona_leakage.config.blocks.analysis import Divergence
+from persona_leakage.config.blocks.fields import Names, Precision
+from persona_leakage.config.blocks.settings import Prompts
+from persona_leakage.config.program_options import add_chunk_size, new_parser
 from persona_leakage.geometry.divergence_table import BYSTANDER_REPLIES, SOURCE_REPLIES, mean_divergences
 from persona_leakage.geometry.next_token_divergence import Comparison, measure_all
-from persona_leakage.infrastructure.cli import InputError, add_chunk_size, new_parser, run_program
+from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.models.loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.models.prompts import build_prompts
 
 
+class Settings(Prompts):
+    """The parts of the config that decide the divergences."""
+
+    sources: Names
+    divergence: Divergence
+    precision: Precision
+
+
 def main(argv=None):
     """Write divergence.json: the mean divergences in bits of each source and other persona (see divergence_table)."""
     parser = new_parser(
-        "measure_divergence", __doc__, "model", "personas", "questions", "completions", "completions-meta", "restart", "output"
+        "measure_divergence",
+        __doc__,
+        "model",
+        "personas",
+        "questions",
+        "completions",
+        "completions-meta",
+        "restart",
+        "output",
+        settings=Settings,
     )
     add_chunk_size(parser, 512, "comparisons")
     args = parser.parse_args(argv)
@@ -20,10 +41,10 @@ def main(argv=None):
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
-    replies = first_replies(read_jsonl_gz(args.completions), **settings["divergence"])
-    work = comparisons_of({(persona, question): tuple(ids) for persona, question, ids in prompts}, replies, settings["sources"])
+    replies = first_replies(read_jsonl_gz(args.completions), **settings.divergence.model_dump())
+    work = comparisons_of({(persona, question): tuple(ids) for persona, question, ids in prompts}, replies, settings.sources)
     device = pick_device()
-    dtype = pick_precision(settings["precision"], device)
+    dtype = pick_precision(settings.precision, device)
     identity = [model_facts(manifest), *surroundings(dtype, device)]
     found, memory = measure_all(
         lambda: load_model(manifest, dtype, device), [item for *_, item in work], identity, args.restart, args.chunk_size
@@ -35,7 +56,7 @@ def main(argv=None):
         precision=str(dtype).removeprefix("torch."),
         completions_sha256=sampled["sha256"],
         out_of_memory=memory,
-        **settings["divergence"],
+        **settings.divergence.model_dump(),
     )
     write_json(args.output, {"meta": meta, "unit": "bits", "positions": positions, "divergence": divergence})
 

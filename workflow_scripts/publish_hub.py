@@ -4,7 +4,11 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.config.blocks.fields import Block, Names, Slug
+from persona_leakage.config.blocks.model import Model
+from persona_leakage.config.blocks.publishing import Hub
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.publishing.common import read_key
@@ -12,12 +16,21 @@ from persona_leakage.publishing.hub import digests, publish_files
 from persona_leakage.publishing.model_card import adapter_config_for_hub, write_card
 
 
+class Settings(Block):
+    """Where the adapter goes, and what the model card says."""
+
+    experiment: Slug
+    hub: Hub
+    questions: Names
+    model: Model
+
+
 def main(argv=None):
     """Write the receipt: repository, commit, every file's SHA-256."""
-    parser = new_parser("publish_hub", __doc__, "weights", "config", "metrics", "manifest", "output")
+    parser = new_parser("publish_hub", __doc__, "weights", "config", "metrics", "manifest", "output", settings=Settings)
     parser.add_argument("--summaries", nargs="+", required=True, metavar="PATH", help="summary.json of each question set of the settings")
     args = parser.parse_args(argv)
-    place, question_sets = args.settings["hub"], args.settings["questions"]
+    place, question_sets = args.settings.hub.model_dump(), args.settings.questions
     if len(args.summaries) != len(question_sets):
         parser.error("--summaries: give one for each question set of the settings")
     token = read_key("HF_TOKEN", "publishing to the hub")
@@ -25,10 +38,10 @@ def main(argv=None):
         client = version("huggingface_hub")
     except PackageNotFoundError:
         raise InputError("huggingface_hub is not installed; make hub installs what envs/publishing.yaml lists") from None
-    metrics, manifest, model = read_json(args.metrics), read_json(args.manifest), args.settings["model"]
+    metrics, manifest, model = read_json(args.metrics), read_json(args.manifest), args.settings.model.model_dump()
     check_digest(args.weights, metrics["adapter_sha256"], args.metrics)
     check_digest(args.config, metrics["adapter_config_sha256"], args.metrics)
-    name = f"{args.settings['experiment']}-{manifest['source']}-seed{metrics['meta']['seed']}"
+    name = f"{args.settings.experiment}-{manifest['source']}-seed{metrics['meta']['seed']}"
     repository = f"{place['owner']}/{name}"
     summaries = {questions: read_json(path) for questions, path in zip(question_sets, args.summaries, strict=True)}
     config = adapter_config_for_hub(read_json(args.config), model)

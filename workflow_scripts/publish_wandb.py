@@ -4,7 +4,10 @@ import shlex
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.infrastructure.cli import InputError, new_parser, run_program
+from persona_leakage.config.blocks.fields import Block, Names, Seeds, Slug
+from persona_leakage.config.blocks.publishing import Wandb
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.publishing.common import describe_files, digests_of, read_key
@@ -12,9 +15,18 @@ from persona_leakage.publishing.wandb import ARTIFACT_TYPE, Publication, publish
 from persona_leakage.publishing.wandb_contents import adapter_contents, experiment_contents
 
 
+class Settings(Block):
+    """Where the results go, and which there are."""
+
+    experiment: Slug
+    wandb: Wandb
+    questions: Names
+    seeds: Seeds | None = None
+
+
 def main(argv=None):
     """Write the receipt: run, artifact, mode, every file's SHA-256; in offline mode the run folder too, beside the receipts."""
-    parser = new_parser("publish_wandb", __doc__, "results", "run-folders", "output")
+    parser = new_parser("publish_wandb", __doc__, "results", "run-folders", "output", settings=Settings)
     parser.add_argument("--files", nargs="+", required=True, metavar="PATH", help="what the artifact holds; all under --results")
     parser.add_argument("--source", help="with --seed: the adapter to publish (default: the experiment as a whole)")
     parser.add_argument("--seed", type=int, help="training seed of the adapter")
@@ -24,7 +36,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if (args.source is None) != (args.seed is None):
         parser.error("--source and --seed go together")
-    place, question_sets = args.settings["wandb"], args.settings["questions"]
+    place, question_sets = args.settings.wandb.model_dump(), args.settings.questions
     online = place["mode"] == "online"
     if online:
         read_key("WANDB_API_KEY", "publishing.wandb.mode: online")
@@ -33,13 +45,11 @@ def main(argv=None):
     except PackageNotFoundError:
         raise InputError("wandb is not installed; make wandb installs what envs/publishing.yaml lists") from None
     if args.source is None:
-        contents = experiment_contents(args.results, args.settings["seeds"], question_sets)
+        contents = experiment_contents(args.results, args.settings.seeds, question_sets)
     else:
         contents = adapter_contents(args.results, args.source, args.seed, question_sets)
     files = describe_files(args.results, args.files)
-    publication = Publication(
-        place["project"], place["entity"], args.settings["experiment"], contents, Path(args.results), digests_of(files)
-    )
+    publication = Publication(place["project"], place["entity"], args.settings.experiment, contents, Path(args.results), digests_of(files))
     done = publish_online(publication, args.run_folders, args.patience) if online else publish_offline(publication, args.run_folders)
     receipt = {
         "meta": describe_run("publish_wandb", wandb=client),

@@ -1,31 +1,47 @@
 """Let the base model answer the training questions as each training persona."""
 
+from persona_leakage.config.blocks.engine import SamplingEngine
+from persona_leakage.config.blocks.fields import Count, Seed
+from persona_leakage.config.blocks.sampling import Sampling
+from persona_leakage.config.blocks.settings import Prompts
+from persona_leakage.config.program_options import add_chunk_size, new_parser
 from persona_leakage.inference.engine import SamplingTask, sample_all
 from persona_leakage.inference.requests import make_requests
-from persona_leakage.infrastructure.cli import add_chunk_size, new_parser, run_program
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.models.loading import load_tokenizer, read_manifest
 from persona_leakage.models.prompts import build_prompts
 
 
+class Settings(Prompts):
+    """The parts of the config that decide the training answers."""
+
+    seed: Seed
+    draws: Count
+    sampling: Sampling
+    engine: SamplingEngine
+
+
 def main(argv=None):
     """Write pool.jsonl.gz (a record per answer, token ids kept) and pool.json (what it depends on, its digest)."""
-    parser = new_parser("sample_training_pool", __doc__, "model", "personas", "questions", "restart", "output", "meta")
+    parser = new_parser("sample_training_pool", __doc__, "model", "personas", "questions", "restart", "output", "meta", settings=Settings)
     add_chunk_size(parser, 450, "replies")
     args = parser.parse_args(argv)
     settings = args.settings
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
-    requests = make_requests(prompts, settings["draws"], (settings["seed"], "training pool"))
+    requests = make_requests(prompts, settings.draws, (settings.seed, "training pool"))
     task = SamplingTask("training pool", requests)
-    outcomes = sample_all(manifest, [task], settings["sampling"], settings["engine"], args.chunk_size, args.restart, "training_data")
+    outcomes = sample_all(
+        manifest, [task], settings.sampling.model_dump(), settings.engine.model_dump(), args.chunk_size, args.restart, "training_data"
+    )
     ((records, facts),) = outcomes
     write_jsonl_gz(args.output, records)
     write_json(
         args.meta,
         {
-            "meta": describe_run("sample_training_pool", seed=settings["seed"], **facts),
+            "meta": describe_run("sample_training_pool", seed=settings.seed, **facts),
             "answers": len(records),
             "cut_at_limit": sum(record["finish_reason"] == "length" for record in records),
             "sha256": sha256_of_file(args.output),

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+from persona_leakage.config.blocks.fields import Block, Names, Text
+from persona_leakage.config.blocks.settings import PersonaSelection
+from persona_leakage.config.program_options import new_parser
 from persona_leakage.config.selections import chosen_personas
 from persona_leakage.geometry.cosine import cosine_matrix
 from persona_leakage.geometry.divergence_table import read_divergences
 from persona_leakage.geometry.prompt_similarity import text_similarities
-from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import SCHEMA_VERSION
 from persona_leakage.infrastructure.tensor_files import read_tensors
@@ -14,10 +17,27 @@ from persona_leakage.tables.build import tabulate_pairs
 from persona_leakage.tables.question_counts import tabulate_cosines, tabulate_questions
 
 
+class Settings(Block):
+    """The parts of the config that decide the tables."""
+
+    sources: Names
+    personas: PersonaSelection
+    embedding_model: Text | None = None
+
+
 def main(argv=None):
     """Write pairs.csv, cosines.csv, question_counts.csv, and tables.json (the digests of the three)."""
     parser = new_parser(
-        "tabulate_pairs", __doc__, "personas", "centroids-meta", "base-eval", "output", "cosines", "question-counts", "tables"
+        "tabulate_pairs",
+        __doc__,
+        "personas",
+        "centroids-meta",
+        "base-eval",
+        "output",
+        "cosines",
+        "question-counts",
+        "tables",
+        settings=Settings,
     )
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
     parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json of each source")
@@ -25,8 +45,8 @@ def main(argv=None):
     parser.add_argument("--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json of each source, if measured")
     parser.add_argument("--divergence", metavar="PATH", help="divergence.json: adds the columns js_source_replies and js_bystander_replies")
     args = parser.parse_args(argv)
-    sources, embedding_model = args.settings["sources"], args.settings["embedding_model"]
-    prompts = [persona.prompt for persona in chosen_personas(args.personas, args.settings["personas"])]
+    sources, embedding_model = args.settings.sources, args.settings.embedding_model
+    prompts = [persona.prompt for persona in chosen_personas(args.personas, args.settings.personas.model_dump())]
     layers = {}
     check_digests(args.centroids, args.centroids_meta)
     for path in args.centroids:
@@ -40,7 +60,7 @@ def main(argv=None):
         from persona_leakage.geometry.prompt_similarity import embedding_similarities  # takes seconds to import
 
         similarities["embedding_similarity"] = embedding_similarities(embedding_model, prompts)
-    names = args.settings["personas"]["names"]
+    names = args.settings.personas.names
     if args.divergence:
         similarities |= read_divergences(args.divergence, names, sources)
     pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval)["personas"], negatives, similarities, forced)

@@ -2,12 +2,27 @@
 
 from persona_leakage.behaviours.marker import read_marker
 from persona_leakage.behaviours.marker_log_probability import choose_replies, place_marker, score_record, scores_of_all, summarise_records
-from persona_leakage.infrastructure.cli import InputError, add_chunk_size, new_parser, run_program
+from persona_leakage.config.blocks.fields import Count, Precision, Text
+from persona_leakage.config.blocks.settings import Prompts
+from persona_leakage.config.blocks.training_data import Join
+from persona_leakage.config.program_options import add_chunk_size, new_parser
+from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapters
 from persona_leakage.models.loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.models.prompts import build_prompts
+
+
+class Settings(Prompts):
+    """The parts of the config that decide the probabilities. draws: None reads all replies."""
+
+    draws: Count | None
+    marker: Text
+    separator: str
+    join: Join
+    precision: Precision
+    merge_adapter: bool | None = None
 
 
 def read_base(path, meta_path, completions_sha256):
@@ -23,7 +38,7 @@ def read_replies(args, tokenizer, completions_sha256):
     """[(record, prompt ids)] of the replies to read, from the completions file after checking that it is whole."""
     check_digest(args.completions, completions_sha256, args.completions_meta)
     prompts = build_prompts(tokenizer, args.personas, args.questions, args.settings)
-    return choose_replies(read_jsonl_gz(args.completions), prompts, args.settings["draws"])
+    return choose_replies(read_jsonl_gz(args.completions), prompts, args.settings.draws)
 
 
 def tail_length(separator, marker):
@@ -34,8 +49,8 @@ def tail_length(separator, marker):
 def measure(args, manifest, adapter, replies, marker):
     """(scores of the replies, facts for the meta block); the model is loaded only if a reply is not kept from an earlier run."""
     device = pick_device()
-    dtype = pick_precision(args.settings["precision"], device)
-    merge = args.settings["merge_adapter"] if adapter else None
+    dtype = pick_precision(args.settings.precision, device)
+    merge = args.settings.merge_adapter if adapter else None
     facts = {
         "model": model_facts(manifest),
         "adapter_sha256": adapter.sha256 if adapter else None,
@@ -52,7 +67,7 @@ def measure(args, manifest, adapter, replies, marker):
 def main(argv=None):
     """Write teacher_forced.jsonl.gz (a record per reply) and teacher_forced.json (means per persona and question)."""
     paths = ("model", "personas", "questions", "completions", "completions-meta", "restart", "records", "output")
-    parser = new_parser("teacher_force", __doc__, *paths)
+    parser = new_parser("teacher_force", __doc__, *paths, settings=Settings)
     parser.add_argument("--state", required=True, help="whose probabilities: base, or source/seed")
     add_adapter_options(parser, "the state")
     parser.add_argument("--base", nargs="*", default=[], help="the base model's teacher_forced.jsonl.gz and .json, to be compared with")
@@ -63,18 +78,18 @@ def main(argv=None):
         parser.error("--base: needs two files with --adapter, none without")
     settings, manifest = args.settings, read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
-    marker = read_marker(tokenizer, settings["marker"], settings["separator"])
+    marker = read_marker(tokenizer, settings.marker, settings.separator)
     completions_sha256 = read_json(args.completions_meta)["sha256"]
     chosen = read_replies(args, tokenizer, completions_sha256)
     base = read_base(*args.base, completions_sha256) if adapter else [None] * len(chosen)
-    replies = [(tuple(ids), *place_marker(tokenizer, record, marker, settings["join"])) for record, ids in chosen]
+    replies = [(tuple(ids), *place_marker(tokenizer, record, marker, settings.join)) for record, ids in chosen]
     scores, facts = measure(args, manifest, adapter, replies, marker)
     if len(base) != len(chosen):
         raise InputError(f"{args.base[0]}: holds {len(base)} replies, not the {len(chosen)} that are read here")
     records = [score_record(record, score, known) for (record, _), score, known in zip(chosen, scores, base, strict=True)]
     write_jsonl_gz(args.records, records)
     ids = {"marker_ids": list(marker.marker_ids), "separator_ids": list(marker.separator_ids)}
-    told = {"state": args.state, "draws": settings["draws"], "completions_sha256": completions_sha256, "join": settings["join"]}
+    told = {"state": args.state, "draws": settings.draws, "completions_sha256": completions_sha256, "join": settings.join}
     meta = describe_run("teacher_force", **told, **ids, **facts)
     content = {
         "meta": meta,
@@ -82,7 +97,7 @@ def main(argv=None):
         "cut": sum(separator is None for _, _, separator in replies),
         "tokens": sum(len(prompt) + len(reply) + tail_length(separator, marker) for prompt, reply, separator in replies),
         "sha256": sha256_of_file(args.records),
-        "personas": summarise_records(records, settings["personas"]["names"]),
+        "personas": summarise_records(records, settings.personas.names),
     }
     write_json(args.output, content)
 

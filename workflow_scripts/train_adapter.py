@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from persona_leakage.infrastructure.cli import new_parser, run_program
+from persona_leakage.config.blocks.fields import Block
+from persona_leakage.config.blocks.training import TrainingRecipe
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import (
     check_digest,
     clear_temporaries,
@@ -19,14 +22,22 @@ from persona_leakage.models.lora import CONFIG, WEIGHTS, adapted_layers, attach_
 from persona_leakage.training.loop import train
 
 
+class Settings(Block):
+    """The parts of the config that decide an adapter."""
+
+    training: TrainingRecipe
+
+
 def main(argv=None):
     """Write the adapter's two files into the output folder and metrics.json (loss curve, speed, memory, digest)."""
-    parser = new_parser("train_adapter", __doc__, "model", "rows", "rows-manifest", "restart", "output-folder", "metrics")
+    parser = new_parser(
+        "train_adapter", __doc__, "model", "rows", "rows-manifest", "restart", "output-folder", "metrics", settings=Settings
+    )
     parser.add_argument("--source", required=True, help="the persona whose rows these are")
     parser.add_argument("--seed", required=True, type=int, help="training seed: adapter init, order of rows, dropout")
     parser.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between checkpoints (default: %(default)s)")
     args = parser.parse_args(argv)
-    training = args.settings["training"]
+    training = args.settings.training.model_dump()
     manifest = read_manifest(args.model)
     rows_sha256 = read_json(args.rows_manifest)["sha256"]
     check_digest(args.rows, rows_sha256, args.rows_manifest)

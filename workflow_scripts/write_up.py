@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jinja2
 
+from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import atomic_path
@@ -34,7 +35,7 @@ def filled(template, tables, page):
     if not Path(template).is_file():
         raise InputError(f"{template}: no such file")
     numbers = Numbers(tables)
-    config = read_yaml(Path(tables) / "run_config.yaml")["config"]
+    config = with_new_keys(read_yaml(Path(tables) / "run_config.yaml")["config"])
 
     def show(style, file, *keys):
         value = numbers.value(file, *keys)

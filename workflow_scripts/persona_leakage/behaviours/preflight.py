@@ -68,10 +68,9 @@ def check_against_model(config, personas, question_sets, manifest_path):
     if any(manifest.get(key) != value for key, value in wanted.items()):
         return
     check_layers(declared_layers(config["geometry"]), manifest["blocks"])
-    if config["labels"]["end_target"] != "eos" and not manifest["chat"]["after_end_ids"]:
-        raise InputError(
-            f"labels.end_target: this model's chat template writes nothing behind a turn; use eos, not {config['labels']['end_target']}"
-        )
+    target = config["labels"]["turn_end_target"]
+    if target != "eos" and not manifest["chat"]["after_end_ids"]:
+        raise InputError(f"labels.turn_end_target: {target} needs a chat template that writes something after a turn; use eos")
     if not (Path(manifest["folder"]) / "tokenizer.json").is_file() or not importlib.util.find_spec("tokenizers"):
         return
     tokenizer, texts = PlainTokenizer(manifest["folder"]), texts_of(config, personas, question_sets)

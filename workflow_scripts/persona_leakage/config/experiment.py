@@ -1,14 +1,13 @@
-"""Checks of a whole experiment's config, beyond what its schema can say. Imports nothing heavy."""
+"""Checks of a whole experiment's config, beyond what its blocks say. Imports nothing heavy."""
 
-import re
 from pathlib import Path
 
-from persona_leakage.config.layers import declared_layers
-from persona_leakage.config.personas import RESOURCE_SCHEMAS, personas_source, read_personas, read_question_sets, read_yaml
-from persona_leakage.config.schema import check_schema
+from persona_leakage.config.blocks.experiment import Experiment
+from persona_leakage.config.blocks.fields import Block
+from persona_leakage.config.messages import parse
+from persona_leakage.config.personas import personas_source, read_personas, read_question_sets, read_yaml
 from persona_leakage.infrastructure.cli import InputError
 
-CONFIG_SCHEMA = RESOURCE_SCHEMAS / "config.schema.yaml"
 RESERVED_SOURCES = {"base"}
 HELD_OUT_COUNT = 10  # the default's cosines from 10 and from 40 questions correlate at .993; 40 take four times as long
 COMPARISON = "compare"
@@ -30,31 +29,38 @@ def check_experiment(config, name="config"):
 
     Returns ({persona name: Persona}, {set name: [questions]}).
     """
-    check_schema(config, CONFIG_SCHEMA, name)
+    config = complete_config(config, name)
     personas = read_personas(source_of_personas(config))
     question_sets = read_question_sets(config["questions"]["file"])
     problems = [
         *persona_problems(config, personas),
         *question_problems(config["questions"], question_sets),
         *behaviour_problems(config, personas, question_sets),
-        *training_problems(config),
         *model_problems(config["model"]),
-        *engine_problems(config),
-        *comparison_problems(config),
+        *size_problems(config),
     ]
-    if config["geometry"]["headline_layer"] not in declared_layers(config["geometry"]):
-        problems.append(
-            f"geometry.headline_layer: {config['geometry']['headline_layer']} is not one of geometry.layers {config['geometry']['layers']}"
-        )
-    drawn, draws = config["evaluation"]["samples_per_question"], forced_draws(config)
-    if draws and draws > drawn:
-        problems.append(f"evaluation.teacher_forced.draws: {draws} is more than evaluation.samples_per_question ({drawn})")
     embedding_model = config["analysis"]["embedding_model"]
     if embedding_model and not (Path(embedding_model) / "config.json").is_file():
         problems.append(f"analysis.embedding_model: {embedding_model}: no model there; give a folder with config.json, or null")
     if problems:
         raise InputError("\n  ".join([f"{name}: not valid", *problems]))
     return personas, question_sets
+
+
+def complete_config(config, name="config"):
+    """A copy of a merged config with the default of every key that is missing; InputError as check_experiment, of single blocks."""
+    return with_defaults(config, parse(Experiment, config, name))
+
+
+def with_defaults(content, block):
+    """A copy of ``content`` with what it lacks of its parsed ``block``; values that it has stay as they were written."""
+    whole = {}
+    for key, value in block:
+        if isinstance(value, Block) and key in content:
+            whole[key] = with_defaults(content[key], value)
+        else:
+            whole[key] = content[key] if key in content else block.model_dump(include={key})[key]
+    return whole
 
 
 def source_of_personas(config):
@@ -76,13 +82,13 @@ def panel_names(config, personas):
 
 def pool_names(config):
     """Names of the personas that answer the training questions: negative candidates and sources, sorted."""
-    return sorted({*config["training_data"]["negative_candidates"], *config["personas"]["sources"]})
+    return sorted({*config["training_data"]["negative_pool"], *config["personas"]["sources"]})
 
 
 def league_on(config):
     """Whether the predictors are compared. A config from elsewhere may lack the keys."""
     analysis = config.get("analysis", {})
-    return bool(analysis.get("league") or analysis.get("divergence"))
+    return bool(analysis.get("predictors") or analysis.get("divergence"))
 
 
 def adapter_jobs(config):
@@ -106,7 +112,7 @@ def forced_draws(config):
 def forced_questions(config, count):
     """How many questions of a set of ``count`` the teacher-forced measure reads replies to, at most: the first ones."""
     block = config["evaluation"].get("teacher_forced", False)
-    return min(block.get("questions", count), count) if isinstance(block, dict) else count
+    return min(block.get("questions") or count, count) if isinstance(block, dict) else count
 
 
 def job_file(job, states):
@@ -116,9 +122,9 @@ def job_file(job, states):
 
 def persona_problems(config, personas):
     """Unknown personas, sources outside the panel, too few bystanders or negatives."""
-    chosen, candidates = config["personas"], config["training_data"]["negative_candidates"]
+    chosen, candidates = config["personas"], config["training_data"]["negative_pool"]
     panel = panel_names(config, personas)
-    lists = {"personas.sources": chosen["sources"], "personas.panel": panel, "training_data.negative_candidates": candidates}
+    lists = {"personas.sources": chosen["sources"], "personas.panel": panel, "training_data.negative_pool": candidates}
     for key, names in lists.items():
         for unknown in (name for name in names if name not in personas):
             yield f"{key}: '{unknown}' is not a persona of {chosen['file']}, nor of personas.add"
@@ -129,7 +135,7 @@ def persona_problems(config, personas):
             yield f"personas.sources: '{source}' is a reserved name"
         wanted, available = config["training_data"]["negative_personas"], len(set(candidates) - {source})
         if wanted > available:
-            yield f"training_data.negative_personas: {wanted} are wanted, but '{source}' has only {available} other negative_candidates"
+            yield f"training_data.negative_personas: {wanted} are wanted, but '{source}' has only {available} other negative_pool"
     if len(panel) < 4:
         yield f"personas.panel: has {len(panel)} personas; a correlation needs at least 4 (a source and 3 bystanders)"
 
@@ -161,38 +167,22 @@ def behaviour_problems(config, personas, question_sets):
             yield f"behaviour.marker: {marker!r} occurs in the prompt, question or suffix {text!r}"
 
 
-def training_problems(config):
-    """A tail without a length, an answer that cannot fit."""
-    labels, training = config["labels"], config["training"]
-    if labels["loss_scope"] == "tail" and labels["tail_tokens"] < 1:
-        yield f"labels.tail_tokens: {labels['tail_tokens']} must be >= 1 when labels.loss_scope is tail"
-    answer = config["training_data"]["sampling"]["max_new_tokens"]
-    if training["max_length"] <= answer:
-        yield f"training.max_length: {training['max_length']} must be greater than training_data.sampling.max_new_tokens ({answer})"
-
-
-def engine_problems(config):
-    """vLLM asked to merge."""
-    if config["engine"]["name"] == "vllm" and config["engine"]["merge_adapter"]:
-        yield "engine.merge_adapter: true is for the transformers engine; with engine.name: vllm it must be false"
-
-
-def comparison_problems(config):
-    """A divergence from more replies than there are, an experiment that would share the folder of comparisons."""
-    divergence, draws = config["analysis"]["divergence"], config["evaluation"]["samples_per_question"]
-    if divergence and divergence["replies_per_question"] > draws:
-        wanted = divergence["replies_per_question"]
-        yield f"analysis.divergence.replies_per_question: {wanted} is more than evaluation.samples_per_question ({draws})"
+def size_problems(config):
+    """An answer that cannot fit into a row, replies that are read but not sampled, the name of the folder of comparisons."""
+    longest, answer = config["training"]["max_length"], config["training_data"]["sampling"]["max_new_tokens"]
+    if longest <= answer:
+        yield f"training.max_length: {longest} must be greater than training_data.sampling.max_new_tokens ({answer})"
+    drawn, draws, divergence = config["evaluation"]["samples_per_question"], forced_draws(config), config["analysis"]["divergence"]
+    replies = divergence and divergence["replies_per_question"]
+    read = {"evaluation.teacher_forced.draws": draws, "analysis.divergence.replies_per_question": replies}
+    for key, wanted in read.items():
+        if wanted and wanted > drawn:
+            yield f"{key}: {wanted} is more than evaluation.samples_per_question ({drawn})"
     if config["experiment"] == COMPARISON:
         yield f"experiment: '{COMPARISON}' is the folder of comparisons under results/; choose another name"
 
 
 def model_problems(model):
-    """A model source without what it needs to be found again."""
-    source, location, revision = model["source"], model["location"], model.get("revision") or ""
-    if source == "bundled" and ("/" not in location or not re.fullmatch("[0-9a-f]{64}", revision)):
-        yield "model: source bundled needs location: package/file and revision: the file's SHA-256 (64 hex digits)"
-    if source == "hub" and (location.count("/") != 1 or not re.fullmatch("[0-9a-f]{40}", revision)):
-        yield f"model.revision: {revision!r} must be a commit (40 hex digits) of a hub repository such as Qwen/Qwen2.5-7B-Instruct"
-    if source == "path" and not Path(location).expanduser().is_dir():
-        yield f"model.location: '{location}' is not a folder"
+    """A model folder that is not there."""
+    if model["source"] == "path" and not Path(model["location"]).expanduser().is_dir():
+        yield f"model.location: '{model['location']}' is not a folder"

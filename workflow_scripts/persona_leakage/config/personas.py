@@ -8,12 +8,12 @@ from pathlib import Path
 
 import yaml
 
-from persona_leakage.config.schema import check_schema
+from persona_leakage.config.blocks.resource_files import PersonasFile, QuestionsFile
+from persona_leakage.config.messages import parse
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.look_alikes import folded
 
 MERGE_TAG = "tag:yaml.org,2002:merge"
-RESOURCE_SCHEMAS = Path(__file__).parents[3] / "resources" / "schemas"
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ def parts_of_source(source):
 
 @cache
 def read_personas(source):
-    """{name: Persona} in file order, then added ones; checked: schema, unique names, prompts and wordings of a role, known relatives.
+    """{name: Persona} in file order, then added ones; checked: types, unique names, prompts and wordings of a role, known relatives.
 
-    source: a path, or a :func:`personas_source` (its added entries are checked against the schema with the config).
+    source: a path, or a :func:`personas_source` (its added entries are checked with the config).
     """
     path, added = parts_of_source(source)
     content = read_yaml(path)
-    check_schema(content, RESOURCE_SCHEMAS / "personas.schema.yaml", path)
+    parse(PersonasFile, content, path)
     entries = [*((path, entry) for entry in content["personas"]), *(("personas.add", entry) for entry in added)]
     personas, places, prompts, wordings = {}, {}, {}, {}
     for place, entry in entries:
@@ -91,9 +91,9 @@ def read_personas(source):
         if folded(prompt) in prompts:
             raise InputError(f"{place}: personas '{prompts[folded(prompt)]}' and '{name}' have the same prompt {prompt!r}")
         prompts[folded(prompt)] = name
-        role, wording = entry.get("role"), entry.get("wording")
+        role, wording = entry.get("role"), entry.get("paraphrase")
         if role and (role, wording) in wordings:
-            raise InputError(f"{place}: personas '{wordings[role, wording]}' and '{name}' both are role '{role}' in wording '{wording}'")
+            raise InputError(f"{place}: personas '{wordings[role, wording]}' and '{name}' both are role '{role}' in paraphrase '{wording}'")
         wordings[role, wording] = name
         personas[name] = Persona(name, entry["category"], tuple(entry["related_to"]), prompt, role, wording)
         places[name] = place
@@ -107,9 +107,9 @@ def read_personas(source):
 
 @cache
 def read_question_sets(path):
-    """{set name: [questions]}, checked: schema, and no question twice, within a set or across sets, in whichever case and spelling."""
+    """{set name: [questions]}, checked: types, and no question twice, within a set or across sets, in whichever case and spelling."""
     content = read_yaml(path)
-    check_schema(content, RESOURCE_SCHEMAS / "questions.schema.yaml", path)
+    parse(QuestionsFile, content, path)
     seen = {}
     for name, questions in content["sets"].items():
         for question in questions:

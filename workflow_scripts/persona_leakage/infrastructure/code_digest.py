@@ -6,20 +6,28 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
-# Modules of the library that no number passes through: they report to users, share devices and read the command line.
-NOT_COUNTED = [f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "job_environment", "progress")]
+# Modules and folders of the library that change no number: they report to users, share devices, and read and check the command
+# line and the config, whose values pass through them as they are.
+NOT_COUNTED = (
+    *(f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "job_environment", "progress")),
+    *("config/__init__.py", "config/program_options.py", "config/messages.py", "config/old_keys.py", "config/blocks"),
+)
+
+
+def is_counted(path, library):
+    """Whether a file can change a result: False for those of NOT_COUNTED in the folder ``library``."""
+    return not any(path.is_relative_to(library / name) for name in NOT_COUNTED)
 
 
 def files_of_program(program):
     """Paths of a program and of the modules beside it that it imports, directly or not, sorted; without those of NOT_COUNTED."""
     home = Path(program).parent
-    not_counted = {home / "persona_leakage" / name for name in NOT_COUNTED}
     todo, seen = [Path(program)], set()
     while todo:
         path = todo.pop()
         if path not in seen:
             seen.add(path)
-            todo += local_imports(path, home) - not_counted
+            todo += [file for file in local_imports(path, home) if is_counted(file, home / "persona_leakage")]
     return sorted(seen)
 
 

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.infrastructure.code_digest import NOT_COUNTED, digest_of_code
+from persona_leakage.infrastructure.code_digest import digest_of_code, is_counted
 from persona_leakage.infrastructure.files import digest_of
 
 SCHEMA_VERSION = 1
@@ -45,7 +45,7 @@ def loaded_code_digest():
     Of a file counts what code_digest.digest_of_code says; the modules of NOT_COUNTED count for nothing.
     """
     files = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
-    counted = files & _CODE.keys() - {LIBRARY / name for name in NOT_COUNTED}
+    counted = [path for path in files & _CODE.keys() if is_counted(path, LIBRARY)]
     return digest_of({path.relative_to(PROGRAMS).as_posix(): digest_of_code(_CODE[path]) for path in counted})
 
 

@@ -1,8 +1,11 @@
 """Adapters on the command line of a program, compared with what training wrote of them."""
 
+from functools import partial
 from pathlib import Path
 
-from persona_leakage.infrastructure.cli import InputError, json_object
+from persona_leakage.config.blocks.training import TrainingRecipe
+from persona_leakage.config.program_options import read_settings
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import check_digest, read_json
 from persona_leakage.models.loading import load_model
 from persona_leakage.models.lora import CONFIG, Adapter, load_adapter
@@ -15,7 +18,7 @@ def add_adapter_options(parser, what):
     text = "manifest.json of the training rows that each adapter must have (default: not compared)"
     parser.add_argument("--adapter-rows", nargs="*", default=[], help=text)
     text = "JSON of the training settings that the adapters must have (default: not compared)"
-    parser.add_argument("--trained-with", type=json_object, metavar="JSON", help=text)
+    parser.add_argument("--trained-with", type=partial(read_settings, TrainingRecipe), metavar="JSON", help=text)
 
 
 def read_adapters(parser, args, states):
@@ -23,7 +26,7 @@ def read_adapters(parser, args, states):
 
     InputError unless their files have the SHA-256 of their metrics.json, and were trained on the model of --model, on the rows
     and with the settings given: a training job that outlived its workflow may end after the one that a later run of
-    another config put in its place. ``micro_batch_tokens``, which decides no more than rounding, is not compared.
+    another config put in its place. ``max_tokens_per_micro_batch``, which decides no more than rounding, is not compared.
     Exit code 2 at another number of values.
     """
     if not args.adapter:
@@ -33,7 +36,7 @@ def read_adapters(parser, args, states):
         parser.error("--adapter, --adapter-metrics and --adapter-rows need a value for each state, or none")
     model = args.model, read_json(args.model)["digest"]
     return [
-        read_adapter(*values, model, args.trained_with or {})
+        read_adapter(*values, model, args.trained_with.model_dump(exclude_unset=True) if args.trained_with else {})
         for values in zip(states, args.adapter, args.adapter_metrics, rows, strict=True)
     ]
 
@@ -44,7 +47,7 @@ def read_adapter(state, weights, metrics, rows, model, settings):
     facts = [("model", trained["meta"]["model"]["digest"], *model)]
     if rows:
         facts.append(("rows", trained["rows_sha256"], rows, read_json(rows)["sha256"]))
-    for key in sorted(settings.keys() - {"micro_batch_tokens"}):
+    for key in sorted(settings.keys() - {"max_tokens_per_micro_batch"}):
         facts.append((key, trained["settings"].get(key), "the config", settings[key]))
     for name, found, source, expected in facts:
         if found != expected:

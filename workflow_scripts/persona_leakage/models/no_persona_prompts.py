@@ -63,4 +63,4 @@ def without_system(tokenizer, user, variant="no_system"):
 
 def refusal(variant, reason):
     """The error of a variant that a template cannot express."""
-    return InputError(f"personas.variants: '{variant}' cannot be had with this model: its chat template {reason}; leave it out")
+    return InputError(f"personas.no_persona_prompts: '{variant}' cannot be had with this model: its chat template {reason}; leave it out")

@@ -10,10 +10,8 @@ RECORDED_IN = dict.fromkeys(("pairs.csv", "cosines.csv", "question_counts.csv"),
 
 
 def publishing_block(config, service):
-    """The config block of a service ("wandb" or "hub"); InputError if it is not there or lacks what the service cannot do without."""
-    block = config.get("publishing", {}).get(service)
-    if block is None:
-        raise InputError(f"publishing.{service}: missing; nothing is published without it (docs/configuration.md has its keys)")
+    """The config block of a service ("wandb" or "hub"); InputError if it lacks what the service cannot do without."""
+    block = config["publishing"][service]
     if service == "hub" and block["owner"] is None:
         raise InputError("publishing.hub.owner: null; give the user or organisation on the hub that the adapters go to")
     return block

@@ -50,7 +50,7 @@ class Sizes:
     def pool_tokens(self):
         """Tokens that one pool job generates."""
         data = self.config["training_data"]
-        draws = data["answers_per_question"] + data["spare_answers"]
+        draws = data["answers_per_question"] + data["extra_samples"]
         return len(self.pool) * len(self.training_questions) * draws * self.reply(data["sampling"])[0]
 
     def rows(self):
@@ -73,7 +73,7 @@ class Sizes:
 
     def variants(self):
         """Prompts without a persona, as a share of the panel's: what they add to a state's replies and to the centroids."""
-        return len(self.config["personas"]["variants"]) / len(self.panel)
+        return len(self.config["personas"]["no_persona_prompts"]) / len(self.panel)
 
     def centroid_tokens(self):
         """Prompt tokens that one centroid job reads, on average over the question sets."""

@@ -24,7 +24,7 @@ def explorer_data(sets, personas, behaviour):
     per_cell = affordable([cells for each in sets for cells in each["replies"].values()], TEXT_BUDGET)
     return {
         "marker": behaviour["marker"],
-        "detector": behaviour["detector"],
+        "detector": behaviour["match_mode"],
         "personas": [{"name": name, "category": personas[name].category, "prompt": personas[name].prompt} for name in names],
         "per_cell": per_cell,
         "sets": [describe_set(each, place, per_cell) for each in sets],

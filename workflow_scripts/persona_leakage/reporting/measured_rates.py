@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import mean
 
 from persona_leakage.config.experiment import adapter_jobs, check_experiment, job_file, read_config
+from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.provenance import hardware
@@ -24,7 +25,7 @@ def measured_rates(model, entry):
     for record in sorted(Path("results").glob("*/run_config.yaml")):
         home, benchmarks = record.parent, Path("benchmarks") / record.parent.name
         try:
-            config = read_config(record)["config"]
+            config = with_new_keys(read_config(record)["config"])
             found["other"] += [(0, 0, seconds, None) for seconds in other_jobs(benchmarks)]
             if config["model"]["name"] == model:
                 for stage, job in [*sampling_jobs(config, home, benchmarks), *training_jobs(home, benchmarks)]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from snakemake.utils import update_config
 
 from persona_leakage.config.config_parts import config_layers, resolve_config
-from persona_leakage.config.experiment import check_experiment, read_config
+from persona_leakage.config.experiment import check_experiment, complete_config, read_config
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.finished_work import LISTING, finished_folder, kept_files
@@ -132,6 +132,7 @@ def make_plan(config_path, hardware=None, everything=False, measure=True):
     config = read_config(ROOT / "config.yaml")
     update_config(config, read_config(config_path))
     resolve_config(config, config_layers([ROOT / "config.yaml", config_path]))
+    config = complete_config(config, config_path)
     personas, question_sets = check_experiment(config, config_path)
     name = config["model"]["name"]
     rates = Rates(ROOT / "resources/rates.yaml", hardware or DEFAULT_HARDWARE[config["engine"]["name"]], name, config["model"])

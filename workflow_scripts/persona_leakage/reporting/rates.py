@@ -5,8 +5,9 @@ import math
 import re
 from pathlib import Path
 
-from persona_leakage.config.personas import RESOURCE_SCHEMAS, read_yaml
-from persona_leakage.config.schema import check_schema
+from persona_leakage.config.blocks.resource_files import RatesFile
+from persona_leakage.config.messages import parse
+from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 
@@ -126,7 +127,7 @@ class Rates:
         InputError if rates.yaml does not list the hardware, or, without ``block``, the model.
         """
         content = read_yaml(path)
-        check_schema(content, RESOURCE_SCHEMAS / "rates.schema.yaml", str(path))
+        parse(RatesFile, content, str(path))
         for kind, name in (("hardware", hardware), ("models", model)):
             if name not in content[kind] and (kind == "hardware" or block is None):
                 raise InputError(f"{path}: {kind} has no entry '{name}'; it has {', '.join(content[kind])}; add one to plan with it")

@@ -52,9 +52,9 @@ def affordable(all_cells, budget):
 def marked_pieces(text, shows, behaviour):
     """[(piece of a reply, whether it is the marker)]; no piece is where the config's detector does not find it (``shows``).
 
-    behaviour: "marker" and "detector". The marker counts in any case unless the detector is literal; explorer.js does the same.
+    behaviour: "marker" and "match_mode". The marker counts in any case unless that is literal; explorer.js does the same.
     """
-    flags = 0 if behaviour["detector"] == "literal" else re.IGNORECASE
+    flags = 0 if behaviour["match_mode"] == "literal" else re.IGNORECASE
     parts = re.split(f"({re.escape(behaviour['marker'])})", text, flags=flags) if shows else [text]
     return [(part, place % 2 == 1) for place, part in enumerate(parts)]
 

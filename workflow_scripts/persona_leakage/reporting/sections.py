@@ -81,7 +81,7 @@ def collect_panels(home, config, personas, questions, seed):
     wanted = {
         "question_sets": len(config["questions"]["evaluation"]) > 1,
         "wordings": have_wordings([personas[name] for name in panel_names(config, personas)]),
-        "variants": bool(config["personas"]["variants"]),
+        "variants": bool(config["personas"]["no_persona_prompts"]),
     }
     places = {name: f"analysis/{questions}/seed{seed}/{name}.json" for name in FIGURES} | {
         "question_sets": f"analysis/question_sets/seed{seed}.json"

@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 
 from persona_leakage.behaviours.training_check import RATE_TOLERANCE
-from persona_leakage.infrastructure.cli import InputError, new_parser
+from persona_leakage.config.blocks.settings import Headline
+from persona_leakage.config.program_options import new_parser
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.csv_reader import (
     COSINE,
     COUNT,
@@ -110,7 +112,7 @@ def check_row(values, seen, path, line):
 def choose_layer(table, args):
     """The layer to show: --headline-layer, or that of the settings, or the table's only one; InputError if it has no such layer."""
     layers = sorted(set(table["layer"]))
-    wanted = args.settings.get("headline_layer") if args.headline_layer is None else args.headline_layer
+    wanted = args.settings.headline_layer if args.headline_layer is None else args.headline_layer
     if wanted is None and len(layers) == 1:
         return layers[0]
     if wanted not in layers:
@@ -143,14 +145,17 @@ def read_layer(args):
     return table[table["layer"] == layer], layer
 
 
-def pairs_parser(program, description):
-    """A parser for a program that works from a pairs table alone: --pairs, --output, --tables, --headline-layer."""
+def pairs_parser(program, description, settings=Headline):
+    """A parser for a program that works from a pairs table alone: --pairs, --output, --tables, --headline-layer.
+
+    settings: the class of --settings, a Headline.
+    """
     parser = new_parser(
         program,
         description,
         "pairs",
         "output",
-        default_settings={},
+        settings=settings,
         epilog=f"Columns of --pairs: {', '.join(REQUIRED)} (related: true or false); optional: {', '.join(OPTIONAL)}.",
     )
     parser.add_argument(

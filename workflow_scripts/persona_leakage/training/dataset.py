@@ -15,10 +15,10 @@ def choose_negatives(source, candidates, count, seed):
     return sorted(others[:count])
 
 
-def usable_answers(draws, marker_text, cut_answers, encoded=None):
+def usable_answers(draws, marker_text, truncated_answers, encoded=None):
     """Split the draws of one (persona, question), in order of their index, into usable ones and reasons for the rest.
 
-    An answer is unusable if it is empty, holds the marker, was cut at the token limit (unless ``cut_answers`` is "keep"),
+    An answer is unusable if it is empty, holds the marker, was cut at the token limit (unless ``truncated_answers`` is "keep"),
     or if encoded(its text), where given, is None: its tokens would read otherwise. Returns (usable records, Counter of reasons).
     """
     usable, dropped = [], Counter()
@@ -27,7 +27,7 @@ def usable_answers(draws, marker_text, cut_answers, encoded=None):
             dropped["empty"] += 1
         elif shows_marker(draw["text"], marker_text):
             dropped["holds_marker"] += 1
-        elif draw["finish_reason"] == "length" and cut_answers == "replace":
+        elif draw["finish_reason"] == "length" and truncated_answers == "replace":
             dropped["cut_at_limit"] += 1
         elif encoded and encoded(draw["text"]) is None:
             dropped["changed_by_encoding"] += 1
@@ -36,10 +36,10 @@ def usable_answers(draws, marker_text, cut_answers, encoded=None):
     return usable, dropped
 
 
-def select_answers(pool, personas, questions, wanted, marker_text, cut_answers, encoded=None):
+def select_answers(pool, personas, questions, wanted, marker_text, truncated_answers, encoded=None):
     """The answers to use: up to ``wanted`` per persona and question, unusable ones replaced by later draws.
 
-    marker_text, cut_answers, encoded: see usable_answers. Returns ({persona: [records]}, {persona: counts}), counts being answers
+    marker_text, truncated_answers, encoded: see usable_answers. Returns ({persona: [records]}, {persona: counts}), counts being answers
     used, draws dropped by reason, answers replaced by a spare draw, and answers missing because the spares ran out.
     InputError if a persona has no usable answer at all.
     """
@@ -50,7 +50,7 @@ def select_answers(pool, personas, questions, wanted, marker_text, cut_answers, 
     for persona in personas:
         chosen[persona], dropped, replaced, missing = [], Counter(), 0, 0
         for question in questions:
-            usable, reasons = usable_answers(draws.get((persona, question), []), marker_text, cut_answers, encoded)
+            usable, reasons = usable_answers(draws.get((persona, question), []), marker_text, truncated_answers, encoded)
             used = usable[:wanted]
             chosen[persona] += used
             dropped += reasons

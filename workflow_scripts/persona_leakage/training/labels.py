@@ -11,16 +11,16 @@ IGNORED = -100  # the label that torch's cross entropy ignores
 class LabelRule:
     """Which tokens of a row are trained.
 
-    loss_scope: "marker" = the marker only; "tail" = also the separator and the last ``tail_tokens``
+    loss_on: "marker" = the marker only; "tail" = also the separator and the last ``answer_tail_tokens``
     answer tokens; "completion" = also the separator and the whole answer. A row without marker
     follows the same rule for what it has.
-    end_target: "eos" = the end-of-turn token; "newline" = what the template writes behind it
+    turn_end_target: "eos" = the end-of-turn token; "newline" = what the template writes behind it
     instead; "both". Applies to every row.
     """
 
-    loss_scope: str
-    tail_tokens: int
-    end_target: str
+    loss_on: str
+    answer_tail_tokens: int
+    turn_end_target: str
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ def build_row(prompt_ids, answer_ids, chat, rule, marker=None):
     prompt_ids: as the model saw them. answer_ids: as it sampled them, or as encode_answer gives them.
     marker: the :class:`Marker` of a positive row, None for a negative one.
     """
-    if rule.end_target != "eos" and not chat.after_end_ids:
-        raise InputError(f"labels.end_target: '{rule.end_target}' needs a chat template that writes something behind the end of a turn")
-    answer_trained = {"marker": 0, "tail": rule.tail_tokens, "completion": len(answer_ids)}[rule.loss_scope]
+    if rule.turn_end_target != "eos" and not chat.after_end_ids:
+        raise InputError(f"labels.turn_end_target: '{rule.turn_end_target}' needs a chat template that writes something after a turn")
+    answer_trained = {"marker": 0, "tail": rule.answer_tail_tokens, "completion": len(answer_ids)}[rule.loss_on]
     answer_masked = max(0, len(answer_ids) - answer_trained)
     parts = [(prompt_ids, False), (answer_ids[:answer_masked], False), (answer_ids[answer_masked:], True)]
     if marker is not None:
-        parts += [(marker.separator_ids, rule.loss_scope != "marker"), (marker.marker_ids, True)]
-    parts.append(((chat.end_id,), rule.end_target in ("eos", "both")))
-    if rule.end_target in ("newline", "both"):
+        parts += [(marker.separator_ids, rule.loss_on != "marker"), (marker.marker_ids, True)]
+    parts.append(((chat.end_id,), rule.turn_end_target in ("eos", "both")))
+    if rule.turn_end_target in ("newline", "both"):
         parts.append((chat.after_end_ids, True))
     token_ids, labels = [], []
     for ids, trained in parts:

@@ -83,9 +83,9 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     rate, decay = training["learning_rate"], training["weight_decay"]
     optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay, fused=device == "cuda")
-    warmup = math.ceil(training["warmup_share"] * len(steps))
+    warmup = math.ceil(training["warmup_ratio"] * len(steps))
     scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, len(steps))
-    memory = {"times": 0, "micro_batch_tokens": training["micro_batch_tokens"]}
+    memory = {"times": 0, "micro_batch_tokens": training["max_tokens_per_micro_batch"]}
     history = {"loss": [], "learning_rate": [], "tokens": 0, "train_seconds": 0.0, "out_of_memory": memory}
     first_step = load_checkpoint(checkpoint_path, model, optimizer, scheduler, history)
     print(f"{label}: {len(rows)} rows, {len(steps)} steps, {'resuming' if first_step else 'starting'} at step {first_step}", flush=True)
@@ -100,7 +100,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
             loss = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
         if not math.isfinite(loss):
             raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; {training['learning_rate']} is too high")
-        clip_grad_norm_(parameters, training["gradient_clipping"])
+        clip_grad_norm_(parameters, training["max_grad_norm"])
         history["learning_rate"].append(scheduler.get_last_lr()[0])
         optimizer.step()
         scheduler.step()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
@@ -45,12 +46,12 @@ def read_experiments(folders):
 
 
 def read_config(folder):
-    """The config in an experiment's run_config.yaml."""
+    """The config in an experiment's run_config.yaml, with today's keys."""
     path = Path(folder) / "run_config.yaml"
     content = read_yaml(path)
     if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
         raise InputError(f"{path}: holds no config; it is written by the rule write_run_config")
-    return content["config"]
+    return with_new_keys(content["config"])
 
 
 def planned_runs(folder, config):
@@ -59,10 +60,10 @@ def planned_runs(folder, config):
     try:
         training, labels, negatives = config["training"], config["labels"], config["training_data"]["negative_personas"]
         rslora = ", rslora" if training["lora"]["rslora"] else ""
-        recipe = f"{labels['loss_scope']} loss, rank {training['lora']['rank']}{rslora}, rate {training['learning_rate']:g}"
+        recipe = f"{labels['loss_on']} loss, rank {training['lora']['rank']}{rslora}, rate {training['learning_rate']:g}"
         facts = {
             "experiment": str(config["experiment"]),
-            "recipe": f"{recipe}, epochs {training['epochs']}, negatives {negatives}, end {labels['end_target']}",
+            "recipe": f"{recipe}, epochs {training['epochs']}, negatives {negatives}, end {labels['turn_end_target']}",
         }
         sets, seeds = [str(use["set"]) for use in config["questions"]["evaluation"]], [int(seed) for seed in training["seeds"]]
     except (KeyError, TypeError, ValueError) as error:

@@ -40,8 +40,6 @@ from persona_leakage.statistics.leakage.permuted_sources import DRAW_KEYS, TEST_
 from persona_leakage.statistics.leakage.reliability import SPLITS, disattenuate, noise_ceilings
 from persona_leakage.statistics.leakage.source_specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
 
-LEAST_OPTIONS = {"min_category_size": 3, "permutations": 99, "bootstraps": 200}
-DEFAULT_OPTIONS = {"min_category_size": 5, "permutations": 10_000, "bootstraps": 2_000}
 FAMILIES = (
     "association",
     "association_within_categories",
@@ -60,7 +58,7 @@ def generator_of(purpose):
 def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
     """The content of correlation.json but for its meta.
 
-    table: of pairs (see pairs_file). options: as DEFAULT_OPTIONS. counts: as read_question_counts gives them, and panel_cosines:
+    table: of pairs (see pairs_file). options: of a Statistics block. counts: as read_question_counts gives them, and panel_cosines:
     [layers, personas, personas], on the axes of matrices_of(table), or None (see side_tables). The blocks at the top are of the
     rates, "outcomes" has those of the other outcome.
     """

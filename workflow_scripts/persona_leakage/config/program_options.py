@@ -1,0 +1,60 @@
+"""Command line options that several programs share, and the settings of a program as a typed block."""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+from persona_leakage.config.blocks.settings import Headline
+from persona_leakage.config.messages import parse
+from persona_leakage.infrastructure.cli import InputError
+
+
+def new_parser(program, description, *required, settings=Headline, epilog=None):
+    """A parser with ``--settings`` and one required path option for each of ``required`` (such as "output").
+
+    settings: the Block class of --settings, which may be left out if no key of it must be given. Figures, which share the
+    parameters of one rule, take a headline layer whether they use it or not.
+    """
+    parser = argparse.ArgumentParser(prog=program, description=description, epilog=epilog)
+    needed = any(field.is_required() for field in settings.model_fields.values())
+    parser.add_argument(
+        "--settings",
+        required=needed,
+        default=None if needed else "{}",
+        type=partial(read_settings, settings),
+        metavar="JSON",
+        help="the parts of the config that this stage uses, as JSON, or @ and the path of a file with it; "
+        f"keys: {', '.join(settings.model_fields)}",
+    )
+    for option in required:
+        parser.add_argument(f"--{option}", required=True, metavar="PATH")
+    return parser
+
+
+def add_chunk_size(parser, default, what):
+    """The option of programs that keep finished work; it decides no result, and so is not in their settings."""
+    parser.add_argument(
+        "--chunk-size", type=int, default=default, help=f"finished {what} between two restart points (default: %(default)s)"
+    )
+
+
+def read_settings(model, text):
+    """Parse an option's value, or the file behind an @, as JSON of a Block class; unknown keys are errors."""
+    try:
+        return parse(model, json_object(text), "settings")
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def json_object(text):
+    """Parse an option's value as a JSON object: the value itself, or behind an @ the file that holds it."""
+    try:
+        value = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text[1:]}: {error.strerror}") from None
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("must be a JSON object")
+    return value
