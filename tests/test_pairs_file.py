@@ -205,5 +205,5 @@ def test_an_output_never_replaces_its_input(tmp_path, program, output):
     assert path.read_bytes() == before
     other = tmp_path / "tables.json"
     other.write_text('{"sha256": {}}')
-    done = run_program(program, *options, "--tables", str(other), "--output", str(tmp_path / f"new{path.suffix}"), cwd=tmp_path)
+    done = run_program(*program.split(), *options, "--tables", str(other), "--output", str(tmp_path / f"new{path.suffix}"), cwd=tmp_path)
     assert done.returncode == 1 and f"does not describe a file {path.name}; give the file that was written beside" in done.stderr
