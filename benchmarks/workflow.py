@@ -63,7 +63,7 @@ def measure_tables(folder):
     inputs = ["--settings", "{}", "--results", home, "--benchmarks", home / "none", "--personas", ROOT / "resources/personas.yaml"]
     commands = {
         "correlate_leakage": ["correlate_leakage.py", *table, "--output", folder / "correlation.json"],
-        **{f"plot_{name}": [f"plot_{name}.py", *arguments_of(name, table, correlation), folder / f"{name}.png"] for name in figures},
+        **{f"plot_{name}": ["plot_figure.py", name, *arguments_of(name, table, correlation), folder / f"{name}.png"] for name in figures},
         "build_report": ["build_report.py", *inputs, "--published", ROOT / "resources/published.json", *page],
     }
     return {
@@ -73,8 +73,9 @@ def measure_tables(folder):
 
 
 def arguments_of(figure, table, correlation):
-    """Command line of a figure's program, up to its output."""
-    return [*(correlation if figure == "layers" else table), "--output"]
+    """Inputs of a figure, up to its output."""
+    inputs = {"layers": correlation, "category_rates": correlation, "heat_map": table[:2]}
+    return [*inputs.get(figure, table), "--output"]
 
 
 def main():

@@ -4,17 +4,21 @@ from persona_leakage.infrastructure.code_digest import digest_of_code, files_of_
 from persona_leakage.infrastructure.files import sha256_of_file
 
 
-def code_of(program):
+def code_of(program, *modules):
     """A program and the local modules it imports, directly or not, as paths: rule inputs, whose digest is the param ``code``.
 
-    Their times count for nothing (ancient): note_contents tells an edit by content. A missing program is an error here,
+    modules: paths below workflow_scripts/ of what it imports by name when it runs, as plot_figure.py does its figure.
+    Their times count for nothing (ancient): note_contents tells an edit by content. A missing file is an error here,
     because Snakemake is silent about it while the outputs exist. Not among them are reuse_finished.py and with_gpu.py,
     which rules call in front of their program, and the modules of code_digest.NOT_COUNTED: they choose whether and where
     a job runs and what it says, and no number in its outputs, so an edit of them must not train or sample anything again.
     """
-    if not (SCRIPTS / program).is_file():
-        raise WorkflowError(f"no such program: {SCRIPTS / program}")
-    paths = files_of_program(SCRIPTS / program)
+    for path in (program, *modules):
+        if not (SCRIPTS / path).is_file():
+            raise WorkflowError(f"no such program or module: {SCRIPTS / path}")
+    paths = files_of_program(
+        SCRIPTS / program, *(SCRIPTS / module for module in modules)
+    )
     return [ancient(str(path.relative_to(workflow.basedir))) for path in paths]
 
 
@@ -47,7 +51,7 @@ def describe_job(rule, wildcards, input, output):
     inputs = {
         name: [str(path) for path in ([paths] if isinstance(paths, str) else paths)]
         for name, paths in input.items()
-        if name not in ("code", "program")
+        if name != "code"
     }
     job = {
         "key": digest_of([decides, names]),

@@ -167,11 +167,19 @@ def figure(path):
     return {**files, "png": shown}
 
 
+def draws(name, **files):
+    """The inputs of a figure's rule: the code of plot_figure.py with that figure's module, and the files that it draws."""
+    return {
+        "code": code_of("plot_figure.py", f"persona_leakage/figures/{name}.py"),
+        **files,
+    }
+
+
 def as_options(wildcards, input):
-    """The named inputs of a job as command line options of the same names, all but its program and code."""
+    """The named inputs of a job as command line options of the same names, all but its code."""
     options = []
     for name, paths in input.items():
-        if name not in ("program", "code"):
+        if name != "code":
             paths = [paths] if isinstance(paths, str) else paths
             options += [f"--{name.replace('_', '-')}", *map(shlex.quote, paths)]
     return " ".join(options)

@@ -17,6 +17,11 @@ SIDE_BY_SIDE = [
 ]
 
 
+# "use rule" does not hand on that a rule is local.
+localrules:
+    plot_comparison,
+
+
 # What is compared is no input: an input would have its own jobs run first where it is stale or missing. Its content
 # is a param instead, so that a comparison of other results is made again.
 rule compare_experiments:
@@ -50,10 +55,9 @@ rule compare_experiments:
         """
 
 
-rule plot_comparison:
+use rule plot_scatter as plot_comparison with:
     input:
-        code=code_of("plot_comparison.py"),
-        comparison=f"results/{COMPARISON}/comparison.json",
+        **draws("comparison", comparison=f"results/{COMPARISON}/comparison.json"),
     output:
         pdf=f"results/{COMPARISON}/comparison.pdf",
         png=f"results/{COMPARISON}/comparison.png",
@@ -62,23 +66,6 @@ rule plot_comparison:
         f"logs/{COMPARISON}/plot_comparison.log",
     benchmark:
         f"benchmarks/{COMPARISON}/plot_comparison.tsv"
-    localrule: True
-    conda:
-        "../envs/analysis.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        settings=settings(),
-    shell:
-        r"""
-        python workflow_scripts/plot_comparison.py \
-            --settings {params.settings:q} \
-            --comparison {input.comparison:q} \
-            --output {output.pdf:q} \
-            2>&1 | tee {log:q}
-        """
 
 
 rule build_comparison:

@@ -6,38 +6,13 @@ out: figures/{questions}/seed{seed}/*.pdf, .png, .svg; figures/training.pdf, .pn
 """
 
 ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
-
-
-# Seconds each, from small tables: on a cluster the submitting host draws them.
-localrules:
-    plot_scatter,
-    plot_category_scatter,
-    plot_category_rates,
-    plot_heat_map,
-    plot_cosines,
-    plot_layers,
-    plot_robustness,
-    plot_sweep,
-    plot_category_correlations,
-    plot_noise_ceiling,
-    plot_replies,
-    plot_training,
-    plot_seed_stability,
-    plot_predictors,
-    plot_question_sets,
-    plot_wordings,
-    plot_variants,
-    plot_adapted_geometry,
-    plot_measures,
+PAIRS = {"pairs": f"{ANALYSIS}/pairs.csv", "tables": f"{ANALYSIS}/tables.json"}
+CORRELATION = {"correlation": f"{ANALYSIS}/correlation.json"}
 
 
 rule plot_scatter:
     input:
-        program="workflow_scripts/plot_scatter.py",
-        code=code_of("plot_scatter.py"),
-        pairs=f"{ANALYSIS}/pairs.csv",
-        tables=f"{ANALYSIS}/tables.json",
-        correlation=f"{ANALYSIS}/correlation.json",
+        **draws("scatter", **PAIRS, **CORRELATION),
     output:
         **figure("{questions}/seed{seed}/scatter"),
     log:
@@ -51,13 +26,14 @@ rule plot_scatter:
         mem_mb=2000,
         runtime=10,
     params:
+        name=lambda wildcards, output: Path(output.pdf).stem,
         inputs=as_options,
         packages=pins("analysis", "matplotlib"),
-        settings=settings(headline_layer=config["geometry"]["headline_layer"]),
+        settings=settings(),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python {input.program:q} \
+            python workflow_scripts/plot_figure.py {params.name} \
             --settings {params.settings:q} \
             {params.inputs} \
             --output {output.pdf:q} \
@@ -67,24 +43,23 @@ rule plot_scatter:
 
 use rule plot_scatter as plot_category_scatter with:
     input:
-        program="workflow_scripts/plot_category_scatter.py",
-        code=code_of("plot_category_scatter.py"),
-        pairs=f"{ANALYSIS}/pairs.csv",
-        tables=f"{ANALYSIS}/tables.json",
+        **draws("category_scatter", **PAIRS),
     output:
         **figure("{questions}/seed{seed}/category_scatter"),
     log:
         "logs/{experiment}/plot_category_scatter/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_category_scatter/{questions}/seed{seed}.tsv"
+    params:
+        name=lambda wildcards, output: Path(output.pdf).stem,
+        inputs=as_options,
+        packages=pins("analysis", "matplotlib"),
+        settings=settings(headline_layer=HEADLINE),
 
 
 use rule plot_scatter as plot_category_rates with:
     input:
-        program="workflow_scripts/plot_category_rates.py",
-        code=code_of("plot_category_rates.py"),
-        pairs=f"{ANALYSIS}/pairs.csv",
-        tables=f"{ANALYSIS}/tables.json",
+        **draws("category_rates", **CORRELATION),
     output:
         **figure("{questions}/seed{seed}/category_rates"),
     log:
@@ -93,12 +68,20 @@ use rule plot_scatter as plot_category_rates with:
         "benchmarks/{experiment}/plot_category_rates/{questions}/seed{seed}.tsv"
 
 
+use rule plot_scatter as plot_category_correlations with:
+    input:
+        **draws("category_correlations", **CORRELATION),
+    output:
+        **figure("{questions}/seed{seed}/category_correlations"),
+    log:
+        "logs/{experiment}/plot_category_correlations/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_category_correlations/{questions}/seed{seed}.tsv"
+
+
 use rule plot_scatter as plot_heat_map with:
     input:
-        program="workflow_scripts/plot_heat_map.py",
-        code=code_of("plot_heat_map.py"),
-        pairs=f"{ANALYSIS}/pairs.csv",
-        tables=f"{ANALYSIS}/tables.json",
+        **draws("heat_map", **PAIRS),
     output:
         **figure("{questions}/seed{seed}/heat_map"),
     log:
@@ -109,24 +92,23 @@ use rule plot_scatter as plot_heat_map with:
 
 use rule plot_scatter as plot_cosines with:
     input:
-        program="workflow_scripts/plot_cosines.py",
-        code=code_of("plot_cosines.py"),
-        pairs=f"{ANALYSIS}/pairs.csv",
-        tables=f"{ANALYSIS}/tables.json",
-        cosines=f"{ANALYSIS}/cosines.csv",
+        **draws("cosines", **PAIRS, cosines=f"{ANALYSIS}/cosines.csv"),
     output:
         **figure("{questions}/seed{seed}/cosines"),
     log:
         "logs/{experiment}/plot_cosines/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_cosines/{questions}/seed{seed}.tsv"
+    params:
+        name=lambda wildcards, output: Path(output.pdf).stem,
+        inputs=as_options,
+        packages=pins("analysis", "matplotlib"),
+        settings=settings(headline_layer=HEADLINE),
 
 
 use rule plot_scatter as plot_layers with:
     input:
-        program="workflow_scripts/plot_layers.py",
-        code=code_of("plot_layers.py"),
-        correlation=f"{ANALYSIS}/correlation.json",
+        **draws("layers", **CORRELATION),
     output:
         **figure("{questions}/seed{seed}/layers"),
     log:
@@ -135,50 +117,9 @@ use rule plot_scatter as plot_layers with:
         "benchmarks/{experiment}/plot_layers/{questions}/seed{seed}.tsv"
 
 
-use rule plot_scatter as plot_robustness with:
-    input:
-        program="workflow_scripts/plot_robustness.py",
-        code=code_of("plot_robustness.py"),
-        robustness=f"{ANALYSIS}/robustness.json",
-    output:
-        **figure("{questions}/seed{seed}/robustness"),
-    log:
-        "logs/{experiment}/plot_robustness/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_robustness/{questions}/seed{seed}.tsv"
-
-
-use rule plot_scatter as plot_sweep with:
-    input:
-        program="workflow_scripts/plot_sweep.py",
-        code=code_of("plot_sweep.py"),
-        sweep=f"{ANALYSIS}/sweep.json",
-    output:
-        **figure("{questions}/seed{seed}/sweep"),
-    log:
-        "logs/{experiment}/plot_sweep/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_sweep/{questions}/seed{seed}.tsv"
-
-
-use rule plot_scatter as plot_category_correlations with:
-    input:
-        program="workflow_scripts/plot_category_correlations.py",
-        code=code_of("plot_category_correlations.py"),
-        correlation=f"{ANALYSIS}/correlation.json",
-    output:
-        **figure("{questions}/seed{seed}/category_correlations"),
-    log:
-        "logs/{experiment}/plot_category_correlations/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_category_correlations/{questions}/seed{seed}.tsv"
-
-
 use rule plot_scatter as plot_noise_ceiling with:
     input:
-        program="workflow_scripts/plot_noise_ceiling.py",
-        code=code_of("plot_noise_ceiling.py"),
-        correlation=f"{ANALYSIS}/correlation.json",
+        **draws("noise_ceiling", **CORRELATION),
     output:
         **figure("{questions}/seed{seed}/noise_ceiling"),
     log:
@@ -187,35 +128,44 @@ use rule plot_scatter as plot_noise_ceiling with:
         "benchmarks/{experiment}/plot_noise_ceiling/{questions}/seed{seed}.tsv"
 
 
+use rule plot_scatter as plot_robustness with:
+    input:
+        **draws("robustness", robustness=f"{ANALYSIS}/robustness.json"),
+    output:
+        **figure("{questions}/seed{seed}/robustness"),
+    log:
+        "logs/{experiment}/plot_robustness/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_robustness/{questions}/seed{seed}.tsv"
+
+
 use rule plot_scatter as plot_replies with:
     input:
-        program="workflow_scripts/plot_replies.py",
-        code=code_of("plot_replies.py"),
-        marker_evals=expand(
-            "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/marker_eval.json",
-            source=SOURCES,
+        **draws(
+            "replies",
+            marker_evals=expand(
+                "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/marker_eval.json",
+                source=SOURCES,
+            ),
+            base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
         ),
-        base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
     output:
         **figure("{questions}/seed{seed}/replies"),
     log:
         "logs/{experiment}/plot_replies/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_replies/{questions}/seed{seed}.tsv"
-    params:
-        inputs=as_options,
-        packages=pins("analysis", "matplotlib"),
-        settings=settings(sources=SOURCES),
 
 
 use rule plot_scatter as plot_training with:
     input:
-        program="workflow_scripts/plot_training.py",
-        code=code_of("plot_training.py"),
-        metrics=expand(
-            "results/{{experiment}}/training/{source}/seed{seed}/metrics.json",
-            source=SOURCES,
-            seed=SEEDS,
+        **draws(
+            "training",
+            metrics=expand(
+                "results/{{experiment}}/training/{source}/seed{seed}/metrics.json",
+                source=SOURCES,
+                seed=SEEDS,
+            ),
         ),
     output:
         **figure("training"),
@@ -223,66 +173,50 @@ use rule plot_scatter as plot_training with:
         "logs/{experiment}/plot_training.log",
     benchmark:
         "benchmarks/{experiment}/plot_training.tsv"
-    params:
-        inputs=as_options,
-        packages=pins("analysis", "matplotlib"),
-        settings=settings(sources=SOURCES, seeds=SEEDS),
 
 
 use rule plot_scatter as plot_seed_stability with:
     input:
-        program="workflow_scripts/plot_seed_stability.py",
-        code=code_of("plot_seed_stability.py"),
-        seeds="results/{experiment}/analysis/{questions}/seeds.json",
+        **draws(
+            "seed_stability",
+            seeds="results/{experiment}/analysis/{questions}/seeds.json",
+        ),
     output:
         **figure("{questions}/seed_stability"),
     log:
         "logs/{experiment}/plot_seed_stability/{questions}.log",
     benchmark:
         "benchmarks/{experiment}/plot_seed_stability/{questions}.tsv"
-    params:
-        inputs=as_options,
-        settings=settings(),
-
-
-use rule plot_scatter as plot_adapted_geometry with:
-    input:
-        program="workflow_scripts/plot_adapted_geometry.py",
-        code=code_of("plot_adapted_geometry.py"),
-        table=f"{ANALYSIS}/adapted_geometry.csv",
-        result=f"{ANALYSIS}/adapted_geometry.json",
-    output:
-        **figure("{questions}/seed{seed}/adapted_geometry"),
-    log:
-        "logs/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.tsv"
-    params:
-        inputs=as_options,
-        settings=settings(),
 
 
 use rule plot_scatter as plot_predictors with:
     input:
-        program="workflow_scripts/plot_predictors.py",
-        code=code_of("plot_predictors.py"),
-        predictors=f"{ANALYSIS}/predictors.json",
+        **draws("predictors", predictors=f"{ANALYSIS}/predictors.json"),
     output:
         **figure("{questions}/seed{seed}/predictors"),
     log:
         "logs/{experiment}/plot_predictors/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_predictors/{questions}/seed{seed}.tsv"
-    params:
-        inputs=as_options,
-        settings=settings(),
+
+
+use rule plot_scatter as plot_sweep with:
+    input:
+        **draws("sweep", sweep=f"{ANALYSIS}/sweep.json"),
+    output:
+        **figure("{questions}/seed{seed}/sweep"),
+    log:
+        "logs/{experiment}/plot_sweep/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_sweep/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_question_sets with:
     input:
-        program="workflow_scripts/plot_question_sets.py",
-        code=code_of("plot_question_sets.py"),
-        question_sets="results/{experiment}/analysis/question_sets/seed{seed}.json",
+        **draws(
+            "question_sets",
+            question_sets="results/{experiment}/analysis/question_sets/seed{seed}.json",
+        ),
     output:
         **figure("question_sets/seed{seed}/question_sets"),
     log:
@@ -293,9 +227,7 @@ use rule plot_scatter as plot_question_sets with:
 
 use rule plot_scatter as plot_wordings with:
     input:
-        program="workflow_scripts/plot_wordings.py",
-        code=code_of("plot_wordings.py"),
-        wordings=f"{ANALYSIS}/wordings.json",
+        **draws("wordings", wordings=f"{ANALYSIS}/wordings.json"),
     output:
         **figure("{questions}/seed{seed}/wordings"),
     log:
@@ -306,11 +238,7 @@ use rule plot_scatter as plot_wordings with:
 
 use rule plot_scatter as plot_variants with:
     input:
-        program="workflow_scripts/plot_variants.py",
-        code=code_of("plot_variants.py"),
-        pairs=f"{ANALYSIS}/pairs.csv",
-        tables=f"{ANALYSIS}/tables.json",
-        variants=f"{ANALYSIS}/variants.json",
+        **draws("variants", **PAIRS, variants=f"{ANALYSIS}/variants.json"),
     output:
         **figure("{questions}/seed{seed}/variants"),
     log:
@@ -319,18 +247,37 @@ use rule plot_scatter as plot_variants with:
         "benchmarks/{experiment}/plot_variants/{questions}/seed{seed}.tsv"
 
 
+use rule plot_scatter as plot_adapted_geometry with:
+    input:
+        **draws(
+            "adapted_geometry",
+            table=f"{ANALYSIS}/adapted_geometry.csv",
+            result=f"{ANALYSIS}/adapted_geometry.json",
+        ),
+    output:
+        **figure("{questions}/seed{seed}/adapted_geometry"),
+    log:
+        "logs/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.tsv"
+
+
 use rule plot_scatter as plot_measures with:
     input:
-        program="workflow_scripts/plot_measures.py",
-        code=code_of("plot_measures.py"),
-        table=f"{ANALYSIS}/measures.csv",
-        result=f"{ANALYSIS}/measures.json",
+        **draws(
+            "measures",
+            table=f"{ANALYSIS}/measures.csv",
+            result=f"{ANALYSIS}/measures.json",
+        ),
     output:
         **figure("{questions}/seed{seed}/measures"),
     log:
         "logs/{experiment}/plot_measures/{questions}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/plot_measures/{questions}/seed{seed}.tsv"
-    params:
-        inputs=as_options,
-        settings=settings(),
+
+
+# Seconds each, from small tables: on a cluster the submitting host draws them.
+workflow.localrules(
+    *(each.name for each in workflow.rules if each.name.startswith("plot_"))
+)

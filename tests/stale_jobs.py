@@ -1,8 +1,10 @@
 """Jobs of the tiny experiment that a change makes stale, stage by stage: {rule: number of jobs}."""
 
 END = {"build_report": 1, "all": 1}  # the report shows all there is
-OF_CORRELATIONS = dict.fromkeys(("plot_scatter", "plot_layers", "plot_category_correlations", "plot_noise_ceiling"), 1)
-OF_PAIRS = dict.fromkeys(("plot_scatter", "plot_category_scatter", "plot_category_rates", "plot_heat_map", "plot_cosines"), 1)
+OF_CORRELATIONS = dict.fromkeys(
+    ("plot_scatter", "plot_layers", "plot_category_rates", "plot_category_correlations", "plot_noise_ceiling"), 1
+)
+OF_PAIRS = dict.fromkeys(("plot_scatter", "plot_category_scatter", "plot_heat_map", "plot_cosines"), 1)
 ROBUSTNESS = {"check_robustness": 1, "plot_robustness": 1}
 FIGURES = {**OF_PAIRS, **OF_CORRELATIONS, "plot_robustness": 1, "plot_replies": 1, "plot_training": 1}
 STATISTICS = {"correlate_leakage": 1, **OF_CORRELATIONS, **END}

@@ -11,6 +11,7 @@ from scipy import stats
 from persona_leakage.geometry.cosine import centroids, cosine_matrix
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.leakage.correlations import correlate, correlate_layer, correlate_pairs
+from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
 from persona_leakage.tables.build import COLUMNS, tabulate_pairs
 
 # x, y, Spearman, Pearson, each from the definition
@@ -136,6 +137,29 @@ def test_layer_block_over_all_sources():
     assert block["related_only"]["n"] == 3
     related = table[table["related"]]
     assert block["related_only"]["pearson_r"] == pytest.approx(np.corrcoef(related["cosine"], related["rate"])[0, 1])
+
+
+def test_interval_as_if_pairs_were_independent():
+    """Bonett and Wright's standard error on Fisher's z; none for fewer than four pairs."""
+    block = correlate_layer(make_table(), 5)
+    rho, n = block["pooled"]["spearman_rho"], block["pooled"]["n"]
+    middle, half = np.arctanh(rho), 1.959964 * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    assert block["pooled"]["interval_if_independent"] == pytest.approx(np.tanh([middle - half, middle + half]), abs=1e-6)
+    assert block["related_only"]["n"] == 3 and block["related_only"]["interval_if_independent"] is None
+
+
+def test_rates_by_category():
+    """The mean of the personas with Student's interval within [0, 1]; none for fewer than five personas, no category without a rate."""
+    rates = {"near": [0.0, 0.05, 0.1, 0.1, 0.9], "far": [0.2, 0.4, 0.3, 0.7], "lost": [np.nan]}
+    cells = [(category, rate) for category, some in rates.items() for rate in some]
+    table = pd.DataFrame(cells, columns=["category", "rate"]).assign(source="villain", found=0, total=20)
+    table["persona"] = [f"p{place}" for place in table.index]
+    found = summarise_rates(table)["villain"]["categories"]
+    assert list(found) == ["far", "near"] and found["far"]["interval"] is None
+    assert found["far"]["personas"] == ["p5", "p6", "p7", "p8"] and found["far"]["mean"] == pytest.approx(0.4)
+    near = rates["near"]
+    high = stats.t.interval(0.95, 4, loc=np.mean(near), scale=stats.sem(near))[1]
+    assert found["near"]["interval"] == [0.0, pytest.approx(high)] and high < 1
 
 
 @pytest.mark.parametrize(("minimum", "categories"), [(3, {"near", "far"}), (6, {"near"}), (7, set())])

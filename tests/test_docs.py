@@ -40,15 +40,24 @@ def test_every_rule_calls_the_program_of_its_name():
     for path in (ROOT / "rules").glob("*.smk"):
         text = path.read_text()
         for rule, body in re.findall(r"^rule (\w+):\n(.*?)(?=^rule |^use rule |\Z)", text, re.M | re.S):
-            named = f'program="workflow_scripts/{rule}.py"' in body and "python {input.program:q}" in body
-            assert named or f"python workflow_scripts/{rule}.py" in body, rule
-            assert (ROOT / "workflow_scripts" / f"{rule}.py").is_file()
+            program = "plot_figure" if rule.startswith("plot_") else rule
+            assert f"python workflow_scripts/{program}.py" in body, rule
+            assert (ROOT / "workflow_scripts" / f"{program}.py").is_file()
             for directive in ("input:", "output:", "log:", "benchmark:", "conda:", "threads:", "resources:", "params:"):
                 assert re.search(rf"^    {directive}", body, re.M), (rule, directive)
-        for base, rule, body in re.findall(r"^use rule (\w+) as (plot_\w+) with:\n(.*?)(?=^rule |^use rule |\Z)", text, re.M | re.S):
-            assert f'code_of("{rule}.py")' in body and f'program="workflow_scripts/{rule}.py"' in body, rule
-            assert (ROOT / f"workflow_scripts/{rule}.py").is_file(), rule
-            assert base == "plot_scatter" and f"/{rule}" in re.search(r"log:\n(.*)", body)[1], rule
+
+
+def test_every_figure_rule_draws_the_figure_of_its_name():
+    """plot_figure.py gets the name from the output, its code from draws(NAME)."""
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    rules = re.findall(r"^(?:rule|use rule (\w+) as) plot_(\w+)(?: with)?:\n(.*?)(?=^rule |^use rule |\Z)", text, re.M | re.S)
+    for base, name, body in rules:
+        assert base == ("" if name == "scatter" else "plot_scatter"), name
+        assert re.search(rf'\*\*draws\(\s*"{name}",', body), name
+        assert f'/{name}"),' in body or f'"figure("{name}")' in body or f"/{name}.pdf" in body or 'figure("training")' in body, name
+        assert f"/plot_{name}" in re.search(r"log:\n(.*)", body)[1], name
+    figures = (ROOT / "workflow_scripts/persona_leakage/figures").glob("*.py")
+    assert sorted(name for _, name, _ in rules) == sorted(path.stem for path in figures if "\ndef draw(" in path.read_text())
 
 
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
@@ -89,13 +98,10 @@ def test_the_diagram_shows_the_files_of_the_rules():
 
 def test_a_job_that_a_cluster_runs_again_gets_more_time_and_memory():
     """A second try with the time or the memory that were too little is no use. Light jobs stay on the host that submits."""
-    light = set(
-        re.findall(r"^    (\w+),$", re.search(r"^localrules:\n(.*?)\n\n", (ROOT / "rules/figures.smk").read_text(), re.M | re.S)[1], re.M)
-    )
     heavy = []
     for path in (ROOT / "rules").glob("*.smk"):
         for rule, body in re.findall(r"^ *rule ?(\w*):\n(.*?)(?=^ *rule |^ *rule:|^use rule |\Z)", path.read_text(), re.M | re.S):
-            if rule in light or "localrule: True" in body:
+            if rule.startswith("plot_") or "localrule: True" in body:
                 assert "gpu=" not in body, rule
                 continue
             heavy.append(rule)
@@ -104,17 +110,12 @@ def test_a_job_that_a_cluster_runs_again_gets_more_time_and_memory():
     assert {"", "sample_training_pool", "train_adapter", "extract_centroids", "correlate_leakage", "build_report"} <= set(heavy)
 
 
-def test_every_figure_is_drawn_where_the_run_was_started():
-    """localrule: True is not handed on by "use rule", so the rules stand in a list."""
-    text = (ROOT / "rules/figures.smk").read_text()
-    listed = re.findall(r"^    (\w+),$", re.search(r"^localrules:\n(.*?)\n\n", text, re.M | re.S)[1], re.M)
-    assert sorted(listed) == sorted(re.findall(r"(?:^rule|^use rule \w+ as) (\w+)", text, re.M))
-
-
 def test_a_rule_derived_from_a_local_rule_is_local():
     """Publishing needs the network, which a cluster's nodes may lack."""
     text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     local = {name for block in re.findall(r"^localrules:\n((?:    \w+,\n)+)", text, re.M) for name in re.findall(r"\w+", block)}
+    assert 'workflow.localrules(\n    *(each.name for each in workflow.rules if each.name.startswith("plot_"))' in text
+    local |= set(re.findall(r"plot_\w+", (ROOT / "rules/figures.smk").read_text()))
     local |= {rule for rule, body in re.findall(r"^rule (\w+):\n((?:(?: .*)?\n)+)", text, re.M) if "    localrule: True" in body}
     derived = re.findall(r"^use rule (\w+) as (\w+)", text, re.M)
     assert ("publish_wandb", "publish_wandb_experiment") in derived

@@ -112,13 +112,12 @@ def stale(axes_project):
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
-        ("batched_forward.py", {"extract_centroids": 1, "extract_training_centroids": 1, **ADDED, **ANALYSIS}),
-        ("marker_log_probability.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
-        ("marker_log_probability.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
-        ("adapted_geometry.py", {**GEOMETRY, **END}),
-        ("leakage_measures.py", {**MEASURES, **END}),
-        ("outcomes.py", STATISTICS),
-        ("leakage_measures.py", {"plot_adapted_geometry": 1, "plot_measures": 1, **END}),
+        ("inference/batched_forward.py", {"extract_centroids": 1, "extract_training_centroids": 1, **ADDED, **ANALYSIS}),
+        ("behaviours/marker_log_probability.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
+        ("statistics/comparisons/adapted_geometry.py", {**GEOMETRY, **END}),
+        ("statistics/comparisons/leakage_measures.py", {**MEASURES, **END}),
+        ("statistics/leakage/outcomes.py", STATISTICS),
+        ("figures/measures.py", {"plot_measures": 1, **END}),
     ],
 )
 def test_an_edit_makes_its_users_stale(axes_project, module, expected):

@@ -86,7 +86,7 @@ def test_the_programs(tmp_path):
     done = run_program("compare_predictors", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {*OUTPUT[:2]} <= {*read_json(tmp_path / "league.json")["predictors"]}
-    assert run_program("plot_predictors", "--predictors", "league.json", "--output", "league.png", cwd=tmp_path).returncode == 0
+    assert run_program("plot_figure", "predictors", "--predictors", "league.json", "--output", "league.png", cwd=tmp_path).returncode == 0
 
 
 LEAGUE = {"compare_predictors": 1, "plot_predictors": 1}

@@ -189,7 +189,7 @@ def test_a_figure_takes_no_other_tables_correlations(tmp_path):
         (tmp_path / name).mkdir()
         correlate(tmp_path / name, rows_of("villain", people))
     correlation, pairs = str(tmp_path / "first/correlation.json"), str(tmp_path / "second/pairs.csv")
-    done = run_program("plot_scatter", "--pairs", pairs, "--correlation", correlation, "--output", "figure.png", cwd=tmp_path)
+    done = run_program("plot_figure", "scatter", "--pairs", pairs, "--correlation", correlation, "--output", "figure.png", cwd=tmp_path)
     assert done.returncode == 1 and "was not computed from" in done.stderr
 
 

@@ -65,9 +65,9 @@ def test_programs_work_from_a_table_alone(tmp_path):
     assert run_program("correlate_leakage", *common, "--output", tmp_path / "correlation.json", cwd=tmp_path).returncode == 0
     result = json.loads((tmp_path / "correlation.json").read_text())
     assert result["headline_layer"] == 20 and result["meta"]["bank"]["personas"] == 111 and result["meta"]["model"] is None
-    assert run_program("plot_scatter", *common, "--output", tmp_path / "alone.pdf", cwd=tmp_path).returncode == 0
+    assert run_program("plot_figure", "scatter", *common, "--output", tmp_path / "alone.pdf", cwd=tmp_path).returncode == 0
     given = ("--correlation", tmp_path / "correlation.json")
-    assert run_program("plot_scatter", *common, *given, "--output", tmp_path / "given.pdf", cwd=tmp_path).returncode == 0
+    assert run_program("plot_figure", "scatter", *common, *given, "--output", tmp_path / "given.pdf", cwd=tmp_path).returncode == 0
     sizes = {path.name: path.stat().st_size for path in tmp_path.glob("*.png")}
     assert sizes["given.png"] > sizes["alone.png"] > 10_000, "with correlation.json the titles have intervals"
 
@@ -100,7 +100,7 @@ def test_a_missing_measurement_is_nan_and_drawn_without(tmp_path):
     path = write_csv(tmp_path / "pairs.csv", {**GOOD, "persona": "lost", "rate": "nan"}, {**GOOD, "persona": "far", "cosine": "NaN"}, *rows)
     table = read_pairs(path)
     assert table["rate"].isna().tolist() == [True, *[False] * 6] and table["cosine"].isna().tolist() == [False, True, *[False] * 5]
-    done = run_program("plot_scatter", "--pairs", path, "--output", tmp_path / "scatter.svg", cwd=tmp_path)
+    done = run_program("plot_figure", "scatter", "--pairs", path, "--output", tmp_path / "scatter.svg", cwd=tmp_path)
     assert done.returncode == 0 and done.stderr == ""
     figure = (tmp_path / "scatter.svg").read_text()
     assert "<!-- lost -->" not in figure and "cosine is missing in" in figure
@@ -192,7 +192,7 @@ def test_an_empty_cell_is_a_missing_measurement(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("program", "output"), [("correlate_leakage", "pairs.csv"), ("check_robustness", "pairs.csv"), ("plot_scatter", "pairs.pdf")]
+    ("program", "output"), [("correlate_leakage", "pairs.csv"), ("check_robustness", "pairs.csv"), ("plot_figure scatter", "pairs.pdf")]
 )
 def test_an_output_never_replaces_its_input(tmp_path, program, output):
     """Nor does a figure's other format: pairs.png may be somebody's table."""
@@ -200,10 +200,10 @@ def test_an_output_never_replaces_its_input(tmp_path, program, output):
     make_tables()["pairs"].to_csv(path, index=False)
     before = path.read_bytes()
     options = ("--pairs", str(path), "--headline-layer", "0")
-    done = run_program(program, *options, "--output", str(tmp_path / output), cwd=tmp_path)
+    done = run_program(*program.split(), *options, "--output", str(tmp_path / output), cwd=tmp_path)
     assert done.returncode == 1 and f"--output: would replace {path}, the file of --pairs; give another path" in done.stderr
     assert path.read_bytes() == before
     other = tmp_path / "tables.json"
     other.write_text('{"sha256": {}}')
-    done = run_program(program, *options, "--tables", str(other), "--output", str(tmp_path / f"new{path.suffix}"), cwd=tmp_path)
+    done = run_program(*program.split(), *options, "--tables", str(other), "--output", str(tmp_path / f"new{path.suffix}"), cwd=tmp_path)
     assert done.returncode == 1 and f"does not describe a file {path.name}; give the file that was written beside" in done.stderr

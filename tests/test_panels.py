@@ -149,7 +149,7 @@ def test_an_edited_wording_makes_its_users_stale(project, old, new, stale):
         ("persona_leakage/statistics/comparisons/question_sets.py", {"compare_question_sets": 1, "plot_question_sets": 1}),
         ("persona_leakage/statistics/comparisons/paraphrases.py", {"describe_wordings": 2, "plot_wordings": 2}),
         ("persona_leakage/statistics/comparisons/no_persona_prompts.py", {"describe_variants": 2, "plot_variants": 2}),
-        ("persona_leakage/figures/panels.py", {"plot_question_sets": 1, "plot_wordings": 2, "plot_variants": 2}),
+        ("persona_leakage/figures/question_sets.py", {"plot_question_sets": 1}),
         ("persona_leakage/reporting/sections.py", {}),
     ],
 )

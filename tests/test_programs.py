@@ -46,6 +46,7 @@ BAD_OPTIONS = {
         ["--correlations", "x", "y", "--pairs", "x", "--output", "z"],
         "for each of --correlations",
     ),
+    "figure without its input": ("plot_figure", ["layers", "--output", "x.pdf"], "--correlation"),
     "seed that is no number": ("train_adapter", ["--seed", "first"], "--seed"),
 }
 # Inputs that are not there: exit code 1, one line, no traceback.
@@ -58,6 +59,7 @@ BAD_INPUTS = {
         ["--settings", '{"headline_layer": 1}', "--pairs", "pairs.csv", "--marker-eval", "x", "--output", "y"],
         "pairs.csv: no such file",
     ),
+    "unknown figure": ("plot_figure", ["scater", "--output", "x.pdf"], "'scater' is no figure; choose one of adapted_geometry, "),
     "no model folder": (
         "fetch_model",
         ["--settings", '{"model": {"name": "m", "source": "path", "location": "nowhere"}}', "--manifest", "model.json"],

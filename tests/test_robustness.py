@@ -340,7 +340,7 @@ def test_the_program(tables, tmp_path):
     )
     result = read_json(tmp_path / "first.json")
     assert check_of(result, "held_out_questions")["difference"] == pytest.approx(0)
-    done = run_program("plot_robustness", "--robustness", "first.json", "--output", "robustness.svg", cwd=tmp_path)
+    done = run_program("plot_figure", "robustness", "--robustness", "first.json", "--output", "robustness.svg", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert all((tmp_path / f"robustness.{kind}").stat().st_size > 10_000 for kind in ("pdf", "png", "svg"))
     done = run_program("check_robustness", *options, "--centroids", "other.pt", "--output", "x.json", cwd=tmp_path)

@@ -4,8 +4,9 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.text import Text
 
-from persona_leakage.figures.scatter import LABELLED, plot_scatter
+from persona_leakage.figures.scatter import LABELLED, draw_scatter
 from persona_leakage.statistics.leakage.correlations import correlate_sources
+from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
 from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT
 
@@ -21,7 +22,7 @@ def test_names_stay_in_their_panel(path, layer):
     table = read_pairs(ROOT / path)
     table = table[table["layer"] == layer]
     correlations = correlate_sources(table)
-    figure = plot_scatter(table, correlations, layer)
+    figure = draw_scatter(table, correlations, summarise_rates(table), layer)
     figure.canvas.draw()
     for axis in figure.axes[: len(correlations)]:
         panel = axis.get_window_extent()

@@ -165,7 +165,7 @@ def test_trainings_that_only_sampled_again_reach_their_ceiling(three_trainings, 
         assert block["spread"]["profile"] < block["spread"]["sampling"]
         assert block["intraclass"]["agreement"] == pytest.approx(block["spread"]["agreement_if_only_sampling"], abs=0.1)
     assert result["spearman_rho"][MEAN]["sampling_from"] == "replies"
-    drawn = run_program("plot_seed_stability", "--seeds", "seeds.json", "--output", "figure.svg", cwd=tmp_path)
+    drawn = run_program("plot_figure", "seed_stability", "--seeds", "seeds.json", "--output", "figure.svg", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
     assert all((tmp_path / f"figure.{kind}").stat().st_size > 0 for kind in ("pdf", "png", "svg"))
 

@@ -131,14 +131,14 @@ def test_a_table_of_strange_names_gives_every_figure_of_pairs(tmp_path):
     pairs = ("--pairs", "pairs.csv")
     assert run_program("correlate_leakage", *pairs, "--output", "correlation.json", cwd=tmp_path).returncode == 0
     assert run_program("check_robustness", *pairs, "--output", "robustness.json", cwd=tmp_path).returncode == 0
-    for program, inputs in {
-        "plot_scatter": (*pairs, "--correlation", "correlation.json"),
-        "plot_category_scatter": pairs,
-        "plot_category_rates": pairs,
-        "plot_heat_map": pairs,
-        "plot_category_correlations": ("--correlation", "correlation.json"),
-        "plot_noise_ceiling": ("--correlation", "correlation.json"),
-        "plot_robustness": ("--robustness", "robustness.json"),
+    for name, inputs in {
+        "scatter": (*pairs, "--correlation", "correlation.json"),
+        "category_scatter": pairs,
+        "category_rates": ("--correlation", "correlation.json"),
+        "heat_map": pairs,
+        "category_correlations": ("--correlation", "correlation.json"),
+        "noise_ceiling": ("--correlation", "correlation.json"),
+        "robustness": ("--robustness", "robustness.json"),
     }.items():
-        done = run_program(program, *inputs, "--output", f"{program}.svg", cwd=tmp_path)
+        done = run_program("plot_figure", name, *inputs, "--output", f"{name}.svg", cwd=tmp_path)
         assert done.returncode == 0, done.stderr

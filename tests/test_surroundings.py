@@ -26,7 +26,7 @@ PAIRS = ROOT / "tests/data/published_pairs.csv"
 def draw(folder, **env):
     """Draw the published scatter plot as a user with some more environment variables would; the svg's bytes."""
     pairs = ["--pairs", str(PAIRS), "--headline-layer", "20"]
-    done = run_program("plot_scatter", *pairs, "--output", str(folder / "scatter.svg"), cwd=folder, env={**os.environ, **env})
+    done = run_program("plot_figure", "scatter", *pairs, "--output", str(folder / "scatter.svg"), cwd=folder, env={**os.environ, **env})
     assert done.returncode == 0, done.stderr
     return (folder / "scatter.svg").read_bytes()
 

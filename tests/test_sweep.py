@@ -194,7 +194,7 @@ def test_a_swept_experiment(swept_project):
 @pytest.mark.parametrize(
     ("module", "stale"),
     [
-        ("persona_leakage/figures/layer_sweep.py", {"plot_sweep"}),
+        ("persona_leakage/figures/sweep.py", {"plot_sweep"}),
         ("persona_leakage/statistics/comparisons/layer_sweep.py", {"correlate_sweep", "plot_sweep"}),
         ("persona_leakage/geometry/centroid_files.py", {"extract_sweep", "correlate_sweep", "plot_sweep"}),
         ("persona_leakage/reporting/sections.py", set()),

@@ -237,7 +237,7 @@ def test_a_bad_config_stops_before_anything_is_written(tmp_path, changes, messag
 
 
 def test_a_missing_program_is_an_error_although_outputs_exist(project_copy):
-    (project_copy.folder / "workflow_scripts/plot_scatter.py").unlink()
+    (project_copy.folder / "workflow_scripts/persona_leakage/figures/scatter.py").unlink()
     done = project_copy.run("-n", check=False)
     assert done.returncode != 0 and "no such program" in done.stdout
 

@@ -14,7 +14,7 @@ from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.publishing.archive import check_copies, check_counts, differences
 
-NEWER = ("training_check",)  # blocks that correlation.json of older versions lacks
+NEWER = ("training_check", "categories", "interval_if_independent")  # keys that correlation.json of older versions lacks
 
 
 def main(argv=None):
@@ -45,10 +45,16 @@ def check_correlation(folder, config, questions, seed):
         if done.returncode:
             raise InputError(f"{home / 'correlation.json'}: cannot be computed again: {done.stderr.strip()}")
         found, kept = read_json(output), read_json(home / "correlation.json")
-    found = {key: value for key, value in found.items() if key in kept or key not in NEWER}
-    places = list(differences({**found, "meta": None}, {**kept, "meta": None}))
+    places = list(differences(without_newer({**found, "meta": None}, kept), {**kept, "meta": None}))
     if places:
         raise InputError(f"{home / 'correlation.json'}: computed again, {len(places)} values differ, the first is {places[0]}")
+
+
+def without_newer(found, kept):
+    """``found`` without the keys of NEWER that ``kept`` lacks at the same position."""
+    if not (isinstance(found, dict) and isinstance(kept, dict)):
+        return found
+    return {key: without_newer(value, kept.get(key)) for key, value in found.items() if key in kept or key not in NEWER}
 
 
 if __name__ == "__main__":

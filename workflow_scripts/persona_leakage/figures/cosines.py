@@ -1,38 +1,57 @@
-"""The panel's geometry: cosines between all personas, alike ones side by side."""
+"""Cosines between all personas of the panel, similar ones next to each other."""
 
 import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from persona_leakage.figures.style import plt, style_of, words
+from persona_leakage.infrastructure.files import check_digests
+from persona_leakage.tables.question_counts import read_cosine_rows
+from persona_leakage.tables.read import add_headline_layer, add_pairs, read_layer
+
+
+def add_inputs(parser):
+    add_pairs(parser)
+    add_headline_layer(parser)
+    parser.add_argument("--cosines", required=True, metavar="PATH", help="cosines.csv, between all personas")
+
+
+def draw(args):
+    """The cosines of one layer, with a strip of categories; see draw_cosines."""
+    pairs, layer = read_layer(args)
+    if args.tables:
+        check_digests([args.cosines], args.tables)
+    cosines = read_cosine_rows(args.cosines)
+    categories = dict(zip(pairs["persona"], pairs["category"], strict=True))
+    return draw_cosines(cosines[cosines["layer"] == layer], categories, set(pairs["source"]), layer)
 
 
 def cluster_order(cosines):
-    """Places of the personas so that alike ones stand together: average linkage on 1 - cosine, leaves in the best order."""
+    """Positions of the personas in the order that puts similar ones together: average linkage on 1 - cosine, leaves in the best order."""
     distances = np.clip(1 - (cosines + cosines.T) / 2, 0, None)
     np.fill_diagonal(distances, 0)
     condensed = squareform(distances, checks=False)
     return hierarchy.leaves_list(hierarchy.optimal_leaf_ordering(hierarchy.linkage(condensed, "average"), condensed))
 
 
-def plot_cosines(table, categories, sources, layer):
-    """Heat map [personas, personas], ordered by clustering, a strip of categories beside it; sources in bold.
+def draw_cosines(table, categories, sources, layer):
+    """Heat map [personas, personas], ordered by clustering, with a strip of categories; sources in bold.
 
     table: the rows of ``layer`` of cosines.csv; categories: {persona: category}, unknown for a source that is no bystander.
     """
     names = sorted({*table["persona_a"], *table["persona_b"]})
-    places = {name: place for place, name in enumerate(names)}
+    positions = {name: position for position, name in enumerate(names)}
     grid = np.eye(len(names))
-    first, second = table["persona_a"].map(places), table["persona_b"].map(places)
+    first, second = table["persona_a"].map(positions), table["persona_b"].map(positions)
     grid[first, second] = grid[second, first] = table["cosine"]
     order = cluster_order(grid)
-    names = [names[place] for place in order]
+    names = [names[position] for position in order]
     side = max(4.5, 0.085 * len(names))
     figure, axes = plt.subplots(1, 2, figsize=(side + 2.2, side + 0.4), width_ratios=[1, 40], layout="constrained")
     styles = style_of(sorted(set(categories.values())))
-    for place, name in enumerate(names):
-        colour = styles[categories[name]][0] if name in categories else "white"
-        axes[0].add_patch(plt.Rectangle((0, place - 0.5), 1, 1, color=colour, linewidth=0))
+    for position, name in enumerate(names):
+        color = styles[categories[name]][0] if name in categories else "white"
+        axes[0].add_patch(plt.Rectangle((0, position - 0.5), 1, 1, color=color, linewidth=0))
     axes[0].set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), xticks=[])
     size = 3.6 if len(names) > 60 else 6.5
     axes[0].set_yticks(range(len(names)), [words(name) for name in names], fontsize=size)
@@ -44,6 +63,6 @@ def plot_cosines(table, categories, sources, layer):
     for axis in axes:
         axis.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes[1], shrink=0.5, label=f"cosine, centred on the panel (block {layer})")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour, label=words(name)) for name, (colour, _) in styles.items()]
+    handles = [plt.Rectangle((0, 0), 1, 1, color=color, label=words(name)) for name, (color, _) in styles.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7)
     return figure

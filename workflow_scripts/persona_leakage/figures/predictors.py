@@ -1,25 +1,28 @@
-"""The figure of the predictors: how well each ranks the bystanders, and how much better or worse than the cosine."""
+"""How well each predictor ranks the bystanders by leakage, and how much better or worse than the cosine."""
 
+from persona_leakage.figures.marks import draw_estimate, estimate_handle, point_handle
 from persona_leakage.figures.style import BLUE, GREY, ORANGE, plt, words
+from persona_leakage.infrastructure.files import read_json
 
 
-def plot_league(result):
-    """Left: mean within-source correlation of each predictor with its interval, and each source's. Right: that less the cosine's.
+def add_inputs(parser):
+    parser.add_argument("--predictors", required=True, metavar="PATH", help="predictors.json")
 
-    result: content of predictors.json.
-    """
+
+def draw(args):
+    """Left: mean within-source correlation of each predictor with its interval, and each source's. Right: that minus the cosine's."""
+    result = read_json(args.predictors)
     names = result["order"] or []
     figure, axes = plt.subplots(1, 2, figsize=(7.4, 1.5 + 0.34 * max(3, len(names))), sharey=True, layout="constrained")
     if not names:
         figure.suptitle(f"Not computed: {result['undefined']}", fontsize=8, color=GREY, wrap=True)
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         block = result["predictors"][name]
-        colour = ORANGE if name == "cosine" else BLUE
+        color = ORANGE if name == "cosine" else BLUE
         for values in block["per_source"].values():
-            axes[0].plot(values["rho"], place, "|", color=GREY, markersize=7)
-        draw(axes[0], place, block["mean_rho"], block["interval"], colour)
-        if block["less_cosine"] is not None:
-            draw(axes[1], place, block["less_cosine"], block["less_cosine_interval"], colour)
+            draw_estimate(axes[0], position, values["rho"], None, color=GREY, marker="|", markersize=7)
+        draw_estimate(axes[0], position, block["mean_rho"], block["interval"], color=color)
+        draw_estimate(axes[1], position, block["less_cosine"], block["less_cosine_interval"], color=color)
     for axis in axes:
         axis.axvline(0, color=GREY, linewidth=0.8)
     axes[0].set_yticks(range(len(names)), [title(name, result) for name in names])
@@ -28,19 +31,12 @@ def plot_league(result):
     axes[0].set_xlabel("mean of the sources' ρ with leakage")
     axes[1].set_xlabel("that less the cosine's")
     handles = [
-        plt.Line2D([], [], color=ORANGE, marker="o", markersize=5, linewidth=1.2, label="cosine, 95 % interval"),
-        plt.Line2D([], [], color=BLUE, marker="o", markersize=5, linewidth=1.2, label="another predictor"),
-        plt.Line2D([], [], color=GREY, linestyle="", marker="|", markersize=7, label="each source"),
+        estimate_handle("cosine, 95 % interval", color=ORANGE),
+        estimate_handle("another predictor"),
+        point_handle("each source", GREY, "|", markersize=7),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7.5)
     return figure
-
-
-def draw(axis, place, value, interval, colour):
-    """A dot with its interval, if it has one."""
-    axis.plot(value, place, "o", color=colour, markersize=5)
-    if interval:
-        axis.plot(interval, [place, place], color=colour, linewidth=1.2)
 
 
 def title(name, result):

@@ -1,22 +1,26 @@
-"""The figure of the robustness table: a line per check, with its interval, against the main analysis."""
+"""The main correlation under other choices, a line for each check."""
 
+from persona_leakage.figures.marks import draw_estimate, estimate_handle
 from persona_leakage.figures.style import BLUE, GREEN, GREY, ORANGE, plt, words
+from persona_leakage.infrastructure.files import read_json
 
 ROW, GAP = 1.0, 0.5  # heights of a line and of the gap between two groups, in lines
-COLOURS = {"rho": BLUE, "r": GREEN, "AUC": GREEN}
+COLORS = {"rho": BLUE, "r": GREEN, "AUC": GREEN}
 LIMITS = {"AUC": ((0, 1), (0, 0.5, 1))}
 WIDEST = ((-1, 1), (-1, -0.5, 0, 0.5, 1))
 
 
-def plot_robustness(result):
-    """Forest plot. Above: the checks on the scale of a correlation; the line and the band are the main analysis. Below: the AUC on its own.
+def add_inputs(parser):
+    parser.add_argument("--robustness", required=True, metavar="PATH", help="robustness.json")
 
-    result: content of robustness.json.
-    """
+
+def draw(args):
+    """Above: checks on the scale of a correlation; the line and the band are the main analysis. Below: the AUC on its own scale."""
+    result = read_json(args.robustness)
     above = [check for check in result["checks"] if check["scale"] != "AUC"]
     below = [check for check in result["checks"] if check["scale"] == "AUC"]
-    places = [place_lines(checks) for checks in (above, below)]
-    heights = [each[-1] + 2 * ROW for each in places]
+    lines = [heights_of(checks) for checks in (above, below)]
+    heights = [each[-1] + 2 * ROW for each in lines]
     figure, axes = plt.subplots(2, 1, figsize=(7.2, 1.1 + 0.165 * sum(heights)), height_ratios=heights, layout="constrained", squeeze=True)
     if result["undefined"]:
         figure.suptitle(f"Not computed: {words(result['undefined'])}", fontsize=8, color=GREY, wrap=True)
@@ -25,14 +29,14 @@ def plot_robustness(result):
         axes[0].axvline(main["estimate"], color=ORANGE, linewidth=0.9)
         if main["interval"]:
             axes[0].axvspan(*main["interval"], color=ORANGE, alpha=0.12, linewidth=0)
-    for axis, checks, lines in zip(axes, (above, below), places, strict=True):
-        draw_checks(axis, checks, lines)
+    for axis, checks, own in zip(axes, (above, below), lines, strict=True):
+        draw_checks(axis, checks, own)
     axes[0].set_xlabel("mean of the sources' ρ, or r, at the headline layer")
     axes[1].set_xlabel("AUC (0.5: no relation)")
     handles = [
-        plt.Line2D([], [], color=ORANGE, marker="o", markersize=4, linewidth=1.2, label="main analysis, 95 % interval"),
-        plt.Line2D([], [], color=BLUE, marker="o", markersize=4, linewidth=1.2, label="a check, Spearman's ρ"),
-        plt.Line2D([], [], color=GREEN, marker="s", markersize=4, linewidth=1.2, label="another statistic"),
+        estimate_handle("main analysis, 95 % interval", color=ORANGE, markersize=4),
+        estimate_handle("a check, Spearman's ρ", markersize=4),
+        estimate_handle("another statistic", color=GREEN, marker="s", markersize=4),
     ]
     if any(check["range"] for check in result["checks"]):
         handles.append(plt.Line2D([], [], color=GREY, linewidth=2.5, label=f"range over {result['halves']} halves"))
@@ -40,8 +44,8 @@ def plot_robustness(result):
     return figure
 
 
-def place_lines(checks):
-    """Heights at which the checks stand, downwards, with a gap between groups."""
+def heights_of(checks):
+    """Heights of the checks, downwards, with a gap between groups."""
     lines, height = [], 0.0
     for before, check in zip([None, *checks], checks, strict=False):
         if before is not None:
@@ -57,12 +61,11 @@ def draw_checks(axis, checks, lines):
         if check["undefined"]:
             axis.text(low, line, "not computed", fontsize=6.5, color=GREY, va="center")
             continue
-        colour = ORANGE if check["name"] == "main" else COLOURS[check["scale"]]
+        color = ORANGE if check["name"] == "main" else COLORS[check["scale"]]
         if check["range"]:
             axis.plot(check["range"], [line, line], color=GREY, linewidth=2.5, solid_capstyle="butt")
-        if check["interval"]:
-            axis.plot(check["interval"], [line, line], color=colour, linewidth=1.2)
-        axis.plot(check["estimate"], line, "o" if check["scale"] == "rho" else "s", color=colour, markersize=4)
+        marker = "o" if check["scale"] == "rho" else "s"
+        draw_estimate(axis, line, check["estimate"], check["interval"], color=color, marker=marker, markersize=4)
         axis.annotate(numbers_of(check), (1.01, line), xycoords=("axes fraction", "data"), fontsize=6.5, va="center", annotation_clip=False)
     axis.axvline(checks[0]["no_effect"], color=GREY, linewidth=0.8)
     axis.set_yticks(lines, [words(check["label"]) for check in checks], fontsize=7)

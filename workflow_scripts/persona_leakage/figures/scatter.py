@@ -1,45 +1,71 @@
-"""The main figure: leakage against cosine, one panel for each source."""
+"""Leakage against cosine, one panel for each source: the main figure."""
 
 import textwrap
 
 import numpy as np
 from matplotlib.ticker import MultipleLocator
 
+from persona_leakage.figures.marks import label_cosine
 from persona_leakage.figures.style import BLUE, COLUMNS, GREY, ORANGE, panels, words
-from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, sha256_of_file
+from persona_leakage.statistics.leakage.correlations import correlate_sources
+from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
+from persona_leakage.tables.read import add_headline_layer, add_pairs, choose_layer, read_checked_pairs
 
 LABELLED = 3
 # Of a wide letter of a name, in units of the cosine.
 NAME_WIDTH = 0.034
 
 
-def plot_scatter(table, correlations, layer):
-    """Figure with a panel per source: every bystander with its Wilson interval, zeros hollow, relatives marked, the source as a star.
+def add_inputs(parser):
+    add_pairs(parser)
+    add_headline_layer(parser)
+    parser.add_argument("--correlation", metavar="PATH", help="correlation.json of that table (default: compute its numbers here)")
 
-    table: the pairs of ``layer``; correlations: {source: block of correlation.json}, whose rho, p and N stand in the titles.
-    """
+
+def draw(args):
+    """A panel for each source: every bystander with its Wilson interval, zeros hollow, relatives marked, the source as a star."""
+    table = read_checked_pairs(args)
+    known = read_correlation(args) if args.correlation else None
+    layer = choose_layer(table, args, known and known["headline_layer"])
+    table = table[table["layer"] == layer]
+    correlations = known["layers"][str(layer)]["per_source"] if known else correlate_sources(table)
+    return draw_scatter(table, correlations, known["leakage"] if known else summarise_rates(table), layer)
+
+
+def read_correlation(args):
+    """The content of --correlation; InputError if it was computed from another table than --pairs."""
+    content = read_json(args.correlation)
+    if content["meta"].get("pairs_sha256") != sha256_of_file(args.pairs):
+        raise InputError(f"--correlation: {args.correlation} was not computed from {args.pairs}; leave it out, or compute it again")
+    return content
+
+
+def draw_scatter(table, correlations, leakage, layer):
+    """The figure from the pairs of ``layer`` and two blocks of correlation.json: its "per_source" at that layer, and "leakage"."""
     figure, axes = panels(len(correlations), sharey=True)
-    for place, (axis, source) in enumerate(zip(axes, correlations, strict=True)):
-        draw_panel(axis, table[table["source"] == source], source, correlations[source])
-        if place % COLUMNS == 0:
+    for position, (axis, source) in enumerate(zip(axes, correlations, strict=True)):
+        draw_panel(axis, table[table["source"] == source], source, correlations[source], leakage[source]["cells"])
+        if position % COLUMNS == 0:
             axis.set_ylabel("leakage (share of replies)")
-    figure.supxlabel(f"cosine to the source, centred on the panel (output of block {layer}, base model)", fontsize=9)
+    label_cosine(figure, layer)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=7.5, handletextpad=0.3)
     return figure
 
 
-def draw_panel(axis, pairs, source, correlation):
-    """One source: points with intervals, the source itself at cosine 1, the highest bystanders by name."""
+def draw_panel(axis, pairs, source, correlation, cells):
+    """One source: points with the intervals of their cells, the source itself at cosine 1, the highest bystanders by name."""
     known = pairs.dropna(subset=["cosine", "rate"])
-    intervals = np.array([wilson_interval(row.found, row.total) for row in known.itertuples()]).reshape(-1, 2)
+    intervals = np.array([cells[persona]["interval"] for persona in known["persona"]]).reshape(-1, 2)
     axis.vlines(known["cosine"], intervals[:, 0], intervals[:, 1], color=GREY, linewidth=0.5, alpha=0.45, zorder=1)
-    for related, colour, marker, label in ((False, BLUE, "o", "bystander"), (True, ORANGE, "^", "relative of the source")):
+    for related, color, marker, label in ((False, BLUE, "o", "bystander"), (True, ORANGE, "^", "relative of the source")):
         chosen = known[known["related"] == related]
         some, none = chosen[chosen["found"] > 0], chosen[chosen["found"] == 0]
-        axis.scatter(some["cosine"], some["rate"], s=17, c=colour, marker=marker, alpha=0.8, linewidths=0, label=label)
+        axis.scatter(some["cosine"], some["rate"], s=17, c=color, marker=marker, alpha=0.8, linewidths=0, label=label)
         axis.scatter(
-            none["cosine"], none["rate"], s=17, facecolors="none", edgecolors=colour, marker=marker, linewidths=0.7, label=f"{label}, never"
+            none["cosine"], none["rate"], s=17, facecolors="none", edgecolors=color, marker=marker, linewidths=0.7, label=f"{label}, never"
         )
     if "source_rate" in pairs:
         axis.scatter([1], pairs["source_rate"].iloc[:1], s=60, c="black", marker="*", label="the source itself", clip_on=False, zorder=3)

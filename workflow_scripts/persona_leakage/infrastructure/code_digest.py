@@ -19,10 +19,13 @@ def is_counted(path, library):
     return not any(path.is_relative_to(library / name) for name in NOT_COUNTED)
 
 
-def files_of_program(program):
-    """Paths of a program and of the modules beside it that it imports, directly or not, sorted; without those of NOT_COUNTED."""
+def files_of_program(program, *modules):
+    """Paths of a program and of the modules in its folder that it imports, directly or not, sorted; without those of NOT_COUNTED.
+
+    modules: paths of what the program imports by a name that it gets when it runs; they count with what they import.
+    """
     home = Path(program).parent
-    todo, seen = [Path(program)], set()
+    todo, seen = [Path(program), *map(Path, modules)], set()
     while todo:
         path = todo.pop()
         if path not in seen:

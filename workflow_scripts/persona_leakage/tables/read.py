@@ -109,10 +109,11 @@ def check_row(values, seen, path, line):
                 )
 
 
-def choose_layer(table, args):
-    """The layer to show: --headline-layer, or that of the settings, or the table's only one; InputError if it has no such layer."""
+def choose_layer(table, args, known=None):
+    """The layer to show: --headline-layer, that of the settings, ``known``, or the table's only one; InputError if it has no such layer."""
     layers = sorted(set(table["layer"]))
     wanted = args.settings.headline_layer if args.headline_layer is None else args.headline_layer
+    wanted = known if wanted is None else wanted
     if wanted is None and len(layers) == 1:
         return layers[0]
     if wanted not in layers:
@@ -150,16 +151,21 @@ def pairs_parser(program, description, settings=Headline):
 
     settings: the class of --settings, a Headline.
     """
-    parser = new_parser(
-        program,
-        description,
-        "pairs",
-        "output",
-        settings=settings,
-        epilog=f"Columns of --pairs: {', '.join(REQUIRED)} (related: true or false); optional: {', '.join(OPTIONAL)}.",
-    )
+    parser = new_parser(program, description, "output", settings=settings)
+    add_pairs(parser)
+    add_headline_layer(parser)
+    return parser
+
+
+def add_pairs(parser):
+    """The options of a pairs table, which read_checked_pairs reads."""
+    parser.add_argument("--pairs", required=True, metavar="PATH")
     parser.add_argument(
         "--tables", metavar="PATH", help="tables.json of the same folder: a pairs table that it does not describe is refused"
     )
+    parser.epilog = f"Columns of --pairs: {', '.join(REQUIRED)} (related: true or false); optional: {', '.join(OPTIONAL)}."
+
+
+def add_headline_layer(parser):
+    """The option that chooses a layer of the pairs table, which choose_layer reads."""
     parser.add_argument("--headline-layer", type=int, metavar="LAYER", help="the layer to show (default: the table's only one)")
-    return parser

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import stats
 
 from persona_leakage.behaviours.training_check import NONE_LEARNED
+from persona_leakage.infrastructure.intervals import correlation_interval
 from persona_leakage.infrastructure.undefined import describe_missing, finite, undefined
 from persona_leakage.statistics.core.pair_matrices import DECIMALS
 
@@ -70,6 +71,20 @@ def correlate_sources(table):
     }
 
 
+def correlate_together(table):
+    """:func:`correlate_table` over the pairs of several sources, with the 95 % interval that independent pairs would have.
+
+    That interval: standard error of Spearman's rho by Bonett & Wright (2000), normal on Fisher's z; None for fewer than 4 pairs.
+    The pairs share sources and bystanders, so it is too narrow.
+    """
+    result = correlate_table(table)
+    rho, n = result["spearman_rho"], result["n"]
+    interval = None
+    if rho is not None and n > 3:
+        interval = correlation_interval(rho, float((1 - rho**2) * np.sqrt((1 + rho**2 / 2) / (n - 3))), np.inf)
+    return {**result, "interval_if_independent": interval}
+
+
 def correlate_ranks(table):
     """Pearson correlation of the ranks that cosine and leakage have within their source, from -1/2 to 1/2, all sources together.
 
@@ -96,21 +111,22 @@ def correlate_layer(table, min_category_size, left_out=()):
     categories = table.groupby("category", sort=True)
     return {
         "per_source": per_source,
-        "pooled": {**correlate_table(table), **uncentred(table)},
+        "pooled": {**correlate_together(table), **uncentred(table)},
         "within_source_ranks": correlate_ranks(table),
-        "per_category": {name: correlate_table(rows) for name, rows in categories if len(rows) >= min_category_size},
-        "related_only": correlate_table(table[table["related"]]),
+        "per_category": {name: correlate_together(rows) for name, rows in categories if len(rows) >= min_category_size},
+        "related_only": correlate_together(table[table["related"]]),
     }
 
 
 def nothing_pooled(has_uncentred):
     """What a layer has in place of the correlations over several sources when no adapter learned the marker: the same keys."""
     nothing = {"n": 0, **undefined(NONE_LEARNED, *KEYS)}
+    together = {**nothing, "interval_if_independent": None}
     return {
-        "pooled": {**nothing, **({"uncentred": nothing} if has_uncentred else {})},
+        "pooled": {**together, **({"uncentred": nothing} if has_uncentred else {})},
         "within_source_ranks": {"rho": None, "n": 0, "undefined": NONE_LEARNED},
         "per_category": {},
-        "related_only": nothing,
+        "related_only": together,
     }
 
 

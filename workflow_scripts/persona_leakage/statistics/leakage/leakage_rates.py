@@ -1,19 +1,21 @@
-"""The measured leakage itself: an interval for each cell, exact zeros, and bystanders above their source."""
+"""The measured leakage itself: an interval for each cell, means by category, exact zeros, and bystanders above their source."""
 
 from scipy import stats
 
-from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.infrastructure.intervals import plain_interval, wilson_interval
 from persona_leakage.statistics.core.permutation import holm
 
 LEVEL = 0.05
+MIN_PERSONAS = 5  # a category needs for an interval of its mean
 
 
 def summarise_rates(table):
-    """{source: {"source_rate", "n", "zeros", "bystanders_above_source", "cells": {persona: {"rate", "found", "total", "interval"}}}}.
+    """{source: {"source_rate", "n", "zeros", "bystanders_above_source", "bystanders_clearly_above", "no_comparison", ...}}.
 
     From the rows of one layer, for leakage is the same in all. bystanders_above_source counts higher rates,
     bystanders_clearly_above those that chance does not explain; both are None, and no_comparison says why, where the
-    table does not have the source's own rate or a bystander's is missing.
+    table does not have the source's own rate or a bystander's is missing. Also "categories": {name: describe_category},
+    and "cells": {persona: {"rate", "found", "total", "interval"}}.
     """
     result = {}
     pairs = table.drop_duplicates(["source", "persona"])
@@ -29,6 +31,7 @@ def summarise_rates(table):
             "bystanders_above_source": None if problem else int((known["rate"] > own).sum()),
             "bystanders_clearly_above": None if problem else count_clearly_above(known, own),
             "no_comparison": problem,
+            "categories": {name: describe_category(members) for name, members in known.groupby("category", sort=True)},
             "cells": {
                 row.persona: {
                     "rate": float(row.rate),
@@ -40,6 +43,18 @@ def summarise_rates(table):
             },
         }
     return result
+
+
+def describe_category(rows):
+    """{"personas": their names, "mean": of their rates, "interval"} of a category's bystanders under one source.
+
+    The 95 % interval is Student's t over the personas, limited to [0, 1]; None for fewer than MIN_PERSONAS.
+    """
+    mean, interval = float(rows["rate"].mean()), None
+    if len(rows) >= MIN_PERSONAS:
+        low, high = plain_interval(mean, float(stats.sem(rows["rate"])), len(rows) - 1)
+        interval = [max(0.0, low), min(1.0, high)]
+    return {"personas": rows["persona"].tolist(), "mean": mean, "interval": interval}
 
 
 def count_clearly_above(rows, own):

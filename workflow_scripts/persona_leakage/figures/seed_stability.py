@@ -1,16 +1,20 @@
-"""The figure of several training seeds: correlations seed by seed, and how far leakage itself comes back."""
+"""The correlations of several training seeds, and how far their leakage agrees."""
 
+from persona_leakage.figures.marks import draw_bar, draw_estimate, estimate_handle, point_handle
 from persona_leakage.figures.style import BLUE, GREY, MARKERS, ORANGE, PALETTE, plt, words
+from persona_leakage.infrastructure.files import read_json
 
 
-def plot_seed_stability(result):
-    """Left: Spearman's rho of each source and run. Right: agreement of the leakage profiles between trainings, and what sampling allows.
+def add_inputs(parser):
+    parser.add_argument("--seeds", required=True, metavar="PATH", help="seeds.json")
 
-    result: content of seeds.json.
-    """
+
+def draw(args):
+    """Left: Spearman's rho of each source and run. Right: agreement of the leakage between trainings, and what sampling allows."""
+    result = read_json(args.seeds)
     names, sources = list(result["spearman_rho"]), list(result["leakage"]["per_source"])
     figure, axes = plt.subplots(1, 2, figsize=(8.2, 1.7 + 0.42 * len(names)), layout="constrained")
-    draw_correlations(axes[0], result, names)
+    draw_runs(axes[0], result, names)
     draw_agreement(axes[1], result["leakage"]["per_source"], names)
     for axis in axes:
         axis.axvline(0, color=GREY, linewidth=0.8)
@@ -21,61 +25,59 @@ def plot_seed_stability(result):
     return figure
 
 
-def draw_correlations(axis, result, names):
+def draw_runs(axis, result, names):
     """A marker for each run, the mean as a bar, and the spread that sampling alone would give as a band around it."""
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         block = result["spearman_rho"][name]
         for run, value in enumerate(block["values"]):
-            if value is not None:
-                axis.plot(value, place, MARKERS[run % len(MARKERS)], color=PALETTE[run % len(PALETTE)], markersize=5, alpha=0.85)
+            draw_estimate(axis, position, value, None, **run_style(run), alpha=0.85)
         if block["mean"] is None:
-            axis.annotate("a run lacks a correlation", (-0.98, place), va="center", fontsize=7, color=GREY)
+            axis.annotate("a run lacks a correlation", (-0.98, position), va="center", fontsize=7, color=GREY)
             continue
-        axis.plot([block["mean"]] * 2, [place - 0.22, place + 0.22], color="black", linewidth=1.2)
+        draw_bar(axis, block["mean"], position - 0.22, position + 0.22, "black", linewidth=1.2)
         if block["sampling"] is not None:
             band = (block["mean"] - 1.96 * block["sampling"], block["mean"] + 1.96 * block["sampling"])
-            axis.fill_betweenx([place - 0.22, place + 0.22], *band, color=GREY, alpha=0.25, linewidth=0)
+            axis.fill_betweenx([position - 0.22, position + 0.22], *band, color=GREY, alpha=0.25, linewidth=0)
     axis.set_xlabel("Spearman ρ of cosine and leakage")
-    handles = [
-        plt.Line2D([], [], linestyle="", marker=MARKERS[run % len(MARKERS)], color=PALETTE[run % len(PALETTE)], label=label(result, run))
-        for run in range(len(result["runs"]))
-    ]
+    handles = [point_handle(label(result, run), **run_style(run), markersize=None) for run in range(len(result["runs"]))]
     handles += [plt.Line2D([], [], color="black", linewidth=1.2, label="mean")]
     handles += [plt.Rectangle((0, 0), 1, 1, color=GREY, alpha=0.25, linewidth=0, label="95 % of sampling alone")]
     add_legend(axis, handles)
 
 
+def run_style(run):
+    """Color and marker of the run with this index."""
+    return {"color": PALETTE[run % len(PALETTE)], "marker": MARKERS[run % len(MARKERS)]}
+
+
 def label(result, run):
-    """How a run is called: its training seed, and its sampling seed if they differ among the runs."""
+    """The name of a run: its training seed, and its sampling seed if they differ among the runs."""
     seeds = result["runs"][run]
     several = len({each["sampling_seed"] for each in result["runs"]}) > 1
     return f"seed {seeds['training_seed']}" + (f", sampling {seeds['sampling_seed']}" if several else "")
 
 
 def draw_agreement(axis, per_source, names):
-    """Rank correlations of the profiles of two trainings beside their ceiling; the intraclass correlation of the rates below."""
+    """Rank correlations of the profiles of two trainings with their ceiling; the intraclass correlation of the rates below."""
     for source, block in per_source.items():
-        place = names.index(source)
+        position = names.index(source)
         if block["profiles"]["undefined"]:
-            axis.annotate("too few bystanders leak", (-0.98, place), va="center", fontsize=7, color=GREY)
+            axis.annotate("too few bystanders leak", (-0.98, position), va="center", fontsize=7, color=GREY)
             continue
         for pair in block["profiles"]["pairs"]:
-            axis.plot(pair["rho"], place - 0.14, "o", color=BLUE, markersize=5, alpha=0.8)
-            if pair["ceiling"] is not None:
-                axis.plot([pair["ceiling"]] * 2, [place - 0.28, place], color=BLUE, linewidth=2)
+            draw_estimate(axis, position - 0.14, pair["rho"], None, alpha=0.8)
+            draw_bar(axis, pair["ceiling"], position - 0.28, position, BLUE)
         agreement = block["intraclass"]
         if agreement["undefined"]:
             continue
-        axis.plot(agreement["agreement"], place + 0.16, "D", color=ORANGE, markersize=4.5)
-        if agreement["agreement_interval"]:
-            axis.plot(agreement["agreement_interval"], [place + 0.16] * 2, color=ORANGE, linewidth=1)
-        if block["spread"]["agreement_if_only_sampling"] is not None:
-            axis.plot([block["spread"]["agreement_if_only_sampling"]] * 2, [place + 0.04, place + 0.28], color=ORANGE, linewidth=2)
+        interval = agreement["agreement_interval"]
+        draw_estimate(axis, position + 0.16, agreement["agreement"], interval, color=ORANGE, marker="D", markersize=4.5, linewidth=1)
+        draw_bar(axis, block["spread"]["agreement_if_only_sampling"], position + 0.04, position + 0.28, ORANGE)
     axis.set_xlabel("leakage of two trainings of a source")
     handles = [
-        plt.Line2D([], [], linestyle="", marker="o", color=BLUE, markersize=5, label="rank correlation"),
+        point_handle("rank correlation", BLUE, "o"),
         plt.Line2D([], [], color=BLUE, linewidth=2, label="its ceiling"),
-        plt.Line2D([], [], marker="D", color=ORANGE, markersize=4.5, linewidth=1, label="intraclass correlation"),
+        estimate_handle("intraclass correlation", color=ORANGE, marker="D", markersize=4.5, linewidth=1),
         plt.Line2D([], [], color=ORANGE, linewidth=2, label="with sampling alone"),
     ]
     add_legend(axis, handles)
