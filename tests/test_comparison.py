@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from argparse import Namespace
 
 import pandas as pd
 import pytest
 import yaml
 
 from persona_leakage.config.compared_experiments import digests_of, experiment_folders
+from persona_leakage.figures.comparison import draw
+from persona_leakage.figures.style import plt
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.statistics.comparisons.experiments import comparison_table, read_experiments
@@ -47,6 +50,17 @@ def test_records_of_an_earlier_version_are_read(tmp_path):
     (home / "run_config.yaml").write_text(yaml.safe_dump(record))
     (run,) = read_experiments([home])["runs"]
     assert run["recipe"] == "tail loss, rank 32, rate 0.001, epochs 2, negatives 3, end eos (0123abcd)"
+
+
+def test_the_figure_has_a_line_for_every_run_below_its_recipe(tmp_path):
+    folders = [make_experiment(tmp_path / "low", (7, 42), 0.2), make_experiment(tmp_path / "high", rho=0.6, learning_rate=0.01)]
+    (tmp_path / "comparison.json").write_text(json.dumps(read_experiments(folders)))
+    figure = draw(Namespace(comparison=tmp_path / "comparison.json"))
+    (axis,) = figure.axes
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    assert [label.split(",")[-1] for label in labels] == [" seed 42", " seed 7", " seed 42"]
+    assert [text.get_text().split(":")[0] for text in axis.texts] == [r"tiny \$x\$ <b>"] * 2 and "rate 0.01," in axis.texts[1].get_text()
+    plt.close(figure)
 
 
 def test_every_run_is_a_row_with_its_sources(tmp_path):

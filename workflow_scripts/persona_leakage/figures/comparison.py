@@ -20,7 +20,7 @@ def draw(args):
     figure, axis = plt.subplots(figsize=(6.6, 1.2 + 0.27 * height), layout="constrained")
     position, ticks = 0, []
     for group in headings:
-        heading = visible_text(f"{group[0]['model']}: {group[0]['recipe']}").reposition("$", r"\$")
+        heading = visible_text(f"{group[0]['model']}: {group[0]['recipe']}").replace("$", r"\$")
         axis.annotate(heading, (-1, position), va="center", fontsize=7.5, weight="bold")
         for run in group:
             position += 1
