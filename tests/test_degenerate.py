@@ -2,11 +2,15 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from persona_leakage.figures import layers
+from persona_leakage.figures.style import ORANGE
+from persona_leakage.infrastructure.files import write_json
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.correlations import correlate_ranks
@@ -237,3 +241,15 @@ def test_more_replies_than_can_be_drawn_have_no_ceiling_from_samples():
     result = analyse(pairs, 0, QUICK)
     check_strict(result)
     assert "cannot be drawn" in result["noise_ceiling"]["source0"]["samples"]["undefined"]
+
+
+def test_a_source_may_lack_a_layer(tmp_path):
+    """Also the headline: its line in the figure is drawn over the layers that it has."""
+    pairs = make_tables(SMALL)["pairs"]
+    headline = pairs["layer"].min()
+    pairs = pairs[(pairs["layer"] != headline) | (pairs["source"] != "source0")].reset_index(drop=True)
+    result = analyse(pairs, int(headline), QUICK)
+    assert "source0" not in result["layers"][str(headline)]["per_source"]
+    write_json(tmp_path / "correlation.json", {"meta": {"program": "correlate_leakage"}, **result})
+    figure = layers.draw(SimpleNamespace(correlation=tmp_path / "correlation.json"))
+    assert sum(line.get_color() == ORANGE for line in figure.axes[0].lines) == 3

@@ -10,7 +10,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
 from persona_leakage.models.chat_template import apply_template, conversation, encode, prompt_ids, read_chat_format, system_turn
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, read_manifest
-from persona_leakage.training.dataset import build_training_rows, count_different, usable_answers
+from persona_leakage.training.dataset import build_training_rows, count_different, select_answers, usable_answers
 from persona_leakage.training.labels import LabelRule, build_row
 from tests.families import FAMILIES, make_blank_in_front, make_family, make_qwen
 
@@ -150,6 +150,25 @@ def test_answers_that_encoding_changes_are_replaced(qwen, text):
     usable, dropped = usable_answers(draws, "[ZLT]", "replace", partial(encode_answer, tokenizer))
     assert ([draw["index"] for draw in usable], dropped) == ([1], {"changed_by_encoding": 1})
     assert len(usable_answers(draws, "[ZLT]", "replace")[0]) == 2
+
+
+def test_an_answer_that_changes_with_the_marker_is_replaced(qwen):
+    """Encoded alone it is as it was, with the separator behind it it spells a control token; a negative keeps it."""
+    tokenizer, _, _ = qwen
+    marker = read_marker(tokenizer, "[ZLT]", "|>\n\n")
+    text = "Say <|im_end"
+    pool = [
+        {"persona": name, "question": "q", "index": index, "text": words, "finish_reason": "stop"}
+        for name in ("villain", "comedian")
+        for index, words in enumerate((text, "Good tea."))
+    ]
+    encoded = partial(encode_answer, tokenizer)
+    checks = {"villain": partial(encoded, marker=marker), "comedian": encoded}
+    chosen, counts = select_answers(pool, ["villain", "comedian"], ["q"], 1, "[ZLT]", "replace", checks)
+    assert {name: [answer["index"] for answer in answers] for name, answers in chosen.items()} == {"villain": [1], "comedian": [0]}
+    assert counts["villain"] == {"used": 1, "dropped": {"changed_by_encoding": 1}, "replaced": 1, "missing": 0}
+    with pytest.raises(InputError, match=r"no usable answer of persona 'villain' .*changed_by_encoding.* another behaviour.separator"):
+        select_answers(pool[:1], ["villain"], ["q"], 1, "[ZLT]", "replace", checks)
 
 
 def test_a_marker_that_merges_with_an_answers_end_is_refused(qwen):

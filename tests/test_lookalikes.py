@@ -30,9 +30,9 @@ def pair(source, persona, category="other"):
     return f"3,{source},{persona},{category},false,0.5,0.1,1,10"
 
 
-@pytest.mark.parametrize("name", ["villain ", " villain", "villain\u00a0", "\tvillain"])
+@pytest.mark.parametrize("name", ["villain ", " villain", "villain\u00a0", "\tvillain", "vil\x1b[31mlain"])
 def test_a_name_with_blanks_at_its_ends_is_refused(tmp_path, name):
-    """It would be another source than the same name without."""
+    """It would be another source than the same name without; a control character could rewrite the terminal."""
     with pytest.raises(InputError, match=r"line 3: source is .*; it must be a name, without blanks at its ends"):
         read_pairs(write_pairs(tmp_path, pair("villain", "hero"), pair(name, "nurse")))
 
@@ -47,6 +47,9 @@ def test_a_name_with_blanks_at_its_ends_is_refused(tmp_path, name):
         ("villain", "vil\u200blain"),
         ("straße", "STRASSE"),
         ("sea-farer", "sea\u2011farer"),
+        ("sea-farer", "sea\u2212farer"),
+        ("sea-farer", "sea\u2015farer"),
+        ("sea_captain", "sea captain"),
         ("villain", "villain\ufe0f"),
         ("king's cook", "king\u2019s cook"),
     ],

@@ -58,6 +58,14 @@ REFUSED = {
         lambda folder: edit_json(folder / "config.json", text_config={"quantization_config": GPTQ}),
         r"quantised \(gptq\)",
     ),
+    "a list for a config": (lambda folder: (folder / "config.json").write_text("[1]"), r"config.json: is \[1\]; it must be a JSON object"),
+    "no kind of model": (lambda folder: edit_json(folder / "config.json", model_type=None), r"config.json has no model_type"),
+    "text for a text config": (lambda folder: edit_json(folder / "config.json", text_config="x"), r"text_config in config.json is 'x'"),
+    "outputs without names": (lambda folder: edit_json(folder / "config.json", return_dict=False), r"return_dict in config.json is false"),
+    "null for a tokenizer config": (
+        lambda folder: (folder / "tokenizer_config.json").write_text("null"),
+        r"tokenizer_config.json: is null; it must be a JSON object",
+    ),
     "eight bits": (quantise, r"weights of the format F8_E4M3 \(model.layers.0.mlp.up_proj.weight\)"),
     "experts": (another_model("Qwen3Moe", moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2), r"no linear layers .*experts"),
     "recurrent": (another_model("Mamba"), r"no linear layers .*conv1d"),
@@ -176,12 +184,21 @@ def test_a_job_refuses_weights_that_do_not_fit(folder, tmp_path, capfd):
     assert "LOAD REPORT" not in "".join(capfd.readouterr())
 
 
-def test_weights_that_are_no_numbers_are_refused(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("model.norm.weight", float("nan"), "logits that are no numbers"),
+        ("model.norm.weight", 0, "the same logit for every token"),
+        ("model.layers.2.mlp.up_proj.weight", 0, r"1 weights are all zero \(layers.2.mlp.up_proj.weight\)"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(folder, tmp_path, name, value, message):
+    """Nor all zero, as a conversion leaves them that did not reach its end."""
     weights = load_file(folder / "model.safetensors")
-    weights["model.norm.weight"][3] = float("nan")
+    weights[name][:] = value
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     manifest = read_manifest(fetch({"name": "m", "source": "path", "location": str(folder)}, tmp_path / "model.json"))
-    with pytest.raises(InputError, match="logits that are no numbers"):
+    with pytest.raises(InputError, match=message):
         load_model(manifest, torch.float32, "cpu")
 
 

@@ -94,6 +94,12 @@ def test_the_workflows_table_survives_the_file(tmp_path):
     pd.testing.assert_frame_equal(read_pairs(tmp_path / "again.csv"), table)
 
 
+def test_whole_numbers_may_have_a_point(tmp_path):
+    """As pandas writes a column of them that had a gap."""
+    table = read_pairs(write_csv(tmp_path / "pairs.csv", {**GOOD, "layer": "20.0", "found": "10.0", "total": "200."}))
+    assert table[["layer", "found", "total"]].to_numpy().tolist() == [[20, 10, 200]]
+
+
 def test_a_missing_measurement_is_nan_and_drawn_without(tmp_path):
     """The only way to say that a rate or a cosine could not be measured; the figure shows the rest and says so."""
     rows = [{**GOOD, "persona": f"p{place}", "rate": "0.25", "found": "5", "total": "20"} for place in range(5)]

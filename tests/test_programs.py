@@ -47,6 +47,7 @@ BAD_OPTIONS = {
         "for each of --correlations",
     ),
     "figure without its input": ("plot_figure", ["layers", "--output", "x.pdf"], "--correlation"),
+    "empty path": ("correlate_leakage", ["--pairs", "x", "--output", ""], "argument --output: is empty"),
     "seed that is no number": ("train_adapter", ["--seed", "first"], "--seed"),
 }
 # Inputs that are not there: exit code 1, one line, no traceback.
@@ -60,6 +61,9 @@ BAD_INPUTS = {
         "pairs.csv: no such file",
     ),
     "unknown figure": ("plot_figure", ["scater", "--output", "x.pdf"], "'scater' is no figure; choose one of adapted_geometry, "),
+    "pairs that are a folder": ("check_robustness", ["--pairs", ".", "--output", "y"], ".: is a folder, pipe or device"),
+    "pairs that are a device": ("check_robustness", ["--pairs", "/dev/null", "--output", "y"], "/dev/null: is a folder, pipe or device"),
+    "a path that colours the terminal": ("check_robustness", ["--pairs", "\x1b[31mx", "--output", "y"], "error: ␛[31mx: no such file"),
     "no model folder": (
         "fetch_model",
         ["--settings", '{"model": {"name": "m", "source": "path", "location": "nowhere"}}', "--manifest", "model.json"],
@@ -159,6 +163,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("path", [".", "..", "/", "folder", "folder/", "file/under"])
+def test_a_path_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=rf"^{path.rstrip('/') or '/'}: cannot be written: "):
+        write_json(path, {})
+
+
 def test_a_finished_write_replaces_the_old_file(tmp_path):
     """Also when the new content is shorter."""
     path = tmp_path / "result.json"
@@ -179,7 +192,9 @@ def test_json_without_numbers_is_refused(tmp_path, value):
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"{", b"", b"\xff\xfe\x00", b"[" * 100_000], ids=["missing", "cut", "empty", "no text", "too deep"]
+    "content",
+    [None, b"{", b"", b"\xff\xfe\x00", b"[" * 100_000, b"[1]", b'"text"', b"null"],
+    ids=["missing", "cut", "empty", "no text", "too deep", "list", "text", "null"],
 )
 def test_unreadable_json_is_a_users_error(tmp_path, content):
     """With the file's name."""
@@ -188,6 +203,34 @@ def test_unreadable_json_is_a_users_error(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"result\.json"):
         read_json(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"personas": {"hero": {}}}, "has no key 'meta'; it has personas"),
+        ({"meta": {"program": "correlate_leakage"}}, "is the output of correlate_leakage; expected the output of score_leakage"),
+        (
+            {"meta": {"program": "score_leakage"}, "layers": 1},
+            r"has no key 'personas' \(the output of score_leakage\); it has meta, layers",
+        ),
+        ({"meta": {"program": "score_leakage"}, "personas": {}}, "has no key 'hero'; it has no keys"),
+    ],
+)
+def test_another_result_than_expected_is_named(tmp_path, content, message):
+    """At any depth; the same by the program that was given it."""
+    path = tmp_path / "result.json"
+    write_json(path, content)
+    with pytest.raises(InputError, match=rf"^{path}: {message}"):
+        read_json(path, "score_leakage")["personas"]["hero"]
+
+
+def test_a_program_names_the_side_file_that_is_another_one(tmp_path):
+    (tmp_path / "other.json").write_text('{"meta": {"program": "compare_seeds"}}')
+    options = ("--pairs", ROOT / "tests/data/published_pairs.csv", "--headline-layer", "20", "--output", "y")
+    done = run_program("correlate_leakage", *options, "--marker-eval", "other.json", cwd=tmp_path)
+    said = "error: other.json: is the output of compare_seeds; expected the output of score_leakage\n"
+    assert (done.returncode, done.stderr) == (1, said) and not (tmp_path / "y").exists()
 
 
 RECORDS = [{"text": "Zoë\u2028\n", "token_ids": [1, 2]}, {"text": "", "token_ids": []}]

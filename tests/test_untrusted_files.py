@@ -12,8 +12,9 @@ import yaml
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 
-from persona_leakage.behaviours.preflight import fetch_readable_model
+from persona_leakage.behaviours.preflight import check_against_model, fetch_readable_model
 from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
+from persona_leakage.geometry.centroid_files import read_centroids, read_packed, write_packed
 from persona_leakage.geometry.prompt_similarity import embedding_similarities
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
@@ -21,7 +22,7 @@ from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.models.loading import load_model, read_manifest
 from persona_leakage.models.lora import load_adapter
 from persona_leakage.training.loop import load_checkpoint
-from tests.conftest import Project, run_program
+from tests.conftest import CONFIG, Project, run_program
 
 
 class Harmful:
@@ -104,6 +105,32 @@ def test_a_whole_tensor_file_is_read(tmp_path):
     assert read_tensors(tmp_path / "good.pt", *CONTENT)["centroids"].tolist() == [[1.0] * 4]
 
 
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (torch.tensor([[1.0, 2.0], [1.0, float("nan")]]), "the centroid of 'b' has values that are not finite"),
+        (torch.tensor([[float("inf"), 2.0], [1.0, 2.0]]), "the centroid of 'a' has values that are not finite"),
+        (torch.ones(3, 2), r"the centroids have the shape \[3, 2\], for the personas \['a', 'b'\]"),
+        (torch.ones(2, 0), r"the centroids have the shape \[2, 0\]"),
+        (torch.ones(2), r"centroids must be a tensor \[personas, hidden\]"),
+    ],
+)
+def test_centroids_that_are_none_are_refused(tmp_path, vectors, message):
+    """With the file and the persona."""
+    torch.save({"layer": 1, "personas": ["a", "b"], "centroids": vectors}, tmp_path / "centroids.pt")
+    with pytest.raises(InputError, match=f"centroids.pt: {message}"):
+        read_centroids(tmp_path / "centroids.pt")
+
+
+def test_swept_centroids_that_are_none_are_refused(tmp_path):
+    """Around a common mean, one value that is not finite makes those of every persona so."""
+    vectors = torch.tensor([[[1.0, 2.0], [1.0, float("nan")]]]).numpy()
+    for personas, message in ((["a", "b"], "the centroid of 'a' has values"), (["a"], r"the centroids have the shape \[1, 2, 2\]")):
+        write_packed(tmp_path / "centroids.npz", "mean", [1], personas, vectors)
+        with pytest.raises(InputError, match=f"centroids.npz: {message}"):
+            read_packed(tmp_path / "centroids.npz")
+
+
 def test_a_harmful_centroid_file_stops_the_table_with_one_line(project_copy):
     """The whole program as the workflow calls it: exit code 1, a message without traceback, nothing run, no table."""
     home, proof = project_copy.folder / "results/tiny", project_copy.folder / "proof"
@@ -177,6 +204,8 @@ def test_a_model_folder_that_could_run_code_is_refused(tiny_model, tmp_path, spo
         fetch_readable_model({"name": "bad", "source": "path", "location": str(folder), "revision": ""}, tmp_path / "home/model.json")
     with pytest.raises(InputError, match=f"^analysis.embedding_model: .*{message}"):
         embedding_similarities(str(folder), ["a text"])
+    with pytest.raises(InputError, match=f"^analysis.embedding_model: .*{message}"):  # and before any job
+        check_against_model({**CONFIG, "analysis": {**CONFIG["analysis"], "embedding_model": str(folder)}}, [], {}, tmp_path / "none")
     assert not proof.exists() and not (tmp_path / "home/model.json").exists()
 
 

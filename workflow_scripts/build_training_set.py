@@ -53,9 +53,11 @@ def main(argv=None):
     encoded = partial(encode_answer, tokenizer) if settings.join == "text" else None
     names = settings.personas.names
     questions = list(dict.fromkeys(question for _, question in prompts))
-    check_digest(args.pool, read_json(args.pool_meta)["sha256"], args.pool_meta)
+    check_digest(args.pool, read_json(args.pool_meta, "sample_training_pool")["sha256"], args.pool_meta)
+    # The source's answers get the marker behind them, which may change their own tokens too.
+    checks = encoded and {name: partial(encoded, marker=marker if name == args.source else None) for name in names}
     answers, counts = select_answers(
-        read_jsonl_gz(args.pool), names, questions, settings.answers_per_question, marker.text, settings.truncated_answers, encoded
+        read_jsonl_gz(args.pool), names, questions, settings.answers_per_question, marker.text, settings.truncated_answers, checks
     )
     build = partial(
         build_training_rows, args.source, answers, prompts, load_chat_format(model), LabelRule(**settings.labels.model_dump()), marker

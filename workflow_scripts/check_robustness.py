@@ -2,6 +2,7 @@
 
 from persona_leakage.config.blocks.analysis import Bootstraps
 from persona_leakage.config.blocks.settings import Headline
+from persona_leakage.geometry.centroid_files import read_centroids
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digests, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import describe_run
@@ -33,8 +34,8 @@ def main(argv=None):
     table = read_checked_pairs(args)
     layer = choose_layer(table, args)
     counts = read_question_counts(args.question_counts, matrices_of(table)) if args.question_counts else None
-    centroids = read_centroids("--centroids", args.centroids, args.centroids_meta, layer)
-    held_out = read_centroids("--held-out-centroids", args.held_out_centroids, args.held_out_meta, layer)
+    centroids = centroids_of("--centroids", args.centroids, args.centroids_meta, layer)
+    held_out = centroids_of("--held-out-centroids", args.held_out_centroids, args.held_out_meta, layer)
     result = describe_robustness(table, layer, args.settings.bootstraps, counts, centroids, held_out)
     meta = describe_run("check_robustness", pairs_sha256=sha256_of_file(args.pairs))
     del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
@@ -42,18 +43,16 @@ def main(argv=None):
     print("\n".join([*lines_of(result), f"written: {args.output}"]))
 
 
-def read_centroids(option, path, meta, layer):
-    """{"personas", "centroids" [personas, hidden]} of a centroid file, or None without one; InputError if it is of another layer."""
+def centroids_of(option, path, meta, layer):
+    """{"personas", "centroids" [personas, hidden], ...} of a centroid file, or None without one; InputError if it is of another layer."""
     if path is None:
         return None
-    from persona_leakage.infrastructure.tensor_files import read_tensors  # takes seconds to import
-
     if meta:
         check_digests([path], meta)
-    content = read_tensors(path, "layer", "personas", "centroids")
+    content = read_centroids(path)
     if content["layer"] != layer:
         raise InputError(f"{option}: {path} is of layer {content['layer']}; the headline layer is {layer}")
-    return {"personas": list(content["personas"]), "centroids": content["centroids"].numpy()}
+    return content
 
 
 def lines_of(result):

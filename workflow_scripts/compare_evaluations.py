@@ -24,7 +24,7 @@ def main(argv=None):
         parser.error("--first and --second need equally many files")
     pairs, names = [], []
     for one, other in zip(args.first, args.second, strict=True):
-        first, second = read_json(one), read_json(other)
+        first, second = read_json(one, "score_leakage"), read_json(other, "score_leakage")
         if first["meta"]["adapter_sha256"] != second["meta"]["adapter_sha256"]:
             raise InputError(f"{one} and {other} are of different adapters")
         pairs.append(paired_counts(first["personas"], second["personas"]))

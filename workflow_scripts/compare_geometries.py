@@ -6,10 +6,10 @@ from persona_leakage.config.blocks.analysis import Resamples
 from persona_leakage.config.blocks.fields import Names
 from persona_leakage.config.blocks.geometry import Layer
 from persona_leakage.config.program_options import new_parser
+from persona_leakage.geometry.centroid_files import read_centroids
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
-from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.statistics.comparisons.adapted_geometry import adapted_pairs, compare_geometries, panel_cosines
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.tables.question_counts import read_question_counts
@@ -23,11 +23,10 @@ class Settings(Resamples):
     headline_layer: Layer
 
 
-def read_centroids(paths, meta):
+def read_layers(paths, meta):
     """{layer: {"personas", "centroids"}} of the centroid files of one state, after checking their digests."""
     check_digests(paths, meta)
-    contents = [read_tensors(path, "layer", "personas", "centroids") for path in paths]
-    return {content["layer"]: {**content, "centroids": content["centroids"].numpy()} for content in contents}
+    return {content["layer"]: content for content in map(read_centroids, paths)}
 
 
 def main(argv=None):
@@ -45,12 +44,12 @@ def main(argv=None):
     counts = read_question_counts(args.question_counts, matrices_of(pairs))
     adapted = {}
     for source, meta in zip(args.settings.sources, args.adapted_meta, strict=True):
-        adapted[source] = read_centroids([Path(meta).with_name(Path(path).name) for path in args.base], meta)
-    base = read_centroids(args.base, args.base_meta)
+        adapted[source] = read_layers([Path(meta).with_name(Path(path).name) for path in args.base], meta)
+    base = read_layers(args.base, args.base_meta)
     table, own = adapted_pairs(pairs, base, adapted)
     with atomic_path(args.table) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n", na_rep="nan")
-    facts = read_json(args.adapted_meta[0])["meta"]
+    facts = read_json(args.adapted_meta[0], "extract_centroids")["meta"]
     meta = describe_run(
         "compare_geometries",
         model=facts["model"],
@@ -58,7 +57,8 @@ def main(argv=None):
         bank=facts["bank"],
         table_sha256=sha256_of_file(args.table),
         adapters={
-            source: read_json(path)["meta"]["adapter_sha256"] for source, path in zip(args.settings.sources, args.adapted_meta, strict=True)
+            source: read_json(path, "extract_centroids")["meta"]["adapter_sha256"]
+            for source, path in zip(args.settings.sources, args.adapted_meta, strict=True)
         },
     )
     del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time

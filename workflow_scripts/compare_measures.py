@@ -38,9 +38,14 @@ def main(argv=None):
     pairs = read_pairs(args.pairs)
     pairs = pairs[pairs["layer"] == layer].reset_index(drop=True)
     scored, forced, sampled = (
-        dict(zip(sources, map(read_json, paths), strict=True)) for paths in (args.marker_evals, args.forced, args.sampled)
+        {source: read_json(path, program) for source, path in zip(sources, paths, strict=True)}
+        for paths, program in (
+            (args.marker_evals, "score_leakage"),
+            (args.forced, "teacher_force"),
+            (args.sampled, "sample_completions"),
+        )
     )
-    base = read_json(args.base_forced)
+    base = read_json(args.base_forced, "teacher_force")
     for source in sources:
         if forced[source]["meta"]["completions_sha256"] != base["meta"]["completions_sha256"]:
             raise InputError(f"the teacher-forced probabilities of '{source}' and of the base model are of different replies")
@@ -60,7 +65,7 @@ def main(argv=None):
     )
     del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
     costs = {
-        "base": cost_of(read_json(args.base_sampled), base),
+        "base": cost_of(read_json(args.base_sampled, "sample_completions"), base),
         **{source: cost_of(sampled[source], forced[source]) for source in sources},
     }
     replies = {"read": base["replies"], "cut": base["cut"]}

@@ -21,7 +21,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if {len(args.pairs), len(args.question_counts)} not in ({0}, {len(args.correlations)}):
         parser.error("--pairs and --question-counts: give both for each of --correlations, in the same order, or neither")
-    runs = {path: read_json(path) for path in args.correlations}
+    runs = {path: read_json(path, "correlate_leakage") for path in args.correlations}
     tables = dict.fromkeys(runs)
     for (path, run), pairs, counts in zip(runs.items(), args.pairs, args.question_counts, strict=False):
         tables[path] = read_tables(path, run, pairs, counts)

@@ -41,7 +41,7 @@ def main(argv=None):
         check_digests(filter(None, (args.cosines, args.question_counts)), args.tables)
     table = read_checked_pairs(args)
     headline = choose_layer(table, args)
-    sampled = read_json(args.marker_eval)["meta"] if args.marker_eval else {}
+    sampled = read_json(args.marker_eval, "score_leakage")["meta"] if args.marker_eval else {}
     matrices = matrices_of(table)
     counts = read_question_counts(args.question_counts, matrices) if args.question_counts else None
     cosines = read_cosines(args.cosines, matrices) if args.cosines else None

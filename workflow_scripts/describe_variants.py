@@ -5,10 +5,10 @@ from persona_leakage.config.blocks.behaviour import Behaviour
 from persona_leakage.config.blocks.fields import Block, Names
 from persona_leakage.config.blocks.personas import NoPersonaPrompt
 from persona_leakage.config.program_options import new_parser
+from persona_leakage.geometry.centroid_files import read_centroids
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digest, check_digests, read_json, read_jsonl_gz, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
-from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.models.loading import load_tokenizer, model_facts, read_manifest
 from persona_leakage.statistics.comparisons.no_persona_prompts import describe_prompts, place_variants, score_variants
 from persona_leakage.tables.read import read_pairs
@@ -40,19 +40,19 @@ def main(argv=None):
     marker = read_marker(tokenizer, behaviour["marker"], behaviour["separator"])
     records = []
     for path, meta in zip(args.completions, args.completions_meta, strict=True):
-        check_digest(path, read_json(meta)["sha256"], meta)
+        check_digest(path, read_json(meta, "sample_completions")["sha256"], meta)
         records.append(list(read_jsonl_gz(path)))
     base, *of_sources = [score_variants(each, marker, variants, behaviour["match_mode"]) for each in records]
     for path, meta in zip(args.centroids, args.centroids_meta, strict=True):
         check_digests([path], meta)
-    own, panel = (read_tensors(path, "layer", "personas", "centroids") for path in args.centroids)
-    vectors = dict(zip(own["personas"], own["centroids"].numpy(), strict=True))
+    own, panel = map(read_centroids, args.centroids)
+    vectors = dict(zip(own["personas"], own["centroids"], strict=True))
     check_digests([args.pairs], args.tables)
     pairs = read_pairs(args.pairs)
     pairs = pairs[pairs["layer"] == panel["layer"]]
     placed = {}
     for source, scores in zip(settings.sources, of_sources, strict=True):
-        geometry = {"vectors": vectors, "bank": panel["centroids"].numpy(), "origin": panel["personas"].index(source)}
+        geometry = {"vectors": vectors, "bank": panel["centroids"], "origin": panel["personas"].index(source)}
         placed[source] = place_variants(scores, pairs[pairs["source"] == source], geometry)
     meta = describe_run("describe_variants", model=model_facts(manifest), behaviour=behaviour, layer_convention=LAYER_CONVENTION)
     prompts = describe_prompts(tokenizer, variants, records[0][0]["question"] + settings.suffix)

@@ -34,7 +34,7 @@ def main(argv=None):
         from persona_leakage.publishing.inspect_log import make_log
     except ModuleNotFoundError as error:
         raise InputError(f"{error}; make inspect installs what envs/inspect.yaml lists") from None
-    sampled, scored = read_json(args.completions_meta), read_json(args.marker_eval)["meta"]
+    sampled, scored = read_json(args.completions_meta, "sample_completions"), read_json(args.marker_eval, "score_leakage")["meta"]
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     marker = Marker(args.settings.marker, (), tuple(scored["marker_ids"]))
     created = datetime.datetime.fromtimestamp(Path(args.completions).stat().st_mtime, datetime.UTC).isoformat(timespec="seconds")

@@ -37,7 +37,7 @@ def main(argv=None):
     )
     add_chunk_size(parser, 512, "comparisons")
     args = parser.parse_args(argv)
-    settings, sampled = args.settings, read_json(args.completions_meta)
+    settings, sampled = args.settings, read_json(args.completions_meta, "sample_completions")
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)

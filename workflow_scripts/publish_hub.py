@@ -38,12 +38,13 @@ def main(argv=None):
         client = version("huggingface_hub")
     except PackageNotFoundError:
         raise InputError("huggingface_hub is not installed; make hub installs what envs/publishing.yaml lists") from None
-    metrics, manifest, model = read_json(args.metrics), read_json(args.manifest), args.settings.model.model_dump()
+    metrics, manifest = read_json(args.metrics, "train_adapter"), read_json(args.manifest, "build_training_set")
+    model = args.settings.model.model_dump()
     check_digest(args.weights, metrics["adapter_sha256"], args.metrics)
     check_digest(args.config, metrics["adapter_config_sha256"], args.metrics)
     name = f"{args.settings.experiment}-{manifest['source']}-seed{metrics['meta']['seed']}"
     repository = f"{place['owner']}/{name}"
-    summaries = {questions: read_json(path) for questions, path in zip(question_sets, args.summaries, strict=True)}
+    summaries = {questions: read_json(path, "score_leakage") for questions, path in zip(question_sets, args.summaries, strict=True)}
     config = adapter_config_for_hub(read_json(args.config), model)
     files = {
         "README.md": write_card(repository, model, metrics, manifest, summaries, place["license"]).encode(),

@@ -30,7 +30,7 @@ def main(argv=None):
     personas = chosen_personas(args.personas, args.settings.personas.model_dump())
     behaviour = args.settings.behaviour.model_dump()
     marker = read_marker(load_tokenizer(read_manifest(args.model)["folder"]), behaviour["marker"], behaviour["separator"])
-    sampled = read_json(args.completions_meta)
+    sampled = read_json(args.completions_meta, "sample_completions")
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     kept = ("seed", "sampling_seed", "state", "model", "engine", "sampling", "adapter_sha256")
     meta = describe_run(

@@ -5,6 +5,7 @@ import sys
 
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import read_jsonl_gz
+from persona_leakage.infrastructure.visible_text import visible_text
 from persona_leakage.models.loading import load_tokenizer, read_manifest
 
 TRAINED, PLAIN = "\033[30;42m", "\033[0m"
@@ -20,7 +21,7 @@ def format_row(row, tokenizer, colour, ids):
     for token, label in zip(row["token_ids"], row["labels"], strict=True):
         if label not in (-100, token):
             raise ValueError(f"label {label} at token {token}")
-        text = tokenizer.decode([token]).replace("\n", "⏎\n" if label == -100 else "⏎")
+        text = visible_text(tokenizer.decode([token])).replace("\n", "⏎\n" if label == -100 else "⏎")
         text += f"·{token} " if ids else ""
         parts.append(text if label == -100 else f"{opening}{text}{closing}")
     trained = sum(label != -100 for label in row["labels"])

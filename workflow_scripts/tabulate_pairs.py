@@ -6,13 +6,13 @@ from persona_leakage.config.blocks.fields import Block, Names, Text
 from persona_leakage.config.blocks.settings import PersonaSelection
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.config.selections import chosen_personas
+from persona_leakage.geometry.centroid_files import read_centroids
 from persona_leakage.geometry.cosine import cosine_matrix
 from persona_leakage.geometry.divergence_table import read_divergences
 from persona_leakage.geometry.prompt_similarity import text_similarities
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import SCHEMA_VERSION
-from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.tables.build import tabulate_pairs
 from persona_leakage.tables.question_counts import tabulate_cosines, tabulate_questions
 
@@ -50,11 +50,15 @@ def main(argv=None):
     layers = {}
     check_digests(args.centroids, args.centroids_meta)
     for path in args.centroids:
-        content = read_tensors(path, "layer", "personas", "prompt_tokens", "centroids")
-        layers[content["layer"]] = {**content, "centroids": content["centroids"].numpy()}
-    evaluations = {source: read_json(path)["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
-    forced = {source: read_json(path)["personas"] for source, path in zip(sources, args.forced, strict=True)} if args.forced else None
-    negatives = {source: read_json(path)["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
+        content = read_centroids(path, "prompt_tokens")
+        layers[content["layer"]] = content
+    evaluations = {source: read_json(path, "score_leakage")["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
+    forced = (
+        {source: read_json(path, "teacher_force")["personas"] for source, path in zip(sources, args.forced, strict=True)}
+        if args.forced
+        else None
+    )
+    negatives = {source: read_json(path, "build_training_set")["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
     similarities = text_similarities(prompts)
     if embedding_model:
         from persona_leakage.geometry.prompt_similarity import embedding_similarities  # takes seconds to import
@@ -63,7 +67,7 @@ def main(argv=None):
     names = args.settings.personas.names
     if args.divergence:
         similarities |= read_divergences(args.divergence, names, sources)
-    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval)["personas"], negatives, similarities, forced)
+    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval, "score_leakage")["personas"], negatives, similarities, forced)
     cosines = {layer: cosine_matrix(geometry["centroids"], centred=True) for layer, geometry in layers.items()}
     write_csv(args.output, pairs)
     write_csv(args.cosines, tabulate_cosines(names, cosines))

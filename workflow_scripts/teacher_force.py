@@ -27,7 +27,7 @@ class Settings(Prompts):
 
 def read_base(path, meta_path, completions_sha256):
     """The base model's records, after checking that they are whole and of the same replies."""
-    meta = read_json(meta_path)
+    meta = read_json(meta_path, "teacher_force")
     check_digest(path, meta["sha256"], meta_path)
     if meta["meta"]["completions_sha256"] != completions_sha256:
         raise InputError(f"{meta_path}: is of other replies; delete it and run again to have it made anew")
@@ -79,7 +79,7 @@ def main(argv=None):
     settings, manifest = args.settings, read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
     marker = read_marker(tokenizer, settings.marker, settings.separator)
-    completions_sha256 = read_json(args.completions_meta)["sha256"]
+    completions_sha256 = read_json(args.completions_meta, "sample_completions")["sha256"]
     chosen = read_replies(args, tokenizer, completions_sha256)
     base = read_base(*args.base, completions_sha256) if adapter else [None] * len(chosen)
     replies = [(tuple(ids), *place_marker(tokenizer, record, marker, settings.join)) for record, ids in chosen]

@@ -39,7 +39,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     training = args.settings.training.model_dump()
     manifest = read_manifest(args.model)
-    rows_sha256 = read_json(args.rows_manifest)["sha256"]
+    rows_sha256 = read_json(args.rows_manifest, "build_training_set")["sha256"]
     check_digest(args.rows, rows_sha256, args.rows_manifest)
     rows = read_jsonl_gz(args.rows)
     device = pick_device()

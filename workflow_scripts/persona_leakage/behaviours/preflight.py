@@ -12,6 +12,7 @@ from persona_leakage.infrastructure.files import read_json
 from persona_leakage.models.chat_template import encode, prompt_ids, prompt_lengths, read_chat_format
 from persona_leakage.models.fetch import fetch_model, revision_of
 from persona_leakage.models.limits import check_length
+from persona_leakage.models.model_files import check_model_folder
 from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_rows, check_texts, check_tokenizer
 
 
@@ -56,10 +57,12 @@ def check_replies(limits, prompt, texts):
 def check_against_model(config, personas, question_sets, manifest_path):
     """InputError if the config asks what its model cannot give: a block, a marker, an end target, a prompt's length, a text.
 
-    personas: the :class:`Persona` list that is used; question_sets: {name: questions}. Does nothing
-    while the model is not there, is about to be fetched anew, or cannot be read with what is
+    Also if analysis.embedding_model is no model. personas: the :class:`Persona` list that is used; question_sets: {name: questions}.
+    Does nothing else while the model is not there, is about to be fetched anew, or cannot be read with what is
     installed: then the first jobs make the same checks.
     """
+    if embedding_model := config["analysis"]["embedding_model"]:
+        check_model_folder(embedding_model, "analysis.embedding_model")
     manifest_path = Path(manifest_path)
     if not manifest_path.is_file():
         return

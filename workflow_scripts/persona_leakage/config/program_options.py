@@ -10,13 +10,29 @@ from persona_leakage.config.messages import parse
 from persona_leakage.infrastructure.cli import InputError
 
 
+class PathParser(argparse.ArgumentParser):
+    """An ArgumentParser that rejects an empty value of an option whose metavar is PATH."""
+
+    def add_argument(self, *names, **options):
+        if options.get("metavar") == "PATH":
+            options.setdefault("type", file_path)
+        return super().add_argument(*names, **options)
+
+
+def file_path(text):
+    """A path option's value."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty; it must be a path")
+    return text
+
+
 def new_parser(program, description, *required, settings=Headline, epilog=None):
     """A parser with ``--settings`` and one required path option for each of ``required`` (such as "output").
 
     settings: the Block class of --settings, which may be left out if no key of it must be given. Figures, which share the
     parameters of one rule, take a headline layer whether they use it or not.
     """
-    parser = argparse.ArgumentParser(prog=program, description=description, epilog=epilog)
+    parser = PathParser(prog=program, description=description, epilog=epilog)
     needed = any(field.is_required() for field in settings.model_fields.values())
     parser.add_argument(
         "--settings",

@@ -18,7 +18,7 @@ def draw(args):
 
     The panels show the headline layer.
     """
-    result = read_json(args.result)
+    result = read_json(args.result, "compare_geometries")
     check_digest(args.table, result["meta"]["table_sha256"], args.result)
     table = pd.read_csv(args.table)
     layer = str(result["headline_layer"])

@@ -11,7 +11,7 @@ def add_inputs(parser):
 
 def draw(args):
     """A row for each category, sorted by Spearman's rho, below all pairs and relatives."""
-    result = read_json(args.correlation)
+    result = read_json(args.correlation, "correlate_leakage")
     layer = result["headline_layer"]
     block = result["layers"][str(layer)]
     rows = [("all pairs", block["pooled"], ORANGE), ("relatives of the source", block["related_only"], ORANGE)]

@@ -15,7 +15,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Mean leakage of each category with its interval, and every persona as a tick."""
-    leakage = read_json(args.correlation)["leakage"]
+    leakage = read_json(args.correlation, "correlate_leakage")["leakage"]
     order = order_of(leakage)
     figure, axes = panels(len(leakage), height=0.75 + 0.23 * len(order), sharey=True)
     for axis, (source, block) in zip(axes, leakage.items(), strict=True):

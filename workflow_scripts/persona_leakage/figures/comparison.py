@@ -14,7 +14,7 @@ def add_inputs(parser):
 
 def draw(args):
     """A line for each run, under a heading for each model and recipe, in the order of comparison.json."""
-    runs = read_json(args.comparison)["runs"]
+    runs = read_json(args.comparison, "compare_experiments")["runs"]
     headings = [list(group) for _, group in groupby(runs, key=lambda run: (run["model"], run["recipe"]))]
     height = len(runs) + len(headings)
     figure, axis = plt.subplots(figsize=(6.6, 1.2 + 0.27 * height), layout="constrained")

@@ -12,7 +12,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Mean within-source correlation and double-centred correlation by layer, with intervals and the band of relabelled personas."""
-    result = read_json(args.correlation)
+    result = read_json(args.correlation, "correlate_leakage")
     layers, headline = result["layers"], result["headline_layer"]
     figure, axis = plt.subplots(figsize=(4.8, 3.4), layout="constrained")
     numbers = [int(name) for name in layers]
@@ -29,8 +29,8 @@ def draw(args):
         for x, block in known:
             if block["interval"]:
                 axis.plot([x, x], block["interval"], color=color, linewidth=1.5)
-    for index, source in enumerate(next(iter(layers.values()))["per_source"]):
-        values = [layer["per_source"][source]["spearman_rho"] for layer in layers.values()]
+    for index, source in enumerate(dict.fromkeys(name for layer in layers.values() for name in layer["per_source"])):
+        values = [layer["per_source"].get(source, {"spearman_rho": None})["spearman_rho"] for layer in layers.values()]
         axis.plot(
             numbers, [np.nan if value is None else value for value in values], ".-", color=ORANGE, markersize=4, linewidth=0.6, alpha=0.6
         )

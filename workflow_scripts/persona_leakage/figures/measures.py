@@ -22,7 +22,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Reliability and correlation of cosine by measure and source; then a panel per source: teacher-forced against sampled."""
-    result = read_json(args.result)
+    result = read_json(args.result, "compare_measures")
     check_digest(args.table, result["meta"]["table_sha256"], args.result)
     table = pd.read_csv(args.table)
     sources = list(result["per_source"])

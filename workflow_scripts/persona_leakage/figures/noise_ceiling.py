@@ -11,7 +11,7 @@ def add_inputs(parser):
 
 def draw(args):
     """A row for each source: Spearman's rho with its interval, and ceilings from halves of the questions and of the samples."""
-    result = read_json(args.correlation)
+    result = read_json(args.correlation, "correlate_leakage")
     per_source, ceilings = result["layers"][str(result["headline_layer"])]["per_source"], result["noise_ceiling"]
     figure, axis = plt.subplots(figsize=(5, 0.9 + 0.42 * len(per_source)), layout="constrained")
     for position, (source, block) in enumerate(per_source.items()):

@@ -11,7 +11,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Left: mean within-source correlation of each predictor with its interval, and each source's. Right: that minus the cosine's."""
-    result = read_json(args.predictors)
+    result = read_json(args.predictors, "compare_predictors")
     names = result["order"] or []
     figure, axes = plt.subplots(1, 2, figsize=(7.4, 1.5 + 0.34 * max(3, len(names))), sharey=True, layout="constrained")
     if not names:

@@ -11,7 +11,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Left: each set's correlation. Right: how much lower it is than the first set's."""
-    result = read_json(args.question_sets)
+    result = read_json(args.question_sets, "compare_question_sets")
     sets, drops = result["sets"], result["drops"]
     figure, axes = plt.subplots(1, 2, figsize=(7.4, 1.5 + 0.5 * len(sets)), layout="constrained")
     draw_correlations(axes[0], {words(name): block for name, block in sets.items()})

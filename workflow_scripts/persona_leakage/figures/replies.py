@@ -16,9 +16,9 @@ def add_inputs(parser):
 
 def draw(args):
     """Mean reply length of every persona, shares of short and truncated replies, and positions of the marker, a row for each model."""
-    states = {BASE: {"personas": read_json(args.base_eval)["personas"], "source": None}}
+    states = {BASE: {"personas": read_json(args.base_eval, "score_leakage")["personas"], "source": None}}
     for path in args.marker_evals:
-        content = read_json(path)
+        content = read_json(path, "score_leakage")
         source = content["meta"]["state"].split("/")[0]
         states[source] = {"personas": content["personas"], "source": source}
     figure, axes = plt.subplots(1, 3, figsize=(10.5, 1.3 + 0.36 * len(states)), sharey=True, layout="constrained")

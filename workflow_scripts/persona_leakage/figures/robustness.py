@@ -16,7 +16,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Above: checks on the scale of a correlation; the line and the band are the main analysis. Below: the AUC on its own scale."""
-    result = read_json(args.robustness)
+    result = read_json(args.robustness, "check_robustness")
     above = [check for check in result["checks"] if check["scale"] != "AUC"]
     below = [check for check in result["checks"] if check["scale"] == "AUC"]
     lines = [heights_of(checks) for checks in (above, below)]

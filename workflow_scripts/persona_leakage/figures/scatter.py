@@ -36,7 +36,7 @@ def draw(args):
 
 def read_correlation(args):
     """The content of --correlation; InputError if it was computed from another table than --pairs."""
-    content = read_json(args.correlation)
+    content = read_json(args.correlation, "correlate_leakage")
     if content["meta"].get("pairs_sha256") != sha256_of_file(args.pairs):
         raise InputError(f"--correlation: {args.correlation} was not computed from {args.pairs}; leave it out, or compute it again")
     return content

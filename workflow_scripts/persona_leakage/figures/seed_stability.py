@@ -11,7 +11,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Left: Spearman's rho of each source and run. Right: agreement of the leakage between trainings, and what sampling allows."""
-    result = read_json(args.seeds)
+    result = read_json(args.seeds, "compare_seeds")
     names, sources = list(result["spearman_rho"]), list(result["leakage"]["per_source"])
     figure, axes = plt.subplots(1, 2, figsize=(8.2, 1.7 + 0.42 * len(names)), layout="constrained")
     draw_runs(axes[0], result, names)

@@ -10,7 +10,7 @@ def add_inputs(parser):
 
 def draw(args):
     """A panel for each token position: the sources' correlations and their mean by layer, its interval and the max-T band."""
-    sweep = read_json(args.sweep)
+    sweep = read_json(args.sweep, "correlate_sweep")
     if sweep["undefined"]:
         figure, axis = plt.subplots(figsize=(4.8, 1.2), layout="constrained")
         axis.set_axis_off()

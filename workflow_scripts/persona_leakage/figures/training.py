@@ -14,7 +14,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Loss of every optimizer step, and its running mean over a twentieth of them."""
-    runs = [read_json(path) for path in args.metrics]
+    runs = [read_json(path, "train_adapter") for path in args.metrics]
     curves = {(run["meta"]["source"], run["meta"]["seed"]): run["loss"] for run in runs}
     figure, axis = plt.subplots(figsize=(6.6, 3.2), layout="constrained")
     sources, seeds = (list(dict.fromkeys(names)) for names in zip(*curves, strict=True))

@@ -17,7 +17,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Leakage against cosine at the headline layer, the bystanders in gray, the prompts without a persona in color."""
-    table, result = read_checked_pairs(args), read_json(args.variants)
+    table, result = read_checked_pairs(args), read_json(args.variants, "describe_variants")
     table = table[table["layer"] == result["headline_layer"]]
     figure, axes = panels(len(result["sources"]), sharey=True)
     for position, (axis, (source, cells)) in enumerate(zip(axes, result["sources"].items(), strict=True)):

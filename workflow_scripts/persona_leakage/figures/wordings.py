@@ -16,7 +16,7 @@ def add_inputs(parser):
 
 def draw(args):
     """Left: correlations within and across wordings and over role means. Right: shares of role and wording in the variance."""
-    result = read_json(args.wordings)
+    result = read_json(args.wordings, "describe_wordings")
     if result["undefined"]:
         figure, axis = plt.subplots(figsize=(4, 2))
         say_why(axis, result["undefined"])

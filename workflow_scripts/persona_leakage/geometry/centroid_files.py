@@ -5,14 +5,36 @@ huge numbers that hidden states hold: rounded together with the mean they would 
 """
 
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import atomic_path
+from persona_leakage.infrastructure.files import atomic_path, check_is_file
 
 KEYS = {"mean", "deviation", "scale", "personas", "layers", "position"}
+
+
+def check_centroids(path, personas, vectors):
+    """InputError unless ``vectors`` [..., personas, hidden] of a file hold finite numbers for each of the ``personas``."""
+    if not isinstance(personas, list) or vectors.ndim < 2 or vectors.shape[-2] != len(personas) or 0 in vectors.shape:
+        raise InputError(
+            f"{path}: the centroids have the shape {list(vectors.shape)}, for the personas {personas!r:.100}; one row for each"
+        )
+    finite = np.isfinite(vectors).all(axis=-1).reshape(-1, len(personas)).all(axis=0)
+    if not finite.all():
+        raise InputError(f"{path}: the centroid of '{personas[finite.argmin()]}' has values that are not finite; delete the file and rerun")
+
+
+def read_centroids(path, *more):
+    """read_tensors of a centroid file with "layer", "personas", "centroids" (here as numpy [personas, hidden]) and the keys ``more``."""
+    from persona_leakage.infrastructure.tensor_files import AGAIN, read_tensors  # takes seconds to import
+
+    content = read_tensors(path, "layer", "personas", "centroids", *more)
+    if getattr(content["centroids"], "ndim", None) != 2:
+        raise InputError(f"{path}: centroids must be a tensor [personas, hidden]; {AGAIN}")
+    vectors = content["centroids"].numpy()
+    check_centroids(path, content["personas"], vectors)
+    return {**content, "centroids": vectors}
 
 
 def write_packed(path, position, layers, personas, vectors, **facts):
@@ -34,8 +56,7 @@ def read_packed(path):
 
     InputError unless it is whole and holds plain arrays under KEYS: nothing in it is run, and numpy checks each array's sum.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+    check_is_file(path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             content = dict(archive)
@@ -45,4 +66,5 @@ def read_packed(path):
         raise InputError(f"{path}: must hold {', '.join(sorted(KEYS))}; delete it and run again to have it made anew")
     deviation = content["deviation"].astype(np.float64) * content["scale"].astype(np.float64)[:, None, None]
     vectors = content["mean"].astype(np.float64)[:, None] + deviation
+    check_centroids(path, content["personas"].tolist(), vectors)
     return str(content["position"]), content["layers"].tolist(), content["personas"].tolist(), vectors

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from persona_leakage.infrastructure.cli import InputError
+
 
 def centroids(states):
     """Mean over questions in float64, returned as float32: states [personas, questions, hidden] -> [personas, hidden]."""
@@ -19,7 +21,7 @@ def cosine_matrix(vectors, centred):
         vectors = vectors - vectors.mean(axis=0)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if (norms == 0).any():
-        raise ValueError("a centroid has zero length, so its cosine is undefined")
+        raise InputError("a centroid has zero length, so its cosine is undefined; all personas may have the same one")
     unit = vectors / norms
     return unit @ unit.T
 

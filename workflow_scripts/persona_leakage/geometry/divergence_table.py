@@ -30,8 +30,8 @@ def read_divergences(path, names, sources):
 
     InputError if a pair of a source and another persona has no number from 0 to 1.
     """
-    content = read_json(path)
-    table = content.get("divergence") if isinstance(content, dict) else None
+    content = read_json(path, "measure_divergence")
+    table = content.get("divergence")
     if not isinstance(table, dict) or not {*COLUMNS} <= {*table}:
         raise InputError(f"{path}: must hold divergence with {' and '.join(COLUMNS)}; delete the file and measure again")
     found = {}

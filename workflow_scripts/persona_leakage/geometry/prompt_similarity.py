@@ -30,7 +30,8 @@ def embedding_similarities(folder, texts):
     import torch
     from transformers import AutoModel, AutoTokenizer
 
-    from persona_leakage.models.loading import check_all_loaded, check_model_folder, quiet_transformers
+    from persona_leakage.models.loading import check_all_loaded, quiet_transformers
+    from persona_leakage.models.model_files import check_model_folder
 
     check_model_folder(folder, "analysis.embedding_model")
     with named_in_errors(f"analysis.embedding_model: {folder}"):

@@ -45,4 +45,6 @@ def run_program(main):
     try:
         main(sys.argv[1:])
     except InputError as error:
-        sys.exit(f"error: {error}")
+        from persona_leakage.infrastructure.visible_text import visible_text  # not above: loaded modules count in the digest of kept work
+
+        sys.exit(visible_text(f"error: {error}"))

@@ -8,16 +8,18 @@ from pathlib import Path
 import pandas as pd
 
 from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import check_is_file
 from persona_leakage.infrastructure.look_alikes import folded
+from persona_leakage.infrastructure.visible_text import picture
 
 BEYOND = "beyond the last column"
 
 
 def whole(least):
-    """Parser of a whole number that is at least ``least``."""
+    """Parser of a whole number that is at least ``least``; 19.0 is one, as a spreadsheet or a column with gaps writes it."""
 
     def parse(text):
-        value = int(text)
+        value = int(re.sub(r"\.0*$", "", text.strip()))
         if value < least:
             raise ValueError
         return value
@@ -40,8 +42,11 @@ def number(least, most, missing=False):
 
 
 def name(text):
-    """A text that is not blank, nor has blanks at its ends: another name to a computer and the same one to a reader."""
-    if not text or text != text.strip():
+    """A text that is not blank, nor has blanks at its ends: another name to a computer and the same one to a reader.
+
+    Nor control characters, with which a name could rewrite the terminal that it is printed on.
+    """
+    if not text or text != text.strip() or any(picture(character) != character for character in text):
         raise ValueError
     return text
 
@@ -51,7 +56,7 @@ def flag(text):
     return {"true": True, "false": False}[text.lower()]
 
 
-NAME, FLAG = (name, "a name, without blanks at its ends"), (flag, "true or false")
+NAME, FLAG = (name, "a name, without blanks at its ends or control characters"), (flag, "true or false")
 COUNT, POSITIVE = (whole(0), "a whole number, 0 or more"), (whole(1), "a whole number, 1 or more")
 LENGTH = (number(0, math.inf), "a number, 0 or more")
 COSINE = (number(-1, 1), "a number from -1 to 1")
@@ -68,6 +73,7 @@ def read_table(path, required, optional, check_row):
     skipped. InputError with the line, the column, the value and what is allowed at the first bad value; if a column or
     all rows are missing; if two names only look the same.
     """
+    check_is_file(path)
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, restkey=BEYOND, strict=True, delimiter=find_delimiter(lines, required))
@@ -78,8 +84,6 @@ def read_table(path, required, optional, check_row):
                     rows.append(parse_row(row, parsers, f"{path}, line {reader.line_num}"))
                     check_names(rows[-1], parsers, names, path, reader.line_num)
                     check_row(rows[-1], seen, path, reader.line_num)
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
     if not rows:

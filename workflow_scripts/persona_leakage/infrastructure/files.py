@@ -12,9 +12,9 @@ import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.cli import InputError, shorten
 
-REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EISDIR}
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 NEARLY_FULL = 2**20  # bytes
 
 
@@ -26,6 +26,8 @@ def atomic_path(path):
     path, if the system refuses to write: full disk, quota, read-only.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(refusal(path, os.strerror(errno.EISDIR)))
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = temporary_beside(path)
@@ -82,14 +84,64 @@ def write_json(path, content):
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def read_json(path):
-    """Read a JSON file; InputError if it is missing or is not JSON."""
+class MissingKeyError(InputError, KeyError):
+    """A JSON object lacks a key."""
+
+    __str__ = InputError.__str__  # KeyError would quote the message
+
+
+class ReadObject(dict):
+    """A JSON object from outside: looking up a key that it lacks is an InputError that names where it was read."""
+
+    __slots__ = ("origin",)
+
+    def __missing__(self, key):
+        program = self["meta"].get("program") if isinstance(self.get("meta"), dict) else None
+        made = f" (the output of {program})" if program else ""
+        raise MissingKeyError(f"{self.origin}: has no key {key!r}{made}; it has {shorten(', '.join(self)) or 'no keys'}")
+
+
+def parse_object(text, origin):
+    """The ReadObject of a JSON text, in which every object is one; ``origin`` stands in front of errors. InputError for other JSON."""
+
+    def mark(content):
+        content = ReadObject(content)
+        content.origin = origin
+        return content
+
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        content = json.loads(text, object_hook=mark)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{origin}: not valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{origin}: is {shorten(json.dumps(content), 40)}; it must be a JSON object")
+    return content
+
+
+def plain(content):
+    """The same content without a ReadObject, which YAML's safe writer does not know."""
+    return json.loads(json.dumps(content))
+
+
+def check_is_file(path):
+    """InputError unless ``path`` is a file that can be read more than once: no folder, pipe or device."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: {'is a folder, pipe or device; give a file' if Path(path).exists() else 'no such file'}")
+
+
+def read_json(path, made_by=None):
+    """The object in a JSON file (see ReadObject); InputError if the file is missing, holds no JSON object, or has another origin.
+
+    made_by: the program that must have written the file, by its meta block.
+    """
+    check_is_file(path)
+    try:
+        content = parse_object(Path(path).read_text(encoding="utf-8"), path)
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
+    if made_by and (found := content["meta"]["program"]) != made_by:
+        raise InputError(f"{path}: is the output of {found}; expected the output of {made_by}")
+    return content
 
 
 def write_jsonl_gz(path, records):
@@ -105,11 +157,10 @@ def write_jsonl_gz(path, records):
 
 def read_jsonl_gz(path):
     """Read gzipped JSON lines into a list of records; InputError if the file is missing."""
+    check_is_file(path)
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             records = [json.loads(line) for line in lines]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except (EOFError, OSError, zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
         if getattr(error, "errno", None):  # the system's own trouble says nothing about the file
             raise
@@ -127,16 +178,14 @@ def sha256_of_file(path):
 
 def check_digest(path, expected, recorded_in):
     """InputError unless the file has the SHA-256 that its small sidecar ``recorded_in`` says."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+    check_is_file(path)
     if sha256_of_file(path) != expected:
         raise InputError(f"{path}: is not the file that {recorded_in} describes; delete both and run again to have them made anew")
 
 
 def check_digests(paths, listing):
     """InputError unless each file has the SHA-256 that the JSON file ``listing`` has under "sha256" for its name."""
-    content = read_json(listing)
-    expected = content.get("sha256") if isinstance(content, dict) else None
+    expected = read_json(listing).get("sha256")
     for path in paths:
         if not isinstance(expected, dict) or Path(path).name not in expected:
             raise InputError(f"{listing}: does not describe a file {Path(path).name}; give the file that was written beside {path}")

@@ -3,12 +3,11 @@
 import io
 import pickle
 import zipfile
-from pathlib import Path
 
 import torch
 
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import atomic_path
+from persona_leakage.infrastructure.files import atomic_path, check_is_file
 
 AGAIN = "delete it and run again to have it made anew"
 
@@ -18,8 +17,7 @@ def read_tensors(path, *keys):
 
     weights_only keeps a file from running code when it is read; torch itself checks no sums, so the archive's are checked here.
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
+    check_is_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()

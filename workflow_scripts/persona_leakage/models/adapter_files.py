@@ -34,7 +34,7 @@ def read_adapters(parser, args, states):
     rows = args.adapter_rows or [None] * len(states)
     if {len(args.adapter), len(args.adapter_metrics), len(rows)} != {len(states)}:
         parser.error("--adapter, --adapter-metrics and --adapter-rows need a value for each state, or none")
-    model = args.model, read_json(args.model)["digest"]
+    model = args.model, read_json(args.model, "fetch_model")["digest"]
     return [
         read_adapter(*values, model, args.trained_with.model_dump(exclude_unset=True) if args.trained_with else {})
         for values in zip(states, args.adapter, args.adapter_metrics, rows, strict=True)
@@ -43,10 +43,10 @@ def read_adapters(parser, args, states):
 
 def read_adapter(state, weights, metrics, rows, model, settings):
     """One of read_adapters(). model: where its digest stands, and the digest."""
-    trained = read_json(metrics)
+    trained = read_json(metrics, "train_adapter")
     facts = [("model", trained["meta"]["model"]["digest"], *model)]
     if rows:
-        facts.append(("rows", trained["rows_sha256"], rows, read_json(rows)["sha256"]))
+        facts.append(("rows", trained["rows_sha256"], rows, read_json(rows, "build_training_set")["sha256"]))
     for key in sorted(settings.keys() - {"max_tokens_per_micro_batch"}):
         facts.append((key, trained["settings"].get(key), "the config", settings[key]))
     for name, found, source, expected in facts:

@@ -14,7 +14,7 @@ from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.models.bundled_model import conversion_code, unpack_bundled
 from persona_leakage.models.hub_download import download_from_hub
 from persona_leakage.models.limits import limits_of
-from persona_leakage.models.model_files import check_weights_whole, model_files
+from persona_leakage.models.model_files import check_model_folder, check_weights_whole, model_files
 from persona_leakage.models.model_home import INCOMING, check_unchanged, home_of
 from persona_leakage.models.tokenizer_checks import PlainTokenizer
 
@@ -77,7 +77,7 @@ def revision_of(model, digest):
 
 def describe_model(model, folder, check_reading):
     """The content of ``model.json`` for a model folder: facts read from its files, none assumed; InputError if it cannot be used."""
-    from persona_leakage.models.loading import check_model_folder, load_tokenizer  # not above: it takes this process offline
+    from persona_leakage.models.loading import load_tokenizer  # not above: it takes this process offline
     from persona_leakage.models.probe import probe_model
 
     check_model_folder(folder, "model.location")

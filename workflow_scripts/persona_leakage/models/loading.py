@@ -27,7 +27,7 @@ def read_manifest(manifest_path):
     InputError if not, or if the folder has others that transformers would read. The weights are left to
     check_model_files: they are large, and only some stages read them.
     """
-    manifest = read_json(manifest_path)
+    manifest = read_json(manifest_path, "fetch_model")
     if "limits" not in manifest or "control_ids" not in manifest["chat"]:
         raise InputError(f"{manifest_path}: was written by an older version; delete it and run again")
     for name, entry in manifest["files"].items():
@@ -56,19 +56,6 @@ def check_model_file(path, entry, manifest_path):
 def model_facts(manifest):
     """The part of a manifest that results repeat: name, location, revision, digest of all files, and where prompts carry the persona."""
     return {**{key: manifest[key] for key in ("name", "location", "revision", "digest")}, "system_turn": manifest["chat"]["system_turn"]}
-
-
-def check_model_folder(folder, key):
-    """InputError, naming the config ``key``, unless a model folder has config.json, safetensors weights and no code of its own."""
-    folder = Path(folder)
-    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
-        found = sorted(path.name for path in folder.glob("*.bin"))
-        others = f"; {', '.join(found)} can run code when read and is not used, save the model as safetensors" if found else ""
-        raise InputError(f"{key}: '{folder}' must be a folder with config.json and *.safetensors{others}")
-    refuse_more_templates(folder)
-    for path in (folder / "config.json", folder / "tokenizer_config.json"):
-        if path.is_file() and "auto_map" in read_json(path):
-            raise InputError(f"{key}: {path} asks for code of the model's own (auto_map), which is never run; use a model without")
 
 
 def load_tokenizer(folder):
@@ -154,8 +141,15 @@ def load_model(manifest, dtype, device, attention=None):
         model, loading = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
     check_all_loaded(folder, loading)
     model = model.to(device).eval().requires_grad_(False)
+    if blank := [name for name, weight in model.get_decoder().named_parameters() if is_blank(weight)]:
+        raise InputError(f"{folder}: {len(blank)} weights are all zero ({', '.join(blank[:3])}); convert or copy the model again")
     check_plain_output(model)
     return model
+
+
+def is_blank(weight):
+    """Whether a matrix is zero throughout; the first rows tell in nearly every case. A vector may be: some norms add 1 to theirs."""
+    return weight.dim() > 1 and not weight[:8].any() and not weight.any()
 
 
 @contextmanager
@@ -204,6 +198,8 @@ def check_plain_output(model):
     with torch.inference_mode():
         logits = model(ids, use_cache=False).logits.float()
         plain = model.get_output_embeddings()(model.get_decoder()(ids, use_cache=False).last_hidden_state).float()
+    if logits.min() == logits.max():
+        raise InputError(f"model: the weights of '{config.model_type}' give the same logit for every token; copy the model again")
     if not logits.isfinite().all():
         raise InputError(
             f"model: the weights of '{config.model_type}' give logits that are no numbers ({logits.dtype}); copy the model again"

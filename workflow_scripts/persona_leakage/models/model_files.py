@@ -20,6 +20,21 @@ def model_files(folder):
     return [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.name != "model.json"]
 
 
+def check_model_folder(folder, key):
+    """InputError, naming the config ``key``, unless a model folder has config.json, safetensors weights and no code of its own."""
+    folder = Path(folder)
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        found = sorted(path.name for path in folder.glob("*.bin"))
+        others = f"; {', '.join(found)} can run code when read and is not used, save the model as safetensors" if found else ""
+        raise InputError(f"{key}: '{folder}' must be a folder with config.json and *.safetensors{others}")
+    refuse_more_templates(folder)
+    for path in (folder / "config.json", folder / "tokenizer_config.json"):
+        if path.is_file() and "auto_map" in read_json(path):
+            raise InputError(f"{key}: {path} asks for code of the model's own (auto_map), which is never run; use a model without")
+    if not isinstance(read_json(folder / "config.json").get("model_type"), str):
+        raise InputError(f"{folder}: config.json has no model_type, so transformers cannot tell what model it is; copy the model again")
+
+
 def refuse_more_templates(folder):
     """InputError if the folder has further chat templates, of which transformers takes one in the place of the model's own."""
     if (more := folder / "additional_chat_templates").is_dir():

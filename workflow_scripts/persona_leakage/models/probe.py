@@ -57,6 +57,10 @@ def refuse_what_would_change_it(folder):
         )
     config = read_json(folder / "config.json")
     for block in (config, config.get("text_config") or {}):
+        if not isinstance(block, dict):
+            raise InputError(f"{folder}: text_config in config.json is {block!r}; it must be a JSON object")
+        if block.get("return_dict") is False:
+            raise InputError(f"{folder}: return_dict in config.json is false; it must be true, or left out")
         if found := block.get("quantization_config") or block.get("compression_config"):
             method = found.get("quant_method", "unknown method") if isinstance(found, dict) else found
             raise InputError(f"{folder}: the weights are quantised ({method}); use the model's unquantised weights")

@@ -87,7 +87,7 @@ def check_counts(folder, questions, seed):
                 try:
                     scored = scores_of(line, scores[source], base)
                 except KeyError as error:
-                    raise InputError(f"{path}: line {number}: marker_eval.json knows no {error}") from None
+                    raise InputError(f"{path}: line {number}: {error}") from None
                 if any(value != scored[column] for column, value in found.items()):
                     raise InputError(f"{path}: line {number}: says {found}; marker_eval.json has {scored}")
                 lines += 1

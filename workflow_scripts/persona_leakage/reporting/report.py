@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from persona_leakage.behaviours.training_check import ADVICE, CUT_ADVICE, CUT_MATTERS, consequence, none_learned, unlearned_sources
 from persona_leakage.figures.style import DPI, words
-from persona_leakage.infrastructure.files import check_digests, read_json
+from persona_leakage.infrastructure.files import check_digests, plain, read_json
 from persona_leakage.reporting.explorer import explorer_data, pack, pack_json
 from persona_leakage.reporting.numbers import Numbers
 from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
@@ -163,7 +163,7 @@ def render_report(home, run_config, sets, personas, facts):
         published=facts["published"],
         manifests=manifests,
         parameters=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110),
-        provenance=yaml.safe_dump(facts["provenance"], sort_keys=False, allow_unicode=True, width=110),
+        provenance=yaml.safe_dump(plain(facts["provenance"]), sort_keys=False, allow_unicode=True, width=110),
         jobs=facts["jobs"]["rules"],
         style=Markup((PAGE / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),

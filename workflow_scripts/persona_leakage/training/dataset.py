@@ -39,8 +39,9 @@ def usable_answers(draws, marker_text, truncated_answers, encoded=None):
 def select_answers(pool, personas, questions, wanted, marker_text, truncated_answers, encoded=None):
     """The answers to use: up to ``wanted`` per persona and question, unusable ones replaced by later draws.
 
-    marker_text, truncated_answers, encoded: see usable_answers. Returns ({persona: [records]}, {persona: counts}), counts being answers
-    used, draws dropped by reason, answers replaced by a spare draw, and answers missing because the spares ran out.
+    marker_text, truncated_answers: see usable_answers. encoded: {persona: as there}, or None.
+    Returns ({persona: [records]}, {persona: counts}), counts being answers used, draws dropped by reason, answers
+    replaced by a spare draw, and answers missing because the spares ran out.
     InputError if a persona has no usable answer at all.
     """
     draws = {}
@@ -49,15 +50,19 @@ def select_answers(pool, personas, questions, wanted, marker_text, truncated_ans
     chosen, counts = {}, {}
     for persona in personas:
         chosen[persona], dropped, replaced, missing = [], Counter(), 0, 0
+        own = encoded and encoded[persona]
         for question in questions:
-            usable, reasons = usable_answers(draws.get((persona, question), []), marker_text, truncated_answers, encoded)
+            usable, reasons = usable_answers(draws.get((persona, question), []), marker_text, truncated_answers, own)
             used = usable[:wanted]
             chosen[persona] += used
             dropped += reasons
             replaced += sum(record["index"] >= wanted for record in used)
             missing += wanted - len(used)
         if not chosen[persona]:
-            raise InputError(f"training pool: no usable answer of persona '{persona}' (dropped: {dict(dropped)}); raise max_new_tokens")
+            raise InputError(
+                f"training pool: no usable answer of persona '{persona}' (dropped: {dict(dropped)}); raise max_new_tokens,"
+                " or against changed_by_encoding choose another behaviour.separator"
+            )
         counts[persona] = {"used": len(chosen[persona]), "dropped": dict(dropped), "replaced": replaced, "missing": missing}
     return chosen, counts
 
@@ -65,8 +70,9 @@ def select_answers(pool, personas, questions, wanted, marker_text, truncated_ans
 def build_training_rows(source, answers, prompts, chat, rule, marker, encoded=None):
     """Row records of one source: its own answers with the marker, the negatives' answers without.
 
-    answers: {persona: [pool records]}; prompts: {(persona, question): prompt ids}. encoded: None joins the sampled ids with the
-    marker's; else a function of (answer text, marker or None) that gives what stands in place of both, see encode_answer.
+    answers: {persona: [pool records]}, as select_answers gives them; prompts: {(persona, question): prompt ids}.
+    encoded: None joins the sampled ids with the marker's; else a function of (answer text, marker or None) that gives
+    what stands in place of both, see encode_answer.
     Returns records {persona, question, index, positive, token_ids, labels}.
     """
     records = []
@@ -74,10 +80,7 @@ def build_training_rows(source, answers, prompts, chat, rule, marker, encoded=No
         positive = persona == source
         for answer in chosen:
             prompt, shown = prompts[persona, answer["question"]], marker if positive else None
-            found = encoded(answer["text"], shown) if encoded else (answer["token_ids"], shown)
-            if found is None:
-                raise InputError(f"behaviour.separator: encoding changes {answer['text']!r} with the marker behind it; choose another one")
-            ids, shown = found
+            ids, shown = encoded(answer["text"], shown) if encoded else (answer["token_ids"], shown)
             row = build_row(prompt, ids, chat, rule, shown)
             records.append(
                 {
