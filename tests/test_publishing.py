@@ -9,7 +9,7 @@ import yaml
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, sha256_of_file
-from persona_leakage.publishing.common import client_version, describe_files, publishing_block
+from persona_leakage.publishing.common import client_version, describe_files
 from tests.conftest import Project, places_of
 
 KEY = "0123456789abcdef" * 3
@@ -143,11 +143,6 @@ def test_keys_come_from_the_environment(publish, monkeypatch):
 def test_a_missing_client_is_named():
     with pytest.raises(InputError, match="no-such-client is not installed; make wandb installs"):
         client_version("no-such-client", "wandb")
-
-
-def test_a_config_block_that_is_missing_is_named():
-    with pytest.raises(InputError, match=r"publishing\.wandb: missing"):
-        publishing_block({"publishing": {}}, "wandb")
 
 
 def test_files_that_differ_from_their_record_are_rejected(project_copy):
