@@ -115,7 +115,7 @@ rule scatter:
 
 rule tables:
     input:
-        KEPT_TABLES,
+        TABLE_ARCHIVE,
 
 
 rule wandb:

@@ -1,12 +1,12 @@
-"""Finished results in other people's formats; asked for by name, never part of `all`.
+"""Finished results for other services and tools; asked for by name, never part of `all`.
 
 in:  evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, and of the base model
 out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
 
 in:  results of an adapter; of the experiment
-out: published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of what went to Weights & Biases
-     published/hub/{source}/seed{seed}.json: of what went to the Hugging Face hub
-     published/tables/: copies of the small files, and digests.json
+out: published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of the runs on Weights & Biases
+     published/hub/{source}/seed{seed}.json: receipts of the repositories on the Hugging Face hub
+     published/tables/: copies of the small files, and checksums.json
 """
 
 
@@ -61,16 +61,16 @@ rule export_inspect:
 rule publish_wandb:
     input:
         code=code_of("publish_wandb.py"),
-        training=[
+        files=[
             "results/{experiment}/training/{source}/manifest.json",
             "results/{experiment}/training/{source}/seed{seed}/metrics.json",
+            *of_each_set(
+                "{source}/seed{seed}/marker_eval.json",
+                "{source}/seed{seed}/summary.json",
+                "{source}/seed{seed}/completions.json",
+            ),
         ],
-        scores=of_each_set(
-            "{source}/seed{seed}/marker_eval.json",
-            "{source}/seed{seed}/summary.json",
-            "{source}/seed{seed}/completions.json",
-        ),
-        completions=ancient(of_each_set("{source}/seed{seed}/completions.jsonl.gz")),
+        large=ancient(of_each_set("{source}/seed{seed}/completions.jsonl.gz")),
     output:
         "results/{experiment}/published/wandb/{source}/seed{seed}.json",
     log:
@@ -94,7 +94,7 @@ rule publish_wandb:
             {params.adapter} \
             --results results/{wildcards.experiment:q} \
             --run-folders results/{wildcards.experiment:q}/published/wandb \
-            --files {input.training:q} {input.scores:q} {input.completions:q} \
+            --files {input.files:q} {input.large:q} \
             --output {output:q} \
             2>&1 | tee {log:q}
         """
@@ -103,8 +103,8 @@ rule publish_wandb:
 use rule publish_wandb as publish_wandb_experiment with:
     input:
         code=code_of("publish_wandb.py"),
-        training="results/{experiment}/run_config.yaml",
-        scores=[
+        files=[
+            "results/{experiment}/run_config.yaml",
             *of_each_set(
                 "base/marker_eval.json", "base/summary.json", "base/completions.json"
             ),
@@ -112,11 +112,8 @@ use rule publish_wandb as publish_wandb_experiment with:
             *ending(CORRELATIONS, ".csv", ".json"),
             *ending(REPORT, ".html", ".json"),
         ],
-        completions=ancient(
-            [
-                *of_each_set("base/completions.jsonl.gz"),
-                *ending(CENTROIDS, ".pt"),
-            ]
+        large=ancient(
+            of_each_set("base/completions.jsonl.gz") + ending(CENTROIDS, ".pt")
         ),
     output:
         "results/{experiment}/published/wandb/experiment.json",
@@ -134,6 +131,9 @@ use rule publish_wandb as publish_wandb_experiment with:
 rule publish_hub:
     input:
         code=code_of("publish_hub.py"),
+        page_parts=[
+            ancient("workflow_scripts/persona_leakage/publishing/model_card.md.j2")
+        ],
         weights=ancient(
             "results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"
         ),
@@ -172,16 +172,16 @@ rule publish_hub:
         """
 
 
-rule keep_tables:
+rule archive_tables:
     input:
-        code=code_of("keep_tables.py"),
+        code=code_of("archive_tables.py"),
         files=SMALL_FILES,
     output:
-        "results/{experiment}/published/tables/digests.json",
+        "results/{experiment}/published/tables/checksums.json",
     log:
-        "logs/{experiment}/keep_tables.log",
+        "logs/{experiment}/archive_tables.log",
     benchmark:
-        "benchmarks/{experiment}/keep_tables.tsv"
+        "benchmarks/{experiment}/archive_tables.tsv"
     localrule: True
     conda:
         "../envs/workflow.yaml"
@@ -193,7 +193,7 @@ rule keep_tables:
         home=lambda wildcards: f"results/{wildcards.experiment}",
     shell:
         r"""
-        python workflow_scripts/keep_tables.py \
+        python workflow_scripts/archive_tables.py \
             --results {params.home:q} \
             --files {input.files:q} \
             --output {output:q} \

@@ -150,4 +150,4 @@ SMALL_FILES = [
     and "/adapter/" not in path
     and "teacher_forced" not in path
 ]
-KEPT_TABLES = results("published/tables/digests.json")
+TABLE_ARCHIVE = results("published/tables/checksums.json")

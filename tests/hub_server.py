@@ -1,123 +1,48 @@
-"""A Hugging Face hub for tests, on this machine alone: model repositories with commits, one token, and failures on demand."""
+"""A Hugging Face hub on this machine that serves the files of one model repository, for tests of downloads."""
 
-import base64
-import hashlib
 import json
 import re
-
-from tests.local_server import LocalServer
-
-
-def git_blob_id(content):
-    """What `git hash-object` says."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-class HubServer(LocalServer):
-    """The state behind the requests.
+class HubServer:
+    """Use as a context manager; ``url`` is its address, ``downloaded`` the names of requested files."""
 
-    token: the only one it takes. repositories: {owner/name: {"private", "files": {name: bytes}, "lfs": names stored apart,
-    "commits": [message]}}; downloaded: names of files that were asked for; log and fail go by the names in ROUTES.
-    """
+    def __init__(self, repository, files):
+        self.downloaded, listing = set(), [{"type": "file", "path": name, "size": len(files[name]), "oid": name} for name in files]
+        server = self
 
-    def __init__(self, token):
-        super().__init__()
-        self.token, self.repositories, self.large, self.downloaded = token, {}, {}, set()
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
 
-    ROUTES = (
-        ("GET", r"/api/models/([^/]+/[^/]+)", "info"),
-        ("POST", r"/api/repos/create", "create"),
-        ("POST", r"/api/validate-yaml", "validate"),
-        ("POST", r"/api/models/([^/]+/[^/]+)/preupload/main", "preupload"),
-        ("POST", r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", "batch"),
-        ("PUT", r"/large/(\w+)", "upload"),
-        ("POST", r"/api/models/([^/]+/[^/]+)/commit/main", "commit"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/revision/\w+", "info"),
-        ("GET", r"/api/models/([^/]+/[^/]+)/tree/\w+", "tree"),
-        ("HEAD", r"/([^/]+/[^/]+)/resolve/(\w+)/(.+)", "file"),
-        ("GET", r"/([^/]+/[^/]+)/resolve/(\w+)/(.+)", "file"),
-    )
+            def log_message(self, *_):
+                pass
 
-    def respond(self, method, path, headers, body):
-        for wanted, pattern, name in self.ROUTES:
-            found = re.fullmatch(pattern, path)
-            if method == wanted and found:
-                self.log.append(name)
-                if name in self.fail:
-                    return self.fail[name], {"error": "the hub fails"}, {}
-                if name != "upload" and headers.get("Authorization") != f"Bearer {self.token}":
-                    return 401, {"error": "Invalid credentials in Authorization header"}, {}
-                return getattr(self, name)(*found.groups(), body)
-        return 404, {"error": f"no such route: {method} {path}"}, {}
+            def do_GET(self):
+                path = self.path.split("?")[0]
+                status, content, headers = 404, b"{}", {}
+                if file := re.fullmatch(rf"/{repository}/resolve/(\w+)/(.+)", path):
+                    server.downloaded.add(file[2])
+                    status, content, headers = 200, files[file[2]], {"ETag": f'"{file[2]}"', "X-Repo-Commit": file[1]}
+                elif path.startswith(f"/api/models/{repository}/tree/"):
+                    status, content = 200, json.dumps(listing).encode()
+                self.send_response(status)
+                for name, value in {"Content-Type": "application/json", "Content-Length": len(content), **headers}.items():
+                    self.send_header(name, str(value))
+                self.end_headers()
+                if self.command == "GET":
+                    self.wfile.write(content)
 
-    def info(self, repository, _):
-        known = self.repositories.get(repository)
-        if known is None:
-            return 404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"}
-        files = []
-        for name, content in known["files"].items():
-            entry = {"rfilename": name, "size": len(content), "blobId": git_blob_id(content)}
-            if name in known["lfs"]:
-                entry["lfs"] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
-                entry["blobId"] = git_blob_id(b"a pointer to " + name.encode())
-            files.append(entry)
-        facts = {"id": repository, "modelId": repository, "private": known["private"], "sha": self.head(known)}
-        return 200, {**facts, "siblings": files, "tags": [], "downloads": 0, "likes": 0}, {}
+            do_HEAD = do_GET
 
-    def tree(self, repository, _):
-        files = self.repositories[repository]["files"].items()
-        return 200, [{"type": "file", "path": name, "size": len(content), "oid": git_blob_id(content)} for name, content in files], {}
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
 
-    def file(self, repository, revision, name, _):
-        content = self.repositories[repository]["files"].get(name)
-        if content is None:
-            return 404, {"error": "no such file"}, {"X-Error-Code": "EntryNotFound"}
-        self.downloaded.add(name)
-        return 200, content, {"ETag": f'"{git_blob_id(content)}"', "X-Repo-Commit": revision}
+    def __enter__(self):
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        return self
 
-    def head(self, known):
-        """A commit id that tells commits apart."""
-        return hashlib.sha1(repr(known["commits"]).encode()).hexdigest()
-
-    def create(self, body):
-        wanted = json.loads(body)
-        repository = f"{wanted['organization']}/{wanted['name']}"
-        self.repositories[repository] = {"private": wanted.get("visibility") == "private", "files": {}, "lfs": set(), "commits": []}
-        return 200, {"url": f"{self.url}/{repository}"}, {}
-
-    def validate(self, _):
-        return 200, {"errors": [], "warnings": []}, {}
-
-    def preupload(self, _, body):
-        modes = [
-            {"path": file["path"], "uploadMode": "lfs" if file["path"].endswith(".safetensors") else "regular", "shouldIgnore": False}
-            for file in json.loads(body)["files"]
-        ]
-        return 200, {"files": modes}, {}
-
-    def batch(self, _, body):
-        objects = [
-            {**entry, "actions": {"upload": {"href": f"{self.url}/large/{entry['oid']}", "header": {}}}}
-            for entry in json.loads(body)["objects"]
-        ]
-        return 200, {"transfer": "basic", "objects": objects}, {}
-
-    def upload(self, oid, body):
-        self.large[oid] = body
-        return 200, {}, {}
-
-    def commit(self, repository, body):
-        known, message = self.repositories[repository], None
-        for line in map(json.loads, body.decode().splitlines()):
-            value = line["value"]
-            if line["key"] == "header":
-                message = value["summary"]
-                if value.get("parentCommit") not in (None, self.head(known)):
-                    return 412, {"error": "A commit has happened since"}, {}
-            elif line["key"] == "file":
-                known["files"][value["path"]] = base64.b64decode(value["content"])
-            elif line["key"] == "lfsFile":
-                known["files"][value["path"]] = self.large[value["oid"]]
-                known["lfs"].add(value["path"])
-        known["commits"].append(message)
-        return 200, {"commitOid": self.head(known), "commitUrl": f"{self.url}/{repository}/commit/main", "success": True}, {}
+    def __exit__(self, *_):
+        self.http.shutdown()
+        self.http.server_close()

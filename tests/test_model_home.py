@@ -161,9 +161,8 @@ def test_a_download_takes_the_model_and_no_more(tiny, tmp_path):
     """From a hub on this machine, whose repository holds the weights three times and an adapter."""
     files = {path.name: path.read_bytes() for path in tiny.iterdir()}
     more = {name: b"{}" for name in LISTED if name not in files}
-    with HubServer("hf_token") as hub:
-        hub.repositories[MODEL["location"]] = {"private": False, "files": {**more, **files}, "lfs": set(), "commits": []}
-        place = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_token", "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1"}
+    with HubServer(MODEL["location"], {**more, **files}) as hub:
+        place = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1"}
         done = fetch_as_user(tmp_path / "home", tmp_path, **place)
         assert done.returncode == 0, done.stderr
         assert hub.downloaded == set(files)
@@ -196,9 +195,8 @@ def test_the_cache_of_the_hub_is_used_without_network(tiny, tmp_path):
 def test_a_download_is_refused_before_the_weights_come(tiny, tmp_path):
     """By the small files alone: here an end of turn that the tokenizer does not have."""
     files = {path.name: path.read_bytes() for path in tiny.iterdir()} | {"generation_config.json": b'{"eos_token_id": 291}'}
-    with HubServer("hf_token") as hub:
-        hub.repositories[MODEL["location"]] = {"private": False, "files": files, "lfs": set(), "commits": []}
-        place = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_token", "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1"}
+    with HubServer(MODEL["location"], files) as hub:
+        place = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1"}
         done = fetch_as_user(tmp_path / "home", tmp_path, **place)
         assert done.returncode == 1 and "somebody/my-model: generation_config.json: eos_token_id is 291" in done.stderr, done.stderr
         assert "model.safetensors" not in hub.downloaded

@@ -53,7 +53,7 @@ ELSEWHERE = {
     "test_league": ("measure_divergence", "compare_predictors", "plot_predictors"),
     "test_comparison": ("compare_experiments", "plot_comparison", "build_comparison"),
     "test_publishing": ("publish_wandb", "publish_wandb_experiment", "publish_hub"),
-    "test_kept_tables": ("keep_tables",),
+    "test_archive": ("archive_tables",),
 }
 OF_AXES = {rule for rules in ELSEWHERE.values() for rule in rules}
 # Results of TARGETS that the finished experiment of one seed has not: only their names matter here.

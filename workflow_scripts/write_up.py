@@ -1,4 +1,7 @@
-"""Fill a write-up's template with the numbers of kept tables (make tables): no number in it is typed by hand."""
+"""Fill the template of a page of results with numbers from archived tables (make tables).
+
+No rule calls this program.
+"""
 
 import argparse
 from pathlib import Path
@@ -14,45 +17,35 @@ from persona_leakage.reporting.numbers import MISSING, STYLES, Numbers
 
 
 def main(argv=None):
-    """Write the page."""
+    """Write the page. In a template, ``value(file, key, ...)`` is a value of a JSON file of the tables, ``show(style, file, key,
+    ...)`` the same as text in one of the report's styles, and ``closing_tables`` the [(title, text)] that make run prints."""
     parser = argparse.ArgumentParser(prog="write_up", description=__doc__)
     parser.add_argument("template", help="Markdown with Jinja expressions, such as docs/results/study.md.j2")
-    parser.add_argument("tables", help="folder of kept tables, such as docs/results/smollm2")
+    parser.add_argument("tables", help="folder of archived tables, such as docs/results/smollm2")
     parser.add_argument("output", help="page to write, such as docs/results/default.md")
     args = parser.parse_args(argv)
-    page = filled(args.template, args.tables, Path(args.output).name)
-    with atomic_path(args.output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-
-
-def filled(template, tables, page):
-    """The page's text. InputError if a value is not there, or the template has an error.
-
-    In a template, ``value(file, key, ...)`` is what a JSON file of ``tables`` says, ``show(style, file, key, ...)`` the same
-    as text in one of the report's styles, ``config`` the run's config, ``closing_tables`` [(title, text)] of make run,
-    ``tables`` the folder's name and ``page`` that of the file.
-    """
-    if not Path(template).is_file():
-        raise InputError(f"{template}: no such file")
-    numbers = Numbers(tables)
-    config = with_new_keys(read_yaml(Path(tables) / "run_config.yaml")["config"])
+    numbers, config = Numbers(args.tables), with_new_keys(read_yaml(Path(args.tables) / "run_config.yaml")["config"])
 
     def show(style, file, *keys):
         value = numbers.value(file, *keys)
         return MISSING if value is None else STYLES[style](value)
 
+    if not Path(args.template).is_file():
+        raise InputError(f"{args.template}: no such file")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
     try:
-        return environment.from_string(Path(template).read_text(encoding="utf-8")).render(
-            page=page,
-            tables=Path(tables).name,
+        page = environment.from_string(Path(args.template).read_text(encoding="utf-8")).render(
+            page=Path(args.output).name,
+            tables=Path(args.tables).name,
             config=config,
             value=numbers.value,
             show=show,
-            closing_tables=[(title, as_text(lines)) for title, lines, _ in result_lines(config, tables)],
+            closing_tables=[(title, as_text(lines)) for title, lines, _ in result_lines(config, args.tables)],
         )
     except jinja2.TemplateError as error:
-        raise InputError(f"{template}: {error}") from None
+        raise InputError(f"{args.template}: {error}") from None
+    with atomic_path(args.output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What every way of publishing needs: its config block, its key, the files with their digests. Imports nothing heavy."""
+"""What all kinds of publishing share: config block, key, client version, checked files. Imports nothing heavy."""
 
 import os
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from persona_leakage.infrastructure.cli import InputError
@@ -10,28 +11,39 @@ RECORDED_IN = dict.fromkeys(("pairs.csv", "cosines.csv", "question_counts.csv"),
 
 
 def publishing_block(config, service):
-    """The config block of a service ("wandb" or "hub"); InputError if it lacks what the service cannot do without."""
+    """The config block of a service ("wandb" or "hub"); InputError if the hub's owner is missing."""
     block = config["publishing"][service]
     if service == "hub" and block["owner"] is None:
-        raise InputError("publishing.hub.owner: null; give the user or organisation on the hub that the adapters go to")
+        raise InputError("publishing.hub.owner: null; give the user or organization on the hub that owns the adapters' repositories")
     return block
 
 
 def read_key(variable, reason):
-    """A key from the environment, the only place keys come from; InputError that names the variable if it is not set.
-
-    reason: why it is needed, for the message.
-    """
+    """A key from the environment, the only source of keys; InputError that names the variable, and the reason, if it is not set."""
     key = os.environ.get(variable, "").strip()
     if not key:
         raise InputError(f"{variable}: not set in the environment; {reason} needs it")
     return key
 
 
-def describe_files(home, paths):
-    """{path relative to ``home``: {"sha256", "bytes"}} in order of the paths; InputError if one is missing or not what its record says.
+def client_version(package, target):
+    """Version of an installed client library; InputError that names the make target that installs it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        raise InputError(f"{package} is not installed; make {target} installs the packages of envs/publishing.yaml") from None
 
-    Replies, centroids and tables have their digests in a file beside them.
+
+def refusal(service, error):
+    """The InputError for whatever a client library raised: its first line, and what to do."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
+    return InputError(f"publishing to {service} failed ({reason}). Finished results are safe; fix this and rerun.")
+
+
+def describe_files(home, paths):
+    """{path relative to ``home``: {"sha256", "bytes"}}, sorted; InputError if a file is missing or differs from its recorded digest.
+
+    The digests of replies, centroids and tables are recorded in a JSON file in the same folder.
     """
     described = {}
     for path in sorted(map(Path, paths)):
@@ -42,17 +54,5 @@ def describe_files(home, paths):
             check_digest(path, read_json(record)["sha256"], record)
         elif path.name in RECORDED_IN or path.suffix == ".pt":
             check_digests([path], path.with_name(RECORDED_IN.get(path.name, "centroids.json")))
-        name = path.relative_to(home).as_posix()
-        described[name] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
+        described[path.relative_to(home).as_posix()] = {"sha256": sha256_of_file(path), "bytes": path.stat().st_size}
     return described
-
-
-def digests_of(described):
-    """{name: SHA-256} of :func:`describe_files`."""
-    return {name: entry["sha256"] for name, entry in described.items()}
-
-
-def in_a_line(error):
-    """The first line of an error, with its kind."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -19,13 +19,12 @@ def make_log(records, marker, personas, suffix, meta, created, task):
     model = f"{meta['model']['name']}/{meta['state']}"
     questions = list(dict.fromkeys(record["question"] for record in records))
     samples = [make_sample(record, marker, personas[record["persona"]], questions, suffix, meta, model) for record in records]
+    ids = list(dict.fromkeys(sample.id for sample in samples))
     rate = sum(sample.scores[SCORER].value == CORRECT for sample in samples) / len(samples)
     spec = EvalSpec(
         created=created,
         task=task,
-        dataset=EvalDataset(
-            name=task, samples=len({sample.id for sample in samples}), sample_ids=list({sample.id: None for sample in samples})
-        ),
+        dataset=EvalDataset(name=task, samples=len(ids), sample_ids=ids),
         model=model,
         config=EvalConfig(epochs=max(sample.epoch for sample in samples)),
         packages={name: version for name, version in meta["packages"].items() if name != "python"},

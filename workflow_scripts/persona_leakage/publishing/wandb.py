@@ -1,214 +1,136 @@
-"""A run and its artifact on Weights & Biases, written once: online, or as a run folder here that `wandb sync` uploads."""
+"""Finished results as runs on Weights & Biases: uploaded at once, or as run folders for `wandb sync`."""
 
 import os
 import shutil
-import time
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import digest_of
-from persona_leakage.publishing.common import in_a_line
+from persona_leakage.config.personas import read_yaml
+from persona_leakage.infrastructure.files import digest_of, read_json
+from persona_leakage.publishing.common import refusal
 
 ARTIFACT_TYPE = "eval-results"
-# wandb's own limits let a job hang for hours when the server fails; a variable that is set wins.
-PATIENCE = {
-    "WANDB__GRAPHQL_RETRY_MAX": "5",
-    "WANDB__FILE_STREAM_RETRY_MAX": "5",
-    "WANDB__FILE_TRANSFER_RETRY_MAX": "5",
-    "WANDB_FINISH_TIMEOUT": "1800",
-    "WANDB_ERROR_REPORTING": "false",
+# Nothing about this machine, its code or its console is sent, and a failing server fails the job after 30 minutes.
+CLIENT_SETTINGS = {
+    "console": "off",
+    "disable_code": True,
+    "disable_git": True,
+    "finish_timeout": 1800,
+    "finish_timeout_raises": True,
+    "program": "publish_wandb.py",
+    "silent": True,
+    "symlink": False,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
 }
 
 
 @dataclass(frozen=True)
-class Publication:
-    """What goes to W&B.
+class Run:
+    """Contents of a run.
 
-    project, entity: where to (entity None: the key's own); experiment: the group of its runs;
-    contents: wandb_contents.RunContents; home: results folder; digests: {file's path under home: SHA-256}.
+    name: of the run and, with the experiment in front, of its artifact; config, summary: nested dicts of plain values;
+    history: one dict of figures per step.
     """
 
-    project: str
-    entity: str | None
-    experiment: str
-    contents: object
-    home: Path
-    digests: dict
-
-    @property
-    def run_id(self):
-        """The same for the same files in the same project, so that a second run of the job finds the first."""
-        return digest_of([self.project, self.experiment, self.contents.name, self.digests])[:16]
-
-    @property
-    def artifact_name(self):
-        """Of the artifact that holds the files."""
-        return f"{self.experiment}-{self.contents.name}"
+    name: str
+    job_type: str
+    config: dict
+    summary: dict
+    history: tuple = ()
 
 
-def publish_offline(publication, folder):
-    """Write a run folder into ``folder`` unless it holds one of the same id.
-
-    Returns {"run_folder", "artifact_digest", "written": whether it was made now}. A run folder is moved to its place
-    when it is finished, so one that is there is whole. The copies of the files that `wandb sync` uploads are under files/.
-    """
-    kept = Path(folder) / "files" / publication.run_id
-    with workspace(folder, publication.run_id) as work:
-        found = finished_folder(folder, publication.run_id)
-        if found is None:
-            shutil.rmtree(kept, ignore_errors=True)
-        os.environ["WANDB_DATA_DIR"] = str((work if found else kept).resolve())
-        artifact = build_artifact(publication, copy=found is None)
-        if found is None:
-            run = start_run(publication, "offline", work)
-            log_run(run, publication)
-            run.log_artifact(artifact, aliases=["latest", publication.run_id])
-            run.summary["artifact_digest"] = artifact.digest
-            run.finish()
-            (made,) = (work / "wandb").glob(f"offline-run-*-{publication.run_id}")
-            found, written = Path(folder) / made.name, True
-            made.replace(found)
-        else:
-            written = False
-        return {"run_folder": str(found), "artifact_digest": artifact.digest, "written": written}
-
-
-def publish_online(publication, folder, patience):
-    """Upload a run and its artifact unless the server has them; wandb's working files lie under ``folder`` meanwhile.
-
-    patience: seconds for the server to show the whole run after the upload.
-    Returns {"entity", "url", "artifact_digest", "written"}. InputError if the server cannot be reached, refuses, or
-    does not show the whole run in time; the next call goes on with the same run.
-    """
-    import wandb
-    from wandb.sdk.lib.service.service_connection import WandbApiFailedError
-
-    with workspace(folder, publication.run_id) as work:
-        os.environ["WANDB_DATA_DIR"] = str(work.resolve())
-        try:
-            api = wandb.Api(timeout=180)
-            entity = publication.entity or api.default_entity
-            found = find_published(api, entity, publication)
-            written = found is None
-            if written:
-                upload(publication, work)
-                found = wait_until_published(api, entity, publication, patience)
-        except (wandb.Error, WandbApiFailedError, ValueError, OSError) as error:
-            raise InputError(f"publishing to W&B failed; nothing here is lost, running again goes on ({in_a_line(error)})") from None
-        return {"entity": entity, "written": written, **found}
-
-
-def upload(publication, work):
-    """Send history, artifact and summary; the summary speaks of the artifact only when the server has it."""
-    run = start_run(publication, "online", work)
-    try:
-        log_run(run, publication)
-        artifact = run.log_artifact(build_artifact(publication, copy=False), aliases=["latest", publication.run_id]).wait()
-        run.summary["artifact_digest"] = artifact.digest
-    except BaseException:
-        run.finish(exit_code=1)
-        raise
-    run.finish()
-
-
-def start_run(publication, mode, work):
-    """wandb.init with everything told: nothing about this machine, its code or its console goes along."""
-    import wandb
-
-    quiet = wandb.Settings(
-        console="off",
-        disable_code=True,
-        disable_git=True,
-        finish_timeout_raises=True,
-        program="publish_wandb.py",
-        silent=True,
-        symlink=False,
-        x_disable_machine_info=True,
-        x_disable_meta=True,
-        x_disable_stats=True,
-        x_save_requirements=False,
-    )
-    return wandb.init(
-        project=publication.project,
-        entity=publication.entity,
-        id=publication.run_id,
-        name=f"{publication.experiment}/{publication.contents.name}",
-        group=publication.experiment,
-        job_type=publication.contents.job_type,
-        config=publication.contents.config,
-        dir=str(work),
-        mode=mode,
-        resume="allow" if mode == "online" else None,
-        settings=quiet,
+def adapter_run(home, source, seed, question_sets):
+    """The run of one adapter: recipe, loss and learning rate per step, rates."""
+    metrics = read_json(Path(home) / f"training/{source}/seed{seed}/metrics.json")
+    rates = {
+        questions: pick_figures(read_json(Path(home) / f"evaluation/{questions}/{source}/seed{seed}/summary.json"))
+        for questions in question_sets
+    }
+    steps = zip(metrics["loss"], metrics["learning_rate"], strict=True)
+    return Run(
+        name=f"{source}-seed{seed}",
+        job_type="adapter",
+        config={
+            "source": source,
+            "training_seed": seed,
+            "training": metrics["settings"],
+            "precision": metrics["precision"],
+            **{key: metrics["meta"][key] for key in ("model", "packages", "code_commit")},
+        },
+        summary={"evaluation": rates, "train_seconds": metrics["train_seconds"], "adapter_sha256": metrics["adapter_sha256"]},
+        history=tuple({"train/loss": loss, "train/learning_rate": rate} for loss, rate in steps),
     )
 
 
-def log_run(run, publication):
-    """History and summary; a run that is gone on with has the steps before its first new one."""
-    for step, figures in enumerate(publication.contents.history[run.starting_step :], run.starting_step):
-        run.log(figures, step=step)
-    run.summary.update(publication.contents.summary)
+def experiment_run(home, seeds, question_sets):
+    """The run of the experiment: its config, the base model's rates, each source's correlation at the headline layer."""
+    summary = {}
+    for questions in question_sets:
+        summary[questions] = {"base": pick_figures(read_json(Path(home) / f"evaluation/{questions}/base/summary.json"))}
+        for seed in seeds:
+            correlation = read_json(Path(home) / f"analysis/{questions}/seed{seed}/correlation.json")
+            block = correlation["layers"][str(correlation["headline_layer"])]["per_source"]
+            summary[questions][f"seed{seed}"] = {
+                source: {key: found[key] for key in ("spearman_rho", "spearman_p", "n") if found.get(key) is not None}
+                for source, found in block.items()
+            }
+    run_config = read_yaml(Path(home) / "run_config.yaml")
+    config = {**run_config["config"], **{key: run_config["meta"][key] for key in ("packages", "code_commit")}}
+    return Run(name="experiment", job_type="experiment", config=config, summary=summary)
 
 
-def build_artifact(publication, copy):
-    """The artifact with all files under their paths in the results folder. copy: keep wandb's own copies for a later sync."""
+def pick_figures(summary):
+    """The plain values of a summary.json, without undefined ones and blocks."""
+    return {key: value for key, value in summary.items() if isinstance(value, (int, float, str))}
+
+
+def publish_run(run, block, experiment, home, digests, folder):
+    """Write a run and an artifact with its files; returns what a receipt says of both.
+
+    block: publishing.wandb of the config; digests: {file's path under ``home``: SHA-256}. wandb's files go to a subfolder of
+    ``folder`` named by the run's id; an offline run stays there for `wandb sync`. The id depends on the project and the files
+    only, so an interrupted upload resumes the same run. InputError if the server cannot be reached or refuses.
+    """
     import wandb
 
-    artifact = wandb.Artifact(publication.artifact_name, ARTIFACT_TYPE, metadata={"sha256": publication.digests})
-    for name in publication.digests:
-        artifact.add_file(str(publication.home / name), name=name, policy="mutable" if copy else "immutable", skip_cache=True)
-    return artifact
-
-
-def find_published(api, entity, publication):
-    """{"url", "artifact_digest"} of the run on the server if it is finished and its artifact there, else None."""
-    import wandb
-    from wandb.apis.public.runs import RunNotFoundError
-
-    place = f"{entity}/{publication.project}"
-    try:
-        run = api.run(f"{place}/{publication.run_id}")
-        run.load(force=True)
-    except wandb.errors.CommError as error:
-        if isinstance(error.exc, RunNotFoundError):
-            return None
-        raise
-    digest = run.summary_metrics.get("artifact_digest")
-    if run.state != "finished" or not digest or not api.artifact_exists(f"{place}/{publication.artifact_name}:{publication.run_id}"):
-        return None
-    return {"url": run.url, "artifact_digest": digest}
-
-
-def wait_until_published(api, entity, publication, patience):
-    """What :func:`find_published` says once the server shows all of the run; wandb itself ends well also when some of it was lost."""
-    deadline = time.monotonic() + patience
-    while (found := find_published(api, entity, publication)) is None:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the server does not show run {publication.run_id} as finished, with its summary and artifact")
-        time.sleep(2)
-    return found
-
-
-def finished_folder(folder, run_id):
-    """The run folder of an id, or None."""
-    return next(iter(sorted(Path(folder).glob(f"offline-run-*-{run_id}"))), None)
-
-
-@contextmanager
-def workspace(folder, run_id):
-    """An empty folder for wandb's working files, removed when the block ends well; what it says of a failure stays until the next try."""
-    for name, value in PATIENCE.items():
-        os.environ.setdefault(name, value)
-    work = Path(folder) / "unfinished" / run_id
+    online = block.mode == "online"
+    run_id = digest_of([block.project, experiment, run.name, digests])[:16]
+    work = Path(folder) / run_id
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    os.environ["WANDB_CACHE_DIR"] = str(work.resolve())
-    yield work
-    import wandb
-
-    wandb.teardown()
-    shutil.rmtree(work)
-    with suppress(OSError):  # another job may be using it, or have removed it
-        work.parent.rmdir()
+    os.environ["WANDB_DATA_DIR"] = str(work.resolve())  # copies of the artifact's files, for `wandb sync`
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    try:
+        artifact = wandb.Artifact(f"{experiment}-{run.name}", ARTIFACT_TYPE, metadata={"sha256": digests})
+        for name in digests:
+            artifact.add_file(str(Path(home) / name), name=name, skip_cache=True)
+        with wandb.init(
+            project=block.project,
+            entity=block.entity,
+            id=run_id,
+            resume="allow",
+            name=f"{experiment}/{run.name}",
+            group=experiment,
+            job_type=run.job_type,
+            config=run.config,
+            dir=str(work),
+            mode=block.mode,
+            settings=wandb.Settings(**CLIENT_SETTINGS),
+        ) as opened:
+            for step in range(opened.starting_step, len(run.history)):
+                opened.log(run.history[step], step=step)
+            opened.summary.update(run.summary)
+            opened.log_artifact(artifact)
+            if online:
+                artifact.wait()
+            facts = {"id": run_id, "project": block.project, "entity": opened.entity or block.entity}
+            place = {"url": opened.url} if online else {"run_folder": opened.settings.sync_dir}
+    except Exception as error:
+        raise refusal("W&B", error) from error
+    if online:
+        wandb.teardown()
+        shutil.rmtree(work)
+    return {"run": facts, "artifact": {"name": f"{experiment}-{run.name}", "type": ARTIFACT_TYPE, "digest": artifact.digest}, **place}
