@@ -29,7 +29,7 @@ BAD_OPTIONS = {
     "misspelt key in the settings": ("train_adapter", ["--settings", '{"training": {"epoch": 2}}'], "did you mean epochs?"),
     "unknown key in the settings": ("plot_layers", ["--settings", '{"layer": 2}'], "unknown key 'layer'"),
     "value in the settings": ("check_robustness", ["--settings", '{"bootstraps": 3}'], "bootstraps: 3 must be >= 200"),
-    "missing key in the settings": ("score_leakage", ["--settings", "{}"], "missing key 'behaviour'"),
+    "missing key in the settings": ("score_leakage", ["--settings", "{}"], "missing key 'personas'"),
     "unknown option": ("plot_layers", ["--correlation", "x", "--output", "x", "--fast"], "--fast"),
     "adapter without its metrics": (
         "sample_completions",
