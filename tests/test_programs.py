@@ -27,10 +27,10 @@ BAD_OPTIONS = {
     "settings that are no JSON": ("write_run_config", ["--settings", "{seed: 1", "--output", "x"], "not valid JSON"),
     "settings that are no object": ("write_run_config", ["--settings", "[1]", "--output", "x"], "must be a JSON object"),
     "misspelt key in the settings": ("train_adapter", ["--settings", '{"training": {"epoch": 2}}'], "did you mean epochs?"),
-    "unknown key in the settings": ("plot_layers", ["--settings", '{"layer": 2}'], "unknown key 'layer'"),
+    "unknown key in the settings": ("plot_figure", ["layers", "--settings", '{"layer": 2}'], "unknown key 'layer'"),
     "value in the settings": ("check_robustness", ["--settings", '{"bootstraps": 3}'], "bootstraps: 3 must be >= 200"),
     "missing key in the settings": ("score_leakage", ["--settings", "{}"], "missing key 'personas'"),
-    "unknown option": ("plot_layers", ["--correlation", "x", "--output", "x", "--fast"], "--fast"),
+    "unknown option": ("plot_figure", ["layers", "--correlation", "x", "--output", "x", "--fast"], "--fast"),
     "adapter without its metrics": (
         "sample_completions",
         ["--settings", json.dumps(SAMPLE_SETTINGS), *SAMPLE_PATHS, "--state", "base", "--adapter", "x"],
