@@ -44,16 +44,15 @@ def check_correlation(home, config):
         with (Path(scratch) / "log").open("w") as log, redirect_stdout(log):
             correlate_leakage.main([f"--output={output}", f"--settings={settings}", *tables, f"--tables={home / 'tables.json'}"])
         new, archived = read_json(output), read_json(home / "correlation.json")
-    new = {key: value for key, value in new.items() if key in archived or key not in NEWER}
     if keys := list(differences(without_newer({**new, "meta": None}, archived), {**archived, "meta": None})):
         raise InputError(f"{home / 'correlation.json'}: recomputed from its tables, {len(keys)} values differ, first {keys[0]}")
 
 
-def without_newer(found, kept):
-    """``found`` without the keys of NEWER that ``kept`` lacks at the same position."""
-    if not (isinstance(found, dict) and isinstance(kept, dict)):
-        return found
-    return {key: without_newer(value, kept.get(key)) for key, value in found.items() if key in kept or key not in NEWER}
+def without_newer(new, archived):
+    """``new`` without the keys of NEWER that ``archived`` lacks in the same block."""
+    if not (isinstance(new, dict) and isinstance(archived, dict)):
+        return new
+    return {key: without_newer(value, archived.get(key)) for key, value in new.items() if key in archived or key not in NEWER}
 
 
 if __name__ == "__main__":
