@@ -48,11 +48,11 @@ def check_correlation(home, config):
         raise InputError(f"{home / 'correlation.json'}: recomputed from its tables, {len(keys)} values differ, first {keys[0]}")
 
 
-def without_newer(found, archived):
-    """``found`` without the keys of NEWER that ``archived`` lacks at the same position."""
-    if not (isinstance(found, dict) and isinstance(archived, dict)):
-        return found
-    return {key: without_newer(value, archived.get(key)) for key, value in found.items() if key in archived or key not in NEWER}
+def without_newer(new, archived):
+    """``new`` without the keys of NEWER that ``archived`` lacks in the same block."""
+    if not (isinstance(new, dict) and isinstance(archived, dict)):
+        return new
+    return {key: without_newer(value, archived.get(key)) for key, value in new.items() if key in archived or key not in NEWER}
 
 
 if __name__ == "__main__":
