@@ -75,7 +75,7 @@ def test_predictors_are_those_of_the_table():
     """Every new predictor of one pair from its own row; a control that is the mean of two others is none."""
     table = full_table()
     matrices = matrices_of(table)
-    sources, _ = matrices.usable_sources(matrices.bystanders)
+    sources, _, _ = matrices.usable_sources()
     found, reasons = rival_predictors(matrices, sources)
     assert set(reasons) == {"char_similarity", "embedding_similarity"}
     for row, source in enumerate(sources):
@@ -126,7 +126,7 @@ def test_stand_ins_are_judged_with_the_same_controls():
     """The true sources' partial correlations among the stand-ins' are those of partial_linear."""
     table = full_table(replace(SMALL, bystanders=40))
     matrices = matrices_of(table)
-    sources, _ = matrices.usable_sources(matrices.bystanders)
+    sources, _, _ = matrices.usable_sources()
     stand_ins, _ = draw_stand_ins(matrices, sources, None, 5, np.random.default_rng(0))
     found = partial_correlations(matrices, sources, stand_ins)
     expected = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]["partial_linear"]["per_source"]

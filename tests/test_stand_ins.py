@@ -171,7 +171,7 @@ def stand_in_p_values(world, seed):
     generator = np.random.default_rng(seed)
     table, _, cosines = experiment(world(generator), generator)
     matrices = matrices_of(table)
-    sources, _ = matrices.usable_sources(matrices.bystanders)
+    sources, _, _ = matrices.usable_sources()
     clear = matrices.clear_sources(sources)
     stand_ins, of_clear = (draw_stand_ins(matrices, some, cosines, 200, generator)[0] for some in (sources, clear))
     tests = stand_in_tests(matrices, sources, stand_ins, clear, of_clear)

@@ -12,15 +12,13 @@ from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import finite, undefined
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, describe_source, variance
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import draw_permutations, permutation_test, rank_products
-from persona_leakage.statistics.leakage.baseline_predictors import describe_alone
+from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, permutation_test, rank_products
+from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, describe_alone
 from persona_leakage.statistics.leakage.correlations import correlate, leakage_of
 from persona_leakage.statistics.leakage.permuted_sources import draw_stand_ins, mean_test, rank_correlations, stand_in_layer
 
 MOVEMENTS = ("moved", "towards", "towards_beyond_panel", "direction", "alike")
 STATES = ("base", "adapted")
-TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
-ALONE_KEYS = ("per_source", "mean_rho", "p")
 TINY = 1e-9
 
 
@@ -107,8 +105,7 @@ def compare_geometries(table, own, panels, options, counts=None):
         missing={**base.missing, **states["adapted"].missing},
     )
     layers = {str(layer): describe_sources(rows, own[str(layer)]) for layer, rows in table.groupby("layer", sort=True)}
-    sources, reasons = both.usable_sources(both.bystanders) if not both.problem else ([], {})
-    problem = both.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    sources, reasons, problem = both.usable_sources()
     joint = {"sources": [both.sources[place] for place in sources], "sources_left_out": reasons, "undefined": problem}
     if problem:
         for block in layers.values():

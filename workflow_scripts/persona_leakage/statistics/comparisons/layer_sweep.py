@@ -8,12 +8,11 @@ from persona_leakage.geometry.cosine import cosine_matrix
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import finite, undefined
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, present
-from persona_leakage.statistics.core.permutation import draw_permutations, null_draws, rank_products, summarise
+from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, null_draws, rank_products, summarise
 from persona_leakage.statistics.core.ranks import standard_ranks
 from persona_leakage.statistics.leakage.permuted_sources import draw_stand_ins, mean_test, rank_correlations, stand_in_layer
 
 LEVEL = 0.95
-TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t", "band")
 
 
 def swept_matrices(matrices, names, vectors):
@@ -34,8 +33,7 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
     matrices, panel_cosines: of swept_matrices(). headline: one of its choices (position, layer). options: "permutations", "bootstraps".
     counts: {"found", "total"} [sources, personas, questions], or None (see side_tables).
     """
-    sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
-    problem = matrices.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    sources, reasons, problem = matrices.usable_sources()
     result = {
         "headline": dict(zip(("position", "layer"), headline, strict=True)),
         "choices": len(matrices.layers),
@@ -82,7 +80,7 @@ def source_correlations(matrices):
 
 
 def chance_of_choices(matrices, sources, count):
-    """The joint permutation test of every choice: [{TEST_KEYS, "undefined"}].
+    """The joint permutation test of every choice: [{TEST_KEYS, "band", "undefined"}].
 
     p_max_t is that of the largest of all choices; "band" is what the mean correlation stays within, for all choices
     at once, in LEVEL of the relabelled panels.
@@ -92,7 +90,7 @@ def chance_of_choices(matrices, sources, count):
     generator = np.random.default_rng(derive_seed("statistics", "sweep permutations"))
     drawn = null_draws(products, draw_permutations(generator, len(matrices.bystanders), count))
     if drawn is None:
-        return [undefined("the sources' ranks cancel out: all relabellings give the same", *TEST_KEYS)] * len(matrices.layers)
+        return [undefined("the sources' ranks cancel out: all relabellings give the same", *TEST_KEYS, "band")] * len(matrices.layers)
     observed, means, sds, null_z = drawn
     critical = float(np.quantile(np.abs(null_z).max(axis=0), LEVEL, method="higher"))
     bands = np.stack([means - critical * sds, means + critical * sds], axis=1).tolist()

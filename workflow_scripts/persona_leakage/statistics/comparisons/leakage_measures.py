@@ -56,9 +56,8 @@ def compare_measures(pairs, evaluations, forced, options):
     sources = matrices["sampled"].sources
     usable, reasons = {}, {}
     for measure, each in matrices.items():
-        usable[measure], reasons[measure] = (
-            ([], dict.fromkeys(sources, each.problem)) if each.problem else each.usable_sources(each.bystanders)
-        )
+        usable[measure], left_out, _ = each.usable_sources()
+        reasons[measure] = dict.fromkeys(sources, each.problem) if each.problem else left_out
     result = {source: {} for source in sources}
     for measure, table in tables.items():
         intervals = intervals_of(matrices[measure], usable[measure], options["bootstraps"])

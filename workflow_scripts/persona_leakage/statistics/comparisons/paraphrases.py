@@ -8,12 +8,12 @@ from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.comparisons.variance_components import KEYS as PART_KEYS
 from persona_leakage.statistics.comparisons.variance_components import describe_parts
+from persona_leakage.statistics.core.bootstrap import MEAN_KEYS, Bootstrap, describe_mean, describe_source
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import draw_permutations, permutation_test, rank_products
-from persona_leakage.statistics.leakage.baseline_predictors import PARTIAL_KEYS, describe_alone, describe_partial
-from persona_leakage.statistics.leakage.table_summary import TEST_KEYS, summarise_table, usable
+from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, permutation_test, rank_products
+from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, PARTIAL_KEYS, describe_alone, describe_partial
+from persona_leakage.statistics.leakage.correlations import correlate_sources
 
-ALONE_KEYS = ("per_source", "mean_rho", "p")
 SURFACE = ("word_similarity", "char_similarity")
 
 
@@ -57,6 +57,40 @@ def describe_wordings(table, cosines, roles, wordings, options, counts=None):
     }
 
 
+def summarise_table(table, options, purpose):
+    """{"per_source", "mean", "association", "sources_left_out"} of the pairs of one layer.
+
+    per_source: {source: {"rho", "interval", "n", "undefined"}}; mean: as describe_mean; association: the permutation test.
+    options: "permutations" and "bootstraps"; purpose: what the seeds are hashed from.
+    """
+    matrices = matrices_of(table)
+    sources, reasons, problem = matrices.usable_sources()
+    blocks = correlate_sources(table)
+    per_source = {
+        name: {"rho": block["spearman_rho"], "interval": None, "n": block["n"], "undefined": block["undefined"]}
+        for name, block in blocks.items()
+    }
+    if problem:
+        mean, test = undefined(problem, *MEAN_KEYS), undefined(problem, *TEST_KEYS)
+    else:
+        bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", purpose, "bootstrap"))
+        names = [matrices.sources[place] for place in sources]
+        for row, name in enumerate(names):
+            per_source[name]["interval"] = describe_source(bootstrap, 0, row, per_source[name]["rho"])
+        mean = describe_mean(bootstrap, 0, [per_source[name]["rho"] for name in names])
+        test = association(matrices, sources, options["permutations"], purpose)
+    return {"per_source": per_source, "mean": mean, "association": test, "sources_left_out": reasons}
+
+
+def association(matrices, sources, count, purpose):
+    """Joint permutation test of the mean correlation."""
+    chosen = np.ix_(sources, matrices.bystanders)
+    products = rank_products(matrices.cosines["cosine"][0][chosen][None], matrices.leakage[chosen])
+    generator = np.random.default_rng(derive_seed("statistics", purpose))
+    test = permutation_test(products, draw_permutations(generator, len(matrices.bystanders), count))
+    return {**test[0], "undefined": None} if test else undefined("all relabellings give the same", *TEST_KEYS)
+
+
 def average_over_wordings(pairs):
     """Pairs of source and role: cosine averaged over the role's wordings, replies added up; categories by the first wording."""
     groups = pairs.groupby(["layer", "source", "role"], sort=False)
@@ -95,7 +129,7 @@ def rivals_of_wording(pairs, roles, wordings, permutations):
     known of the surface (same_wording, similarity of words and characters, length); whole roles are relabelled and left out.
     """
     matrices = matrices_of(pairs)
-    sources, _, problem = usable(matrices)
+    sources, _, problem = matrices.usable_sources()
     partial = {"given_same_wording": PARTIAL_KEYS, "given_surface": PARTIAL_KEYS}
     if problem:
         empty = {"association_of_roles": TEST_KEYS, "same_wording_alone": ALONE_KEYS, **partial}
@@ -136,7 +170,7 @@ def describe_spread(pairs, roles, wordings, counts, axes):
     to each question. axes: the PairMatrices whose axes ``counts`` has.
     """
     matrices = matrices_of(pairs)
-    sources, reasons, problem = usable(matrices)
+    sources, reasons, problem = matrices.usable_sources()
     if problem:
         nothing = {"per_series": {}, "mean": undefined(problem, *PART_KEYS), "undefined": problem}
         return {"cosine": nothing, "leakage": nothing}

@@ -21,9 +21,9 @@ def describe_league(matrices, layer, options, counts=None):
     them. layer: whose cosine is the headline. options: "permutations", "bootstraps". counts: {"found", "total"} [sources,
     personas, questions] or None.
     """
-    sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
-    if not sources:
-        return undefined(matrices.problem or "; ".join(f"{name}: {reason}" for name, reason in reasons.items()), *KEYS)
+    sources, _, problem = matrices.usable_sources()
+    if problem:
+        return undefined(problem, *KEYS)
     predictors, left_out = predictors_of(matrices, sources, layer)
     chosen = np.ix_(sources, matrices.bystanders)
     names, rates = [matrices.sources[place] for place in sources], matrices.leakage[chosen]

@@ -11,7 +11,6 @@ from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean, describe_source, variance
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.ranks import standard_ranks
-from persona_leakage.statistics.leakage.table_summary import usable
 
 DROP_KEYS = ("drop", "interval", "interval_bystanders", "interval_covers")
 
@@ -26,7 +25,7 @@ def compare_question_sets(tables, counts, bootstraps):
     matrices = {name: matrices_of(table) for name, table in tables.items()}
     first, *others = matrices
     check_alike(matrices)
-    found = {name: usable(each) for name, each in matrices.items()}
+    found = {name: each.usable_sources() for name, each in matrices.items()}
     sources = [place for place in range(len(matrices[first].sources)) if all(place in places for places, _, _ in found.values())]
     problems = [f"{name}: {problem}" for name, (_, _, problem) in found.items() if problem]
     problem = "; ".join(problems) or (None if sources else "no source can be used in every set")

@@ -89,12 +89,15 @@ class PairMatrices:
             return odds
         return odds - log_odds(self.base * self.total, self.total)
 
-    def usable_sources(self, places):
-        """(places of the sources that take part in joint statistics, {source: why it does not}), over the bystanders ``places``.
+    def usable_sources(self):
+        """(indices of the sources in the joint statistics, {source: why it is left out}, why none can be used or None).
 
-        A source needs all its values, MIN_DIFFERENT bystanders that leak otherwise than most, and cosines that differ in every layer.
+        A source needs all its values, MIN_DIFFERENT bystanders whose leakage is not the commonest value, and cosines that differ
+        in every layer. Without enough common bystanders or sources that learned, the reason is one for all.
         """
-        used, reasons = [], dict(self.missing)
+        if self.problem:
+            return [], {}, self.problem
+        places, used, reasons = self.bystanders, [], dict(self.missing)
         for place, source in enumerate(self.sources):
             if source in reasons:
                 continue
@@ -108,7 +111,7 @@ class PairMatrices:
                 reasons[source] = f"cosine is the same for all bystanders at layer {self.layers[flat[0]]}"
             else:
                 used.append(place)
-        return used, reasons
+        return used, reasons, None if used else "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
     def clear_sources(self, sources):
         """Those of ``sources`` (places) of whose common bystanders at most a quarter have one and the same leakage.

@@ -10,6 +10,7 @@ from persona_leakage.statistics.core.ranks import standard_ranks, standardise
 from persona_leakage.statistics.leakage.known_predictors import AFTER_TRAINING, SAME_GEOMETRY, controls_of, plain_rivals, rival_predictors
 
 PARTIALS = ("partial", "partial_without_raw_cosine", "partial_linear", "partial_before_training")
+ALONE_KEYS = ("per_source", "mean_rho", "p")
 PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "interval_over_sources", "p", "p_max_t")
 
 

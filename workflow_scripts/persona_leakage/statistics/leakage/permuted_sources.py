@@ -12,13 +12,13 @@ from math import factorial
 import numpy as np
 
 from persona_leakage.infrastructure.undefined import undefined
-from persona_leakage.statistics.core.permutation import summarise
+from persona_leakage.statistics.core.permutation import TEST_KEYS, summarise
 from persona_leakage.statistics.core.ranks import standard_ranks
 from persona_leakage.statistics.leakage.baseline_predictors import as_they_are, residuals_of
 from persona_leakage.statistics.leakage.double_centred import correlate_all, gain_adjust
 from persona_leakage.statistics.leakage.known_predictors import plain_values
 
-TEST_KEYS, DRAW_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t"), ("draws", "least_p")
+DRAW_KEYS = ("draws", "least_p")
 PERSONAS, SOURCES = "other personas", "the other sources"
 NEAREST = 12  # a next stand-in is drawn from one persona in so many
 BATCH = 250

@@ -26,7 +26,6 @@ from persona_leakage.statistics.leakage.robustness_checks import (
     resample,
     spread_cosines,
 )
-from persona_leakage.statistics.leakage.table_summary import usable
 from persona_leakage.tables.question_counts import spread
 
 RHO, AUC, R = "rho", "AUC", "r"
@@ -44,7 +43,7 @@ def describe_robustness(table, headline_layer, samples, counts=None, centroids=N
     evaluated and from others, or None. InputError if ``centroids`` does not give the table's cosines.
     """
     matrices = matrices_of(table)
-    sources, _, problem = usable(matrices)
+    sources, _, problem = matrices.usable_sources()
     for option, content in (("--centroids", centroids), ("--held-out-centroids", held_out)):
         check_panel(matrices, option, content)
     if centroids and not problem:

@@ -14,7 +14,14 @@ from persona_leakage.statistics.core.bootstrap import (
     describe_source,
 )
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import centred_products, draw_permutations, holm, permutation_test, rank_products
+from persona_leakage.statistics.core.permutation import (
+    TEST_KEYS,
+    centred_products,
+    draw_permutations,
+    holm,
+    permutation_test,
+    rank_products,
+)
 from persona_leakage.statistics.leakage.baseline_predictors import PARTIAL_KEYS, PARTIALS, describe_rivals
 from persona_leakage.statistics.leakage.claims import CLAIMS
 from persona_leakage.statistics.leakage.conclusions import verdict
@@ -36,7 +43,7 @@ from persona_leakage.statistics.leakage.outcomes import (
     judged_by_gain,
     why_no_gain,
 )
-from persona_leakage.statistics.leakage.permuted_sources import DRAW_KEYS, TEST_KEYS, draw_stand_ins, stand_in_layer, stand_in_tests
+from persona_leakage.statistics.leakage.permuted_sources import DRAW_KEYS, draw_stand_ins, stand_in_layer, stand_in_tests
 from persona_leakage.statistics.leakage.reliability import SPLITS, disattenuate, noise_ceilings
 from persona_leakage.statistics.leakage.source_specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
 
@@ -129,8 +136,7 @@ def describe_outcome(table, matrices, check, headline_layer, options, counts, pa
 
 def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     """Put the statistics over all sources at once into ``result`` and its layers, or why there are none."""
-    sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
-    problem = matrices.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    sources, reasons, problem = matrices.usable_sources()
     result["joint"] = {
         "sources": [matrices.sources[place] for place in sources],
         "sources_left_out": reasons,

@@ -21,7 +21,7 @@ PERMUTATIONS, BOOTSTRAPS = 199, 200
 def p_values(matrices, cosines, seed):
     """{test: p} of one experiment at its first layer; "best layer" is the smallest max-T p over the layers."""
     generator = np.random.default_rng(seed)
-    sources, _ = matrices.usable_sources(matrices.bystanders)
+    sources, _, _ = matrices.usable_sources()
     chosen = np.ix_(sources, matrices.bystanders)
     x, y = matrices.cosines["cosine"][0][chosen], matrices.rate[chosen]
     first = correlate(x[0], y[0])
