@@ -102,13 +102,3 @@ def centred_products(x, y):
     x, y = double_centre(x), double_centre(y)
     lengths = np.linalg.norm(x, axis=(1, 2)) * np.linalg.norm(y)
     return np.einsum("sp,lsq->lpq", y, x, optimize=True) / np.where(lengths > TOLERANCE, lengths, np.inf)[:, None, None]
-
-
-def holm(p_values):
-    """Holm's step-down adjustment of {name: p}; None stays None and does not count."""
-    known = sorted((p, name) for name, p in p_values.items() if p is not None)
-    adjusted, worst = {}, 0.0
-    for place, (p, name) in enumerate(known):
-        worst = max(worst, min(1.0, p * (len(known) - place)))
-        adjusted[name] = worst
-    return {name: adjusted.get(name) for name in p_values}

@@ -12,11 +12,10 @@ SOURCE_KEYS = ("per_source", "median_r2_source_mean_known", "median_r2_nothing_k
 
 def area_under_curve(scores, positive):
     """Chance that a positive scores above a negative, ties counting half (Mann & Whitney 1947); None if one of them is absent."""
-    positives = int(positive.sum())
-    if positives in (0, len(positive)):
+    above, below = scores[positive], scores[~positive]
+    if not len(above) or not len(below):
         return None
-    ranks = stats.rankdata(scores)
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * (len(positive) - positives)))
+    return float(stats.mannwhitneyu(above, below, method="asymptotic").statistic / (len(above) * len(below)))
 
 
 def shared_line(x, y):

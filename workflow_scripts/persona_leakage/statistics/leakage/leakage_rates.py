@@ -3,7 +3,7 @@
 from scipy import stats
 
 from persona_leakage.infrastructure.intervals import plain_interval, wilson_interval
-from persona_leakage.statistics.core.permutation import holm
+from persona_leakage.statistics.core.multiple_testing import holm
 
 LEVEL = 0.05
 MIN_PERSONAS = 5  # a category needs for an interval of its mean

@@ -13,12 +13,12 @@ from persona_leakage.statistics.core.bootstrap import (
     describe_mean,
     describe_source,
 )
+from persona_leakage.statistics.core.multiple_testing import holm
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.permutation import (
     TEST_KEYS,
     centred_products,
     draw_permutations,
-    holm,
     permutation_test,
     rank_products,
 )
