@@ -1,4 +1,4 @@
-"""Role or wording? Correlations within and across wording styles, over role means, beside wording as a rival, and variance parts."""
+"""Role or wording? Correlations within and across wording styles, over role means, wording as a baseline predictor, and variance parts."""
 
 import numpy as np
 from scipy import stats
@@ -49,7 +49,7 @@ def describe_wordings(table, cosines, roles, wordings, options, counts=None):
         **result,
         **summaries,
         "within_each": {style: summarise_table(rows, options, f"wording {style}") for style, rows in strangers.groupby("wording")},
-        **rivals_of_wording(pairs, roles, wordings, options["permutations"]),
+        **compare_with_wording(pairs, roles, wordings, options["permutations"]),
         "parts": describe_spread(pairs, roles, wordings, counts, matrices_of(table)),
         "other_wording_of_the_source": describe_twins(pairs),
         "geometry": describe_geometry(cosines, roles, wordings),
@@ -74,7 +74,7 @@ def summarise_table(table, options, purpose):
         mean, test = undefined(problem, *MEAN_KEYS), undefined(problem, *TEST_KEYS)
     else:
         bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", purpose, "bootstrap"))
-        names = [matrices.sources[place] for place in sources]
+        names = [matrices.sources[index] for index in sources]
         for row, name in enumerate(names):
             per_source[name]["interval"] = describe_source(bootstrap, 0, row, per_source[name]["rho"])
         mean = describe_mean(bootstrap, 0, [per_source[name]["rho"] for name in names])
@@ -106,7 +106,7 @@ def draw_role_permutations(generator, roles, wordings, count):
 
     roles, wordings [n]: of the personas. Roles are exchanged with those that have the same wordings.
     """
-    places = np.tile(np.arange(len(roles)), (count, 1))
+    indices = np.tile(np.arange(len(roles)), (count, 1))
     groups = np.empty(len(roles), dtype=object)
     members = {role: np.flatnonzero(roles == role) for role in np.unique(roles)}
     members = {role: found[np.argsort(wordings[found], kind="stable")] for role, found in members.items()}
@@ -114,13 +114,13 @@ def draw_role_permutations(generator, roles, wordings, count):
     for kind in sorted(set(kinds.values())):
         grid = np.array([found for role, found in members.items() if kinds[role] == kind])
         order = generator.permuted(np.tile(np.arange(len(grid)), (count, 1)), axis=1)
-        places[:, grid] = grid[order]
+        indices[:, grid] = grid[order]
         for column, wording in enumerate(kind):
             groups[grid[:, column]] = f"{wording}, {column} of {kind}"
-    return places, groups.astype(str)
+    return indices, groups.astype(str)
 
 
-def rivals_of_wording(pairs, roles, wordings, permutations):
+def compare_with_wording(pairs, roles, wordings, permutations):
     """The blocks that set wording against closeness, over the bystanders common to all sources.
 
     association_of_roles: the test of all pairs in which whole roles are relabelled, each wording for the same wording.
@@ -134,8 +134,8 @@ def rivals_of_wording(pairs, roles, wordings, permutations):
     if problem:
         empty = {"association_of_roles": TEST_KEYS, "same_wording_alone": ALONE_KEYS, **partial}
         return {name: undefined(problem, *keys) for name, keys in empty.items()}
-    names = [matrices.sources[place] for place in sources]
-    members = [matrices.personas[place] for place in matrices.bystanders]
+    names = [matrices.sources[index] for index in sources]
+    members = [matrices.personas[index] for index in matrices.bystanders]
     units, styles = (np.array([known[name] for name in members]) for known in (roles, wordings))
     chosen = np.ix_(sources, matrices.bystanders)
     rates, cosine = matrices.leakage[chosen], matrices.cosines["cosine"][0][chosen][None]
@@ -174,14 +174,14 @@ def describe_spread(pairs, roles, wordings, counts, axes):
     if problem:
         nothing = {"per_series": {}, "mean": undefined(problem, *PART_KEYS), "undefined": problem}
         return {"cosine": nothing, "leakage": nothing}
-    names = [matrices.sources[place] for place in sources]
-    members = [matrices.personas[place] for place in matrices.bystanders]
+    names = [matrices.sources[index] for index in sources]
+    members = [matrices.personas[index] for index in matrices.bystanders]
     design = np.array([roles[name] for name in members]), np.array([wordings[name] for name in members])
     chosen = np.ix_(sources, matrices.bystanders)
     noise = None
     if counts is not None and (np.nan_to_num(counts["total"], nan=2) > 1).all():
-        places = np.ix_([axes.sources.index(name) for name in names], [axes.personas.index(name) for name in members])
-        found, total = counts["found"][places], counts["total"][places]
+        indices = np.ix_([axes.sources.index(name) for name in names], [axes.personas.index(name) for name in members])
+        found, total = counts["found"][indices], counts["total"][indices]
         each = found * (total - found) / (total**2 * (total - 1)) * (total / total.sum(axis=-1, keepdims=True)) ** 2
         noise = each.sum(axis=-1).mean(axis=-1)
     parts = {
@@ -193,7 +193,7 @@ def describe_spread(pairs, roles, wordings, counts, axes):
 
 
 def describe_twins(pairs):
-    """{source: [the source's role in other wordings: rate, its interval, and its place among the bystanders by rate and by cosine]}."""
+    """{source: [the source's role in other wordings: rate, its interval, and its rank among the bystanders by rate and by cosine]}."""
     twins = {}
     for source, rows in pairs.groupby("source", sort=False):
         ranks = rows[["rate", "cosine"]].rank(ascending=False, method="min")
@@ -222,17 +222,17 @@ def describe_geometry(cosines, roles, wordings):
     rows = cosines[cosines["persona_a"].isin(roles) & cosines["persona_b"].isin(roles)]
     names = sorted(roles)
     role, style = (np.array([known[name] for name in names]) for known in (roles, wordings))
-    place = {name: index for index, name in enumerate(names)}
+    index_of = {name: index for index, name in enumerate(names)}
     grid = np.full((len(names), len(names)), np.nan)
-    first, second = rows["persona_a"].map(place), rows["persona_b"].map(place)
+    first, second = rows["persona_a"].map(index_of), rows["persona_b"].map(index_of)
     grid[first, second] = grid[second, first] = rows["cosine"]
     others = ~np.eye(len(names), dtype=bool)
     same_role, same_style = (role[:, None] == role) & others, (style[:, None] == style) & (role[:, None] != role)
     kinds = {"same_role": same_role, "same_wording": same_style, "neither": others & ~same_role & ~same_style}
     nearest = np.where(others, grid, -np.inf).argmax(axis=1)
-    own = np.arange(len(names))
+    everyone = np.arange(len(names))
     result = {name: {"mean": float(grid[kind].mean()), "pairs": int(kind.sum()) // 2} for name, kind in kinds.items() if kind.any()}
     for name in ("same_role", "same_wording"):
-        result[f"nearest_is_{name}"] = float(kinds[name][own, nearest].mean())
+        result[f"nearest_is_{name}"] = float(kinds[name][everyone, nearest].mean())
         result[f"{name}_by_chance"] = float(kinds[name].sum() / others.sum())
     return result

@@ -166,7 +166,7 @@ def describe_parts(values, names, roles, wordings, noise=None):
     blocks = []
     for row, shares in enumerate(whole):
         spread = float(values[row].std()) if row < len(values) else None
-        intervals = {name: clipped(shares[place], errors[row, place], freedom) for place, name in enumerate(PARTS)}
+        intervals = {name: clipped(shares[index], errors[row, index], freedom) for index, name in enumerate(PARTS)}
         block = {
             "shares": dict(zip(PARTS, shares.tolist(), strict=True)),
             "intervals": intervals,

@@ -10,11 +10,11 @@ TOLERANCE = 1e-12  # statistics that are equal but for rounding count as equal
 
 def draw_permutations(generator, size, count, groups=None):
     """Permutations of range(size): [count, size]; with ``groups`` [size] only within each group."""
-    places = np.tile(np.arange(size), (count, 1))
+    indices = np.tile(np.arange(size), (count, 1))
     for group in [None] if groups is None else sorted(set(groups)):
         members = np.arange(size) if group is None else np.flatnonzero(groups == group)
-        places[:, members] = members[generator.permuted(np.tile(np.arange(len(members)), (count, 1)), axis=1)]
-    return places
+        indices[:, members] = members[generator.permuted(np.tile(np.arange(len(members)), (count, 1)), axis=1)]
+    return indices
 
 
 def null_moments(products, groups=None):
@@ -58,10 +58,10 @@ def null_draws(products, permutations, groups=None):
     moments = [null_moments(layer, groups) for layer in products]
     if any(sd < TOLERANCE for _, sd in moments):
         return None
-    own = np.arange(products.shape[1])
-    drawn = np.stack([layer[own, permutations].sum(axis=1) for layer in products])
+    diagonal = np.arange(products.shape[1])
+    drawn = np.stack([layer[diagonal, permutations].sum(axis=1) for layer in products])
     means, sds = (np.array(values) for values in zip(*moments, strict=True))
-    return products[:, own, own].sum(axis=1), means, sds, (drawn - means[:, None]) / sds[:, None]
+    return products[:, diagonal, diagonal].sum(axis=1), means, sds, (drawn - means[:, None]) / sds[:, None]
 
 
 def summarise(observed, means, sds, null_z, size=lambda z: z):
@@ -73,14 +73,14 @@ def summarise(observed, means, sds, null_z, size=lambda z: z):
     highest = null_z.max(axis=0)
     return [
         {
-            "statistic": float(observed[place]),
-            "null_mean": float(means[place]),
-            "null_sd": float(sds[place]),
-            "z": float(z[place]),
-            "p": share_at_least(null_z[place], size(z[place])),
-            "p_max_t": share_at_least(highest, size(z[place])),
+            "statistic": float(observed[index]),
+            "null_mean": float(means[index]),
+            "null_sd": float(sds[index]),
+            "z": float(z[index]),
+            "p": share_at_least(null_z[index], size(z[index])),
+            "p_max_t": share_at_least(highest, size(z[index])),
         }
-        for place in range(len(z))
+        for index in range(len(z))
     ]
 
 
