@@ -12,7 +12,7 @@ from persona_leakage.statistics.comparisons.adapted_geometry import (
     adapted_pairs,
     compare_geometries,
     measure_movement,
-    stand_in_states,
+    permuted_states,
 )
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 
@@ -123,7 +123,7 @@ def test_a_stand_in_takes_the_place_in_both_states():
     after = {source: after[source] * (number + 1) / 9 + before * number / 9 for number, source in enumerate(SOURCES)}
     matrices = matrices_of(table)
     places = list(range(len(SOURCES)))
-    found = stand_in_states(matrices, places, (before, after), 99)
+    found = permuted_states(matrices, places, (before, after), 99)
     expected = []
     for source in SOURCES:
         row = matrices.personas.index(source)

@@ -169,7 +169,8 @@ def test_only_missing_replies_are_sampled(tmp_path, capsys):
     sorted(tmp_path.rglob("*.gz"))[0].unlink()
     assert run_kept(engine, requests[:12], tmp_path) == first and engine.asked == 16
     assert [record["seed"] for record in run_kept(engine, [requests[13], *requests[:12]], tmp_path)] == [13, *range(12)]
-    assert engine.asked == 17 and "12 of 13 replies are kept from earlier; sampling 1 of p" in capsys.readouterr().out
+    assert engine.asked == 17
+    assert "12 of 13 replies are kept from earlier, 1 to go\ntest: sampling 1 of p\n" in capsys.readouterr().out
     run_kept(engine, requests, tmp_path, "adapter 2")
     assert engine.asked == 31
     run_kept(engine, requests, tmp_path, "adapter 2")

@@ -23,7 +23,7 @@ def replies(project, state):
 def sampled(project, state):
     """(kept, all, newly sampled, of whom) from the job's log, as its user reads it."""
     log = (project.folder / f"logs/tiny/sample_completions/evaluation/{state}.log").read_text()
-    (found,) = re.findall(r"(\d+) of (\d+) replies are kept from earlier; sampling (\d+) of (.*)$", log, re.M)
+    (found,) = re.findall(r"(\d+) of (\d+) replies are kept from earlier, (\d+) to go\n.*: sampling \3 of (.*)$", log, re.M)
     return (*map(int, found[:3]), found[3])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from persona_leakage.infrastructure.files import read_json
-from persona_leakage.statistics.comparisons.predictors import describe_league
+from persona_leakage.statistics.comparisons.predictors import compare_predictors
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS, World, simulate
@@ -25,7 +25,7 @@ def test_what_correlation_json_has_too_is_the_same():
     """The published pairs: mean correlations and p of every rival, one that differs by layer among them, and the order."""
     table = read_pairs(PUBLISHED)
     table["cosine_raw"] = table["cosine"] ** 3
-    league = describe_league(matrices_of(table), 20, QUICK)
+    league = compare_predictors(matrices_of(table), 20, QUICK)
     alone = analyse(table, 20, QUICK)["layers"]["20"]["rivals"]["alone"]
     assert set(alone) == set(league["predictors"])
     for name, block in alone.items():
@@ -47,7 +47,7 @@ def with_divergence(matrices, values):
 def test_a_perfect_predictor_leads_and_the_paired_interval_says_so():
     """Divergence that falls as leakage rises: first, clearly above the cosine; the cosine itself has no difference."""
     matrices, counts, _ = simulate(SCENARIOS["weak pair effect"], np.random.default_rng(1))
-    league = describe_league(with_divergence(matrices, 1 - np.nan_to_num(matrices.rate)), 0, QUICK, counts)
+    league = compare_predictors(with_divergence(matrices, 1 - np.nan_to_num(matrices.rate)), 0, QUICK, counts)
     json.dumps(league, allow_nan=False)
     assert {*league["order"][:3]} == {*OUTPUT}
     for name in OUTPUT:
@@ -62,7 +62,7 @@ def test_the_interval_is_of_pairs():
     matrices, counts, _ = simulate(SCENARIOS["pair effect"], np.random.default_rng(2))
     noise = 0.001 * np.random.default_rng(3).normal(size=matrices.rate.shape)
     divergence = 0.5 - np.nan_to_num(matrices.cosines["cosine"][0]) / 4 + noise
-    found = describe_league(with_divergence(matrices, divergence), 0, QUICK, counts)["predictors"]
+    found = compare_predictors(with_divergence(matrices, divergence), 0, QUICK, counts)["predictors"]
     low, high = found["output_similarity"]["less_cosine_interval"]
     whole = found["cosine"]["interval"]
     assert high - low < (whole[1] - whole[0]) / 5
@@ -70,10 +70,10 @@ def test_the_interval_is_of_pairs():
 
 def test_what_cannot_be_compared_is_said():
     matrices, _, _ = simulate(World(sources=2, bystanders=3), np.random.default_rng(0))
-    assert "common bystander" in describe_league(matrices, 0, QUICK)["undefined"]
+    assert "common bystander" in compare_predictors(matrices, 0, QUICK)["undefined"]
     matrices, _, _ = simulate(SMALL, np.random.default_rng(0))
     flat = with_divergence(matrices, np.full(matrices.rate.shape, 0.5))
-    assert {describe_league(flat, 0, QUICK)["left_out"][name] for name in OUTPUT} == {"the same for all bystanders of a source"}
+    assert {compare_predictors(flat, 0, QUICK)["left_out"][name] for name in OUTPUT} == {"the same for all bystanders of a source"}
 
 
 def test_the_programs(tmp_path):

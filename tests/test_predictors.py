@@ -14,9 +14,9 @@ from persona_leakage.geometry.next_token_divergence import Comparison
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.leakage.claims import RIVALS
-from persona_leakage.statistics.leakage.known_predictors import rival_predictors
-from persona_leakage.statistics.leakage.permuted_sources import draw_stand_ins, partial_correlations
+from persona_leakage.statistics.leakage.claims import BASELINES
+from persona_leakage.statistics.leakage.known_predictors import baseline_predictors
+from persona_leakage.statistics.leakage.permuted_sources import draw_permuted_sources, partial_correlations
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.null_worlds import NULL_WORLDS, experiment
 from persona_leakage.tables.read import read_pairs
@@ -75,8 +75,8 @@ def test_predictors_are_those_of_the_table():
     """Every new predictor of one pair from its own row; a control that is the mean of two others is none."""
     table = full_table()
     matrices = matrices_of(table)
-    sources, _ = matrices.usable_sources(matrices.bystanders)
-    found, reasons = rival_predictors(matrices, sources)
+    sources, _, _ = matrices.usable_sources()
+    found, reasons = baseline_predictors(matrices, sources)
     assert set(reasons) == {"char_similarity", "embedding_similarity"}
     for row, source in enumerate(sources):
         for column, place in enumerate(matrices.bystanders):
@@ -106,7 +106,7 @@ def test_controls_of_each_partial_correlation():
         "partial_linear": {*before, "propensity"},
         "partial_before_training": before,
     }
-    assert before | {"propensity"} <= {*RIVALS}
+    assert before | {"propensity"} <= {*BASELINES}
 
 
 def test_partial_before_training_against_a_regression():
@@ -126,12 +126,12 @@ def test_stand_ins_are_judged_with_the_same_controls():
     """The true sources' partial correlations among the stand-ins' are those of partial_linear."""
     table = full_table(replace(SMALL, bystanders=40))
     matrices = matrices_of(table)
-    sources, _ = matrices.usable_sources(matrices.bystanders)
-    stand_ins, _ = draw_stand_ins(matrices, sources, None, 5, np.random.default_rng(0))
+    sources, _, _ = matrices.usable_sources()
+    stand_ins, _ = draw_permuted_sources(matrices, sources, None, 5, np.random.default_rng(0))
     found = partial_correlations(matrices, sources, stand_ins)
     expected = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]["partial_linear"]["per_source"]
     for column, source in enumerate(sources):
-        assert found[0, stand_ins.own[column], column] == pytest.approx(expected[matrices.sources[source]]["rho"], abs=1e-9)
+        assert found[0, stand_ins.actual[column], column] == pytest.approx(expected[matrices.sources[source]]["rho"], abs=1e-9)
 
 
 def test_an_old_table_is_read_as_before():

@@ -12,7 +12,7 @@ import yaml
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.infrastructure.visible_text import visible_text
 from persona_leakage.reporting.replies import affordable, choose_samples, draw_replies
-from persona_leakage.statistics.comparisons.predictors import describe_league
+from persona_leakage.statistics.comparisons.predictors import compare_predictors
 from persona_leakage.statistics.comparisons.training_seeds import compare_seeds
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from tests.conftest import ROOT, run_program
@@ -153,7 +153,7 @@ def with_axes(tmp_path_factory):
             content["noise_ceiling"][source]["samples"]["ceiling"] = 0.9
         write_json(path, content)
         runs[str(path)] = content
-        write_json(analysis / f"seed{seed}/predictors.json", {"headline_layer": 20, **describe_league(matrices_of(pairs), 20, QUICK)})
+        write_json(analysis / f"seed{seed}/predictors.json", {"headline_layer": 20, **compare_predictors(matrices_of(pairs), 20, QUICK)})
     write_json(analysis / "seeds.json", compare_seeds(runs))
     build(home)
     return home.parents[1] / "index.html", home

@@ -8,16 +8,16 @@ from scipy import stats
 
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.ranks import double_centre
-from persona_leakage.statistics.leakage.baseline_predictors import describe_rivals
+from persona_leakage.statistics.leakage.baseline_predictors import describe_baselines
 from persona_leakage.statistics.leakage.double_centred import gain_adjust
 from persona_leakage.statistics.leakage.permuted_sources import (
     alike_sets,
-    draw_stand_ins,
+    draw_permuted_sources,
     other_orders,
     pair_correlations,
     partial_correlations,
+    permuted_source_tests,
     rank_correlations,
-    stand_in_tests,
 )
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.null_worlds import (
@@ -65,16 +65,18 @@ def test_who_may_stand_in(simulated):
     """Every persona, nobody for two sources in one draw; not one that is as close to everybody."""
     matrices, cosines = simulated
     sources = [0, 2, 3]
-    stand_ins, problem = draw_stand_ins(matrices, sources, cosines, 4000, np.random.default_rng(1))
+    stand_ins, problem = draw_permuted_sources(matrices, sources, cosines, 4000, np.random.default_rng(1))
     assert problem is None and stand_ins.kind == "other personas"
     assert all(set(stand_ins.drawn[:, column]) == {*range(len(matrices.personas))} for column in range(3))
     assert all(len(set(row)) == len(sources) for row in stand_ins.drawn)
     flat = cosines.copy()
     flat[:, 9] = 0.5
-    assert 9 not in draw_stand_ins(matrices, sources, flat, 4000, np.random.default_rng(1))[0].drawn
+    assert 9 not in draw_permuted_sources(matrices, sources, flat, 4000, np.random.default_rng(1))[0].drawn
     few = np.zeros_like(cosines)
     few[:, :4] = cosines[:, :4]
-    assert "4 personas with cosines that differ are too few" in draw_stand_ins(matrices, sources, few, 10, np.random.default_rng(1))[1]
+    assert (
+        "4 personas with cosines that differ are too few" in draw_permuted_sources(matrices, sources, few, 10, np.random.default_rng(1))[1]
+    )
 
 
 def test_stand_ins_resemble_each_other_as_the_sources_do():
@@ -91,19 +93,19 @@ def test_stand_ins_resemble_each_other_as_the_sources_do():
 
 
 def test_correlations_leave_a_stand_in_out_of_the_bystanders(simulated):
-    """Rank correlations match scipy; partial correlations of the true sources match describe_rivals."""
+    """Rank correlations match scipy; partial correlations of the true sources match describe_baselines."""
     matrices, cosines = simulated
     sources = list(range(5))
-    stand_ins, _ = draw_stand_ins(matrices, sources, cosines, 10, np.random.default_rng(1))
+    stand_ins, _ = draw_permuted_sources(matrices, sources, cosines, 10, np.random.default_rng(1))
     found = rank_correlations(matrices, sources, stand_ins)
     for row in (0, 20, 44):
         places = [place for place in matrices.bystanders if place != row]
         expected = stats.spearmanr(cosines[1, row, places], matrices.rate[2, places]).statistic
         assert found[1, row, 2] == pytest.approx(expected, abs=1e-12)
-    rivals = describe_rivals(matrices, sources, np.array([np.arange(len(matrices.bystanders))]))[0]["partial_linear"]["per_source"]
+    rivals = describe_baselines(matrices, sources, np.array([np.arange(len(matrices.bystanders))]))[0]["partial_linear"]["per_source"]
     partial = partial_correlations(matrices, sources, stand_ins)
     for column, name in enumerate(matrices.sources):
-        assert partial[0, stand_ins.own[column], column] == pytest.approx(rivals[name]["rho"], abs=1e-9)
+        assert partial[0, stand_ins.actual[column], column] == pytest.approx(rivals[name]["rho"], abs=1e-9)
 
 
 def test_pair_correlations_against_plain_formulas():
@@ -139,10 +141,10 @@ def test_a_table_without_other_cosines_takes_the_other_sources():
     """All 119 other orders of five sources, and nothing for one."""
     table = make_tables()["pairs"]
     matrices = matrices_of(table)
-    stand_ins, _ = draw_stand_ins(matrices, [0, 1, 2, 3, 4], None, 10_000, np.random.default_rng(0))
-    tests = stand_in_tests(matrices, [0, 1, 2, 3, 4], stand_ins, [0, 1, 2, 3, 4], stand_ins)
+    stand_ins, _ = draw_permuted_sources(matrices, [0, 1, 2, 3, 4], None, 10_000, np.random.default_rng(0))
+    tests = permuted_source_tests(matrices, [0, 1, 2, 3, 4], stand_ins, [0, 1, 2, 3, 4], stand_ins)
     assert tests["association"][0]["p"] >= 1 / 120
-    assert "one source, and no cosines" in draw_stand_ins(matrices, [0], None, 10, np.random.default_rng(0))[1]
+    assert "one source, and no cosines" in draw_permuted_sources(matrices, [0], None, 10, np.random.default_rng(0))[1]
 
 
 def test_the_published_table_is_tested_by_exchanging_its_sources():
@@ -171,10 +173,10 @@ def stand_in_p_values(world, seed):
     generator = np.random.default_rng(seed)
     table, _, cosines = experiment(world(generator), generator)
     matrices = matrices_of(table)
-    sources, _ = matrices.usable_sources(matrices.bystanders)
+    sources, _, _ = matrices.usable_sources()
     clear = matrices.clear_sources(sources)
-    stand_ins, of_clear = (draw_stand_ins(matrices, some, cosines, 200, generator)[0] for some in (sources, clear))
-    tests = stand_in_tests(matrices, sources, stand_ins, clear, of_clear)
+    stand_ins, of_clear = (draw_permuted_sources(matrices, some, cosines, 200, generator)[0] for some in (sources, clear))
+    tests = permuted_source_tests(matrices, sources, stand_ins, clear, of_clear)
     return {name: test[0]["p"] for name, test in tests.items() if test}
 
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from persona_leakage.statistics.leakage.conclusions import verdict
+from persona_leakage.statistics.leakage.conclusions import draw_conclusions
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS
 from tests.synthetic import make_tables
@@ -35,7 +35,7 @@ def set_path(result, path, value):
 
 ASSOCIATION = ("association", "holm.association.p_holm", "layer.within_source.interval", "layer.chance.association.z")
 PAIRS = ("pair_specific", "holm.pair_specific.p_holm", "layer.double_centred.clear_of_floor.interval", "layer.chance.pair_specific.z")
-RIVALS = ("beyond_rivals", "holm.beyond_rivals.p_holm", "layer.rivals.partial_linear.interval", "layer.rivals.partial_linear.mean_rho")
+BASELINES = ("beyond_rivals", "holm.beyond_rivals.p_holm", "layer.rivals.partial_linear.interval", "layer.rivals.partial_linear.mean_rho")
 OVER_SOURCES = {
     "association": "layer.within_source.interval_over_sources",
     "pair_specific": "layer.double_centred.clear_of_floor.interval_over_sources",
@@ -52,7 +52,7 @@ EFFECTS = [
         | dict.fromkeys(OF_PAIRS, 0.3 * sign),
         answer,
     )
-    for name, p, interval, z in (ASSOCIATION, PAIRS, RIVALS)
+    for name, p, interval, z in (ASSOCIATION, PAIRS, BASELINES)
     for p_value, ends, sign, answer in (
         (0.049, [0.01, 0.2], 1, "supported"),
         (0.051, [0.01, 0.5], 1, "cannot tell"),
@@ -67,7 +67,7 @@ EFFECTS = [
 NONE_ABOVE = {"leakage.*.bystanders_above_source": 0, "leakage.*.bystanders_clearly_above": 0}
 SUPPORTED = {
     name: {**PAIRS_FOUND, p: 0.001, interval: [0.2, 0.5], z: 1, stand_in_z(name): 1, GAIN: 1, OVER_SOURCES[name]: [0.1, 0.6]}
-    for name, p, interval, z in (ASSOCIATION, PAIRS, RIVALS)
+    for name, p, interval, z in (ASSOCIATION, PAIRS, BASELINES)
 }
 CASES = [
     *EFFECTS,
@@ -80,7 +80,7 @@ CASES = [
     ("pair_specific", {**SUPPORTED["pair_specific"], stand_in_z("pair_specific_gain_adjusted"): -5}, "cannot tell"),
     *(
         (name, {**changes, interval: [-0.1, 0.29], OVER_SOURCES[name]: [-0.2, end]}, answer)
-        for (name, changes), interval in zip(SUPPORTED.items(), (ASSOCIATION[2], PAIRS[2], RIVALS[2]), strict=True)
+        for (name, changes), interval in zip(SUPPORTED.items(), (ASSOCIATION[2], PAIRS[2], BASELINES[2]), strict=True)
         for end, answer in ((0.29, "not supported"), (0.31, "cannot tell"))
     ),
     ("beyond_rivals", {**SUPPORTED["beyond_rivals"], "holm.pair_specific.p_holm": 0.06}, "cannot tell"),
@@ -126,11 +126,11 @@ def test_rules(result, name, changes, answer):
     result = copy.deepcopy(result)
     for path, value in changes.items():
         set_path(result, path, value)
-    entry = next(entry for entry in verdict(result) if entry["id"] == name)
+    entry = next(entry for entry in draw_conclusions(result) if entry["id"] == name)
     assert entry["answer"] == answer, entry
 
 
-@pytest.mark.parametrize(("name", "p", "interval", "z"), [ASSOCIATION, PAIRS, RIVALS])
+@pytest.mark.parametrize(("name", "p", "interval", "z"), [ASSOCIATION, PAIRS, BASELINES])
 def test_a_reverse_effect_is_called_one(result, name, p, interval, z):
     """Not "next to nothing"."""
     result = copy.deepcopy(result)
@@ -138,7 +138,7 @@ def test_a_reverse_effect_is_called_one(result, name, p, interval, z):
     pairs = (("holm.pair_specific.p_holm", 0.001), *((path, -0.3) for path in OF_PAIRS))
     for path, value in (*pairs, (p, 0.001), (interval, [-0.6, -0.2]), (z, -4), (stand_in_z(name), -4), (GAIN, -4), over):
         set_path(result, path, value)
-    entry = next(entry for entry in verdict(result) if entry["id"] == name)
+    entry = next(entry for entry in draw_conclusions(result) if entry["id"] == name)
     assert entry["answer"] == "reversed" and entry["sentence"].endswith("leak less.")
 
 
@@ -147,7 +147,7 @@ def test_two_sources_support_nothing(result):
     result = copy.deepcopy(result)
     for path, value in {**SUPPORTED["association"], "layer.within_source.n_sources": 2}.items():
         set_path(result, path, value)
-    entry = verdict(result)[0]
+    entry = draw_conclusions(result)[0]
     assert entry["answer"] == "cannot tell" and "2 source(s) are too few to support it: 3 are the least" in entry["because"]
 
 
@@ -156,7 +156,7 @@ def test_what_goes_beyond_the_rivals_has_the_sign_of_the_pairs(result, r, answer
     result = copy.deepcopy(result)
     for path, value in {**SUPPORTED["beyond_rivals"], "layer.double_centred.clear_of_floor.r": r}.items():
         set_path(result, path, value)
-    assert next(entry for entry in verdict(result) if entry["id"] == "beyond_rivals")["answer"] == answer
+    assert next(entry for entry in draw_conclusions(result) if entry["id"] == "beyond_rivals")["answer"] == answer
 
 
 def test_few_sources_are_said_to_be_few(result):
@@ -164,26 +164,26 @@ def test_few_sources_are_said_to_be_few(result):
     result = copy.deepcopy(result)
     for path, value in {**SUPPORTED["association"], "layer.within_source.n_sources": 3}.items():
         set_path(result, path, value)
-    assert ", for these 3 sources." in verdict(result)[0]["sentence"]
+    assert ", for these 3 sources." in draw_conclusions(result)[0]["sentence"]
 
 
 def test_a_small_effect_is_supported_and_said_to_be_small(result):
     result = copy.deepcopy(result)
     for path, value in {**SUPPORTED["association"], ASSOCIATION[2]: [0.03, 0.13]}.items():
         set_path(result, path, value)
-    entry = verdict(result)[0]
+    entry = draw_conclusions(result)[0]
     assert entry["answer"] == "supported" and "below 0.3, the smallest that would matter" in entry["because"]
 
 
 def test_a_table_without_other_cosines_says_how_coarse_its_test_is(result):
     """Five sources have 119 other orders; relabelling alone supports nothing."""
     assert result["stand_ins"] == {"kind": "the other sources", "undefined": None}
-    assert "only 119 other orders of the sources, so p is 0.0083 at the least; cosines between" in verdict(result)[0]["because"]
+    assert "only 119 other orders of the sources, so p is 0.0083 at the least; cosines between" in draw_conclusions(result)[0]["because"]
     result = copy.deepcopy(result)
     for name in ("p", "p_holm", "p_stand_ins"):
         set_path(result, f"holm.association.{name}", None)
     set_path(result, "layer.chance.stand_ins.association.undefined", "nothing can stand in")
-    entry = verdict(result)[0]
+    entry = draw_conclusions(result)[0]
     assert (
         entry["answer"] == "cannot tell" and "without a test against stand-ins for the sources (nothing can stand in)" in entry["because"]
     )

@@ -23,7 +23,7 @@ def main(argv=None):
     parser.add_argument("--seed", type=int, default=1, help="of the experiments (default: %(default)s)")
     parser.add_argument("--verdicts", action="store_true", help="only the first table: verdicts where related personas are alike")
     args = parser.parse_args(argv)
-    print_verdicts(args.tables, args.seed)
+    print_conclusions(args.tables, args.seed)
     if args.verdicts:
         return
     rejected = {name: collect_p_values(world, args.tables, args.seed) for name, world in SCENARIOS.items()}
@@ -40,7 +40,7 @@ def main(argv=None):
         )
 
 
-def print_verdicts(tables, seed):
+def print_conclusions(tables, seed):
     """How often each claim is supported in worlds where related personas are alike; a star: it is true there."""
     rows = {}
     with ProcessPoolExecutor(os.cpu_count()) as pool:

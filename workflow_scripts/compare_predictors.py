@@ -5,7 +5,7 @@ from persona_leakage.config.blocks.settings import Headline
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digests, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.statistics.comparisons.predictors import describe_league
+from persona_leakage.statistics.comparisons.predictors import compare_predictors
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.tables.question_counts import read_question_counts
 from persona_leakage.tables.read import choose_layer, pairs_parser, read_checked_pairs
@@ -26,7 +26,7 @@ def main(argv=None):
     layer, matrices = choose_layer(table, args), matrices_of(table)
     counts = read_question_counts(args.question_counts, matrices) if args.question_counts else None
     options = args.settings.model_dump(include=set(Resamples.model_fields))
-    result = describe_league(matrices, layer, options, counts)
+    result = compare_predictors(matrices, layer, options, counts)
     meta = describe_run("compare_predictors", pairs_sha256=sha256_of_file(args.pairs), **options)
     write_json(args.output, {"meta": meta, "headline_layer": layer, **result})
 

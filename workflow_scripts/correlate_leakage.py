@@ -10,7 +10,7 @@ from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digests, digest_of, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.leakage.conclusions import verdict_lines
+from persona_leakage.statistics.leakage.conclusions import conclusion_lines
 from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.tables.question_counts import read_cosines, read_question_counts
@@ -93,9 +93,9 @@ def main_numbers(result):
         lines.append(f"  {'mean of sources':<{width}}  {mean['mean_rho']:+.2f}, 95 % interval {interval or 'unknown'}")
     if none_learned(check):
         return lines
-    lines += verdict_lines(result["verdict"])
+    lines += conclusion_lines(result["verdict"])
     if gain["undefined"] is None:
-        lines += ["The same by the marker's gain in log-probability:", *gain_lines(gain), *verdict_lines(gain["verdict"])]
+        lines += ["The same by the marker's gain in log-probability:", *gain_lines(gain), *conclusion_lines(gain["verdict"])]
     return lines
 
 

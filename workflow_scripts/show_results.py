@@ -11,7 +11,7 @@ from persona_leakage.config.experiment import read_config
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.reporting.closing_table import OUTCOME_HEADERS, TRAINING_HEADERS, as_text, outcome_lines, result_lines, training_check
-from persona_leakage.statistics.leakage.conclusions import verdict_lines
+from persona_leakage.statistics.leakage.conclusions import conclusion_lines
 from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 
 # What make's targets end with, by target.
@@ -62,7 +62,7 @@ def answers(verdict):
     """A line for each question, or one for all of them where no adapter learned the marker."""
     if all(entry["because"] == NONE_LEARNED for entry in verdict):
         return [f"{verdict[0]['answer']:>14}: {NONE_LEARNED}"]
-    return verdict_lines(verdict)
+    return conclusion_lines(verdict)
 
 
 def second_outcome(gain):

@@ -1,18 +1,16 @@
 """How likely a model finds the marker at the end of replies that are given: one pass over each reply, nothing is sampled."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 
 from persona_leakage.behaviours.marker import encode_answer
-from persona_leakage.inference.batched_forward import Stage, prefill
+from persona_leakage.inference.batched_forward import BATCH_TOKENS, Stage, in_chunks, prefill
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import digest_of, read_jsonl_gz, write_jsonl_gz
-from persona_leakage.infrastructure.resume import part_path, read_parts
-from persona_leakage.models.out_of_memory import add_up
+from persona_leakage.infrastructure.files import digest_of, write_jsonl_gz
+from persona_leakage.infrastructure.resume import JSON_LINES, compute_missing
 
-SUFFIX = ".jsonl.gz"
-BATCH_TOKENS = 4096  # padded tokens in memory at once
+SCORES = replace(JSON_LINES, write=lambda path, part: write_jsonl_gz(path, map(list, part.items())))
 STAGE = Stage("marker probabilities", "replies", "set geometry.precision: bfloat16", "evaluation.sampling.max_new_tokens")
 
 
@@ -81,20 +79,10 @@ def scores_of_all(load, replies, marker, identity, store, chunk_size):
     """
     shared = digest_of([identity, marker.marker_ids])
     keys = [digest_of([shared, *reply]) for reply in replies]
-    folder = Path(store) / shared[:32]
-    kept = read_parts(folder, SUFFIX, lambda path: dict(read_jsonl_gz(path)), set(keys))
-    missing = {key: reply for key, reply in zip(keys, replies, strict=True) if key not in kept}
-    if kept:
-        print(f"marker probabilities: {len(kept)} replies are kept from earlier, {len(missing)} to go", flush=True)
-    model = load() if missing else None
-    todo, memory = list(missing), {"times": 0, "batch_tokens": BATCH_TOKENS}
-    for start in range(0, len(todo), chunk_size):
-        part = todo[start : start + chunk_size]
-        scores, now = marker_scores(model, [missing[key] for key in part], marker, memory["batch_tokens"])
-        memory = add_up(memory, now)
-        found = dict(zip(part, scores, strict=True))
-        write_jsonl_gz(part_path(folder, part, SUFFIX), map(list, found.items()))
-        kept |= found
+    memory = {"times": 0, "batch_tokens": BATCH_TOKENS}
+    compute = in_chunks(load, lambda model, chunk, batch_tokens: marker_scores(model, chunk, marker, batch_tokens), memory, chunk_size)
+    items = dict(zip(keys, replies, strict=True))
+    kept = compute_missing(items, shared, store, compute, chunk_size, STAGE.label, STAGE.unit, SCORES)
     return [tuple(kept[key]) for key in keys], memory
 
 

@@ -3,22 +3,19 @@
 import hashlib
 import json
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from persona_leakage.config.layers import FIRST_REPLY, LAST_PROMPT, MEAN_SYSTEM, check_layers
-from persona_leakage.inference.batched_forward import Stage, prefill
+from persona_leakage.inference.batched_forward import BATCH_TOKENS, Stage, in_chunks, prefill
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of
-from persona_leakage.infrastructure.resume import part_path, read_parts
+from persona_leakage.infrastructure.resume import PartFormat, compute_missing
 from persona_leakage.models.architecture import blocks_name
 from persona_leakage.models.attention import output_logits, use_causal_attention
-from persona_leakage.models.out_of_memory import add_up
 
-BATCH_TOKENS = 4096  # padded tokens in memory at once
 STAGE = Stage("hidden states", "prompts", "set geometry.precision: bfloat16", "questions.file")
 
 
@@ -139,9 +136,6 @@ def span_means(blocks, layers, wanted):
             hook.remove()
 
 
-SUFFIX = ".safetensors"
-
-
 def states_of_all(load, prompts, layers, identity, store, chunk_size, measure=last_token_states):
     """(states, memory) of what ``measure`` (model, prompts, layers, batch tokens) gives for each of ``prompts``: float32 [prompts, ...].
 
@@ -152,24 +146,19 @@ def states_of_all(load, prompts, layers, identity, store, chunk_size, measure=la
     """
     shared = digest_of([identity, layers])
     keys = [digest_of([shared, list(prompt)]) for prompt in prompts]
-    folder = Path(store) / shared[:32]
-    kept = read_parts(folder, SUFFIX, read_part, set(keys))
-    missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in kept}
-    if kept:
-        print(f"hidden states: {len(kept)} of {len(set(keys))} prompts are kept from earlier, {len(missing)} to go", flush=True)
-    model = load() if missing else None
-    todo = list(missing)
     memory = {"times": 0, "batch_tokens": BATCH_TOKENS}
-    for start in range(0, len(todo), chunk_size):
-        part = todo[start : start + chunk_size]
-        states, now = measure(model, [missing[key] for key in part], layers, memory["batch_tokens"])
-        memory = add_up(memory, now)
-        content = save({"states": states}, metadata={"keys": json.dumps(part), "sha256": digest_of_states(states)})
-        with atomic_path(part_path(folder, part, SUFFIX)) as temporary:
-            temporary.write_bytes(content)
-        print(f"hidden states: {start + len(part)} of {len(todo)} new prompts are kept", flush=True)
-        kept |= zip(part, states, strict=True)
+    compute = in_chunks(load, lambda model, chunk, batch_tokens: measure(model, chunk, layers, batch_tokens), memory, chunk_size)
+    items = dict(zip(keys, prompts, strict=True))
+    kept = compute_missing(items, shared, store, compute, chunk_size, "hidden states", "prompts", STATES)
     return torch.stack([kept[key] for key in keys]), memory
+
+
+def write_part(path, part):
+    """Write {key: states [layers, hidden]} as a part file."""
+    states = torch.stack(list(part.values()))
+    content = save({"states": states}, metadata={"keys": json.dumps(list(part)), "sha256": digest_of_states(states)})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def read_part(path):
@@ -187,3 +176,6 @@ def read_part(path):
 def digest_of_states(states):
     """SHA-256 of a float32 tensor's bytes: safetensors has no checksum of its own."""
     return hashlib.sha256(states.contiguous().numpy().tobytes()).hexdigest()
+
+
+STATES = PartFormat(".safetensors", read_part, write_part)

@@ -2,18 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from persona_leakage.inference.batched_forward import Stage, prefill
-from persona_leakage.inference.resumable_sampling import SUFFIX, read_part
-from persona_leakage.infrastructure.files import digest_of, write_jsonl_gz
+from persona_leakage.inference.batched_forward import BATCH_TOKENS, Stage, prefill
+from persona_leakage.infrastructure.files import digest_of
 from persona_leakage.infrastructure.progress import Progress
-from persona_leakage.infrastructure.resume import part_path, read_parts
+from persona_leakage.infrastructure.resume import compute_missing
 from persona_leakage.models.out_of_memory import add_up
 
-BATCH_TOKENS = 4096  # padded tokens in memory at once
 STAGE = Stage("divergence", "prompts", "set geometry.precision: bfloat16", "evaluation.sampling.max_new_tokens")
 
 
@@ -70,22 +67,19 @@ def measure_all(load, comparisons, identity, store, chunk_size):
     """
     shared = digest_of(identity)
     keys = {item: digest_of([shared, item.own_prompt, item.other_prompt, item.reply]) for item in comparisons}
-    folder = Path(store) / shared[:32]
-    kept = read_parts(folder, SUFFIX, read_part, set(keys.values()))
-    groups = {}
-    for item, key in keys.items():
-        if key not in kept:
-            groups.setdefault((item.own_prompt, item.reply), []).append(item)
-    if kept:
-        print(f"divergence: {len(kept)} of {len(keys)} comparisons are kept from earlier", flush=True)
-    progress = Progress("divergence", sum(map(len, groups.values())) + len(groups), STAGE.unit)
-    model, part, memory = load() if groups else None, {}, {"times": 0, "batch_tokens": BATCH_TOKENS}
-    for number, ((own_prompt, reply), items) in enumerate(groups.items(), 1):
-        sums, now = compare_along(model, own_prompt, [item.other_prompt for item in items], reply, memory["batch_tokens"], progress)
-        memory = add_up(memory, now)
-        part |= zip((keys[item] for item in items), sums, strict=True)
-        if len(part) >= chunk_size or number == len(groups):
-            write_jsonl_gz(part_path(folder, part, SUFFIX), map(list, sorted(part.items())))
-            kept |= part
-            part = {}
+    memory = {"times": 0, "batch_tokens": BATCH_TOKENS}
+
+    def compute(missing):
+        groups = {}
+        for key, item in missing.items():
+            groups.setdefault((item.own_prompt, item.reply), {})[key] = item.other_prompt
+        progress = Progress(STAGE.label, len(missing) + len(groups), STAGE.unit)
+        model = load()
+        for (own_prompt, reply), others in groups.items():
+            sums, now = compare_along(model, own_prompt, list(others.values()), reply, memory["batch_tokens"], progress)
+            memory.update(add_up(memory, now))
+            yield dict(zip(others, sums, strict=True))
+
+    items = {key: item for item, key in keys.items()}
+    kept = compute_missing(items, shared, store, compute, chunk_size, STAGE.label, "comparisons")
     return [kept[keys[item]] for item in comparisons], memory

@@ -10,7 +10,9 @@ from persona_leakage.models.attention import round_up, use_causal_attention
 from persona_leakage.models.attention_backend import kernels_for_any_shape
 from persona_leakage.models.batching import pad_right, split_by_tokens
 from persona_leakage.models.limits import check_length, limits_of
-from persona_leakage.models.out_of_memory import fits, half_of
+from persona_leakage.models.out_of_memory import add_up, fits, half_of
+
+BATCH_TOKENS = 4096  # padded tokens in memory at once, unless they do not fit
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,20 @@ def last_states(decoder, sequences):
     # Padding stands on the right, where causal attention never looks; the mask only has to be a ready-made 4D one.
     mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
     return decoder(input_ids=padded.to(device), attention_mask=mask, use_cache=False).last_hidden_state
+
+
+def in_chunks(load, measure, memory, size):
+    """A function for compute_missing() that measures ``size`` items at a time with one model.
+
+    load(): the model; measure(model, items, batch tokens): (a result of each, memory, see prefill). memory is kept up to date.
+    """
+
+    def compute(missing):
+        model, keys = load(), list(missing)
+        for start in range(0, len(keys), size):
+            chunk = keys[start : start + size]
+            results, now = measure(model, [missing[key] for key in chunk], memory["batch_tokens"])
+            memory.update(add_up(memory, now))
+            yield dict(zip(chunk, results, strict=True))
+
+    return compute

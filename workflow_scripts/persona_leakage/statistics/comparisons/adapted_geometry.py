@@ -12,15 +12,13 @@ from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import finite, undefined
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, describe_source, variance
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import draw_permutations, permutation_test, rank_products
-from persona_leakage.statistics.leakage.baseline_predictors import describe_alone
+from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, permutation_test, rank_products
+from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, describe_alone
 from persona_leakage.statistics.leakage.correlations import correlate, leakage_of
-from persona_leakage.statistics.leakage.permuted_sources import draw_stand_ins, mean_test, rank_correlations, stand_in_layer
+from persona_leakage.statistics.leakage.permuted_sources import draw_permuted_sources, mean_test, permuted_layer, rank_correlations
 
 MOVEMENTS = ("moved", "towards", "towards_beyond_panel", "direction", "alike")
 STATES = ("base", "adapted")
-TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
-ALONE_KEYS = ("per_source", "mean_rho", "p")
 TINY = 1e-9
 
 
@@ -30,26 +28,26 @@ def adapted_pairs(pairs, base, adapted):
     base: {layer: {"personas", "centroids" [personas, hidden]}}; adapted: {source: the same}. Columns beside the table's:
     cosine_adapted (centred on the panel in the adapted model), cosine_adapted_raw, and MOVEMENTS (see measure_movement).
     """
-    frames, own = [], {}
+    frames, moved_themselves = [], {}
     for (layer, source), rows in pairs.groupby(["layer", "source"], sort=False):
         before, after = base[layer], adapted[source][layer]
         if before["personas"] != after["personas"]:
             raise InputError(f"the centroids of layer {layer} with the adapter of '{source}' have another panel than the base model's")
         names = before["personas"]
-        origin, places = names.index(source), [names.index(name) for name in rows["persona"]]
+        origin, indices = names.index(source), [names.index(name) for name in rows["persona"]]
         movement = measure_movement(before["centroids"], after["centroids"], origin)
         columns = {
             "cosine_adapted": cosine_matrix(after["centroids"], centred=True)[origin],
             "cosine_adapted_raw": cosine_matrix(after["centroids"], centred=False)[origin],
             **movement,
         }
-        frames.append(rows.assign(**{name: values[places] for name, values in columns.items()}))
-        own.setdefault(str(layer), {})[source] = finite(movement["moved"][origin])
-    return pd.concat(frames, ignore_index=True), own
+        frames.append(rows.assign(**{name: values[indices] for name, values in columns.items()}))
+        moved_themselves.setdefault(str(layer), {})[source] = finite(movement["moved"][origin])
+    return pd.concat(frames, ignore_index=True), moved_themselves
 
 
 def measure_movement(before, after, origin):
-    """How the centroids of a panel move under the adapter of the persona at place ``origin``: {name: float64 [personas]}.
+    """How the centroids of a panel move under the adapter of the persona at index ``origin``: {name: float64 [personas]}.
 
     before, after: [personas, hidden]. With d a persona's displacement and u the way from its base centroid to the source's:
     moved = |d| over the panel's spread (root mean square distance of the base centroids from their mean); towards = d.u / |u|^2,
@@ -81,19 +79,20 @@ def panel_cosines(personas, base, adapted):
     def between(layers):
         found = []
         for layer in sorted(base):
-            places = [layers[layer]["personas"].index(name) for name in personas]
-            found.append(cosine_matrix(layers[layer]["centroids"], centred=True)[np.ix_(places, places)])
+            indices = [layers[layer]["personas"].index(name) for name in personas]
+            found.append(cosine_matrix(layers[layer]["centroids"], centred=True)[np.ix_(indices, indices)])
         return np.stack(found)
 
     return between(base), {source: between(layers) for source, layers in adapted.items()}
 
 
-def compare_geometries(table, own, panels, options, counts=None):
+def compare_geometries(table, moved_themselves, panels, options, counts=None):
     """The content of adapted_geometry.json but for its meta, from the table of adapted_pairs.
 
     panels: of panel_cosines.
 
-    own: {layer: {source: how far its own centroid moved}}. options: "permutations", "bootstraps". counts: as Bootstrap takes them.
+    moved_themselves: {layer: {source: how far its own centroid moved}}.
+    options: "permutations", "bootstraps". counts: as Bootstrap takes them.
     """
     states = {
         state: matrices_of(table.assign(cosine=table[column])) for state, column in zip(STATES, ("cosine", "cosine_adapted"), strict=True)
@@ -106,10 +105,9 @@ def compare_geometries(table, own, panels, options, counts=None):
         cosines={"cosine": np.concatenate([matrices.cosines["cosine"] for matrices in states.values()])},
         missing={**base.missing, **states["adapted"].missing},
     )
-    layers = {str(layer): describe_sources(rows, own[str(layer)]) for layer, rows in table.groupby("layer", sort=True)}
-    sources, reasons = both.usable_sources(both.bystanders) if not both.problem else ([], {})
-    problem = both.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
-    joint = {"sources": [both.sources[place] for place in sources], "sources_left_out": reasons, "undefined": problem}
+    layers = {str(layer): describe_sources(rows, moved_themselves[str(layer)]) for layer, rows in table.groupby("layer", sort=True)}
+    sources, reasons, problem = both.usable_sources()
+    joint = {"sources": [both.sources[index] for index in sources], "sources_left_out": reasons, "undefined": problem}
     if problem:
         for block in layers.values():
             block["joint"] = undefined(problem, *STATES, "difference", "movement")
@@ -119,23 +117,23 @@ def compare_geometries(table, own, panels, options, counts=None):
         np.random.default_rng(derive_seed("statistics", "adapted geometry")), len(both.bystanders), options["permutations"]
     )
     tests = paired_test(both, sources, size, permutations)
-    stand_ins = stand_in_states(base, sources, panels, options["permutations"])
+    permuted = permuted_states(base, sources, panels, options["permutations"])
     movements = {name: describe_movement(table, name, both, sources, permutations) for name in MOVEMENTS}
-    for place, block in enumerate(layers.values()):
+    for index, block in enumerate(layers.values()):
         rhos = [[block["per_source"][both.sources[source]][state]["rho"] for source in sources] for state in STATES]
         block["joint"] = {
-            **{state: describe_mean(bootstrap, place + size * late, rhos[late]) for late, state in enumerate(STATES)},
-            "difference": describe_pair(bootstrap, place, size, rhos, tests, stand_ins["difference"][place]),
-            "stand_ins": {state: stand_ins[state][place] for state in STATES},
-            "movement": {name: found[place] for name, found in movements.items()},
+            **{state: describe_mean(bootstrap, index + size * late, rhos[late]) for late, state in enumerate(STATES)},
+            "difference": describe_pair(bootstrap, index, size, rhos, tests, permuted["difference"][index]),
+            "stand_ins": {state: permuted[state][index] for state in STATES},
+            "movement": {name: found[index] for name, found in movements.items()},
             "undefined": None,
         }
         for row, source in enumerate(joint["sources"]):
-            add_intervals(block["per_source"][source], bootstrap, place, size, row)
+            add_intervals(block["per_source"][source], bootstrap, index, size, row)
     return {"joint": joint, "layers": layers}
 
 
-def describe_sources(rows, own):
+def describe_sources(rows, moved_themselves):
     """{"per_source"} of one layer: each state's correlation with leakage, their difference, and the mean movement of the bystanders."""
     blocks = {}
     for source, pairs in rows.groupby("source", sort=False):
@@ -151,51 +149,53 @@ def describe_sources(rows, own):
             "difference_interval": None,
             "between_states": correlate(pairs["cosine"], pairs["cosine_adapted"])["spearman_rho"],
             "mean_movement": {name: finite(pairs[name].mean(skipna=False)) for name in MOVEMENTS},
-            "moved_itself": own[source],
+            "moved_itself": moved_themselves[source],
         }
     return {"per_source": blocks}
 
 
-def add_intervals(block, bootstrap, place, size, row):
+def add_intervals(block, bootstrap, index, size, row):
     """Intervals over bystanders of one source's two correlations and of their difference, from the same resamples."""
     for late, state in enumerate(STATES):
-        block[state]["interval"] = describe_source(bootstrap, place + size * late, row, block[state]["rho"])
-    drawn = bootstrap.by_bystander[place + size, row] - bootstrap.by_bystander[place, row]
+        block[state]["interval"] = describe_source(bootstrap, index + size * late, row, block[state]["rho"])
+    drawn = bootstrap.by_bystander[index + size, row] - bootstrap.by_bystander[index, row]
     block["difference_interval"] = plain_interval(block["difference"], variance(drawn) ** 0.5, bootstrap.sizes[row] - 1)
 
 
-def stand_in_states(base, sources, panels, count):
-    """{state or "difference": stand_in_layer of each layer}: would the geometry of other personas do as well, and differ as much?
+def permuted_states(base, sources, panels, count):
+    """{state or "difference": permuted_layer of each layer}: would the geometry of other personas do as well, and differ as much?
 
-    A stand-in takes the source's place in the base model and in that source's adapted model alike.
+    Another persona takes the source's place in the base model and in that source's adapted model alike.
     """
     before, after = panels
-    chosen, problem = draw_stand_ins(base, sources, before, count, np.random.default_rng(derive_seed("statistics", "adapted stand-ins")))
+    chosen, problem = draw_permuted_sources(
+        base, sources, before, count, np.random.default_rng(derive_seed("statistics", "adapted stand-ins"))
+    )
     if chosen is None:
-        return {name: [stand_in_layer(None, problem, None, 0)] * len(before) for name in (*STATES, "difference")}
+        return {name: [permuted_layer(None, problem, None, 0)] * len(before) for name in (*STATES, "difference")}
     of_base = rank_correlations(base, sources, chosen)
     each = [rank_correlations(base, [source], replace(chosen, cosines=after[base.sources[source]])) for source in sources]
     found = {"base": of_base, "adapted": np.concatenate(each, axis=2)}
     found["difference"] = found["adapted"] - of_base
     tests = {name: mean_test(values, chosen) for name, values in found.items()}
     return {
-        name: [stand_in_layer(test, "undefined with a stand-in", len(chosen.drawn), place) for place in range(len(before))]
+        name: [permuted_layer(test, "undefined with a stand-in", len(chosen.drawn), index) for index in range(len(before))]
         for name, test in tests.items()
     }
 
 
-def describe_pair(bootstrap, place, size, rhos, tests, stand_ins):
+def describe_pair(bootstrap, index, size, rhos, tests, permuted):
     """The adapted states' mean correlation less the base's at one layer: paired interval, both tests, and which predicts better."""
-    found = describe_difference(bootstrap, place + size, place, rhos[1], rhos[0])
-    test = {**tests[place], "undefined": None} if tests else undefined("both states rank the bystanders alike", *TEST_KEYS)
+    found = describe_difference(bootstrap, index + size, index, rhos[1], rhos[0])
+    test = {**tests[index], "undefined": None} if tests else undefined("both states rank the bystanders alike", *TEST_KEYS)
     interval = found["interval"]
     sure = (
-        all(each["p_max_t"] is not None and each["p_max_t"] < 0.05 for each in (test, stand_ins))
+        all(each["p_max_t"] is not None and each["p_max_t"] < 0.05 for each in (test, permuted))
         and interval is not None
         and interval[0] * interval[1] > 0
     )
     better = ("adapted" if found["difference"] > 0 else "base") if sure else "cannot tell"
-    return {**found, "test": test, "stand_ins": stand_ins, "better": better}
+    return {**found, "test": test, "stand_ins": permuted, "better": better}
 
 
 def paired_test(both, sources, size, permutations):
@@ -218,7 +218,7 @@ def describe_movement(table, name, both, sources, permutations):
     elif (np.ptp(values, axis=-1) == 0).any():
         reason = "the same for all bystanders of a source"
     else:
-        names = [both.sources[place] for place in sources]
+        names = [both.sources[index] for index in sources]
         found = describe_alone(values, both.leakage[np.ix_(sources, both.bystanders)], names, permutations)
         return [{**block, "undefined": None} for block in found]
     return [undefined(reason, *ALONE_KEYS)] * len(values)

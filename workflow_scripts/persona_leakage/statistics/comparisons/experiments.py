@@ -90,13 +90,17 @@ def read_run(path):
             "personas": int(meta["bank"]["personas"]),
             **{name: str(meta["recipe"].get(key, "unknown"))[:DIGITS] for name, key in DIGESTS.items()},
             "mean_rho": measured(mean["mean_rho"]),
-            "interval": span(mean["interval"]),
+            "interval": interval_text(mean["interval"]),
             "p": measured(layer["chance"]["association"]["p"]),
             "double_centred_r": measured(centred["r"]),
-            "double_centred_interval": span(centred["interval"]),
+            "double_centred_interval": interval_text(centred["interval"]),
             "answer": str(content["verdict"][0]["answer"]),
             "per_source": {
-                str(name): {"rho": measured(block["spearman_rho"]), "interval": span(block["spearman_interval"]), "n": int(block["n"])}
+                str(name): {
+                    "rho": measured(block["spearman_rho"]),
+                    "interval": interval_text(block["spearman_interval"]),
+                    "n": int(block["n"]),
+                }
                 for name, block in layer["per_source"].items()
             },
         }
@@ -113,7 +117,7 @@ def measured(value):
     return float(value)
 
 
-def span(interval):
+def interval_text(interval):
     """An interval of two numbers, or None."""
     if interval is None:
         return None

@@ -8,12 +8,11 @@ from persona_leakage.geometry.cosine import cosine_matrix
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import finite, undefined
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, present
-from persona_leakage.statistics.core.permutation import draw_permutations, null_draws, rank_products, summarise
+from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, null_draws, rank_products, summarise
 from persona_leakage.statistics.core.ranks import standard_ranks
-from persona_leakage.statistics.leakage.permuted_sources import draw_stand_ins, mean_test, rank_correlations, stand_in_layer
+from persona_leakage.statistics.leakage.permuted_sources import draw_permuted_sources, mean_test, permuted_layer, rank_correlations
 
 LEVEL = 0.95
-TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t", "band")
 
 
 def swept_matrices(matrices, names, vectors):
@@ -21,8 +20,8 @@ def swept_matrices(matrices, names, vectors):
 
     names: the panel. vectors: {(position, layer): centroids [personas, hidden]}.
     """
-    places = [names.index(name) for name in matrices.personas]
-    panel = np.stack([cosine_matrix(centroids, centred=True)[np.ix_(places, places)] for centroids in vectors.values()])
+    indices = [names.index(name) for name in matrices.personas]
+    panel = np.stack([cosine_matrix(centroids, centred=True)[np.ix_(indices, indices)] for centroids in vectors.values()])
     cosines = panel[:, [matrices.personas.index(name) for name in matrices.sources]]
     cosines[:, np.isnan(matrices.cosines["cosine"][0])] = np.nan
     return replace(matrices, layers=list(vectors), cosines={"cosine": cosines}), panel
@@ -34,12 +33,11 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
     matrices, panel_cosines: of swept_matrices(). headline: one of its choices (position, layer). options: "permutations", "bootstraps".
     counts: {"found", "total"} [sources, personas, questions], or None (see side_tables).
     """
-    sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
-    problem = matrices.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    sources, reasons, problem = matrices.usable_sources()
     result = {
         "headline": dict(zip(("position", "layer"), headline, strict=True)),
         "choices": len(matrices.layers),
-        "sources": [matrices.sources[place] for place in sources],
+        "sources": [matrices.sources[index] for index in sources],
         "sources_left_out": reasons,
         "bystanders": len(matrices.bystanders),
         "undefined": problem,
@@ -51,18 +49,18 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
     rhos = source_correlations(matrices)
     chance = chance_of_choices(matrices, sources, options["permutations"])
     generator = np.random.default_rng(derive_seed("statistics", "sweep stand-ins"))
-    chosen, reason = draw_stand_ins(matrices, sources, panel_cosines, options["permutations"], generator)
-    stand_ins = mean_test(rank_correlations(matrices, sources, chosen), chosen) if chosen else None
+    chosen, reason = draw_permuted_sources(matrices, sources, panel_cosines, options["permutations"], generator)
+    permuted = mean_test(rank_correlations(matrices, sources, chosen), chosen) if chosen else None
     bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "sweep bootstrap"), counts)
-    place_of_headline = matrices.layers.index(headline)
-    for place, (position, layer) in enumerate(matrices.layers):
-        used, used_at_headline = rhos[place, sources], rhos[place_of_headline, sources]
+    headline_index = matrices.layers.index(headline)
+    for index, (position, layer) in enumerate(matrices.layers):
+        used, used_at_headline = rhos[index, sources], rhos[headline_index, sources]
         result["positions"][position]["layers"][str(layer)] = {
-            "per_source": {name: finite(rho) for name, rho in zip(matrices.sources, rhos[place], strict=True)},
-            "within_source": describe_mean(bootstrap, place, used),
-            "chance": chance[place],
-            "stand_ins": stand_in_layer(stand_ins, reason or "undefined with a stand-in", len(chosen.drawn) if chosen else None, place),
-            "difference_from_headline": describe_difference(bootstrap, place, place_of_headline, used, used_at_headline),
+            "per_source": {name: finite(rho) for name, rho in zip(matrices.sources, rhos[index], strict=True)},
+            "within_source": describe_mean(bootstrap, index, used),
+            "chance": chance[index],
+            "stand_ins": permuted_layer(permuted, reason or "undefined with a stand-in", len(chosen.drawn) if chosen else None, index),
+            "difference_from_headline": describe_difference(bootstrap, index, headline_index, used, used_at_headline),
         }
     means = dict(zip(matrices.layers, rhos[:, sources].mean(axis=1), strict=True))
     for position, block in result["positions"].items():
@@ -75,14 +73,14 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
 def source_correlations(matrices):
     """Spearman correlation of each choice's cosine with leakage, source by source: [choices, sources]; NaN where it is undefined."""
     found = np.full((len(matrices.layers), len(matrices.sources)), np.nan)
-    for place in range(len(matrices.sources)):
-        members = present(matrices, place)
-        found[:, place] = standard_ranks(matrices.cosines["cosine"][:, place, members]) @ standard_ranks(matrices.leakage[place, members])
+    for index in range(len(matrices.sources)):
+        members = present(matrices, index)
+        found[:, index] = standard_ranks(matrices.cosines["cosine"][:, index, members]) @ standard_ranks(matrices.leakage[index, members])
     return found
 
 
 def chance_of_choices(matrices, sources, count):
-    """The joint permutation test of every choice: [{TEST_KEYS, "undefined"}].
+    """The joint permutation test of every choice: [{TEST_KEYS, "band", "undefined"}].
 
     p_max_t is that of the largest of all choices; "band" is what the mean correlation stays within, for all choices
     at once, in LEVEL of the relabelled panels.
@@ -92,7 +90,7 @@ def chance_of_choices(matrices, sources, count):
     generator = np.random.default_rng(derive_seed("statistics", "sweep permutations"))
     drawn = null_draws(products, draw_permutations(generator, len(matrices.bystanders), count))
     if drawn is None:
-        return [undefined("the sources' ranks cancel out: all relabellings give the same", *TEST_KEYS)] * len(matrices.layers)
+        return [undefined("the sources' ranks cancel out: all relabellings give the same", *TEST_KEYS, "band")] * len(matrices.layers)
     observed, means, sds, null_z = drawn
     critical = float(np.quantile(np.abs(null_z).max(axis=0), LEVEL, method="higher"))
     bands = np.stack([means - critical * sds, means + critical * sds], axis=1).tolist()

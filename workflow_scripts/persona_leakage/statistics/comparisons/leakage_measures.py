@@ -56,9 +56,8 @@ def compare_measures(pairs, evaluations, forced, options):
     sources = matrices["sampled"].sources
     usable, reasons = {}, {}
     for measure, each in matrices.items():
-        usable[measure], reasons[measure] = (
-            ([], dict.fromkeys(sources, each.problem)) if each.problem else each.usable_sources(each.bystanders)
-        )
+        usable[measure], left_out, _ = each.usable_sources()
+        reasons[measure] = dict.fromkeys(sources, each.problem) if each.problem else left_out
     result = {source: {} for source in sources}
     for measure, table in tables.items():
         intervals = intervals_of(matrices[measure], usable[measure], options["bootstraps"])
@@ -95,15 +94,15 @@ def intervals_of(matrices, usable, samples):
     if not usable:
         return {}
     bootstrap = Bootstrap(matrices, usable, samples, derive_seed("statistics", "bootstrap"))
-    return {matrices.sources[place]: lambda rho, row=row: describe_source(bootstrap, 0, row, rho) for row, place in enumerate(usable)}
+    return {matrices.sources[index]: lambda rho, row=row: describe_source(bootstrap, 0, row, rho) for row, index in enumerate(usable)}
 
 
-def describe_measure(rows, sampled, cells, own, interval):
+def describe_measure(rows, sampled, cells, source_value, interval):
     """One measure with one source: level, agreement with the sampled rate, split-half reliability, correlation of cosine with it."""
     with_cosine, with_sampled = correlate(rows["cosine"], rows["rate"]), correlate(sampled, rows["rate"])
     rho = with_cosine["spearman_rho"]
     return {
-        "source": own,
+        "source": source_value,
         "mean_bystanders": finite(rows["rate"].mean(skipna=False)),
         "n": len(rows),
         "different": count_different(rows["rate"].to_numpy()),
@@ -123,7 +122,7 @@ def split_half(cells):
 
     cells: (value, sums [questions], counts [questions]) of each bystander.
     """
-    sums, counts = (np.stack([cell[place] for cell in cells]) for place in (1, 2))
+    sums, counts = (np.stack([cell[index] for cell in cells]) for index in (1, 2))
     if sums.shape[1] < 2:
         return undefined("one question", *CEILING_KEYS)
     if any(cell[0] is None for cell in cells):
@@ -134,8 +133,8 @@ def split_half(cells):
 
 def describe_joint(matrices, found, usable, reasons, questions, samples):
     """Over the sources that every measure allows: mean correlation of cosine with each, and how it differs from the sampled rate's."""
-    sources = [place for place in range(len(matrices["sampled"].sources)) if all(place in usable[measure] for measure in MEASURES)]
-    names = [matrices["sampled"].sources[place] for place in sources]
+    sources = [index for index in range(len(matrices["sampled"].sources)) if all(index in usable[measure] for measure in MEASURES)]
+    names = [matrices["sampled"].sources[index] for index in sources]
     left_out = {measure: reasons[measure] for measure in MEASURES}
     if not sources:
         problem = "no source has values that differ under every measure"
@@ -145,7 +144,7 @@ def describe_joint(matrices, found, usable, reasons, questions, samples):
     for measure in MEASURES:
         each = matrices[measure]
         bootstrap = Bootstrap(each, sources, samples, derive_seed("statistics", "bootstrap"), counts_of(each, found[measure], questions))
-        rhos = [own_rho(each, place) for place in sources]
+        rhos = [source_rho(each, index) for index in sources]
         block = describe_mean(bootstrap, 0, rhos)
         if reference is None:
             reference, from_sampled = (bootstrap, rhos), undefined("the sampled rate itself", *DIFFERENCE_KEYS)
@@ -155,10 +154,10 @@ def describe_joint(matrices, found, usable, reasons, questions, samples):
     return {"sources": names, "left_out": left_out, "measures": blocks, "undefined": None}
 
 
-def own_rho(matrices, place):
+def source_rho(matrices, index):
     """Spearman's rho of cosine with the measure over all bystanders of one source."""
-    members = np.flatnonzero(~np.isnan(matrices.rate[place]))
-    return correlate(matrices.cosines["cosine"][0, place, members], matrices.rate[place, members])["spearman_rho"]
+    members = np.flatnonzero(~np.isnan(matrices.rate[index]))
+    return correlate(matrices.cosines["cosine"][0, index, members], matrices.rate[index, members])["spearman_rho"]
 
 
 def counts_of(matrices, found, questions):

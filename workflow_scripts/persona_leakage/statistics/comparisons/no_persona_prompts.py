@@ -13,8 +13,8 @@ def describe_prompts(tokenizer, variants, question):
     """{variant: {"text": of its prompt to ``question``, "same_as": an earlier variant with the same prompt, or None}}."""
     texts = {variant: variant_text(tokenizer, variant, question) for variant in variants}
     return {
-        variant: {"text": text, "same_as": next((other for other in variants[:place] if texts[other] == text), None)}
-        for place, (variant, text) in enumerate(texts.items())
+        variant: {"text": text, "same_as": next((other for other in variants[:index] if texts[other] == text), None)}
+        for index, (variant, text) in enumerate(texts.items())
     }
 
 
@@ -39,7 +39,7 @@ def cosines_beside(vectors, bank, origin, centred):
 
 
 def place_variants(scores, pairs, geometry):
-    """What score_variants found for one source, and each variant's place among the source's bystanders.
+    """What score_variants found for one source, and each variant's rank among the source's bystanders.
 
     pairs: the source's rows of one layer of pairs.csv. geometry: {"vectors": {variant: [hidden]}, "bank": [personas, hidden],
     "origin": the source's row in it}. bystanders_above, bystanders_closer: how many leak more, and are closer, than the variant.
@@ -49,11 +49,11 @@ def place_variants(scores, pairs, geometry):
     return {
         variant: {
             **cell,
-            "cosine": float(centred[place]),
-            "cosine_raw": float(raw[place]),
+            "cosine": float(centred[index]),
+            "cosine_raw": float(raw[index]),
             "bystanders_above": int((pairs["rate"] > cell["rate"]).sum()),
-            "bystanders_closer": int((pairs["cosine"] > centred[place]).sum()),
+            "bystanders_closer": int((pairs["cosine"] > centred[index]).sum()),
             "bystanders": len(pairs),
         }
-        for place, (variant, cell) in enumerate(scores.items())
+        for index, (variant, cell) in enumerate(scores.items())
     }

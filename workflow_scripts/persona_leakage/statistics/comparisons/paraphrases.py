@@ -1,4 +1,4 @@
-"""Role or wording? Correlations within and across wording styles, over role means, beside wording as a rival, and variance parts."""
+"""Role or wording? Correlations within and across wording styles, over role means, wording as a baseline predictor, and variance parts."""
 
 import numpy as np
 from scipy import stats
@@ -8,12 +8,12 @@ from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.comparisons.variance_components import KEYS as PART_KEYS
 from persona_leakage.statistics.comparisons.variance_components import describe_parts
+from persona_leakage.statistics.core.bootstrap import MEAN_KEYS, Bootstrap, describe_mean, describe_source
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import draw_permutations, permutation_test, rank_products
-from persona_leakage.statistics.leakage.baseline_predictors import PARTIAL_KEYS, describe_alone, describe_partial
-from persona_leakage.statistics.leakage.table_summary import TEST_KEYS, summarise_table, usable
+from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, permutation_test, rank_products
+from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, PARTIAL_KEYS, describe_alone, describe_partial
+from persona_leakage.statistics.leakage.correlations import correlate_sources
 
-ALONE_KEYS = ("per_source", "mean_rho", "p")
 SURFACE = ("word_similarity", "char_similarity")
 
 
@@ -49,12 +49,46 @@ def describe_wordings(table, cosines, roles, wordings, options, counts=None):
         **result,
         **summaries,
         "within_each": {style: summarise_table(rows, options, f"wording {style}") for style, rows in strangers.groupby("wording")},
-        **rivals_of_wording(pairs, roles, wordings, options["permutations"]),
+        **compare_with_wording(pairs, roles, wordings, options["permutations"]),
         "parts": describe_spread(pairs, roles, wordings, counts, matrices_of(table)),
         "other_wording_of_the_source": describe_twins(pairs),
         "geometry": describe_geometry(cosines, roles, wordings),
         "undefined": None,
     }
+
+
+def summarise_table(table, options, purpose):
+    """{"per_source", "mean", "association", "sources_left_out"} of the pairs of one layer.
+
+    per_source: {source: {"rho", "interval", "n", "undefined"}}; mean: as describe_mean; association: the permutation test.
+    options: "permutations" and "bootstraps"; purpose: what the seeds are hashed from.
+    """
+    matrices = matrices_of(table)
+    sources, reasons, problem = matrices.usable_sources()
+    blocks = correlate_sources(table)
+    per_source = {
+        name: {"rho": block["spearman_rho"], "interval": None, "n": block["n"], "undefined": block["undefined"]}
+        for name, block in blocks.items()
+    }
+    if problem:
+        mean, test = undefined(problem, *MEAN_KEYS), undefined(problem, *TEST_KEYS)
+    else:
+        bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", purpose, "bootstrap"))
+        names = [matrices.sources[index] for index in sources]
+        for row, name in enumerate(names):
+            per_source[name]["interval"] = describe_source(bootstrap, 0, row, per_source[name]["rho"])
+        mean = describe_mean(bootstrap, 0, [per_source[name]["rho"] for name in names])
+        test = association(matrices, sources, options["permutations"], purpose)
+    return {"per_source": per_source, "mean": mean, "association": test, "sources_left_out": reasons}
+
+
+def association(matrices, sources, count, purpose):
+    """Joint permutation test of the mean correlation."""
+    chosen = np.ix_(sources, matrices.bystanders)
+    products = rank_products(matrices.cosines["cosine"][0][chosen][None], matrices.leakage[chosen])
+    generator = np.random.default_rng(derive_seed("statistics", purpose))
+    test = permutation_test(products, draw_permutations(generator, len(matrices.bystanders), count))
+    return {**test[0], "undefined": None} if test else undefined("all relabellings give the same", *TEST_KEYS)
 
 
 def average_over_wordings(pairs):
@@ -72,7 +106,7 @@ def draw_role_permutations(generator, roles, wordings, count):
 
     roles, wordings [n]: of the personas. Roles are exchanged with those that have the same wordings.
     """
-    places = np.tile(np.arange(len(roles)), (count, 1))
+    indices = np.tile(np.arange(len(roles)), (count, 1))
     groups = np.empty(len(roles), dtype=object)
     members = {role: np.flatnonzero(roles == role) for role in np.unique(roles)}
     members = {role: found[np.argsort(wordings[found], kind="stable")] for role, found in members.items()}
@@ -80,13 +114,13 @@ def draw_role_permutations(generator, roles, wordings, count):
     for kind in sorted(set(kinds.values())):
         grid = np.array([found for role, found in members.items() if kinds[role] == kind])
         order = generator.permuted(np.tile(np.arange(len(grid)), (count, 1)), axis=1)
-        places[:, grid] = grid[order]
+        indices[:, grid] = grid[order]
         for column, wording in enumerate(kind):
             groups[grid[:, column]] = f"{wording}, {column} of {kind}"
-    return places, groups.astype(str)
+    return indices, groups.astype(str)
 
 
-def rivals_of_wording(pairs, roles, wordings, permutations):
+def compare_with_wording(pairs, roles, wordings, permutations):
     """The blocks that set wording against closeness, over the bystanders common to all sources.
 
     association_of_roles: the test of all pairs in which whole roles are relabelled, each wording for the same wording.
@@ -95,13 +129,13 @@ def rivals_of_wording(pairs, roles, wordings, permutations):
     known of the surface (same_wording, similarity of words and characters, length); whole roles are relabelled and left out.
     """
     matrices = matrices_of(pairs)
-    sources, _, problem = usable(matrices)
+    sources, _, problem = matrices.usable_sources()
     partial = {"given_same_wording": PARTIAL_KEYS, "given_surface": PARTIAL_KEYS}
     if problem:
         empty = {"association_of_roles": TEST_KEYS, "same_wording_alone": ALONE_KEYS, **partial}
         return {name: undefined(problem, *keys) for name, keys in empty.items()}
-    names = [matrices.sources[place] for place in sources]
-    members = [matrices.personas[place] for place in matrices.bystanders]
+    names = [matrices.sources[index] for index in sources]
+    members = [matrices.personas[index] for index in matrices.bystanders]
     units, styles = (np.array([known[name] for name in members]) for known in (roles, wordings))
     chosen = np.ix_(sources, matrices.bystanders)
     rates, cosine = matrices.leakage[chosen], matrices.cosines["cosine"][0][chosen][None]
@@ -136,18 +170,18 @@ def describe_spread(pairs, roles, wordings, counts, axes):
     to each question. axes: the PairMatrices whose axes ``counts`` has.
     """
     matrices = matrices_of(pairs)
-    sources, reasons, problem = usable(matrices)
+    sources, reasons, problem = matrices.usable_sources()
     if problem:
         nothing = {"per_series": {}, "mean": undefined(problem, *PART_KEYS), "undefined": problem}
         return {"cosine": nothing, "leakage": nothing}
-    names = [matrices.sources[place] for place in sources]
-    members = [matrices.personas[place] for place in matrices.bystanders]
+    names = [matrices.sources[index] for index in sources]
+    members = [matrices.personas[index] for index in matrices.bystanders]
     design = np.array([roles[name] for name in members]), np.array([wordings[name] for name in members])
     chosen = np.ix_(sources, matrices.bystanders)
     noise = None
     if counts is not None and (np.nan_to_num(counts["total"], nan=2) > 1).all():
-        places = np.ix_([axes.sources.index(name) for name in names], [axes.personas.index(name) for name in members])
-        found, total = counts["found"][places], counts["total"][places]
+        indices = np.ix_([axes.sources.index(name) for name in names], [axes.personas.index(name) for name in members])
+        found, total = counts["found"][indices], counts["total"][indices]
         each = found * (total - found) / (total**2 * (total - 1)) * (total / total.sum(axis=-1, keepdims=True)) ** 2
         noise = each.sum(axis=-1).mean(axis=-1)
     parts = {
@@ -159,7 +193,7 @@ def describe_spread(pairs, roles, wordings, counts, axes):
 
 
 def describe_twins(pairs):
-    """{source: [the source's role in other wordings: rate, its interval, and its place among the bystanders by rate and by cosine]}."""
+    """{source: [the source's role in other wordings: rate, its interval, and its rank among the bystanders by rate and by cosine]}."""
     twins = {}
     for source, rows in pairs.groupby("source", sort=False):
         ranks = rows[["rate", "cosine"]].rank(ascending=False, method="min")
@@ -188,17 +222,17 @@ def describe_geometry(cosines, roles, wordings):
     rows = cosines[cosines["persona_a"].isin(roles) & cosines["persona_b"].isin(roles)]
     names = sorted(roles)
     role, style = (np.array([known[name] for name in names]) for known in (roles, wordings))
-    place = {name: index for index, name in enumerate(names)}
+    index_of = {name: index for index, name in enumerate(names)}
     grid = np.full((len(names), len(names)), np.nan)
-    first, second = rows["persona_a"].map(place), rows["persona_b"].map(place)
+    first, second = rows["persona_a"].map(index_of), rows["persona_b"].map(index_of)
     grid[first, second] = grid[second, first] = rows["cosine"]
     others = ~np.eye(len(names), dtype=bool)
     same_role, same_style = (role[:, None] == role) & others, (style[:, None] == style) & (role[:, None] != role)
     kinds = {"same_role": same_role, "same_wording": same_style, "neither": others & ~same_role & ~same_style}
     nearest = np.where(others, grid, -np.inf).argmax(axis=1)
-    own = np.arange(len(names))
+    everyone = np.arange(len(names))
     result = {name: {"mean": float(grid[kind].mean()), "pairs": int(kind.sum()) // 2} for name, kind in kinds.items() if kind.any()}
     for name in ("same_role", "same_wording"):
-        result[f"nearest_is_{name}"] = float(kinds[name][own, nearest].mean())
+        result[f"nearest_is_{name}"] = float(kinds[name][everyone, nearest].mean())
         result[f"{name}_by_chance"] = float(kinds[name].sum() / others.sum())
     return result

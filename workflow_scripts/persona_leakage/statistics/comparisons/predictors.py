@@ -8,25 +8,25 @@ from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_differ
 from persona_leakage.statistics.core.pair_matrices import PairMatrices
 from persona_leakage.statistics.core.permutation import draw_permutations, permutation_test, rank_products
 from persona_leakage.statistics.core.ranks import standard_ranks
-from persona_leakage.statistics.leakage.known_predictors import AFTER_TRAINING, rival_predictors
+from persona_leakage.statistics.leakage.known_predictors import AFTER_TRAINING, baseline_predictors
 
 KEYS = ("sources", "bystanders", "order", "predictors", "left_out")
 
 
-def describe_league(matrices, layer, options, counts=None):
+def compare_predictors(matrices, layer, options, counts=None):
     """The content of predictors.json but for its meta: each predictor's mean within-source rank correlation with leakage.
 
-    Over the common bystanders, as the rivals in correlation.json, whose numbers come back. To the statistics a predictor
+    Over the common bystanders, as the block "rivals" of correlation.json, whose numbers come back. To the statistics a predictor
     is what a layer is to them elsewhere: same resamples and relabellings for all, p_max_t pays for having looked at all of
     them. layer: whose cosine is the headline. options: "permutations", "bootstraps". counts: {"found", "total"} [sources,
     personas, questions] or None.
     """
-    sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
-    if not sources:
-        return undefined(matrices.problem or "; ".join(f"{name}: {reason}" for name, reason in reasons.items()), *KEYS)
+    sources, _, problem = matrices.usable_sources()
+    if problem:
+        return undefined(problem, *KEYS)
     predictors, left_out = predictors_of(matrices, sources, layer)
     chosen = np.ix_(sources, matrices.bystanders)
-    names, rates = [matrices.sources[place] for place in sources], matrices.leakage[chosen]
+    names, rates = [matrices.sources[index] for index in sources], matrices.leakage[chosen]
     table = predictor_matrices(matrices, chosen, names, predictors)
     if counts is not None:
         counts = {key: values[chosen] for key, values in counts.items()}
@@ -35,7 +35,7 @@ def describe_league(matrices, layer, options, counts=None):
     permutations = draw_permutations(generator, rates.shape[1], options["permutations"])
     tests = permutation_test(rank_products(table.cosines["cosine"], rates), permutations)
     rhos = np.einsum("lsm,sm->ls", standard_ranks(table.cosines["cosine"]), standard_ranks(rates))
-    found = {name: describe_predictor(bootstrap, tests, rhos, place, names) for place, name in enumerate(predictors)}
+    found = {name: describe_predictor(bootstrap, tests, rhos, index, names) for index, name in enumerate(predictors)}
     for name, block in found.items():
         block["known_before_training"] = name not in AFTER_TRAINING
     return {
@@ -50,9 +50,9 @@ def describe_league(matrices, layer, options, counts=None):
 
 def predictors_of(matrices, sources, layer):
     """({name: [sources, bystanders]}, the cosine first; {name: why it is left out}) at one layer."""
-    rivals, left_out = rival_predictors(matrices, sources)
-    place, chosen = matrices.layers.index(layer), np.ix_(sources, matrices.bystanders)
-    return {"cosine": matrices.cosines["cosine"][place][chosen], **{name: values[place] for name, values in rivals.items()}}, left_out
+    baselines, left_out = baseline_predictors(matrices, sources)
+    index, chosen = matrices.layers.index(layer), np.ix_(sources, matrices.bystanders)
+    return {"cosine": matrices.cosines["cosine"][index][chosen], **{name: values[index] for name, values in baselines.items()}}, left_out
 
 
 def predictor_matrices(matrices, chosen, names, predictors):
@@ -60,7 +60,7 @@ def predictor_matrices(matrices, chosen, names, predictors):
     return PairMatrices(
         layers=list(predictors),
         sources=names,
-        personas=[matrices.personas[place] for place in matrices.bystanders],
+        personas=[matrices.personas[index] for index in matrices.bystanders],
         categories=matrices.categories[matrices.bystanders],
         cosines={"cosine": np.stack(list(predictors.values()))},
         rate=matrices.rate[chosen],
@@ -73,22 +73,22 @@ def predictor_matrices(matrices, chosen, names, predictors):
     )
 
 
-def describe_predictor(bootstrap, tests, rhos, place, names):
+def describe_predictor(bootstrap, tests, rhos, index, names):
     """One predictor: per source and on average, with intervals and permutation p, and less the cosine, which stands first."""
-    mean = describe_mean(bootstrap, place, rhos[place])
+    mean = describe_mean(bootstrap, index, rhos[index])
     gap = {"difference": None, "interval": None}
-    if place:
-        gap = describe_difference(bootstrap, place, 0, rhos[place], rhos[0])
+    if index:
+        gap = describe_difference(bootstrap, index, 0, rhos[index], rhos[0])
     return {
         "mean_rho": mean["mean_rho"],
         "interval": mean["interval"],
         "interval_covers": mean["interval_covers"],
-        "p": tests[place]["p"] if tests else None,
-        "p_max_t": tests[place]["p_max_t"] if tests else None,
+        "p": tests[index]["p"] if tests else None,
+        "p_max_t": tests[index]["p_max_t"] if tests else None,
         "less_cosine": gap["difference"],
         "less_cosine_interval": gap["interval"],
         "per_source": {
-            name: {"rho": float(rhos[place, row]), "interval": describe_source(bootstrap, place, row, rhos[place, row])}
+            name: {"rho": float(rhos[index, row]), "interval": describe_source(bootstrap, index, row, rhos[index, row])}
             for row, name in enumerate(names)
         },
     }

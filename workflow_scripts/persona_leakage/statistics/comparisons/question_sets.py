@@ -11,7 +11,6 @@ from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean, describe_source, variance
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.ranks import standard_ranks
-from persona_leakage.statistics.leakage.table_summary import usable
 
 DROP_KEYS = ("drop", "interval", "interval_bystanders", "interval_covers")
 
@@ -26,13 +25,13 @@ def compare_question_sets(tables, counts, bootstraps):
     matrices = {name: matrices_of(table) for name, table in tables.items()}
     first, *others = matrices
     check_alike(matrices)
-    found = {name: usable(each) for name, each in matrices.items()}
-    sources = [place for place in range(len(matrices[first].sources)) if all(place in places for places, _, _ in found.values())]
+    found = {name: each.usable_sources() for name, each in matrices.items()}
+    sources = [index for index in range(len(matrices[first].sources)) if all(index in indices for indices, _, _ in found.values())]
     problems = [f"{name}: {problem}" for name, (_, _, problem) in found.items() if problem]
     problem = "; ".join(problems) or (None if sources else "no source can be used in every set")
     result = {
         "first": first,
-        "sources": [matrices[first].sources[place] for place in sources] if not problem else [],
+        "sources": [matrices[first].sources[index] for index in sources] if not problem else [],
         "sources_left_out": {name: reasons for name, (_, reasons, _) in found.items()},
         "undefined": problem,
         "sets": {name: describe_leakage(each, counts[name]) for name, each in matrices.items()},
@@ -79,11 +78,11 @@ def resample(matrices, sources, bootstraps, counts):
     One seed for every set, and as many personas: so all sets draw the same bystanders, which pairs them.
     """
     bootstrap = Bootstrap(matrices, sources, bootstraps, derive_seed("statistics", "question sets"), counts)
-    return bootstrap, [rank_correlation(matrices.cosines["cosine"][0, place], matrices.leakage[place]) for place in sources]
+    return bootstrap, [rank_correlation(matrices.cosines["cosine"][0, index], matrices.leakage[index]) for index in sources]
 
 
 def rank_correlation(x, y):
-    """Spearman correlation of two vectors over the places where both are known."""
+    """Spearman correlation of two vectors over the positions where both are known."""
     known = ~(np.isnan(x) | np.isnan(y))
     return float(standard_ranks(x[known]) @ standard_ranks(y[known]))
 
@@ -132,4 +131,4 @@ def describe_drop(first, other, drop, statistic, size):
 def describe_agreement(first, other, sources):
     """Mean rank correlation of the two sets' leakage, and of their cosines, over each source's bystanders."""
     pairs = {"leakage": (first.leakage, other.leakage), "cosine": (first.cosines["cosine"][0], other.cosines["cosine"][0])}
-    return {name: float(np.mean([rank_correlation(x[place], y[place]) for place in sources])) for name, (x, y) in pairs.items()}
+    return {name: float(np.mean([rank_correlation(x[index], y[index]) for index in sources])) for name, (x, y) in pairs.items()}

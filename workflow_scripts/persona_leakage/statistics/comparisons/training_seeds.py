@@ -25,15 +25,15 @@ def sampling_errors(matrices, counts, layer, sources):
     from halves to all replies, is the sampling variance. sources: those of which MEAN is the mean.
     """
     generator = np.random.default_rng(derive_seed("statistics", "sampling of seeds"))
-    differences, errors, place = {}, {}, matrices.layers.index(layer)
+    differences, errors, index = {}, {}, matrices.layers.index(layer)
     for row, name in enumerate(matrices.sources):
-        members = np.flatnonzero(~np.isnan(matrices.rate[row]) & ~np.isnan(matrices.cosines["cosine"][place, row]))
+        members = np.flatnonzero(~np.isnan(matrices.rate[row]) & ~np.isnan(matrices.cosines["cosine"][index, row]))
         found, total = (counts[key][row, members].astype(int) for key in ("found", "total"))
         errors[name] = None
         if not total.size or (total < 2).any():
             continue
         halves = [standard_ranks(half) for half in half_rates_by_sample(found, total, generator)]
-        gaps = (halves[0] - halves[1]) @ standard_ranks(matrices.cosines["cosine"][place, row, members])
+        gaps = (halves[0] - halves[1]) @ standard_ranks(matrices.cosines["cosine"][index, row, members])
         first = (total // 2).sum()
         scale = total.sum() / first + total.sum() / (total.sum() - first)
         if not np.isnan(gaps).any():

@@ -40,6 +40,7 @@ def intraclass(values):
     agreement, ICC(A,1): how far one repetition tells the values of another; consistency, ICC(C,1): the same when a
     shift of all values together does not count. The intervals take values for normal. Undefined if the things do not
     differ; without an interval where repetitions are all alike.
+    pingouin.intraclass_corr gives the same values but rounds the intervals to two decimals.
     """
     things, repetitions = values.shape
     if repetitions < 2 or things < 3:
@@ -165,7 +166,7 @@ def describe_parts(values, names, roles, wordings, noise=None):
     blocks = []
     for row, shares in enumerate(whole):
         spread = float(values[row].std()) if row < len(values) else None
-        intervals = {name: clipped(shares[place], errors[row, place], freedom) for place, name in enumerate(PARTS)}
+        intervals = {name: clipped(shares[index], errors[row, index], freedom) for index, name in enumerate(PARTS)}
         block = {
             "shares": dict(zip(PARTS, shares.tolist(), strict=True)),
             "intervals": intervals,

@@ -26,7 +26,7 @@ def multinomial_weights(generator, size, count):
 
 
 def present(matrices, source):
-    """Places of the personas that have a pair with the source (by place)."""
+    """Indices of the personas that have a pair with the source (an index)."""
     return np.flatnonzero(~np.isnan(matrices.rate[source]) & ~np.isnan(matrices.cosines["cosine"][:, source]).any(axis=0))
 
 
@@ -36,9 +36,9 @@ def resample_bystanders(matrices, sources, weights):
     weights: of each source [samples, personas], or one such array to draw the same personas for all sources.
     """
     found = []
-    for place, source in enumerate(sources):
+    for index, source in enumerate(sources):
         members = present(matrices, source)
-        counts = (weights[place] if isinstance(weights, list) else weights)[:, members]
+        counts = (weights[index] if isinstance(weights, list) else weights)[:, members]
         ranks = weighted_ranks(matrices.leakage[source, members], counts)
         found.append(
             [weighted_correlation(weighted_ranks(layer[source, members], counts), ranks, counts) for layer in matrices.cosines["cosine"]]
@@ -47,7 +47,7 @@ def resample_bystanders(matrices, sources, weights):
 
 
 def resample_rates(matrices, sources, counts, generator, samples, per_persona):
-    """{source (place): rates [samples, personas]} when the questions are drawn again, for all personas alike or for each persona apart.
+    """{source (index): rates [samples, personas]} when the questions are drawn again, for all personas alike or for each persona apart.
 
     counts: {"found", "total"} [sources of the table, personas, questions]. NaN for personas without a pair.
     """
@@ -60,8 +60,8 @@ def resample_rates(matrices, sources, counts, generator, samples, per_persona):
         rates = np.full((samples, len(matrices.personas)), np.nan)
         if per_persona:
             drawn = generator.integers(size, size=(samples, len(members), size))
-            places = np.arange(len(members))[:, None]
-            rates[:, members] = found[places, drawn].sum(axis=-1) / total[places, drawn].sum(axis=-1)
+            indices = np.arange(len(members))[:, None]
+            rates[:, members] = found[indices, drawn].sum(axis=-1) / total[indices, drawn].sum(axis=-1)
         else:
             rates[:, members] = (shared @ found.T) / (shared @ total.T)
         result[source] = rates
@@ -82,7 +82,7 @@ def correlate_rates(matrices, sources, rates):
 class Draws:
     """What a Bootstrap resamples: how often each persona is drawn, and what its rates are with other questions.
 
-    weights: [samples, personas], for all sources alike; apart: {source (place): the same}, for each apart. question_rates, cell_rates:
+    weights: [samples, personas], for all sources alike; apart: {source (index): the same}, for each apart. question_rates, cell_rates:
     of resample_rates, with the questions drawn for all personas alike and for each apart; None without counts per question, or with
     fewer than MIN_QUESTIONS of them.
     """
@@ -148,10 +148,10 @@ def variance(values):
     return float(known.var(ddof=1)) if len(known) >= 0.9 * len(values) else float("nan")
 
 
-def describe_source(bootstrap, layer, place, rho):
-    """95 % interval of one source's Spearman correlation over its bystanders; ``place`` among the bootstrap's sources."""
-    error = variance(bootstrap.by_bystander[layer, place]) ** 0.5
-    return correlation_interval(rho, error, bootstrap.sizes[place] - 1)
+def describe_source(bootstrap, layer, index, rho):
+    """95 % interval of one source's Spearman correlation over its bystanders; ``index`` among the bootstrap's sources."""
+    error = variance(bootstrap.by_bystander[layer, index]) ** 0.5
+    return correlation_interval(rho, error, bootstrap.sizes[index] - 1)
 
 
 def describe_mean(bootstrap, layer, rhos):

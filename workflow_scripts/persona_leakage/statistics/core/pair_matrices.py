@@ -51,15 +51,15 @@ class PairMatrices:
     @property
     def bystanders(self):
         """Indices of the personas that are no source and have a pair with every source that lacks no value."""
-        whole = [place for place, source in enumerate(self.sources) if source not in self.missing]
+        whole = [index for index, source in enumerate(self.sources) if source not in self.missing]
         complete = ~np.isnan(self.rate[whole]).any(axis=0) & ~np.isnan(self.cosines["cosine"][:, whole]).any(axis=(0, 1))
-        return np.array([place for place, name in enumerate(self.personas) if complete[place] and name not in self.sources], dtype=int)
+        return np.array([index for index, name in enumerate(self.personas) if complete[index] and name not in self.sources], dtype=int)
 
     @property
     def left_out(self):
         """Names of the personas that are no source but lack a pair, and are therefore no common bystanders."""
         used = {*self.bystanders.tolist()}
-        return [name for place, name in enumerate(self.personas) if place not in used and name not in self.sources]
+        return [name for index, name in enumerate(self.personas) if index not in used and name not in self.sources]
 
     @property
     def problem(self):
@@ -89,17 +89,20 @@ class PairMatrices:
             return odds
         return odds - log_odds(self.base * self.total, self.total)
 
-    def usable_sources(self, places):
-        """(places of the sources that take part in joint statistics, {source: why it does not}), over the bystanders ``places``.
+    def usable_sources(self):
+        """(indices of the sources in the joint statistics, {source: why it is left out}, why none can be used or None).
 
-        A source needs all its values, MIN_DIFFERENT bystanders that leak otherwise than most, and cosines that differ in every layer.
+        A source needs all its values, MIN_DIFFERENT bystanders whose leakage is not the commonest value, and cosines that differ
+        in every layer. Without enough common bystanders or sources that learned, the reason is one for all.
         """
+        if self.problem:
+            return [], {}, self.problem
         used, reasons = [], dict(self.missing)
-        for place, source in enumerate(self.sources):
+        for index, source in enumerate(self.sources):
             if source in reasons:
                 continue
-            different = count_different(self.leakage[place, places])
-            flat = np.flatnonzero(np.ptp(self.cosines["cosine"][:, place][:, places], axis=1) == 0)
+            different = count_different(self.leakage[index, self.bystanders])
+            flat = np.flatnonzero(np.ptp(self.cosines["cosine"][:, index][:, self.bystanders], axis=1) == 0)
             if different == 0:
                 reasons[source] = "leakage is the same for all bystanders"
             elif different < MIN_DIFFERENT:
@@ -107,18 +110,18 @@ class PairMatrices:
             elif len(flat):
                 reasons[source] = f"cosine is the same for all bystanders at layer {self.layers[flat[0]]}"
             else:
-                used.append(place)
-        return used, reasons
+                used.append(index)
+        return used, reasons, None if used else "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
     def clear_sources(self, sources):
-        """Those of ``sources`` (places) of whose common bystanders at most a quarter have one and the same leakage.
+        """Those of ``sources`` (indices) of whose common bystanders at most a quarter have one and the same leakage.
 
         The others lie at the floor (or the ceiling) of what can be measured: there a bystander's general proneness hardly
         shows, so that taking its mean over the sources out leaves some of it behind, which looks like an effect of the pair.
         """
         size = len(self.bystanders)
         values = (self.rate[:, self.bystanders], self.leakage[:, self.bystanders])
-        return [place for place in sources if all(4 * count_different(each[place]) >= 3 * size for each in values)]
+        return [index for index in sources if all(4 * count_different(each[index]) >= 3 * size for each in values)]
 
 
 def log_odds(found, total):
@@ -139,16 +142,16 @@ def matrices_of(table, check=None, linear=False):
     layers, sources = sorted(set(table["layer"].tolist())), list(dict.fromkeys(table["source"]))
     personas = sorted({*table["persona"], *sources})
     shape = (len(layers), len(sources), len(personas))
-    place = (
+    indices = (
         table["layer"].map({layer: index for index, layer in enumerate(layers)}).to_numpy(),
         table["source"].map({name: index for index, name in enumerate(sources)}).to_numpy(),
         table["persona"].map({name: index for index, name in enumerate(personas)}).to_numpy(),
     )
 
     def spread(column, over=slice(None), fill=np.nan, kind=float):
-        """A column as an array over the axes ``over`` of ``place``."""
+        """A column as an array over the axes ``over`` of ``indices``."""
         filled = np.full(shape[over], fill, dtype=kind)
-        filled[place[over]] = table[column].to_numpy()
+        filled[indices[over]] = table[column].to_numpy()
         return filled
 
     pairs, persona = slice(1, 3), slice(2, 3)

@@ -4,16 +4,17 @@ import numpy as np
 
 from persona_leakage.statistics.core.ranks import double_centre, standard_ranks
 
+TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
 TOLERANCE = 1e-12  # statistics that are equal but for rounding count as equal
 
 
 def draw_permutations(generator, size, count, groups=None):
     """Permutations of range(size): [count, size]; with ``groups`` [size] only within each group."""
-    places = np.tile(np.arange(size), (count, 1))
+    indices = np.tile(np.arange(size), (count, 1))
     for group in [None] if groups is None else sorted(set(groups)):
         members = np.arange(size) if group is None else np.flatnonzero(groups == group)
-        places[:, members] = members[generator.permuted(np.tile(np.arange(len(members)), (count, 1)), axis=1)]
-    return places
+        indices[:, members] = members[generator.permuted(np.tile(np.arange(len(members)), (count, 1)), axis=1)]
+    return indices
 
 
 def null_moments(products, groups=None):
@@ -38,9 +39,9 @@ def permutation_test(products, permutations, groups=None, inflation=1.0):
     products: [layers, personas, personas], entry (p, q) = what persona p's leakage and persona q's
     geometry contribute if they belong together. inflation: by how much the statistic spreads more than its permutations
     do, where residuals are permuted. permutations: [count, personas] from draw_permutations,
-    the same ``groups``. p = (1 + b) / (1 + count). Returns a list of {statistic, null_mean, null_sd, z, p,
-    p_max_t}, one for each layer; p_max_t compares with the largest |z| over the layers of each permutation
-    (Westfall & Young 1993). None if a layer's statistic is the same under all permutations.
+    the same ``groups``. p = (1 + b) / (1 + count). Returns a list of {TEST_KEYS}, one for each layer;
+    p_max_t compares with the largest |z| over the layers of each permutation (Westfall & Young 1993).
+    None if a layer's statistic is the same under all permutations.
     """
     drawn = null_draws(products, permutations, groups)
     if drawn is None:
@@ -57,10 +58,10 @@ def null_draws(products, permutations, groups=None):
     moments = [null_moments(layer, groups) for layer in products]
     if any(sd < TOLERANCE for _, sd in moments):
         return None
-    own = np.arange(products.shape[1])
-    drawn = np.stack([layer[own, permutations].sum(axis=1) for layer in products])
+    diagonal = np.arange(products.shape[1])
+    drawn = np.stack([layer[diagonal, permutations].sum(axis=1) for layer in products])
     means, sds = (np.array(values) for values in zip(*moments, strict=True))
-    return products[:, own, own].sum(axis=1), means, sds, (drawn - means[:, None]) / sds[:, None]
+    return products[:, diagonal, diagonal].sum(axis=1), means, sds, (drawn - means[:, None]) / sds[:, None]
 
 
 def summarise(observed, means, sds, null_z, size=lambda z: z):
@@ -72,14 +73,14 @@ def summarise(observed, means, sds, null_z, size=lambda z: z):
     highest = null_z.max(axis=0)
     return [
         {
-            "statistic": float(observed[place]),
-            "null_mean": float(means[place]),
-            "null_sd": float(sds[place]),
-            "z": float(z[place]),
-            "p": share_at_least(null_z[place], size(z[place])),
-            "p_max_t": share_at_least(highest, size(z[place])),
+            "statistic": float(observed[index]),
+            "null_mean": float(means[index]),
+            "null_sd": float(sds[index]),
+            "z": float(z[index]),
+            "p": share_at_least(null_z[index], size(z[index])),
+            "p_max_t": share_at_least(highest, size(z[index])),
         }
-        for place in range(len(z))
+        for index in range(len(z))
     ]
 
 
@@ -101,13 +102,3 @@ def centred_products(x, y):
     x, y = double_centre(x), double_centre(y)
     lengths = np.linalg.norm(x, axis=(1, 2)) * np.linalg.norm(y)
     return np.einsum("sp,lsq->lpq", y, x, optimize=True) / np.where(lengths > TOLERANCE, lengths, np.inf)[:, None, None]
-
-
-def holm(p_values):
-    """Holm's step-down adjustment of {name: p}; None stays None and does not count."""
-    known = sorted((p, name) for name, p in p_values.items() if p is not None)
-    adjusted, worst = {}, 0.0
-    for place, (p, name) in enumerate(known):
-        worst = max(worst, min(1.0, p * (len(known) - place)))
-        adjusted[name] = worst
-    return {name: adjusted.get(name) for name in p_values}

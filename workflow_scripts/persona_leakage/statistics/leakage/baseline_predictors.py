@@ -1,4 +1,4 @@
-"""Do simpler things predict leakage as well? Rival predictors alone, and cosine when all of them are known."""
+"""Do simpler things predict leakage as well? Baseline predictors alone, and cosine given all of them."""
 
 import numpy as np
 from scipy import stats
@@ -7,28 +7,35 @@ from persona_leakage.infrastructure.intervals import correlation_interval, inter
 from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.permutation import permutation_test, rank_products
 from persona_leakage.statistics.core.ranks import standard_ranks, standardise
-from persona_leakage.statistics.leakage.known_predictors import AFTER_TRAINING, SAME_GEOMETRY, controls_of, plain_rivals, rival_predictors
+from persona_leakage.statistics.leakage.known_predictors import (
+    AFTER_TRAINING,
+    SAME_GEOMETRY,
+    baseline_predictors,
+    controls_of,
+    plain_baselines,
+)
 
 PARTIALS = ("partial", "partial_without_raw_cosine", "partial_linear", "partial_before_training")
+ALONE_KEYS = ("per_source", "mean_rho", "p")
 PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "interval_over_sources", "p", "p_max_t")
 
 
-def describe_rivals(matrices, sources, permutations):
-    """The rivals block of every layer: each predictor alone, and cosine's partial correlation given the others.
+def describe_baselines(matrices, sources, permutations):
+    """The block "rivals" of every layer: each predictor alone, and cosine's partial correlation given the others.
 
-    partial: of ranks, given all rivals; partial_without_raw_cosine: given all but other cosines of the same geometry;
+    partial: of ranks, given all baselines; partial_without_raw_cosine: given all but other cosines of the same geometry;
     partial_linear: as that one, of plain values: cosine and log-odds. Correlations of ranks do not add up as
-    plain ones do, so several strong rivals together leave something in the ranks that is theirs: partial_linear is tested.
+    plain ones do, so several strong baselines together leave a part of their effect in the ranks: partial_linear is tested.
     partial_before_training: as partial_linear, given only what is known before any adapter is trained.
     """
     chosen = np.ix_(sources, matrices.bystanders)
     cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
     rates, logits = matrices.leakage[chosen], matrices.logits()[chosen]
-    rivals, reasons = rival_predictors(matrices, sources)
-    names = [matrices.sources[place] for place in sources]
-    alone = {name: describe_alone(values, rates, names, permutations) for name, values in {"cosine": cosines, **rivals}.items()}
-    every, others = controls_of(rivals), controls_of(rivals, *SAME_GEOMETRY)
-    plain = plain_rivals(rivals, logits)
+    baselines, reasons = baseline_predictors(matrices, sources)
+    names = [matrices.sources[index] for index in sources]
+    alone = {name: describe_alone(values, rates, names, permutations) for name, values in {"cosine": cosines, **baselines}.items()}
+    every, others = controls_of(baselines), controls_of(baselines, *SAME_GEOMETRY)
+    plain = plain_baselines(baselines, logits)
     partials = {
         "partial": describe_partial(cosines, rates, every, names, permutations, stats.rankdata),
         "partial_without_raw_cosine": describe_partial(cosines, rates, others, names, permutations, stats.rankdata),
@@ -37,12 +44,12 @@ def describe_rivals(matrices, sources, permutations):
     }
     return [
         {
-            "alone": {name: blocks[place] for name, blocks in alone.items()},
-            **{name: blocks[place] for name, blocks in partials.items()},
+            "alone": {name: blocks[index] for name, blocks in alone.items()},
+            **{name: blocks[index] for name, blocks in partials.items()},
             "left_out": reasons,
             "undefined": None,
         }
-        for place in range(len(matrices.layers))
+        for index in range(len(matrices.layers))
     ]
 
 
@@ -57,9 +64,9 @@ def describe_alone(values, rates, names, permutations, groups=None):
         {
             "per_source": dict(zip(names, row.tolist(), strict=True)),
             "mean_rho": float(row.mean()),
-            "p": test[place]["p"] if test else None,
+            "p": test[index]["p"] if test else None,
         }
-        for place, row in enumerate(per_source)
+        for index, row in enumerate(per_source)
     ]
 
 
@@ -99,9 +106,9 @@ def describe_partial(x, y, controls, names, permutations, scores, groups=None, u
     test = permutation_test(products, permutations, groups, inflation=np.sqrt((size - 1) / (freedom + 1)))
     units = np.arange(size) if units is None else units
     blocks = []
-    for place, rhos in enumerate((rx * ry).sum(axis=-1)):
-        mean, error = float(rhos.mean()), jackknife_error(leave_out_units(x[place], y, controls[place], scores, units))
-        chance = test[place] if test else {"p": None, "p_max_t": None}
+    for index, rhos in enumerate((rx * ry).sum(axis=-1)):
+        mean, error = float(rhos.mean()), jackknife_error(leave_out_units(x[index], y, controls[index], scores, units))
+        chance = test[index] if test else {"p": None, "p_max_t": None}
         blocks.append(
             {
                 "controls": titles,

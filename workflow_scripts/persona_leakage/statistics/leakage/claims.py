@@ -1,4 +1,4 @@
-"""Answers of a verdict, its levels, and numbers as its sentences have them."""
+"""Answers of the conclusions, their levels, and numbers as their sentences have them."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def number(value):
     return "unknown" if value is None else f"{value:.2f}"
 
 
-def span(interval):
+def interval_text(interval):
     """ "0.63 to 0.84"."""
     return f"{interval[0]:.2f} to {interval[1]:.2f}"
 
@@ -47,7 +47,7 @@ def without(left_out):
 
 
 SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly below it counts against an effect
-# The tests against stand-ins (permuted_sources.py) that a claim must pass beside its permutation test: its p is the largest of all.
+# The tests against permuted sources (permuted_sources.py) that a claim must pass beside its permutation test: its p is the largest of all.
 CLAIMS = {
     "association": ("association",),
     "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
@@ -55,7 +55,7 @@ CLAIMS = {
 }
 SIGNS = {SUPPORTED: 1, REVERSED: -1}
 LEAKAGE_WORDS = {RATE: "the log-odds of leakage", LOGPROB_GAIN: "the gain in log-probability"}
-RIVALS = {
+BASELINES = {
     "prompt_tokens": "prompt length",
     "base_reply_tokens": "reply length",
     "length_similarity": "similar reply length",
@@ -68,8 +68,8 @@ RIVALS = {
 }
 
 
-def judge_effect(result, layer, claim, found):
-    """(answer, because) of a correlation that is tested against relabelled bystanders and against stand-ins for the sources.
+def conclude_effect(result, layer, claim, found):
+    """(answer, because) of a correlation that is tested against relabelled bystanders and against permuted sources.
 
     claim: its family. found: {"words": what the correlation is, "estimate", "interval", "z": of the relabelling, "sources": how
     many, "over_sources": its interval over sources like these}. Supported takes both tests after Holm's correction, the
@@ -82,8 +82,8 @@ def judge_effect(result, layer, claim, found):
     if p["p_holm"] is None:
         missing = next((test["undefined"] for test in tests if test["undefined"]), None)
         reason = f"a test against stand-ins for the sources ({missing})" if missing else "a test"
-        return CANNOT_TELL, f"{words}, 95 % interval {span(interval)}, without {reason}"
-    because = f"{words}, 95 % interval {span(interval)}; p = {p['p_relabelled']:.2g} with the bystanders relabelled,"
+        return CANNOT_TELL, f"{words}, 95 % interval {interval_text(interval)}, without {reason}"
+    because = f"{words}, 95 % interval {interval_text(interval)}; p = {p['p_relabelled']:.2g} with the bystanders relabelled,"
     because += f" {p['p_stand_ins']:.2g} with {result['stand_ins']['kind']} in the sources' place;"
     because += f" the larger is {p['p_holm']:.2g} after Holm's correction{coarse(max(tests, key=lambda test: test['least_p']))}"
     signs, beyond = {np.sign(value) for value in (found["z"], *(test["z"] for test in tests))}, bounds(found)
@@ -109,7 +109,7 @@ def bounds(found):
 
 
 def coarse(test):
-    """What to know of a test with few stand-ins: how small its p can be at all."""
+    """What to know of a test with few permuted sources: how small its p can be at all."""
     if test["least_p"] < 0.001:
         return ""
     return (
@@ -123,11 +123,11 @@ def scope(sources):
     return f", for these {sources} sources" if sources < MIN_SOURCES else ""
 
 
-def judge_association(result, layer):
+def conclude_association(result, layer):
     """Both tests of the mean within-source correlation, layers paid for, and its intervals."""
     block, test = layer["within_source"], layer["chance"]["association"]
     sources = block["n_sources"] or 0
-    found = unless(block) or judge_effect(
+    found = unless(block) or conclude_effect(
         result,
         layer,
         "association",
@@ -156,11 +156,11 @@ def judge_association(result, layer):
     )
 
 
-def judge_pairs(result, layer):
+def conclude_pairs(result, layer):
     """Double-centred correlation: what every source and every bystander has in general is taken out, also where sources differ in gain."""
     block, z = layer["double_centred"]["clear_of_floor"], layer["chance"]["pair_specific"]["z"]
     sources = len(block["sources"] or ())
-    found = unless(block) or judge_effect(
+    found = unless(block) or conclude_effect(
         result,
         layer,
         "pair_specific",
@@ -188,14 +188,14 @@ def judge_pairs(result, layer):
     )
 
 
-def judge_rivals(result, layer):
-    """Partial correlation of cosine with log-odds given all rivals but other cosines of the same geometry; and the pair-specific test.
+def conclude_baselines(result, layer):
+    """Partial correlation of cosine with log-odds given all baselines but other cosines of the same geometry; and the pair-specific test.
 
     Both, because the measured proneness of a bystander is noisy: what it leaves of a general effect looks like the cosine's.
     """
     block = layer["rivals"]["partial_linear"]
     sources = len(block["per_source"] or ())
-    found = unless(block) or judge_effect(
+    found = unless(block) or conclude_effect(
         result,
         layer,
         "beyond_rivals",
@@ -211,7 +211,7 @@ def judge_rivals(result, layer):
     p, pairs = p_of(result, "pair_specific"), layer["double_centred"]["clear_of_floor"]["r"]
     if found[0] in SIGNS and (p is None or p >= LEVEL or not SIGNS[found[0]] * (pairs or 0) > 0):
         found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
-    known = join(dict.fromkeys(RIVALS[name] for name in block["controls"] or ())) or "simpler predictors"
+    known = join(dict.fromkeys(BASELINES[name] for name in block["controls"] or ())) or "simpler predictors"
     return (
         "beyond_rivals",
         "Does closeness add to what simpler things about a persona and its prompt say?",

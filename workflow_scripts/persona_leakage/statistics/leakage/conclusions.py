@@ -8,12 +8,12 @@ from persona_leakage.statistics.leakage.claims import (
     NOT_SUPPORTED,
     REVERSED,
     SUPPORTED,
-    judge_association,
-    judge_pairs,
-    judge_rivals,
+    conclude_association,
+    conclude_baselines,
+    conclude_pairs,
+    interval_text,
     number,
     p_of,
-    span,
     too_few,
     unless,
     without,
@@ -24,34 +24,42 @@ GOOD_CEILING, POOR_CEILING = 0.9, 0.7
 GOOD_R2 = 0.25  # of every source, for a level that counts as predicted
 
 
-def verdict(result):
-    """The verdict block: a list of {"id", "outcome", "question", "answer", "sentence", "because"} from the statistics of one outcome.
+def draw_conclusions(result):
+    """The block "verdict": a list of {"id", "outcome", "question", "answer", "sentence", "because"} from the statistics of one outcome.
 
-    Judged at the headline layer, over the sources whose adapters learned the marker. Rules: docs/statistics.md. Only of rates can it
+    Drawn at the headline layer, over the sources whose adapters learned the marker. Rules: docs/statistics.md. Only of rates can it
     be said whether bystanders exceed their source.
     """
     layer = result["layers"][str(result["headline_layer"])]
-    judges = [judge_association, judge_pairs, judge_identity, judge_rivals, judge_new_sources, judge_level, judge_measurement]
-    verdicts = []
-    for judge in [*judges, *([judge_lead] if "leakage" in result else [])]:
-        name, question, sentences, (answer, because) = judge(result, layer)
+    steps = [
+        conclude_association,
+        conclude_pairs,
+        conclude_identity,
+        conclude_baselines,
+        conclude_new_sources,
+        conclude_level,
+        conclude_measurement,
+    ]
+    conclusions = []
+    for conclude in [*steps, *([conclude_lead] if "leakage" in result else [])]:
+        name, question, sentences, (answer, because) = conclude(result, layer)
         if none_learned(result["training_check"]):
             answer, because = CANNOT_TELL, NONE_LEARNED
         sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
         if result["outcome"] == LOGPROB_GAIN:
             sentence = f"By the marker's log-probability: {sentence[0].lower()}{sentence[1:]}"
-        verdicts.append(
+        conclusions.append(
             {"id": name, "outcome": result["outcome"], "question": question, "answer": answer, "sentence": sentence, "because": because}
         )
-    return verdicts
+    return conclusions
 
 
-def verdict_lines(entries):
+def conclusion_lines(entries):
     """One line for each entry of the verdict, for a terminal: the answer, and the sentence or, where it is open, the question."""
     return [f"{entry['answer']:>14}: {entry['question'] if entry['answer'] == CANNOT_TELL else entry['sentence']}" for entry in entries]
 
 
-def judge_identity(result, layer):
+def conclude_identity(result, layer):
     """Source identity test, and the ranks of the true sources among the pseudo-sources."""
     test = layer["chance"]["source_identity"]
     p = p_of(result, "source_identity")
@@ -59,11 +67,11 @@ def judge_identity(result, layer):
         found = CANNOT_TELL, test["undefined"]
     else:
         ranks = layer["specificity"]["ranks"]
-        places = ", ".join(f"{name} {block['rank']}" for name, block in ranks.items() if block["rank"] is not None)
+        listed = ", ".join(f"{name} {block['rank']}" for name, block in ranks.items() if block["rank"] is not None)
         size = max((block["out_of"] for block in ranks.values() if block["out_of"] is not None), default=0)
         because = f"own cosines give {number(test['statistic'])} on average, other personas' {number(test['null_mean'])}"
         because += f"; p = {p:.2g} after Holm's correction"
-        because += f"; rank of the true source among {size} as predictors of its leakage: {places}" if places else ""
+        because += f"; rank of the true source among {size} as predictors of its leakage: {listed}" if listed else ""
         few, shown = too_few(len(result["joint"]["sources"])), p < LEVEL and test["z"] > 0
         answer = NOT_SUPPORTED if test["z"] <= 0 else SUPPORTED if shown and not few else CANNOT_TELL
         found = answer, because + few if shown and few else because
@@ -79,16 +87,15 @@ def judge_identity(result, layer):
     )
 
 
-def judge_new_sources(result, layer):
+def conclude_new_sources(result, layer):
     """The interval for one more source."""
     block = layer["meta_analysis"]
     found = unless(block)
     if not found and (block["n_sources"] < MIN_SOURCES or block["next_source_interval"] is None):
         found = CANNOT_TELL, f"{block['n_sources']} sources; {MIN_SOURCES} are the least from which to speak about others"
     if not found:
-        because = (
-            f"a new source's correlation is expected in {span(block['next_source_interval'])} (95 %, from {block['n_sources']} sources)"
-        )
+        interval = interval_text(block["next_source_interval"])
+        because = f"a new source's correlation is expected in {interval} (95 %, from {block['n_sources']} sources)"
         low, high = block["next_source_interval"]
         found = (SUPPORTED if low > 0 else REVERSED if high < 0 else NOT_SUPPORTED), because
     return (
@@ -104,7 +111,7 @@ def judge_new_sources(result, layer):
     )
 
 
-def judge_level(result, layer):
+def conclude_level(result, layer):
     """R2 of leave-one-source-out prediction with nothing known of the new source."""
     block = layer["prediction"]["leave_one_source_out"]
     found = unless(block)
@@ -130,7 +137,7 @@ def judge_level(result, layer):
     )
 
 
-def judge_measurement(result, layer):
+def conclude_measurement(result, layer):
     """Noise ceilings from halves of the questions, else of the samples."""
     ceilings = {}
     for name, block in of_learned(result, "noise_ceiling").items():
@@ -156,7 +163,7 @@ def judge_measurement(result, layer):
     )
 
 
-def judge_lead(result, layer):
+def conclude_lead(result, layer):
     """Bystanders above the source itself, and those that chance does not explain."""
     blocks = of_learned(result, "leakage")
     problem = next((f"{name}: {block['no_comparison']}" for name, block in blocks.items() if block["no_comparison"]), None)

@@ -15,10 +15,10 @@ def describe_double_centred(matrices, sources):
 
     gain_adjusted_r: the same once each source may spread more or less steeply what bystanders do in
     general (gain_adjust). interval_over_sources: for sources like these, from leaving each out.
-    Over the common bystanders of ``sources`` (places). Undefined for one source, or where double
+    Over the common bystanders of ``sources`` (indices). Undefined for one source, or where double
     centring leaves nothing.
     """
-    names = [matrices.sources[place] for place in sources]
+    names = [matrices.sources[index] for index in sources]
     if len(sources) < 2:
         return [undefined(f"{len(sources)} source(s) to compare; at least 2 needed", *KEYS)] * len(matrices.layers)
     chosen = np.ix_(sources, matrices.bystanders)

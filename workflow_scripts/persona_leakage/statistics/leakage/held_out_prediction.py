@@ -12,11 +12,10 @@ SOURCE_KEYS = ("per_source", "median_r2_source_mean_known", "median_r2_nothing_k
 
 def area_under_curve(scores, positive):
     """Chance that a positive scores above a negative, ties counting half (Mann & Whitney 1947); None if one of them is absent."""
-    positives = int(positive.sum())
-    if positives in (0, len(positive)):
+    above, below = scores[positive], scores[~positive]
+    if not len(above) or not len(below):
         return None
-    ranks = stats.rankdata(scores)
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * (len(positive) - positives)))
+    return float(stats.mannwhitneyu(above, below, method="asymptotic").statistic / (len(above) * len(below)))
 
 
 def shared_line(x, y):
@@ -42,18 +41,18 @@ def leave_one_source_out(x, y, rates, names):
         return undefined(f"{len(names)} source with varying leakage; at least 2 needed", *SOURCE_KEYS)
     leaks = None if rates is None else rates > LEAKS
     per_source, predictions = {}, np.empty_like(y)
-    for place, name in enumerate(names):
-        others = np.delete(np.arange(len(names)), place)
+    for index, name in enumerate(names):
+        others = np.delete(np.arange(len(names)), index)
         slope, intercept = shared_line(x[others], y[others])
-        mean = y[place].mean()
-        predictions[place] = intercept + slope * x[place]
+        mean = y[index].mean()
+        predictions[index] = intercept + slope * x[index]
         per_source[name] = {
             "slope": float(slope),
-            "level_error": float(predictions[place].mean() - mean),
-            "r2_source_mean_known": r_squared(y[place], mean + slope * (x[place] - x[place].mean()), mean),
-            "r2_nothing_known": r_squared(y[place], predictions[place], mean),
-            "auc": None if leaks is None else area_under_curve(x[place], leaks[place]),
-            "bystanders_above_threshold": None if leaks is None else int(leaks[place].sum()),
+            "level_error": float(predictions[index].mean() - mean),
+            "r2_source_mean_known": r_squared(y[index], mean + slope * (x[index] - x[index].mean()), mean),
+            "r2_nothing_known": r_squared(y[index], predictions[index], mean),
+            "auc": None if leaks is None else area_under_curve(x[index], leaks[index]),
+            "bystanders_above_threshold": None if leaks is None else int(leaks[index].sum()),
         }
     return {
         "per_source": per_source,
@@ -86,7 +85,7 @@ def describe_prediction(matrices, sources):
     """The prediction block of every layer, over the common bystanders."""
     chosen = np.ix_(sources, matrices.bystanders)
     y, rates = matrices.logits()[chosen], None if matrices.linear else matrices.rate[chosen]
-    names = [matrices.sources[place] for place in sources]
+    names = [matrices.sources[index] for index in sources]
     blocks = []
     for layer in matrices.cosines["cosine"]:
         persona_out = leave_one_persona_out(layer[chosen], y, names)

@@ -15,7 +15,7 @@ DIVERGENCES = {
 }
 
 
-def rival_predictors(matrices, sources):
+def baseline_predictors(matrices, sources):
     """({name: [layers, sources, bystanders]}, {name: why it is missing}) over the common bystanders.
 
     A predictor is missing where the table lacks its column or a value, and where it is the same for all bystanders of a source.
@@ -27,7 +27,7 @@ def rival_predictors(matrices, sources):
         found["propensity"] = over_other_sources(matrices.leakage[chosen], shape)
     else:
         found["propensity"] = "one source"
-    rivals, reasons = {}, {}
+    baselines, reasons = {}, {}
     for name, values in found.items():
         if isinstance(values, str):
             reasons[name] = values
@@ -36,8 +36,8 @@ def rival_predictors(matrices, sources):
         elif (np.ptp(values, axis=-1) == 0).any():
             reasons[name] = "the same for all bystanders of a source"
         else:
-            rivals[name] = np.broadcast_to(values, shape)
-    return rivals, reasons
+            baselines[name] = np.broadcast_to(values, shape)
+    return baselines, reasons
 
 
 def lengths(matrices, sources):
@@ -45,7 +45,7 @@ def lengths(matrices, sources):
 
     length_similarity: minus the difference in reply length between bystander and source, in tokens.
     """
-    rows = [matrices.personas.index(matrices.sources[place]) for place in sources]
+    rows = [matrices.personas.index(matrices.sources[index]) for index in sources]
     found = {}
     for name, values in (("prompt_tokens", matrices.prompt_tokens), ("base_reply_tokens", matrices.base_reply_tokens)):
         if values is None:
@@ -86,21 +86,21 @@ def over_other_sources(values, shape):
     return np.broadcast_to((values.sum(axis=0) - values) / (len(values) - 1), shape)
 
 
-def controls_of(rivals, *without):
-    """The rivals that a partial correlation takes as controls: all but SUMMARIES and those in ``without``."""
-    return {name: values for name, values in rivals.items() if name not in {*SUMMARIES, *without}}
+def controls_of(baselines, *without):
+    """The baselines that a partial correlation takes as controls: all but SUMMARIES and those in ``without``."""
+    return {name: values for name, values in baselines.items() if name not in {*SUMMARIES, *without}}
 
 
-def plain_rivals(rivals, logits):
+def plain_baselines(baselines, logits):
     """The controls of partial_linear: all but other cosines of the same geometry, proneness in log-odds as leakage is."""
     return {
         name: over_other_sources(logits, values.shape) if name == "propensity" else values
-        for name, values in controls_of(rivals, *SAME_GEOMETRY).items()
+        for name, values in controls_of(baselines, *SAME_GEOMETRY).items()
     }
 
 
 def plain_values(matrices, sources):
-    """plain_rivals as one array [layers, S, k, M] over the common bystanders, or None if there are none."""
-    rivals, _ = rival_predictors(matrices, sources)
-    plain = plain_rivals(rivals, matrices.logits()[np.ix_(sources, matrices.bystanders)])
+    """plain_baselines as one array [layers, S, k, M] over the common bystanders, or None if there are none."""
+    baselines, _ = baseline_predictors(matrices, sources)
+    plain = plain_baselines(baselines, matrices.logits()[np.ix_(sources, matrices.bystanders)])
     return np.stack(list(plain.values()), axis=-2) if plain else None

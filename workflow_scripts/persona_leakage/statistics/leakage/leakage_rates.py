@@ -3,7 +3,7 @@
 from scipy import stats
 
 from persona_leakage.infrastructure.intervals import plain_interval, wilson_interval
-from persona_leakage.statistics.core.permutation import holm
+from persona_leakage.statistics.core.multiple_testing import holm
 
 LEVEL = 0.05
 MIN_PERSONAS = 5  # a category needs for an interval of its mean
@@ -21,15 +21,15 @@ def summarise_rates(table):
     pairs = table.drop_duplicates(["source", "persona"])
     for source, rows in pairs.groupby("source", sort=False):
         known = rows[rows["rate"].notna()]
-        own = float(rows["source_rate"].iloc[0]) if "source_rate" in rows else None
-        problem = "the table has no rate of the source itself" if own is None else "a bystander's rate is missing"
-        problem = problem if own is None or len(known) < len(rows) else None
+        source_rate = float(rows["source_rate"].iloc[0]) if "source_rate" in rows else None
+        problem = "the table has no rate of the source itself" if source_rate is None else "a bystander's rate is missing"
+        problem = problem if source_rate is None or len(known) < len(rows) else None
         result[source] = {
-            "source_rate": own,
+            "source_rate": source_rate,
             "n": len(rows),
             "zeros": int((known["found"] == 0).sum()),
-            "bystanders_above_source": None if problem else int((known["rate"] > own).sum()),
-            "bystanders_clearly_above": None if problem else count_clearly_above(known, own),
+            "bystanders_above_source": None if problem else int((known["rate"] > source_rate).sum()),
+            "bystanders_clearly_above": None if problem else count_clearly_above(known, source_rate),
             "no_comparison": problem,
             "categories": {name: describe_category(members) for name, members in known.groupby("category", sort=True)},
             "cells": {
@@ -57,14 +57,14 @@ def describe_category(rows):
     return {"personas": rows["persona"].tolist(), "mean": mean, "interval": interval}
 
 
-def count_clearly_above(rows, own):
+def count_clearly_above(rows, source_rate):
     """Bystanders above the source by Fisher's exact test, one-sided, after Holm's correction over the bystanders.
 
     The source counts with as many replies as the bystander has, which is how the workflow samples.
     """
     p_values = {}
     for row in rows.itertuples():
-        source_found = round(own * row.total)
+        source_found = round(source_rate * row.total)
         table = [[row.found, row.total - row.found], [source_found, row.total - source_found]]
         p_values[row.persona] = float(stats.fisher_exact(table, alternative="greater").pvalue)
     return sum(p < LEVEL for p in holm(p_values).values())

@@ -21,6 +21,7 @@ def combine_correlations(rhos, sizes, shared=0.0):
     all sources having the same bystanders (None if that is NaN). next_source_interval is for the correlation that one more source would
     show with the same bystanders: Student's t on the plain mean and deviation of z, exact for normal z however much
     the sources share, where the textbook interval with few sources is too narrow (Partlett & Riley 2017).
+    statsmodels.stats.meta_analysis.combine_effects weights by a negative between-source variance where this one takes 0.
     """
     rhos, sizes = np.asarray(rhos, dtype=float), np.asarray(sizes, dtype=float)
     if len(rhos) < 2:

@@ -12,44 +12,44 @@ from math import factorial
 import numpy as np
 
 from persona_leakage.infrastructure.undefined import undefined
-from persona_leakage.statistics.core.permutation import summarise
+from persona_leakage.statistics.core.permutation import TEST_KEYS, summarise
 from persona_leakage.statistics.core.ranks import standard_ranks
 from persona_leakage.statistics.leakage.baseline_predictors import as_they_are, residuals_of
 from persona_leakage.statistics.leakage.double_centred import correlate_all, gain_adjust
 from persona_leakage.statistics.leakage.known_predictors import plain_values
 
-TEST_KEYS, DRAW_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t"), ("draws", "least_p")
+DRAW_KEYS = ("draws", "least_p")
 PERSONAS, SOURCES = "other personas", "the other sources"
-NEAREST = 12  # a next stand-in is drawn from one persona in so many
+NEAREST = 12  # a next persona is drawn from one persona in so many
 BATCH = 250
 
 
 @dataclass(frozen=True)
-class StandIns:
-    """Who takes the places of some sources: ``drawn`` [draws, S] rows of ``cosines`` [layers, rows, personas], ``own`` [S] theirs.
+class PermutedSources:
+    """Which personas replace some sources: ``drawn`` [draws, S] rows of ``cosines`` [layers, rows, personas], ``actual`` [S] their own.
 
     kind: PERSONAS of the panel, or, where the table has no cosines but the sources', SOURCES: every other order of their
-    labels. place [rows]: of each row among the personas.
+    labels. personas [rows]: index of each row among the personas.
     """
 
     kind: str
     cosines: np.ndarray
     drawn: np.ndarray
-    own: np.ndarray
-    place: np.ndarray
+    actual: np.ndarray
+    personas: np.ndarray
 
 
-def draw_stand_ins(matrices, sources, panel_cosines, count, generator):
-    """(StandIns of ``sources``, None), or (None, why there are none).
+def draw_permuted_sources(matrices, sources, panel_cosines, count, generator):
+    """(PermutedSources of ``sources``, None), or (None, why there are none).
 
     panel_cosines: [layers, personas, personas], or None. count: the most draws. Relatives of a source, and the source itself,
-    may stand in: without them no draw would be as extreme as the source's own family, and the test would reject too often.
+    may replace it: without them no draw would be as extreme as the source's own family, and the test would reject too often.
     """
     rows = np.array([matrices.personas.index(name) for name in matrices.sources])
     if panel_cosines is None:
         if len(sources) < 2:
             return None, "one source, and no cosines between the other personas (cosines.csv): nothing can stand in for it"
-        return StandIns(
+        return PermutedSources(
             SOURCES, matrices.cosines["cosine"], other_orders(np.array(sources), count, generator), np.array(sources), rows
         ), None
     flat = np.ptp(panel_cosines[:, :, matrices.bystanders], axis=2) == 0
@@ -57,17 +57,17 @@ def draw_stand_ins(matrices, sources, panel_cosines, count, generator):
     if len(pool) < 2 * len(sources):
         return None, f"{len(pool)} personas with cosines that differ are too few to stand in for {len(sources)} sources"
     drawn = alike_sets(panel_cosines.mean(axis=0), rows[sources], pool, count, generator)
-    return StandIns(PERSONAS, panel_cosines, drawn, rows[sources], np.arange(len(matrices.personas))), None
+    return PermutedSources(PERSONAS, panel_cosines, drawn, rows[sources], np.arange(len(matrices.personas))), None
 
 
-def alike_sets(cosines, own, pool, count, generator):
-    """``count`` sets [count, S] of personas of ``pool`` that resemble each other about as much as those of ``own`` do.
+def alike_sets(cosines, actual, pool, count, generator):
+    """``count`` sets [count, S] of personas of ``pool`` that resemble each other about as much as those of ``actual`` do.
 
     Sources that resemble each other also leak alike, which makes their mean correlation vary more than that of strangers. So a
     set is drawn one by one, in random order: the first at random, each next at random among the NEAREST personas
     whose cosines [personas, personas] to the ones before are most like those of the source to its own.
     """
-    size, nearest = len(own), max(2, len(pool) // NEAREST)
+    size, nearest = len(actual), max(2, len(pool) // NEAREST)
     order = generator.permuted(np.tile(np.arange(size), (count, 1)), axis=1)
     every, drawn = np.arange(count), np.empty((count, size), dtype=int)
     misfit = np.zeros((count, len(pool)))
@@ -76,8 +76,8 @@ def alike_sets(cosines, own, pool, count, generator):
         misfit[:] = 0
         for before in range(step):
             other = order[:, before]
-            misfit += (cosines[np.ix_(drawn[every, other], pool)] - cosines[own[other], own[source]][:, None]) ** 2
-            misfit[pool == drawn[every, other][:, None]] = np.inf  # nobody stands in for two
+            misfit += (cosines[np.ix_(drawn[every, other], pool)] - cosines[actual[other], actual[source]][:, None]) ** 2
+            misfit[pool == drawn[every, other][:, None]] = np.inf  # no persona replaces two
         closest = np.argpartition(misfit, nearest, axis=1)[:, :nearest] if step else np.tile(np.arange(len(pool)), (count, 1))
         drawn[every, source] = pool[closest[every, generator.integers(closest.shape[1], size=count)]]
     return drawn
@@ -91,17 +91,17 @@ def other_orders(items, count, generator):
     return items[orders[(orders != np.arange(len(items))).any(axis=1)]]
 
 
-def stand_in_tests(matrices, sources, stand_ins, clear, stand_ins_of_clear):
+def permuted_source_tests(matrices, sources, permuted, clear, permuted_of_clear):
     """{claim: the layers of a test, or None}: association and beyond_rivals of ``sources``, the two pair-specific ones of ``clear``.
 
-    Each compares the true sources with the stand-ins, as chance.summarise, two-sided.
+    Each compares the true sources with the permuted ones, as permutation.summarise, two-sided.
     """
     tests = dict.fromkeys(("association", "pair_specific", "pair_specific_gain_adjusted", "beyond_rivals"))
-    if stand_ins is not None:
-        tests["association"] = mean_test(rank_correlations(matrices, sources, stand_ins), stand_ins)
-        tests["beyond_rivals"] = mean_test(partial_correlations(matrices, sources, stand_ins), stand_ins)
-    if stand_ins_of_clear is not None:
-        tests |= joint_tests(matrices, clear, stand_ins_of_clear)
+    if permuted is not None:
+        tests["association"] = mean_test(rank_correlations(matrices, sources, permuted), permuted)
+        tests["beyond_rivals"] = mean_test(partial_correlations(matrices, sources, permuted), permuted)
+    if permuted_of_clear is not None:
+        tests |= joint_tests(matrices, clear, permuted_of_clear)
     return tests
 
 
@@ -110,25 +110,25 @@ def without_itself(matrices, row):
     return matrices.bystanders[matrices.bystanders != row]
 
 
-def rank_correlations(matrices, sources, stand_ins):
+def rank_correlations(matrices, sources, permuted):
     """Spearman correlation of the cosines of every row with the leakage of every source: [layers, rows, S]."""
-    found = np.empty((len(stand_ins.cosines), len(stand_ins.place), len(sources)))
-    for row, persona in enumerate(stand_ins.place):
-        places = without_itself(matrices, persona)
-        found[:, row] = standard_ranks(stand_ins.cosines[:, row, places]) @ standard_ranks(matrices.leakage[np.ix_(sources, places)]).T
+    found = np.empty((len(permuted.cosines), len(permuted.personas), len(sources)))
+    for row, persona in enumerate(permuted.personas):
+        indices = without_itself(matrices, persona)
+        found[:, row] = standard_ranks(permuted.cosines[:, row, indices]) @ standard_ranks(matrices.leakage[np.ix_(sources, indices)]).T
     return found
 
 
-def partial_correlations(matrices, sources, stand_ins):
-    """The same of log-odds given the rival predictors of each source (predictors.plain_values); None if there are none."""
+def partial_correlations(matrices, sources, permuted):
+    """The same of log-odds given the baseline predictors of each source (known_predictors.plain_values); None if there are none."""
     controls = plain_values(matrices, sources)
     if controls is None or controls.shape[-1] - 2 - controls.shape[-2] < 1:
         return None
     y = matrices.logits()[np.ix_(sources, matrices.bystanders)]
-    found = np.empty((len(stand_ins.cosines), len(stand_ins.place), len(sources)))
-    for row, persona in enumerate(stand_ins.place):
+    found = np.empty((len(permuted.cosines), len(permuted.personas), len(sources)))
+    for row, persona in enumerate(permuted.personas):
         kept = matrices.bystanders != persona
-        x = stand_ins.cosines[:, row, matrices.bystanders[kept]]
+        x = permuted.cosines[:, row, matrices.bystanders[kept]]
         design = controls[..., kept]  # [layers, S, k, bystanders]
         rx = residuals_of(np.broadcast_to(x[:, None], (len(x), len(y), x.shape[1])), design, as_they_are)
         ry = residuals_of(np.broadcast_to(y[:, kept], rx.shape), design, as_they_are)
@@ -136,13 +136,13 @@ def partial_correlations(matrices, sources, stand_ins):
     return found
 
 
-def mean_test(correlations, stand_ins):
+def mean_test(correlations, permuted):
     """Test of the mean over the sources of ``correlations`` [layers, rows, S], or None where one is undefined."""
     if correlations is None:
         return None
     columns = np.arange(correlations.shape[2])
-    observed = correlations[:, stand_ins.own, columns].mean(axis=1)
-    return compare(observed, correlations[:, stand_ins.drawn, columns].mean(axis=2))
+    observed = correlations[:, permuted.actual, columns].mean(axis=1)
+    return compare(observed, correlations[:, permuted.drawn, columns].mean(axis=2))
 
 
 def compare(observed, null):
@@ -153,14 +153,14 @@ def compare(observed, null):
     return summarise(observed, means, sds, (null - means[:, None]) / sds[:, None], np.abs)
 
 
-def stand_in_layer(test, reason, draws, place):
+def permuted_layer(test, reason, draws, index):
     """One layer of a test of permuted_sources.py, its number of draws and the least p that so many can give; or why there is none."""
     if test is None:
         return undefined(reason, *TEST_KEYS, *DRAW_KEYS)
-    return {**test[place], "draws": draws, "least_p": 1 / (1 + draws), "undefined": None}
+    return {**test[index], "draws": draws, "least_p": 1 / (1 + draws), "undefined": None}
 
 
-def joint_tests(matrices, sources, stand_ins):
+def joint_tests(matrices, sources, permuted):
     """{"pair_specific", "pair_specific_gain_adjusted"} of at least two sources: see pair_correlations."""
     names = ("pair_specific", "pair_specific_gain_adjusted")
     if len(sources) < 2:
@@ -168,16 +168,16 @@ def joint_tests(matrices, sources, stand_ins):
     y = matrices.logits()[np.ix_(sources, matrices.bystanders)]
     everyone = np.ones((1, len(matrices.bystanders)))
     observed, null = [], []
-    for layer in stand_ins.cosines:
-        observed.append(pair_correlations(layer[np.ix_(stand_ins.own, matrices.bystanders)][None], y, everyone))
+    for layer in permuted.cosines:
+        observed.append(pair_correlations(layer[np.ix_(permuted.actual, matrices.bystanders)][None], y, everyone))
         drawn = []
-        for start in range(0, len(stand_ins.drawn), BATCH):
-            rows = stand_ins.drawn[start : start + BATCH]
-            kept = (stand_ins.place[rows][:, :, None] != matrices.bystanders).all(axis=1).astype(float)
+        for start in range(0, len(permuted.drawn), BATCH):
+            rows = permuted.drawn[start : start + BATCH]
+            kept = (permuted.personas[rows][:, :, None] != matrices.bystanders).all(axis=1).astype(float)
             drawn.append(pair_correlations(layer[rows][:, :, matrices.bystanders], y, kept))
         null.append(np.concatenate(drawn, axis=1))
     observed, null = np.array(observed)[..., 0], np.array(null)  # [layers, 2], [layers, 2, draws]
-    return {name: compare(observed[:, place], null[:, place]) for place, name in enumerate(names)}
+    return {name: compare(observed[:, index], null[:, index]) for index, name in enumerate(names)}
 
 
 def pair_correlations(x, y, kept):

@@ -73,17 +73,17 @@ def noise_ceilings(matrices, seed, counts=None):
     if matrices.base is not None and np.nan_to_num(matrices.base).any():
         reason = undefined("the control is not 0 throughout, and its own noise is not known", *KEYS)
         return {source: {"questions": reason, "samples": reason} for source in matrices.sources}
-    for place, source in enumerate(matrices.sources):
-        members = np.flatnonzero(~np.isnan(matrices.rate[place]))
+    for index, source in enumerate(matrices.sources):
+        members = np.flatnonzero(~np.isnan(matrices.rate[index]))
         if counts is None:
-            found, total = (values[place, members][:, None].astype(int) for values in (matrices.found, matrices.total))
+            found, total = (values[index, members][:, None].astype(int) for values in (matrices.found, matrices.total))
             questions = undefined("no counts per question", *KEYS)
         else:
-            found, total = (counts[key][place, members] for key in ("found", "total"))
+            found, total = (counts[key][index, members] for key in ("found", "total"))
             size = found.shape[-1]
             questions = undefined("one question", *KEYS)
             if size > 1:
-                questions = reliability_by_question(found, total, generator, matrices.rate[place, members])
+                questions = reliability_by_question(found, total, generator, matrices.rate[index, members])
         samples = undefined("one reply per question, or none", *KEYS)
         if matrices.linear:
             samples = undefined("one number per question is kept, not one per reply", *KEYS)
@@ -92,7 +92,7 @@ def noise_ceilings(matrices, seed, counts=None):
         elif total.size and (total > 1).all():
             found, total = found.astype(int), total.astype(int)
             parts = total.sum() / (total // 2).sum()
-            samples = reliability(half_rates_by_sample(found, total, generator), matrices.rate[place, members], parts)
+            samples = reliability(half_rates_by_sample(found, total, generator), matrices.rate[index, members], parts)
         result[source] = {"questions": questions, "samples": samples}
     return result
 

@@ -26,7 +26,6 @@ from persona_leakage.statistics.leakage.robustness_checks import (
     resample,
     spread_cosines,
 )
-from persona_leakage.statistics.leakage.table_summary import usable
 from persona_leakage.tables.question_counts import spread
 
 RHO, AUC, R = "rho", "AUC", "r"
@@ -44,7 +43,7 @@ def describe_robustness(table, headline_layer, samples, counts=None, centroids=N
     evaluated and from others, or None. InputError if ``centroids`` does not give the table's cosines.
     """
     matrices = matrices_of(table)
-    sources, _, problem = usable(matrices)
+    sources, _, problem = matrices.usable_sources()
     for option, content in (("--centroids", centroids), ("--held-out-centroids", held_out)):
         check_panel(matrices, option, content)
     if centroids and not problem:
@@ -67,7 +66,7 @@ def describe_robustness(table, headline_layer, samples, counts=None, centroids=N
 def prepare(table, matrices, sources, headline_layer, samples, counts, held_out):
     """(Main, {layer, or name of other cosines: how to check them}): all checks of cosines draw the same bystanders and questions."""
     by_layer = {
-        layer: [correlate_table(rows[rows["source"] == matrices.sources[place]])["spearman_rho"] for place in sources]
+        layer: [correlate_table(rows[rows["source"] == matrices.sources[index]])["spearman_rho"] for index in sources]
         for layer, rows in table.groupby("layer")
     }
     headline, draws = (
@@ -76,7 +75,7 @@ def prepare(table, matrices, sources, headline_layer, samples, counts, held_out)
     )
     bootstrap = resample(matrices, sources, draws)
     main = Main(matrices, headline, sources, by_layer[headline_layer], draws, bootstrap)
-    ways = {layer: partial(check_cosines, main, bootstrap, place, by_layer[layer]) for place, layer in enumerate(matrices.layers)}
+    ways = {layer: partial(check_cosines, main, bootstrap, index, by_layer[layer]) for index, layer in enumerate(matrices.layers)}
     raw = matrices.cosines.get("cosine_raw")
     others = {
         "raw": (None, "the table has no column cosine_raw") if raw is None else (raw[headline], None),
@@ -130,8 +129,8 @@ def list_checks(table, matrices, main, other_cosines, headline_layer, centroids)
         (name, "bystanders", label, RHO, partial(check_pairs, main, dropped, nobody))
         for name, (label, dropped, nobody) in bystander_masks(table, matrices).items()
     ]
-    for row, place in enumerate(main.sources if main else range(len(matrices.sources))):
-        name = matrices.sources[place]
+    for row, index in enumerate(main.sources if main else range(len(matrices.sources))):
+        name = matrices.sources[index]
         rows.append(
             (f"without_source/{name}", "sources", f"without source {name.replace('_', ' ')}", RHO, partial(check_without_source, main, row))
         )

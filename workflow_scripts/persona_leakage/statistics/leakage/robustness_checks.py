@@ -36,12 +36,12 @@ KEYS = (
 class Main:
     """The main analysis, which every check starts from.
 
-    matrices: of the table. place: of the headline layer. sources: places of the sources of the joint statistics. rhos: their Spearman
+    matrices: of the table. headline: index of its layer. sources: indices of the sources of the joint statistics. rhos: their Spearman
     correlations at the headline layer. draws, bootstrap: their resamples, at all layers.
     """
 
     matrices: PairMatrices
-    place: int
+    headline: int
     sources: list
     rhos: list
     draws: Draws
@@ -50,7 +50,7 @@ class Main:
     @property
     def cosine(self):
         """Cosines of the headline layer [sources of the table, personas]."""
-        return self.matrices.cosines["cosine"][self.place]
+        return self.matrices.cosines["cosine"][self.headline]
 
     @property
     def members(self):
@@ -99,17 +99,17 @@ def nothing(reason, left_out=None):
     return {**undefined(reason, *KEYS), "sources_left_out": left_out or {}}
 
 
-def mean_block(main, bootstrap, place, rhos, pairs, left_out=None):
-    """Mean of ``rhos`` with its interval at ``place`` of a bootstrap, and how much it differs from the main analysis.
+def mean_block(main, bootstrap, index, rhos, pairs, left_out=None):
+    """Mean of ``rhos`` with its interval at layer ``index`` of a bootstrap, and how much it differs from the main analysis.
 
     Both resample the same bystanders and questions, so what these do to both alike drops out of the interval of the difference.
     """
-    mean = describe_mean(bootstrap, place, rhos)
+    mean = describe_mean(bootstrap, index, rhos)
     both = copy.copy(bootstrap)
     both.sizes = [min(bootstrap.sizes), min(main.bootstrap.sizes)]
     for name in ("by_bystander", "by_question", "by_cell"):
         if getattr(bootstrap, name) is not None:
-            drawn = getattr(bootstrap, name)[place], getattr(main.bootstrap, name)[main.place]
+            drawn = getattr(bootstrap, name)[index], getattr(main.bootstrap, name)[main.headline]
             same = len(drawn[0]) == len(drawn[1])
             setattr(both, name, np.stack(drawn if same else [each.mean(axis=0, keepdims=True) for each in drawn]))
     gap = describe_difference(both, 0, 1, [mean["mean_rho"]], [np.mean(main.rhos)])
@@ -126,7 +126,7 @@ def mean_block(main, bootstrap, place, rhos, pairs, left_out=None):
 
 def check_main(main):
     """The main analysis itself, as in within_source of correlation.json."""
-    found = mean_block(main, main.bootstrap, main.place, main.rhos, main.members)
+    found = mean_block(main, main.bootstrap, main.headline, main.rhos, main.members)
     return {**found, "difference": None, "difference_interval": None}
 
 
@@ -157,19 +157,19 @@ def check_pairs(main, dropped, nobody):
 
 
 def check_without_source(main, row):
-    """The main analysis without one of its sources (place among them)."""
+    """The main analysis without one of its sources (index among them)."""
     rows = [other for other in range(len(main.sources)) if other != row]
     if not rows:
         return nothing("the only source")
     pairs = main.members
     pairs[main.sources[row]] = False
     rhos = [main.rhos[other] for other in rows]
-    return mean_block(main, of_sources(main.bootstrap, rows), main.place, rhos, pairs)
+    return mean_block(main, of_sources(main.bootstrap, rows), main.headline, rhos, pairs)
 
 
-def check_cosines(main, bootstrap, place, rhos):
-    """The main analysis with other cosines of the same pairs: those at ``place`` of a bootstrap, and their correlations ``rhos``."""
-    return mean_block(main, bootstrap, place, rhos, main.members)
+def check_cosines(main, bootstrap, index, rhos):
+    """The main analysis with other cosines of the same pairs: those at layer ``index`` of a bootstrap, and their correlations ``rhos``."""
+    return mean_block(main, bootstrap, index, rhos, main.members)
 
 
 def correlate_cosines(main, cosine):
@@ -210,7 +210,7 @@ def check_half_panels(main, names, vectors):
 def spread_cosines(matrices, names, vectors, centred):
     """Cosines between centroids [panel, hidden] on the axes of a PairMatrices: [sources, personas]. names: of the panel."""
     cosines = cosine_matrix(vectors, centred)
-    return cosines[np.ix_([names.index(name) for name in matrices.sources], [names.index(name) for name in matrices.personas])]
+    return cosines[np.ix_([names.headline(name) for name in matrices.sources], [names.headline(name) for name in matrices.personas])]
 
 
 def check_fire(main):
@@ -264,7 +264,7 @@ def check_gain_adjusted(main):
     interval = correlation_interval(r, jackknife_error(correlate_all(*adjusted)), size - 1)
     pairs = np.zeros(main.matrices.rate.shape, dtype=bool)
     pairs[chosen] = True
-    left_out = {main.matrices.sources[place]: "not clear of the floor" for place in main.sources if place not in sources}
+    left_out = {main.matrices.sources[index]: "not clear of the floor" for index in main.sources if index not in sources}
     return block(pairs, estimate=r, interval=interval, interval_covers="bystanders" if interval else None, sources_left_out=left_out)
 
 

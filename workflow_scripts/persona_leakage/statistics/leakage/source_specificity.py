@@ -14,20 +14,20 @@ RANK_KEYS = ("rho", "rank", "out_of", "rank_among_strangers", "strangers", "best
 def pseudo_source_correlations(cosines, pool, rates, bystanders):
     """Spearman correlation over the bystanders of cosine to each persona of the pool with each source's leakage.
 
-    cosines: [layers, personas, personas]; pool: places among the personas; rates: [sources, personas]. A
+    cosines: [layers, personas, personas]; pool: indices of personas; rates: [sources, personas]. A
     pseudo-source is left out of its own bystanders. Returns [layers, pool, sources].
     """
     found = np.empty((len(cosines), len(pool), len(rates)))
     for row, candidate in enumerate(pool):
-        places = bystanders[bystanders != candidate]
-        found[:, row] = standard_ranks(cosines[:, candidate, places]) @ standard_ranks(rates[:, places]).T
+        indices = bystanders[bystanders != candidate]
+        found[:, row] = standard_ranks(cosines[:, candidate, indices]) @ standard_ranks(rates[:, indices]).T
     return found
 
 
-def source_identity_test(correlations, own, count, generator):
+def source_identity_test(correlations, source_rows, count, generator):
     """One-sided test that the true sources predict their own leakage better than personas drawn at random in their place.
 
-    correlations: [layers, pool, sources]; own [sources]: row of each source in the pool. Each draw gives every
+    correlations: [layers, pool, sources]; source_rows [sources]: row of each source in the pool. Each draw gives every
     source a persona of the pool, its own included, no persona twice; statistic and maximum over the layers as in
     chance.permutation_test, but for the higher values only. Valid where the sources could as well have been any
     personas of the pool.
@@ -35,7 +35,7 @@ def source_identity_test(correlations, own, count, generator):
     size, sources = correlations.shape[1:]
     drawn = np.argsort(generator.random((count, size)), axis=1)[:, :sources]
     columns = np.arange(sources)
-    observed = correlations[:, own, columns].mean(axis=1)
+    observed = correlations[:, source_rows, columns].mean(axis=1)
     null = correlations[:, drawn, columns].mean(axis=2)
     means, sds = null.mean(axis=1), null.std(axis=1)
     if not (np.isfinite(sds).all() and (sds > 1e-12).all()):
@@ -43,18 +43,18 @@ def source_identity_test(correlations, own, count, generator):
     return summarise(observed, means, sds, (null - means[:, None]) / sds[:, None])
 
 
-def describe_rank(correlations, pool, own, related, names):
+def describe_rank(correlations, pool, source_row, related, names):
     """Where the true source stands among all pseudo-sources for its own leakage (1 = best predictor).
 
-    correlations [pool], own: its row, related [personas]: its relatives, which a rank among strangers leaves out.
+    correlations [pool], source_row: its row, related [personas]: its relatives, which a rank among strangers leaves out.
     """
     if not np.isfinite(correlations).all():
         return undefined("a pseudo-source has no correlation", *RANK_KEYS)
-    better = correlations > correlations[own] + 1e-12
+    better = correlations > correlations[source_row] + 1e-12
     strangers = ~related[pool]
     best = int(correlations.argmax())
     return {
-        "rho": float(correlations[own]),
+        "rho": float(correlations[source_row]),
         "rank": 1 + int(better.sum()),
         "out_of": len(pool),
         "rank_among_strangers": 1 + int((better & strangers).sum()),
@@ -77,28 +77,28 @@ def describe_specificity(matrices, sources, panel_cosines, count, generator):
         panel_cosines = np.full((len(matrices.layers), size, size), np.nan)
         rows = [matrices.personas.index(name) for name in matrices.sources]
         panel_cosines[:, rows] = matrices.cosines["cosine"]
-        pool = np.array([rows[place] for place in sources])
+        pool = np.array([rows[index] for index in sources])
     else:
         pool = np.arange(len(matrices.personas))
-    names = [matrices.sources[place] for place in sources]
-    own = np.array([pool.tolist().index(matrices.personas.index(name)) for name in names])
+    names = [matrices.sources[index] for index in sources]
+    source_rows = np.array([pool.tolist().index(matrices.personas.index(name)) for name in names])
     found = pseudo_source_correlations(panel_cosines, pool, rates, matrices.bystanders)
     blocks = []
     for layer in found:
         ranks = {
-            name: describe_rank(layer[:, place], pool, own[place], matrices.related[sources[place]], matrices.personas)
-            for place, name in enumerate(names)
+            name: describe_rank(layer[:, index], pool, source_rows[index], matrices.related[sources[index]], matrices.personas)
+            for index, name in enumerate(names)
         }
         blocks.append(
             {
-                "matrix": [[finite(value) for value in layer[row]] for row in own],
+                "matrix": [[finite(value) for value in layer[row]] for row in source_rows],
                 "matrix_axes": {"rows": "cosine to", "columns": "leakage from", "names": names},
                 "pool": "the sources" if len(pool) == len(names) else "all personas",
                 "ranks": ranks,
                 "undefined": None,
             }
         )
-    return blocks, source_identity_test(found, own, count, generator)
+    return blocks, source_identity_test(found, source_rows, count, generator)
 
 
 def effective_sources(matrices, sources):
@@ -113,7 +113,7 @@ def effective_sources(matrices, sources):
     profiles = ranks @ ranks.T
     return {
         "participation_ratio": float(np.trace(profiles) ** 2 / (profiles**2).sum()),
-        "names": [matrices.sources[place] for place in sources],
+        "names": [matrices.sources[index] for index in sources],
         "profile_correlations": profiles.tolist(),
         "undefined": None,
     }

@@ -13,11 +13,18 @@ from persona_leakage.statistics.core.bootstrap import (
     describe_mean,
     describe_source,
 )
+from persona_leakage.statistics.core.multiple_testing import holm
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import centred_products, draw_permutations, holm, permutation_test, rank_products
-from persona_leakage.statistics.leakage.baseline_predictors import PARTIAL_KEYS, PARTIALS, describe_rivals
+from persona_leakage.statistics.core.permutation import (
+    TEST_KEYS,
+    centred_products,
+    draw_permutations,
+    permutation_test,
+    rank_products,
+)
+from persona_leakage.statistics.leakage.baseline_predictors import PARTIAL_KEYS, PARTIALS, describe_baselines
 from persona_leakage.statistics.leakage.claims import CLAIMS
-from persona_leakage.statistics.leakage.conclusions import verdict
+from persona_leakage.statistics.leakage.conclusions import draw_conclusions
 from persona_leakage.statistics.leakage.correlations import correlate_pairs
 from persona_leakage.statistics.leakage.double_centred import KEYS as PAIR_KEYS
 from persona_leakage.statistics.leakage.double_centred import describe_double_centred
@@ -36,7 +43,7 @@ from persona_leakage.statistics.leakage.outcomes import (
     judged_by_gain,
     why_no_gain,
 )
-from persona_leakage.statistics.leakage.permuted_sources import DRAW_KEYS, TEST_KEYS, draw_stand_ins, stand_in_layer, stand_in_tests
+from persona_leakage.statistics.leakage.permuted_sources import DRAW_KEYS, draw_permuted_sources, permuted_layer, permuted_source_tests
 from persona_leakage.statistics.leakage.reliability import SPLITS, disattenuate, noise_ceilings
 from persona_leakage.statistics.leakage.source_specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
 
@@ -75,7 +82,7 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
         "splits": SPLITS,
         "seed": "a hash of each purpose, the same for every table",
     }
-    result["verdict"] = verdict(result)
+    result["verdict"] = draw_conclusions(result)
     result["outcomes"] = {LOGPROB_GAIN: describe_gain(table, result, headline_layer, options, counts, panel_cosines)}
     return result
 
@@ -85,12 +92,12 @@ def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines
     problem, check = why_no_gain(table), by_rate["training_check"]
     if problem:
         return undefined(problem)
-    own = gain_table(table)
-    matrices = matrices_of(own, check, linear=True)
+    gains = gain_table(table)
+    matrices = matrices_of(gains, check, linear=True)
     by_question = gain_counts(counts)
     if by_question is not None:
         check_gain_counts(matrices, by_question)
-    block = describe_outcome(own, matrices, check, headline_layer, options, by_question, panel_cosines)
+    block = describe_outcome(gains, matrices, check, headline_layer, options, by_question, panel_cosines)
     headline, rates = (each["layers"][str(headline_layer)] for each in (block, by_rate))
     rows = table[table["layer"] == headline_layer]
     for layer in block["layers"].values():
@@ -101,7 +108,7 @@ def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines
         "agreement": describe_agreement(rows, rates["per_source"], headline["per_source"]),
         "judged_by_it_alone": judged_by_gain(by_rate["joint"], block["joint"], headline["per_source"]),
         **block,
-        "verdict": verdict({"training_check": check, "outcome": LOGPROB_GAIN, **block}),
+        "verdict": draw_conclusions({"training_check": check, "outcome": LOGPROB_GAIN, **block}),
         "undefined": None,
     }
 
@@ -129,10 +136,9 @@ def describe_outcome(table, matrices, check, headline_layer, options, counts, pa
 
 def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     """Put the statistics over all sources at once into ``result`` and its layers, or why there are none."""
-    sources, reasons = matrices.usable_sources(matrices.bystanders) if not matrices.problem else ([], {})
-    problem = matrices.problem or (None if sources else "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    sources, reasons, problem = matrices.usable_sources()
     result["joint"] = {
-        "sources": [matrices.sources[place] for place in sources],
+        "sources": [matrices.sources[index] for index in sources],
         "sources_left_out": reasons,
         "bystanders": len(matrices.bystanders),
         "bystanders_left_out": matrices.left_out,
@@ -145,33 +151,33 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
             layer.update(empty_layer(problem))
         return
     result["effective_sources"] = effective_sources(matrices, sources)
-    places = [matrices.sources[place] for place in sources]
+    names = [matrices.sources[index] for index in sources]
     bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
     headline = matrices.layers.index(result["headline_layer"])
-    rhos = [[result["layers"][str(layer)]["per_source"][name]["spearman_rho"] for name in places] for layer in matrices.layers]
+    rhos = [[result["layers"][str(layer)]["per_source"][name]["spearman_rho"] for name in names] for layer in matrices.layers]
     tests = chance_tests(matrices, sources, options["permutations"], generator_of("permutations"))
     specificity, identity = describe_specificity(matrices, sources, panel_cosines, options["permutations"], generator_of("pseudo-sources"))
     tests["source_identity"] = identity
-    rivals = describe_rivals(
+    baselines = describe_baselines(
         matrices, sources, draw_permutations(generator_of("rivals"), len(matrices.bystanders), options["permutations"])
     )
     clear = matrices.clear_sources(sources)
     double_centred, clear_centred = describe_double_centred(matrices, sources), describe_double_centred(matrices, clear)
     prediction = describe_prediction(matrices, sources)
-    result["stand_ins"], stand_ins = test_stand_ins(matrices, sources, clear, panel_cosines, options["permutations"])
-    for place, layer in enumerate(matrices.layers):
+    result["stand_ins"], permuted = compare_with_permuted_sources(matrices, sources, clear, panel_cosines, options["permutations"])
+    for index, layer in enumerate(matrices.layers):
         block = result["layers"][str(layer)]
-        for row, name in enumerate(places):
-            block["per_source"][name]["spearman_interval"] = describe_source(bootstrap, place, row, rhos[place][row])
-        block["within_source"] = describe_mean(bootstrap, place, rhos[place])
-        block["meta_analysis"] = combine_correlations(rhos[place], bootstrap.sizes, bootstrap.shared_variance(place))
-        block["double_centred"] = {**double_centred[place], "clear_of_floor": clear_centred[place]}
-        block["difference_from_headline"] = describe_difference(bootstrap, place, headline, rhos[place], rhos[headline])
-        block["chance"] = {name: layer_of(test, place, name) for name, test in tests.items()}
-        block["chance"]["stand_ins"] = {name: stand_in_layer(*test, place) for name, test in stand_ins.items()}
-        block["rivals"] = rivals[place]
-        block["specificity"] = specificity[place]
-        block["prediction"] = prediction[place]
+        for row, name in enumerate(names):
+            block["per_source"][name]["spearman_interval"] = describe_source(bootstrap, index, row, rhos[index][row])
+        block["within_source"] = describe_mean(bootstrap, index, rhos[index])
+        block["meta_analysis"] = combine_correlations(rhos[index], bootstrap.sizes, bootstrap.shared_variance(index))
+        block["double_centred"] = {**double_centred[index], "clear_of_floor": clear_centred[index]}
+        block["difference_from_headline"] = describe_difference(bootstrap, index, headline, rhos[index], rhos[headline])
+        block["chance"] = {name: layer_of(test, index, name) for name, test in tests.items()}
+        block["chance"]["stand_ins"] = {name: permuted_layer(*test, index) for name, test in permuted.items()}
+        block["rivals"] = baselines[index]
+        block["specificity"] = specificity[index]
+        block["prediction"] = prediction[index]
 
 
 def empty_layer(problem):
@@ -215,22 +221,22 @@ def chance_tests(matrices, sources, count, generator):
     return tests
 
 
-def test_stand_ins(matrices, sources, clear, panel_cosines, count):
+def compare_with_permuted_sources(matrices, sources, clear, panel_cosines, count):
     """({"kind", "undefined"}, {test: (its layers or None, why None, its draws)}) of permuted_sources.py."""
-    chosen, problem = draw_stand_ins(matrices, sources, panel_cosines, count, generator_of("stand-ins"))
+    chosen, problem = draw_permuted_sources(matrices, sources, panel_cosines, count, generator_of("stand-ins"))
     few = f"{len(clear)} source(s) clear of the floor; at least 2 needed" if len(clear) < 2 else None
-    of_clear, reason = (None, few) if few else draw_stand_ins(matrices, clear, panel_cosines, count, generator_of("clear stand-ins"))
+    of_clear, reason = (None, few) if few else draw_permuted_sources(matrices, clear, panel_cosines, count, generator_of("clear stand-ins"))
     found = {}
-    for name, test in stand_in_tests(matrices, sources, chosen, clear, of_clear).items():
+    for name, test in permuted_source_tests(matrices, sources, chosen, clear, of_clear).items():
         drawn, why = (of_clear, reason) if name in CLAIMS["pair_specific"] else (chosen, problem)
         found[name] = test, why or "it is the same, or undefined, with all stand-ins", len(drawn.drawn) if drawn else None
     return {"kind": chosen.kind if chosen else None, "undefined": problem}, found
 
 
-def layer_of(test, place, name):
+def layer_of(test, index, name):
     """One layer of a test, or why there is none."""
     if test is not None:
-        return {**test[place], "undefined": None}
+        return {**test[index], "undefined": None}
     reason = {
         "association": "the sources' ranks cancel out: all relabellings give the same",
         "association_within_categories": "no category with two bystanders that differ",
@@ -242,15 +248,15 @@ def layer_of(test, place, name):
 def adjust_families(layer):
     """{family: {"p", "p_holm"}} at one layer: the max-T p-values of the families, adjusted for their number (Holm 1979).
 
-    The p of a claim is the larger one of relabelled bystanders and of stand-ins; None without either.
+    The p of a claim is the larger one of relabelled bystanders and of permuted sources; None without either.
     """
     found = {name: layer["chance"][name]["p_max_t"] for name in FAMILIES if name != "beyond_rivals"}
     found["beyond_rivals"] = layer["rivals"]["partial_linear"]["p_max_t"]
     parts = {}
     for claim, tests in CLAIMS.items():
-        stand_ins = [layer["chance"]["stand_ins"][name]["p_max_t"] for name in tests]
-        stand_in_p = None if None in stand_ins else max(stand_ins)
-        parts[claim] = {"p_relabelled": found[claim], "p_stand_ins": stand_in_p}
+        permuted = [layer["chance"]["stand_ins"][name]["p_max_t"] for name in tests]
+        permuted_p = None if None in permuted else max(permuted)
+        parts[claim] = {"p_relabelled": found[claim], "p_stand_ins": permuted_p}
         found[claim] = None if None in parts[claim].values() else max(parts[claim].values())
     adjusted = holm(found)
     return {name: {"p": found[name], "p_holm": adjusted[name], **parts.get(name, {})} for name in FAMILIES}

@@ -7,7 +7,7 @@ from scipy import stats
 
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, describe_source
 from persona_leakage.statistics.core.permutation import centred_products, draw_permutations, permutation_test
-from persona_leakage.statistics.leakage.baseline_predictors import describe_rivals
+from persona_leakage.statistics.leakage.baseline_predictors import describe_baselines
 from persona_leakage.statistics.leakage.correlations import correlate
 from persona_leakage.statistics.leakage.double_centred import describe_double_centred
 from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
@@ -21,7 +21,7 @@ PERMUTATIONS, BOOTSTRAPS = 199, 200
 def p_values(matrices, cosines, seed):
     """{test: p} of one experiment at its first layer; "best layer" is the smallest max-T p over the layers."""
     generator = np.random.default_rng(seed)
-    sources, _ = matrices.usable_sources(matrices.bystanders)
+    sources, _, _ = matrices.usable_sources()
     chosen = np.ix_(sources, matrices.bystanders)
     x, y = matrices.cosines["cosine"][0][chosen], matrices.rate[chosen]
     first = correlate(x[0], y[0])
@@ -38,14 +38,14 @@ def p_values(matrices, cosines, seed):
     identity = describe_specificity(matrices, sources, cosines, PERMUTATIONS, generator)[1]
     found["source_identity"] = identity[0]["p"]
     found["source_identity, best layer"] = min(layer["p_max_t"] for layer in identity)
-    rivals = describe_rivals(matrices, sources, draw_permutations(generator, len(matrices.bystanders), PERMUTATIONS))[0]
-    found["beyond_rivals"] = rivals["partial_linear"]["p"]
-    found["beyond_rivals, one source"] = rivals["partial_linear"]["per_source"][matrices.sources[0]]["p"]
-    found["partial of ranks"] = rivals["partial"]["p"]
+    baselines = describe_baselines(matrices, sources, draw_permutations(generator, len(matrices.bystanders), PERMUTATIONS))[0]
+    found["beyond_rivals"] = baselines["partial_linear"]["p"]
+    found["beyond_rivals, one source"] = baselines["partial_linear"]["per_source"][matrices.sources[0]]["p"]
+    found["partial of ranks"] = baselines["partial"]["p"]
     cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
     permutations = draw_permutations(generator, len(matrices.bystanders), PERMUTATIONS)
     found["pair_specific of all sources"] = permutation_test(centred_products(cosines, matrices.logits()[chosen]), permutations)[0]["p"]
-    found["rival alone"] = rivals["alone"]["prompt_tokens"]["p"]
+    found["rival alone"] = baselines["alone"]["prompt_tokens"]["p"]
     return found
 
 
@@ -59,7 +59,7 @@ def estimates(matrices, counts, seed):
     difference = describe_difference(bootstrap, 1, 0, rhos[1], rhos[0])
     meta = combine_correlations(rhos[0], bootstrap.sizes, bootstrap.shared_variance(0))
     permutations = draw_permutations(np.random.default_rng(seed), len(matrices.bystanders), 9)
-    rivals = describe_rivals(matrices, sources, permutations)[0]
+    baselines = describe_baselines(matrices, sources, permutations)[0]
     return {
         "one source": (rhos[0][0], describe_source(bootstrap, 0, 0, rhos[0][0])),
         "mean of these sources": (mean["mean_rho"], mean["interval"]),
@@ -69,8 +69,8 @@ def estimates(matrices, counts, seed):
         "meta-analysis": (meta["rho"], meta["interval"]),
         "meta-analysis, shared bystanders": (meta["rho"], meta["interval_shared"]),
         "the next source": (rhos[0][-1], combine_correlations(rhos[0][:-1], bootstrap.sizes[:-1])["next_source_interval"]),
-        "partial of ranks": (rivals["partial"]["mean_rho"], rivals["partial"]["interval"]),
-        "partial_linear": (rivals["partial_linear"]["mean_rho"], rivals["partial_linear"]["interval"]),
+        "partial of ranks": (baselines["partial"]["mean_rho"], baselines["partial"]["interval"]),
+        "partial_linear": (baselines["partial_linear"]["mean_rho"], baselines["partial_linear"]["interval"]),
     }
 
 

@@ -35,15 +35,15 @@ class Drawn:
     lengths: np.ndarray | None = None
 
 
-def draw(generator, spread=1.0, tails=None, families=FAMILIES, own=None):
+def draw(generator, spread=1.0, tails=None, families=FAMILIES, source_families=None):
     """(vectors, family, noise [S, P]) that every world begins with: families around centres, ``spread`` of them against that within.
 
-    families: how many; own: those of the sources, else each has another one.
+    families: how many; source_families: those of the sources, else each has another one.
     """
     size = SOURCES + BYSTANDERS
     family = np.arange(size) % families
-    if own is not None:
-        family[:SOURCES] = own
+    if source_families is not None:
+        family[:SOURCES] = source_families
     normal = generator.normal if tails is None else lambda size: generator.standard_t(tails, size)
     vectors = spread * normal(size=(FAMILIES, DIMENSIONS))[family] + normal(size=(size, DIMENSIONS))
     return vectors, family, normal(size=(SOURCES, size))
@@ -63,38 +63,38 @@ def independent(generator):
 def families(generator):
     """Families in the geometry, and as strong ones in leakage, that have nothing to do with each other's distances."""
     vectors, family, noise = draw(generator)
-    own = generator.normal(size=(SOURCES, FAMILIES))[:, family]
-    return Drawn(vectors, levels(generator) + own + 0.7 * noise, np.zeros(len(family)), family)
+    family_effects = generator.normal(size=(SOURCES, FAMILIES))[:, family]
+    return Drawn(vectors, levels(generator) + family_effects + 0.7 * noise, np.zeros(len(family)), family)
 
 
 def few_families(generator):
     """As families, of which there are five, so that each source has many relatives."""
     vectors, family, noise = draw(generator, families=5)
-    own = generator.normal(size=(SOURCES, 5))[:, family]
-    return Drawn(vectors, levels(generator) + own + 0.7 * noise, np.zeros(len(family)), family)
+    family_effects = generator.normal(size=(SOURCES, 5))[:, family]
+    return Drawn(vectors, levels(generator) + family_effects + 0.7 * noise, np.zeros(len(family)), family)
 
 
 def sources_alike(generator):
-    """All sources are of one family and leak alike, along a direction that is not their place."""
-    vectors, family, noise = draw(generator, spread=2.0, own=0)
+    """All sources are of one family and leak alike, along a direction that is not their position."""
+    vectors, family, noise = draw(generator, spread=2.0, source_families=0)
     return Drawn(vectors, levels(generator) + along(vectors, generator, 1)[[0] * SOURCES] + 0.5 * noise, np.zeros(len(family)), family)
 
 
 def two_groups(generator):
     """Sources of two families, three and two; those of a family leak alike, along a direction of the family's own."""
     groups = [0, 0, 0, 1, 1]
-    vectors, family, noise = draw(generator, spread=2.0, own=groups)
+    vectors, family, noise = draw(generator, spread=2.0, source_families=groups)
     return Drawn(vectors, levels(generator) + along(vectors, generator, 2)[groups] + 0.5 * noise, np.zeros(len(family)), family)
 
 
 def along(vectors, generator, count):
     """Places of all personas along ``count`` random directions, scaled alike: [count, P]."""
-    places = generator.normal(size=(count, DIMENSIONS)) @ (vectors - vectors.mean(axis=0)).T
-    return places / places.std(axis=1, keepdims=True)
+    positions = generator.normal(size=(count, DIMENSIONS)) @ (vectors - vectors.mean(axis=0)).T
+    return positions / positions.std(axis=1, keepdims=True)
 
 
 def smooth(generator):
-    """Leakage is smooth in the space of personas: along a direction of each source's own that is not its place there."""
+    """Leakage is smooth in the space of personas: along a direction of each source's own that is not its position there."""
     vectors, family, noise = draw(generator)
     return Drawn(vectors, levels(generator) + along(vectors, generator, SOURCES) + 0.5 * noise, np.zeros(len(family)), family)
 
@@ -127,8 +127,8 @@ def dominant(generator):
 def heavy_tails(generator):
     """Vectors and leakage with outliers (Student's t, 2.5 degrees of freedom), families on both sides."""
     vectors, family, noise = draw(generator, tails=2.5)
-    own = generator.standard_t(2.5, (SOURCES, FAMILIES))[:, family]
-    return Drawn(vectors, levels(generator) + 0.5 * own + 0.5 * noise, np.zeros(len(family)), family)
+    family_effects = generator.standard_t(2.5, (SOURCES, FAMILIES))[:, family]
+    return Drawn(vectors, levels(generator) + 0.5 * family_effects + 0.5 * noise, np.zeros(len(family)), family)
 
 
 def as_the_control(generator):
@@ -145,10 +145,10 @@ def reply_length(generator):
     A vector has bumps along the range of lengths, so the cosine falls with the difference in length.
     """
     vectors, family, noise = draw(generator, spread=0.3)
-    place = generator.uniform(size=len(family))
-    bumps = np.exp(-((place[:, None] - np.linspace(0, 1, DIMENSIONS)) ** 2) / (2 * 0.15**2))
-    logits = levels(generator) - 6.0 * np.abs(place - place[:SOURCES, None]) + 0.3 * noise
-    return Drawn(vectors + 8.0 * bumps, logits, np.zeros(len(family)), family, 20 + 60 * place)
+    position = generator.uniform(size=len(family))
+    bumps = np.exp(-((position[:, None] - np.linspace(0, 1, DIMENSIONS)) ** 2) / (2 * 0.15**2))
+    logits = levels(generator) - 6.0 * np.abs(position - position[:SOURCES, None]) + 0.3 * noise
+    return Drawn(vectors + 8.0 * bumps, logits, np.zeros(len(family)), family, 20 + 60 * position)
 
 
 def close_leaks(generator):
@@ -188,7 +188,7 @@ def cosines_of(vectors):
 
 def experiment(drawn, generator):
     """(pairs table, counts {"found", "total"} [S, P, questions], cosines [1, P, P]) of one synthetic experiment, as analyse takes them."""
-    names = np.array([f"{'source' if place < SOURCES else 'persona'}{place:03d}" for place in range(len(drawn.family))])
+    names = np.array([f"{'source' if index < SOURCES else 'persona'}{index:03d}" for index in range(len(drawn.family))])
     order = np.argsort(names)
     cosines = cosines_of(drawn.vectors)
     chances = 1 / (1 + np.exp(-drawn.logits[..., None] - 0.5 * generator.normal(size=(*drawn.logits.shape, QUESTIONS))))

@@ -61,8 +61,8 @@ def simulate(world, generator):
     category = np.arange(size) % world.categories
     hub = world.hub_sd * generator.normal(size=size)
     affinity = symmetric(generator, world.categories)[np.ix_(category, category)] * (world.category_effect > 0)
-    wordings, own = np.stack([symmetric(generator, size) for _ in range(world.wordings)]), symmetric(generator, size)
-    parts = [np.sqrt(0.5) * (own + symmetric(generator, size)) for _ in range(world.layers)]
+    wordings, pair_part = np.stack([symmetric(generator, size) for _ in range(world.wordings)]), symmetric(generator, size)
+    parts = [np.sqrt(0.5) * (pair_part + symmetric(generator, size)) for _ in range(world.layers)]
     general = hub[:, None] + hub + affinity + wordings.sum(axis=0) * (world.wording_effect > 0)
     cosines = COSINE_SCALE * (general + np.stack(parts))
     contrast = world.contrast * (parts[0][0] - parts[0][world.sources - 1]) / np.sqrt(2)
@@ -88,12 +88,12 @@ def simulate(world, generator):
     pairs[:, np.arange(world.sources), np.arange(world.sources)] = np.nan
     columns = ("word_similarity", "char_similarity", "embedding_similarity")
     similarities = {name: np.broadcast_to(values[origins], pairs.shape) for name, values in zip(columns, wordings, strict=False)}
-    names = [f"source{place}" for place in range(size)][origins] + [f"persona{place}" for place in range(size)][bystanders]
+    names = [f"source{index}" for index in range(size)][origins] + [f"persona{index}" for index in range(size)][bystanders]
     matrices = PairMatrices(
         layers=list(range(world.layers)),
         sources=names[origins],
         personas=names,
-        categories=np.array([f"category{place}" for place in category], dtype=object),
+        categories=np.array([f"category{index}" for index in category], dtype=object),
         cosines={"cosine": pairs, **similarities},
         rate=found.sum(axis=-1) / total.sum(axis=-1),
         found=found.sum(axis=-1),
