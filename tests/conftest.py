@@ -23,7 +23,7 @@ CHATML = (
 )
 
 # Files that take longest, and first, so that both processes of make test end at the same time.
-LONGEST = ("statistics_truth", "faults", "panels", "disk", "staleness_matrix", "incremental", "families", "workflow", "finer_workflow")
+LONGEST = ("statistics_truth", "faults", "panels", "disk", "staleness", "incremental", "families", "workflow", "finer_workflow")
 
 
 def pytest_collection_modifyitems(items):

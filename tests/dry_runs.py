@@ -1,63 +1,58 @@
-"""Dry runs by the dozen: Snakemake is imported once, and each run is a fork of that process with files of its own.
+"""Many runs of Snakemake in one folder: the first imports what Snakemake needs, each later one is a fork of that process.
 
-Run in a project's folder. Reads JSON lines {"files": {path: text}, "arguments": [...]} and answers each with {"output": what
-``snakemake -n`` printed, "code": its exit code}. The files are as before after each.
+Reads a JSON list of arguments a line, and answers each with [exit code, what Snakemake printed].
 """
 
-import contextlib
 import json
 import os
 import sys
 import tempfile
-from pathlib import Path
 
-import pydantic  # noqa: F401  what Snakemake and the rules import is best there before the forks
 import snakemake.cli
-import snakemake.workflow
 
 
-@contextlib.contextmanager
-def replaced(files):
-    """Give files other texts for a while; new ones go again, old ones come back with their times."""
-    kept = {path: (path.read_bytes(), path.stat()) for path in files if path.is_file()}
+def run(arguments):
+    """The exit code of Snakemake with these arguments."""
     try:
-        for path, text in files.items():
-            path.write_text(text, encoding="utf-8")
-        yield
+        snakemake.cli.main(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
-        for path in files:
-            if path in kept:
-                content, stat = kept[path]
-                path.write_bytes(content)
-                os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-            else:
-                path.unlink(missing_ok=True)
-
-
-def dry_run(arguments):
-    """(output, exit code) of ``snakemake -n`` in a fork of this process."""
-    with tempfile.TemporaryFile() as output:
         sys.stdout.flush()
-        child = os.fork()
-        if not child:
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
-            code = 70
-            try:
-                snakemake.cli.main(["-n", *arguments, "--quiet", "rules"])
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else 1
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code or 0)
-        _, status = os.waitpid(child, 0)
-        output.seek(0)
-        return output.read().decode(), os.waitstatus_to_exitcode(status)
+        sys.stderr.flush()
 
 
-for line in sys.stdin:
-    request = json.loads(line)
-    with replaced({Path(name): text for name, text in request["files"].items()}):
-        printed, code = dry_run(request["arguments"])
-    print(json.dumps({"output": printed, "code": code}), flush=True)
+def run_in_fork(arguments):
+    """The same in a fork, which reads the project's files anew."""
+    child = os.fork()
+    if not child:
+        code = 70
+        try:
+            code = run(arguments)
+        finally:
+            os._exit(code or 0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def forget_project():
+    """Drop the project's modules and all they have cached."""
+    for name in [name for name in sys.modules if name.startswith("persona_leakage")]:
+        del sys.modules[name]
+
+
+def serve():
+    """Answer on standard output, while Snakemake prints to a file."""
+    answers = os.fdopen(os.dup(1), "w")
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+        for number, line in enumerate(sys.stdin):
+            printed.seek(0)
+            printed.truncate()
+            code = (run_in_fork if number else run)(json.loads(line))
+            forget_project()
+            printed.seek(0)
+            print(json.dumps([code, printed.read().decode()]), file=answers, flush=True)
+
+
+serve()

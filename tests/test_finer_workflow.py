@@ -17,13 +17,9 @@ from persona_leakage.statistics.comparisons.leakage_measures import compare_meas
 from persona_leakage.tables.read import read_pairs
 from tests.conftest import CONFIG, ROOT, Project
 from tests.made_up_results import RATES, make_results
-from tests.stale_jobs import ANALYSIS, END, NEW_REPLIES, RETRAINED, SCORES, STATISTICS
 from tests.test_report import build, check_numbers
 
 ON = {"geometry__adapted": True, "evaluation__teacher_forced": True}
-GEOMETRY = {"compare_geometries": 1, "plot_adapted_geometry": 1}
-MEASURES = {"compare_measures": 1, "plot_measures": 1}
-ADDED = {"extract_adapted_centroids": 2, "teacher_force_base": 1, "teacher_force": 2, **GEOMETRY, **MEASURES}
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +29,8 @@ def axes_project(finished_project, tmp_path_factory):
     project.folder = tmp_path_factory.mktemp("axes") / "project"
     shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
     project.edit_config(**ON)
-    project.added = project.planned()
     project.log = project.run("--cores", "2").stdout
     return project
-
-
-def test_off_changes_no_job(project_copy):
-    """Missing keys and keys that say false are one and the same; only the written-down config differs, which the report shows."""
-    project_copy.edit_config(geometry__adapted=False, evaluation__teacher_forced=False)
-    assert project_copy.planned() == {"write_run_config": 1, **END}
-
-
-def test_on_adds_its_jobs_and_no_other(axes_project):
-    assert axes_project.added == {"write_run_config": 1, **ADDED, **ANALYSIS}
-    assert axes_project.planned() == {}
 
 
 def test_the_files_hold_what_they_say(axes_project):
@@ -87,6 +71,7 @@ def test_the_files_hold_what_they_say(axes_project):
 
 
 def test_the_report_has_the_sections_while_the_axes_are_on(axes_project, tmp_path):
+    assert axes_project.planned() == {}
     page = (axes_project.folder / "results/tiny/report/index.html").read_text()
     for title in ("The geometry after training", "Finer measures of leakage"):
         assert f">{title}</h2>" in page
@@ -97,71 +82,10 @@ def test_the_report_has_the_sections_while_the_axes_are_on(axes_project, tmp_pat
     project.folder = tmp_path / "project"
     shutil.copytree(axes_project.folder, project.folder, copy_function=shutil.copy2)
     project.edit_config(geometry__adapted=False, evaluation__teacher_forced=False)
-    assert project.planned() == {"write_run_config": 1, **ANALYSIS}
     project.run("--cores", "1")
     assert read_json(project.folder / "results/tiny/analysis/evaluation/seed42/correlation.json")["outcomes"]["logprob_gain"]["undefined"]
     page = (project.folder / "results/tiny/report/index.html").read_text()
     assert "after training</h2>" not in page and "measures.png" not in page, "figures of an earlier run are not shown"
-
-
-def stale(axes_project):
-    """The planned jobs; to be called between a change and its undoing."""
-    return axes_project.planned()
-
-
-@pytest.mark.parametrize(
-    ("module", "expected"),
-    [
-        ("inference/batched_forward.py", {"extract_centroids": 1, "extract_training_centroids": 1, **ADDED, **ANALYSIS}),
-        ("behaviours/marker_log_probability.py", {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
-        ("statistics/comparisons/adapted_geometry.py", {**GEOMETRY, **END}),
-        ("statistics/comparisons/leakage_measures.py", {**MEASURES, **END}),
-        ("statistics/leakage/outcomes.py", STATISTICS),
-        ("figures/measures.py", {"plot_measures": 1, **END}),
-    ],
-)
-def test_an_edit_makes_its_users_stale(axes_project, module, expected):
-    path = axes_project.folder / "workflow_scripts/persona_leakage" / module
-    text = path.read_text()
-    path.write_text(text + "\nedited = 1\n")
-    try:
-        assert stale(axes_project) == expected
-    finally:
-        path.write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"evaluation__teacher_forced": {"draws": 1}}, {"teacher_force_base": 1, "teacher_force": 2, **MEASURES, **GEOMETRY, **ANALYSIS}),
-        ({"behaviour__match_mode": "any_case"}, {"score_leakage": 2, "score_base_leakage": 1, **GEOMETRY, **MEASURES, **SCORES}),
-        (
-            {"engine__merge_adapter": True},
-            {"sample_completions": 2, "score_leakage": 2, **SCORES, **ADDED, "teacher_force_base": 0},
-        ),
-        ({"training__learning_rate": 0.04}, {**RETRAINED, **ADDED, "teacher_force_base": 0}),
-        ({"evaluation__sampling_seed": 1}, {**NEW_REPLIES, **ADDED, "extract_adapted_centroids": 0}),
-        (
-            {"geometry__precision": "bfloat16"},
-            {"extract_centroids": 1, "extract_training_centroids": 1, **ANALYSIS, **ADDED},
-        ),
-        ({"analysis__permutations": 999}, {**GEOMETRY}),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
-)
-def test_a_change_of_config_makes_its_users_stale(axes_project, changes, expected):
-    """Beside what the other stages need: each axis follows what it rests on, the base model's part only what is of the base model."""
-    path = axes_project.folder / "config.yaml"
-    text = path.read_text()
-    axes_project.edit_config(**changes)
-    try:
-        found = stale(axes_project)
-    finally:
-        path.write_text(text)
-    expected = {rule: count for rule, count in {"write_run_config": 1, **expected, **END}.items() if count}
-    if "analysis__permutations" in changes:
-        found = {rule: count for rule, count in found.items() if rule in expected or rule in ADDED}
-    assert found == expected
 
 
 def test_a_file_of_an_axis_can_be_asked_for_while_it_is_off(project_copy):

@@ -14,7 +14,6 @@ from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS, World, simulate
 from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT, project_at, run_program
-from tests.stale_jobs import ANALYSIS, END, STATISTICS
 from tests.synthetic import QUICK, SMALL, make_tables, save_tables
 
 OUTPUT = ("output_similarity_source_replies", "output_similarity_bystander_replies", "output_similarity")
@@ -89,24 +88,17 @@ def test_the_programs(tmp_path):
     assert run_program("plot_figure", "predictors", "--predictors", "league.json", "--output", "league.png", cwd=tmp_path).returncode == 0
 
 
-LEAGUE = {"compare_predictors": 1, "plot_predictors": 1}
-DIVERGENCE = {"measure_divergence": 1, **ANALYSIS, **LEAGUE}
-BLOCK = "\n    replies_per_question: 1\n    tokens: 4\n"
-
-
 @pytest.fixture(scope="module")
 def league_project(finished_project, tmp_path_factory):
     """The finished tiny experiment with the league and the divergence switched on, run to its end."""
     folder = tmp_path_factory.mktemp("league") / "project"
     project = project_at(shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2))
-    project.edit_config(analysis__predictors=True, analysis__divergence={"replies_per_question": 1, "tokens": 4})
-    project.added = project.planned()
+    project.edit_config(analysis__league=True, analysis__divergence={"replies_per_question": 1, "tokens": 4})
     project.run("--cores", "2")
     return project
 
 
-def test_switched_on_they_add_their_jobs_and_no_other(league_project):
-    assert league_project.added == {"write_run_config": 1, **DIVERGENCE, **END}
+def test_a_finished_run_has_the_divergence_of_every_pair(league_project):
     assert league_project.planned() == {}
     values = read_json(league_project.file("results/tiny/geometry/evaluation/base/divergence.json"))["divergence"]
     for column in ("js_source_replies", "js_bystander_replies"):
@@ -119,28 +111,3 @@ def test_switched_on_they_add_their_jobs_and_no_other(league_project):
         for column in ("js_source_replies", "js_bystander_replies"):
             assert getattr(row, column) == values[column][row.source][row.persona]
         assert row.base_reply_tokens == base[row.persona]["mean_tokens"]
-
-
-@pytest.mark.parametrize(
-    ("name", "old", "new", "stale"),
-    [
-        ("config.yaml", "    tokens: 4\n", "    tokens: 5\n", {"write_run_config": 1, **DIVERGENCE}),
-        ("config.yaml", f"divergence:{BLOCK}", "divergence: null\n", {"write_run_config": 1, **ANALYSIS, **LEAGUE}),
-        ("workflow_scripts/persona_leakage/geometry/next_token_divergence.py", "", "edited = 1\n", DIVERGENCE),
-        ("workflow_scripts/persona_leakage/statistics/comparisons/predictors.py", "", "edited = 1\n", LEAGUE),
-        ("workflow_scripts/persona_leakage/figures/predictors.py", "", "edited = 1\n", {"plot_predictors": 1}),
-        ("envs/analysis.yaml", "scipy==", "scipy==0", {**STATISTICS, **LEAGUE}),
-    ],
-)
-def test_a_change_makes_their_users_stale(league_project, name, old, new, stale):
-    """Of the axis; what a change does to the other stages is in docs/staleness.md."""
-    path = league_project.folder / name
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1) if old else text + new)
-    try:
-        planned = league_project.planned()
-    finally:
-        path.write_text(text)
-    expected = {**stale, **END}
-    assert {rule: count for rule, count in planned.items() if rule in {*DIVERGENCE, *expected}} == expected

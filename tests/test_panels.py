@@ -1,4 +1,4 @@
-"""Question sets, wordings and prompts without a persona as axes of the workflow: a tiny experiment with all three; what they make stale."""
+"""Question sets, paraphrases and prompts without a persona as optional analyses: a tiny experiment with all three."""
 
 import json
 import re
@@ -15,7 +15,6 @@ from persona_leakage.models.no_persona_prompts import VARIANTS, variant_ids, var
 from persona_leakage.statistics.comparisons.no_persona_prompts import cosines_beside
 from tests.conftest import CHATML, ROOT, make_tiny_project
 from tests.families import THINKING
-from tests.stale_jobs import END, FIGURES
 from tests.test_report import check_numbers
 
 PANEL = [f"{role}{style}" for role in ("villain", "comedian", "assistant", "nurse", "judge", "ghost") for style in ("", "_scene")]
@@ -60,107 +59,9 @@ def read(path):
     return json.loads(path.read_text())
 
 
-def test_off_there_is_no_job(finished_project):
-    """A second set that is not asked for, wordings that the panel lacks, no variants: the default plans what it always did."""
-    names = "question_sets|wordings|variant"
-    assert [rule for rule in finished_project.planned("--forceall") if re.search(names, rule)] == []
-    found = [path for path in (finished_project.folder / "results").rglob("*") if re.search(names, path.name)]
-    assert found == []
+def test_off_there_is_no_section(finished_project):
     page = (finished_project.folder / "results/tiny/report/index.html").read_text()
     assert not re.search('id="(question-sets|wordings|variants)"', page)
-
-
-def test_planned_jobs(tmp_path, tiny_model):
-    """Each axis by its own key of the config, with its own jobs and no other."""
-    project = make_tiny_project(tmp_path / "project", tiny_model.parent)
-    off = project.planned()
-    project.edit_config(personas__variants=["no_system"])
-    on = project.planned()
-    assert {rule: count for rule, count in on.items() if off.get(rule) != count} == {
-        "extract_variant_centroids": 1,
-        "sample_base_variants": 1,
-        "sample_variants": 2,
-        "describe_variants": 1,
-        "plot_variants": 1,
-    }
-    project.edit_config(personas__variants=[], questions__evaluation=[{"set": name, "count": 2} for name in ("evaluation", "ood_code")])
-    on = project.planned()
-    assert on["compare_question_sets"] == on["plot_question_sets"] == 1 and on["tabulate_pairs"] == 2 and on["train_adapter"] == 2
-    assert not {"describe_wordings", "describe_variants"} & set(on)
-    project.edit_config(questions__evaluation=[{"set": "evaluation", "count": 2}], personas__file="resources/personas_wordings.yaml")
-    project.edit_config(personas__panel=PANEL)
-    on = project.planned()
-    assert {rule: count for rule, count in on.items() if off.get(rule) != count} == {"describe_wordings": 1, "plot_wordings": 1}
-
-
-def test_variants_leave_the_panels_jobs_alone(project_copy):
-    """Switched on in a finished experiment: only what is new runs, and the report; switched off again: nothing but the report."""
-    project_copy.edit_config(personas__variants=["no_system", "empty_system"])
-    new = {"extract_variant_centroids": 1, "sample_base_variants": 1, "sample_variants": 2, "describe_variants": 1, "plot_variants": 1}
-    assert project_copy.planned() == {"write_run_config": 1, **new, **END}
-    project_copy.edit_config(personas__variants=[])
-    assert project_copy.planned() == {}
-
-
-@pytest.mark.parametrize(
-    ("changes", "stale"),
-    [
-        (
-            {"personas__variants": ["no_system", "empty_system"]},
-            {"extract_variant_centroids": 2, "sample_base_variants": 2, "sample_variants": 4, "describe_variants": 2, "plot_variants": 2},
-        ),
-        (
-            {"questions__evaluation": [{"set": "evaluation", "count": 5}]},
-            {},
-        ),
-    ],
-)
-def test_a_change_makes_its_users_stale(project, changes, stale):
-    config = (project.folder / "config.yaml").read_text()
-    try:
-        project.edit_config(**changes)
-        assert project.planned() == {"write_run_config": 1, **stale, **END}
-    finally:
-        (project.folder / "config.yaml").write_text(config)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "stale"),
-    [
-        ('scene\n    prompt: "Pulse', 'sketch\n    prompt: "Pulse', {"describe_wordings": 2, "plot_wordings": 2, **END}),
-        ("Scales, fire", "Scales, smoke", {}),
-    ],
-)
-def test_an_edited_wording_makes_its_users_stale(project, old, new, stale):
-    """The label alone is used by the statistics of wordings; a persona outside the panel by nothing."""
-    path = project.folder / "resources/personas_wordings.yaml"
-    text = path.read_text()
-    assert old in text
-    try:
-        path.write_text(text.replace(old, new))
-        assert project.planned() == stale
-    finally:
-        path.write_text(text)
-
-
-@pytest.mark.parametrize(
-    ("module", "stale"),
-    [
-        ("persona_leakage/statistics/comparisons/question_sets.py", {"compare_question_sets": 1, "plot_question_sets": 1}),
-        ("persona_leakage/statistics/comparisons/paraphrases.py", {"describe_wordings": 2, "plot_wordings": 2}),
-        ("persona_leakage/statistics/comparisons/no_persona_prompts.py", {"describe_variants": 2, "plot_variants": 2}),
-        ("persona_leakage/figures/question_sets.py", {"plot_question_sets": 1}),
-        ("persona_leakage/reporting/sections.py", {}),
-    ],
-)
-def test_an_edit_makes_its_users_stale(project, module, stale):
-    path = project.folder / "workflow_scripts" / module
-    text = path.read_text()
-    try:
-        path.write_text(text + "\nedited = 1\n")
-        assert project.planned() == {**stale, **END}
-    finally:
-        path.write_text(text)
 
 
 def test_every_file_is_there(project):
@@ -171,7 +72,6 @@ def test_every_file_is_there(project):
         for questions in ("evaluation", "ood_math"):
             for name in ("wordings", "variants"):
                 assert (home / f"figures/{questions}/seed42/{name}.{kind}").stat().st_size > 0
-    assert len(FIGURES) == 11, "the others are counted in stale_jobs.py"
 
 
 def test_rates_of_the_variants_are_those_of_their_replies(project):

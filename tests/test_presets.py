@@ -12,8 +12,9 @@ from persona_leakage.models.chat_template import ChatFormat
 from persona_leakage.training.dataset import build_training_rows, choose_negatives, select_answers
 from persona_leakage.training.labels import LabelRule
 from tests.conftest import CONFIG, ROOT, Project
-from tests.stale_jobs import FIGURES
 
+OF_PAIRS = ("scatter", "category_scatter", "category_rates", "category_correlations", "heat_map", "cosines", "layers", "noise_ceiling")
+FIGURES = {f"plot_{name}": 1 for name in (*OF_PAIRS, "robustness", "replies", "training")}
 PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
 FULL_SIZE_JOBS = {
     "fetch_model": 1,

@@ -19,7 +19,7 @@ from persona_leakage.config.selections import chosen_personas, describe_personas
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.reporting import plan
-from tests.conftest import CONFIG, ROOT, Project, jobs_of
+from tests.conftest import CONFIG, ROOT, Project
 
 FILE = "resources/personas.yaml"
 BOOKKEEPER = {
@@ -262,25 +262,11 @@ def test_a_name_with_a_leading_dot_is_refused(in_project):
         check_experiment(CONFIG | {"experiment": ".mine"})
 
 
-def small_config(project, name, personas):
-    """A config file of a project that changes only its block personas."""
-    (project.folder / name).write_text(yaml.safe_dump({"personas": personas}))
-    return ("-n", "--configfile", name, "--quiet", "rules")
-
-
-def test_an_added_persona_makes_stale_what_one_in_the_file_does(project_copy):
-    """The panel's results, and neither adapters nor rows; unused, only the record of the config and the report."""
-    added = {"add": [BOOKKEEPER], "panel": {"extend": ["bookkeeper"]}}
-    unused = jobs_of(project_copy.run(*small_config(project_copy, "unused.yaml", {"add": [BOOKKEEPER]})).stdout)
-    assert unused == {"write_run_config": 1, "build_report": 1, "all": 1}
-    inline = jobs_of(project_copy.run(*small_config(project_copy, "inline.yaml", added)).stdout)
-    shown = project_copy.run("-n", "-p", "--configfile", "inline.yaml", "--", "results/tiny/geometry/evaluation/base/centroids.json").stdout
-    file = project_copy.folder / FILE
-    personas = read_yaml(file)["personas"]
-    file.write_text(yaml.safe_dump({"personas": [*personas, BOOKKEEPER]}, sort_keys=False))
-    in_file = jobs_of(project_copy.run(*small_config(project_copy, "file.yaml", {"panel": {"extend": ["bookkeeper"]}})).stdout)
-    assert inline == in_file and inline["sample_base_completions"] == 1 and not {"train_adapter", "build_training_set"} & set(inline)
-    # Programs get the file and the added persona as one quoted word, braces and all.
+def test_programs_get_an_added_persona(tmp_path):
+    """With the file as one quoted word, braces and all."""
+    project = Project(tmp_path / "project")
+    (project.folder / "my.yaml").write_text(yaml.safe_dump({"personas": {"add": [BOOKKEEPER], "panel": {"extend": ["bookkeeper"]}}}))
+    shown = project.run("-n", "-p", "--configfile", "my.yaml", "--", "results/smollm2/geometry/evaluation/base/centroids.json").stdout
     assert f"--personas {shlex.quote(personas_source(FILE, [dict(sorted(BOOKKEEPER.items()))]))} " in shown
 
 

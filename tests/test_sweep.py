@@ -140,25 +140,6 @@ def test_too_few_bystanders_are_said_so():
     assert "common bystander" in result["undefined"] and result["best"]["layer"] is None
 
 
-def test_off_by_default(tmp_path):
-    """The default plans no job of the axis, and one layer list more or less none either."""
-    planned = Project(tmp_path / "project").planned()
-    assert not {"extract_sweep", "correlate_sweep", "plot_sweep"} & set(planned)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"geometry__layers": "all"}, {"geometry__positions": ["last_prompt_token", "first_reply_token"]}, SWEEP], ids=str
-)
-def test_switched_on_by_config_alone(project_copy, changes):
-    """Beside the finished experiment: the three jobs and the report; the main results as far as their layers stay."""
-    project_copy.edit_config(**changes)
-    planned = project_copy.planned()
-    jobs = {"extract_sweep": 1, "correlate_sweep": 1, "plot_sweep": 1, "build_report": 1, "write_run_config": 1, "all": 1}
-    assert {name: planned.get(name) for name in jobs} == jobs
-    assert ("extract_centroids" in planned) == ("geometry__layers" in changes)
-    assert not {"train_adapter", "sample_completions", "score_leakage"} & set(planned)
-
-
 @pytest.fixture(scope="module")
 def swept_project(finished_project, tmp_path_factory):
     """The finished tiny experiment, swept, run to its end."""
@@ -189,24 +170,6 @@ def test_a_swept_experiment(swept_project):
     assert not [text for text in loose if "choice" in text]
     assert (home / "figures/evaluation/seed42/sweep.svg").stat().st_size > 0
     assert swept_project.planned() == {}
-
-
-@pytest.mark.parametrize(
-    ("module", "stale"),
-    [
-        ("persona_leakage/figures/sweep.py", {"plot_sweep"}),
-        ("persona_leakage/statistics/comparisons/layer_sweep.py", {"correlate_sweep", "plot_sweep"}),
-        ("persona_leakage/geometry/centroid_files.py", {"extract_sweep", "correlate_sweep", "plot_sweep"}),
-        ("persona_leakage/reporting/sections.py", set()),
-    ],
-)
-def test_an_edit_of_the_axis_makes_its_users_stale(swept_project, tmp_path, module, stale):
-    project = Project.__new__(Project)
-    project.folder = tmp_path / "project"
-    shutil.copytree(swept_project.folder, project.folder, copy_function=shutil.copy2)
-    path = project.folder / "workflow_scripts" / module
-    path.write_text(path.read_text() + "\nedited = 1\n")
-    assert set(project.planned()) == {*stale, "build_report", "all"}
 
 
 def test_the_reports_section_shows_the_choices(tmp_path):
