@@ -23,12 +23,12 @@ OPTIONAL = {
     "personas__file": "resources/personas_wordings.yaml",
     "personas__panel": PANEL,
     "training__seeds": [42, 7],
-    "personas__variants": ["no_system"],
+    "personas__no_persona_prompts": ["no_system"],
     "questions__evaluation": [{"set": name, "count": 2} for name in ("evaluation", "ood_math")],
     "evaluation__teacher_forced": True,
     "geometry__adapted": True,
     "geometry__positions": ["last_prompt_token", "first_reply_token"],
-    "analysis__league": True,
+    "analysis__predictors": True,
     "analysis__divergence": {"replies_per_question": 1, "tokens": 4},
 }
 # Files beyond the size up to which Snakemake compares contents by default.
@@ -247,13 +247,3 @@ def test_a_lost_figure_is_one_job(project_copy):
     assert project_copy.planned("scatter") == {"plot_scatter": 1, "scatter": 1}
     project_copy.run("--cores", "1", "scatter")
     assert project_copy.file("results/tiny/figures/*/seed42/scatter.pdf").stat().st_size > 0
-
-
-def test_an_edited_figure_is_one_job(project_copy):
-    """All figures have the same program; only the module of its own counts for each."""
-    for name in ("scatter", "layers"):
-        path = project_copy.folder / f"workflow_scripts/persona_leakage/figures/{name}.py"
-        text = path.read_text()
-        path.write_text(text + "\nedited = 1\n")
-        assert project_copy.planned() == {f"plot_{name}": 1, **END}
-        path.write_text(text)
