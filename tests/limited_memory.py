@@ -66,7 +66,7 @@ def training(model, folder):
     settings = {
         "lora": {"rank": 4, "alpha": 8, "dropout": 0.0, "rslora": False},
         **{"learning_rate": 0.01, "epochs": 1, "batch_size": len(rows) // 2, "warmup_ratio": 0.0, "weight_decay": 0.0},
-        **{"max_grad_norm": 1.0, "max_tokens_per_micro_batch": 10**9, "precision": "float32"},
+        **{"max_grad_norm": 1.0, "max_tokens_per_micro_batch": 10**6, "precision": "float32"},
     }
     options = {
         "settings": json.dumps({"training": settings}),

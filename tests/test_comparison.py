@@ -54,7 +54,7 @@ def test_records_of_an_earlier_version_are_read(tmp_path):
 
 def test_the_figure_has_a_line_for_every_run_below_its_recipe(tmp_path):
     folders = [make_experiment(tmp_path / "low", (7, 42), 0.2), make_experiment(tmp_path / "high", rho=0.6, learning_rate=0.01)]
-    (tmp_path / "comparison.json").write_text(json.dumps(read_experiments(folders)))
+    (tmp_path / "comparison.json").write_text(json.dumps({"meta": {"program": "compare_experiments"}, **read_experiments(folders)}))
     figure = draw(Namespace(comparison=tmp_path / "comparison.json"))
     (axis,) = figure.axes
     labels = [label.get_text() for label in axis.get_yticklabels()]

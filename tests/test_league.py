@@ -93,7 +93,7 @@ def league_project(finished_project, tmp_path_factory):
     """The finished tiny experiment with the league and the divergence switched on, run to its end."""
     folder = tmp_path_factory.mktemp("league") / "project"
     project = project_at(shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2))
-    project.edit_config(analysis__league=True, analysis__divergence={"replies_per_question": 1, "tokens": 4})
+    project.edit_config(analysis__predictors=True, analysis__divergence={"replies_per_question": 1, "tokens": 4})
     project.run("--cores", "2")
     return project
 

@@ -28,7 +28,7 @@ def project(tmp_path_factory, tiny_model):
     project.edit_config(
         personas__file="resources/personas_wordings.yaml",
         personas__panel=PANEL,
-        personas__variants=list(VARIANTS),
+        personas__no_persona_prompts=list(VARIANTS),
         questions__evaluation=[{"set": "evaluation", "count": 5}, {"set": "ood_math", "count": 6}],
         behaviour__marker="iou",  # no prompt holds it, long random replies of the tiny model often do: there is leakage to compare
         evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 60},
@@ -216,11 +216,11 @@ def test_the_bundled_models_default_is_kept_out(smollm2):
 
 def test_a_bad_variant_is_refused(tmp_path, tiny_model):
     project = make_tiny_project(tmp_path / "project", tiny_model.parent)
-    project.edit_config(personas__variants=["no_sistem"])
+    project.edit_config(personas__no_persona_prompts=["no_sistem"])
     done = project.run("-n", check=False)
     assert (
         done.returncode != 0
-        and "personas.no_persona_prompts.0: 'no_sistem' is not allowed; use one of no_system, empty_system, template_default" in done.stdout
+        and "personas.no_persona_prompts.0: 'no_sistem' is not allowed; did you mean no_system?; use one of no_system, empty_system, template_default" in done.stdout
     )
 
 

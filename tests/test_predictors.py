@@ -196,7 +196,7 @@ def test_divergences_are_means_over_positions(tmp_path):
     means, positions = mean_divergences(work, [2.0, 0.5, 0.25])
     assert means == {"js_source_replies": {"a": {"b": 0.5}}, "js_bystander_replies": {"a": {"b": 0.125}}}
     assert positions == {"a": 5, "b": 2}
-    write_json(tmp_path / "divergence.json", {"divergence": means})
+    write_json(tmp_path / "divergence.json", {"meta": {"program": "measure_divergence"}, "divergence": means})
     found = read_divergences(tmp_path / "divergence.json", ["b", "a"], ["a"])
     assert found["js_source_replies"][1, 0] == 0.5 and found["js_bystander_replies"][1, 0] == 0.125
     assert np.isnan(found["js_source_replies"][0]).all()
@@ -214,7 +214,10 @@ def test_divergences_are_means_over_positions(tmp_path):
 )
 def test_a_bad_divergence_is_named(tmp_path, change, message):
     good = {column: {"a": {"b": 0.5}} for column in COLUMNS}
-    write_json(tmp_path / "divergence.json", {"divergence": {"a": {"b": 0.5}} if change is None else good | change})
+    write_json(
+        tmp_path / "divergence.json",
+        {"meta": {"program": "measure_divergence"}, "divergence": {"a": {"b": 0.5}} if change is None else good | change},
+    )
     with pytest.raises(InputError, match=message):
         read_divergences(tmp_path / "divergence.json", ["a", "b"], ["a"])
 

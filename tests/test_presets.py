@@ -154,7 +154,7 @@ WITHOUT_A_ROW = {
     "model.location",
     "model.revision",
     "engine.batch_size",
-    "engine.chunk_size",
+    "engine.checkpoint_every",
     *leaf_keys({"publishing": CONFIG["publishing"]}),
 }
 

@@ -45,6 +45,6 @@ def test_an_adapter_of_another_run_is_refused(project_copy, change, said):
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path):
-    write_json(tmp_path / "metrics.json", {"meta": {"model": {"digest": "old"}}, "settings": {}})
+    write_json(tmp_path / "metrics.json", {"meta": {"program": "train_adapter", "model": {"digest": "old"}}, "settings": {}})
     with pytest.raises(InputError, match=r"metrics\.json: trained with model: old, but model\.json says new"):
         read_adapter("villain/seed42", tmp_path / "weights", tmp_path / "metrics.json", None, ("model.json", "new"), {})

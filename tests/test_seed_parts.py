@@ -16,7 +16,7 @@ def make_run(training, sampling, rho, **meta):
     sources = {"villain": {"spearman_rho": rho}, "comedian": {"spearman_rho": None}}
     nothing = {"cells": {"nurse": {"rate": 0.5}}}
     return {
-        "meta": {**facts, "training_seed": training, "sampling_seed": sampling, **meta},
+        "meta": {"program": "correlate_leakage", **facts, "training_seed": training, "sampling_seed": sampling, **meta},
         "headline_layer": 21,
         "leakage": {"villain": nothing},
         "noise_ceiling": {"villain": {"samples": {"ceiling": None}}},

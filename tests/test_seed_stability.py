@@ -129,7 +129,10 @@ def three_trainings(tmp_path_factory):
         matrices = matrices_of(read_pairs(home / "pairs.csv"))
         result = analyse(read_pairs(home / "pairs.csv"), 0, QUICK, read_question_counts(home / "question_counts.csv", matrices))
         meta = {key: "same" for key in SAME_IN_ALL} | {"training_seed": seed, "sampling_seed": 0}
-        write_json(home / "correlation.json", {"meta": meta | {"pairs_sha256": sha256_of_file(home / "pairs.csv")}, **result})
+        write_json(
+            home / "correlation.json",
+            {"meta": meta | {"program": "correlate_leakage", "pairs_sha256": sha256_of_file(home / "pairs.csv")}, **result},
+        )
     return folder
 
 

@@ -222,7 +222,7 @@ def test_the_guard_works(tmp_path, guard):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"training__learning_rate": "1e-4"}, "training.learning_rate: '1e-4' is not of type number; YAML reads this as text"),
+        ({"training__learning_rate": "1e-4"}, "training.learning_rate: '1e-4' must be a number; YAML reads this as text"),
         ({"personas__sources": ["vilain"]}, "personas.sources: 'vilain' is not a persona of resources/personas.yaml"),
         ({"model__source": "path", "model__location": "/no/such/folder"}, "model.location: '/no/such/folder' is not a folder"),
         ({"personas__file": "resources/people.yaml"}, "resources/people.yaml: no such file"),

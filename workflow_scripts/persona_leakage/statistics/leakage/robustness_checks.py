@@ -210,7 +210,7 @@ def check_half_panels(main, names, vectors):
 def spread_cosines(matrices, names, vectors, centred):
     """Cosines between centroids [panel, hidden] on the axes of a PairMatrices: [sources, personas]. names: of the panel."""
     cosines = cosine_matrix(vectors, centred)
-    return cosines[np.ix_([names.headline(name) for name in matrices.sources], [names.headline(name) for name in matrices.personas])]
+    return cosines[np.ix_([names.index(name) for name in matrices.sources], [names.index(name) for name in matrices.personas])]
 
 
 def check_fire(main):
