@@ -22,15 +22,6 @@ def negatives_of(source):
     )
 
 
-def adapter_files(states, name):
-    """A file of each state's adapter, as path patterns; none for the base model."""
-    return [
-        f"results/{{experiment}}/training/{state}/{name}"
-        for state in states
-        if state != "base"
-    ]
-
-
 def row_manifests(states):
     """The record of the rows that each state's adapter must have been trained on; new rows make the adapter itself stale."""
     return ancient(
