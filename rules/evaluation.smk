@@ -15,7 +15,7 @@ rule sample_completions:
         ),
         config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
         metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
-        rows=row_manifests(["{source}/seed{seed}"]),
+        rows=ancient("results/{experiment}/training/{source}/manifest.json"),
     output:
         completions="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz",
         meta="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.json",

@@ -167,7 +167,8 @@ def test_a_bad_variant_is_refused(tmp_path, tiny_model):
     done = project.run("-n", check=False)
     assert (
         done.returncode != 0
-        and "personas.no_persona_prompts.0: 'no_sistem' is not allowed; use one of no_system, empty_system" in done.stdout
+        and "personas.no_persona_prompts.0: 'no_sistem' is not allowed; did you mean no_system?; use one of no_system, empty_system"
+        in done.stdout
     )
 
 

@@ -10,7 +10,7 @@ from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.adapter_files import add_adapter_options, read_adapters
+from persona_leakage.models.adapter_files import add_adapter_options, read_adapter
 from persona_leakage.models.loading import load_tokenizer, read_manifest
 from persona_leakage.models.prompts import build_prompts
 
@@ -29,10 +29,10 @@ def main(argv=None):
     """Write completions.jsonl.gz (text, token ids, finish reason and seed of each reply) and completions.json (meta)."""
     parser = new_parser("sample_completions", __doc__, "model", "personas", "questions", "restart", "output", "meta", settings=Settings)
     parser.add_argument("--state", required=True, help="what is sampled: base, or source/seed; enters the seeds")
-    add_adapter_options(parser, "the state")
+    add_adapter_options(parser)
     add_chunk_size(parser, 450, "replies")
     args = parser.parse_args(argv)
-    (adapter,) = read_adapters(parser, args, [args.state])
+    adapter = read_adapter(parser, args)
     settings, state = args.settings, args.state
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
