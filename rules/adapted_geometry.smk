@@ -16,7 +16,7 @@ use rule extract_centroids as extract_adapted_centroids with:
         weights=ancient(f"{ADAPTER}/adapter/adapter_model.safetensors"),
         config=f"{ADAPTER}/adapter/adapter_config.json",
         metrics=f"{ADAPTER}/metrics.json",
-        rows=row_manifests(["{source}/seed{seed}"]),
+        rows=ancient("results/{experiment}/training/{source}/manifest.json"),
     output:
         centroids=[f"{ADAPTED}/centroids_layer{layer}.pt" for layer in LAYERS],
         meta=f"{ADAPTED}/centroids.json",

@@ -22,26 +22,6 @@ def negatives_of(source):
     )
 
 
-def adapter_files(states, name):
-    """A file of each state's adapter, as path patterns; none for the base model."""
-    return [
-        f"results/{{experiment}}/training/{state}/{name}"
-        for state in states
-        if state != "base"
-    ]
-
-
-def row_manifests(states):
-    """The record of the rows that each state's adapter must have been trained on; new rows make the adapter itself stale."""
-    return ancient(
-        [
-            f"results/{{experiment}}/training/{state.partition('/')[0]}/manifest.json"
-            for state in states
-            if state != "base"
-        ]
-    )
-
-
 def sampling_settings(wildcards, adapted, variants=False):
     """What decides the replies of the panel, or of the variants, to a question set; without adapter there is nothing to merge."""
     engine = without(config["engine"], "checkpoint_every")

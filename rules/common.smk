@@ -17,13 +17,11 @@ from persona_leakage.config.config_parts import config_layers, resolve_config
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.config.experiment import (
     COMPARISON,
-    adapter_jobs,
     check_experiment,
     complete_config,
     forced_draws,
     forced_questions,
     held_out_questions,
-    job_file,
     league_on,
     panel_names,
     pool_names,
@@ -76,8 +74,6 @@ POSITIONS = config["geometry"]["positions"]
 SWEPT = is_swept(config["geometry"])
 LEAGUE = league_on(config)
 EVALUATION = "results/{experiment}/evaluation/{questions}"
-BASE_JOB = "base_completions"
-SAMPLING_JOBS = {BASE_JOB: ["base"], **adapter_jobs(config)}
 SAMPLING_ENV = (
     f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"
 )

@@ -5,65 +5,82 @@ out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eva
      evaluation/{questions}/base/, the same without adapter (the control)
 """
 
-# Without adapter (the control) in a job of its own; the adapters in jobs of evaluation.adapters_per_job, which
-# load the model once. The one rule with wildcards is that of a single adapter per job.
-for job, states in SAMPLING_JOBS.items():
 
-    rule:
-        name:
-            f"sample_{job}"
-        input:
-            code=code_of("sample_completions.py"),
-            model=MODEL,
-            weights=ancient(adapter_files(states, "adapter/adapter_model.safetensors")),
-            config=adapter_files(states, "adapter/adapter_config.json"),
-            metrics=adapter_files(states, "metrics.json"),
-            rows=row_manifests(states),
-        output:
-            completions=[
-                f"{EVALUATION}/{state}/completions.jsonl.gz" for state in states
-            ],
-            meta=[f"{EVALUATION}/{state}/completions.json" for state in states],
-        log:
-            f"logs/{{experiment}}/sample_completions/{{questions}}/{job_file(job, states)}.log",
-        benchmark:
-            f"benchmarks/{{experiment}}/sample_completions/{{questions}}/{job_file(job, states)}.tsv"
-        conda:
-            SAMPLING_ENV
-        threads: 1
-        resources:
-            gpu=1,
-            mem_mb=lambda wildcards, attempt: 16000 * attempt,
-            runtime=lambda wildcards, attempt, count=len(states): 120 * count * attempt,
-        params:
-            trained_with=TRAINED_WITH,
-            personas_file=PERSONAS_FILE,
-            questions_file=untracked(config["questions"]["file"]),
-            chunk_size=untracked(config["engine"]["checkpoint_every"]),
-            states=states,
-            restart="results/.kept/replies",
-            packages=sampling_pins(*(["peft"] if job != BASE_JOB else [])),
-            settings=partial(sampling_settings, adapted=job != BASE_JOB),
-        shell:
-            r"""
-            python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-                python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-                python workflow_scripts/sample_completions.py \
-                --settings {params.settings:q} \
-                --chunk-size {params.chunk_size} \
-                --state {params.states:q} \
-                --model {input.model:q} \
-                --personas {params.personas_file:q} \
-                --questions {params.questions_file:q} \
-                --adapter {input.weights:q} \
-                --adapter-metrics {input.metrics:q} \
-                --adapter-rows {input.rows:q} \
-                --trained-with {params.trained_with:q} \
-                --restart {params.restart:q} \
-                --output {output.completions:q} \
-                --meta {output.meta:q} \
-                2>&1 | tee {log:q}
-            """
+rule sample_completions:
+    input:
+        code=code_of("sample_completions.py"),
+        model=MODEL,
+        weights=ancient(
+            "results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"
+        ),
+        config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
+        metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
+        rows=ancient("results/{experiment}/training/{source}/manifest.json"),
+    output:
+        completions="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz",
+        meta="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.json",
+    log:
+        "logs/{experiment}/sample_completions/{questions}/{source}/seed{seed}.log",
+    benchmark:
+        "benchmarks/{experiment}/sample_completions/{questions}/{source}/seed{seed}.tsv"
+    conda:
+        SAMPLING_ENV
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        trained_with=TRAINED_WITH,
+        personas_file=PERSONAS_FILE,
+        questions_file=untracked(config["questions"]["file"]),
+        chunk_size=untracked(config["engine"]["checkpoint_every"]),
+        state="{source}/seed{seed}",
+        restart="results/.kept/replies",
+        packages=sampling_pins("peft"),
+        settings=partial(sampling_settings, adapted=True),
+    shell:
+        r"""
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+            python workflow_scripts/sample_completions.py \
+            --settings {params.settings:q} \
+            --chunk-size {params.chunk_size} \
+            --state {params.state:q} \
+            --model {input.model:q} \
+            --personas {params.personas_file:q} \
+            --questions {params.questions_file:q} \
+            --adapter {input.weights:q} \
+            --adapter-metrics {input.metrics:q} \
+            --adapter-rows {input.rows:q} \
+            --trained-with {params.trained_with:q} \
+            --restart {params.restart:q} \
+            --output {output.completions:q} \
+            --meta {output.meta:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+# The control, without an adapter. Params that are not named here are those of sample_completions.
+use rule sample_completions as sample_base_completions with:
+    input:
+        code=code_of("sample_completions.py"),
+        model=MODEL,
+        weights=[],
+        config=[],
+        metrics=[],
+        rows=[],
+    output:
+        completions="results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz",
+        meta="results/{experiment}/evaluation/{questions}/base/completions.json",
+    log:
+        "logs/{experiment}/sample_completions/{questions}/base.log",
+    benchmark:
+        "benchmarks/{experiment}/sample_completions/{questions}/base.tsv"
+    params:
+        state="base",
+        packages=sampling_pins(),
+        settings=partial(sampling_settings, adapted=False),
 
 
 rule score_leakage:

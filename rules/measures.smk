@@ -25,7 +25,7 @@ rule teacher_force:
         ),
         config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
         metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
-        rows=row_manifests(["{source}/seed{seed}"]),
+        rows=ancient("results/{experiment}/training/{source}/manifest.json"),
     output:
         records=f"{FORCED}.jsonl.gz",
         result=f"{FORCED}.json",

@@ -116,53 +116,25 @@ use rule extract_centroids as extract_variant_centroids with:
 
 use rule sample_base_completions as sample_base_variants with:
     output:
-        completions=[
-            "results/{experiment}/variants/{questions}/base/completions.jsonl.gz"
-        ],
-        meta=["results/{experiment}/variants/{questions}/base/completions.json"],
+        completions="results/{experiment}/variants/{questions}/base/completions.jsonl.gz",
+        meta="results/{experiment}/variants/{questions}/base/completions.json",
     log:
         "logs/{experiment}/sample_variants/{questions}/base.log",
     benchmark:
         "benchmarks/{experiment}/sample_variants/{questions}/base.tsv"
     params:
-        trained_with=TRAINED_WITH,
-        personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
-        chunk_size=untracked(config["engine"]["checkpoint_every"]),
-        states=["base"],
-        restart="results/.kept/replies",
         settings=partial(sampling_settings, adapted=False, variants=True),
 
 
-use rule sample_base_completions as sample_variants with:
-    input:
-        code=code_of("sample_completions.py"),
-        model=MODEL,
-        weights=ancient(
-            adapter_files(["{source}/seed{seed}"], "adapter/adapter_model.safetensors")
-        ),
-        config=adapter_files(["{source}/seed{seed}"], "adapter/adapter_config.json"),
-        metrics=adapter_files(["{source}/seed{seed}"], "metrics.json"),
-        rows=row_manifests(["{source}/seed{seed}"]),
+use rule sample_completions as sample_variants with:
     output:
-        completions=[
-            "results/{experiment}/variants/{questions}/{source}/seed{seed}/completions.jsonl.gz"
-        ],
-        meta=[
-            "results/{experiment}/variants/{questions}/{source}/seed{seed}/completions.json"
-        ],
+        completions="results/{experiment}/variants/{questions}/{source}/seed{seed}/completions.jsonl.gz",
+        meta="results/{experiment}/variants/{questions}/{source}/seed{seed}/completions.json",
     log:
         "logs/{experiment}/sample_variants/{questions}/{source}/seed{seed}.log",
     benchmark:
         "benchmarks/{experiment}/sample_variants/{questions}/{source}/seed{seed}.tsv"
     params:
-        trained_with=TRAINED_WITH,
-        personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
-        chunk_size=untracked(config["engine"]["checkpoint_every"]),
-        states=["{source}/seed{seed}"],
-        restart="results/.kept/replies",
-        packages=sampling_pins("peft"),
         settings=partial(sampling_settings, adapted=True, variants=True),
 
 

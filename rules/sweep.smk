@@ -1,4 +1,4 @@
-"""Centroids of many layers and token positions, packed, where geometry.layers or geometry.positions ask for a comparison.
+"""Centroids of many layers and token positions, where geometry.layers or geometry.positions ask for a comparison.
 
 in:  resources/models/{model}/model.json, personas and questions
 out: geometry/{questions}/base/sweep_{position}.npz, sweep.json

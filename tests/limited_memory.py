@@ -19,11 +19,12 @@ import torch
 import train_adapter
 
 from persona_leakage.geometry.hidden_states import last_token_states
+from persona_leakage.inference.engine import sample_with_fewer_slots
 from persona_leakage.inference.requests import Request, SamplingParams
 from persona_leakage.inference.transformers_engine import TransformersEngine
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.models.loading import load_model, load_tokenizer, pick_device, read_manifest
-from persona_leakage.models.out_of_memory import free_memory, sample_with_fewer_slots
+from persona_leakage.models.out_of_memory import free_memory
 
 DEVICE = pick_device()
 # Large enough that the batch is most of the memory that a stage takes: (rows, tokens of a row).

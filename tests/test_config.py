@@ -94,7 +94,6 @@ BAD_CONFIGS = {
     "unknown end target": ({"labels.turn_end_target": "stop"}, ["labels.turn_end_target", "'stop'", "eos, newline, both"]),
     "unknown engine": ({"engine.name": "vlm"}, ["engine.name", "'vlm'", "auto, transformers"]),
     "vllm asked to merge": ({"engine.name": "vllm", "engine.merge_adapter": True}, ["engine.merge_adapter", "must be false"]),
-    "no adapter in a job": ({"evaluation.adapters_per_job": 0}, ["evaluation.adapters_per_job", "0 must be >= 1"]),
     "unknown detector": ({"behaviour.match_mode": "regex"}, ["behaviour.match_mode", "'regex'", "literal, any_case, tokens"]),
     "unknown precision": ({"engine.precision": "int8"}, ["engine.precision", "'int8'", "bfloat16"]),
     "unknown model source": ({"model.source": "web"}, ["model.source", "'web'", "bundled, hub, path"]),

@@ -25,7 +25,7 @@ from persona_leakage.models import out_of_memory
 from persona_leakage.models.attention import use_causal_attention
 from persona_leakage.models.loading import load_tokenizer
 from persona_leakage.models.lora import attach_new_adapter
-from persona_leakage.models.out_of_memory import fits, is_out_of_memory, sample_with_fewer_slots
+from persona_leakage.models.out_of_memory import fits, is_out_of_memory
 from persona_leakage.training import loop as training
 from tests.conftest import ROOT
 
@@ -236,7 +236,7 @@ def test_sampling_keeps_finished_replies(model, tiny_model, requests, monkeypatc
         engine, "sample", lambda requests, sampling: asked.append((len(requests), engine.slots)) or real(requests, sampling)
     )
     memory = {"times": 0, "batch_size": 8}
-    found = list(sample_with_fewer_slots(engine, requests, WARM, memory))
+    found = list(engines.sample_with_fewer_slots(engine, requests, WARM, memory))
     assert {done.request: done.token_ids for done in found} == expected and len(found) == len(requests)
     assert memory == {"times": 2, "batch_size": 2} and engine.slots == 2
     assert [slots for _, slots in asked] == [8, 4, 2]
@@ -247,7 +247,7 @@ def test_a_single_reply_that_does_not_fit_is_named(model, tiny_model, requests, 
     engine = TransformersEngine(model, load_tokenizer(tiny_model.parent), range(2, 140), 8)
     monkeypatch.setattr(engine, "_forward", failing_at(range(100), engine._forward))
     with pytest.raises(InputError, match=r"sampling: out of memory with a single row of 45 tokens .*lower max_new_tokens"):
-        list(sample_with_fewer_slots(engine, requests, WARM, {"times": 0, "batch_size": 8}))
+        list(engines.sample_with_fewer_slots(engine, requests, WARM, {"times": 0, "batch_size": 8}))
 
 
 def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 import json
 import re
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,8 +10,8 @@ import yaml
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.intervals import wilson_interval
-from persona_leakage.models.no_persona_prompts import VARIANTS, variant_ids, variant_text
-from persona_leakage.statistics.comparisons.no_persona_prompts import cosines_beside
+from persona_leakage.models.no_persona_prompts import SYSTEM_TURNS, variant_ids, variant_text
+from persona_leakage.statistics.comparisons.no_persona_prompts import cosines_beside, describe_prompts
 from tests.conftest import CHATML, ROOT, make_tiny_project
 from tests.families import THINKING
 from tests.test_report import check_numbers
@@ -28,7 +27,7 @@ def project(tmp_path_factory, tiny_model):
     project.edit_config(
         personas__file="resources/personas_wordings.yaml",
         personas__panel=PANEL,
-        personas__no_persona_prompts=list(VARIANTS),
+        personas__no_persona_prompts=list(SYSTEM_TURNS),
         questions__evaluation=[{"set": "evaluation", "count": 5}, {"set": "ood_math", "count": 6}],
         behaviour__marker="iou",  # no prompt holds it, long random replies of the tiny model often do: there is leakage to compare
         evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 60},
@@ -82,14 +81,14 @@ def test_rates_of_the_variants_are_those_of_their_replies(project):
     result = read(home / "analysis/evaluation/seed42/variants.json")
     for state in STATES:
         records = list(read_jsonl_gz(home / f"variants/evaluation/{state}/completions.jsonl.gz"))
-        assert len(records) == len(VARIANTS) * 5 * 2
+        assert len(records) == len(SYSTEM_TURNS) * 5 * 2
         cells = result["base"] if state == "base" else result["sources"][state.split("/")[0]]
-        for variant in VARIANTS:
+        for variant in SYSTEM_TURNS:
             shown = ["iou" in record["text"] for record in records if record["persona"] == variant]
             assert (cells[variant]["found"], cells[variant]["total"]) == (sum(shown), len(shown))
             assert cells[variant]["interval"] == wilson_interval(sum(shown), len(shown))
-    assert not any(variant in (home / "analysis/evaluation/seed42/pairs.csv").read_text() for variant in VARIANTS)
-    assert [prompt["same_as"] for prompt in result["prompts"].values()] == [None, None, "no_system"], "the tiny template has no default"
+    assert not any(variant in (home / "analysis/evaluation/seed42/pairs.csv").read_text() for variant in SYSTEM_TURNS)
+    assert [prompt["same_as"] for prompt in result["prompts"].values()] == [None, None]
 
 
 def test_cosines_of_the_variants(project):
@@ -108,7 +107,6 @@ def test_cosines_of_the_variants(project):
         assert cell["cosine"] == pytest.approx(float(torch.cosine_similarity(vectors[place] - shift, bank[origin] - shift, dim=0)))
         assert cell["cosine_raw"] == pytest.approx(float(torch.cosine_similarity(vectors[place], bank[origin], dim=0)))
     assert cosines_beside(bank.numpy()[[origin]], bank.numpy(), origin, True) == pytest.approx([1])
-    assert np.allclose(vectors[own["personas"].index("no_system")], vectors[own["personas"].index("template_default")])
 
 
 def test_the_report_has_the_sections_and_every_number_in_a_file(project):
@@ -127,91 +125,40 @@ def test_the_report_has_the_sections_and_every_number_in_a_file(project):
     assert [words for words in loose if not re.fullmatch(r"[13]\*?|.*training seed 42.*|.*\?", words)] == []
 
 
-def with_template(tokenizer, template, bos="<s>"):
-    tokenizer.chat_template, tokenizer.bos_token = template, bos
-    return tokenizer
-
-
-DEFAULTING = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are Tiny.<|im_end|>\n' }}{% endif %}" + CHATML
-WITH_BOS = "{{ bos_token }}" + DEFAULTING
-FOLDING = (
-    "{{ bos_token }}{% for message in messages if message['role'] != 'system' %}{% if message['role'] == 'user' %}{{ '[INST] ' }}"
-    "{% if loop.first and messages[0]['role'] == 'system' %}{{ messages[0]['content'] + '\n\n' }}{% endif %}"
-    "{{ message['content'] + ' [/INST]' }}{% else %}{{ message['content'] + '</s>' }}{% endif %}{% endfor %}"
-)
-DEFAULT_IN_USER = FOLDING.replace(
-    "{{ '[INST] ' }}", "{{ '[INST] ' }}{% if loop.first and messages[0]['role'] == 'user' %}{{ 'Be kind. ' }}{% endif %}"
-)
-NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
-SKIPS_EMPTY = CHATML.replace("{% for message in messages %}", "{% for message in messages if message['content'] %}")
 USER = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
-NO_THOUGHTS = "<think>\n\n</think>\n\n"  # as behind every persona's prompt
-SYSTEM = "<|im_start|>system\n{}<|im_end|>\n"
+EMPTY = "<|im_start|>system\n<|im_end|>\n"
+DEFAULTING = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou are Tiny.<|im_end|>\n' }}{% endif %}" + CHATML
+REFUSING = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHATML
+SKIPS_EMPTY = CHATML.replace("{% for message in messages %}", "{% for message in messages if message['content'] %}")
+NO_THOUGHTS = "<think>\n\n</think>\n\n"  # as after every persona's prompt
 
 
 @pytest.mark.parametrize(
-    ("template", "texts"),
+    ("template", "no_system", "empty_system"),
     [
-        (CHATML, {"no_system": USER, "empty_system": SYSTEM.format("") + USER, "template_default": USER}),
-        (
-            DEFAULTING,
-            {"no_system": USER, "empty_system": SYSTEM.format("") + USER, "template_default": SYSTEM.format("You are Tiny.") + USER},
-        ),
-        (
-            WITH_BOS,
-            {
-                "no_system": "<s>" + USER,
-                "empty_system": "<s>" + SYSTEM.format("") + USER,
-                "template_default": "<s>" + SYSTEM.format("You are Tiny.") + USER,
-            },
-        ),
-        (FOLDING, {"no_system": "<s>[INST] Why? [/INST]", "empty_system": None, "template_default": "<s>[INST] Why? [/INST]"}),
-        (DEFAULT_IN_USER, {"no_system": None, "empty_system": None, "template_default": "<s>[INST] Be kind. Why? [/INST]"}),
-        (NO_SYSTEM, {"no_system": USER, "empty_system": None, "template_default": USER}),
-        (SKIPS_EMPTY, {"no_system": USER, "empty_system": None, "template_default": USER}),
-        (
-            THINKING,
-            {
-                "no_system": USER + NO_THOUGHTS,
-                "empty_system": SYSTEM.format("") + USER + NO_THOUGHTS,
-                "template_default": USER + NO_THOUGHTS,
-            },
-        ),
+        (CHATML, USER, EMPTY + USER),
+        (DEFAULTING, EMPTY.replace("\n", "\nYou are Tiny.", 1) + USER, EMPTY + USER),
+        (SKIPS_EMPTY, USER, USER),
+        (THINKING, USER + NO_THOUGHTS, EMPTY + USER + NO_THOUGHTS),
+        (REFUSING, USER, None),
     ],
-    ids=[
-        "no default",
-        "default",
-        "default behind bos",
-        "folded",
-        "default in the user's turn",
-        "no system role",
-        "skips empty",
-        "thinking",
-    ],
+    ids=["no default", "default", "skips empty", "thinking", "no system role"],
 )
-def test_what_each_kind_of_template_can_express(tiny_model, template, texts):
-    """No system turn is none at all, even where the template has a default; what cannot be had is refused by name."""
+def test_prompts_are_what_the_template_writes(tiny_model, template, no_system, empty_system):
     from persona_leakage.models.loading import load_tokenizer
 
-    tokenizer = with_template(load_tokenizer(tiny_model.parent), template)
-    for variant, text in texts.items():
-        if text is None:
-            with pytest.raises(InputError, match=f"personas.no_persona_prompts: '{variant}' cannot be had"):
-                variant_text(tokenizer, variant, "Why?")
-        else:
-            assert variant_text(tokenizer, variant, "Why?") == text
-            assert tokenizer.decode(variant_ids(tokenizer, variant, "Why?")) == text
-
-
-def test_the_bundled_models_default_is_kept_out(smollm2):
-    """SmolLM2's template names the model where no system turn is given."""
-    from persona_leakage.models.loading import load_tokenizer
-
-    tokenizer = load_tokenizer(smollm2.parent)
-    ids = {variant: variant_ids(tokenizer, variant, "Why?") for variant in VARIANTS}
-    assert tokenizer.decode(ids["no_system"]) == USER and tokenizer.decode(ids["empty_system"]) == SYSTEM.format("") + USER
-    assert "named SmolLM" in tokenizer.decode(ids["template_default"])
-    assert ids["no_system"] == ids["template_default"][-len(ids["no_system"]) :]
+    tokenizer = load_tokenizer(tiny_model.parent)
+    tokenizer.chat_template = template
+    assert variant_text(tokenizer, "no_system", "Why?") == tokenizer.decode(variant_ids(tokenizer, "no_system", "Why?")) == no_system
+    if empty_system is None:
+        with pytest.raises(
+            InputError, match=r"personas.no_persona_prompts: 'empty_system' is not possible .* no system turn .*no system role"
+        ):
+            variant_text(tokenizer, "empty_system", "Why?")
+    else:
+        assert variant_text(tokenizer, "empty_system", "Why?") == empty_system
+        same = describe_prompts(tokenizer, ["no_system", "empty_system"], "Why?")["empty_system"]["same_as"]
+        assert same == ("no_system" if empty_system == no_system else None)
 
 
 def test_a_bad_variant_is_refused(tmp_path, tiny_model):
@@ -220,7 +167,8 @@ def test_a_bad_variant_is_refused(tmp_path, tiny_model):
     done = project.run("-n", check=False)
     assert (
         done.returncode != 0
-        and "personas.no_persona_prompts.0: 'no_sistem' is not allowed; did you mean no_system?; use one of no_system, empty_system, template_default" in done.stdout
+        and "personas.no_persona_prompts.0: 'no_sistem' is not allowed; did you mean no_system?; use one of no_system, empty_system"
+        in done.stdout
     )
 
 

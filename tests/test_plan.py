@@ -75,18 +75,13 @@ def test_unknown_reply_length_is_the_limit():
     assert length == 77 and "limit" in origin
 
 
-@pytest.mark.parametrize("together", [1, 2])
-def test_hours_by_hand(together):
-    """Start-up once a job, tokens at the measured rate; several adapters in a job save starts."""
-    config = small_config()
-    config["evaluation"] = {**config["evaluation"], "adapters_per_job": together}
-    jobs = {"sample_completions": 2} if together == 1 else {"sample_completions_1": 1}
-    lines = plan_jobs(
-        {**config}, {**jobs, "score_leakage": 2}, small_sizes(config), lambda stage: (None, 5) if stage == "other" else (100, 30), False
-    )
+def test_hours_by_hand():
+    """Start-up once a job, tokens at the measured rate."""
+    config, jobs = small_config(), {"sample_completions": 2, "score_leakage": 2}
+    lines = plan_jobs(config, jobs, small_sizes(config), lambda stage: (None, 5) if stage == "other" else (100, 30), False)
     sampling, scoring = lines
     assert sampling.tokens == 2 * 3000 and sampling.gpu and not scoring.gpu
-    assert sampling.hours * 3600 == pytest.approx(sum(jobs.values()) * 30 + 60)
+    assert sampling.hours * 3600 == pytest.approx(2 * 30 + 60)
     assert scoring.hours * 3600 == 10
 
 

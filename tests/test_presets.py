@@ -90,18 +90,6 @@ def test_jobs_of_a_preset(project, name):
     assert len(set(re.findall(r"centroids_layer(\d+)\.pt", centroids))) == 4
 
 
-def test_one_sampling_job_for_all_sources(project):
-    """With adapters_per_job 5 the model is loaded once for the five; with 2, in three jobs."""
-    for together, jobs in ((5, 1), (2, 3)):
-        (project.folder / "single_gpu.yaml").write_text(yaml.safe_dump({"evaluation": {"adapters_per_job": together}}))
-        planned = project.planned("--configfile", "presets/paper.yaml", "single_gpu.yaml")
-        sampling = {rule: count for rule, count in planned.items() if rule.startswith("sample_completions")}
-        assert sampling == {f"sample_completions_{number}": 1 for number in range(1, jobs + 1)}
-        assert {rule: count for rule, count in planned.items() if rule not in sampling} == {
-            rule: count for rule, count in FULL_SIZE_JOBS.items() if rule != "sample_completions"
-        }
-
-
 @pytest.mark.parametrize(("name", "negatives"), [("paper", 2000), ("as_run", 400), ("llama3", 2000), ("smollm2_study", 240)])
 def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
     """Positives and negatives of every source, from a pool in which each draw is usable."""

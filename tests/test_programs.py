@@ -168,7 +168,7 @@ def test_a_path_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=rf"^{path.rstrip('/') or '/'}: cannot be written: "):
+    with pytest.raises(InputError, match=rf"^cannot write {path.rstrip('/') or '/'}: "):
         write_json(path, {})
 
 

@@ -1,12 +1,13 @@
 """An adapter in the place of the one that the config asks for is refused, before anything is made with it."""
 
+import argparse
 import shutil
 
 import pytest
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import write_json
-from persona_leakage.models.adapter_files import read_adapter
+from persona_leakage.models.adapter_files import add_adapter_options, read_adapter
 
 
 def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
@@ -46,5 +47,11 @@ def test_an_adapter_of_another_run_is_refused(project_copy, change, said):
 
 def test_an_adapter_of_another_model_is_refused(tmp_path):
     write_json(tmp_path / "metrics.json", {"meta": {"program": "train_adapter", "model": {"digest": "old"}}, "settings": {}})
-    with pytest.raises(InputError, match=r"metrics\.json: trained with model: old, but model\.json says new"):
-        read_adapter("villain/seed42", tmp_path / "weights", tmp_path / "metrics.json", None, ("model.json", "new"), {})
+    write_json(tmp_path / "model.json", {"meta": {"program": "fetch_model"}, "digest": "new"})
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model")
+    add_adapter_options(parser)
+    paths = {option: str(tmp_path / name) for option, name in (("--model", "model.json"), ("--adapter-metrics", "metrics.json"))}
+    args = parser.parse_args(["--adapter", "weights", *(word for pair in paths.items() for word in pair)])
+    with pytest.raises(InputError, match=r"metrics\.json: trained with model: old, but .*model\.json says new"):
+        read_adapter(parser, args)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from persona_leakage.infrastructure.code_digest import files_of_program
-from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
+from persona_leakage.infrastructure.files import read_jsonl_gz
 from tests.conftest import ROOT, jobs_of, make_tiny_project
 
 TABLE = yaml.safe_load((ROOT / "tests/data/staleness.yaml").read_text())
@@ -225,19 +225,15 @@ def lose_a_part(project, persona):
     next(path for path in parts if {record["seed"] for _, record in read_jsonl_gz(path)} <= texts).unlink()
 
 
-def test_several_adapters_in_one_job_give_the_files_of_one_each(project_copy):
-    """Another way to cut the work into jobs: finished replies are taken from their restart points, and a lost part comes back the same."""
-    home = project_copy.folder / "results/tiny"
-    files = [home / f"evaluation/evaluation/{source}/seed42/completions.jsonl.gz" for source in ("villain", "comedian")]
-    before = [path.read_bytes() for path in files]
+def test_a_lost_part_of_the_replies_comes_back_the_same(project_copy):
+    """Finished replies are taken from the store, for an adapter whose completions are gone."""
+    path = project_copy.folder / "results/tiny/evaluation/evaluation/comedian/seed42/completions.jsonl.gz"
+    before = path.read_bytes()
     lose_a_part(project_copy, "comedian")
-    project_copy.edit_config(evaluation__adapters_per_job=2)
-    assert project_copy.planned("evaluations") == {"sample_completions_1": 1, "score_leakage": 2, "evaluations": 1}
+    shutil.rmtree(project_copy.folder / "results/.kept/finished", ignore_errors=True)
+    path.unlink()
     log = project_copy.run("--cores", "1").stdout
-    assert "replies villain/seed42: 24 of 24 replies are kept" in log and "replies comedian/seed42: 16 of 24 replies are kept" in log
-    assert [path.read_bytes() for path in files] == before
-    states = [read_json(path.parent / "completions.json")["meta"]["state"] for path in files]
-    assert states == ["villain/seed42", "comedian/seed42"]
+    assert "replies comedian/seed42: 16 of 24 replies are kept" in log and path.read_bytes() == before
     assert project_copy.planned() == {}
 
 

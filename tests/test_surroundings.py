@@ -133,3 +133,16 @@ def test_results_say_on_which_kind_of_cpu_they_were_computed():
     assert hardware()["processor"].startswith(f"{name}, family ")
     if not torch.cuda.is_available():
         assert arithmetic().endswith(hardware()["processor"])
+
+
+@pytest.mark.parametrize(("visible", "said"), [("0", "given 0, but torch"), ("", ""), ("NoDevFiles", ""), (None, "")])
+def test_a_gpu_that_torch_cannot_use_is_said(visible, said):
+    """Once in a job's log, however often the device is asked for; nothing where no GPU was given."""
+    code = "from persona_leakage.models.loading import pick_device; print(pick_device(), pick_device())"
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "workflow_scripts")}
+    env.pop("CUDA_VISIBLE_DEVICES", None)
+    if visible is not None:
+        env["CUDA_VISIBLE_DEVICES"] = visible
+    code = f"import torch; torch.cuda.is_available = lambda: False; {code}"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "cpu cpu\n" and done.stderr.count("finds no GPU") == bool(said) and said in done.stderr

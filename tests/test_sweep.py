@@ -10,9 +10,7 @@ import yaml
 from scipy import stats
 
 from persona_leakage.config.layers import POSITIONS
-from persona_leakage.geometry.centroid_files import read_packed, write_packed
 from persona_leakage.geometry.cosine import cosine_matrix
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, write_json
 from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.statistics.comparisons.layer_sweep import analyse_sweep, chance_of_choices, swept_matrices
@@ -25,45 +23,6 @@ from tests.test_report import build, check_numbers
 
 SWEEP = {"geometry__layers": "all", "geometry__positions": list(POSITIONS)}
 OPTIONS = {"permutations": 499, "bootstraps": 200}
-
-
-def huge_states(personas=12, layers=3, hidden=64):
-    """Centroids as models have them: personas close together, far from the origin, some numbers in the ten thousands."""
-    generator = np.random.default_rng(0)
-    vectors = generator.normal(size=(layers, personas, hidden)) * 0.3 + generator.normal(size=(layers, 1, hidden)) * 5
-    vectors[:, :, :2] += (90_000, -20_000)  # beyond the largest float16
-    return vectors.astype(np.float32)
-
-
-def test_packed_centroids_keep_their_cosines(tmp_path):
-    """Centred cosines to 5e-4 although some numbers do not even fit float16; half the size."""
-    vectors = huge_states()
-    write_packed(tmp_path / "a.npz", "last_prompt_token", [0, 5, 9], list("abcdefghijkl"), vectors, model="m")
-    position, layers, personas, found = read_packed(tmp_path / "a.npz")
-    assert (position, layers, personas) == ("last_prompt_token", [0, 5, 9], list("abcdefghijkl"))
-    for before, after in zip(vectors, found, strict=True):
-        assert np.abs(cosine_matrix(before, centred=True) - cosine_matrix(after, centred=True)).max() < 5e-4
-        assert np.abs(cosine_matrix(before, centred=False) - cosine_matrix(after, centred=False)).max() < 1e-9
-    write_packed(tmp_path / "b.npz", "last_prompt_token", [0, 5, 9], list("abcdefghijkl"), vectors, model="m")
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "not a whole file of plain arrays"),
-        (lambda path: path.write_bytes(path.read_bytes().replace(b"mean.npy", b"lean.npy")), "must hold deviation, layers, mean"),
-        (lambda path: np.savez(path, mean=np.array([{}], dtype=object)), "not a whole file of plain arrays"),
-        (lambda path: path.unlink(), "no such file"),
-    ],
-)
-def test_a_damaged_packed_file_is_refused(tmp_path, damage, message):
-    """Also one that would run code when read: pickled objects are never loaded."""
-    path = tmp_path / "a.npz"
-    write_packed(path, "last_prompt_token", [0], ["a", "b"], huge_states(2, 1), model="m")
-    damage(path)
-    with pytest.raises(InputError, match=message):
-        read_packed(path)
 
 
 def made_up_choices(seed, best=None, bystanders=20):
@@ -153,13 +112,13 @@ def swept_project(finished_project, tmp_path_factory):
 
 
 def test_a_swept_experiment(swept_project):
-    """Files of every position and block; the headline's cosines as in the main analysis, to what packing costs; a section of the report."""
+    """Files of every position and block; the headline's centroids as in the main analysis; a section of the report."""
     home = swept_project.folder / "results/tiny"
     sweep = read_json(home / "analysis/evaluation/seed42/sweep.json")
     exact = read_tensors(home / "geometry/evaluation/base/centroids_layer1.pt")
-    position, layers, personas, vectors = read_packed(home / "geometry/evaluation/base/sweep_last_prompt_token.npz")
-    assert (position, layers, personas) == ("last_prompt_token", [0, 1, 2, 3], exact["personas"])
-    np.testing.assert_allclose(cosine_matrix(vectors[1], centred=True), cosine_matrix(exact["centroids"].numpy(), centred=True), atol=1e-3)
+    swept = np.load(home / "geometry/evaluation/base/sweep_last_prompt_token.npz")
+    assert (str(swept["position"]), [*swept["layers"]], [*swept["personas"]]) == ("last_prompt_token", [0, 1, 2, 3], exact["personas"])
+    np.testing.assert_allclose(swept["centroids"][1], exact["centroids"].numpy(), rtol=1e-5, atol=1e-6)
     table = read_pairs(home / "analysis/evaluation/seed42/pairs.csv")
     assert set(table["layer"]) == {1} and sweep["choices"] == 12
     for name in POSITIONS:

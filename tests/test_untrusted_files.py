@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from persona_leakage.behaviours.preflight import check_against_model, fetch_readable_model
 from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
-from persona_leakage.geometry.centroid_files import read_centroids, read_packed, write_packed
+from persona_leakage.geometry.centroid_files import read_centroids
 from persona_leakage.geometry.prompt_similarity import embedding_similarities
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
@@ -120,15 +120,6 @@ def test_centroids_that_are_none_are_refused(tmp_path, vectors, message):
     torch.save({"layer": 1, "personas": ["a", "b"], "centroids": vectors}, tmp_path / "centroids.pt")
     with pytest.raises(InputError, match=f"centroids.pt: {message}"):
         read_centroids(tmp_path / "centroids.pt")
-
-
-def test_swept_centroids_that_are_none_are_refused(tmp_path):
-    """Around a common mean, one value that is not finite makes those of every persona so."""
-    vectors = torch.tensor([[[1.0, 2.0], [1.0, float("nan")]]]).numpy()
-    for personas, message in ((["a", "b"], "the centroid of 'a' has values"), (["a"], r"the centroids have the shape \[1, 2, 2\]")):
-        write_packed(tmp_path / "centroids.npz", "mean", [1], personas, vectors)
-        with pytest.raises(InputError, match=f"centroids.npz: {message}"):
-            read_packed(tmp_path / "centroids.npz")
 
 
 def test_a_harmful_centroid_file_stops_the_table_with_one_line(project_copy):

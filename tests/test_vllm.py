@@ -120,12 +120,12 @@ def test_an_adapter_without_effect_is_refused(tiny, tmp_path):
         sample(tiny, tmp_path, GREEDY, ENGINE, [random_adapter(tiny, tmp_path / "idle", "idle/seed1", scale=0.0)])
 
 
-def test_a_whole_experiment_with_one_engine_for_all_adapters(tmp_path):
-    """From model to figure; the adapters share an engine, and each source keeps files of its own."""
+def test_a_whole_experiment(tmp_path):
+    """From model to figure."""
     folder = tmp_path / "model"
     tiny_for_vllm(folder, "Llama")
     project = make_tiny_project(tmp_path / "project", folder)
-    project.edit_config(engine={**ENGINE, "checkpoint_every": 8}, evaluation__adapters_per_job=2)
+    project.edit_config(engine={**ENGINE, "checkpoint_every": 8})
     log = project.run("--cores", "2", cold=True).stdout
     assert log.count("log-probabilities move by") == 2
     for state in ("base", "villain/seed42", "comedian/seed42"):
@@ -134,8 +134,6 @@ def test_a_whole_experiment_with_one_engine_for_all_adapters(tmp_path):
         assert meta["engine"]["name"] == "vllm" and meta["state"] == state
         assert len(read_jsonl_gz(home / "completions.jsonl.gz")) == 24
     assert project.planned() == {}
-    (project.folder / "results/tiny/evaluation/evaluation/villain/seed42/completions.jsonl.gz").unlink()
-    assert project.planned("evaluations") == {"sample_completions_1": 1, "score_leakage": 2, "evaluations": 1}
 
 
 def test_graphs_for_as_many_replies_as_vllm_takes_at_once(tiny):

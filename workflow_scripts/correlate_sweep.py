@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from persona_leakage.config.blocks.analysis import Resamples
 from persona_leakage.config.blocks.geometry import Layer
 from persona_leakage.config.program_options import new_parser
-from persona_leakage.geometry.centroid_files import read_packed
+from persona_leakage.geometry.centroid_files import check_centroids
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digests, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
@@ -33,7 +35,10 @@ def main(argv=None):
     matrices = matrices_of(table[table["layer"] == headline_layer])
     vectors, positions = {}, []
     for path in args.sweep:
-        position, layers, names, centroids = read_packed(path)
+        with np.load(path, allow_pickle=False) as arrays:
+            names, centroids = arrays["personas"].tolist(), arrays["centroids"].astype(np.float64)
+            position, layers = str(arrays["position"]), arrays["layers"].tolist()
+        check_centroids(path, names, centroids)
         if missing := sorted({*matrices.personas} - {*names}):
             raise InputError(f"{path}: has no centroid of {', '.join(missing)}; {args.pairs} has")
         positions.append(position)

@@ -16,7 +16,7 @@ from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import digest_of, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.infrastructure.tensor_files import write_tensors
-from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapters
+from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapter
 from persona_leakage.models.chat_template import prompt_lengths
 from persona_leakage.models.loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.models.prompts import build_prompts, build_spanned_prompts
@@ -37,11 +37,11 @@ def main(argv=None):
         "extract_centroids", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta", settings=Settings
     )
     parser.add_argument("--state", default="base", help="whose hidden states: base, or source/seed (default: %(default)s)")
-    add_adapter_options(parser, "the state")
+    add_adapter_options(parser)
     add_chunk_size(parser, 512, "prompts")
     args = parser.parse_args(argv)
     settings = args.settings
-    (adapter,) = read_adapters(parser, args, [args.state])
+    adapter = read_adapter(parser, args)
     manifest = read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
     questions = chosen_questions(args.questions, settings.questions.model_dump())

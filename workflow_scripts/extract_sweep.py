@@ -1,16 +1,17 @@
-"""Take the base model's hidden states at several layers and tokens of every prompt, as packed centroids per persona."""
+"""Take the base model's hidden states at several layers and tokens of every prompt, as centroids per persona."""
 
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from persona_leakage.config.blocks.fields import Precision
 from persona_leakage.config.blocks.geometry import LayersOrAll, Positions
 from persona_leakage.config.blocks.settings import Prompts
 from persona_leakage.config.program_options import add_chunk_size, new_parser
-from persona_leakage.geometry.centroid_files import write_packed
 from persona_leakage.geometry.hidden_states import persona_means, states_of_all
 from persona_leakage.infrastructure.cli import run_program
-from persona_leakage.infrastructure.files import digest_of, sha256_of_file, write_json
+from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.models.loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.models.prompts import build_spanned_prompts
@@ -51,8 +52,10 @@ def main(argv=None):
     digests = {}
     for column, position in enumerate(positions):
         path = Path(args.output_folder) / f"sweep_{position}.npz"
-        vectors = states[:, column].transpose(0, 1).numpy()
-        write_packed(path, position, layers, names, vectors, layer_convention=LAYER_CONVENTION, model=manifest["digest"])
+        vectors = states[:, column].transpose(0, 1).numpy()  # [layers, personas, hidden] float32
+        facts = {"layers": layers, "personas": names, "position": position, "layer_convention": LAYER_CONVENTION}
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, centroids=vectors, model=manifest["digest"], **facts)
         digests[path.name] = sha256_of_file(path)
     meta = describe_run(
         "extract_sweep",

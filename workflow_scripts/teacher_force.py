@@ -9,7 +9,7 @@ from persona_leakage.config.program_options import add_chunk_size, new_parser
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapters
+from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapter
 from persona_leakage.models.loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.models.prompts import build_prompts
 
@@ -69,11 +69,11 @@ def main(argv=None):
     paths = ("model", "personas", "questions", "completions", "completions-meta", "restart", "records", "output")
     parser = new_parser("teacher_force", __doc__, *paths, settings=Settings)
     parser.add_argument("--state", required=True, help="whose probabilities: base, or source/seed")
-    add_adapter_options(parser, "the state")
+    add_adapter_options(parser)
     parser.add_argument("--base", nargs="*", default=[], help="the base model's teacher_forced.jsonl.gz and .json, to be compared with")
     add_chunk_size(parser, 2048, "replies")
     args = parser.parse_args(argv)
-    (adapter,) = read_adapters(parser, args, [args.state])
+    adapter = read_adapter(parser, args)
     if len(args.base) != (2 if adapter else 0):
         parser.error("--base: needs two files with --adapter, none without")
     settings, manifest = args.settings, read_manifest(args.model)

@@ -1,4 +1,4 @@
-"""Run a command with GPUs of this machine to itself: waits until so many are free, and keeps them until the command has ended."""
+"""Run a command with GPUs of this machine to itself: waits until enough are free, and keeps them until the command has ended."""
 
 import argparse
 import signal

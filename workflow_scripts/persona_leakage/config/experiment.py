@@ -91,18 +91,6 @@ def league_on(config):
     return bool(analysis.get("predictors") or analysis.get("divergence"))
 
 
-def adapter_jobs(config):
-    """{job name: states} of the sampling jobs that use adapters, a state being "source/seed{seed}".
-
-    With one adapter per job, a single job "completions" whose state is a path pattern with wildcards.
-    """
-    size = config["evaluation"]["adapters_per_job"]
-    if size == 1:
-        return {"completions": ["{source}/seed{seed}"]}
-    states = [f"{source}/seed{seed}" for seed in config["training"]["seeds"] for source in config["personas"]["sources"]]
-    return {f"completions_{number}": states[start : start + size] for number, start in enumerate(range(0, len(states), size), 1)}
-
-
 def forced_draws(config):
     """How many replies of each persona and question the teacher-forced measure reads; None: all."""
     block = config["evaluation"].get("teacher_forced", False)
@@ -113,11 +101,6 @@ def forced_questions(config, count):
     """How many questions of a set of ``count`` the teacher-forced measure reads replies to, at most: the first ones."""
     block = config["evaluation"].get("teacher_forced", False)
     return min(block.get("questions") or count, count) if isinstance(block, dict) else count
-
-
-def job_file(job, states):
-    """What a sampling job's log and benchmark are called: its state, or its own name if it has several."""
-    return states[0] if len(states) == 1 else job
 
 
 def persona_problems(config, personas):

@@ -17,6 +17,7 @@ OLD_KEYS = {
     "engine.chunk_size": "engine.checkpoint_every",
     "analysis.league": "analysis.predictors",
 }
+REMOVED_KEYS = {"evaluation.adapters_per_job"}
 
 
 def with_new_keys(config):
@@ -24,6 +25,10 @@ def with_new_keys(config):
     renamed = {}
     for name, block in config.items():
         if isinstance(block, dict):
-            block = {OLD_KEYS.get(f"{name}.{key}", f"{name}.{key}").rpartition(".")[2]: value for key, value in block.items()}
+            block = {
+                OLD_KEYS.get(f"{name}.{key}", f"{name}.{key}").rpartition(".")[2]: value
+                for key, value in block.items()
+                if f"{name}.{key}" not in REMOVED_KEYS
+            }
         renamed[name] = block
     return renamed

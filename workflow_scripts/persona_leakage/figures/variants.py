@@ -3,11 +3,11 @@
 from matplotlib.ticker import MultipleLocator
 
 from persona_leakage.figures.marks import label_cosine
-from persona_leakage.figures.style import COLUMNS, GREEN, GREY, ORANGE, PALETTE, panels, words
+from persona_leakage.figures.style import COLUMNS, GREEN, GREY, ORANGE, panels, words
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.tables.read import add_pairs, read_checked_pairs
 
-VARIANT_STYLES = {"no_system": (ORANGE, "o"), "empty_system": (GREEN, "s"), "template_default": (PALETTE[7], "^")}
+VARIANT_STYLES = {"no_system": (ORANGE, "o"), "empty_system": (GREEN, "s")}
 
 
 def add_inputs(parser):

@@ -23,7 +23,7 @@ from persona_leakage.models.loading import (
     pick_precision,
 )
 from persona_leakage.models.lora import Adapter, load_adapter
-from persona_leakage.models.out_of_memory import sample_with_fewer_slots
+from persona_leakage.models.out_of_memory import fits, half_of
 
 # What each engine takes from the config block; the rest means nothing to it, and is not recorded.
 ENGINE_KEYS = {"transformers": ("batch_size", "merge_adapter"), "vllm": ()}
@@ -67,6 +67,31 @@ class SwitchingTransformersEngine:
             model = load_adapter(model, adapter.folder, merge=self.settings["merge_adapter"])
         stop_ids = load_chat_format(self.manifest).stop_ids
         return self.engine_class(model, load_tokenizer(self.manifest["folder"]), stop_ids, self.memory["batch_size"])
+
+
+def sample_with_fewer_slots(engine, requests, sampling, record):
+    """As ``engine.sample``, halving ``engine.slots`` whenever memory runs out; finished replies are kept.
+
+    engine.slots, the most rows that run at once, stays halved. record: {"times", "batch_size"}, updated here.
+    Each reply has its own random stream, so another batch changes it by rounding at most.
+    """
+    left = dict.fromkeys(requests)
+    while left:
+        completions = engine.sample(list(left), sampling)
+        while True:
+            completion, said = fits(partial(next, completions, None))
+            if completion is None:
+                break
+            del left[completion.request]
+            yield completion
+        if said is None:
+            return
+        slots = min(engine.slots, len(left))
+        longest = max(len(request.prompt_ids) for request in left) + sampling.max_new_tokens
+        half_of(slots, slots * longest, "sampling", said, "lower max_new_tokens, or set engine.precision: bfloat16")
+        engine.slots = slots // 2
+        record["times"] += 1
+        record["batch_size"] = engine.slots
 
 
 def engine_name(engine):

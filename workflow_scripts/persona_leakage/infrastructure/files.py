@@ -15,7 +15,6 @@ from pathlib import Path
 from persona_leakage.infrastructure.cli import InputError, shorten
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
-NEARLY_FULL = 2**20  # bytes
 
 
 @contextmanager
@@ -50,11 +49,7 @@ def temporary_beside(path):
 
 @contextmanager
 def writing_to(path):
-    """Turn the system's refusal to write ``path`` into an InputError that names it and what to do.
-
-    Libraries that write by themselves (torch, safetensors) hide the system's error in one of their own:
-    then what tells is that the disk is full. Trouble with other files passes.
-    """
+    """Turn the system's refusal to write ``path`` into an InputError that names it and what to do; errors of other files pass."""
     try:
         yield
     except OSError as error:
@@ -62,20 +57,11 @@ def writing_to(path):
         if error.errno not in REFUSALS or elsewhere:
             raise
         raise InputError(refusal(path, error.strerror)) from error
-    except Exception as error:
-        if type(error).__name__ not in ("RuntimeError", "SafetensorError") or free_bytes(path) > NEARLY_FULL:
-            raise
-        raise InputError(refusal(path, f"{os.strerror(errno.ENOSPC)} ({error})")) from error
 
 
 def refusal(path, reason):
-    """What a user reads when ``path`` cannot be written."""
-    return f"{path}: cannot be written: {reason}; nothing finished is lost: mend that and run again"
-
-
-def free_bytes(path):
-    """Free space on the disk where ``path`` lies or would lie."""
-    return shutil.disk_usage(next(folder for folder in Path(path).absolute().parents if folder.exists())).free
+    """The message for a ``path`` that cannot be written."""
+    return f"cannot write {path}: {reason}. Finished results are safe; fix this and rerun."
 
 
 def write_json(path, content):

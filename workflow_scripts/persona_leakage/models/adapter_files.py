@@ -1,4 +1,4 @@
-"""Adapters on the command line of a program, compared with what training wrote of them."""
+"""An adapter on the command line of a program, compared with what training wrote of it."""
 
 from functools import partial
 from pathlib import Path
@@ -11,40 +11,32 @@ from persona_leakage.models.loading import load_model
 from persona_leakage.models.lora import CONFIG, Adapter, load_adapter
 
 
-def add_adapter_options(parser, what):
-    """The options of programs that read adapters and also work without, on the base model."""
-    parser.add_argument("--adapter", nargs="*", default=[], help=f"adapter_model.safetensors of {what} (default: none, the base model)")
-    parser.add_argument("--adapter-metrics", nargs="*", default=[], help="metrics.json of each adapter")
-    text = "manifest.json of the training rows that each adapter must have (default: not compared)"
-    parser.add_argument("--adapter-rows", nargs="*", default=[], help=text)
-    text = "JSON of the training settings that the adapters must have (default: not compared)"
+def add_adapter_options(parser):
+    """The options of programs that read an adapter and also work without, on the base model."""
+    parser.add_argument("--adapter", nargs="?", help="adapter_model.safetensors of the state (default: none, the base model)")
+    parser.add_argument("--adapter-metrics", nargs="?", help="metrics.json of the adapter")
+    text = "manifest.json of the training rows that the adapter must have (default: not compared)"
+    parser.add_argument("--adapter-rows", nargs="?", help=text)
+    text = "JSON of the training settings that the adapter must have (default: not compared)"
     parser.add_argument("--trained-with", type=partial(read_settings, TrainingRecipe), metavar="JSON", help=text)
 
 
-def read_adapters(parser, args, states):
-    """[:class:`Adapter`] of the command line, one for each of ``states``; None for each without --adapter (the base model).
+def read_adapter(parser, args):
+    """The :class:`Adapter` of the command line, for --state; None without --adapter (the base model).
 
-    InputError unless their files have the SHA-256 of their metrics.json, and were trained on the model of --model, on the rows
+    InputError unless its files have the SHA-256 of its metrics.json, and it was trained on the model of --model, on the rows
     and with the settings given: a training job that outlived its workflow may end after the one that a later run of
     another config put in its place. ``max_tokens_per_micro_batch``, which decides no more than rounding, is not compared.
-    Exit code 2 at another number of values.
+    Exit code 2 without --adapter-metrics.
     """
     if not args.adapter:
-        return [None] * len(states)
-    rows = args.adapter_rows or [None] * len(states)
-    if {len(args.adapter), len(args.adapter_metrics), len(rows)} != {len(states)}:
-        parser.error("--adapter, --adapter-metrics and --adapter-rows need a value for each state, or none")
-    model = args.model, read_json(args.model, "fetch_model")["digest"]
-    return [
-        read_adapter(*values, model, args.trained_with.model_dump(exclude_unset=True) if args.trained_with else {})
-        for values in zip(states, args.adapter, args.adapter_metrics, rows, strict=True)
-    ]
-
-
-def read_adapter(state, weights, metrics, rows, model, settings):
-    """One of read_adapters(). model: where its digest stands, and the digest."""
+        return None
+    if not args.adapter_metrics:
+        parser.error("--adapter needs --adapter-metrics")
+    weights, metrics, rows = args.adapter, args.adapter_metrics, args.adapter_rows
+    settings = args.trained_with.model_dump(exclude_unset=True) if args.trained_with else {}
     trained = read_json(metrics, "train_adapter")
-    facts = [("model", trained["meta"]["model"]["digest"], *model)]
+    facts = [("model", trained["meta"]["model"]["digest"], args.model, read_json(args.model, "fetch_model")["digest"])]
     if rows:
         facts.append(("rows", trained["rows_sha256"], rows, read_json(rows, "build_training_set")["sha256"]))
     for key in sorted(settings.keys() - {"max_tokens_per_micro_batch"}):
@@ -57,7 +49,7 @@ def read_adapter(state, weights, metrics, rows, model, settings):
             )
     check_digest(weights, trained["adapter_sha256"], metrics)
     check_digest(Path(weights).with_name(CONFIG), trained["adapter_config_sha256"], metrics)
-    return Adapter(state, str(Path(weights).parent), trained["adapter_sha256"], trained["adapter_config_sha256"])
+    return Adapter(args.state, str(Path(weights).parent), trained["adapter_sha256"], trained["adapter_config_sha256"])
 
 
 def load_state(manifest, dtype, device, adapter, merge):

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import SafetensorError
 
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import temporary_beside, writing_to
+from persona_leakage.infrastructure.files import refusal, temporary_beside, writing_to
 from persona_leakage.models.architecture import linear_layers
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -64,6 +65,8 @@ def save_adapter(model, base_name, folder):
             model.save_pretrained(staging, save_embedding_layers=False)
             for name in (CONFIG, WEIGHTS):
                 (staging / name).replace(folder / name)
+        except SafetensorError as error:  # hides the system's error
+            raise InputError(refusal(folder / WEIGHTS, error)) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

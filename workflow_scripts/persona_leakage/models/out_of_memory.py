@@ -1,13 +1,12 @@
-"""Going on when memory runs out: recognising it, freeing what the failed work held, and sampling with fewer rows."""
+"""When memory runs out: recognizing it, freeing what the failed work held, and halving the batch."""
 
 import gc
-from functools import partial
 
 import torch
 
 from persona_leakage.infrastructure.cli import InputError
 
-# What memory that ran out is called where it is no exception of its own: CUDA's runtime, cuBLAS, cuDNN, the CPU allocator, C++.
+# Errors without an exception class of their own: CUDA's runtime, cuBLAS, cuDNN, the CPU allocator, C++.
 MESSAGES = (
     "CUDA out of memory",
     "CUDA error: out of memory",
@@ -21,16 +20,16 @@ MESSAGES = (
 
 
 def is_out_of_memory(error):
-    """Whether an exception says that memory ran out, of a GPU or of the machine."""
+    """Whether an exception means that a GPU or the machine ran out of memory."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(message in str(error) for message in MESSAGES)
 
 
 def fits(work):
-    """Call ``work()``: (its result, None), or (None, what was said) if memory ran out. Other exceptions pass.
+    """Call ``work()``: (its result, None), or (None, the error's first line) if memory ran out. Other exceptions pass.
 
-    Memory is freed behind the except block: until then the exception keeps the failed frames, and they their tensors.
+    Memory is freed after the except block: until then the exception keeps the failed frames, and they keep their tensors.
     """
     try:
         return work(), None
@@ -43,7 +42,7 @@ def fits(work):
 
 
 def free_memory():
-    """Give back what no object holds any more, also what torch keeps for later."""
+    """Free unreferenced objects and torch's cache."""
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -62,28 +61,3 @@ def half_of(rows, tokens, stage, said, advice):
 def add_up(memory, now):
     """{"times", "batch_tokens"} of a stage so far together with those of its newest part, which began with the former's limit."""
     return {"times": memory["times"] + now["times"], "batch_tokens": now["batch_tokens"]}
-
-
-def sample_with_fewer_slots(engine, requests, sampling, record):
-    """As ``engine.sample``, with half the ``engine.slots`` as often as memory runs out; finished replies are kept.
-
-    engine: has .slots, the most rows it runs at once; they stay halved. record: {"times", "batch_size"}, kept up to
-    date. A reply has a random stream of its own, so the company it is sampled in changes it by rounding at most.
-    """
-    left = dict.fromkeys(requests)
-    while left:
-        completions = engine.sample(list(left), sampling)
-        while True:
-            completion, said = fits(partial(next, completions, None))
-            if completion is None:
-                break
-            del left[completion.request]
-            yield completion
-        if said is None:
-            return
-        slots = min(engine.slots, len(left))
-        longest = max(len(request.prompt_ids) for request in left) + sampling.max_new_tokens
-        half_of(slots, slots * longest, "sampling", said, "lower max_new_tokens, or set engine.precision: bfloat16")
-        engine.slots = slots // 2
-        record["times"] += 1
-        record["batch_size"] = engine.slots

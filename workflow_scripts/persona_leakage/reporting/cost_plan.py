@@ -1,9 +1,8 @@
 """What a config costs before it runs: tokens, hours and disk of each rule's jobs, from measured rates (resources/rates.yaml)."""
 
-import re
 from dataclasses import dataclass
 
-from persona_leakage.config.experiment import adapter_jobs, forced_draws, forced_questions, held_out_questions, panel_names, pool_names
+from persona_leakage.config.experiment import forced_draws, forced_questions, held_out_questions, panel_names, pool_names
 from persona_leakage.config.layers import FIRST_REPLY, declared_layers
 
 BYTES_PER_FLOAT = 4
@@ -142,11 +141,10 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         # The first reply token is found in a pass of its own.
         "extract_sweep": ("centroids", sizes.centroid_tokens() * (1 + (FIRST_REPLY in config["geometry"]["positions"]))),
     }
-    together = {f"sample_{job}": len(states) for job, states in adapter_jobs(config).items()}
     lines = []
     for rule, count in jobs.items():
-        stage, tokens = stages.get(re.sub(r"_\d+$", "", rule), ("other", 0))
-        tokens *= count * together.get(rule, 1)
+        stage, tokens = stages.get(rule, ("other", 0))
+        tokens *= count
         busy, missing, total = (sampling or {}).get(rule, (count, 1, 1))
         tokens *= missing / total
         seconds = seconds_of(rate(stage), busy, tokens)

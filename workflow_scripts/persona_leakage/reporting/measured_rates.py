@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
-from persona_leakage.config.experiment import adapter_jobs, check_experiment, job_file, read_config
+from persona_leakage.config.experiment import check_experiment, read_config
 from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
@@ -28,7 +28,7 @@ def measured_rates(model, entry):
             config = with_new_keys(read_config(record)["config"])
             found["other"] += [(0, 0, seconds, None) for seconds in other_jobs(benchmarks)]
             if config["model"]["name"] == model:
-                for stage, job in [*sampling_jobs(config, home, benchmarks), *training_jobs(home, benchmarks)]:
+                for stage, job in [*sampling_jobs(home, benchmarks), *training_jobs(home, benchmarks)]:
                     found[stage].append(job)
                 found["centroids"] += centroid_jobs(config, home, benchmarks, entry)
         except (InputError, KeyError, TypeError, AttributeError, ValueError, OSError):
@@ -58,36 +58,27 @@ def seconds_of(benchmark):
         return None
 
 
-def made_here(seconds, *metas):
-    """Whether a job of so many seconds made these results on this machine (any machine of this folder, if that has a GPU)."""
-    here = hardware()
-    for meta in metas:
-        found = meta["hardware"]
-        if not found.get("gpu") and any(found.get(key, here[key]) != here[key] for key in ("processor", "cores")):
-            return False
-    return seconds is not None and seconds >= MADE_HERE * sum(meta["wall_seconds"] for meta in metas)
+def made_here(seconds, meta):
+    """Whether a job of so many seconds made this result on this machine (any machine of this folder, if that has a GPU)."""
+    here, found = hardware(), meta["hardware"]
+    if not found.get("gpu") and any(found.get(key, here[key]) != here[key] for key in ("processor", "cores")):
+        return False
+    return seconds is not None and seconds >= MADE_HERE * meta["wall_seconds"]
 
 
-def sampling_jobs(config, home, benchmarks):
+def sampling_jobs(home, benchmarks):
     """(stage, job) of the training pool and of every job that sampled replies; kept replies do not count."""
-    groups = [(benchmarks / "sample_training_pool.tsv", [home / "training/pool.json"])]
-    for folder in sorted((home / "evaluation").glob("*")):
-        under = benchmarks / "sample_completions" / folder.name
-        jobs = {"base": ["base"]}
-        for job, states in adapter_jobs(config).items():
-            if "{source}" in states[0]:
-                states = [str(path.parent.relative_to(folder)) for path in sorted(folder.glob("*/seed*/completions.json"))]
-                jobs.update({state: [state] for state in states})
-            else:
-                jobs[job_file(job, states)] = states
-        groups += [(under / f"{name}.tsv", [folder / state / "completions.json" for state in states]) for name, states in jobs.items()]
-    for benchmark, files in groups:
-        if all(path.is_file() for path in files):
-            metas = [read_json(path)["meta"] for path in files]
-            tokens, working = (sum(meta.get("sampled", {}).get(key, 0) for meta in metas) for key in ("tokens", "seconds"))
+    pairs = [(benchmarks / "sample_training_pool.tsv", home / "training/pool.json")]
+    for meta in sorted((home / "evaluation").glob("**/completions.json")):
+        state = meta.parent.relative_to(home / "evaluation")
+        pairs.append((benchmarks / f"sample_completions/{state}.tsv", meta))
+    for benchmark, path in pairs:
+        if path.is_file():
+            meta = read_json(path)["meta"]
+            tokens, working = (meta.get("sampled", {}).get(key, 0) for key in ("tokens", "seconds"))
             seconds = seconds_of(benchmark)
-            if tokens and working and made_here(seconds, *metas):
-                yield f"sample_{metas[0]['engine']['name']}", (tokens, working, seconds, metas[0])
+            if tokens and working and made_here(seconds, meta):
+                yield f"sample_{meta['engine']['name']}", (tokens, working, seconds, meta)
 
 
 def training_jobs(home, benchmarks):

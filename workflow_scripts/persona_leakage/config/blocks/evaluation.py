@@ -30,5 +30,4 @@ class Evaluation(Block):
         description="The second outcome, the marker's log-probability after the base model's own replies: "
         "true reads all replies, {draws, questions} the first ones, false none.",
     )
-    adapters_per_job: Count = Field(1, description="Adapters that one sampling job takes in turn with the model loaded once.")
     sampling: Sampling = Field(Sampling(), description="How the replies are sampled.")

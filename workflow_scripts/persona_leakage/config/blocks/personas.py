@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from persona_leakage.config.blocks.fields import Block, Line, Name, Names, check_unique, entries, form, refuse
 
-NoPersonaPrompt = Literal["no_system", "empty_system", "template_default"]
+NoPersonaPrompt = Literal["no_system", "empty_system"]
 
 
 class PersonaEntry(Block):
