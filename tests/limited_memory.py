@@ -63,7 +63,7 @@ def training(model, folder):
     """The whole program, two optimizer steps."""
     rows = [{"token_ids": ids, "labels": [-100] * (len(ids) - 40) + ids[-40:]} for ids in rows_of_tokens("training") * 2]
     write_jsonl_gz(folder / "rows.jsonl.gz", rows)
-    write_json(folder / "manifest.json", {"sha256": sha256_of_file(folder / "rows.jsonl.gz")})
+    write_json(folder / "manifest.json", {"meta": {"program": "build_training_set"}, "sha256": sha256_of_file(folder / "rows.jsonl.gz")})
     settings = {
         "lora": {"rank": 4, "alpha": 8, "dropout": 0.0, "rslora": False},
         **{"learning_rate": 0.01, "epochs": 1, "batch_size": len(rows) // 2, "warmup_ratio": 0.0, "weight_decay": 0.0},
