@@ -14,6 +14,7 @@ NOT_COUNTED = (
 )
 
 
+@cache
 def is_counted(path, library):
     """Whether a file can change a result: False for those of NOT_COUNTED in the folder ``library``."""
     return not any(path.is_relative_to(library / name) for name in NOT_COUNTED)
