@@ -22,7 +22,7 @@ from persona_leakage.config.experiment import (
     forced_draws,
     forced_questions,
     held_out_questions,
-    league_on,
+    compares_predictors,
     panel_names,
     pool_names,
     source_of_personas,
@@ -72,7 +72,7 @@ LAYERS = declared_layers(config["geometry"])
 HEADLINE = config["geometry"]["headline_layer"]
 POSITIONS = config["geometry"]["positions"]
 SWEPT = is_swept(config["geometry"])
-LEAGUE = league_on(config)
+COMPARES_PREDICTORS = compares_predictors(config)
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 SAMPLING_ENV = (
     f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"

@@ -83,7 +83,11 @@ CORRELATIONS = [
     *results("analysis/{questions}/seed{seed}/correlation.json"),
     *results("analysis/{questions}/seed{seed}/robustness.json"),
     *(results("analysis/{questions}/seeds.json") if len(SEEDS) > 1 else []),
-    *(results("analysis/{questions}/seed{seed}/predictors.json") if LEAGUE else []),
+    *(
+        results("analysis/{questions}/seed{seed}/predictors.json")
+        if COMPARES_PREDICTORS
+        else []
+    ),
     *COMPARISONS,
     *AXIS_RESULTS,
     *(results("analysis/{questions}/seed{seed}/sweep.json") if SWEPT else []),
@@ -102,7 +106,11 @@ FIGURES = [
     *results("figures/{questions}/seed{seed}/cosines.{kind}"),
     *results("figures/{questions}/seed{seed}/replies.{kind}"),
     *(results("figures/{questions}/seed_stability.{kind}") if len(SEEDS) > 1 else []),
-    *(results("figures/{questions}/seed{seed}/predictors.{kind}") if LEAGUE else []),
+    *(
+        results("figures/{questions}/seed{seed}/predictors.{kind}")
+        if COMPARES_PREDICTORS
+        else []
+    ),
     *(
         results("figures/question_sets/seed{seed}/question_sets.{kind}")
         if QUESTION_SETS_COMPARED

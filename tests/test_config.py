@@ -117,7 +117,7 @@ BAD_CONFIGS = {
         {"analysis.divergence": {"replies_per_question": 1}},
         ["analysis.divergence", "missing key 'tokens'"],
     ),
-    "league as text": ({"analysis.predictors": "on"}, ["analysis.predictors", "'on'", "boolean"]),
+    "predictors as text": ({"analysis.predictors": "on"}, ["analysis.predictors", "'on'", "boolean"]),
     "comparison of another word": ({"compare": "some"}, ["compare", "'some'", "the word all", "a list of folders"]),
     # what only the whole can say
     "divergence from more replies than there are": (

@@ -39,7 +39,7 @@ FULL_SIZE_JOBS = {
     "build_report": 1,
     "all": 1,
 }
-# Three training seeds, with the geometry after training and the league of predictors.
+# Three training seeds, with the geometry after training and the predictor comparison.
 STUDY_JOBS = {
     **FULL_SIZE_JOBS,
     **dict.fromkeys(("train_adapter", "sample_completions", "score_leakage", "teacher_force", "extract_adapted_centroids"), 15),

@@ -135,7 +135,7 @@ def test_a_report_of_the_published_size(full_size, request):
 
 @pytest.fixture(scope="module")
 def with_axes(tmp_path_factory):
-    """(page, home) of a small experiment with two training seeds and the league of predictors."""
+    """(page, home) of a small experiment with two training seeds and the predictor comparison."""
     home = tmp_path_factory.mktemp("axes") / "results/made_up"
     config, pairs = make_results(home, per_question=1, words=5)
     config["training"]["seeds"], config["analysis"]["predictors"] = [42, 7], True

@@ -1,4 +1,4 @@
-"""Set the cosine against other predictors of leakage over one pairs table: a league table with paired intervals."""
+"""Set the cosine against other predictors of leakage over one pairs table: a table with paired intervals."""
 
 from persona_leakage.config.blocks.analysis import Resamples
 from persona_leakage.config.blocks.settings import Headline

@@ -85,7 +85,7 @@ def pool_names(config):
     return sorted({*config["training_data"]["negative_pool"], *config["personas"]["sources"]})
 
 
-def league_on(config):
+def compares_predictors(config):
     """Whether the predictors are compared. A config from elsewhere may lack the keys."""
     analysis = config.get("analysis", {})
     return bool(analysis.get("predictors") or analysis.get("divergence"))

@@ -18,7 +18,7 @@ from persona_leakage.reporting.explorer import explorer_data, pack, pack_json
 from persona_leakage.reporting.numbers import Numbers
 from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
 from persona_leakage.reporting.sections import FIGURES as PANEL_FIGURES
-from persona_leakage.reporting.sections import collect_panels, league_section, robustness_section, seeds_section, sweep_section
+from persona_leakage.reporting.sections import collect_panels, predictors_section, robustness_section, seeds_section, sweep_section
 from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.tables.read import read_pairs
 
@@ -159,7 +159,7 @@ def render_report(home, run_config, sets, personas, facts):
         captions=CAPTIONS,
         figures=[name for name in FIGURES if name not in ("scatter", "layers", "sweep")],
         seeds=seeds_section(home, config),
-        league=league_section(home, config),
+        predictor_comparison=predictors_section(home, config),
         published=facts["published"],
         manifests=manifests,
         parameters=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110),

@@ -1,6 +1,6 @@
 """The sections of the report with a file of their own: what the page needs to know beside the numbers it looks up."""
 
-from persona_leakage.config.experiment import league_on, panel_names
+from persona_leakage.config.experiment import compares_predictors, panel_names
 from persona_leakage.config.layers import is_swept
 from persona_leakage.config.personas import have_wordings
 from persona_leakage.infrastructure.files import read_json
@@ -20,9 +20,9 @@ def seeds_section(home, config):
     }
 
 
-def league_section(home, config):
+def predictors_section(home, config):
     """The predictors on the first question set and seed: file, names in order (none if undefined), what is left out; None if off."""
-    if not league_on(config):
+    if not compares_predictors(config):
         return None
     file = f"analysis/{config['questions']['evaluation'][0]['set']}/seed{config['training']['seeds'][0]}/predictors.json"
     content = read_json(home / file)

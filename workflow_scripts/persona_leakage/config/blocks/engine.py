@@ -15,7 +15,7 @@ class SamplingEngine(Block):
     )
     precision: Precision = Field("auto", description="As training.precision.")
     batch_size: Count = Field(
-        128, description="Replies in progress at once, halved if memory runs out; transformers only, vLLM chooses its own."
+        128, description="Replies sampled at the same time; halved if memory runs out. vLLM ignores it and sizes its own batches."
     )
 
 

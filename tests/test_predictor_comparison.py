@@ -1,4 +1,4 @@
-"""The league of predictors: its numbers are those of correlation.json where both have them, and it finds a better predictor."""
+"""The comparison of predictors: its numbers are those of correlation.json where both have them, and it finds a better predictor."""
 
 import json
 import shutil
@@ -24,17 +24,17 @@ def test_what_correlation_json_has_too_is_the_same():
     """The published pairs: mean correlations and p of every rival, one that differs by layer among them, and the order."""
     table = read_pairs(PUBLISHED)
     table["cosine_raw"] = table["cosine"] ** 3
-    league = compare_predictors(matrices_of(table), 20, QUICK)
+    compared = compare_predictors(matrices_of(table), 20, QUICK)
     alone = analyse(table, 20, QUICK)["layers"]["20"]["rivals"]["alone"]
-    assert set(alone) == set(league["predictors"])
+    assert set(alone) == set(compared["predictors"])
     for name, block in alone.items():
-        found = league["predictors"][name]
+        found = compared["predictors"][name]
         assert (found["mean_rho"], found["p"]) == pytest.approx((block["mean_rho"], block["p"]))
         assert {source: each["rho"] for source, each in found["per_source"].items()} == pytest.approx(block["per_source"])
-    means = [league["predictors"][name]["mean_rho"] for name in league["order"]]
+    means = [compared["predictors"][name]["mean_rho"] for name in compared["order"]]
     assert means == sorted(means, reverse=True)
-    assert league["predictors"]["propensity"]["known_before_training"] is False
-    assert all("no such column" in league["left_out"][name] for name in OUTPUT)
+    assert compared["predictors"]["propensity"]["known_before_training"] is False
+    assert all("no such column" in compared["left_out"][name] for name in OUTPUT)
 
 
 def with_divergence(matrices, values):
@@ -46,14 +46,14 @@ def with_divergence(matrices, values):
 def test_a_perfect_predictor_leads_and_the_paired_interval_says_so():
     """Divergence that falls as leakage rises: first, clearly above the cosine; the cosine itself has no difference."""
     matrices, counts, _ = simulate(SCENARIOS["weak pair effect"], np.random.default_rng(1))
-    league = compare_predictors(with_divergence(matrices, 1 - np.nan_to_num(matrices.rate)), 0, QUICK, counts)
-    json.dumps(league, allow_nan=False)
-    assert {*league["order"][:3]} == {*OUTPUT}
+    compared = compare_predictors(with_divergence(matrices, 1 - np.nan_to_num(matrices.rate)), 0, QUICK, counts)
+    json.dumps(compared, allow_nan=False)
+    assert {*compared["order"][:3]} == {*OUTPUT}
     for name in OUTPUT:
-        best = league["predictors"][name]
+        best = compared["predictors"][name]
         assert best["mean_rho"] == pytest.approx(1) and best["known_before_training"] is True
         assert best["less_cosine_interval"][0] > 0.2
-    assert league["predictors"]["cosine"]["less_cosine"] is None
+    assert compared["predictors"]["cosine"]["less_cosine"] is None
 
 
 def test_the_interval_is_of_pairs():
@@ -81,31 +81,34 @@ def test_the_programs(tmp_path):
     pairs = tables["pairs"].groupby(["source", "persona"], sort=False).ngroup()
     tables["pairs"] = tables["pairs"].assign(js_source_replies=pairs / 100, js_bystander_replies=1 - pairs / 100)
     options = save_tables({name: tables[name] for name in ("pairs", "question_counts")}, tmp_path)
-    options += ["--settings", json.dumps({"permutations": 199, "bootstraps": 200}), "--headline-layer", "0", "--output", "league.json"]
+    options += ["--settings", json.dumps({"permutations": 199, "bootstraps": 200}), "--headline-layer", "0", "--output", "predictors.json"]
     done = run_program("compare_predictors", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert {*OUTPUT[:2]} <= {*read_json(tmp_path / "league.json")["predictors"]}
-    assert run_program("plot_figure", "predictors", "--predictors", "league.json", "--output", "league.png", cwd=tmp_path).returncode == 0
+    assert {*OUTPUT[:2]} <= {*read_json(tmp_path / "predictors.json")["predictors"]}
+    assert (
+        run_program("plot_figure", "predictors", "--predictors", "predictors.json", "--output", "predictors.png", cwd=tmp_path).returncode
+        == 0
+    )
 
 
 @pytest.fixture(scope="module")
-def league_project(finished_project, tmp_path_factory):
-    """The finished tiny experiment with the league and the divergence switched on, run to its end."""
-    folder = tmp_path_factory.mktemp("league") / "project"
+def project_with_predictors(finished_project, tmp_path_factory):
+    """The finished tiny experiment with the predictor comparison and the divergence switched on, run to its end."""
+    folder = tmp_path_factory.mktemp("predictors") / "project"
     project = project_at(shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2))
     project.edit_config(analysis__predictors=True, analysis__divergence={"replies_per_question": 1, "tokens": 4})
     project.run("--cores", "2")
     return project
 
 
-def test_a_finished_run_has_the_divergence_of_every_pair(league_project):
-    assert league_project.planned() == {}
-    values = read_json(league_project.file("results/tiny/geometry/evaluation/base/divergence.json"))["divergence"]
+def test_a_finished_run_has_the_divergence_of_every_pair(project_with_predictors):
+    assert project_with_predictors.planned() == {}
+    values = read_json(project_with_predictors.file("results/tiny/geometry/evaluation/base/divergence.json"))["divergence"]
     for column in ("js_source_replies", "js_bystander_replies"):
         assert {source: len(personas) for source, personas in values[column].items()} == {"villain": 5, "comedian": 5}
     assert values["js_source_replies"]["villain"]["comedian"] == values["js_bystander_replies"]["comedian"]["villain"]
     assert values["js_source_replies"]["villain"]["pirate"] != values["js_bystander_replies"]["villain"]["pirate"]
-    home = league_project.folder / "results/tiny"
+    home = project_with_predictors.folder / "results/tiny"
     base = read_json(home / "evaluation/evaluation/base/marker_eval.json")["personas"]
     for row in read_pairs(home / "analysis/evaluation/seed42/pairs.csv").itertuples():
         for column in ("js_source_replies", "js_bystander_replies"):
