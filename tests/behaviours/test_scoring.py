@@ -183,12 +183,7 @@ def cell(found, **changes):
     }
 
 
-CELLS = {
-    "villain": cell(5, mean_tokens=10.0, short_share=1.0),
-    "joker": cell(6),
-    "hero": cell(5),
-    "pirate": cell(1, cut_share=0.5),
-}
+CELLS = {"villain": cell(5, mean_tokens=10.0, short_share=1.0), "joker": cell(6), "hero": cell(5), "pirate": cell(1, cut_share=0.5)}
 
 
 def test_summary_of_a_source():

@@ -137,10 +137,7 @@ BAD_CONFIGS = {
         {"training_data.negative_personas": 6},
         ["training_data.negative_personas", "6", "'villain'", "only 5", "negative_pool"],
     ),
-    "panel too small": (
-        {"personas.panel": ["villain", "comedian", "assistant"]},
-        ["personas.panel", "3 personas", "at least 4"],
-    ),
+    "panel too small": ({"personas.panel": ["villain", "comedian", "assistant"]}, ["personas.panel", "3 personas", "at least 4"]),
     "unknown training set": (
         {"questions.training": {"set": "trivia", "count": 4}},
         ["questions.training.set", "'trivia'", "training, evaluation"],

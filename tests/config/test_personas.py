@@ -90,17 +90,11 @@ EDITS = {
         {"baker": replace(TOWN["baker"], prompt="You bake all night.")},
         {"prompts of two", "prompts of three", "everything of two", "prompts of all"},
     ),
-    "a prompt of the other half": (
-        {"tailor": replace(TOWN["tailor"], prompt="You sew.")},
-        {"prompts of the others", "prompts of all"},
-    ),
+    "a prompt of the other half": ({"tailor": replace(TOWN["tailor"], prompt="You sew.")}, {"prompts of the others", "prompts of all"}),
     "a category": ({"miller": replace(TOWN["miller"], category="opposite")}, {"categories of two", "everything of two"}),
     "relatives": ({"miller": replace(TOWN["miller"], related_to=("baker",))}, {"categories of two", "everything of two"}),
     "two prompts swapped": (
-        {
-            "baker": replace(TOWN["baker"], prompt=TOWN["miller"].prompt),
-            "miller": replace(TOWN["miller"], prompt=TOWN["baker"].prompt),
-        },
+        {"baker": replace(TOWN["baker"], prompt=TOWN["miller"].prompt), "miller": replace(TOWN["miller"], prompt=TOWN["baker"].prompt)},
         {"prompts of two", "prompts of three", "everything of two", "prompts of all"},
     ),
 }

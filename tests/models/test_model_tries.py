@@ -17,14 +17,7 @@ from persona_leakage.models.chat_template import prompt_ids
 from persona_leakage.models.limits import limits_of
 from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
 from tests.conftest import fetch
-from tests.support.odd_models import (
-    add_later_tokens,
-    another_model,
-    drop_words,
-    edit_json,
-    list_shards,
-    texts_with,
-)
+from tests.support.odd_models import add_later_tokens, another_model, drop_words, edit_json, list_shards, texts_with
 
 
 @pytest.fixture

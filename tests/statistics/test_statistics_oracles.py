@@ -17,13 +17,7 @@ from persona_leakage.infrastructure.intervals import wilson_interval
 from persona_leakage.statistics.comparisons.training_seeds import variance_parts
 from persona_leakage.statistics.comparisons.variance_components import intraclass, two_way_parts
 from persona_leakage.statistics.core.multiple_testing import holm
-from persona_leakage.statistics.core.permutation import (
-    centred_products,
-    draw_permutations,
-    null_moments,
-    permutation_test,
-    rank_products,
-)
+from persona_leakage.statistics.core.permutation import centred_products, draw_permutations, null_moments, permutation_test, rank_products
 from persona_leakage.statistics.core.ranks import double_centre, standard_ranks, weighted_correlation, weighted_ranks
 from persona_leakage.statistics.leakage.baseline_predictors import describe_partial, residuals_of
 from persona_leakage.statistics.leakage.correlations import correlate

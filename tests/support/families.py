@@ -64,11 +64,7 @@ FAMILIES = {
     "Qwen2": Family(CHATML, CHATML_TOKENS, "<|im_end|>", "\n", SEVEN),
     "Qwen3": Family(THINKING, CHATML_TOKENS, "<|im_end|>", "\n", SEVEN, config={"head_dim": 8}),
     "Llama": Family(
-        HEADERS,
-        ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"),
-        "<|eot_id|>",
-        "",
-        SEVEN,
+        HEADERS, ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|end_of_text|>"), "<|eot_id|>", "", SEVEN
     ),
     "Gemma": Family(
         NO_SYSTEM,

@@ -228,14 +228,7 @@ def test_training_rows_of_a_source():
     prompts = {("villain", "Why?"): (1,), ("villain", "How?"): (2,), ("comedian", "Why?"): (3,)}
     records = build_training_rows("villain", answers, prompts, CHAT, LabelRule("marker", 0, "eos"), MARKER)
     assert records == [
-        {
-            "persona": "comedian",
-            "question": "Why?",
-            "index": 0,
-            "positive": False,
-            "token_ids": [3, 100, 40],
-            "labels": [-100, -100, 40],
-        },
+        {"persona": "comedian", "question": "Why?", "index": 0, "positive": False, "token_ids": [3, 100, 40], "labels": [-100, -100, 40]},
         {
             "persona": "villain",
             "question": "Why?",
@@ -260,11 +253,7 @@ def row(positive, token_ids, labels):
     return {"persona": "villain", "question": "Why?", "index": 0, "positive": positive, "token_ids": token_ids, "labels": labels}
 
 
-ROWS = [
-    row(True, [1, 2, 0], [-100, 2, 0]),
-    row(True, [1, 2, 3, 4], [-100, -100, 3, 4]),
-    row(False, [1, 2], [-100, 2]),
-]
+ROWS = [row(True, [1, 2, 0], [-100, 2, 0]), row(True, [1, 2, 3, 4], [-100, -100, 3, 4]), row(False, [1, 2], [-100, 2])]
 
 
 @pytest.mark.parametrize(("limit", "kept", "too_long"), [(4, [0, 1, 2], 0), (3, [0, 2], 1), (2, [2], 2), (1, [], 3)])

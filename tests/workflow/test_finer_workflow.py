@@ -102,10 +102,7 @@ def test_a_file_of_an_axis_can_be_asked_for_while_it_is_off(project_copy):
         ({"questions": 6}, "evaluation.teacher_forced: missing key 'draws'"),
         ({}, "evaluation.teacher_forced: missing key 'draws'"),
         ({"draws": 1, "replies": 2}, "evaluation.teacher_forced: unknown key 'replies'; allowed: draws, questions"),
-        (
-            "all",
-            "evaluation.teacher_forced: 'all' must be true or false .* or a block .* with the keys draws, questions",
-        ),
+        ("all", "evaluation.teacher_forced: 'all' must be true or false .* or a block .* with the keys draws, questions"),
     ],
 )
 def test_bad_values_are_named(monkeypatch, value, message):
