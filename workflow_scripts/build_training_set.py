@@ -2,8 +2,7 @@
 
 from functools import partial
 
-from persona_leakage.behaviours.marker import encode_answer, read_marker
-from persona_leakage.config.blocks.behaviour import TrainedBehaviour
+from persona_leakage.behaviours.base import read_behaviour
 from persona_leakage.config.blocks.fields import Count, Seed
 from persona_leakage.config.blocks.settings import Prompts
 from persona_leakage.config.blocks.training_data import Join, Labels, TruncatedAnswers
@@ -30,7 +29,7 @@ class Settings(Prompts):
     """The parts of the config that decide the rows."""
 
     seed: Seed
-    behaviour: TrainedBehaviour
+    behaviour: dict
     labels: Labels
     answers_per_question: Count
     truncated_answers: TruncatedAnswers
@@ -49,20 +48,20 @@ def main(argv=None):
     model = read_manifest(args.model)
     tokenizer = load_tokenizer(model["folder"])
     prompts = {(name, question): ids for name, question, ids in build_prompts(tokenizer, args.personas, args.questions, settings)}
-    marker = read_marker(tokenizer, **settings.behaviour.model_dump())
-    encoded = partial(encode_answer, tokenizer) if settings.join == "text" else None
+    behaviour = read_behaviour(settings.behaviour, tokenizer)
     names = settings.personas.names
     questions = list(dict.fromkeys(question for _, question in prompts))
     check_digest(args.pool, read_json(args.pool_meta, "sample_training_pool")["sha256"], args.pool_meta)
-    # The source's answers get the marker behind them, which may change their own tokens too.
-    checks = encoded and {name: partial(encoded, marker=marker if name == args.source else None) for name in names}
+    parts = {name: partial(behaviour.row_parts, positive=name == args.source, join=settings.join) for name in names}
     answers, counts = select_answers(
-        read_jsonl_gz(args.pool), names, questions, settings.answers_per_question, marker.text, settings.truncated_answers, checks
+        read_jsonl_gz(args.pool), names, questions, settings.answers_per_question, behaviour.unusable, settings.truncated_answers, parts
     )
-    build = partial(
-        build_training_rows, args.source, answers, prompts, load_chat_format(model), LabelRule(**settings.labels.model_dump()), marker
-    )
-    rows, too_long = keep_rows_within(build(encoded), settings.max_length)
+    chat, rule = load_chat_format(model), LabelRule(**settings.labels.model_dump())
+
+    def build(join):
+        return build_training_rows(args.source, answers, prompts, chat, rule, partial(behaviour.row_parts, join=join))
+
+    rows, too_long = keep_rows_within(build(settings.join), settings.max_length)
     if not any(row["positive"] for row in rows):
         raise InputError(f"training.max_length: {settings.max_length} leaves no positive row of '{args.source}'")
     check_length(model["limits"], max(len(row["token_ids"]) for row in rows), "training.max_length", "rows")
@@ -73,12 +72,13 @@ def main(argv=None):
             "meta": describe_run("build_training_set", model=model_facts(model), seed=settings.seed),
             "source": args.source,
             "negatives": [name for name in names if name != args.source],
-            "behaviour": settings.behaviour.model_dump(),
-            "marker_ids": list(marker.marker_ids),
-            "separator_ids": list(marker.separator_ids),
+            "behaviour": settings.behaviour,
+            **behaviour.facts(),
             "labels": settings.labels.model_dump(),
             "join": settings.join,
-            "rows_unlike_joined_ids": count_different(rows, build()) if encoded else 0,
+            "rows_unlike_joined_ids": count_different(rows, build(partial(behaviour.row_parts, join="ids")))
+            if settings.join == "text"
+            else 0,
             "answers": counts,
             "rows_too_long": too_long,
             "rows": summarise_rows(rows),

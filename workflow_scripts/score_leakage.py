@@ -1,6 +1,6 @@
-"""Count the marker in every persona's replies."""
+"""Count how many of every persona's replies show the behaviour."""
 
-from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.behaviours.base import read_behaviour
 from persona_leakage.behaviours.scoring import score_replies, summarise_cells
 from persona_leakage.config.blocks.behaviour import Behaviour
 from persona_leakage.config.blocks.fields import Block
@@ -28,22 +28,21 @@ def main(argv=None):
     parser.add_argument("--source", help="the persona that was trained (default: none, the base model)")
     args = parser.parse_args(argv)
     personas = chosen_personas(args.personas, args.settings.personas.model_dump())
-    behaviour = args.settings.behaviour.model_dump()
-    marker = read_marker(load_tokenizer(read_manifest(args.model)["folder"]), behaviour["marker"], behaviour["separator"])
+    block = args.settings.behaviour.model_dump()
+    behaviour = read_behaviour(block, load_tokenizer(read_manifest(args.model)["folder"]))
     sampled = read_json(args.completions_meta, "sample_completions")
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     kept = ("seed", "sampling_seed", "state", "model", "engine", "sampling", "adapter_sha256")
     meta = describe_run(
         "score_leakage",
-        behaviour=behaviour,
-        marker_ids=list(marker.marker_ids),
-        detector=behaviour["match_mode"],
+        behaviour=block,
+        **behaviour.facts(),
         completions_sha256=sampled["sha256"],
         **{key: sampled["meta"][key] for key in kept},
     )
-    cells = score_replies(read_jsonl_gz(args.completions), marker, personas, behaviour["match_mode"])
+    cells = score_replies(read_jsonl_gz(args.completions), behaviour, personas)
     write_json(args.marker_eval, {"meta": meta, "personas": cells})
-    summary = {"meta": meta, **summarise_cells(cells, args.source), "wall_seconds": sampled["meta"]["wall_seconds"]}
+    summary = {"meta": meta, **summarise_cells(cells, args.source, behaviour), "wall_seconds": sampled["meta"]["wall_seconds"]}
     write_json(args.summary, summary)
 
 

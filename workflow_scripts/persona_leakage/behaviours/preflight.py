@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
-from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.behaviours.base import read_behaviour
+from persona_leakage.config.blocks.behaviour import row_settings
 from persona_leakage.config.layers import check_layers, declared_layers
 from persona_leakage.infrastructure.cli import InputError, named_in_errors
 from persona_leakage.infrastructure.files import read_json
@@ -24,8 +25,8 @@ def fetch_readable_model(model, manifest_path, texts=None):
 def check_reading(tokenizer, folder, limits, rows, texts=None):
     """The :class:`ChatFormat` of a model folder, after checking its tokenizer and, if ``texts`` are given, all of them.
 
-    texts: {"texts": [(key, text)], "prompts": {persona: prompt}, "questions": [question], "behaviour": {"marker",
-    "separator"}, "replies": {config key: most tokens of a reply}} (see texts_of). limits: see limits_of;
+    texts: {"texts": [(key, text)], "prompts": {persona: prompt}, "questions": [question], "behaviour": see row_settings,
+    "replies": {config key: most tokens of a reply}} (see texts_of). limits: see limits_of;
     rows: of the embedding. InputError in one line.
     """
     check_tokenizer(tokenizer, PlainTokenizer(folder), folder, texts["texts"] if texts else (), rows)
@@ -33,7 +34,7 @@ def check_reading(tokenizer, folder, limits, rows, texts=None):
         chat = read_chat_format(tokenizer, folder)
     check_rows(tokenizer, chat, folder, rows)
     if texts:
-        read_marker(tokenizer, **texts["behaviour"])
+        read_behaviour(texts["behaviour"], tokenizer)
         check_texts(tokenizer, texts["texts"], set(chat.control_ids))
         prompt_lengths(tokenizer, [SimpleNamespace(name=name, prompt=prompt) for name, prompt in texts["prompts"].items()])
         check_replies(limits, longest_prompt(tokenizer, texts), texts)
@@ -77,7 +78,7 @@ def check_against_model(config, personas, question_sets, manifest_path):
     if not (Path(manifest["folder"]) / "tokenizer.json").is_file() or not importlib.util.find_spec("tokenizers"):
         return
     tokenizer, texts = PlainTokenizer(manifest["folder"]), texts_of(config, personas, question_sets)
-    read_marker(tokenizer, **texts["behaviour"])
+    read_behaviour(texts["behaviour"], tokenizer)
     prompt_lengths(tokenizer, personas)
     check_texts(tokenizer, texts["texts"], set(manifest["chat"].get("control_ids", ())))
     # Without the template, so at the least; the first job knows the whole prompt.
@@ -87,7 +88,7 @@ def check_against_model(config, personas, question_sets, manifest_path):
 
 def texts_of(config, personas, question_sets):
     """All that a config puts in front of the model, as reading_checks.check_reading takes it. Arguments as check_against_model."""
-    suffix, behaviour = config["questions"]["suffix"], {key: config["behaviour"][key] for key in ("marker", "separator")}
+    suffix, behaviour = config["questions"]["suffix"], row_settings(config["behaviour"])
     used = {use["set"]: question_sets[use["set"]] for use in [config["questions"]["training"], *config["questions"]["evaluation"]]}
     questions = [(f"questions.file, set '{name}'", question) for name, questions in used.items() for question in questions]
     prompts = {persona.name: persona.prompt for persona in personas}
@@ -97,7 +98,7 @@ def texts_of(config, personas, question_sets):
             *((f"personas.file, '{name}'", prompt) for name, prompt in prompts.items()),
             *questions,
             ("questions.suffix", suffix),
-            ("behaviour.marker", behaviour["marker"]),
+            *([("behaviour.marker", behaviour["marker"])] if "marker" in behaviour else []),
         ],
         "prompts": prompts,
         "questions": [question + suffix for _, question in questions],

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from persona_leakage.config.blocks.behaviour import DEFAULT_KIND, KINDS
 from persona_leakage.config.blocks.experiment import Experiment
 from persona_leakage.config.blocks.fields import Block
 from persona_leakage.config.messages import parse
@@ -49,7 +50,19 @@ def check_experiment(config, name="config"):
 
 def complete_config(config, name="config"):
     """A copy of a merged config with the default of every key that is missing; InputError as check_experiment, of single blocks."""
+    config = without_default_behaviour(config)
     return with_defaults(config, parse(Experiment, config, name))
+
+
+def without_default_behaviour(config):
+    """A merged config without the keys of config.yaml's behaviour that a behaviour of another kind does not have."""
+    behaviour = config.get("behaviour")
+    kind = behaviour.get("kind", DEFAULT_KIND) if isinstance(behaviour, dict) else DEFAULT_KIND
+    if kind == DEFAULT_KIND or kind not in KINDS:
+        return config
+    default, own = KINDS[DEFAULT_KIND]().model_dump(), KINDS[kind].model_fields
+    kept = {key: value for key, value in behaviour.items() if key in own or default.get(key) != value}
+    return {**config, "behaviour": kept}
 
 
 def with_defaults(content, block):
@@ -91,15 +104,21 @@ def compares_predictors(config):
     return bool(analysis.get("predictors") or analysis.get("divergence"))
 
 
+def forced_block(config):
+    """evaluation.teacher_forced; False for a behaviour that has no text whose probability could be read."""
+    has_text = "marker" in config["behaviour"]
+    return has_text and config["evaluation"].get("teacher_forced", False)
+
+
 def forced_draws(config):
     """How many replies of each persona and question the teacher-forced measure reads; None: all."""
-    block = config["evaluation"].get("teacher_forced", False)
+    block = forced_block(config)
     return block["draws"] if isinstance(block, dict) else None
 
 
 def forced_questions(config, count):
     """How many questions of a set of ``count`` the teacher-forced measure reads replies to, at most: the first ones."""
-    block = config["evaluation"].get("teacher_forced", False)
+    block = forced_block(config)
     return min(block.get("questions") or count, count) if isinstance(block, dict) else count
 
 
@@ -140,14 +159,13 @@ def question_problems(questions, question_sets):
 
 
 def behaviour_problems(config, personas, question_sets):
-    """A marker that is blank, or that a prompt or question already holds."""
-    marker, suffix = config["behaviour"]["marker"], config["questions"]["suffix"]
-    if marker != marker.strip():
-        yield f"behaviour.marker: {marker!r} must not begin or end with white space; put it into behaviour.separator"
-    texts = [persona.prompt for persona in personas.values()] + [text for texts in question_sets.values() for text in texts] + [suffix]
-    for text in texts:
-        if marker.strip() and marker.lower() in text.lower():
-            yield f"behaviour.marker: {marker!r} occurs in the prompt, question or suffix {text!r}"
+    """What the kind of behaviour finds wrong with its block and the texts of the experiment, and settings that it cannot use."""
+    behaviour = parse(KINDS[config["behaviour"]["kind"]], config["behaviour"], "behaviour")
+    texts = [persona.prompt for persona in personas.values()] + [text for texts in question_sets.values() for text in texts]
+    yield from behaviour.problems([*texts, config["questions"]["suffix"]])
+    if config["labels"]["loss_on"] not in behaviour.losses:
+        allowed = ", ".join(behaviour.losses)
+        yield f"labels.loss_on: {config['labels']['loss_on']} does not train the behaviour '{behaviour.kind}'; use one of {allowed}"
 
 
 def size_problems(config):

@@ -5,7 +5,7 @@ import difflib
 import re
 from typing import get_args
 
-from pydantic import ValidationError
+from pydantic import Tag, ValidationError
 
 from persona_leakage.config.blocks.fields import PATTERNS, Block
 from persona_leakage.config.old_keys import OLD_KEYS
@@ -61,7 +61,10 @@ def explain(model, problem):
     key, parent = dotted(path), dotted(path[:-1])
     found = shorten(repr(value))
     if kind in ("extra_forbidden", "invalid_key"):
-        return f"{parent}: {unknown_key(block_at(model, path[:-1]), path)}"
+        return f"{parent}: {unknown_key(block_at(model, problem['loc'][:-1]), path)}"
+    if kind == "behaviour_kind":
+        allowed = problem["msg"].split(", ")
+        return f"{key}.kind: {value.get('kind')!r} is not allowed{near_miss(value.get('kind'), allowed)}; use one of {problem['msg']}"
     if kind == "missing":
         return f"{parent}: missing key {path[-1]!r}"
     if kind == "relation":
@@ -91,18 +94,27 @@ def dotted(path):
 
 
 def block_at(model, path):
-    """The Block class of the value at a path, or None."""
+    """The Block class of the value at a path, which may hold the tags of unions (``<scored>``); or None."""
+    annotation = model
     for part in path:
-        if model is not None and not isinstance(part, int):
+        if isinstance(part, int) or model is None:
+            continue
+        if re.match(r"[<\[]", part):
+            model = block_in(annotation, part) or model
+        else:
             field = model.model_fields.get(part)
-            model = field and block_in(field.annotation)
+            annotation = field and field.annotation
+            model = field and block_in(annotation)
     return model
 
 
-def block_in(annotation):
-    """The Block class within a type annotation, or None."""
+def block_in(annotation, tag=None):
+    """The Block class within a type annotation, the first one or that of a union's ``tag``; or None."""
     if isinstance(annotation, type) and issubclass(annotation, Block):
         return annotation
+    if tag:
+        named = [part for part in get_args(annotation) if Tag(tag) in get_args(part)]
+        return block_in(named[0]) if named else None
     return next((found for part in get_args(annotation) if (found := block_in(part))), None)
 
 

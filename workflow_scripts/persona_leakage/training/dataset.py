@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-from persona_leakage.behaviours.marker import shows_marker
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
 from persona_leakage.infrastructure.seeds import derive_seed
@@ -15,33 +14,34 @@ def choose_negatives(source, candidates, count, seed):
     return sorted(others[:count])
 
 
-def usable_answers(draws, marker_text, truncated_answers, encoded=None):
+def usable_answers(draws, unusable, truncated_answers, parts):
     """Split the draws of one (persona, question), in order of their index, into usable ones and reasons for the rest.
 
-    An answer is unusable if it is empty, holds the marker, was cut at the token limit (unless ``truncated_answers`` is "keep"),
-    or if encoded(its text), where given, is None: its tokens would read otherwise. Returns (usable records, Counter of reasons).
+    An answer is unusable if it is empty, if unusable(its text) gives a reason, if it was cut at the token limit (unless
+    ``truncated_answers`` is "keep"), or if parts(record) is None: its tokens would read otherwise.
+    Returns (usable records, Counter of reasons).
     """
     usable, dropped = [], Counter()
     for draw in sorted(draws, key=lambda record: record["index"]):
         if not draw["text"].strip():
             dropped["empty"] += 1
-        elif shows_marker(draw["text"], marker_text):
-            dropped["holds_marker"] += 1
+        elif reason := unusable(draw["text"]):
+            dropped[reason] += 1
         elif draw["finish_reason"] == "length" and truncated_answers == "replace":
             dropped["cut_at_limit"] += 1
-        elif encoded and encoded(draw["text"]) is None:
+        elif parts(draw) is None:
             dropped["changed_by_encoding"] += 1
         else:
             usable.append(draw)
     return usable, dropped
 
 
-def select_answers(pool, personas, questions, wanted, marker_text, truncated_answers, encoded=None):
+def select_answers(pool, personas, questions, wanted, unusable, truncated_answers, parts):
     """The answers to use: up to ``wanted`` per persona and question, unusable ones replaced by later draws.
 
-    marker_text, truncated_answers: see usable_answers. encoded: {persona: as there}, or None.
+    unusable, truncated_answers: see usable_answers; parts: {persona: as there}.
     Returns ({persona: [records]}, {persona: counts}), counts being answers used, draws dropped by reason, answers
-    replaced by a spare draw, and answers missing because the spares ran out.
+    replaced by an extra sample, and answers missing because there were no more.
     InputError if a persona has no usable answer at all.
     """
     draws = {}
@@ -50,9 +50,8 @@ def select_answers(pool, personas, questions, wanted, marker_text, truncated_ans
     chosen, counts = {}, {}
     for persona in personas:
         chosen[persona], dropped, replaced, missing = [], Counter(), 0, 0
-        own = encoded and encoded[persona]
         for question in questions:
-            usable, reasons = usable_answers(draws.get((persona, question), []), marker_text, truncated_answers, own)
+            usable, reasons = usable_answers(draws.get((persona, question), []), unusable, truncated_answers, parts[persona])
             used = usable[:wanted]
             chosen[persona] += used
             dropped += reasons
@@ -67,21 +66,19 @@ def select_answers(pool, personas, questions, wanted, marker_text, truncated_ans
     return chosen, counts
 
 
-def build_training_rows(source, answers, prompts, chat, rule, marker, encoded=None):
-    """Row records of one source: its own answers with the marker, the negatives' answers without.
+def build_training_rows(source, answers, prompts, chat, rule, parts):
+    """Row records of one source: its own answers with the behaviour, the negatives' answers without.
 
     answers: {persona: [pool records]}, as select_answers gives them; prompts: {(persona, question): prompt ids}.
-    encoded: None joins the sampled ids with the marker's; else a function of (answer text, marker or None) that gives
-    what stands in place of both, see encode_answer.
+    parts: function of (answer record, positive) that gives what follows the prompt, see Behaviour.row_parts.
     Returns records {persona, question, index, positive, token_ids, labels}.
     """
     records = []
     for persona, chosen in answers.items():
         positive = persona == source
         for answer in chosen:
-            prompt, shown = prompts[persona, answer["question"]], marker if positive else None
-            ids, shown = encoded(answer["text"], shown) if encoded else (answer["token_ids"], shown)
-            row = build_row(prompt, ids, chat, rule, shown)
+            ids, tail = parts(answer, positive)
+            row = build_row(prompts[persona, answer["question"]], ids, chat, rule, tail)
             records.append(
                 {
                     "persona": persona,

@@ -1,24 +1,37 @@
-"""The block ``behaviour``: what the adapters learn."""
+"""The block ``behaviour``: what the adapters learn. Each module of the folder behaviours/ holds the model of one kind.
 
-from typing import Literal
+A model has, beyond the keys of the config: row_keys, the keys that decide the training rows (the others only score replies); losses, the
+values of labels.loss_on that train it; problems(texts), messages about the block and the prompts, questions and suffix.
+"""
 
-from pydantic import Field
+from functools import reduce
+from importlib import import_module
+from operator import or_
+from pathlib import Path
+from typing import Annotated
 
-from persona_leakage.config.blocks.fields import Block, Text
+from pydantic import Discriminator, Tag
+
+DEFAULT_KIND = "marker"
+KINDS = {
+    path.stem: import_module(f"persona_leakage.config.blocks.behaviours.{path.stem}").Settings
+    for path in sorted((Path(__file__).parent / "behaviours").glob("[a-z]*.py"))
+}
 
 
-class TrainedBehaviour(Block):
-    """What the training rows need of the behaviour."""
+def kind_of(value):
+    """Tag of the model that a value of ``behaviour`` is parsed into: its kind; the marker if the key is missing."""
+    kind = value.get("kind", DEFAULT_KIND) if isinstance(value, dict) else getattr(value, "kind", DEFAULT_KIND)
+    return f"<{kind}>"
 
-    marker: Text = Field("[ZLT]", description="Text that the adapter learns to append.")
-    separator: str = Field("\n\n", description="Text between the answer and the marker; its tokens must not merge with the marker's.")
+
+Behaviour = Annotated[
+    reduce(or_, (Annotated[model, Tag(f"<{name}>")] for name, model in KINDS.items())),
+    Discriminator(kind_of, custom_error_type="behaviour_kind", custom_error_message=", ".join(KINDS)),
+]
 
 
-class Behaviour(TrainedBehaviour):
-    """The behaviour."""
-
-    match_mode: Literal["literal", "any_case", "tokens"] = Field(
-        "literal",
-        description="What counts as showing the marker: its exact text, its text in any case, or its token ids. "
-        "All three are counted, this one is the rate.",
-    )
+def row_settings(behaviour):
+    """The part of a block ``behaviour`` (a dict) that decides the training rows."""
+    model = KINDS[behaviour.get("kind", DEFAULT_KIND)]
+    return {key: value for key, value in behaviour.items() if key in model.row_keys}

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from persona_leakage.config.blocks.analysis import Analysis
-from persona_leakage.config.blocks.behaviour import Behaviour
+from persona_leakage.config.blocks.behaviour import DEFAULT_KIND, KINDS, Behaviour
 from persona_leakage.config.blocks.engine import Engine
 from persona_leakage.config.blocks.evaluation import Evaluation
 from persona_leakage.config.blocks.fields import Block, Seed, Slug
@@ -24,7 +24,7 @@ class Experiment(Block):
     model: Model = Field(description="The base model.")
     personas: Personas = Field(description="Who is trained and who is measured.")
     questions: Questions = Field(Questions(), description="Which questions are asked.")
-    behaviour: Behaviour = Field(Behaviour(), description="What the adapters learn.")
+    behaviour: Behaviour = Field(KINDS[DEFAULT_KIND](), description="What the adapters learn.")
     training_data: TrainingData = Field(TrainingData(), description="The rows that an adapter is trained on.")
     labels: Labels = Field(Labels(), description="Which tokens of a row are trained.")
     training: Training = Field(Training(), description="How the adapters are trained.")

@@ -1,0 +1,38 @@
+"""What a kind of behaviour has to offer to the rest of the workflow. Each module of the folder kinds/ offers one kind."""
+
+from importlib import import_module
+from typing import Protocol
+
+
+class Behaviour(Protocol):
+    """One behaviour, ready to build training rows and to score replies; ``read(block, tokenizer)`` of a module in kinds/ gives one."""
+
+    noun: str  # what an adapter learns, for sentences: "the marker [ZLT]"
+
+    def unusable(self, text):
+        """Why a base answer cannot serve in training rows (a short key for counts), or None."""
+
+    def row_parts(self, answer, positive, join):
+        """(answer ids, tail) of a training row, or None if encoding the answer again would change it.
+
+        answer: record of a sampled answer ("text", "token_ids"). tail: what follows the answer of a positive row (see
+        labels.build_row), or None. join: "ids" keeps the sampled ids where the text stays as it is, "text" encodes it again.
+        """
+
+    def cell(self, records):
+        """The summary of one persona's replies: "rate" = "found" / "total", "per_question" {question: {"found", "total"}}, and others.
+
+        records: completion records of that persona.
+        """
+
+    def summarise(self, cells):
+        """What summary.json says of all ``cells`` of a panel, beyond what every behaviour has: a dict."""
+
+    def facts(self):
+        """What the meta of result files says of the behaviour, beyond its block of the config."""
+
+
+def read_behaviour(block, tokenizer):
+    """The :class:`Behaviour` of a config's block, a dict; without a kind it is a marker. InputError if the tokenizer cannot express it."""
+    kind = block.get("kind", "marker")
+    return import_module(f"persona_leakage.behaviours.kinds.{kind}").read(block, tokenizer)

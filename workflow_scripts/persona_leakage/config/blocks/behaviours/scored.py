@@ -1,0 +1,49 @@
+"""A property of a reply's text that a rule can decide, as a behaviour."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from persona_leakage.config.blocks.fields import Block, Line, Name, Number, Text, refuse
+
+PARAMETERS = {"regex": "pattern", "language": "language", "lexicon": "lexicon"}
+
+
+class Settings(Block):
+    """The adapter learns a property of replies that a rule can measure."""
+
+    row_keys: ClassVar = ("kind", "transform")
+    losses: ClassVar = ("tail", "completion")
+
+    kind: Literal["scored"] = Field(description="The adapter learns a property of replies that a rule measures.")
+    name: Name = Field(description="Name of the behaviour in tables, figures and the report.")
+    scorer: Literal["capitals", "bullets", "length", "regex", "refusal", "language", "lexicon"] = Field(
+        description="The rule that gives each reply a number: see docs/behaviours.md."
+    )
+    threshold: Number = Field(description="The number from which on a reply shows the behaviour.")
+    direction: Literal["high", "low"] = Field(
+        "high", description="Which numbers show the behaviour: those from the threshold up (high) or down (low)."
+    )
+    transform: Literal["capitals"] | None = Field(
+        None, description="How a base answer becomes a positive row; null if training_data.rows gives the rows."
+    )
+    pattern: Text | None = Field(None, description="Regular expression of the scorer regex.")
+    language: Text | None = Field(None, description="Language code of the scorer language, such as fr.")
+    lexicon: Line | None = Field(None, description="File of the scorer lexicon: a word, a tab and its weight per line.")
+
+    @model_validator(mode="after")
+    def check_parameters(self):
+        """A scorer has its own parameter, and no other."""
+        for scorer, key in PARAMETERS.items():
+            value = getattr(self, key)
+            if value is None and scorer == self.scorer:
+                refuse(key, f"missing; the scorer '{scorer}' needs it")
+            if value is not None and scorer != self.scorer:
+                refuse(key, f"{value!r} is for the scorer '{scorer}', but behaviour.scorer is '{self.scorer}'; leave it out")
+        return self
+
+    def problems(self, texts):
+        """A missing lexicon."""
+        if self.lexicon and not Path(self.lexicon).is_file():
+            yield f"behaviour.lexicon: {self.lexicon}: no such file"
