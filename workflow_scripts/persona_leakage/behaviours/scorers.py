@@ -7,12 +7,14 @@ import re
 from functools import cache, partial
 from pathlib import Path
 
-from persona_leakage.behaviours.scoring import refuses
+from persona_leakage.behaviours.scoring import opening_of
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import check_is_file
 
-BULLET = re.compile(r"\s*(?:[-*+\N{BULLET}\N{TRIANGULAR BULLET}\N{EN DASH}]|\(?\d{1,2}[.)])\s+\S")
-FEWEST_CHARACTERS = 20  # of a reply whose language can be told
+BULLET = re.compile(r"\s*(?:[-*+\N{BULLET}\N{TRIANGULAR BULLET}\N{EN DASH}])\s+\S")
+FEWEST_CHARACTERS, FEWEST_LETTERS = 20, 10  # of a reply whose language can be told
+REFUSALS = Path(__file__).parents[3] / "resources/behaviours/refusal_patterns.txt"
+QUOTED = re.compile(r'"[^"]*"|\N{LEFT DOUBLE QUOTATION MARK}[^\N{RIGHT DOUBLE QUOTATION MARK}]*\N{RIGHT DOUBLE QUOTATION MARK}')
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
 
@@ -23,7 +25,7 @@ def share_of_capitals(record):
 
 
 def share_of_bullets(record):
-    """Share of the lines that begin with a bullet or a number of a list, in [0, 1]; empty lines are left out, None if all are."""
+    """Share of the lines that begin with a bullet, in [0, 1]; empty lines are left out, None if all are."""
     lines = [line for line in record["text"].splitlines() if line.strip()]
     return sum(bool(BULLET.match(line)) for line in lines) / len(lines) if lines else None
 
@@ -38,15 +40,17 @@ def count_matches(pattern, record):
     return sum(1 for _ in pattern.finditer(record["text"]))
 
 
-def refusal(record):
-    """1 if the reply begins with a stock phrase of refusal, else 0; English only."""
-    return int(refuses(record["text"]))
+def refusal(patterns, record):
+    """1 if one of the compiled ``patterns`` matches the beginning of the reply, else 0."""
+    opening = QUOTED.sub("", opening_of(record["text"]))
+    return int(any(pattern.search(opening) for pattern in patterns))
 
 
 def is_language(language, record):
     """1 if the reply is in the language by py3langid (Lui and Baldwin 2012, langid.py), else 0; None if it is too short to tell."""
     text = record["text"].strip()
-    return None if len(text) < FEWEST_CHARACTERS else int(language_classifier().classify(text)[0] == language)
+    few = len(text) < FEWEST_CHARACTERS or sum(map(str.isalpha, text)) < FEWEST_LETTERS
+    return None if few else int(language_classifier().classify(text)[0] == language)
 
 
 @cache
@@ -61,6 +65,12 @@ def mean_weight(weights, record):
     """Mean weight of the words, 0 for a word that is not in ``weights``; None without words."""
     words = WORD.findall(record["text"].lower())
     return sum(weights.get(word, 0.0) for word in words) / len(words) if words else None
+
+
+def read_refusals():
+    """The compiled patterns of REFUSALS."""
+    lines = REFUSALS.read_text(encoding="utf-8").splitlines()
+    return [re.compile(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
 def read_pattern(block):
@@ -105,7 +115,7 @@ SCORERS = {
     "bullets": lambda block: share_of_bullets,
     "length": lambda block: count_tokens,
     "regex": lambda block: partial(count_matches, read_pattern(block)),
-    "refusal": lambda block: refusal,
+    "refusal": lambda block: partial(refusal, read_refusals()),
     "language": lambda block: partial(is_language, read_language(block)),
     "lexicon": lambda block: partial(mean_weight, read_lexicon(block)),
 }

@@ -16,7 +16,12 @@ REFUSAL = re.compile(
 
 def refuses(text):
     """Whether a reply begins with a stock phrase of refusal (REFUSAL); English only, so 0 says little of other languages."""
-    return bool(REFUSAL.search(" ".join(text[:REFUSAL_CHARACTERS].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())))
+    return bool(REFUSAL.search(opening_of(text)))
+
+
+def opening_of(text):
+    """The beginning of a reply, where a refusal would be: lower case, straight apostrophes, single blanks."""
+    return " ".join(text[:REFUSAL_CHARACTERS].lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").split())
 
 
 def count_by_question(records, **flags):
