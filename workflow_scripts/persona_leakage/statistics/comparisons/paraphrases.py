@@ -15,6 +15,13 @@ from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, P
 from persona_leakage.statistics.leakage.correlations import correlate_sources
 
 SURFACE = ("word_similarity", "char_similarity")
+# The seeds of each subset are hashed from these labels. Another label would give other random numbers.
+SEED_LABELS = {
+    "all_pairs": "wordings all_pairs",
+    "same_wording": "wordings same_wording",
+    "other_wording": "wordings other_wording",
+    "role_means": "wordings role_means",
+}
 
 
 def describe_wordings(table, cosines, roles, wordings, options, counts=None):
@@ -42,7 +49,7 @@ def describe_wordings(table, cosines, roles, wordings, options, counts=None):
         "other_wording": strangers[~strangers["same_wording"]],
         "role_means": average_over_wordings(strangers),
     }
-    summaries = {name: summarise_table(rows, options, f"wordings {name}") for name, rows in subsets.items() if len(rows)}
+    summaries = {name: summarise_table(rows, options, SEED_LABELS[name]) for name, rows in subsets.items() if len(rows)}
     # It relabels persona by persona, as if the wordings of a role had nothing in common.
     summaries["all_pairs"]["association"] = undefined("see association_of_roles", *TEST_KEYS)
     return {
