@@ -47,7 +47,7 @@ class WorkProgress:
         self.running = max(0, self.running - 1)
 
     def finish(self, rule):
-        """A job of ``rule`` ended well; returns the job, or None if the plan has none of that rule left."""
+        """A job of ``rule`` succeeded; returns the job, or None if the plan has no more jobs of that rule."""
         self.fail()
         candidates = [job for job in self.pending if job.rule == rule]
         if not candidates:

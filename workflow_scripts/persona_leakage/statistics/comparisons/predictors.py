@@ -14,7 +14,7 @@ KEYS = ("sources", "bystanders", "order", "predictors", "left_out")
 
 
 def compare_predictors(matrices, layer, options, counts=None):
-    """The content of predictors.json but for its meta: each predictor's mean within-source rank correlation with leakage.
+    """The content of predictors.json without its meta: each predictor's mean within-source rank correlation with leakage.
 
     Over the common bystanders, as the block "rivals" of correlation.json, whose numbers come back. To the statistics a predictor
     is what a layer is to them elsewhere: same resamples and relabellings for all, p_max_t pays for having looked at all of

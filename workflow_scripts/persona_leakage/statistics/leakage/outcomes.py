@@ -76,7 +76,7 @@ def describe_agreement(table, by_rate, by_gain):
 
 
 def judged_by_gain(by_rate, by_gain, per_source):
-    """{source: why it takes no part in the statistics of rates, and its correlation by the other outcome} where that one has it.
+    """{source: why the statistics of rates exclude it, and its correlation by the other outcome} where that one has it.
 
     by_rate, by_gain: the blocks "joint"; per_source: of the gain's headline layer.
     """

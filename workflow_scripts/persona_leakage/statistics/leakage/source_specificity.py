@@ -29,7 +29,7 @@ def source_identity_test(correlations, source_rows, count, generator):
 
     correlations: [layers, pool, sources]; source_rows [sources]: row of each source in the pool. Each draw gives every
     source a persona of the pool, its own included, no persona twice; statistic and maximum over the layers as in
-    chance.permutation_test, but for the higher values only. Valid where the sources could as well have been any
+    permutation_test, but for the higher values only. Valid where the sources could as well have been any
     personas of the pool.
     """
     size, sources = correlations.shape[1:]
