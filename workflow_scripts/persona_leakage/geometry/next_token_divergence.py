@@ -1,4 +1,4 @@
-"""How differently would the base model speak as two personas? Jensen-Shannon divergence of its next tokens along given replies."""
+"""Jensen-Shannon divergence of the base model's next tokens under two personas, along given replies."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The jobs that Snakemake would run, one by one, from the text of a dry run, and those whose outputs are kept already."""
+"""The jobs that Snakemake would run, from the text of a dry run, and which of their outputs are kept already."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Snakemake as a child: its messages passed on, its count of steps replaced by the work done, its signals and exit code kept."""
+"""Snakemake as a child process: passes on its messages, signals and exit code, and shows the work done instead of its step count."""
 
 import os
 import re

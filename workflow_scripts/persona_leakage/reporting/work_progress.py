@@ -1,4 +1,4 @@
-"""How much of a run's work is done and how long the rest takes: jobs weighted by the plan, corrected by what jobs of this run took."""
+"""Progress and remaining time of a run: jobs are weighted by the plan, corrected by the times of this run's finished jobs."""
 
 import time
 from pathlib import Path

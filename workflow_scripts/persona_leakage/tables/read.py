@@ -1,4 +1,4 @@
-"""Tables of pairs, the workflow's own or from elsewhere: options of the programs that read them, and reading with every value checked."""
+"""Reading tables of pairs, the workflow's own or a user's, with every value checked; options of the programs that read them."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What training does to the geometry: cosines in the adapted model, and how far each persona's centroid moves towards the source."""
+"""How training changes the geometry: cosines in the adapted model, and how far each persona's centroid moves towards the source."""
 
 from dataclasses import replace
 
@@ -185,7 +185,7 @@ def permuted_states(base, sources, panels, count):
 
 
 def describe_pair(bootstrap, index, size, rhos, tests, permuted):
-    """The adapted states' mean correlation less the base's at one layer: paired interval, both tests, and which predicts better."""
+    """The adapted states' mean correlation minus the base model's at one layer: paired interval, both tests, and which predicts better."""
     found = describe_difference(bootstrap, index + size, index, rhos[1], rhos[0])
     test = {**tests[index], "undefined": None} if tests else undefined("both states rank the bystanders alike", *TEST_KEYS)
     interval = found["interval"]

@@ -1,4 +1,4 @@
-"""Does closeness predict leakage on other kinds of questions? Each set's correlation, and the drop against the first set."""
+"""Does closeness predict leakage on other kinds of questions? Each set's correlation, and its drop relative to the first set."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Do repeated measurements of the same things agree? Variance parts and intraclass correlations of a two-way table."""
+"""Variance components and intraclass correlations of a two-way table: do repeated measurements agree?"""
 
 import numpy as np
 from scipy import stats

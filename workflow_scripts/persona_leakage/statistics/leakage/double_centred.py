@@ -1,4 +1,4 @@
-"""What belongs to the pair alone: the correlation of cosine with leakage after source means and bystander means are taken out."""
+"""Pair-specific effect: the correlation of cosine with leakage after removing source and bystander means."""
 
 import numpy as np
 from scipy import stats

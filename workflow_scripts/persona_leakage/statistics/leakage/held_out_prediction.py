@@ -1,4 +1,4 @@
-"""Can the cosine be used before training? Predictions of leakage for sources and personas that were left out."""
+"""Prediction of leakage for held-out sources and personas."""
 
 import numpy as np
 from scipy import stats

@@ -1,4 +1,4 @@
-"""Is it the source's own geometry that predicts its leakage, or would any persona's do as well?"""
+"""Does the source's own geometry predict its leakage better than any other persona's?"""
 
 import numpy as np
 
