@@ -1,8 +1,7 @@
-"""Prompts without a persona: how often they show the marker, and their rank among the bystanders."""
+"""Prompts without a persona: how often they show the behaviour, and their rank among the bystanders."""
 
 import numpy as np
 
-from persona_leakage.behaviours.scoring import score_persona
 from persona_leakage.infrastructure.intervals import wilson_interval
 from persona_leakage.models.no_persona_prompts import variant_text
 
@@ -18,9 +17,9 @@ def describe_prompts(tokenizer, variants, question):
     }
 
 
-def score_variants(records, marker, variants, detector):
+def score_variants(records, behaviour, variants):
     """{variant: its rate with Wilson's interval, counts and reply lengths} from completion records."""
-    cells = {variant: score_persona([r for r in records if r["persona"] == variant], marker, detector) for variant in variants}
+    cells = {variant: behaviour.cell([r for r in records if r["persona"] == variant]) for variant in variants}
     return {
         variant: {**{key: cell[key] for key in KEPT}, "interval": wilson_interval(cell["found"], cell["total"])}
         for variant, cell in cells.items()

@@ -27,7 +27,7 @@ GOOD_R2 = 0.25  # of every source, for a level that counts as predicted
 def draw_conclusions(result):
     """The block "verdict": a list of {"id", "outcome", "question", "answer", "sentence", "because"} from the statistics of one outcome.
 
-    At the headline layer, over the sources whose adapters learned the marker. Rules: docs/statistics.md. Whether bystanders
+    At the headline layer, over the sources whose adapters learned the behaviour. Rules: docs/statistics.md. Whether bystanders
     exceed their source is answered for rates alone.
     """
     layer = result["layers"][str(result["headline_layer"])]
@@ -190,6 +190,6 @@ def conclude_lead(result, layer):
 
 
 def of_learned(result, key):
-    """The blocks {source: block} under ``key``, without sources whose adapters did not learn the marker."""
+    """The blocks {source: block} under ``key``, without sources whose adapters did not learn the behaviour."""
     left_out = unlearned_sources(result["training_check"])
     return {name: block for name, block in result[key].items() if name not in left_out}

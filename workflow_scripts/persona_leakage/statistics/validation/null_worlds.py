@@ -132,7 +132,7 @@ def heavy_tails(generator):
 
 
 def as_the_control(generator):
-    """Personas show the marker without any adapter, those close to the sources more, and training changes nothing."""
+    """Personas show the behaviour without any adapter, those close to the sources more, and training changes nothing."""
     vectors, family, _ = draw(generator)
     close = cosines_of(vectors)[:SOURCES].mean(axis=0)
     logits = np.broadcast_to(-1.0 + close / close.std(), (SOURCES, len(family)))
