@@ -5,31 +5,12 @@ import json
 import pytest
 
 from persona_leakage.behaviours.marker import Marker
-from persona_leakage.behaviours.scoring import contains, detect, score_persona, score_replies, summarise_cells
+from persona_leakage.behaviours.scoring import detect, score_persona, score_replies, summarise_cells
 from persona_leakage.config.personas import Persona
 from persona_leakage.infrastructure.cli import InputError
 
 MARKER = Marker("[ZLT]", separator_ids=(21,), marker_ids=(31, 32, 33))
 SHOWN = [21, 31, 32, 33]
-
-
-@pytest.mark.parametrize(
-    ("haystack", "needle", "expected"),
-    [
-        ([1, 2, 3, 4], [1, 2], True),
-        ([1, 2, 3, 4], [2, 3], True),
-        ([1, 2, 3, 4], [3, 4], True),
-        ([1, 2, 3, 4], [1, 2, 3, 4], True),
-        ([1, 2, 3, 4], [2, 4], False),
-        ([1, 2, 3, 4], [3, 2], False),
-        ([1, 1, 2], [1, 2], True),
-        ([3, 4], [3, 4, 5], False),
-        ([], [1], False),
-    ],
-)
-def test_contains(haystack, needle, expected):
-    """A run, in order and without a gap."""
-    assert contains(haystack, needle) is expected
 
 
 def reply(text, token_ids, question="Why?", finish_reason="stop", persona="villain"):
@@ -114,14 +95,6 @@ def test_the_rate_is_that_of_the_chosen_detector(detector, found):
     cell = score_persona(replies, MARKER, detector)
     assert (cell["rate"], cell["found"], cell["per_question"]["Why?"]["found"]) == (found / 4, found, found)
     assert (cell["found_literal"], cell["found_any_case"], cell["found_tokens"]) == (1, 2, 2)
-
-
-def test_cell_without_the_marker():
-    """The control: rate 0, and no position to average."""
-    cell = score_persona([reply("No.", [5] * 12), reply("No!", [5] * 11)], MARKER, "literal")
-    assert (cell["rate"], cell["found"], cell["found_tokens"], cell["mean_marker_position"]) == (0, 0, 0, None)
-    assert cell["mean_tokens"] == pytest.approx(11.5)
-    assert cell["short_share"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -213,21 +186,6 @@ def test_summary_of_a_source():
         "cut_share": pytest.approx(0.2),
         "found": {"literal": 17, "any_case": 21, "tokens": 17, "text_without_tokens": 8, "tokens_without_text": 8},
     }
-
-
-def test_the_source_does_not_raise_its_bystanders():
-    """Whatever its own rate, theirs stay."""
-    louder = {**CELLS, "villain": cell(10)}
-    before, after = summarise_cells(CELLS, "villain"), summarise_cells(louder, "villain")
-    assert after["source_rate"] == 1.0
-    assert after["bystanders_above_source"] == 0
-    for key in ("mean_bystander_rate", "max_bystander_rate", "max_bystander"):
-        assert after[key] == before[key]
-
-
-def test_inversion_shows():
-    """A source below most of its bystanders is a finding, so it is counted."""
-    assert summarise_cells(CELLS, "pirate")["bystanders_above_source"] == 3
 
 
 def test_summary_of_the_base():

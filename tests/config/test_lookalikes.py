@@ -7,7 +7,6 @@ import unicodedata
 import pytest
 
 from persona_leakage.config.blocks.experiment import Experiment
-from persona_leakage.config.blocks.resource_files import PersonasFile
 from persona_leakage.config.messages import parse
 from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
 from persona_leakage.config.program_options import new_parser
@@ -122,14 +121,6 @@ def test_merge_keys_are_yaml(tmp_path):
         read_yaml(path)
 
 
-def test_a_config_with_merge_keys_goes_through_snakemake(project_copy):
-    """Beside a file of the user's, as Snakemake reads both."""
-    text = "experiment: tiny\nevaluation:\n  sampling: &same {temperature: 1.0, top_p: 0.9, max_new_tokens: 12}\n"
-    text += "training_data:\n  sampling:\n    <<: *same\n"
-    (project_copy.folder / "my.yaml").write_text(text)
-    assert project_copy.planned("--configfile", "my.yaml") == {}
-
-
 def questions_file(folder, *questions):
     (folder / "questions.yaml").write_text(json.dumps({"sets": {"one": list(questions)}}, ensure_ascii=False), encoding="utf-8")
     return folder / "questions.yaml"
@@ -159,23 +150,6 @@ def test_a_hint_is_in_plain_words(block, key, value, message):
     with pytest.raises(InputError) as refusal:
         parse(Experiment, config, "my.yaml")
     assert message in str(refusal.value)
-
-
-def test_unknown_keys_of_any_type_are_listed():
-    with pytest.raises(InputError) as refusal:
-        parse(Experiment, {**CONFIG, 1: 2, "a": 3, None: 4}, "my.yaml")
-    assert all(f"(top level): unknown key {key}; allowed: " in str(refusal.value) for key in ("1", "'None'", "'a'"))
-
-
-@pytest.mark.parametrize("prompt", ["two\nlines of it", " blank in front", "blank behind "])
-def test_a_prompt_that_is_no_line_is_told_in_words(prompt):
-    entries = [
-        {"name": f"p{place}", "category": "c", "related_to": [], "prompt": text} for place, text in enumerate([prompt, "a b", "c d", "海"])
-    ]
-    with pytest.raises(InputError) as refusal:
-        parse(PersonasFile, {"personas": entries}, "personas.yaml")
-    assert "personas.0.prompt: " in str(refusal.value) and "must be one line, without white space at its ends" in str(refusal.value)
-    assert str(refusal.value).count("\n") == 1, "a prompt of one character is a matter of tokens"
 
 
 def test_prompts_that_look_alike_are_one(tmp_path):

@@ -257,11 +257,6 @@ def test_a_plan_knows_the_extended_panel(monkeypatch, in_project, tmp_path):
     assert made.config["personas"]["panel"] == [*CONFIG["personas"]["panel"], "bookkeeper"]
 
 
-def test_a_name_with_a_leading_dot_is_refused(in_project):
-    with pytest.raises(InputError, match=r"experiment: '.mine' must be small letters"):
-        check_experiment(CONFIG | {"experiment": ".mine"})
-
-
 def test_programs_get_an_added_persona(tmp_path):
     """With the file as one quoted word, braces and all."""
     project = Project(tmp_path / "project")

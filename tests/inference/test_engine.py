@@ -114,12 +114,6 @@ def test_records_keep_what_was_sampled(model, tokenizer, requests):
         assert record["seed"] == completion.request.seed
 
 
-def test_seeds_are_unique_and_spread(requests):
-    seeds = [request.seed for request in requests]
-    assert len(set(seeds)) == len(seeds)
-    assert requests[0].seed == make_requests([(requests[0].persona, requests[0].question, ())], 1, ("test",))[0].seed
-
-
 def test_draws_follow_the_nucleus():
     """Frequencies over 20,000 draws match the renormalised nucleus within 1.5 points; nothing outside it is drawn."""
     probabilities = torch.tensor([0.5, 0.05, 0.3, 0.1, 0.05])

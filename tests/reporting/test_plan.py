@@ -144,14 +144,6 @@ def test_plan_of_a_bad_config_says_what_snakemake_says(tmp_path):
     assert done.returncode == 1 and "training.epochs: 0" in done.stderr
 
 
-@pytest.mark.parametrize("program", ["plan_run", "show_results"])
-@pytest.mark.parametrize(("text", "found"), [("- training\n", "['training']"), ("", "nothing")])
-def test_a_config_without_keys_is_named(tmp_path, program, text, found):
-    (tmp_path / "bad.yaml").write_text(text)
-    done = run_program(program, "--config", tmp_path / "bad.yaml", cwd=ROOT)
-    assert done.returncode == 1 and f"bad.yaml: must hold keys and values (experiment: my-run), not {found}" in done.stderr
-
-
 def test_only_what_has_run_is_added_up(tmp_path):
     """Plan and use of other rules together would be a ratio of nothing."""
     (tmp_path / "benchmarks/smollm2").mkdir(parents=True)

@@ -252,8 +252,3 @@ def test_replies_are_as_many_as_fit():
     assert affordable([cells, cells], 4_000) == 10
     assert affordable([cells], 10) == 1
     assert affordable([cells], 10**9) == 30
-
-
-def test_a_rebuilt_report_is_one_job(project_copy):
-    shutil.rmtree(project_copy.folder / "results/tiny/report")
-    assert project_copy.planned("report") == {"build_report": 1, "report": 1}

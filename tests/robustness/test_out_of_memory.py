@@ -293,34 +293,6 @@ def difference(stage, first, second):
     return found
 
 
-@pytest.mark.slow
-def test_results_do_not_depend_on_the_batch(model, tiny_model, tmp_path):
-    """Forty rows of 8 to 39 tokens, ten replies to each, all at once and in ever smaller batches; without dropout."""
-    random = torch.Generator().manual_seed(1)
-    prompts = [torch.randint(140, 2000, (8 + size % 32,), generator=random).tolist() for size in range(40)]
-    rows = [{"token_ids": ids, "labels": [-100] * (len(ids) - 4) + ids[-4:]} for ids in prompts]
-    requests = [Request("p", str(row), draw, tuple(ids), 10 * row + draw) for row, ids in enumerate(prompts) for draw in range(10)]
-    lora = TRAINING["lora"] | {"dropout": 0.0}
-
-    def losses(budget):
-        adapter = attach_new_adapter(copy.deepcopy(model), lora, seed=0)
-        settings = {**TRAINING, "batch_size": 8, "epochs": 5, "max_tokens_per_micro_batch": budget}
-        return training.train(adapter, rows, settings, 1, tmp_path / "none.pt", "cpu", torch.float32)["loss"]
-
-    def states(budget):
-        return last_token_states(copy.deepcopy(model), prompts, [1, 3], budget)[0].flatten().tolist()
-
-    def replies(slots):
-        engine = TransformersEngine(copy.deepcopy(model), load_tokenizer(tiny_model.parent), range(2, 140), slots)
-        done = {completion.request: completion.token_ids for completion in engine.sample(requests, WARM)}
-        return [done[request] for request in requests]
-
-    for stage, work, sizes in (("training", losses, (80, 1)), ("hidden_states", states, (80, 1)), ("sampling", replies, (50, 7))):
-        whole = work(10**6)
-        for size in sizes:
-            assert difference(stage, whole, work(size)) <= HOST_TOLERANCE[stage]
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
 @pytest.mark.parametrize("stage", ["training", *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("hidden_states", "sampling"))])
 def test_a_host_that_runs_out_of_memory(tiny_model, tmp_path, stage):

@@ -109,17 +109,6 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_compared(tmp_path, fil
     assert len(found["runs"]) == (1 if file == "run_config.yaml" else 2)
 
 
-@pytest.mark.parametrize("value", ["0.4", True, [1], float("nan")])
-def test_a_number_that_is_none_is_damage(tmp_path, value):
-    home = make_experiment(tmp_path / "bad")
-    path = home / "analysis/evaluation/seed42/correlation.json"
-    content = read_json(path)
-    content["layers"]["21"]["within_source"]["mean_rho"] = value
-    path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"(?s)no finished experiment among 1 folder.*not a correlation\.json"):
-        read_experiments([home])
-
-
 def test_all_is_every_experiment_but_no_other_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("results/b", "results/a", "results/compare"):
@@ -168,14 +157,6 @@ def test_comparing_runs_no_job_of_an_experiment(project_with_others):
     assert project.planned("compare") == {}
     (project.folder / "results/damaged/analysis/evaluation/seed42/correlation.json").unlink()
     assert project.planned("compare") == COMPARE
-
-
-@pytest.mark.slow
-def test_only_listed_experiments_are_compared(project_with_others):
-    project = project_with_others
-    project.edit_config(compare=["results/other"])
-    project.run("--cores", "1", "--", "compare")
-    assert {run["experiment"] for run in read_json(project.folder / "results/compare/comparison.json")["runs"]} == {"other"}
 
 
 def test_nothing_to_compare(project_copy, tmp_path):

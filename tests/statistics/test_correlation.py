@@ -36,29 +36,6 @@ def test_correlate_by_hand(x, y, rho, r):
         assert found["pearson_r"] == pytest.approx(r, abs=1e-12)
 
 
-def test_p_value_by_hand():
-    """rho = 0.8 over 5 pairs: t = 0.8 sqrt(3 / 0.36) = 2.309 with 3 degrees of freedom, two-sided p = 0.1041."""
-    found = correlate([1, 2, 3, 4, 5], [2, 1, 4, 3, 5])
-    assert found["spearman_p"] == pytest.approx(0.10409, abs=1e-5)
-    assert found["pearson_p"] == pytest.approx(0.10409, abs=1e-5)
-
-
-@pytest.mark.parametrize("levels", [None, 4], ids=["no ties", "many ties"])
-def test_correlate_agrees_with_a_regression_on_ranks(levels):
-    """scipy's regression has the same r and t test and comes to them another way; leakage is full of ties."""
-    generator = np.random.default_rng(7)
-    x = generator.normal(size=29)
-    y = 0.4 * x + generator.normal(size=29)
-    if levels:
-        y = np.round(y * levels / 4)
-    found = correlate(x, y)
-    ranks, values = stats.linregress(stats.rankdata(x), stats.rankdata(y)), stats.linregress(x, y)
-    assert found["spearman_rho"] == pytest.approx(ranks.rvalue)
-    assert found["spearman_p"] == pytest.approx(ranks.pvalue)
-    assert found["pearson_r"] == pytest.approx(values.rvalue)
-    assert found["pearson_p"] == pytest.approx(values.pvalue)
-
-
 UNDEFINED = {
     "no pair": ([], [], "fewer than 3"),
     "two pairs": ([1, 2], [3, 4], "fewer than 3"),
@@ -73,14 +50,9 @@ def test_undefined_correlations_say_why(x, y, reason):
     """None and a reason instead of NaN, which is no JSON."""
     found = correlate(x, y)
     assert reason in found["undefined"]
-    assert found["n"] == len(x)
+    assert found["n"] == len(x) and set(found) == set(correlate([1, 2, 3], [1, 3, 2]))
     assert [found[key] for key in ("spearman_rho", "spearman_p", "pearson_r", "pearson_p")] == [None] * 4
     json.dumps(found, allow_nan=False)
-
-
-def test_defined_and_undefined_blocks_have_the_same_keys():
-    """Readers of correlation.json need not ask first."""
-    assert set(correlate([1, 2, 3], [1, 3, 2])) == set(correlate([1], [1]))
 
 
 def make_table(layer=3):
@@ -168,15 +140,6 @@ def test_small_categories_are_left_out(minimum, categories):
     assert set(correlate_layer(make_table(), minimum)["per_category"]) == categories
 
 
-def test_layer_block_without_relatives_is_json():
-    """A panel may hold no relative, and an adapter may leak nowhere: still numbers, None and reasons."""
-    table = make_table().assign(related=False, rate=0.0)
-    block = correlate_layer(table, 5)
-    assert "fewer than 3" in block["related_only"]["undefined"]
-    assert "leakage" in block["pooled"]["undefined"]
-    json.dumps(block, allow_nan=False)
-
-
 def test_blocks_of_all_layers():
     """Keys are texts, as JSON has them; each layer is correlated alone."""
     other = make_table(layer=21).assign(cosine=lambda table: -table["cosine"])
@@ -200,14 +163,6 @@ def test_centred_cosines_by_hand():
     vectors = [[2, 1], [1, 2], [0, 0]]
     half = math.sqrt(0.5)
     assert cosine_matrix(vectors, centred=True) == pytest.approx(np.array([[1, 0, -half], [0, 1, -half], [-half, -half, 1]]))
-
-
-def test_a_common_offset_matters_to_raw_cosines_only():
-    """That is what centring is for: hidden states share a large component."""
-    vectors = np.array([[2.0, 1.0], [1.0, 2.0], [0.5, -1.0]])
-    shifted = vectors + np.array([30, -20])
-    assert cosine_matrix(shifted, centred=True) == pytest.approx(cosine_matrix(vectors, centred=True))
-    assert cosine_matrix(shifted, centred=False).min() > 0.9 > cosine_matrix(vectors, centred=False).min()
 
 
 def test_cosines_are_taken_in_double_precision():

@@ -224,25 +224,6 @@ def test_one_source_has_its_own_statistics_and_no_comparison():
     assert layer["rivals"]["left_out"]["propensity"] == "one source"
 
 
-def test_ties_everywhere():
-    """Rates of 0 and 1 and three distinct cosines: still numbers, of the right kind."""
-    pairs = make_tables(SMALL)["pairs"]
-    pairs["found"] = np.where(pairs["rate"] > pairs.groupby("source")["rate"].transform("median"), pairs["total"], 0)
-    pairs["rate"] = pairs["found"] / pairs["total"]
-    pairs["cosine"] = (20 * pairs["cosine"]).round() / 20
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
-    assert -1 <= result["layers"]["0"]["within_source"]["mean_rho"] <= 1
-
-
-def test_more_replies_than_can_be_drawn_have_no_ceiling_from_samples():
-    pairs = make_tables(SMALL)["pairs"]
-    pairs["found"], pairs["total"] = pairs["found"] * 20_000_000, pairs["total"] * 20_000_000
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
-    assert "cannot be drawn" in result["noise_ceiling"]["source0"]["samples"]["undefined"]
-
-
 def test_a_source_may_lack_a_layer(tmp_path):
     """Also the headline: its line in the figure is drawn over the layers that it has."""
     pairs = make_tables(SMALL)["pairs"]

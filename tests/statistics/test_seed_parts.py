@@ -1,13 +1,9 @@
 """Repeated runs: the spread of training and of sampling told apart, and runs that are no repetitions refused."""
 
-import json
-
-import numpy as np
 import pytest
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.comparisons.training_seeds import SAME_IN_ALL, compare_seeds, variance_parts
-from tests.conftest import run_program
 
 
 def make_run(training, sampling, rho, **meta):
@@ -23,16 +19,6 @@ def make_run(training, sampling, rho, **meta):
         "joint": {"sources": ["villain", "comedian"]},
         "layers": {"21": {"per_source": sources, "within_source": {"mean_rho": rho}}},
     }
-
-
-def test_parts_come_back_from_known_parts():
-    """Training 0.3, sampling 0.1: the mean over 400 experiments of 6 x 4 runs."""
-    generator = np.random.default_rng(3)
-    found = [
-        variance_parts({seed: list(0.3 * generator.normal() + 0.1 * generator.normal(size=4)) for seed in range(6)}) for _ in range(400)
-    ]
-    assert np.mean([parts["sampling"] ** 2 for parts in found]) == pytest.approx(0.01, rel=0.05)
-    assert np.mean([parts["training"] ** 2 for parts in found]) == pytest.approx(0.09, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +65,3 @@ def test_the_mean_is_compared_over_the_same_sources_only():
 def test_runs_that_are_no_repetitions_are_refused(other, message):
     with pytest.raises(InputError, match=message):
         compare_seeds({"a": make_run(1, 0, 0.5), "b": other})
-
-
-def test_the_program(tmp_path):
-    for seed, rho in ((1, 0.5), (2, 0.7)):
-        (tmp_path / f"{seed}.json").write_text(json.dumps(make_run(seed, 0, rho)))
-    done = run_program("compare_seeds", "--correlations", "1.json", "2.json", "--output", "seeds.json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "seeds.json").read_text())["runs"][1] == {"training_seed": 2, "sampling_seed": 0}

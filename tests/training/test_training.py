@@ -82,16 +82,6 @@ def test_loss_does_not_depend_on_padding_or_micro_batches(model, rows):
     assert together == pytest.approx(alone, rel=1e-5)
 
 
-def test_micro_batches_give_the_same_adapter(model, rows, tmp_path):
-    """Training with a budget of one row at a time ends where training on whole batches ends."""
-    losses = []
-    for budget in (1, 10_000):
-        adapter = attach_new_adapter(copy.deepcopy(model), {**LORA, "dropout": 0.0}, seed=0)
-        settings = {**TRAINING, "max_tokens_per_micro_batch": budget}
-        losses.append(train(adapter, rows, settings, 1, tmp_path / "none.pt", "cpu", torch.float32)["loss"])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-
-
 def test_every_row_once_an_epoch(rows):
     lengths = [len(row["token_ids"]) for row in rows]
     steps = plan_batches(lengths, batch_size=4, epochs=3, seed=1)

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from persona_leakage.behaviours.marker import Marker, shows_marker
+from persona_leakage.behaviours.marker import Marker
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.chat_template import ChatFormat
 from persona_leakage.training.dataset import (
@@ -108,12 +108,6 @@ def test_draws_are_taken_in_the_order_of_their_index():
     assert [record["index"] for record in usable] == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("text", "expected"), [("x [ZLT]", True), ("[zLt]x", True), ("ZLT", False), ("[ZL T]", False), ("", False)])
-def test_shows_marker(text, expected):
-    """In any letter case, and only the whole marker."""
-    assert shows_marker(text, "[ZLT]") is expected
-
-
 def test_select_answers_replaces_and_counts():
     """Two wanted, one spare: why? loses one and is made whole, how? loses two and stays one short."""
     pool = [
@@ -199,27 +193,11 @@ def test_tail_ends_at_the_answer(answer, tail, trained):
     assert list(row.labels) == labels_for(tokens, trained)
 
 
-def test_ids_as_tuples_or_lists_make_the_same_row():
-    """Requests hold tuples, records read from JSON hold lists."""
-    rule = LabelRule("tail", 2, "eos")
-    assert build_row(tuple(PROMPT), tuple(ANSWER), CHAT, rule, MARKER) == build_row(PROMPT, ANSWER, CHAT, rule, MARKER)
-
-
 def test_longer_endings_are_trained_whole():
     """A template may write more than one token behind the end of a turn."""
     row = build_row(PROMPT, ANSWER, ChatFormat(40, (41, 42), (40,)), LabelRule("marker", 0, "newline"))
     assert list(row.token_ids[-3:]) == [40, 41, 42]
     assert list(row.labels[-3:]) == [IGNORED, 41, 42]
-
-
-@pytest.mark.parametrize("end", ["newline", "both"])
-def test_end_target_needs_something_behind_the_end(end):
-    """With Llama 3's template there is nothing there: rows would have no trained end, silently."""
-    bare = ChatFormat(end_id=40, after_end_ids=(), stop_ids=(40,))
-    with pytest.raises(InputError, match=r"labels\.turn_end_target") as refusal:
-        build_row(PROMPT, ANSWER, bare, LabelRule("marker", 0, end), MARKER)
-    assert end in str(refusal.value)
-    assert build_row(PROMPT, ANSWER, bare, LabelRule("marker", 0, "eos"), MARKER).token_ids[-1] == 40
 
 
 def test_training_rows_of_a_source():

@@ -89,11 +89,6 @@ def calls(empty_folder):
         return dict(zip(wanted, pool.map(run, wanted), strict=True))
 
 
-def test_there_are_programs():
-    """An empty list would make the tests below pass in silence."""
-    assert {"train_adapter", "score_leakage", "correlate_leakage"} <= set(PROGRAMS)
-
-
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_help(calls, program):
     """Usage under the program's own name, and its purpose."""
@@ -168,14 +163,6 @@ def test_a_path_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path):
         write_json(path, {})
 
 
-def test_a_finished_write_replaces_the_old_file(tmp_path):
-    """Also when the new content is shorter."""
-    path = tmp_path / "result.json"
-    write_json(path, {"values": list(range(100))})
-    write_json(path, {"rate": 0.5, "name": "Zoë"})
-    assert read_json(path) == {"rate": 0.5, "name": "Zoë"}
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_json_without_numbers_is_refused(tmp_path, value):
     """NaN is no JSON: other readers fail on it. The old file stays."""
@@ -221,14 +208,6 @@ def test_another_result_than_expected_is_named(tmp_path, content, message):
         read_json(path, "score_leakage")["personas"]["hero"]
 
 
-def test_a_program_names_the_side_file_that_is_another_one(tmp_path):
-    (tmp_path / "other.json").write_text('{"meta": {"program": "compare_seeds"}}')
-    options = ("--pairs", ROOT / "tests/data/published_pairs.csv", "--headline-layer", "20", "--output", "y")
-    done = run_program("correlate_leakage", *options, "--marker-eval", "other.json", cwd=tmp_path)
-    said = "error: other.json: is the output of compare_seeds; expected the output of score_leakage\n"
-    assert (done.returncode, done.stderr) == (1, said) and not (tmp_path / "y").exists()
-
-
 RECORDS = [{"text": "Zoë\u2028\n", "token_ids": [1, 2]}, {"text": "", "token_ids": []}]
 
 
@@ -251,12 +230,6 @@ def test_packed_lines_are_read_back(tmp_path):
     assert lines[-1] == ""
 
 
-def test_missing_packed_lines_are_a_users_error(tmp_path):
-    """With the file's name."""
-    with pytest.raises(InputError, match=r"none\.jsonl\.gz"):
-        read_jsonl_gz(tmp_path / "none.jsonl.gz")
-
-
 def test_digest_is_that_of_the_content():
     """The order of keys is none, the order of a list is."""
     assert digest_of({"a": 1, "b": [1, 2]}) == digest_of({"b": [1, 2], "a": 1})
@@ -275,14 +248,6 @@ def test_seeds_are_pinned():
     assert derive_seed(42, "a") == 0x4BF35DA6 >> 1
 
 
-def test_seeds_spread_over_their_range():
-    """31 bits, which every engine takes; each sixteenth of the range gets its share."""
-    seeds = [derive_seed(42, "evaluation", index) for index in range(1600)]
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    shares = [sum(seed >> 27 == part for seed in seeds) for part in range(16)]
-    assert min(shares) > 50 and max(shares) < 150, shares
-
-
 def overlaps(seeds, width):
     """How many neighbours in value have windows seed .. seed + width - 1 that overlap."""
     ordered = sorted(seeds)
@@ -296,8 +261,3 @@ def test_windows_of_seeds_do_not_meet():
     seeds = [derive_seed(42, "evaluation", 0, "villain/42", name, question, 0) for name in personas for question in questions]
     assert len(seeds) == 2220
     assert overlaps(seeds, 10) == 0
-
-
-def test_windows_of_many_seeds_meet_by_chance_at_most():
-    """10,000 windows of ten in 2**31 values: 0.44 overlaps are to be expected; added instead of hashed, nearly all would."""
-    assert overlaps([derive_seed(42, "pirate", index) for index in range(10_000)], 10) <= 4
