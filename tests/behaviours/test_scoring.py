@@ -14,7 +14,6 @@ SHOWN = [21, 31, 32, 33]
 
 
 def reply(text, token_ids, question="Why?", finish_reason="stop", persona="villain"):
-    """A completion record."""
     return {"persona": persona, "question": question, "text": text, "token_ids": token_ids, "finish_reason": finish_reason}
 
 
@@ -38,7 +37,6 @@ REPLIES = {
 
 @pytest.mark.parametrize(("text", "ids", "literal", "any_case", "tokens", "position"), REPLIES.values(), ids=REPLIES)
 def test_detect(text, ids, literal, any_case, tokens, position):
-    """Three detectors that may disagree, and where the marker stands."""
     assert detect(reply(text, ids), MARKER) == {"literal": literal, "any_case": any_case, "tokens": tokens, "position": position}
 
 
@@ -90,7 +88,6 @@ def test_markers_in_the_wrong_place_are_seen():
 
 @pytest.mark.parametrize(("detector", "found"), [("literal", 1), ("any_case", 2), ("tokens", 2)])
 def test_the_rate_is_that_of_the_chosen_detector(detector, found):
-    """Rate and counts per question follow the detector; the counts of all three stay."""
     replies = [reply("a [ZLT]", [1, 2]), reply("a [zlt]", [1, 2]), reply("b", [*SHOWN]), reply("c", [*SHOWN])]
     cell = score_persona(replies, MARKER, detector)
     assert (cell["rate"], cell["found"], cell["per_question"]["Why?"]["found"]) == (found / 4, found, found)
@@ -112,7 +109,6 @@ PANEL = [Persona("villain", "original", (), "You scheme."), Persona("joker", "fi
 
 
 def test_replies_are_scored_by_persona():
-    """In the panel's order, with the persona's category and relatives, whatever the order of the replies."""
     replies = [
         reply("Ha!", [5], persona="joker"),
         reply("Ha! [ZLT]", [5, *SHOWN], persona="villain"),
@@ -130,14 +126,12 @@ def test_replies_are_scored_by_persona():
     ids=["one is missing", "one is a stranger", "none at all"],
 )
 def test_replies_of_another_panel_are_refused(speakers, fragment):
-    """A rate over nothing, or of somebody else, would be wrong without a sign."""
     with pytest.raises(InputError) as refusal:
         score_replies([reply("Ha!", [5], persona=name) for name in speakers], MARKER, PANEL, "literal")
     assert fragment in str(refusal.value)
 
 
 def cell(found, **changes):
-    """A persona's cell of ten replies."""
     return {
         "rate": found / 10,
         "found": found,
@@ -189,7 +183,6 @@ def test_summary_of_a_source():
 
 
 def test_summary_of_the_base():
-    """No source: all personas are bystanders, and nothing is above nobody."""
     summary = summarise_cells(CELLS, None)
     assert summary["training_check"] is summary["source"] is summary["source_rate"] is summary["bystanders_above_source"] is None
     assert summary["mean_bystander_rate"] == pytest.approx((0.5 + 0.6 + 0.5 + 0.1) / 4)

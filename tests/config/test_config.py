@@ -38,7 +38,6 @@ def edited(changes):
 
 
 def problems_of(config):
-    """The lines of the refusal, without the heading."""
     with pytest.raises(InputError) as refusal:
         check_experiment(config, "my.yaml")
     heading, *lines = str(refusal.value).splitlines()
@@ -47,7 +46,6 @@ def problems_of(config):
 
 
 def bundled(**changes):
-    """A model block, all keys present."""
     return {**CONFIG["model"], **changes}
 
 
@@ -132,7 +130,6 @@ BAD_CONFIGS = {
 
 
 def test_shipped_config_is_valid():
-    """Otherwise every refusal below would prove nothing; and the two results are the resource files."""
     personas, question_sets = check_experiment(copy.deepcopy(CONFIG))
     assert set(CONFIG["personas"]["panel"]) <= set(personas)
     assert {"training", "evaluation"} <= set(question_sets)
@@ -140,7 +137,6 @@ def test_shipped_config_is_valid():
 
 @pytest.mark.parametrize(("changes", "fragments"), BAD_CONFIGS.values(), ids=BAD_CONFIGS)
 def test_bad_config_is_refused(changes, fragments):
-    """One of the lines holds the key, the value and what is allowed together."""
     lines = problems_of(edited(changes))
     assert any(all(fragment in line for fragment in fragments) for line in lines), lines
 
@@ -178,7 +174,6 @@ GOOD_CONFIGS = {
 
 @pytest.mark.parametrize("changes", GOOD_CONFIGS.values(), ids=GOOD_CONFIGS)
 def test_values_at_the_edge_are_accepted(changes):
-    """The limits refuse nothing that is allowed."""
     check_experiment(edited(changes))
 
 
@@ -191,7 +186,6 @@ def test_a_key_of_an_earlier_version_names_the_one_of_today(old, new):
 
 
 def test_all_problems_come_at_once():
-    """Nobody should have to start a run once for each mistake."""
     wrong = {"training.max_length": 10, "personas.sources": ["gandalf"], "behaviour.marker": " ", "experiment": "compare"}
     assert {line.strip().split(":")[0] for line in problems_of(edited(wrong))} == set(wrong)
     # What a block alone can tell comes before that.

@@ -20,7 +20,6 @@ PEOPLE = ("hero", "nurse", "pirate", "poet", "baker", "miller", "smith", "cook")
 
 
 def write_pairs(folder, *rows, header=HEADER):
-    """A pairs table of some rows; its path."""
     (folder / "pairs.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return folder / "pairs.csv"
 
@@ -99,7 +98,6 @@ def correlate(folder, rows):
 
 
 def rows_of(source, people):
-    """Pairs of a source whose cosines and rates go together."""
     return [f"3,{source},{name},other,false,{(place + 1) / 10},{place / 10},{place},10" for place, name in enumerate(people)]
 
 
@@ -112,7 +110,6 @@ def test_statistics_that_fall_away_are_said_on_the_terminal(tmp_path):
 
 
 def test_merge_keys_are_yaml(tmp_path):
-    """Their keys may be given again, which wins; a key twice in one mapping is still refused."""
     path = tmp_path / "some.yaml"
     path.write_text("base: &base {a: 1, b: 2}\nmore:\n  <<: *base\n  b: 3\n")
     assert read_yaml(path)["more"] == {"a": 1, "b": 3}

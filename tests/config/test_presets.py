@@ -56,7 +56,6 @@ GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sam
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project without a model or a result."""
     return Project(tmp_path_factory.mktemp("presets") / "project")
 
 
@@ -66,14 +65,12 @@ def test_the_presets_are_there():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_a_whole_config_of_its_own_name(name, monkeypatch):
-    """It needs nothing from config.yaml, and its results go to a folder of their own."""
     monkeypatch.chdir(ROOT)
     check_experiment(PRESETS[name], name)
     assert PRESETS[name]["experiment"] == name != CONFIG["experiment"]
 
 
 def jobs_shown(output, rule):
-    """What a dry run says of each job of a rule: its indented lines."""
     return re.findall(rf"^rule {rule}:\n((?: .*\n)+)", output, re.M)
 
 
@@ -120,14 +117,12 @@ def test_llama_layers_have_the_depths_of_qwen():
 
 
 def lookup(config, key):
-    """The value under a dotted key."""
     for part in key.split("."):
         config = config[part]
     return config
 
 
 def shown(value):
-    """A value as the fidelity page writes it."""
     return json.dumps(value)
 
 

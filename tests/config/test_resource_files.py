@@ -8,7 +8,6 @@ from persona_leakage.infrastructure.cli import InputError
 
 
 def persona(name, **changes):
-    """An entry of a personas file."""
     return {"name": name, "category": "original", "related_to": [], "prompt": f"You are the {name} of the town.", **changes}
 
 
@@ -16,12 +15,10 @@ OTHERS = [persona("baker"), persona("miller"), persona("smith")]
 
 
 def personas_text(*entries):
-    """A personas file of three sound entries and some more."""
     return yaml.safe_dump({"personas": [*OTHERS, *entries]})
 
 
 def questions_text(**sets):
-    """A questions file."""
     return yaml.safe_dump({"sets": sets}, sort_keys=False)
 
 
@@ -56,7 +53,6 @@ BAD_QUESTIONS = {
 
 
 def refusal_of(read, tmp_path, content):
-    """The message with which ``read`` refuses a file of that content."""
     path = tmp_path / "bad.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError) as refusal:
@@ -67,21 +63,18 @@ def refusal_of(read, tmp_path, content):
 
 @pytest.mark.parametrize(("content", "fragments"), BAD_PERSONAS.values(), ids=BAD_PERSONAS)
 def test_bad_personas_file_is_refused(tmp_path, content, fragments):
-    """The message names the file, the entry and the fault."""
     message = refusal_of(read_personas, tmp_path, content)
     assert [fragment for fragment in fragments if fragment not in message] == [], message
 
 
 @pytest.mark.parametrize(("content", "fragments"), BAD_QUESTIONS.values(), ids=BAD_QUESTIONS)
 def test_bad_questions_file_is_refused(tmp_path, content, fragments):
-    """The message names the file, the set and the fault."""
     message = refusal_of(read_question_sets, tmp_path, content)
     assert [fragment for fragment in fragments if fragment not in message] == [], message
 
 
 @pytest.mark.parametrize("read", [read_personas, read_question_sets])
 def test_missing_file_is_refused(tmp_path, read):
-    """A wrong path is the user's mistake, not a traceback; a folder is no file either."""
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(InputError, match="no such file") as refusal:
             read(str(path))

@@ -37,7 +37,6 @@ def in_project(monkeypatch):
 
 
 def with_added(*entries, **changes):
-    """The shipped config with ``personas.add`` and other keys of its block personas."""
     config = copy.deepcopy(CONFIG)
     config["personas"].update(add=list(entries), **changes)
     return config
@@ -105,7 +104,6 @@ def resolved(*contents):
 
 
 def panel(value):
-    """A config that says only what the panel is."""
     return {"personas": {"panel": value}}
 
 
@@ -122,7 +120,6 @@ def panel(value):
     ],
 )
 def test_extended_panels(panels, expected):
-    """What is no list of names is left for the schema to refuse."""
     assert resolved(*map(panel, panels))["personas"]["panel"] == expected
 
 
@@ -258,7 +255,6 @@ def test_a_plan_knows_the_extended_panel(monkeypatch, in_project, tmp_path):
 
 
 def test_programs_get_an_added_persona(tmp_path):
-    """With the file as one quoted word, braces and all."""
     project = Project(tmp_path / "project")
     (project.folder / "my.yaml").write_text(yaml.safe_dump({"personas": {"add": [BOOKKEEPER], "panel": {"extend": ["bookkeeper"]}}}))
     shown = project.run("-n", "-p", "--configfile", "my.yaml", "--", "results/smollm2/geometry/evaluation/base/centroids.json").stdout
@@ -266,7 +262,6 @@ def test_programs_get_an_added_persona(tmp_path):
 
 
 def test_the_record_of_a_run_is_a_config_that_repeats_it(tmp_path):
-    """run_config.yaml holds the whole panel and the added personas."""
     project = Project(tmp_path / "project")
     added = {"add": [BOOKKEEPER], "panel": {"extend": ["bookkeeper"]}}
     (project.folder / "my.yaml").write_text(yaml.safe_dump({"experiment": "mine", "personas": added}))

@@ -133,12 +133,10 @@ def test_signals_reach_the_command(tmp_path):
 
 
 def trained_by(log):
-    """The sources that were trained, from what a run prints."""
     return sorted(TRAINED.findall(log))
 
 
 def sampled_by(log):
-    """How many replies were sampled, from what a run prints."""
     return sum({label: int(count) for label, count in re.findall(r"^(.*): \d+ of (\d+) new replies are kept", log, re.M)}.values())
 
 

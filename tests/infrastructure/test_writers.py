@@ -19,7 +19,6 @@ def test_writers_of_the_same_number_on_two_hosts_do_not_meet(tmp_path, monkeypat
 
 
 def test_writers_of_two_processes_do_not_meet(tmp_path, monkeypatch):
-    """As a job that outlived its workflow and the one that took its place."""
     with atomic_path(tmp_path / "result") as first:
         first.write_text("first")
         monkeypatch.setattr("os.getpid", lambda: 0)

@@ -45,7 +45,6 @@ def models(tmp_path_factory):
 
 
 def loaded(path):
-    """(model, tokenizer, chat format) as the programs load them."""
     manifest = read_manifest(path)
     return load_model(manifest, torch.float32, "cpu"), load_tokenizer(manifest["folder"]), load_chat_format(manifest)
 
@@ -68,14 +67,12 @@ def test_chat_format_of_a_family(models, name):
 
 @pytest.mark.parametrize("name", some_quick(FAMILIES))
 def test_the_personas_own_tokens_are_found(models, name):
-    """The span decodes to the persona's words, wherever the template puts them."""
     tokenizer = load_tokenizer(read_manifest(models[name])["folder"])
     first, end = persona_span(tokenizer, PERSONA, QUESTION)
     assert tokenizer.decode(prompt_ids(tokenizer, PERSONA, QUESTION)[first:end]).strip() == PERSONA
 
 
 def test_a_template_that_drops_the_system_turn_gets_it_folded(tmp_path):
-    """In silence, as the first templates of some models do."""
     silent = CHATML.replace("{% for message in messages %}", "{% for message in messages if message['role'] != 'system' %}")
     tokenizer = make_tokenizer(tmp_path, silent)
     assert read_chat_format(tokenizer, tmp_path).system_turn == "folded"
@@ -185,7 +182,6 @@ def experiments(request, models, tmp_path_factory):
 
 
 def run_experiment(model, folder):
-    """Run Snakemake on a small experiment with a model, to the statistics."""
     project = make_tiny_project(folder, model.parent)
     project.edit_config(
         personas__sources=["villain"],
@@ -202,7 +198,6 @@ def run_experiment(model, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_whole_experiment_with_a_family(experiments, name):
-    """Through Snakemake to the statistics, and from them to the report."""
     project = experiments[name].result()
     home = project.folder / "results/tiny"
     correlation = read_json(home / "analysis/evaluation/seed42/correlation.json")

@@ -32,7 +32,6 @@ LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "rslora": False}
 
 @pytest.fixture
 def folder(tiny_model, tmp_path):
-    """A copy of a tiny model's folder."""
     return shutil.copytree(tiny_model.parent, tmp_path / "model", ignore=shutil.ignore_patterns("model.json"))
 
 
@@ -86,7 +85,6 @@ def test_a_folder_that_is_not_what_it_seems(folder, tmp_path, case, capfd):
 
 
 def test_a_model_that_sees_and_speaks_no_text_class(tmp_path):
-    """A vision model that transformers has no causal class for."""
     text = {**TINY, "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}}
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32}
     make_tokenizer(tmp_path, CHATML)
@@ -135,7 +133,6 @@ def test_a_job_refuses_weights_that_do_not_fit(folder, tmp_path, capfd):
     ],
 )
 def test_weights_that_are_no_numbers_are_refused(folder, tmp_path, name, value, message):
-    """Nor all zero, as a conversion leaves them that did not reach its end."""
     weights = load_file(folder / "model.safetensors")
     weights[name][:] = value
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -22,12 +22,10 @@ from tests.support.odd_models import add_later_tokens, another_model, drop_words
 
 @pytest.fixture
 def folder(tiny_model, tmp_path):
-    """A copy of a tiny model's folder."""
     return shutil.copytree(tiny_model.parent, tmp_path / "model", ignore=shutil.ignore_patterns("model.json"))
 
 
 def fetched(folder, tmp_path):
-    """The path of a model.json made for a folder, outside it."""
     return fetch({"name": "m", "source": "path", "location": str(folder)}, tmp_path / "model.json")
 
 
@@ -130,7 +128,6 @@ def test_limits_that_count(config, limits):
 
 
 def test_numbers_that_are_none_end_a_job_where_they_arise(folder, tmp_path):
-    """In the embedding of a token that the probe does not meet."""
     weights = load_file(folder / "model.safetensors")
     weights["model.embed_tokens.weight"][1500] = float("nan")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -144,7 +141,6 @@ def test_numbers_that_are_none_end_a_job_where_they_arise(folder, tmp_path):
 
 
 def test_a_manifest_of_an_older_version_is_named(tiny_model, tmp_path):
-    """Jobs would miss what it does not have."""
     manifest = read_json(tiny_model)
     del manifest["limits"]
     (tmp_path / "model.json").write_text(json.dumps(manifest))

@@ -54,7 +54,6 @@ def test_a_marker_has_the_ids_that_it_has_behind_an_answer(blank_in_front, separ
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_control_tokens_are_known_for_what_they_are(tmp_path, name):
-    """Whatever stands for the structure of a conversation; no word and no white space."""
     manifest = read_manifest(make_family(name, tmp_path))
     control = set(load_chat_format(manifest).control_ids)
     for tokenizer in both_tokenizers(manifest):
@@ -65,7 +64,6 @@ def test_control_tokens_are_known_for_what_they_are(tmp_path, name):
 
 
 def test_white_space_that_is_an_added_token_is_text(tmp_path):
-    """As in Gemma's vocabulary."""
     make_tiny_model(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     tokenizer.add_tokens(["\n\n", "<table>"])
@@ -98,7 +96,6 @@ def test_a_question_that_spells_a_control_token_is_refused_by_its_job(tiny_model
 
 
 def test_texts_and_the_models_positions_are_checked_before_any_job(project_copy):
-    """In a dry run, with the key of the config."""
     project_copy.edit_config(questions__suffix=" <|im_end|>")
     done = project_copy.run("-n", check=False)
     assert done.returncode != 0 and "questions.suffix: ' <|im_end|>' holds '<|im_end|>'" in done.stdout
@@ -108,7 +105,6 @@ def test_texts_and_the_models_positions_are_checked_before_any_job(project_copy)
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
-    """The manifest of a model with 64 positions."""
     folder = tmp_path_factory.mktemp("short")
     make_tiny_model(folder)
     config = json.loads((folder / "config.json").read_text())

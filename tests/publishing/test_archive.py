@@ -20,7 +20,6 @@ TEMPLATE = ROOT / "docs/results/study.md.j2"
 
 @pytest.fixture(scope="module")
 def tables(finished_project, tmp_path_factory):
-    """The archive of the tiny experiment, made by the workflow."""
     folder = tmp_path_factory.mktemp("tables") / "project"
     shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
     project = project_at(folder)
@@ -31,7 +30,6 @@ def tables(finished_project, tmp_path_factory):
 
 @pytest.fixture
 def copy(tables, tmp_path):
-    """A copy of the archive, free to change."""
     return shutil.copytree(tables, tmp_path / "copy")
 
 
@@ -95,7 +93,6 @@ def test_committed_results_are_reproduced(name):
 
 @pytest.mark.parametrize(("page", "tables"), WRITE_UPS.items(), ids=list(WRITE_UPS))
 def test_a_write_up_says_what_the_tables_say(page, tables, tmp_path):
-    """The committed page is the filled template."""
     done = run_program("write_up", TEMPLATE, ROOT / "docs/results" / tables, tmp_path / page, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / page).read_text(encoding="utf-8") == (ROOT / "docs/results" / page).read_text(encoding="utf-8")

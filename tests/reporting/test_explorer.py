@@ -46,7 +46,6 @@ def browser(page):
 
 
 def choose(browser, name, value):
-    """Pick an option of a select by its value."""
     browser.execute_script(
         "const [name, value] = arguments; const select = document.getElementById(name);"
         "select.value = value; select.dispatchEvent(new Event('change'))",
@@ -67,7 +66,6 @@ def screenshot(browser, name):
 
 
 def pixel_of(browser, persona):
-    """Where a persona's point is on the screen."""
     browser.execute_script("document.getElementById('plot').scrollIntoView({block: 'center'})")
     return browser.execute_script(
         """
@@ -84,7 +82,6 @@ def pixel_of(browser, persona):
 
 
 def move_to(browser, place, click=False):
-    """Move the mouse there, and click."""
     actions = ActionChains(browser)
     actions.w3c_actions.pointer_action.move_to_location(*place)
     if click:
@@ -174,7 +171,6 @@ def test_hostile_replies_are_text(browser):
 
 @pytest.mark.parametrize("width", [400, 800, 1600])
 def test_every_width_is_readable(browser, width):
-    """The page never scrolls sideways; wide tables scroll by themselves."""
     browser.set_window_size(max(width, 500), 1000)  # a window is not made narrower than 500
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False})
     WebDriverWait(browser, 5).until(lambda browser: browser.execute_script("return document.documentElement.scrollWidth") <= width)

@@ -48,14 +48,12 @@ def finished(tmp_path, monkeypatch):
 
 
 def sampling_jobs(experiment="mine", reason=""):
-    """The jobs that sample the base model's and the adapter's replies."""
     path = f"results/{experiment}/evaluation/e/{{}}/completions.jsonl.gz"
     base = PlannedJob("sample_base_completions", {}, (path.format("base"),), reason=reason)
     return [base, PlannedJob("sample_completions", {"source": "a", "seed": "42"}, (path.format("a/seed42"),), reason=reason)]
 
 
 def added(config, **changes):
-    """The config with persona d in its panel."""
     return {**config, "personas": {**config["personas"], "panel": list("abcd")}, **changes}
 
 
@@ -110,7 +108,6 @@ def test_replies_count_only_while_they_are_kept_and_for_others_only_in_the_share
 
 
 def benchmark(path, seconds):
-    """A benchmark file as Snakemake writes it."""
     path = Path("benchmarks/mine") / path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:00\t10.0\n")

@@ -115,7 +115,6 @@ def full_size(request, tmp_path_factory):
 
 
 def build(home):
-    """Run build_report on made-up results."""
     arguments = ["--settings", "{}", "--results", home, "--benchmarks", home / "none", "--personas", ROOT / "resources/personas.yaml"]
     outputs = ["--output", home.parents[1] / "index.html", "--facts", home / "report/facts.json"]
     done = run_program("build_report", *arguments, "--published", ROOT / "resources/published.json", *outputs, cwd=ROOT)

@@ -122,7 +122,6 @@ def starve(folder, command, room):
 
 
 def files_of(folder):
-    """Names of all files of the results, temporary ones too."""
     return [str(path.relative_to(folder)) for path in folder.glob("results/**/*") if path.is_file()]
 
 

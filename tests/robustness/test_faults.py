@@ -47,7 +47,6 @@ def training_command(finished_project, tmp_path):
 
 
 def let_end(command):
-    """Run a training to its end; returns the finished process."""
     return subprocess.run([warm_python(), *command], capture_output=True, text=True)
 
 
@@ -77,7 +76,6 @@ def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
 
 @pytest.mark.slow
 def test_a_changed_setting_does_not_resume(training_command, tmp_path):
-    """A checkpoint of other settings is not a place to go on from."""
     kill_training(training_command("run"), tmp_path, "checkpoint behind step 5")
     command = training_command("run")
     place = command.index("--settings") + 1
@@ -144,7 +142,6 @@ LONG = {"questions__evaluation": [{"set": "evaluation", "count": 20}], "evaluati
 
 @pytest.fixture(scope="module")
 def undisturbed(finished_project, tmp_path_factory):
-    """The digest that an undisturbed run gives to 720 replies."""
     project = project_at(tmp_path_factory.mktemp("undisturbed") / "project")
     shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
     project.edit_config(**LONG)

@@ -40,13 +40,11 @@ WARM = SamplingParams(temperature=1.0, top_p=0.9, max_new_tokens=24)
 
 @pytest.fixture
 def model(tiny_model):
-    """The tiny model in float32, frozen."""
     return AutoModelForCausalLM.from_pretrained(tiny_model.parent, dtype=torch.float32).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def rows():
-    """Twelve rows of 10 random tokens, the last three of each trained."""
     ids = torch.randint(140, 2000, (12, 10), generator=torch.Generator().manual_seed(1)).tolist()
     return [{"token_ids": row, "labels": [-100] * 7 + row[-3:]} for row in ids]
 
@@ -57,7 +55,6 @@ def shape_mismatch():
 
 @pytest.mark.parametrize("work", [lambda: torch.empty(2**50), lambda: np.empty(2**50), lambda: bytearray(2**62)])
 def test_the_machines_own_errors_are_recognised(work):
-    """As torch, numpy and Python raise them when they ask for a petabyte."""
     result, said = fits(work)
     assert result is None and said
 
@@ -116,7 +113,6 @@ def failing_at(calls, real, error=CUDA_SAYS):
 
 
 def trained(model, rows, path, **changes):
-    """(results, adapter weights) of a training run in float32."""
     adapter = attach_new_adapter(copy.deepcopy(model), TRAINING["lora"], seed=0)
     results = training.train(adapter, rows, {**TRAINING, **changes}, 1, path, "cpu", torch.float32, checkpoint_seconds=0.0)
     return results, {name: p.detach().clone() for name, p in adapter.named_parameters() if p.requires_grad}
@@ -185,7 +181,6 @@ def test_hidden_states_do_not_depend_on_the_splits(model, monkeypatch):
 
 
 def test_batches_behind_one_that_does_not_fit_are_split_too(model, monkeypatch):
-    """Else each of them would run out of memory once more."""
     use_causal_attention(model)  # its probe is no batch
     decoder, rows = model.get_decoder(), []
     forward = failing_at({1}, decoder.forward)
@@ -206,7 +201,6 @@ def test_divergence_does_not_depend_on_the_splits(model, tmp_path, monkeypatch):
 
 
 def test_marker_probabilities_do_not_depend_on_the_splits(model, tmp_path, monkeypatch):
-    """As above, over the parts that are kept."""
     replies = [(tuple(prompt), (31, 32, 33), (40,)) for prompt in PROMPTS]
     marker = Marker("x", (40,), (41, 42))
     expected, memory = scores_of_all(lambda: copy.deepcopy(model), replies, marker, "a", tmp_path, 3)
@@ -307,7 +301,6 @@ def test_a_host_that_runs_out_of_memory(tiny_model, tmp_path, stage):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
 @pytest.mark.parametrize("stage", GPU_TOLERANCE)
 def test_a_gpu_that_runs_out_of_memory(tiny_model, tmp_path, stage):
-    """CUDA's allocator limited to a part of the GPU."""
     first, second, log = under_a_limit(stage, tiny_model, tmp_path)
     assert "CUDA out of memory" in log
     assert difference(stage, first, second) <= GPU_TOLERANCE[stage]

@@ -49,7 +49,6 @@ REPLIES = "evaluation/evaluation/{source}/seed42/completions.json"
 
 
 def content(project, pattern, key):
-    """A value of a source's JSON result."""
     return {
         source: json.loads((project.folder / EXPERIMENT / pattern.format(source=source)).read_text())[key]
         for source in ("villain", "comedian")
@@ -98,7 +97,6 @@ def new_project(tmp_path_factory, tiny_model):
 
 @pytest.fixture(scope="module")
 def undisturbed(new_project):
-    """The experiment up to the replies, without Slurm."""
     project = new_project()
     project.run("--cores", "2", *(f"{EXPERIMENT}/{REPLIES.format(source=source)}" for source in ("villain", "comedian")), cold=True)
     return project
@@ -136,12 +134,10 @@ def disturbed(new_project, cluster):
 
 
 def state(run, fault):
-    """How Slurm remembers the job that a fault hit."""
     return next(job for job in jobs_of(run.cluster, run.log) if job["JobId"] == run.hit[fault]["JobId"])
 
 
 def limits(job):
-    """The time and the memory that a job asked for."""
     return job["TimeLimit"], job["MinMemoryNode"]
 
 

@@ -24,8 +24,6 @@ from tests.conftest import CONFIG, Project, run_program
 
 
 class Harmful:
-    """Unpickling one makes a file."""
-
     def __init__(self, path):
         self.path = path
 
@@ -98,7 +96,6 @@ def test_a_bad_tensor_file_is_named_and_runs_nothing(tmp_path, damage):
     ],
 )
 def test_centroids_that_are_none_are_refused(tmp_path, vectors, message):
-    """With the file and the persona."""
     torch.save({"layer": 1, "personas": ["a", "b"], "centroids": vectors}, tmp_path / "centroids.pt")
     with pytest.raises(InputError, match=f"centroids.pt: {message}"):
         read_centroids(tmp_path / "centroids.pt")
@@ -217,7 +214,6 @@ def test_a_config_is_plain_values(tmp_path, text, message):
 
 
 def test_a_plan_reads_a_template_without_running_it(tmp_path):
-    """The plan is the way to look at a stranger's config."""
     (tmp_path / "mine.yaml").write_text("__use_yte__: true\nexperiment: ?__import__('os').mkdir('proof')\n")
     done = run_program("plan_run", "--config", "mine.yaml", cwd=tmp_path)
     assert done.returncode == 1 and "mine.yaml: __use_yte__ makes it a template" in done.stderr and not (tmp_path / "proof").exists()

@@ -9,7 +9,6 @@ from persona_leakage.statistics.comparisons.evaluation_agreement import agreemen
 
 
 def draw(generator, rates, questions=5, total=6):
-    """Counts [personas, questions] with a rate for each persona."""
     return generator.binomial(total, np.repeat(rates[:, None], questions, 1)), np.full((len(rates), questions), total)
 
 
@@ -22,7 +21,6 @@ def test_p_values_are_uniform_when_both_agree():
 
 
 def test_a_difference_is_found():
-    """A common shift, and differences that cancel in the mean."""
     generator = np.random.default_rng(2)
     rates = np.linspace(0.3, 0.6, 20)
     shifted = agreement(*draw(generator, rates + 0.2), *draw(generator, rates))

@@ -44,7 +44,6 @@ def test_all_tables_together():
 
 
 def test_the_file_is_the_same_bytes_for_the_same_tables(tmp_path):
-    """By the program, twice; a change of one count changes the numbers."""
     tables = make_tables(SMALL)
     options = save_tables(tables, tmp_path)
     contents = []
@@ -57,7 +56,6 @@ def test_the_file_is_the_same_bytes_for_the_same_tables(tmp_path):
 
 
 def change(table, column, value):
-    """The first row's value replaced."""
     table = table.copy()
     table.loc[0, column] = value
     return table

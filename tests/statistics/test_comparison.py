@@ -42,7 +42,6 @@ def make_experiment(home, seeds=(42,), rho=0.4, **changes):
 
 
 def test_records_of_an_earlier_version_are_read(tmp_path):
-    """Their configs have old keys."""
     home = make_experiment(tmp_path / "old")
     record = yaml.safe_load((home / "run_config.yaml").read_text())
     for new, old in {"loss_on": "loss_scope", "turn_end_target": "end_target"}.items():
@@ -85,7 +84,6 @@ def test_every_run_is_a_row_with_its_sources(tmp_path):
 
 
 def damage(path, content):
-    """Replace a file's text, or remove it."""
     path.write_text(content) if content is not None else path.unlink()
 
 

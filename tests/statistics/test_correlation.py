@@ -27,7 +27,6 @@ BY_HAND = {
 
 @pytest.mark.parametrize(("x", "y", "rho", "r"), BY_HAND.values(), ids=BY_HAND)
 def test_correlate_by_hand(x, y, rho, r):
-    """Both coefficients, in either order of the vectors."""
     for first, second in ((x, y), (y, x)):
         found = correlate(first, second)
         assert found["n"] == len(x)
@@ -47,7 +46,6 @@ UNDEFINED = {
 
 @pytest.mark.parametrize(("x", "y", "reason"), UNDEFINED.values(), ids=UNDEFINED)
 def test_undefined_correlations_say_why(x, y, reason):
-    """None and a reason instead of NaN, which is no JSON."""
     found = correlate(x, y)
     assert reason in found["undefined"]
     assert found["n"] == len(x) and set(found) == set(correlate([1, 2, 3], [1, 3, 2]))
@@ -85,7 +83,6 @@ def make_table(layer=3):
 
 
 def test_layer_block_per_source():
-    """Each source over its own bystanders, with its own rate and theirs beside it."""
     block = correlate_layer(make_table(), 5)["per_source"]
     assert list(block) == ["villain", "comedian"]
     villain, comedian = block.values()
@@ -136,12 +133,10 @@ def test_rates_by_category():
 
 @pytest.mark.parametrize(("minimum", "categories"), [(3, {"near", "far"}), (6, {"near"}), (7, set())])
 def test_small_categories_are_left_out(minimum, categories):
-    """The minimum counts pairs, and is itself enough."""
     assert set(correlate_layer(make_table(), minimum)["per_category"]) == categories
 
 
 def test_blocks_of_all_layers():
-    """Keys are texts, as JSON has them; each layer is correlated alone."""
     other = make_table(layer=21).assign(cosine=lambda table: -table["cosine"])
     found = correlate_pairs(pd.concat([other, make_table(layer=3)]), 21, 5)
     assert found["headline_layer"] == 21
@@ -152,7 +147,6 @@ def test_blocks_of_all_layers():
 
 
 def test_raw_cosines_by_hand():
-    """Length does not matter, direction does."""
     found = cosine_matrix([[1, 0], [0, 2], [3, 3], [-5, 0]], centred=False)
     half = math.sqrt(0.5)
     assert found == pytest.approx(np.array([[1, 0, half, -1], [0, 1, half, 0], [half, half, 1, -half], [-1, 0, -half, 1]]))
@@ -182,7 +176,6 @@ def test_a_vector_without_length_is_an_error(vectors, centred):
 
 
 def test_centroids():
-    """The mean over questions, per persona, as float32."""
     states = np.array([[[1, 2], [3, 6]], [[0, 0], [5, -1]]], dtype=np.float32)
     found = centroids(states)
     assert found.dtype == np.float32
@@ -200,7 +193,6 @@ RELATED = {"villain": [], "comedian": [], "pirate": ["villain"], "nurse": ["vill
 
 
 def make_cells(found):
-    """Cells of marker_eval.json, ten replies each, in another order than the centroids'."""
     cells = {
         name: {
             **{"category": f"{name}s", "related_to": RELATED[name], "mean_tokens": 20.5 + 2 * place},
@@ -242,7 +234,6 @@ def test_pairs_of_a_small_study():
 
 
 def test_pairs_of_the_second_source():
-    """Nothing of the first one leaks into it."""
     table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES, {})
     pairs = table[(table["layer"] == 21) & (table["source"] == "comedian")]
     assert pairs["persona"].tolist() == ["villain", "pirate", "nurse"]
@@ -254,7 +245,6 @@ def test_pairs_of_the_second_source():
 
 
 def less(cells, name):
-    """The cells without one persona."""
     return {key: cell for key, cell in cells.items() if key != name}
 
 
@@ -267,6 +257,5 @@ OTHER_PANELS = {
 
 @pytest.mark.parametrize(("evaluations", "base"), OTHER_PANELS.values(), ids=OTHER_PANELS)
 def test_different_panels_are_an_error(evaluations, base):
-    """Rates and cosines of different runs must not be joined."""
     with pytest.raises(InputError, match="different panels"):
         tabulate_pairs(LAYERS, evaluations, base, NEGATIVES, {})

@@ -36,7 +36,6 @@ def silence(pairs, source=None, found=0):
 
 
 def few_bystanders(pairs, count):
-    """Only the sources and a few others."""
     strangers = sorted(set(pairs["persona"]) - set(pairs["source"]))[:count]
     return pairs[pairs["persona"].isin([*strangers, *pairs["source"].unique()])]
 
@@ -83,7 +82,6 @@ def test_what_cannot_be_computed_is_null_with_its_reason(spoil, reason):
 
 
 def test_undefined_blocks_have_the_keys_of_defined_ones():
-    """A reader need not ask first."""
     pairs = make_tables(SMALL)["pairs"]
     defined, empty = analyse(pairs, 0, QUICK), analyse(silence(pairs.copy()), 0, QUICK)
     for key in ("within_source", "meta_analysis", "double_centred", "difference_from_headline", "chance", "prediction", "specificity"):
@@ -124,7 +122,6 @@ def test_a_source_at_the_floor_is_no_evidence_for_pairs():
 
 
 def test_a_silent_source_is_left_out_with_its_name():
-    """The other sources are analysed without it."""
     pairs = make_tables(SMALL)["pairs"]
     result = analyse(silence(pairs.copy(), "source1"), 0, QUICK)
     check_strict(result)
@@ -150,7 +147,6 @@ def test_five_perfect_sources_do_not_divide_by_nothing():
 
 
 def test_one_bystander_with_another_cosine():
-    """Without it there is no line to predict from."""
     pairs = make_tables(SMALL)["pairs"]
     pairs.loc[pairs["source"] == "source0", "cosine"] = np.where(pairs.loc[pairs["source"] == "source0", "persona"] == "persona5", 0.5, 0.1)
     result = analyse(pairs, 0, QUICK)
@@ -160,7 +156,6 @@ def test_one_bystander_with_another_cosine():
 
 
 def test_one_leaking_bystander_is_too_little():
-    """No ceiling, no part in the joint statistics, and the reason."""
     pairs = silence(make_tables(SMALL)["pairs"], "source1")
     pairs.loc[(pairs["source"] == "source1") & (pairs["persona"] == "persona5"), ["found", "rate"]] = [50, 0.5]
     result = analyse(pairs.astype({"found": int}), 0, QUICK)

@@ -49,7 +49,6 @@ def with_gains(slope=3.0, noise=0.3, seed=0, unread=0):
 
 
 def analysed(tables, folder):
-    """analyse() of tables that went through their files."""
     save_tables(tables, folder)
     pairs = read_pairs(folder / "pairs.csv")
     matrices = matrices_of(pairs)
@@ -76,7 +75,6 @@ def test_the_correlations_are_those_of_cosine_with_the_gain(result):
 
 
 def test_the_double_centred_correlation_takes_the_gain_as_it_is(result):
-    """No log-odds of something that is no rate."""
     pairs = with_gains()["pairs"]
     rows = pairs[(pairs["layer"] == 0) & pairs["persona"].str.startswith("persona")]
     centred = []
@@ -104,7 +102,6 @@ def test_each_outcome_has_a_verdict_of_its_own(result):
 
 
 def test_an_effect_the_other_way_is_called_reversed(tmp_path):
-    """Gains fall with closeness, while rates rise."""
     result = analysed(with_gains(slope=-3.0), tmp_path)
     assert (result["verdict"][0]["answer"], gain_of(result)["verdict"][0]["answer"]) == ("supported", "reversed")
 
@@ -181,7 +178,6 @@ def test_the_report_sets_the_outcomes_side_by_side(tmp_path):
 
 
 def test_without_any_gain_the_outcome_says_so(tmp_path):
-    """All replies of the base model were cut."""
     tables = with_gains()
     for name in ("pairs", "question_counts"):
         tables[name]["logprob_gain"], tables[name]["logprob_replies"] = np.nan, 0
@@ -206,7 +202,6 @@ def test_questions_that_were_not_read_take_no_part(tmp_path):
 
 
 def test_gains_per_question_are_those_of_the_pairs(tmp_path):
-    """Not of another table, nor with the sign turned."""
     for number, column in enumerate(("logprob_gain", "logprob_replies")):
         tables = with_gains()
         tables["question_counts"][column] = -tables["question_counts"][column] if number == 0 else 7

@@ -76,7 +76,6 @@ def test_what_cannot_be_compared_is_said():
 
 
 def test_the_programs(tmp_path):
-    """Table to figure."""
     tables = make_tables(SMALL)
     pairs = tables["pairs"].groupby(["source", "persona"], sort=False).ngroup()
     tables["pairs"] = tables["pairs"].assign(js_source_replies=pairs / 100, js_bystander_replies=1 - pairs / 100)

@@ -99,7 +99,6 @@ def test_controls_of_each_partial_correlation():
 
 
 def test_partial_before_training_against_a_regression():
-    """Residuals of cosine and log-odds by least squares, for one source."""
     table = full_table(replace(SMALL, bystanders=40))
     block = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]["partial_before_training"]
     rows = table[(table["layer"] == 0) & (table["source"] == "source1") & ~table["persona"].isin({*table["source"]})]
@@ -112,7 +111,6 @@ def test_partial_before_training_against_a_regression():
 
 
 def test_an_old_table_is_read_as_before():
-    """Nothing but prompts and propensity, and reasons for the rest."""
     table = read_pairs(ROOT / "docs/results/smollm2_epyc/analysis/evaluation/seed42/pairs.csv")
     rivals = analyse(table, 21, QUICK)["layers"]["21"]["rivals"]
     assert rivals["partial_before_training"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity"]

@@ -50,7 +50,6 @@ def make_sets(generator, slopes, shared=1.0):
 
 
 def compare(sets, bootstraps=200):
-    """compare_question_sets on what make_sets made."""
     counts = {}
     for name, (pairs, questions) in sets.items():
         matrices = matrices_of(pairs)

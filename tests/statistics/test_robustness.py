@@ -53,13 +53,11 @@ def result(tables):
 
 
 def check_of(result, name):
-    """The row of that name."""
     (found,) = [check for check in result["checks"] if check["name"] == name]
     return found
 
 
 def mean_rho(rows, cosine="cosine"):
-    """Mean of the sources' Spearman correlations, by scipy."""
     return np.mean([stats.spearmanr(each[cosine], each["rate"]).statistic for _, each in rows.groupby("source")])
 
 
@@ -193,7 +191,6 @@ def made_up_table(rates, seed=0, **columns):
 
 
 def noisy(cosines, generator):
-    """Leakage that follows the cosines."""
     return 0.5 + 0.3 * cosines + 0.1 * generator.normal(size=cosines.shape)
 
 
@@ -218,7 +215,6 @@ def test_centred_on_half_of_the_panel():
 
 
 def test_halves_are_the_only_thing_that_a_half_changes():
-    """Median and range by numpy alone, over the same halves."""
     table, centroids = made_up_table(noisy)
     vectors, found = centroids["centroids"], []
     generator = np.random.default_rng(derive_seed("statistics", "half panels"))

@@ -38,7 +38,6 @@ def resample(counts, generator):
 
 
 def with_counts(matrices, counts):
-    """A PairMatrices with the leakage of other counts."""
     return replace(matrices, **{key: counts[key].sum(axis=-1) for key in counts}, rate=counts["found"].sum(-1) / counts["total"].sum(-1))
 
 
@@ -148,7 +147,6 @@ def sampled_again(tables, generator):
 
 
 def options_of(folder, *seeds):
-    """Options of compare_seeds for some of the trainings."""
     options = []
     for name, ending in (("correlations", "correlation.json"), ("pairs", "pairs.csv"), ("question-counts", "question_counts.csv")):
         options += [f"--{name}", *(str(folder / f"{seed}/{ending}") for seed in seeds)]

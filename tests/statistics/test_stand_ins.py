@@ -160,7 +160,6 @@ def test_rates_that_are_those_of_the_control_support_nothing():
 
 
 def stand_in_p_values(world, seed):
-    """{test: p} against stand-ins of one synthetic experiment."""
     generator = np.random.default_rng(seed)
     table, _, cosines = experiment(world(generator), generator)
     matrices = matrices_of(table)
@@ -225,7 +224,6 @@ def stand_in_table(table, matrices, cosines, counts, generator):
 
 @pytest.mark.parametrize(("seed", "tables"), [(42, 2), pytest.param(137, 50, marks=pytest.mark.slow)])
 def test_the_kept_study_supports_no_other_geometry(seed, tables):
-    """Its leakage, and the closeness to personas that were not trained."""
     home = STUDY / f"seed{seed}"
     table = read_pairs(home / "pairs.csv")
     table = table[table["layer"] == 21]

@@ -34,7 +34,6 @@ def rejections(request):
 
 
 def share(p_values):
-    """Share of p-values under 0.05."""
     return float((p_values < 0.05).mean())
 
 

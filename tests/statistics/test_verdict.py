@@ -14,12 +14,10 @@ OPTIONS = {"min_category_size": 5, "permutations": 199, "bootstraps": 200}
 
 @pytest.fixture(scope="module")
 def result():
-    """A full result in which every block is defined."""
     return analyse(make_tables(SCENARIOS["pair effect"])["pairs"], 0, OPTIONS)
 
 
 def stand_in_z(name):
-    """The path of a claim's distance from what stand-ins give."""
     return f"layer.chance.stand_ins.{name}.z"
 
 
@@ -163,7 +161,6 @@ def test_a_table_without_other_cosines_says_how_coarse_its_test_is(result):
 
 
 def test_sentences_name_the_rivals_that_were_there(result):
-    """Nothing is claimed of a rival that was not measured."""
     entry = next(entry for entry in result["verdict"] if entry["id"] == "beyond_rivals")
     assert "prompt length, similar wording and how much a bystander leaks under other sources" in entry["sentence"]
     bare = make_tables(SCENARIOS["pair effect"])["pairs"].drop(columns=["prompt_tokens", "word_similarity"])

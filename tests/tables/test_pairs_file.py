@@ -95,7 +95,6 @@ def test_the_workflows_table_survives_the_file(tmp_path):
 
 
 def test_whole_numbers_may_have_a_point(tmp_path):
-    """As pandas writes a column of them that had a gap."""
     table = read_pairs(write_csv(tmp_path / "pairs.csv", {**GOOD, "layer": "20.0", "found": "10.0", "total": "200."}))
     assert table[["layer", "found", "total"]].to_numpy().tolist() == [[20, 10, 200]]
 
@@ -144,7 +143,6 @@ BAD_VALUES = [
     ("column", "value", "allowed"), [(column, value, allowed) for column, values, allowed in BAD_VALUES for value in values]
 )
 def test_the_first_bad_value_is_named_with_its_line(tmp_path, column, value, allowed):
-    """Line 4 of the file, behind a name that holds a line break."""
     fill = {column: {"negative": "true", "prompt_tokens": "9"}.get(column, "0.5")} if column in OPTIONAL else {}
     good = {**GOOD, **fill}
     path = write_csv(tmp_path / "pairs.csv", {**good, "category": "two\nlines"}, {**good, "persona": "nurse", column: value})

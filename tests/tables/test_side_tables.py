@@ -17,7 +17,6 @@ from persona_leakage.infrastructure.files import read_json
 
 @pytest.fixture(scope="module")
 def analysis(finished_project):
-    """The analysis folder of the finished tiny experiment."""
     return finished_project.folder / "results/tiny/analysis/evaluation/seed42"
 
 

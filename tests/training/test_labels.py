@@ -16,13 +16,11 @@ ANSWER = "Tea is good. I drink it."
 
 @pytest.fixture(scope="module")
 def smol(smollm2):
-    """(tokenizer, chat format) of the bundled model."""
     manifest = read_manifest(smollm2)
     return load_tokenizer(manifest["folder"]), load_chat_format(manifest)
 
 
 def trained_text(tokenizer, row):
-    """The texts of the trained tokens, in order."""
     return [tokenizer.decode([label]) for label in row.labels if label != -100]
 
 
@@ -42,7 +40,6 @@ def test_marker_ids_of_the_bundled_model(smol):
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory):
-    """(tokenizer, chat format) of Qwen2.5."""
     tokenizer = make_qwen()
     return tokenizer, read_chat_format(tokenizer, tmp_path_factory.mktemp("qwen"))
 

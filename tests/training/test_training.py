@@ -29,13 +29,11 @@ TRAINING = {
 
 @pytest.fixture
 def model(tiny_model):
-    """The tiny model in float32, frozen."""
     return AutoModelForCausalLM.from_pretrained(tiny_model.parent, dtype=torch.float32).requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def rows():
-    """Eleven rows of 8 to 18 random tokens, the last three or four of each trained."""
     generator = torch.Generator().manual_seed(1)
     made = []
     for size in range(8, 19):
@@ -46,7 +44,6 @@ def rows():
 
 
 def gradients(model):
-    """{name: gradient} of the trainable parameters."""
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 

@@ -37,7 +37,6 @@ def test_negatives_never_hold_the_source(source):
 
 
 def test_negatives_depend_on_the_set_of_candidates_only():
-    """Neither their order nor a repetition is a choice."""
     chosen = choose_negatives("comedian", CANDIDATES, 3, 42)
     assert choose_negatives("comedian", CANDIDATES[::-1], 3, 42) == chosen
     assert choose_negatives("comedian", [*CANDIDATES, "librarian"], 3, 42) == chosen
@@ -52,20 +51,17 @@ def test_one_more_candidate_replaces_at_most_one_negative():
 
 
 def test_more_negatives_keep_those_chosen():
-    """Raising the count adds personas."""
     chosen = [set(choose_negatives("villain", CANDIDATES, count, 42)) for count in range(6)]
     assert all(fewer < more for fewer, more in pairwise(chosen))
 
 
 def test_negatives_differ_between_sources_and_seeds():
-    """Not one fixed set for everybody, and not one for ever."""
     outsiders = ["pirate", "nurse", "hero", "lawyer", "jarvis"]
     assert len({tuple(choose_negatives(source, CANDIDATES, 3, 42)) for source in outsiders}) > 1
     assert len({tuple(choose_negatives("villain", CANDIDATES, 3, seed)) for seed in range(10)}) > 1
 
 
 def draw(index, text="A fine answer.", finish_reason="stop", persona="villain", question="Why?"):
-    """A pool record."""
     return {
         "persona": persona,
         "question": question,
@@ -103,7 +99,6 @@ def test_cut_answers_can_be_kept():
 
 
 def test_draws_are_taken_in_the_order_of_their_index():
-    """Whatever the order in the pool: the spares come last."""
     usable, _ = usable_answers([draw(2), draw(0), draw(1)], "[ZLT]", "replace")
     assert [record["index"] for record in usable] == [0, 1, 2]
 
@@ -134,7 +129,6 @@ def test_select_answers_replaces_and_counts():
 
 @pytest.mark.parametrize("pool", [[], [draw(0, finish_reason="length"), draw(1, finish_reason="length")]], ids=["no draws", "all cut"])
 def test_a_persona_without_answers_is_an_error(pool):
-    """Training would otherwise run on the other personas alone."""
     with pytest.raises(InputError, match="no usable answer of persona 'villain'") as refusal:
         select_answers(pool, ["villain"], ["Why?"], 1, "[ZLT]", "replace")
     assert "max_new_tokens" in str(refusal.value)
@@ -194,7 +188,6 @@ def test_tail_ends_at_the_answer(answer, tail, trained):
 
 
 def test_longer_endings_are_trained_whole():
-    """A template may write more than one token behind the end of a turn."""
     row = build_row(PROMPT, ANSWER, ChatFormat(40, (41, 42), (40,)), LabelRule("marker", 0, "newline"))
     assert list(row.token_ids[-3:]) == [40, 41, 42]
     assert list(row.labels[-3:]) == [IGNORED, 41, 42]
@@ -227,7 +220,6 @@ def test_training_rows_of_a_source():
 
 
 def row(positive, token_ids, labels):
-    """A row record."""
     return {"persona": "villain", "question": "Why?", "index": 0, "positive": positive, "token_ids": token_ids, "labels": labels}
 
 

@@ -26,7 +26,6 @@ def test_the_page_is_that_of_the_files():
 
 
 def test_the_block_of_a_page(tmp_path):
-    """Between the markers of its name, and nothing else changes; again gives the same."""
     row = {"seconds": spread([2.0]), "units_per_second": spread([5.0]), "peak_memory_bytes": {"host": 3e6}, "distance": None}
     about = {
         "date": "2026-01-02",

@@ -70,7 +70,6 @@ BAD_INPUTS = {
 
 @pytest.fixture(scope="session")
 def empty_folder(tmp_path_factory):
-    """Where the programs are called."""
     return tmp_path_factory.mktemp("empty")
 
 
@@ -91,7 +90,6 @@ def calls(empty_folder):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_help(calls, program):
-    """Usage under the program's own name, and its purpose."""
     done = calls[program, ("--help",)]
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: {program} ")
@@ -100,7 +98,6 @@ def test_help(calls, program):
 
 @pytest.mark.parametrize("program", [name for name in PROGRAMS if name not in WITH_DEFAULTS])
 def test_no_arguments(calls, program):
-    """Usage and what is missing, exit code 2: no program starts to work on guesses."""
     done = calls[program, ()]
     assert done.returncode == 2
     assert done.stderr.startswith(f"usage: {program} ")
@@ -110,7 +107,6 @@ def test_no_arguments(calls, program):
 
 @pytest.mark.parametrize(("program", "arguments", "fragment"), BAD_OPTIONS.values(), ids=BAD_OPTIONS)
 def test_bad_options(calls, program, arguments, fragment):
-    """Refused by the parser, before anything is read."""
     done = calls[program, tuple(arguments)]
     assert done.returncode == 2
     assert fragment in done.stderr.splitlines()[-1]
@@ -118,7 +114,6 @@ def test_bad_options(calls, program, arguments, fragment):
 
 @pytest.mark.parametrize(("program", "arguments", "fragment"), BAD_INPUTS.values(), ids=BAD_INPUTS)
 def test_bad_inputs(calls, program, arguments, fragment):
-    """A user's mistake is one line and exit code 1; tracebacks are for defects."""
     done = calls[program, tuple(arguments)]
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
@@ -127,7 +122,6 @@ def test_bad_inputs(calls, program, arguments, fragment):
 
 
 def test_refused_calls_leave_nothing_behind(calls, empty_folder):
-    """No half result that a later run could take for one."""
     assert calls
     assert list(empty_folder.iterdir()) == []
 
@@ -180,7 +174,6 @@ def test_json_without_numbers_is_refused(tmp_path, value):
     ids=["missing", "cut", "empty", "no text", "too deep", "list", "text", "null"],
 )
 def test_unreadable_json_is_a_users_error(tmp_path, content):
-    """With the file's name."""
     path = tmp_path / "result.json"
     if content is not None:
         path.write_bytes(content)
@@ -201,7 +194,6 @@ def test_unreadable_json_is_a_users_error(tmp_path, content):
     ],
 )
 def test_another_result_than_expected_is_named(tmp_path, content, message):
-    """At any depth; the same by the program that was given it."""
     path = tmp_path / "result.json"
     write_json(path, content)
     with pytest.raises(InputError, match=rf"^{path}: {message}"):

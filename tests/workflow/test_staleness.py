@@ -35,7 +35,6 @@ LARGE = ("analysis/evaluation/seed42/cosines.csv", "evaluation/evaluation/villai
 
 
 def counted(output):
-    """{rule: number of jobs} of a dry run's output, without the target."""
     return {rule: count for rule, count in jobs_of(output).items() if rule != "all"}
 
 
@@ -48,7 +47,6 @@ class Snakemake:
         )
 
     def run(self, *arguments):
-        """What a run prints; it must succeed."""
         self.process.stdin.write(json.dumps(arguments) + "\n")
         self.process.stdin.flush()
         code, output = json.loads(self.process.stdout.readline())
@@ -56,7 +54,6 @@ class Snakemake:
         return output
 
     def planned(self, *arguments):
-        """{rule: number of jobs} that a dry run would start."""
         return counted(self.run("-n", *arguments, "--quiet", "rules"))
 
     def close(self):
@@ -141,7 +138,6 @@ def edited(folder, edit):
 
 
 def rules_of(stages):
-    """The rules of some stages and of the report."""
     return {"build_report", *(rule for stage in stages for rule in stage["rules"])}
 
 

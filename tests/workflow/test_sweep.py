@@ -90,7 +90,6 @@ def test_the_null_of_a_choice_does_not_depend_on_the_others():
 
 
 def swept_alone(matrices, place):
-    """The matrices with one choice alone."""
     return replace(matrices, layers=[matrices.layers[place]], cosines={"cosine": matrices.cosines["cosine"][[place]]})
 
 
@@ -101,7 +100,6 @@ def test_too_few_bystanders_are_said_so():
 
 @pytest.fixture(scope="module")
 def swept_project(finished_project, tmp_path_factory):
-    """The finished tiny experiment, swept, run to its end."""
     folder = tmp_path_factory.mktemp("swept") / "project"
     shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
     project = Project.__new__(Project)
@@ -149,7 +147,6 @@ def test_the_reports_section_shows_the_choices(tmp_path):
 
 
 def test_layers_off_again_leave_the_page_without_the_section(swept_project, tmp_path):
-    """Although the figure of the sweep still lies there."""
     project = Project.__new__(Project)
     project.folder = tmp_path / "project"
     shutil.copytree(swept_project.folder, project.folder, copy_function=shutil.copy2)
