@@ -14,7 +14,7 @@ import pytest
 
 from persona_leakage.infrastructure.finished_work import UNUSED_DAYS, content_digest, keep, remove_unused, restore
 from persona_leakage.reporting.plan import kept_jobs, planned_jobs
-from tests.conftest import ROOT, project_at, run_program
+from tests.conftest import ROOT, copy_of, run_program
 from tests.support.job_commands import PATH, digests, seeded
 
 HOME = "results/tiny"
@@ -205,11 +205,11 @@ EDITS = {
 @pytest.mark.slow
 def test_edits_train_only_what_they_must(finished_project, tmp_path):
     for name, (changes, trained) in EDITS.items():
-        project = project_at(shutil.copytree(finished_project.folder, tmp_path / name, copy_function=shutil.copy2))
+        project = copy_of(finished_project, tmp_path / name)
         project.edit_config(**changes)
         assert trained_by(project.run("--cores", "2", "adapters").stdout) == trained, name
         shutil.rmtree(tmp_path / name)
-    project = project_at(shutil.copytree(finished_project.folder, tmp_path / "comment", copy_function=shutil.copy2))
+    project = copy_of(finished_project, tmp_path / "comment")
     (project.folder / "config.yaml").write_text("# a comment\n" + (project.folder / "config.yaml").read_text())
     assert project.planned("adapters") == {}
 
@@ -219,7 +219,7 @@ def test_interrupts_lose_nothing_finished(finished_project, tmp_path):
     """Ctrl-C at ten seeded moments of a run with another source: the old results come back uncomputed, and the run ends well."""
     sources = ["villain", "comedian", "pirate"]
     targets = ("--cores", "2", "--", "adapters", "evaluations", "centroids", "correlations")
-    undisturbed = project_at(shutil.copytree(finished_project.folder, tmp_path / "undisturbed", copy_function=shutil.copy2))
+    undisturbed = copy_of(finished_project, tmp_path / "undisturbed")
     undisturbed.edit_config(personas__sources=sources)
     lines = len(undisturbed.run(*targets).stdout.splitlines())
     old = digests(finished_project.folder, result_files(finished_project))
@@ -227,7 +227,7 @@ def test_interrupts_lose_nothing_finished(finished_project, tmp_path):
     new = digests(undisturbed.folder, names)
     for trial in range(10):
         random = seeded("interrupts", trial)
-        project = project_at(shutil.copytree(finished_project.folder, tmp_path / str(trial), copy_function=shutil.copy2))
+        project = copy_of(finished_project, tmp_path / str(trial))
         project.edit_config(personas__sources=sources)
         interrupt(project, targets, random.randrange(lines * 9 // 10), random.random())
         project.edit_config(personas__sources=["villain", "comedian"])

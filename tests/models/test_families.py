@@ -1,7 +1,5 @@
 """Model families: chat format, hidden states, sampling and adapters of each, and a whole experiment with each."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
@@ -171,16 +169,6 @@ def test_adapters_of_llama_and_qwen_are_what_they_were(models, name):
     assert list(chosen) == list(named) and all(torch.equal(chosen[key], named[key]) for key in named)
 
 
-@pytest.fixture(scope="module")
-def experiments(request, models, tmp_path_factory):
-    """{family: future of its finished project} for the families that are asked for, two at a time with one core each."""
-    asked = [item.callspec.params["name"] for item in request.session.items if "experiments" in item.fixturenames]
-    folder = tmp_path_factory.mktemp("experiments")
-    paths = {name: models[name] for name in asked}
-    with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(run_experiment, path, folder / name) for name, path in paths.items()}
-
-
 def run_experiment(model, folder):
     project = make_tiny_project(folder, model.parent)
     project.edit_config(
@@ -197,8 +185,8 @@ def run_experiment(model, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_whole_experiment_with_a_family(experiments, name):
-    project = experiments[name].result()
+def test_a_whole_experiment_with_a_family(models, tmp_path, name):
+    project = run_experiment(models[name], tmp_path / "project")
     home = project.folder / "results/tiny"
     correlation = read_json(home / "analysis/evaluation/seed42/correlation.json")
     assert correlation["layers"]["1"]["per_source"]["villain"]["n"] == 5

@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from persona_leakage.infrastructure.files import read_json
-from tests.conftest import ROOT, project_at, warm_python
+from tests.conftest import ROOT, copy_of, warm_python
 from tests.support.job_commands import start
 
 FEW_KEPT = " 24 of 696 new replies are kept"  # of 720, 24 were there before
@@ -142,8 +142,7 @@ LONG = {"questions__evaluation": [{"set": "evaluation", "count": 20}], "evaluati
 
 @pytest.fixture(scope="module")
 def undisturbed(finished_project, tmp_path_factory):
-    project = project_at(tmp_path_factory.mktemp("undisturbed") / "project")
-    shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
+    project = copy_of(finished_project, tmp_path_factory.mktemp("undisturbed") / "project")
     project.edit_config(**LONG)
     project.run("--cores", "1", LONG_TARGET)
     return read_json(project.folder / LONG_TARGET)["sha256"]

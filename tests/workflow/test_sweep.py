@@ -1,6 +1,5 @@
 """Layers and token positions compared: storage, statistics, and the axis in the workflow."""
 
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from persona_leakage.statistics.comparisons.layer_sweep import analyse_sweep, ch
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.permutation import draw_permutations
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import Project
+from tests.conftest import copy_of
 from tests.reporting.test_report import build, check_numbers
 from tests.support.made_up_results import make_results
 
@@ -100,10 +99,7 @@ def test_too_few_bystanders_are_said_so():
 
 @pytest.fixture(scope="module")
 def swept_project(finished_project, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("swept") / "project"
-    shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
-    project = Project.__new__(Project)
-    project.folder = folder
+    project = copy_of(finished_project, tmp_path_factory.mktemp("swept") / "project")
     project.edit_config(**SWEEP)
     project.run("--cores", "2")
     return project
@@ -147,9 +143,7 @@ def test_the_reports_section_shows_the_choices(tmp_path):
 
 
 def test_layers_off_again_leave_the_page_without_the_section(swept_project, tmp_path):
-    project = Project.__new__(Project)
-    project.folder = tmp_path / "project"
-    shutil.copytree(swept_project.folder, project.folder, copy_function=shutil.copy2)
+    project = copy_of(swept_project, tmp_path / "project")
     project.edit_config(geometry__layers=[1, 3], geometry__positions=["last_prompt_token"])
     project.run("--cores", "2", "report")
     page = (project.folder / "results/tiny/report/index.html").read_text()
