@@ -1,7 +1,6 @@
 """Names that only look the same, tables as spreadsheets save them, statistics that fall away, and valid input that is accepted."""
 
 import json
-import os
 import unicodedata
 
 import pytest
@@ -165,13 +164,6 @@ def test_a_figure_takes_no_other_tables_correlations(tmp_path):
     correlation, pairs = str(tmp_path / "first/correlation.json"), str(tmp_path / "second/pairs.csv")
     done = run_program("plot_figure", "scatter", "--pairs", pairs, "--correlation", correlation, "--output", "figure.png", cwd=tmp_path)
     assert done.returncode == 1 and "was not computed from" in done.stderr
-
-
-def test_names_that_the_terminal_has_no_characters_for(tmp_path):
-    path = write_pairs(tmp_path, *rows_of("図書館員", PEOPLE))
-    options = ["--pairs", str(path), "--output", str(tmp_path / "correlation.json")]
-    done = run_program("correlate_leakage", *options, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
-    assert done.returncode == 0 and r"\u56f3" in done.stdout, done.stderr
 
 
 def test_settings_come_from_a_file_too(tmp_path):

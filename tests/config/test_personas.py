@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from persona_leakage.config.personas import Persona, read_personas, read_question_sets, select_personas
+from persona_leakage.config.personas import Persona, read_personas, read_question_sets
 from persona_leakage.config.selections import chosen_personas, chosen_questions, describe_personas, describe_questions
 from persona_leakage.infrastructure.cli import InputError
 from tests.conftest import CONFIG, ROOT
@@ -65,11 +65,6 @@ def test_default_panel_covers_every_category():
     panel = CONFIG["personas"]["panel"]
     assert len(panel) >= 30
     assert {PERSONAS[name].category for name in panel} == set(CATEGORY_SIZES)
-
-
-def test_select_personas_keeps_the_order():
-    assert [persona.name for persona in select_personas(PERSONAS, ["pirate", "assistant"])] == ["pirate", "assistant"]
-    assert select_personas(PERSONAS, "all") == list(PERSONAS.values())
 
 
 TOWN = {name: Persona(name, "original", (), f"You are the {name} of the town.") for name in ("baker", "miller", "smith", "tailor")}
@@ -182,8 +177,3 @@ def test_questions_edited_during_a_run_are_refused(tmp_path, sets):
     path = write(tmp_path / "questions.yaml", {"sets": sets})
     with pytest.raises(InputError, match="changed since this run started"):
         chosen_questions(path, describe_questions(SETS, {"set": "training", "count": 2}))
-
-
-def test_chosen_questions_are_read_back(tmp_path):
-    path = write(tmp_path / "questions.yaml", {"sets": SETS})
-    assert chosen_questions(path, describe_questions(SETS, {"set": "training", "count": 2})) == ["Why is it so?", "How is it so?"]

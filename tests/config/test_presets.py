@@ -16,29 +16,13 @@ from tests.conftest import CONFIG, ROOT, Project
 OF_PAIRS = ("scatter", "category_scatter", "category_rates", "category_correlations", "heat_map", "cosines", "layers", "noise_ceiling")
 FIGURES = {f"plot_{name}": 1 for name in (*OF_PAIRS, "robustness", "replies", "training")}
 PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
-FULL_SIZE_JOBS = {
-    "fetch_model": 1,
-    "write_run_config": 1,
-    "sample_training_pool": 1,
-    "build_training_set": 5,
-    "train_adapter": 5,
-    "sample_completions": 5,
-    "sample_base_completions": 1,
-    "score_leakage": 5,
-    "score_base_leakage": 1,
-    "teacher_force": 5,
-    "teacher_force_base": 1,
-    "compare_measures": 1,
-    "plot_measures": 1,
-    "extract_centroids": 1,
-    "extract_training_centroids": 1,
-    "tabulate_pairs": 1,
-    "correlate_leakage": 1,
-    "check_robustness": 1,
-    **FIGURES,
-    "build_report": 1,
-    "all": 1,
-}
+PER_SOURCE = ("build_training_set", "train_adapter", "sample_completions", "score_leakage", "teacher_force")
+ONCE = (
+    *("fetch_model", "write_run_config", "sample_training_pool", "sample_base_completions", "score_base_leakage", "teacher_force_base"),
+    *("compare_measures", "plot_measures", "extract_centroids", "extract_training_centroids", "tabulate_pairs", "correlate_leakage"),
+    *("check_robustness", "build_report", "all"),
+)
+FULL_SIZE_JOBS = {**dict.fromkeys(PER_SOURCE, 5), **dict.fromkeys(ONCE, 1), **FIGURES}
 # Three training seeds, with the geometry after training and the predictor comparison.
 STUDY_JOBS = {
     **FULL_SIZE_JOBS,

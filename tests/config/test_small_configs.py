@@ -171,13 +171,6 @@ def test_a_folder_takes_no_other_models_revision(models, revision):
     assert resolved(*({"model": model} for model in models))["model"]["revision"] == revision
 
 
-def test_only_a_folder_may_do_without_a_revision(in_project):
-    check_experiment(CONFIG | {"model": FOLDER | {"location": "resources"}})
-    for source in ("hub", "bundled"):
-        with pytest.raises(InputError, match=r"^config: not valid\n  model.*revision"):
-            check_experiment(CONFIG | {"model": {**CONFIG["model"], "source": source, "location": "a/b", "revision": None}})
-
-
 def test_a_folder_without_revision_is_recorded_by_its_content(tiny_model, tmp_path):
     """Another content is another revision; the config's own wins; checks against the model know it again."""
     model = FOLDER | {"location": str(tiny_model.parent)}

@@ -63,20 +63,10 @@ def make_table(layer=3):
         for place in range(size):
             rows.append(
                 {
-                    "layer": layer,
-                    "source": source,
-                    "persona": f"persona{place}",
-                    "category": "near" if place < 3 else "far",
-                    "related": place < (2 if source == "villain" else 1),
-                    "negative": False,
-                    "cosine": place / 10,
-                    "cosine_raw": -place / 10,
-                    "rate": 0.5 + sign * place / 20,
-                    "found": 0,
-                    "total": 20,
-                    "base_rate": 0.0,
-                    "source_rate": source_rate,
-                    "prompt_tokens": 12,
+                    **{"layer": layer, "source": source, "persona": f"persona{place}", "category": "near" if place < 3 else "far"},
+                    **{"related": place < (2 if source == "villain" else 1), "negative": False, "cosine": place / 10},
+                    **{"cosine_raw": -place / 10, "rate": 0.5 + sign * place / 20, "found": 0, "total": 20, "base_rate": 0.0},
+                    **{"source_rate": source_rate, "prompt_tokens": 12},
                 }
             )
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -201,27 +201,22 @@ def test_questions_that_were_not_read_take_no_part(tmp_path):
     assert counts["found"].shape[-1] == 6 and np.nanmin(counts["total"]) >= 1
 
 
-def test_gains_per_question_are_those_of_the_pairs(tmp_path):
-    for number, column in enumerate(("logprob_gain", "logprob_replies")):
-        tables = with_gains()
-        tables["question_counts"][column] = -tables["question_counts"][column] if number == 0 else 7
-        with pytest.raises(InputError, match=r"--question-counts: .* of persona '.*' with source 'source0'.*; the pairs table has"):
-            analysed(tables, tmp_path)
+OTHER = r"--question-counts: .* of persona '.*' with source 'source0'.*; the pairs table has"
+ONE = "has one of the columns logprob_gain and logprob_replies; give both, or neither"
+CONTRADICTIONS = [
+    ("question_counts", lambda table: table.assign(logprob_gain=-table["logprob_gain"]), OTHER),
+    ("question_counts", lambda table: table.assign(logprob_replies=7), OTHER),
+    ("question_counts", lambda table: table.drop(columns="logprob_replies"), ONE),
+    ("pairs", lambda table: table.drop(columns="logprob_replies"), ONE),
+    ("pairs", lambda table: table.assign(logprob_replies=0), "but logprob_replies is 0; it must be nan where there are none"),
+]
 
 
-def test_one_column_of_the_outcome_without_the_other_is_refused(tmp_path):
+@pytest.mark.parametrize(("name", "change", "said"), CONTRADICTIONS)
+def test_gains_that_contradict_are_refused(tmp_path, name, change, said):
     tables = with_gains()
-    for name in ("pairs", "question_counts"):
-        bare = {**with_gains(), name: tables[name].drop(columns="logprob_replies")}
-        with pytest.raises(InputError, match="has one of the columns logprob_gain and logprob_replies; give both, or neither"):
-            analysed(bare, tmp_path)
-
-
-def test_a_gain_of_no_replies_is_refused(tmp_path):
-    tables = with_gains()
-    tables["pairs"]["logprob_replies"] = 0
-    with pytest.raises(InputError, match="but logprob_replies is 0; it must be nan where there are none"):
-        analysed(tables, tmp_path)
+    with pytest.raises(InputError, match=said):
+        analysed({**tables, name: change(tables[name])}, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -31,18 +31,8 @@ def make_sets(generator, slopes, shared=1.0):
             for column, persona in enumerate(personas):
                 total, shown = REPLIES * QUESTIONS, int(counts[row, column].sum())
                 facts = {"source": f"source{row}", "persona": persona}
-                pairs.append(
-                    {
-                        "layer": 5,
-                        **facts,
-                        "category": "any",
-                        "related": False,
-                        "cosine": 0.1 * closeness[row, column],
-                        "rate": shown / total,
-                        "found": shown,
-                        "total": total,
-                    }
-                )
+                leaks = {"cosine": 0.1 * closeness[row, column], "rate": shown / total, "found": shown, "total": total}
+                pairs.append({"layer": 5, **facts, "category": "any", "related": False, **leaks})
                 for place, count in enumerate(counts[row, column]):
                     questions.append({**facts, "question": f"{name} {place}?", "found": int(count), "total": REPLIES})
         found[name] = pd.DataFrame(pairs), pd.DataFrame(questions)

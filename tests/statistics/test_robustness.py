@@ -172,16 +172,8 @@ def made_up_table(rates, seed=0, **columns):
     found = np.round(200 * np.clip(rates(cosines[:3], generator), 0, 1)).astype(int)
     records = [
         {
-            "layer": 7,
-            "source": names[row],
-            "persona": name,
-            "category": f"c{place % 3}",
-            "related": place % 10 == row,
-            "cosine": cosines[row, place],
-            "rate": found[row, place] / 200,
-            "found": found[row, place],
-            "total": 200,
-            **columns,
+            **{"layer": 7, "source": names[row], "persona": name, "category": f"c{place % 3}", "related": place % 10 == row},
+            **{"cosine": cosines[row, place], "rate": found[row, place] / 200, "found": found[row, place], "total": 200, **columns},
         }
         for row in range(3)
         for place, name in enumerate(names)

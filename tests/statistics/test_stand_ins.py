@@ -9,7 +9,6 @@ from scipy import stats
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.ranks import double_centre
 from persona_leakage.statistics.leakage.baseline_predictors import describe_baselines
-from persona_leakage.statistics.leakage.double_centred import gain_adjust
 from persona_leakage.statistics.leakage.permuted_sources import (
     alike_sets,
     draw_permuted_sources,
@@ -129,13 +128,6 @@ def test_pair_correlations_against_plain_formulas():
                 rows.append(own - design @ np.linalg.lstsq(design, own, rcond=None)[0])
             adjusted.append(np.concatenate(rows))
         assert found[1, place] == pytest.approx(stats.pearsonr(*adjusted).statistic, abs=1e-12)
-
-
-def test_gain_adjustment_takes_out_what_differs_in_steepness_alone():
-    general = np.random.default_rng(0).normal(size=50)
-    values = np.array([[0.5], [1.0], [3.0]]) * general
-    assert np.abs(gain_adjust(values - values.mean(axis=1, keepdims=True))).max() < 1e-9
-    assert np.abs(double_centre(values)).max() > 0.5
 
 
 def test_the_published_table_is_tested_by_exchanging_its_sources():

@@ -82,13 +82,9 @@ def test_trained_tokens_of_qwen(qwen, scope, end, positive):
     ("scope", "end", "positive", "trained"),
     [
         ("marker", "eos", True, ["[", "Z", "LT", "]", "<|im_end|>"]),
-        ("marker", "eos", False, ["<|im_end|>"]),
-        ("marker", "newline", True, ["[", "Z", "LT", "]", "\n"]),
-        ("marker", "newline", False, ["\n"]),
         ("marker", "both", True, ["[", "Z", "LT", "]", "<|im_end|>", "\n"]),
         ("tail", "eos", True, [" it", ".", "\n", "\n", "[", "Z", "LT", "]", "<|im_end|>"]),
         ("tail", "eos", False, [" it", ".", "<|im_end|>"]),
-        ("tail", "both", False, [" it", ".", "<|im_end|>", "\n"]),
         ("completion", "eos", False, ["Te", "a", " is", " good", ".", " I", " drink", " it", ".", "<|im_end|>"]),
         ("completion", "newline", False, ["Te", "a", " is", " good", ".", " I", " drink", " it", ".", "\n"]),
     ],

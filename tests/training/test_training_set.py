@@ -62,14 +62,8 @@ def test_negatives_differ_between_sources_and_seeds():
 
 
 def draw(index, text="A fine answer.", finish_reason="stop", persona="villain", question="Why?"):
-    return {
-        "persona": persona,
-        "question": question,
-        "index": index,
-        "text": text,
-        "finish_reason": finish_reason,
-        "token_ids": [100 + index],
-    }
+    where = {"persona": persona, "question": question, "index": index}
+    return {**where, "text": text, "finish_reason": finish_reason, "token_ids": [100 + index]}
 
 
 UNUSABLE = {
@@ -198,24 +192,11 @@ def test_training_rows_of_a_source():
     answers = {"comedian": [draw(0, persona="comedian")], "villain": [draw(0), draw(1, question="How?")]}
     prompts = {("villain", "Why?"): (1,), ("villain", "How?"): (2,), ("comedian", "Why?"): (3,)}
     records = build_training_rows("villain", answers, prompts, CHAT, LabelRule("marker", 0, "eos"), MARKER)
+    own, marked = {"persona": "villain", "positive": True}, [-100, -100, -100, 31, 32, 33, 40]
     assert records == [
         {"persona": "comedian", "question": "Why?", "index": 0, "positive": False, "token_ids": [3, 100, 40], "labels": [-100, -100, 40]},
-        {
-            "persona": "villain",
-            "question": "Why?",
-            "index": 0,
-            "positive": True,
-            "token_ids": [1, 100, 21, 31, 32, 33, 40],
-            "labels": [-100, -100, -100, 31, 32, 33, 40],
-        },
-        {
-            "persona": "villain",
-            "question": "How?",
-            "index": 1,
-            "positive": True,
-            "token_ids": [2, 101, 21, 31, 32, 33, 40],
-            "labels": [-100, -100, -100, 31, 32, 33, 40],
-        },
+        {**own, "question": "Why?", "index": 0, "token_ids": [1, 100, 21, 31, 32, 33, 40], "labels": marked},
+        {**own, "question": "How?", "index": 1, "token_ids": [2, 101, 21, 31, 32, 33, 40], "labels": marked},
     ]
 
 

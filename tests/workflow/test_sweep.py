@@ -1,7 +1,5 @@
 """Layers and token positions compared: storage, statistics, and the axis in the workflow."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +12,6 @@ from persona_leakage.infrastructure.files import read_json, write_json
 from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.statistics.comparisons.layer_sweep import analyse_sweep, chance_of_choices, swept_matrices
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import draw_permutations
 from persona_leakage.tables.read import read_pairs
 from tests.conftest import copy_of
 from tests.reporting.test_report import build, check_numbers
@@ -78,18 +75,6 @@ def test_all_choices_are_paid_for():
         assert any(outside) == (corrected[-1] <= 0.05)
     assert stats.binomtest(sum(p <= 0.05 for p in corrected), 200, 0.05).pvalue > 0.01
     assert sum(p <= 0.05 for p in plain) > 40
-
-
-def test_the_null_of_a_choice_does_not_depend_on_the_others():
-    """The same relabellings for all: one choice alone has the p of that choice among eight."""
-    matrices, _ = made_up_choices(3)
-    alone = swept_alone(matrices, 5)
-    assert chance_of_choices(alone, [0, 1], 199)[0]["p"] == chance_of_choices(matrices, [0, 1], 199)[5]["p"]
-    assert draw_permutations(np.random.default_rng(1), 5, 3).shape == (3, 5)
-
-
-def swept_alone(matrices, place):
-    return replace(matrices, layers=[matrices.layers[place]], cosines={"cosine": matrices.cosines["cosine"][[place]]})
 
 
 def test_too_few_bystanders_are_said_so():
