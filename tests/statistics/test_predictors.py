@@ -128,31 +128,6 @@ def test_one_source_needs_its_own_reply_length():
     assert "source_base_reply_tokens" in left_out["length_similarity"] and "base_reply_tokens" not in left_out
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "message"),
-    [
-        ("base_reply_tokens", "-1", "it must be a number, 0 or more"),
-        ("base_reply_tokens", "nan", "it must be a number, 0 or more"),
-        ("source_base_reply_tokens", "inf", "it must be a number, 0 or more"),
-        ("js_source_replies", "1.5", "it must be a number from 0 to 1"),
-        ("js_bystander_replies", "", "it must be a number from 0 to 1"),
-        ("cosine_whitened", "-2", "it must be a number from -1 to 1"),
-        ("js_source_replies", "0.123", "js_source_replies is 0.123, but "),
-        ("base_reply_tokens", "7.5", "base_reply_tokens is 7.5, but "),
-        ("source_base_reply_tokens", "7.5", "source_base_reply_tokens is 7.5, but "),
-    ],
-)
-def test_a_bad_value_is_named_with_line_and_column(tmp_path, column, value, message):
-    """In line 3, the second layer of the first pair; also a value that another line contradicts."""
-    table = full_table()
-    table[column] = table[column].astype(object)
-    table.loc[1, column] = value
-    table.to_csv(tmp_path / "pairs.csv", index=False)
-    with pytest.raises(InputError, match=rf"pairs.csv, line 3: {column} is .*") as error:
-        read_pairs(tmp_path / "pairs.csv")
-    assert message in str(error.value)
-
-
 def test_a_sources_reply_length_is_the_same_in_both_columns(tmp_path):
     table = full_table()
     table.loc[table["source"] == "source1", "source_base_reply_tokens"] = 7.5
