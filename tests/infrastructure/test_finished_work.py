@@ -15,7 +15,7 @@ import pytest
 from persona_leakage.infrastructure.finished_work import UNUSED_DAYS, content_digest, keep, remove_unused, restore
 from persona_leakage.reporting.plan import kept_jobs, planned_jobs
 from tests.conftest import ROOT, copy_of, run_program
-from tests.support.job_commands import PATH, digests, seeded
+from tests.support.job_commands import digests
 
 HOME = "results/tiny"
 MONK = ["villain", "monk", "comedian", "assistant", "pirate", "nurse", "hero"]
@@ -212,51 +212,3 @@ def test_edits_train_only_what_they_must(finished_project, tmp_path):
     project = copy_of(finished_project, tmp_path / "comment")
     (project.folder / "config.yaml").write_text("# a comment\n" + (project.folder / "config.yaml").read_text())
     assert project.planned("adapters") == {}
-
-
-@pytest.mark.slow
-def test_interrupts_lose_nothing_finished(finished_project, tmp_path):
-    """Ctrl-C at ten seeded moments of a run with another source: the old results come back uncomputed, and the run ends well."""
-    sources = ["villain", "comedian", "pirate"]
-    targets = ("--cores", "2", "--", "adapters", "evaluations", "centroids", "correlations")
-    undisturbed = copy_of(finished_project, tmp_path / "undisturbed")
-    undisturbed.edit_config(personas__sources=sources)
-    lines = len(undisturbed.run(*targets).stdout.splitlines())
-    old = digests(finished_project.folder, result_files(finished_project))
-    names = [name for name in result_files(undisturbed) if not name.endswith(".json")]
-    new = digests(undisturbed.folder, names)
-    for trial in range(10):
-        random = seeded("interrupts", trial)
-        project = copy_of(finished_project, tmp_path / str(trial))
-        project.edit_config(personas__sources=sources)
-        interrupt(project, targets, random.randrange(lines * 9 // 10), random.random())
-        project.edit_config(personas__sources=["villain", "comedian"])
-        started = time.monotonic()
-        log = project.run(*targets).stdout
-        assert time.monotonic() - started < 60, trial
-        assert (trained_by(log), sampled_by(log)) == ([], 0), trial
-        assert digests(project.folder, old) == old, trial
-        project.edit_config(personas__sources=sources)
-        assert set(trained_by(project.run(*targets).stdout)) <= {"pirate"}, trial
-        assert digests(project.folder, names) == new, trial
-        shutil.rmtree(tmp_path / str(trial))
-
-
-def interrupt(project, targets, lines, pause):
-    """Send Ctrl-C to a run's process group once it has printed so many lines and ``pause`` seconds have passed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *targets],
-        cwd=project.folder,
-        env={**os.environ, "PATH": PATH},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    for number, _ in enumerate(process.stdout):
-        if number == lines:
-            time.sleep(pause)
-            os.killpg(process.pid, signal.SIGINT)
-            break
-    process.communicate()
