@@ -18,7 +18,6 @@ from persona_leakage.infrastructure.provenance import hardware
 from persona_leakage.models.loading import arithmetic
 from tests.conftest import ROOT, run_program
 
-RUN_CONFIG = "results/tiny/run_config.yaml"
 PAIRS = ROOT / "tests/data/published_pairs.csv"
 
 
@@ -51,12 +50,6 @@ def test_jobs_are_started_without_what_bends_them():
     }
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout == "Agg\n", done.stderr
-
-
-def test_jobs_run_where_python_does_not_look_beside_the_script(project_copy):
-    """PYTHONSAFEPATH, which some users set for all of their programs."""
-    done = project_copy.run("--cores", "1", "--forcerun", "write_run_config", "--", RUN_CONFIG, env={"PYTHONSAFEPATH": "1"})
-    assert "1 of 1 steps (100%) done" in done.stdout
 
 
 @pytest.mark.slow

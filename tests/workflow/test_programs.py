@@ -1,17 +1,11 @@
-"""Every program as its user calls it, and the small tools they all rest on: files that appear whole, seeds that do not meet."""
+"""Every program as its user calls it: help, options and inputs that are wrong."""
 
-import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 
 import pytest
 
-from persona_leakage.config.personas import read_personas, read_question_sets
-from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import atomic_path, digest_of, read_json, read_jsonl_gz, write_json, write_jsonl_gz
-from persona_leakage.infrastructure.seeds import derive_seed
-from tests.conftest import CONFIG, ROOT, run_program
+from tests.conftest import ROOT, run_program
 
 PROGRAMS = sorted(path.stem for path in (ROOT / "workflow_scripts").glob("*.py"))
 WITH_DEFAULTS = {"check_statistics", "plan_run", "show_results", "write_configuration"}
@@ -124,132 +118,3 @@ def test_bad_inputs(calls, program, arguments, fragment):
 def test_refused_calls_leave_nothing_behind(calls, empty_folder):
     assert calls
     assert list(empty_folder.iterdir()) == []
-
-
-def test_a_new_file_appears_whole(tmp_path):
-    """Folders are made; until the block ends there is nothing at the path."""
-    path = tmp_path / "new" / "folder" / "result.txt"
-    with atomic_path(path) as temporary:
-        temporary.write_text("all of it")
-        assert not path.exists()
-        assert temporary.parent == path.parent, "a rename is atomic within one file system only"
-    assert path.read_text() == "all of it"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    """And no temporary one that a later run could take for a result."""
-    path = tmp_path / "result.txt"
-    path.write_text("old")
-    with pytest.raises(RuntimeError, match="half way"), atomic_path(path) as temporary:
-        temporary.write_text("ne")
-        raise RuntimeError("half way")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("path", [".", "..", "/", "folder", "folder/", "file/under"])
-def test_a_path_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=rf"^cannot write {path.rstrip('/') or '/'}: "):
-        write_json(path, {})
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_json_without_numbers_is_refused(tmp_path, value):
-    """NaN is no JSON: other readers fail on it. The old file stays."""
-    path = tmp_path / "result.json"
-    write_json(path, {"rate": 0.5})
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(path, {"rate": value})
-    assert read_json(path) == {"rate": 0.5}
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    "content",
-    [None, b"{", b"", b"\xff\xfe\x00", b"[" * 100_000, b"[1]", b'"text"', b"null"],
-    ids=["missing", "cut", "empty", "no text", "too deep", "list", "text", "null"],
-)
-def test_unreadable_json_is_a_users_error(tmp_path, content):
-    path = tmp_path / "result.json"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError, match=r"result\.json"):
-        read_json(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({"personas": {"hero": {}}}, "has no key 'meta'; it has personas"),
-        ({"meta": {"program": "correlate_leakage"}}, "is the output of correlate_leakage; expected the output of score_leakage"),
-        (
-            {"meta": {"program": "score_leakage"}, "layers": 1},
-            r"has no key 'personas' \(the output of score_leakage\); it has meta, layers",
-        ),
-        ({"meta": {"program": "score_leakage"}, "personas": {}}, "has no key 'hero'; it has no keys"),
-    ],
-)
-def test_another_result_than_expected_is_named(tmp_path, content, message):
-    path = tmp_path / "result.json"
-    write_json(path, content)
-    with pytest.raises(InputError, match=rf"^{path}: {message}"):
-        read_json(path, "score_leakage")["personas"]["hero"]
-
-
-RECORDS = [{"text": "Zoë\u2028\n", "token_ids": [1, 2]}, {"text": "", "token_ids": []}]
-
-
-def test_packed_lines_are_stable(tmp_path, monkeypatch):
-    """The same records are the same bytes at any time and under any name: digests of them decide what is stale."""
-    monkeypatch.setattr("time.time", lambda: 1e9)
-    write_jsonl_gz(tmp_path / "first.jsonl.gz", RECORDS)
-    monkeypatch.setattr("time.time", lambda: 2e9)
-    write_jsonl_gz(tmp_path / "second.jsonl.gz", iter(RECORDS))
-    assert (tmp_path / "first.jsonl.gz").read_bytes() == (tmp_path / "second.jsonl.gz").read_bytes()
-
-
-def test_packed_lines_are_read_back(tmp_path):
-    """Also by anything else that reads gzip and JSON; line separators inside a text are no line ends."""
-    path = tmp_path / "records.jsonl.gz"
-    write_jsonl_gz(path, RECORDS)
-    assert read_jsonl_gz(path) == RECORDS
-    lines = gzip.decompress(path.read_bytes()).decode().split("\n")
-    assert [json.loads(line) for line in lines[:-1]] == RECORDS
-    assert lines[-1] == ""
-
-
-def test_digest_is_that_of_the_content():
-    """The order of keys is none, the order of a list is."""
-    assert digest_of({"a": 1, "b": [1, 2]}) == digest_of({"b": [1, 2], "a": 1})
-    assert len({digest_of(value) for value in ([1, 2], [2, 1], ["1", "2"], {"1": 2}, [[1], 2], [12])}) == 6
-
-
-def test_seeds_depend_on_all_parts():
-    """Every part counts, its place counts, and borders between parts cannot slip."""
-    cases = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("", "abc"), ("c", "ab"), (1, 23), (12, 3), ("1:a", "b"), ("1", ":ab")]
-    assert len({derive_seed(*case) for case in cases}) == len(cases)
-    assert derive_seed("villain", 42) == derive_seed("villain", 42)
-
-
-def test_seeds_are_pinned():
-    """SHA-256 of "2:421:a", first 31 bits: another derivation would change every result of every experiment."""
-    assert derive_seed(42, "a") == 0x4BF35DA6 >> 1
-
-
-def overlaps(seeds, width):
-    """How many neighbours in value have windows seed .. seed + width - 1 that overlap."""
-    ordered = sorted(seeds)
-    return sum(after - before < width for before, after in pairwise(ordered))
-
-
-def test_windows_of_seeds_do_not_meet():
-    """An engine may use seed + i for the i-th of ten replies: no reply of the whole study shares its seed with another."""
-    personas = read_personas(str(ROOT / CONFIG["personas"]["file"]))
-    questions = read_question_sets(str(ROOT / CONFIG["questions"]["file"]))["evaluation"]
-    seeds = [derive_seed(42, "evaluation", 0, "villain/42", name, question, 0) for name in personas for question in questions]
-    assert len(seeds) == 2220
-    assert overlaps(seeds, 10) == 0
