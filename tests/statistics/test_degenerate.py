@@ -229,3 +229,11 @@ def test_a_source_may_lack_a_layer(tmp_path):
     write_json(tmp_path / "correlation.json", {"meta": {"program": "correlate_leakage"}, **result})
     figure = layers.draw(SimpleNamespace(correlation=tmp_path / "correlation.json"))
     assert sum(line.get_color() == ORANGE for line in figure.axes[0].lines) == 3
+
+
+def test_more_replies_than_can_be_drawn_have_no_ceiling_from_samples():
+    pairs = make_tables(SMALL)["pairs"]
+    pairs["found"], pairs["total"] = pairs["found"] * 20_000_000, pairs["total"] * 20_000_000
+    result = analyse(pairs, 0, QUICK)
+    check_strict(result)
+    assert "cannot be drawn" in result["noise_ceiling"]["source0"]["samples"]["undefined"]

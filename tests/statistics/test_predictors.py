@@ -15,6 +15,7 @@ from persona_leakage.infrastructure.files import write_json
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.claims import BASELINES
 from persona_leakage.statistics.leakage.known_predictors import baseline_predictors
+from persona_leakage.statistics.leakage.permuted_sources import draw_permuted_sources, partial_correlations
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.null_worlds import NULL_WORLDS, experiment
 from persona_leakage.tables.read import read_pairs
@@ -189,3 +190,15 @@ def test_reply_length_that_explains_leakage_leaves_nothing_to_closeness(seed):
     answer, rho, sentence = judged(seed)
     assert answer != "supported" and abs(rho) < 0.1
     assert "reply length" in sentence and "similar reply length" in sentence
+
+
+def test_stand_ins_are_judged_with_the_same_controls():
+    """The true sources' partial correlations among the stand-ins' are those of partial_linear."""
+    table = full_table(replace(SMALL, bystanders=40))
+    matrices = matrices_of(table)
+    sources, _, _ = matrices.usable_sources()
+    stand_ins, _ = draw_permuted_sources(matrices, sources, None, 5, np.random.default_rng(0))
+    found = partial_correlations(matrices, sources, stand_ins)
+    expected = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]["partial_linear"]["per_source"]
+    for column, source in enumerate(sources):
+        assert found[0, stand_ins.actual[column], column] == pytest.approx(expected[matrices.sources[source]]["rho"], abs=1e-9)

@@ -312,3 +312,13 @@ def test_the_program(tables, tmp_path):
     assert done.returncode == 1 and "other.pt is of layer 3; the headline layer is 7" in done.stderr
     done = run_program("check_robustness", *options[:2], "--settings", '{"bootstraps": 3}', "--output", "x.json", cwd=tmp_path)
     assert done.returncode == 2 and "bootstraps: 3 must be >= 200" in done.stderr
+
+
+def test_a_source_at_the_floor_counts_for_the_ranks_alone():
+    """As in the verdict: the gain-adjusted correlation takes the sources clear of the floor."""
+    table, _ = made_up_table(noisy)
+    quiet = (table["source"] == "p02") & (table["persona"] > "p09")
+    result = describe_robustness(table.assign(found=table["found"].where(~quiet, 0)).eval("rate = found / 200"), 7, SAMPLES)
+    row = check_of(result, "gain_adjusted")
+    assert row["n_sources"] == 2 and row["sources_left_out"] == {"p02": "not clear of the floor"}
+    assert result["checks"][0]["n_sources"] == 3 and row["n_pairs"] == 2 * (PANEL - 3)

@@ -10,9 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
+from persona_leakage.config.personas import read_personas
 from persona_leakage.geometry.prompt_similarity import embedding_similarities, text_similarities
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
+from tests.conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +81,13 @@ def test_an_embedding_model_with_other_weights_is_refused(tiny_model, tmp_path):
     save_file({**weights, "model.norm.weight": torch.full((32,), float("nan"))}, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="gives embeddings that are no numbers"):
         embedding_similarities(str(folder), ["a text"])
+
+
+def test_relatives_are_worded_alike():
+    """On the shipped personas: a source and its variants share words; char_similarity sees spelling as well."""
+    personas = read_personas(ROOT / "resources/personas.yaml")
+    names = list(personas)
+    for matrix in text_similarities([persona.prompt for persona in personas.values()]).values():
+        related = [matrix[names.index(name), names.index(other)] for name in names for other in personas[name].related_to]
+        others = matrix[~np.eye(len(names), dtype=bool)]
+        assert np.mean(related) > 1.4 * others.mean()
