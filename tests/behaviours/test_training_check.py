@@ -6,7 +6,8 @@ import re
 import pytest
 
 from persona_leakage.behaviours.marker import Marker
-from persona_leakage.behaviours.scoring import refuses, runs_away
+from persona_leakage.behaviours.marker_scoring import runs_away
+from persona_leakage.behaviours.scoring import refuses
 from persona_leakage.behaviours.training_check import FLOOR, NONE_LEARNED, advice, check_source, check_table, consequence
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
