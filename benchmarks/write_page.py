@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import textwrap
 from pathlib import Path
 
 from tabulate import tabulate
@@ -14,6 +15,7 @@ STAGES, STEP = ("centroids", "training", "sampling"), "vllm_step"
 # Of the programs that read tables: the slowest and one figure.
 PROGRAMS = ("correlate_leakage", "plot_scatter", "build_report")
 MEGA, MILLI = 1e6, 1e3
+WIDTH = 100
 
 
 def stage_table(result):
@@ -116,11 +118,11 @@ def block(folder):
     parts = [where_and_when(first)]
     for name, result in stages.items():
         if name == STEP:
-            parts.append(f"{heading('a step of vLLM', result, first)}: {step_text(result)}.")
+            parts.append(textwrap.fill(f"{heading('a step of vLLM', result, first)}: {step_text(result)}.", WIDTH))
         else:
             parts += [heading(name, result, first), stage_table(result)]
     if "workflow" in results:
-        parts.append(f"**workflow and tables**, seconds: {workflow_text(results['workflow'])}.")
+        parts.append(textwrap.fill(f"**workflow and tables**, seconds: {workflow_text(results['workflow'])}.", WIDTH))
     if "growth" in results:
         parts += ["**growth**", growth_table(results["growth"])]
     return "\n\n".join(parts)
