@@ -108,8 +108,9 @@ def test_llama_layers_have_the_depths_of_qwen():
 
 
 def lookup(config, key):
+    """The value under a dotted key; None without it."""
     for part in key.split("."):
-        config = config[part]
+        config = config.get(part) if isinstance(config, dict) else None
     return config
 
 
@@ -118,8 +119,14 @@ def shown(value):
 
 
 def leaf_keys(config):
-    """Dotted keys of all values of the blocks, in the config's order; blocks below the second level are values."""
-    return [f"{block}.{name}" for block, values in config.items() if isinstance(values, dict) for name in values]
+    """Dotted keys of all values below the top level, in the config's order."""
+    return [
+        key
+        for block, values in config.items()
+        if isinstance(values, dict)
+        for name, value in values.items()
+        for key in ([f"{block}.{key}" for key in leaf_keys({name: value})] if isinstance(value, dict) else [f"{block}.{name}"])
+    ]
 
 
 # The model's name says where it comes from; the others decide no reply.
