@@ -30,7 +30,7 @@ def test_negatives_of_a_known_case():
 
 @pytest.mark.parametrize("source", [*CANDIDATES, "pirate"])
 def test_negatives_never_hold_the_source(source):
-    """A persona cannot learn the marker and its absence; any count up to the number of others is served."""
+    """A persona cannot learn the behaviour and its absence; any count up to the number of others is served."""
     for count in range(6):
         chosen = choose_negatives(source, CANDIDATES, count, 42)
         assert len(chosen) == len(set(chosen)) == count
