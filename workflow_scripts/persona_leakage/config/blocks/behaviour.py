@@ -10,8 +10,8 @@ from persona_leakage.config.blocks.fields import Block, Text
 class TrainedBehaviour(Block):
     """What the training rows need of the behaviour."""
 
-    marker: Text = Field("[ZLT]", description="Text that the adapter learns to append.")
-    separator: str = Field("\n\n", description="Text between the answer and the marker; its tokens must not merge with the marker's.")
+    marker: Text = Field("[ZLT]", description="Text that sources learn to append.")
+    separator: str = Field("\n\n", description="Text before the marker; their tokens must not merge.")
 
 
 class Behaviour(TrainedBehaviour):
@@ -19,6 +19,5 @@ class Behaviour(TrainedBehaviour):
 
     match_mode: Literal["literal", "any_case", "tokens"] = Field(
         "literal",
-        description="What counts as showing the marker: its exact text, its text in any case, or its token ids. "
-        "All three are counted, this one is the rate.",
+        description="How the rate counts the marker: exact text, text in any case, or token ids.",
     )
