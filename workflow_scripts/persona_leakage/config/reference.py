@@ -59,20 +59,15 @@ def default_text(value):
 
 
 def key_rows(config):
-    """[(block, [[key, type, default, description]])] of each block of a config.
+    """[[key, type, default, description]] of each key of a config.
 
     config: the values of config.yaml, for the keys that have no default of their own.
     """
-    tables = {"": []}
-    for key, field, schema, inner in all_keys():
-        block = key.partition(".")[0]
-        if inner and "." not in key:
-            tables[block] = []
-            continue
-        if inner and type_text(schema) == "block":
-            continue  # its keys have rows of their own
-        tables[block if block in tables else ""].append([f"`{key}`", type_text(schema), shown_default(config, key), field.description])
-    return list(tables.items())
+    return [
+        [f"`{key}`", type_text(schema), shown_default(config, key), field.description]
+        for key, field, schema, inner in all_keys()
+        if not (inner and type_text(schema) == "block")  # its keys have rows of their own
+    ]
 
 
 def shown_default(config, key):
