@@ -125,8 +125,8 @@ def jobs_of(output):
 
 @cache
 def warm_python():
-    """Path of a Python that has its packages imported (tests/warm_python.py); its server lives as long as this process."""
-    folder, server = Path(tempfile.mkdtemp(prefix="warm")), ROOT / "tests/warm_python.py"
+    """Path of a Python that has its packages imported (tests/support/warm_python.py); its server lives as long as this process."""
+    folder, server = Path(tempfile.mkdtemp(prefix="warm")), ROOT / "tests/support/warm_python.py"
     path, python = folder / "socket", folder / "python"
     calling = shlex.join(map(str, [sys.executable, "-IS", server, "--call", path, python]))
     # what it does not serve (-c, -V) is Python's own affair
