@@ -1,29 +1,16 @@
-"""Finished experiments side by side, when the target compare is asked for.
+"""A comparison of finished experiments, for the target compare.
 
 in:  run_config.yaml and analysis/ of other experiments, as they stand
 out: results/compare/comparison.json, comparison.csv, comparison.pdf, .png, .svg, index.html
 """
 
-SIDE_BY_SIDE = [
-    f"results/{COMPARISON}/{name}"
-    for name in (
-        "comparison.json",
-        "comparison.csv",
-        "comparison.pdf",
-        "comparison.png",
-        "comparison.svg",
-        "index.html",
-    )
-]
 
-
-# "use rule" does not hand on that a rule is local.
+# "use rule" does not inherit localrule.
 localrules:
     plot_comparison,
 
 
-# What is compared is no input: an input would have its own jobs run first where it is stale or missing. Its content
-# is a param instead, so that a comparison of other results is made again.
+# The results are no inputs, whose stale or missing files Snakemake would compute first. Digests of them are a param.
 rule compare_experiments:
     input:
         code=code_of("compare_experiments.py"),

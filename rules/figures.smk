@@ -5,14 +5,14 @@ out: figures/{questions}/seed{seed}/*.pdf, .png, .svg; figures/training.pdf, .pn
      figures/question_sets/seed{seed}/question_sets.pdf, .png, .svg
 """
 
-ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
-PAIRS = {"pairs": f"{ANALYSIS}/pairs.csv", "tables": f"{ANALYSIS}/tables.json"}
-CORRELATION = {"correlation": f"{ANALYSIS}/correlation.json"}
-
 
 rule plot_scatter:
     input:
-        **draws("scatter", **PAIRS, **CORRELATION),
+        **draws(
+            "scatter",
+            **tables("pairs", "tables"),
+            correlation=f"{ANALYSIS}/correlation.json",
+        ),
     output:
         **figure("{questions}/seed{seed}/scatter"),
     log:
@@ -43,7 +43,7 @@ rule plot_scatter:
 
 use rule plot_scatter as plot_category_scatter with:
     input:
-        **draws("category_scatter", **PAIRS),
+        **draws("category_scatter", **tables("pairs", "tables")),
     output:
         **figure("{questions}/seed{seed}/category_scatter"),
     log:
@@ -51,15 +51,12 @@ use rule plot_scatter as plot_category_scatter with:
     benchmark:
         "benchmarks/{experiment}/plot_category_scatter/{questions}/seed{seed}.tsv"
     params:
-        name=lambda wildcards, output: Path(output.pdf).stem,
-        inputs=as_options,
-        packages=pins("analysis", "matplotlib"),
         settings=settings(headline_layer=HEADLINE),
 
 
 use rule plot_scatter as plot_category_rates with:
     input:
-        **draws("category_rates", **CORRELATION),
+        **draws("category_rates", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/category_rates"),
     log:
@@ -70,7 +67,7 @@ use rule plot_scatter as plot_category_rates with:
 
 use rule plot_scatter as plot_category_correlations with:
     input:
-        **draws("category_correlations", **CORRELATION),
+        **draws("category_correlations", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/category_correlations"),
     log:
@@ -81,7 +78,7 @@ use rule plot_scatter as plot_category_correlations with:
 
 use rule plot_scatter as plot_heat_map with:
     input:
-        **draws("heat_map", **PAIRS),
+        **draws("heat_map", **tables("pairs", "tables")),
     output:
         **figure("{questions}/seed{seed}/heat_map"),
     log:
@@ -92,7 +89,9 @@ use rule plot_scatter as plot_heat_map with:
 
 use rule plot_scatter as plot_cosines with:
     input:
-        **draws("cosines", **PAIRS, cosines=f"{ANALYSIS}/cosines.csv"),
+        **draws(
+            "cosines", **tables("pairs", "tables"), cosines=f"{ANALYSIS}/cosines.csv"
+        ),
     output:
         **figure("{questions}/seed{seed}/cosines"),
     log:
@@ -100,15 +99,12 @@ use rule plot_scatter as plot_cosines with:
     benchmark:
         "benchmarks/{experiment}/plot_cosines/{questions}/seed{seed}.tsv"
     params:
-        name=lambda wildcards, output: Path(output.pdf).stem,
-        inputs=as_options,
-        packages=pins("analysis", "matplotlib"),
         settings=settings(headline_layer=HEADLINE),
 
 
 use rule plot_scatter as plot_layers with:
     input:
-        **draws("layers", **CORRELATION),
+        **draws("layers", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/layers"),
     log:
@@ -119,7 +115,7 @@ use rule plot_scatter as plot_layers with:
 
 use rule plot_scatter as plot_noise_ceiling with:
     input:
-        **draws("noise_ceiling", **CORRELATION),
+        **draws("noise_ceiling", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/noise_ceiling"),
     log:
@@ -143,11 +139,8 @@ use rule plot_scatter as plot_replies with:
     input:
         **draws(
             "replies",
-            marker_evals=expand(
-                "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/marker_eval.json",
-                source=SOURCES,
-            ),
-            base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
+            marker_evals=each(f"{ADAPTED}/marker_eval.json", "source"),
+            base_eval=f"{CONTROL}/marker_eval.json",
         ),
     output:
         **figure("{questions}/seed{seed}/replies"),
@@ -161,11 +154,7 @@ use rule plot_scatter as plot_training with:
     input:
         **draws(
             "training",
-            metrics=expand(
-                "results/{{experiment}}/training/{source}/seed{seed}/metrics.json",
-                source=SOURCES,
-                seed=SEEDS,
-            ),
+            metrics=each(f"{TRAINED}/metrics.json", "source", "seed"),
         ),
     output:
         **figure("training"),
@@ -238,7 +227,11 @@ use rule plot_scatter as plot_wordings with:
 
 use rule plot_scatter as plot_variants with:
     input:
-        **draws("variants", **PAIRS, variants=f"{ANALYSIS}/variants.json"),
+        **draws(
+            "variants",
+            **tables("pairs", "tables"),
+            variants=f"{ANALYSIS}/variants.json",
+        ),
     output:
         **figure("{questions}/seed{seed}/variants"),
     log:

@@ -214,7 +214,7 @@ def test_a_dry_run_needs_neither_torch_nor_network(tmp_path, guard, extra, adapt
 def test_the_guard_works(tmp_path, guard):
     """The dry runs above would fail if a rule file imported torch."""
     project = Project(tmp_path / "project")
-    common = project.folder / "rules/common.smk"
+    common = project.folder / "rules/config.smk"
     common.write_text(common.read_text() + "\nimport torch\n")
     assert "imported torch" in project.run("-n", env=guard, check=False).stdout
 
