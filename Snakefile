@@ -105,4 +105,5 @@ rule wandb:
         WANDB_RECEIPTS,
 
 
+name_logs(workflow.rules)
 note_contents(workflow.rules)

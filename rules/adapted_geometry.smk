@@ -40,10 +40,6 @@ rule compare_geometries:
     output:
         table=f"{ANALYSIS}/adapted_geometry.csv",
         result=f"{ANALYSIS}/adapted_geometry.json",
-    log:
-        "logs/{experiment}/compare_geometries/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/compare_geometries/{questions}/seed{seed}.tsv"
     conda:
         "../envs/inference.yaml"
     threads: 1

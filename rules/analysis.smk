@@ -25,10 +25,6 @@ rule tabulate_pairs:
         ),
     output:
         **tables("pairs", "cosines", "question_counts", "tables"),
-    log:
-        "logs/{experiment}/tabulate_pairs/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/tabulate_pairs/{questions}/seed{seed}.tsv"
     conda:
         "../envs/inference.yaml"
     threads: 1
@@ -73,10 +69,6 @@ rule correlate_leakage:
         base_eval=f"{CONTROL}/marker_eval.json",
     output:
         f"{ANALYSIS}/correlation.json",
-    log:
-        "logs/{experiment}/correlate_leakage/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/correlate_leakage/{questions}/seed{seed}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -117,10 +109,6 @@ rule check_robustness:
         held_out_meta=f"{HELD_OUT}/centroids.json",
     output:
         f"{ANALYSIS}/robustness.json",
-    log:
-        "logs/{experiment}/check_robustness/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/check_robustness/{questions}/seed{seed}.tsv"
     conda:
         "../envs/inference.yaml"
     threads: 1
@@ -156,10 +144,6 @@ rule compare_seeds:
         question_counts=each(f"{ANALYSIS}/question_counts.csv", "seed"),
     output:
         "results/{experiment}/analysis/{questions}/seeds.json",
-    log:
-        "logs/{experiment}/compare_seeds/{questions}.log",
-    benchmark:
-        "benchmarks/{experiment}/compare_seeds/{questions}.tsv"
     localrule: True
     conda:
         "../envs/analysis.yaml"
@@ -189,10 +173,6 @@ rule compare_predictors:
         code=code_of("compare_predictors.py"),
     output:
         f"{ANALYSIS}/predictors.json",
-    log:
-        "logs/{experiment}/compare_predictors/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/compare_predictors/{questions}/seed{seed}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -222,10 +202,6 @@ rule correlate_sweep:
         sweep_meta=f"{GEOMETRY}/sweep.json",
     output:
         f"{ANALYSIS}/sweep.json",
-    log:
-        "logs/{experiment}/correlate_sweep/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/correlate_sweep/{questions}/seed{seed}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1

@@ -17,10 +17,6 @@ rule compare_experiments:
     output:
         comparison=f"results/{COMPARISON}/comparison.json",
         table=f"results/{COMPARISON}/comparison.csv",
-    log:
-        f"logs/{COMPARISON}/compare_experiments.log",
-    benchmark:
-        f"benchmarks/{COMPARISON}/compare_experiments.tsv"
     localrule: True
     conda:
         "../envs/analysis.yaml"
@@ -49,10 +45,6 @@ use rule plot_scatter as plot_comparison with:
         pdf=f"results/{COMPARISON}/comparison.pdf",
         png=f"results/{COMPARISON}/comparison.png",
         svg=f"results/{COMPARISON}/comparison.svg",
-    log:
-        f"logs/{COMPARISON}/plot_comparison.log",
-    benchmark:
-        f"benchmarks/{COMPARISON}/plot_comparison.tsv"
 
 
 rule build_comparison:
@@ -66,10 +58,6 @@ rule build_comparison:
         figure=f"results/{COMPARISON}/comparison.png",
     output:
         f"results/{COMPARISON}/index.html",
-    log:
-        f"logs/{COMPARISON}/build_comparison.log",
-    benchmark:
-        f"benchmarks/{COMPARISON}/build_comparison.tsv"
     localrule: True
     conda:
         "../envs/analysis.yaml"

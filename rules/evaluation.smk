@@ -14,10 +14,6 @@ rule sample_completions:
     output:
         completions=f"{ADAPTED}/completions.jsonl.gz",
         meta=f"{ADAPTED}/completions.json",
-    log:
-        "logs/{experiment}/sample_completions/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_completions/{questions}/{source}/seed{seed}.tsv"
     conda:
         SAMPLING_ENV
     threads: 1
@@ -84,10 +80,6 @@ rule score_leakage:
     output:
         marker_eval=f"{ADAPTED}/marker_eval.json",
         summary=f"{ADAPTED}/summary.json",
-    log:
-        "logs/{experiment}/score_leakage/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/score_leakage/{questions}/{source}/seed{seed}.tsv"
     priority: 20
     conda:
         "../envs/inference.yaml"

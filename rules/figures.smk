@@ -1,8 +1,7 @@
-"""Figures, each from small tables alone, as pdf, png and svg. Every rule after the first is the first with other files.
+"""Figures as pdf, png and svg, each from small tables. Every rule after the first is the first with other files.
 
-in:  analysis/{questions}/seed{seed}/, evaluation/{questions}/, training/{source}/seed{seed}/metrics.json
-out: figures/{questions}/seed{seed}/*.pdf, .png, .svg; figures/training.pdf, .png, .svg;
-     figures/question_sets/seed{seed}/question_sets.pdf, .png, .svg
+in:  analysis/, evaluation/{questions}/{source}/seed{seed}/marker_eval.json, training/{source}/seed{seed}/metrics.json
+out: figures/
 """
 
 
@@ -15,10 +14,6 @@ rule plot_scatter:
         ),
     output:
         **figure("{questions}/seed{seed}/scatter"),
-    log:
-        "logs/{experiment}/plot_scatter/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_scatter/{questions}/seed{seed}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -46,10 +41,6 @@ use rule plot_scatter as plot_category_scatter with:
         **draws("category_scatter", **tables("pairs", "tables")),
     output:
         **figure("{questions}/seed{seed}/category_scatter"),
-    log:
-        "logs/{experiment}/plot_category_scatter/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_category_scatter/{questions}/seed{seed}.tsv"
     params:
         settings=settings(headline_layer=HEADLINE),
 
@@ -59,10 +50,6 @@ use rule plot_scatter as plot_category_rates with:
         **draws("category_rates", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/category_rates"),
-    log:
-        "logs/{experiment}/plot_category_rates/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_category_rates/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_category_correlations with:
@@ -70,10 +57,6 @@ use rule plot_scatter as plot_category_correlations with:
         **draws("category_correlations", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/category_correlations"),
-    log:
-        "logs/{experiment}/plot_category_correlations/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_category_correlations/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_heat_map with:
@@ -81,10 +64,6 @@ use rule plot_scatter as plot_heat_map with:
         **draws("heat_map", **tables("pairs", "tables")),
     output:
         **figure("{questions}/seed{seed}/heat_map"),
-    log:
-        "logs/{experiment}/plot_heat_map/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_heat_map/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_cosines with:
@@ -94,10 +73,6 @@ use rule plot_scatter as plot_cosines with:
         ),
     output:
         **figure("{questions}/seed{seed}/cosines"),
-    log:
-        "logs/{experiment}/plot_cosines/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_cosines/{questions}/seed{seed}.tsv"
     params:
         settings=settings(headline_layer=HEADLINE),
 
@@ -107,10 +82,6 @@ use rule plot_scatter as plot_layers with:
         **draws("layers", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/layers"),
-    log:
-        "logs/{experiment}/plot_layers/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_layers/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_noise_ceiling with:
@@ -118,10 +89,6 @@ use rule plot_scatter as plot_noise_ceiling with:
         **draws("noise_ceiling", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/noise_ceiling"),
-    log:
-        "logs/{experiment}/plot_noise_ceiling/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_noise_ceiling/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_robustness with:
@@ -129,10 +96,6 @@ use rule plot_scatter as plot_robustness with:
         **draws("robustness", robustness=f"{ANALYSIS}/robustness.json"),
     output:
         **figure("{questions}/seed{seed}/robustness"),
-    log:
-        "logs/{experiment}/plot_robustness/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_robustness/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_replies with:
@@ -144,10 +107,6 @@ use rule plot_scatter as plot_replies with:
         ),
     output:
         **figure("{questions}/seed{seed}/replies"),
-    log:
-        "logs/{experiment}/plot_replies/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_replies/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_training with:
@@ -158,10 +117,6 @@ use rule plot_scatter as plot_training with:
         ),
     output:
         **figure("training"),
-    log:
-        "logs/{experiment}/plot_training.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_training.tsv"
 
 
 use rule plot_scatter as plot_seed_stability with:
@@ -172,10 +127,6 @@ use rule plot_scatter as plot_seed_stability with:
         ),
     output:
         **figure("{questions}/seed_stability"),
-    log:
-        "logs/{experiment}/plot_seed_stability/{questions}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_seed_stability/{questions}.tsv"
 
 
 use rule plot_scatter as plot_predictors with:
@@ -183,10 +134,6 @@ use rule plot_scatter as plot_predictors with:
         **draws("predictors", predictors=f"{ANALYSIS}/predictors.json"),
     output:
         **figure("{questions}/seed{seed}/predictors"),
-    log:
-        "logs/{experiment}/plot_predictors/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_predictors/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_sweep with:
@@ -194,10 +141,6 @@ use rule plot_scatter as plot_sweep with:
         **draws("sweep", sweep=f"{ANALYSIS}/sweep.json"),
     output:
         **figure("{questions}/seed{seed}/sweep"),
-    log:
-        "logs/{experiment}/plot_sweep/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_sweep/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_question_sets with:
@@ -208,10 +151,6 @@ use rule plot_scatter as plot_question_sets with:
         ),
     output:
         **figure("question_sets/seed{seed}/question_sets"),
-    log:
-        "logs/{experiment}/plot_question_sets/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_question_sets/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_wordings with:
@@ -219,10 +158,6 @@ use rule plot_scatter as plot_wordings with:
         **draws("wordings", wordings=f"{ANALYSIS}/wordings.json"),
     output:
         **figure("{questions}/seed{seed}/wordings"),
-    log:
-        "logs/{experiment}/plot_wordings/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_wordings/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_variants with:
@@ -234,10 +169,6 @@ use rule plot_scatter as plot_variants with:
         ),
     output:
         **figure("{questions}/seed{seed}/variants"),
-    log:
-        "logs/{experiment}/plot_variants/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_variants/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_adapted_geometry with:
@@ -249,10 +180,6 @@ use rule plot_scatter as plot_adapted_geometry with:
         ),
     output:
         **figure("{questions}/seed{seed}/adapted_geometry"),
-    log:
-        "logs/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_measures with:
@@ -264,10 +191,6 @@ use rule plot_scatter as plot_measures with:
         ),
     output:
         **figure("{questions}/seed{seed}/measures"),
-    log:
-        "logs/{experiment}/plot_measures/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_measures/{questions}/seed{seed}.tsv"
 
 
 # Seconds each, from small tables: on a cluster the submitting host draws them.

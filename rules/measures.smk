@@ -1,8 +1,8 @@
 """Finer measures of leakage, compared with the sampled rate (evaluation.teacher_forced).
 
-in:  evaluation/{questions}/base/completions.jsonl.gz, training/{source}/seed{seed}/adapter/, marker_eval.json and pairs.csv
-out: evaluation/{questions}/{source}/seed{seed}/teacher_forced.json, teacher_forced.jsonl.gz; evaluation/{questions}/base/, the same
-     without adapter; analysis/{questions}/seed{seed}/measures.json, measures.csv
+in:  evaluation/{questions}/base/, training/{source}/seed{seed}/adapter/, analysis/{questions}/seed{seed}/pairs.csv
+out: evaluation/{questions}/{source}/seed{seed}/teacher_forced.json, evaluation/{questions}/base/teacher_forced.json,
+     analysis/{questions}/seed{seed}/measures.json
 """
 
 
@@ -18,10 +18,6 @@ rule teacher_force:
     output:
         records=f"{ADAPTED}/teacher_forced.jsonl.gz",
         result=f"{ADAPTED}/teacher_forced.json",
-    log:
-        "logs/{experiment}/teacher_force/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/teacher_force/{questions}/{source}/seed{seed}.tsv"
     conda:
         "../envs/inference.yaml"
     threads: 1
@@ -75,10 +71,6 @@ use rule teacher_force as teacher_force_base with:
     output:
         records=f"{CONTROL}/teacher_forced.jsonl.gz",
         result=f"{CONTROL}/teacher_forced.json",
-    log:
-        "logs/{experiment}/teacher_force_base/{questions}.log",
-    benchmark:
-        "benchmarks/{experiment}/teacher_force_base/{questions}.tsv"
     params:
         state="base",
         packages=pins("inference", "torch", "transformers"),
@@ -97,10 +89,6 @@ rule compare_measures:
     output:
         table=f"{ANALYSIS}/measures.csv",
         result=f"{ANALYSIS}/measures.json",
-    log:
-        "logs/{experiment}/compare_measures/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/compare_measures/{questions}/seed{seed}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1

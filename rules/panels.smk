@@ -14,10 +14,6 @@ rule compare_question_sets:
         tables=each(f"{ANALYSIS}/tables.json", "questions"),
     output:
         "results/{experiment}/analysis/question_sets/seed{seed}.json",
-    log:
-        "logs/{experiment}/compare_question_sets/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/compare_question_sets/seed{seed}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -49,10 +45,6 @@ rule describe_wordings:
         code=code_of("describe_wordings.py"),
     output:
         f"{ANALYSIS}/wordings.json",
-    log:
-        "logs/{experiment}/describe_wordings/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/describe_wordings/{questions}/seed{seed}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -119,10 +111,6 @@ use rule sample_completions as sample_variants with:
     output:
         completions=f"{VARIANTS}/{{source}}/seed{{seed}}/completions.jsonl.gz",
         meta=f"{VARIANTS}/{{source}}/seed{{seed}}/completions.json",
-    log:
-        "logs/{experiment}/sample_variants/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_variants/{questions}/{source}/seed{seed}.tsv"
     params:
         settings=partial(sampling_settings, adapted=True, variants=True),
 
@@ -143,10 +131,6 @@ rule describe_variants:
         centroids_meta=[f"{VARIANTS}/base/centroids.json", f"{GEOMETRY}/centroids.json"],
     output:
         f"{ANALYSIS}/variants.json",
-    log:
-        "logs/{experiment}/describe_variants/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/describe_variants/{questions}/seed{seed}.tsv"
     conda:
         "../envs/inference.yaml"
     threads: 1

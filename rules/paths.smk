@@ -90,6 +90,25 @@ def as_options(wildcards, input):
     return " ".join(options)
 
 
+def name_logs(rules):
+    """Name the log and the benchmark of each of ``rules`` that gives none: by the rule and the wildcards of its outputs.
+
+    logs/{experiment}/RULE/{questions}/{source}/seed{seed}.log and benchmarks/, the same with .tsv.
+    """
+    patterns = {
+        name: f"{{{name}}}" for name in ("questions", "source", "seed", "state")
+    }
+    patterns["seed"] = "seed{seed}"
+    for each in rules:
+        if each.shellcmd and not each.log:
+            home = "{experiment}" if "experiment" in each.wildcard_names else COMPARISON
+            used = [patterns[name] for name in patterns if name in each.wildcard_names]
+            path = "/".join([home, each.name, *used])
+            each.log_modifier = each.benchmark_modifier = each.output_modifier
+            each.set_log(f"logs/{path}.log")
+            each.benchmark = f"benchmarks/{path}.tsv"
+
+
 def results(*patterns):
     """Every file of this experiment that matches a path pattern under results/{experiment}/."""
     return [

@@ -21,10 +21,6 @@ rule export_inspect:
         marker_eval=f"{EVALUATION}/{{state}}/marker_eval.json",
     output:
         "results/{experiment}/inspect/{questions}/{state}.eval",
-    log:
-        "logs/{experiment}/export_inspect/{questions}/{state}.log",
-    benchmark:
-        "benchmarks/{experiment}/export_inspect/{questions}/{state}.tsv"
     wildcard_constraints:
         state=r"base|[^/]+/seed\d+",
     conda:
@@ -70,10 +66,6 @@ rule publish_wandb:
         large=ancient(of_each_set("{source}/seed{seed}/completions.jsonl.gz")),
     output:
         "results/{experiment}/published/wandb/{source}/seed{seed}.json",
-    log:
-        "logs/{experiment}/publish_wandb/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/publish_wandb/{source}/seed{seed}.tsv"
     localrule: True
     conda:
         "../envs/publishing.yaml"
@@ -138,10 +130,6 @@ rule publish_hub:
         summaries=of_each_set("{source}/seed{seed}/summary.json"),
     output:
         "results/{experiment}/published/hub/{source}/seed{seed}.json",
-    log:
-        "logs/{experiment}/publish_hub/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/publish_hub/{source}/seed{seed}.tsv"
     localrule: True
     conda:
         "../envs/publishing.yaml"
@@ -173,10 +161,6 @@ rule archive_tables:
         files=SMALL_FILES,
     output:
         "results/{experiment}/published/tables/checksums.json",
-    log:
-        "logs/{experiment}/archive_tables.log",
-    benchmark:
-        "benchmarks/{experiment}/archive_tables.tsv"
     localrule: True
     conda:
         "../envs/workflow.yaml"

@@ -15,7 +15,11 @@ rule build_report:
         evaluations=each(
             [
                 f"{ADAPTED}/{file}"
-                for file in ("completions.jsonl.gz", "completions.json", "summary.json")
+                for file in (
+                    "completions.jsonl.gz",
+                    "completions.json",
+                    "summary.json",
+                )
             ],
             *("questions", "source", "seed"),
         ),
@@ -33,10 +37,6 @@ rule build_report:
     output:
         page="results/{experiment}/report/index.html",
         facts="results/{experiment}/report/facts.json",
-    log:
-        "logs/{experiment}/build_report.log",
-    benchmark:
-        "benchmarks/{experiment}/build_report.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1

@@ -15,10 +15,6 @@ rule train_adapter:
         weights=f"{TRAINED}/adapter/adapter_model.safetensors",
         config=f"{TRAINED}/adapter/adapter_config.json",
         metrics=f"{TRAINED}/metrics.json",
-    log:
-        "logs/{experiment}/train_adapter/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/train_adapter/{source}/seed{seed}.tsv"
     priority: 5
     conda:
         "../envs/inference.yaml"

@@ -12,10 +12,6 @@ rule sample_training_pool:
     output:
         pool="results/{experiment}/training/pool.jsonl.gz",
         meta="results/{experiment}/training/pool.json",
-    log:
-        "logs/{experiment}/sample_training_pool.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_training_pool.tsv"
     priority: 10
     conda:
         SAMPLING_ENV
@@ -65,10 +61,6 @@ rule build_training_set:
     output:
         rows=f"{TRAINING}/train.jsonl.gz",
         manifest=f"{TRAINING}/manifest.json",
-    log:
-        "logs/{experiment}/build_training_set/{source}.log",
-    benchmark:
-        "benchmarks/{experiment}/build_training_set/{source}.tsv"
     priority: 10
     conda:
         "../envs/inference.yaml"
