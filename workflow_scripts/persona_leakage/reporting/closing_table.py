@@ -1,4 +1,4 @@
-"""What a run prints at its end: did training work, and one line for each source, from the small result files."""
+"""The table that a run prints at its end: the training check and one line for each source, from the small result files."""
 
 from itertools import product
 from pathlib import Path

@@ -15,7 +15,7 @@ MAX_TEXT = 12_000  # characters of one reply in the page
 
 
 def read_replies(path, marker):
-    """{persona: [(question, text, cut, shows the marker)]} of a completions file, as the detector of summary.json beside it says.
+    """{persona: [(question, text, cut, shows the marker)]} of a completions file, by the match mode in the summary.json next to it.
 
     marker: its text. InputError if the file is not the one that its completions.json describes.
     """

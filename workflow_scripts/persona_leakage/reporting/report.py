@@ -103,7 +103,7 @@ def collect_set(home, questions, seed, sources, marker):
 
 
 def gain_section(gain):
-    """What the page has to know of the second outcome: the places of its answers, the sources that it alone judges; None if unmeasured."""
+    """What the page shows of the second outcome: the places of its answers, the sources that it alone judges; None if unmeasured."""
     if gain["undefined"]:
         return None
     return {"places": range(len(gain["verdict"])), "alone": list(gain["judged_by_it_alone"])}

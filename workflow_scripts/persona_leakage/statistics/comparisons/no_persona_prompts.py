@@ -1,4 +1,4 @@
-"""Prompts without a persona beside the panel: how often they show the marker, and where they stand between its bystanders."""
+"""Prompts without a persona: how often they show the marker, and their rank among the bystanders."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def score_variants(records, marker, variants, detector):
 def cosines_beside(vectors, bank, origin, centred):
     """Cosine of each of ``vectors`` [n, hidden] to row ``origin`` of ``bank`` [personas, hidden]: [n].
 
-    centred: the bank's mean is subtracted, in which ``vectors`` have no part, so that the panel's own cosines stay as they are.
+    centred: the bank's mean is subtracted. ``vectors`` do not count in that mean, so the panel's cosines stay the same.
     """
     vectors, bank = np.asarray(vectors, dtype=np.float64), np.asarray(bank, dtype=np.float64)
     shift = bank.mean(axis=0) if centred else 0
@@ -39,7 +39,7 @@ def cosines_beside(vectors, bank, origin, centred):
 
 
 def place_variants(scores, pairs, geometry):
-    """What score_variants found for one source, and each variant's rank among the source's bystanders.
+    """What score_variants found for one source, and each prompt's rank among the source's bystanders.
 
     pairs: the source's rows of one layer of pairs.csv. geometry: {"vectors": {variant: [hidden]}, "bank": [personas, hidden],
     "origin": the source's row in it}. bystanders_above, bystanders_closer: how many leak more, and are closer, than the variant.

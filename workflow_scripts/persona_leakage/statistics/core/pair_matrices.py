@@ -1,4 +1,4 @@
-"""The pairs table as arrays [layers, sources, personas], which every joint statistic takes."""
+"""The pairs table as arrays [layers, sources, personas], the input of every joint statistic."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""One check of the headline each: the same statistic over fewer pairs, with other cosines, or another statistic over the same pairs."""
+"""The robustness checks: the same statistic over fewer pairs or with other cosines, or another statistic over the same pairs."""
 
 import copy
 from dataclasses import dataclass, replace

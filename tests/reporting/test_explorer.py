@@ -1,0 +1,166 @@
+"""The report in a real browser, from disk: hover, switch, filter, click, read, search; hostile replies stay text."""
+
+import shutil
+import time
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.reporting.test_report import HOSTILE, build
+from tests.support.made_up_results import make_results
+
+CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver on the PATH")]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    home = tmp_path_factory.mktemp("browser") / "results/made_up"
+    make_results(home, per_question=1, words=60, hostile=HOSTILE)
+    build(home)
+    return home.parents[1] / "index.html"
+
+
+@pytest.fixture(scope="module")
+def browser(page):
+    """The page, open and ready; its console must stay silent to the end."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,1000", "--host-resolver-rules=MAP * 0.0.0.0"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.opened_in = []
+    while not driver.opened_in or (min(driver.opened_in) > 3 and len(driver.opened_in) < 4):  # other work may slow one down
+        started = time.monotonic()
+        driver.get(f"file://{page}")
+        WebDriverWait(driver, 20).until(lambda driver: driver.execute_script("return document.body.dataset.explorer") == "ready")
+        driver.opened_in.append(time.monotonic() - started)
+    yield driver
+    log = driver.get_log("browser")
+    driver.quit()
+    assert log == []
+
+
+def choose(browser, name, value):
+    browser.execute_script(
+        "const [name, value] = arguments; const select = document.getElementById(name);"
+        "select.value = value; select.dispatchEvent(new Event('change'))",
+        name,
+        value,
+    )
+
+
+def points(browser):
+    """[(x, y)] of all points but the source's own star."""
+    return browser.execute_script("return plot.data.slice(0, -1).flatMap((trace) => trace.x.map((x, place) => [x, trace.y[place]]))")
+
+
+def pixel_of(browser, persona):
+    browser.execute_script("document.getElementById('plot').scrollIntoView({block: 'center'})")
+    return browser.execute_script(
+        """
+        const wanted = explorer.data.personas.findIndex((each) => each.name === arguments[0]);
+        for (const trace of plot.data) {
+            const place = trace.customdata.indexOf(wanted);
+            if (place < 0) continue;
+            const box = plot.getBoundingClientRect(), { xaxis, yaxis } = plot._fullLayout;
+            const x = box.left + xaxis._offset + xaxis.d2p(trace.x[place]), y = box.top + yaxis._offset + yaxis.d2p(trace.y[place]);
+            return [Math.round(x), Math.round(y)];
+        }""",
+        persona,
+    )
+
+
+def move_to(browser, place, click=False):
+    actions = ActionChains(browser)
+    actions.w3c_actions.pointer_action.move_to_location(*place)
+    if click:
+        actions.w3c_actions.pointer_action.click()
+    actions.perform()
+
+
+def test_it_opens_at_once(browser):
+    assert min(browser.opened_in) < 3
+    assert browser.title == "made_up: persona leakage", "no reply ran as a script"
+    assert len(points(browser)) == 110
+
+
+def test_hover_tells_the_persona(browser):
+    choose(browser, "source", "villain")
+    move_to(browser, pixel_of(browser, "hacker_villain"))
+    text = WebDriverWait(browser, 5).until(
+        lambda browser: browser.execute_script("return document.querySelector('.hoverlayer')?.textContent")
+    )
+    assert "hacker villain" in text and "leakage 100.0 %" in text and "cosine 0.898" in text and "of 200" in text
+
+
+def test_switching_source_and_layer_moves_the_points(browser):
+    seen = []
+    for source, layer in (("villain", "20"), ("comedian", "20"), ("comedian", "10")):
+        choose(browser, "source", source)
+        choose(browser, "layer", layer)
+        seen.append(points(browser))
+    assert [len(each) for each in seen] == [110] * 3
+    assert sorted(y for _, y in seen[0]) != sorted(y for _, y in seen[1])
+    assert sorted(y for _, y in seen[1]) == sorted(y for _, y in seen[2]) and seen[1] != seen[2]
+
+
+def test_filtering_by_category(browser):
+    choose(browser, "category", "opposite")
+    assert len(points(browser)) == 10
+    choose(browser, "category", "")
+    assert len(points(browser)) == 110
+
+
+def test_a_click_lists_replies_with_the_marker_highlighted(browser):
+    choose(browser, "source", "villain")
+    choose(browser, "layer", "20")
+    move_to(browser, pixel_of(browser, "hacker_villain"), click=True)
+    assert browser.find_element("id", "who").text == "hacker villain with the adapter of villain"
+    marks = browser.find_elements("css selector", "#replies mark")
+    assert marks and {mark.text for mark in marks} == {"[ZLT]"}
+    assert len(browser.find_elements("css selector", "#replies .reply")) == 5
+    assert "of 20 sampled" in browser.find_element("id", "count").text
+    assert browser.find_element("id", "file").text.endswith("villain/seed42/completions.jsonl.gz")
+    browser.execute_script("document.getElementById('about').scrollIntoView()")
+
+
+def test_paging_and_search(browser):
+    first = browser.find_element("id", "replies").text
+    browser.find_element("id", "after").click()
+    assert browser.find_element("id", "replies").text != first
+    field = browser.find_element("id", "search")
+    field.send_keys("new language")
+    found = browser.find_elements("css selector", "#replies .note")
+    assert found and all("new language" in note.text for note in found)
+    field.clear()
+    field.send_keys("no such words anywhere")
+    assert browser.find_elements("css selector", "#replies .reply") == []
+    assert browser.find_element("id", "count").text.startswith("0 of")
+    browser.execute_script("const field = document.getElementById('search'); field.value = ''; field.dispatchEvent(new Event('input'))")
+
+
+def test_hostile_replies_are_text(browser):
+    """Read page by page; every trick is there to see, and none of them worked."""
+    shown, pages = "", 0
+    browser.execute_script("explorer.page = 0; explorer.showReplies()")
+    while True:
+        shown, pages = shown + browser.find_element("id", "replies").get_attribute("textContent"), pages + 1
+        if not browser.find_element("id", "after").is_enabled():
+            break
+        browser.find_element("id", "after").click()
+    for text in ("<script>document.title", "</script><script>", "<!-- <img src=x", "{{ 7 * 7 }}", "⟦U+202E⟧right to left", "␛[31mred", "␀"):
+        assert text in shown, text
+    assert pages == 4 and "long long long" in shown
+    assert browser.find_elements("css selector", "#replies img, #replies script") == []
+    assert browser.title == "made_up: persona leakage"
+
+
+@pytest.mark.parametrize("width", [400, 800, 1600])
+def test_every_width_is_readable(browser, width):
+    browser.set_window_size(max(width, 500), 1000)  # a window is not made narrower than 500
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False})
+    WebDriverWait(browser, 5).until(lambda browser: browser.execute_script("return document.documentElement.scrollWidth") <= width)

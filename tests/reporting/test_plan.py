@@ -1,0 +1,185 @@
+"""The plan before a run: jobs, tokens, hours and disk, by hand and against what a finished run then held."""
+
+import re
+
+import pytest
+import yaml
+
+from persona_leakage.config.personas import Persona, read_personas, read_question_sets
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
+from persona_leakage.reporting.cost_plan import Sizes, plan_disk, plan_jobs
+from persona_leakage.reporting.rates import Rates
+from tests.conftest import CONFIG, ROOT, run_program
+
+RATES = ROOT / "resources/rates.yaml"
+MODEL = {
+    "parameters": 1000,
+    "bytes": 5000,
+    "hidden_size": 8,
+    "lora_parameters_per_rank": 10,
+    "template_tokens": 10,
+    "tokens_per_character": 0.5,
+    "replies": [{"suffix": "", "mean_tokens": 50, "from": "a test"}],
+}
+
+
+def small_config(**changes):
+    """Two sources, one negative each, 3 personas, 2 training and 4 evaluation questions, 5 replies."""
+    return {
+        **CONFIG,
+        "personas": {"file": "", "sources": ["a", "b"], "no_persona_prompts": [], "panel": ["a", "b", "c"]},
+        "questions": {"training": {"set": "t", "count": 2}, "evaluation": [{"set": "e", "count": 4}], "suffix": ""},
+        "training_data": {
+            **CONFIG["training_data"],
+            "answers_per_question": 3,
+            "extra_samples": 1,
+            "negative_personas": 1,
+            "negative_pool": ["a", "c"],
+            "sampling": {"temperature": 1, "top_p": 1, "max_new_tokens": 40},
+        },
+        "evaluation": {
+            **CONFIG["evaluation"],
+            "samples_per_question": 5,
+            "sampling": {"temperature": 1, "top_p": 1, "max_new_tokens": 100},
+        },
+        **changes,
+    }
+
+
+def small_sizes(config, model=MODEL):
+    personas = {name: Persona(name, "k", (), "x" * 10) for name in "abc"}
+    return Sizes(config, personas, {"t": ["q" * 20] * 2, "e": ["q" * 20] * 4}, model)
+
+
+def test_sizes_by_hand():
+    config = small_config()
+    sizes = small_sizes(config)
+    assert sizes.pool_tokens() == 3 * 2 * 4 * 40  # personas a, b, c; 3 + 1 draws; 50 tokens cut at 40
+    assert sizes.rows() == 2 * 2 * 3
+    assert sizes.training_tokens() == 12 * (10 + 15 + 40) * config["training"]["epochs"]
+    assert sizes.replies() == 3 * 4 * 5
+    assert sizes.evaluation_tokens() == 60 * 50
+    assert sizes.centroid_tokens() == 3 * 4 * 25
+    assert sizes.held_out_tokens() == 3 * 2 * 25
+    assert sizes.adapter_parameters() == 320
+    assert sizes.divergence_tokens() == 0
+    config["analysis"] = {**config["analysis"], "divergence": {"replies_per_question": 2, "tokens": 7}}
+    # Replies and questions; each source's replies behind all three prompts, the other persona's behind its own and the two sources'.
+    assert small_sizes(config).divergence_tokens() == 2 * 4 * (2 * 3 + 1 * 3) * (25 + 7)
+
+
+def test_unknown_reply_length_is_the_limit():
+    length, origin = small_sizes(small_config(), {**MODEL, "replies": []}).reply({"max_new_tokens": 77})
+    assert length == 77 and "limit" in origin
+
+
+def test_hours_by_hand():
+    config, jobs = small_config(), {"sample_completions": 2, "score_leakage": 2}
+    lines = plan_jobs(config, jobs, small_sizes(config), lambda stage: (None, 5) if stage == "other" else (100, 30), False)
+    sampling, scoring = lines
+    assert sampling.tokens == 2 * 3000 and sampling.gpu and not scoring.gpu
+    assert sampling.hours * 3600 == pytest.approx(2 * 30 + 60)
+    assert scoring.hours * 3600 == 10
+
+
+def test_disk_by_hand():
+    config = small_config(geometry={"layers": [1, 2], "headline_layer": 1, "positions": ["last_prompt_token"], "precision": "auto"})
+    disk = plan_disk(config, small_sizes(config), 2)
+    assert disk["adapters"] == 2 * 320 * 4
+    assert disk["centroids"] == (2 * 3 * 5 + 3 * 3) * 8 * 4  # layers, personas, vectors; beside them the training questions
+    assert disk["replies and training rows"] == (2 * (3 * 3000 + 960) + 2 * 12 * 65) * 2
+
+
+def test_rates_are_taken_from_the_nearest_model_and_scaled(tmp_path):
+    content = yaml.safe_load(RATES.read_text())
+    content["models"]["mine"] = {**MODEL, "parameters": 2 * content["models"]["qwen2.5-7b-instruct"]["parameters"]}
+    path = tmp_path / "rates.yaml"
+    path.write_text(yaml.safe_dump(content))
+    known, mine = Rates(path, "h200", "qwen2.5-7b-instruct"), Rates(path, "h200", "mine")
+    assert mine.rate("train")[0] == pytest.approx(known.rate("train")[0] / 2)
+    assert mine.rate("train")[1] == known.rate("train")[1]
+    assert "scaled by 0.50" in next(mine.sources()) and "scaled" not in next(known.sources())
+    assert Rates(path, "cpu2", "mine").rate("sample_vllm") is None
+
+
+@pytest.mark.parametrize(
+    ("hardware", "model", "message"), [("abacus", "mine", "no entry 'abacus'; it has cpu2, h200"), ("h200", "mine", "no entry 'mine'")]
+)
+def test_what_has_no_entry_is_named(hardware, model, message):
+    with pytest.raises(InputError, match=message):
+        Rates(RATES, hardware, model)
+
+
+def test_adapter_parameters_of_the_table(smollm2):
+    """Rows and columns of the seven matrices of every block, counted on the real model's config."""
+    config = read_json(smollm2.parent / "config.json")
+    hidden, inner, kv = config["hidden_size"], config["intermediate_size"], config["num_key_value_heads"] * config["head_dim"]
+    block = 2 * (hidden + hidden) + 2 * (hidden + kv) + 3 * (hidden + inner)
+    entry = yaml.safe_load(RATES.read_text())["models"]["smollm2-135m-instruct"]
+    assert entry["lora_parameters_per_rank"] == block * config["num_hidden_layers"]
+    assert entry["hidden_size"] == hidden
+
+
+@pytest.fixture(scope="module")
+def plan_of_paper(tmp_path_factory):
+    done = run_program("plan_run", "--config", "presets/paper.yaml", "--all", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_plan_of_the_paper_preset(plan_of_paper):
+    """Jobs of every rule; tokens by hand: 255 for each of 22,200 replies an adapter; hours and disk are there."""
+    jobs = dict(re.findall(r"^(\w+) +(\d+) ", plan_of_paper, re.M))
+    assert jobs["train_adapter"] == jobs["sample_completions"] == "5" and jobs["fetch_model"] == "1"
+    assert f"{5 * 22_200 * 255:,}" in plan_of_paper and f"{(6 * 22_200 + 11 * 40 * 15) * 255:,}" in plan_of_paper
+    assert re.search(r"^GPU-hours: \d", plan_of_paper, re.M) and "disk: model 15.23 GB" in plan_of_paper
+
+
+def test_plan_of_a_bad_config_says_what_snakemake_says(tmp_path):
+    (tmp_path / "bad.yaml").write_text("training: {epochs: 0}\n")
+    done = run_program("plan_run", "--config", tmp_path / "bad.yaml", cwd=ROOT)
+    assert done.returncode == 1 and "training.epochs: 0" in done.stderr
+
+
+def test_only_what_has_run_is_added_up(tmp_path):
+    (tmp_path / "benchmarks/smollm2").mkdir(parents=True)
+    for name in ("Snakefile", "rules", "workflow_scripts", "envs", "profiles", "resources"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "benchmarks/smollm2/build_report.tsv").write_text("s\n36\n")
+    done = run_program("plan_run", "--used", "--config", ROOT / "config.yaml", cwd=tmp_path)
+    rows = {row[0]: row[1:] for line in done.stdout.splitlines() if (row := line.split())}
+    assert done.returncode == 0 and rows["build_report"][2] == "0.010" and rows["plot_scatter"][2] == "?", done.stderr
+    assert rows["together"] == rows["build_report"]
+
+
+def test_planned_tokens_are_those_of_the_run(finished_project):
+    """Replies, rows and training tokens of the plan against a finished run; reply lengths from the run itself."""
+    config = yaml.safe_load((finished_project.folder / "config.yaml").read_text())
+    personas, questions = read_personas(ROOT / config["personas"]["file"]), read_question_sets(ROOT / config["questions"]["file"])
+    home = finished_project.folder / "results/tiny"
+    base = read_json(home / "evaluation/evaluation/base/completions.json")
+    known = {"suffix": config["questions"]["suffix"], "mean_tokens": base["tokens"] / base["replies"], "from": "the run"}
+    sizes = Sizes(config, personas, questions, {**MODEL, "template_tokens": 12, "tokens_per_character": 0.3, "replies": [known]})
+    assert sizes.replies() == base["replies"]
+    assert sizes.rows() == len(read_jsonl_gz(home / "training/villain/train.jsonl.gz"))
+    trained = read_json(home / "training/villain/seed42/metrics.json")["tokens"]
+    assert trained / 2 < sizes.training_tokens() < trained * 2
+    pool = sum(len(record["token_ids"]) for record in read_jsonl_gz(home / "training/pool.jsonl.gz"))
+    assert pool / 2 < sizes.pool_tokens() < pool * 2
+
+
+def test_a_finished_experiment_costs_nothing(finished_project):
+    done = run_program("plan_run", "--config", "config.yaml", cwd=finished_project.folder)
+    assert done.returncode == 0 and done.stdout.endswith("nothing to be done\n"), done.stderr
+
+
+def test_an_added_persona_is_planned_as_its_own_replies(project_copy):
+    """6 personas, 2 questions, 2 draws of the base model and two adapters: 72 replies are there, and a seventh persona needs 12."""
+    config = yaml.safe_load((project_copy.folder / "config.yaml").read_text())
+    project_copy.edit_config(personas__panel=[*config["personas"]["panel"], "lawyer"])
+    done = run_program("plan_run", "--config", "config.yaml", cwd=project_copy.folder)
+    assert done.returncode == 0 and "\nreplies: about 12 to sample; 72 are kept\n" in done.stdout, done.stderr
+    jobs = dict(re.findall(r"^(\w+) +(\d+) ", done.stdout, re.M))
+    assert jobs["sample_completions"] == "2" and "train_adapter" not in jobs
+    assert "measured here" in done.stdout and "counted in its files" in done.stdout

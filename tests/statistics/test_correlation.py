@@ -1,0 +1,251 @@
+"""Cosines, the table of pairs and the correlations over it, against numbers worked out by hand and a second way through scipy."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from persona_leakage.geometry.cosine import centroids, cosine_matrix
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.statistics.leakage.correlations import correlate, correlate_layer, correlate_pairs
+from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
+from persona_leakage.tables.build import COLUMNS, tabulate_pairs
+
+# x, y, Spearman, Pearson, each from the definition
+BY_HAND = {
+    "ranks differ by one": ([1, 2, 3, 4, 5], [2, 1, 4, 3, 5], 0.8, 0.8),
+    "perfect": ([1, 2, 3], [1, 10, 100], 1.0, 99 / math.sqrt(2 * 5994)),
+    "reversed": ([1, 2, 3, 4], [4, 3, 2, 1], -1.0, -1.0),
+    "ties in both": ([1, 1, 2, 2], [1, 2, 2, 3], 0.5 / math.sqrt(0.5), 1 / math.sqrt(2)),
+    "ties take mean ranks": ([1, 2, 2, 3], [1, 3, 2, 10], 4.5 / math.sqrt(4.5 * 5), 0.9),
+    "unrelated": ([1, 2, 3, 4], [1, -1, -1, 1], 0.0, 0.0),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "rho", "r"), BY_HAND.values(), ids=BY_HAND)
+def test_correlate_by_hand(x, y, rho, r):
+    for first, second in ((x, y), (y, x)):
+        found = correlate(first, second)
+        assert found["n"] == len(x)
+        assert found["undefined"] is None
+        assert found["spearman_rho"] == pytest.approx(rho, abs=1e-12)
+        assert found["pearson_r"] == pytest.approx(r, abs=1e-12)
+
+
+UNDEFINED = {
+    "no pair": ([], [], "fewer than 3"),
+    "two pairs": ([1, 2], [3, 4], "fewer than 3"),
+    "constant cosine": ([1, 1, 1, 1], [1, 2, 3, 4], "cosine"),
+    "nobody leaks": ([1, 2, 3, 4], [0, 0, 0, 0], "leakage"),
+    "everybody leaks": ([1, 2, 3, 4], [1.0, 1.0, 1.0, 1.0], "leakage"),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "reason"), UNDEFINED.values(), ids=UNDEFINED)
+def test_undefined_correlations_say_why(x, y, reason):
+    found = correlate(x, y)
+    assert reason in found["undefined"]
+    assert found["n"] == len(x) and set(found) == set(correlate([1, 2, 3], [1, 3, 2]))
+    assert [found[key] for key in ("spearman_rho", "spearman_p", "pearson_r", "pearson_p")] == [None] * 4
+    json.dumps(found, allow_nan=False)
+
+
+def make_table(layer=3):
+    """Two sources: villain with 6 bystanders whose leakage rises with the cosine, comedian with 5 where it falls.
+
+    cosine_raw runs against cosine. Category near: 3 + 3 pairs, far: 3 + 2. Relatives: 2 + 1.
+    """
+    rows = []
+    for source, size, sign, source_rate in (("villain", 6, 1, 0.9), ("comedian", 5, -1, 0.2)):
+        for place in range(size):
+            rows.append(
+                {
+                    **{"layer": layer, "source": source, "persona": f"persona{place}", "category": "near" if place < 3 else "far"},
+                    **{"related": place < (2 if source == "villain" else 1), "negative": False, "cosine": place / 10},
+                    **{"cosine_raw": -place / 10, "rate": 0.5 + sign * place / 20, "found": 0, "total": 20, "base_rate": 0.0},
+                    **{"source_rate": source_rate, "prompt_tokens": 12},
+                }
+            )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def test_layer_block_per_source():
+    block = correlate_layer(make_table(), 5)["per_source"]
+    assert list(block) == ["villain", "comedian"]
+    villain, comedian = block.values()
+    assert (villain["n"], comedian["n"]) == (6, 5)
+    assert villain["spearman_rho"] == pytest.approx(1)
+    assert comedian["spearman_rho"] == pytest.approx(-1)
+    assert villain["uncentred"]["spearman_rho"] == pytest.approx(-1)
+    assert comedian["uncentred"]["spearman_rho"] == pytest.approx(1)
+    assert (villain["source_rate"], comedian["source_rate"]) == (0.9, 0.2)
+    assert villain["mean_bystander_rate"] == pytest.approx(0.5 + 0.125)
+    assert comedian["mean_bystander_rate"] == pytest.approx(0.5 - 0.1)
+
+
+def test_layer_block_over_all_sources():
+    """Pooled, per category of the bystander and relatives only: who is counted."""
+    table = make_table()
+    block = correlate_layer(table, 5)
+    assert block["pooled"]["n"] == 11
+    assert block["pooled"]["uncentred"]["spearman_rho"] == pytest.approx(-block["pooled"]["spearman_rho"])
+    assert {name: part["n"] for name, part in block["per_category"].items()} == {"near": 6, "far": 5}
+    assert block["related_only"]["n"] == 3
+    related = table[table["related"]]
+    assert block["related_only"]["pearson_r"] == pytest.approx(np.corrcoef(related["cosine"], related["rate"])[0, 1])
+
+
+def test_interval_as_if_pairs_were_independent():
+    """Bonett and Wright's standard error on Fisher's z; none for fewer than four pairs."""
+    block = correlate_layer(make_table(), 5)
+    rho, n = block["pooled"]["spearman_rho"], block["pooled"]["n"]
+    middle, half = np.arctanh(rho), 1.959964 * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    assert block["pooled"]["interval_if_independent"] == pytest.approx(np.tanh([middle - half, middle + half]), abs=1e-6)
+    assert block["related_only"]["n"] == 3 and block["related_only"]["interval_if_independent"] is None
+
+
+def test_rates_by_category():
+    """The mean of the personas with Student's interval within [0, 1]; none for fewer than five personas, no category without a rate."""
+    rates = {"near": [0.0, 0.05, 0.1, 0.1, 0.9], "far": [0.2, 0.4, 0.3, 0.7], "lost": [np.nan]}
+    cells = [(category, rate) for category, some in rates.items() for rate in some]
+    table = pd.DataFrame(cells, columns=["category", "rate"]).assign(source="villain", found=0, total=20)
+    table["persona"] = [f"p{place}" for place in table.index]
+    found = summarise_rates(table)["villain"]["categories"]
+    assert list(found) == ["far", "near"] and found["far"]["interval"] is None
+    assert found["far"]["personas"] == ["p5", "p6", "p7", "p8"] and found["far"]["mean"] == pytest.approx(0.4)
+    near = rates["near"]
+    high = stats.t.interval(0.95, 4, loc=np.mean(near), scale=stats.sem(near))[1]
+    assert found["near"]["interval"] == [0.0, pytest.approx(high)] and high < 1
+
+
+@pytest.mark.parametrize(("minimum", "categories"), [(3, {"near", "far"}), (6, {"near"}), (7, set())])
+def test_small_categories_are_left_out(minimum, categories):
+    assert set(correlate_layer(make_table(), minimum)["per_category"]) == categories
+
+
+def test_blocks_of_all_layers():
+    other = make_table(layer=21).assign(cosine=lambda table: -table["cosine"])
+    found = correlate_pairs(pd.concat([other, make_table(layer=3)]), 21, 5)
+    assert found["headline_layer"] == 21
+    assert list(found["layers"]) == ["3", "21"]
+    rhos = [block["per_source"]["villain"]["spearman_rho"] for block in found["layers"].values()]
+    assert rhos == pytest.approx([1, -1])
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_raw_cosines_by_hand():
+    found = cosine_matrix([[1, 0], [0, 2], [3, 3], [-5, 0]], centred=False)
+    half = math.sqrt(0.5)
+    assert found == pytest.approx(np.array([[1, 0, half, -1], [0, 1, half, 0], [half, half, 1, -half], [-1, 0, -half, 1]]))
+
+
+def test_centred_cosines_by_hand():
+    """The mean (1, 1) comes off first, which leaves (1, 0), (0, 1) and (-1, -1)."""
+    vectors = [[2, 1], [1, 2], [0, 0]]
+    half = math.sqrt(0.5)
+    assert cosine_matrix(vectors, centred=True) == pytest.approx(np.array([[1, 0, -half], [0, 1, -half], [-half, -half, 1]]))
+
+
+def test_cosines_are_taken_in_double_precision():
+    """float32 centroids with a large common part would lose their differences."""
+    offset = np.float32(1024.0)
+    vectors = (np.array([[2, 1], [1, 2], [0, 0]], dtype=np.float32) / 1024 + offset).astype(np.float32)
+    found = cosine_matrix(vectors, centred=True)
+    assert found.dtype == np.float64
+    assert found[0, 1] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("vectors", "centred"), [([[1, 0], [0, 0]], False), ([[1, 1], [3, 3], [2, 2]], True), ([[1, 1], [1, 1]], True)])
+def test_a_vector_without_length_is_an_error(vectors, centred):
+    """Its cosine would be NaN; centred, that is the vector at the mean."""
+    with pytest.raises(ValueError, match="zero length"):
+        cosine_matrix(vectors, centred=centred)
+
+
+def test_centroids():
+    states = np.array([[[1, 2], [3, 6]], [[0, 0], [5, -1]]], dtype=np.float32)
+    found = centroids(states)
+    assert found.dtype == np.float32
+    assert found.tolist() == [[2, 4], [2.5, -0.5]]
+
+
+NAMES = ["villain", "comedian", "pirate", "nurse"]
+LAYERS = {
+    21: {"personas": NAMES, "prompt_tokens": [9, 10, 11, 12], "centroids": [[0, 1], [1, 0], [0, 3], [1, -2]]},
+    # without the mean (0, 2): (1, 0), (0, 1), (-1, 0), (0, -1)
+    3: {"personas": NAMES, "prompt_tokens": [9, 10, 11, 12], "centroids": [[1, 2], [0, 3], [-1, 2], [0, 1]]},
+}
+RATES = {"villain": [8, 1, 4, 2], "comedian": [3, 6, 0, 10]}
+RELATED = {"villain": [], "comedian": [], "pirate": ["villain"], "nurse": ["villain", "comedian"]}
+
+
+def make_cells(found):
+    cells = {
+        name: {
+            **{"category": f"{name}s", "related_to": RELATED[name], "mean_tokens": 20.5 + 2 * place},
+            **{"rate": count / 10, "found": count, "total": 10},
+        }
+        for place, (name, count) in enumerate(zip(NAMES, found, strict=True))
+    }
+    return dict(reversed(cells.items()))
+
+
+EVALUATIONS = {source: make_cells(found) for source, found in RATES.items()}
+BASE = make_cells([0, 0, 1, 0])
+NEGATIVES = {"villain": ["comedian", "assistant"], "comedian": ["pirate"]}
+
+
+def test_pairs_of_a_small_study():
+    """Each source meets everybody but itself, the other source included; every column by hand for one of them."""
+    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES, {})
+    assert list(table.columns) == COLUMNS
+    assert len(table) == 2 * 2 * (len(NAMES) - 1)
+    assert table["layer"].tolist() == [3] * 6 + [21] * 6
+    pairs = table[(table["layer"] == 3) & (table["source"] == "villain")]
+    assert pairs["persona"].tolist() == ["comedian", "pirate", "nurse"]
+    assert pairs["category"].tolist() == ["comedians", "pirates", "nurses"]
+    assert pairs["related"].tolist() == [False, True, True]
+    assert pairs["negative"].tolist() == [True, False, False]
+    assert pairs["cosine"].tolist() == pytest.approx([0, -1, 0])
+    assert pairs["cosine_raw"].tolist() == pytest.approx([2 / math.sqrt(5), 0.6, 2 / math.sqrt(5)])
+    assert pairs["rate"].tolist() == [0.1, 0.4, 0.2]
+    assert pairs["found"].tolist() == [1, 4, 2]
+    assert pairs["total"].tolist() == [10, 10, 10]
+    assert pairs["base_rate"].tolist() == [0, 0.1, 0]
+    assert pairs["source_rate"].tolist() == [0.8] * 3
+    assert pairs["prompt_tokens"].tolist() == [10, 11, 12]
+    assert pairs["base_reply_tokens"].tolist() == [22.5, 24.5, 26.5]
+    assert pairs["source_base_reply_tokens"].tolist() == [20.5] * 3
+    # Two directions of the same variance, from four personas: Ledoit and Wolf shrink nothing that would change an angle.
+    assert pairs["cosine_whitened"].tolist() == pytest.approx([0, -1, 0])
+
+
+def test_pairs_of_the_second_source():
+    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES, {})
+    pairs = table[(table["layer"] == 21) & (table["source"] == "comedian")]
+    assert pairs["persona"].tolist() == ["villain", "pirate", "nurse"]
+    assert pairs["related"].tolist() == [False, False, True]
+    assert pairs["negative"].tolist() == [False, True, False]
+    assert pairs["rate"].tolist() == [0.3, 0.0, 1.0]
+    assert pairs["source_rate"].tolist() == [0.6] * 3
+    assert pairs["cosine_raw"].tolist() == pytest.approx([0, 0, 1 / math.sqrt(5)])
+
+
+def less(cells, name):
+    return {key: cell for key, cell in cells.items() if key != name}
+
+
+OTHER_PANELS = {
+    "evaluation lacks one": ({**EVALUATIONS, "comedian": less(EVALUATIONS["comedian"], "nurse")}, BASE),
+    "evaluation has one more": ({**EVALUATIONS, "comedian": {**EVALUATIONS["comedian"], "hero": BASE["nurse"]}}, BASE),
+    "control lacks one": (EVALUATIONS, less(BASE, "nurse")),
+}
+
+
+@pytest.mark.parametrize(("evaluations", "base"), OTHER_PANELS.values(), ids=OTHER_PANELS)
+def test_different_panels_are_an_error(evaluations, base):
+    with pytest.raises(InputError, match="different panels"):
+        tabulate_pairs(LAYERS, evaluations, base, NEGATIVES, {})

@@ -1,0 +1,255 @@
+"""Trainings compared: what sampling alone does to a correlation and to leakage, and what training again adds."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
+from persona_leakage.statistics.comparisons.training_seeds import (
+    MEAN,
+    SAME_IN_ALL,
+    compare_profiles,
+    compare_seeds,
+    describe_spread,
+    describe_values,
+    sampling_errors,
+    sampling_variance,
+    variance_parts,
+)
+from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.summary import analyse
+from persona_leakage.statistics.validation.simulation import World, simulate
+from persona_leakage.tables.question_counts import read_question_counts
+from persona_leakage.tables.read import read_pairs
+from tests.conftest import run_program
+from tests.support.synthetic import QUICK, make_tables, save_tables
+
+WORLD = World(hub_sd=0.5, proneness_sd=0.5, slope=0.8, source_sd=0.0, bystanders=30, sources=3, replies=6)
+
+
+def resample(counts, generator):
+    """Counts of other replies by the same adapters: each cell drawn anew with its measured rate."""
+    chances = (counts["found"] + 0.5) / (counts["total"] + 1)
+    found = np.where(np.isnan(chances), np.nan, generator.binomial(6, np.nan_to_num(chances)))
+    return {"found": found, "total": counts["total"]}
+
+
+def with_counts(matrices, counts):
+    return replace(matrices, **{key: counts[key].sum(axis=-1) for key in counts}, rate=counts["found"].sum(-1) / counts["total"].sum(-1))
+
+
+def test_halves_tell_what_sampling_again_does_to_a_correlation():
+    """Against 300 experiments with the same adapters: within a quarter for each source and for the mean, and not for nothing."""
+    generator = np.random.default_rng(5)
+    matrices, counts, _ = simulate(WORLD, generator)
+    cosines, rhos, found = matrices.cosines["cosine"][0], [], []
+    for number in range(300):
+        again = with_counts(matrices, drawn := resample(counts, generator))
+        members = [np.flatnonzero(~np.isnan(row)) for row in again.rate]
+        rhos.append([standard_ranks(again.rate[row, own]) @ standard_ranks(cosines[row, own]) for row, own in enumerate(members)])
+        if number < 20:
+            errors = sampling_errors(again, drawn, 0, matrices.sources)
+            found.append([errors[name] for name in (*matrices.sources, MEAN)])
+    rhos = np.array(rhos)
+    truth = [*rhos.std(axis=0, ddof=1), rhos.mean(axis=1).std(ddof=1)]
+    assert np.sqrt(np.square(found).mean(axis=0)) == pytest.approx(truth, rel=0.25)
+
+
+def test_one_reply_per_question_tells_nothing_of_sampling():
+    matrices, counts, _ = simulate(replace(WORLD, replies=1), np.random.default_rng(0))
+    assert set(sampling_errors(matrices, counts, 0, matrices.sources).values()) == {None}
+    assert np.isnan(sampling_variance(counts["found"], counts["total"])[~np.isnan(matrices.rate)]).all()
+
+
+def test_the_sampling_variance_of_a_rate_has_no_bias():
+    """Two questions with rates 0.2 and 0.9: only the spread within a question counts."""
+    generator = np.random.default_rng(2)
+    found = generator.binomial([4, 8], [0.2, 0.9], size=(200_000, 2)).astype(float)
+    total = np.broadcast_to([4.0, 8.0], found.shape)
+    rates = found.sum(axis=1) / 12
+    assert sampling_variance(found, total).mean() == pytest.approx(rates.var(), rel=0.02)
+
+
+@pytest.mark.parametrize(("training", "profile"), [(0.0, 0.0), (0.1, 0.1)])
+def test_the_spread_comes_back_from_known_parts(training, profile):
+    """Rates that shift with the training by a known standard deviation, measured with 60 replies; averaged over 60 experiments."""
+    generator, found = np.random.default_rng(8), []
+    names = [f"p{place}" for place in range(40)]
+    for _ in range(60):
+        true = generator.uniform(0.35, 0.65, size=(40, 1)) + training * generator.normal(size=(40, 4))
+        counts = [generator.binomial(6, np.clip(true[:, [run]], 0, 1), size=(40, 10)).astype(float) for run in range(4)]
+        rates = np.stack([each.sum(axis=1) / 60 for each in counts], axis=1)
+        matrices, _, _ = simulate(replace(WORLD, sources=1, bystanders=1), generator)
+        tables = [
+            (replace(matrices, sources=["s"], personas=names), {"found": each[None], "total": np.full((1, 40, 10), 6.0)}) for each in counts
+        ]
+        found.append(describe_spread(rates, "s", names, tables))
+    assert np.mean([block["profile"] ** 2 for block in found]) ** 0.5 == pytest.approx(profile, abs=0.02)
+    assert np.mean([block["level"] for block in found]) < 0.03
+    assert np.mean([block["sampling"] for block in found]) == pytest.approx((0.24 / 60) ** 0.5, abs=0.005)
+    only = np.mean([block["agreement_if_only_sampling"] for block in found])
+    assert only == pytest.approx(0.0075 / (0.0075 + 0.24 / 60), abs=0.08) if not training else only > 0.5
+
+
+def test_profiles_by_hand():
+    """Ranks 1 2 3 4 against 2 1 3 4: 0.8. Ceilings 0.9 and 0.8 allow 0.72."""
+    rates = np.array([[0.1, 0.2], [0.2, 0.1], [0.3, 0.3], [0.4, 0.4]])
+    found = compare_profiles(rates, [0.9, 0.8])
+    assert found["pairs"] == [{"runs": [0, 1], "rho": pytest.approx(0.8), "ceiling": pytest.approx(0.72)}]
+    assert found["ratio"] == pytest.approx(0.8 / 0.72)
+    assert compare_profiles(rates, [0.9, None])["mean_ceiling"] is None
+
+
+def test_replies_stand_in_for_a_second_sampling_seed_only_where_there_is_none():
+    once = describe_values({(1, 0): 0.5, (2, 0): 0.7}, [0.1, 0.1])
+    assert once["sampling_from"] == "replies" and once["undefined"] is None
+    assert (once["sampling"], once["training"]) == pytest.approx((0.1, 0.1))
+    noisy = describe_values({(1, 0): 0.5, (2, 0): 0.7}, [0.2, 0.2])
+    assert noisy["training"] == 0
+    twice = describe_values({(1, 0): 0.5, (1, 1): 0.6, (2, 0): 0.7}, [9, 9, 9])
+    assert twice["sampling_from"] == "sampling seeds" and twice["sampling"] == pytest.approx(0.005**0.5)
+    assert describe_values({(1, 0): 0.5, (2, 0): 0.7}, [0.1, None])["sampling"] is None
+
+
+@pytest.fixture(scope="module")
+def three_trainings(tmp_path_factory):
+    """Folders of the tables and correlation.json of three experiments with the same cosines, as three training seeds leave them."""
+    folder = tmp_path_factory.mktemp("trainings")
+    for seed in (1, 2, 3):
+        home = folder / str(seed)
+        home.mkdir()
+        tables = make_tables(replace(WORLD, noise_sd=0.3), seed=4)
+        if seed > 1:  # the same pairs with other replies
+            tables = sampled_again(tables, np.random.default_rng(seed))
+        save_tables(tables, home)
+        matrices = matrices_of(read_pairs(home / "pairs.csv"))
+        result = analyse(read_pairs(home / "pairs.csv"), 0, QUICK, read_question_counts(home / "question_counts.csv", matrices))
+        meta = {key: "same" for key in SAME_IN_ALL} | {"training_seed": seed, "sampling_seed": 0}
+        write_json(
+            home / "correlation.json",
+            {"meta": meta | {"program": "correlate_leakage", "pairs_sha256": sha256_of_file(home / "pairs.csv")}, **result},
+        )
+    return folder
+
+
+def sampled_again(tables, generator):
+    """The tables with replies drawn anew from the measured rate of each cell."""
+    counts = tables["question_counts"].copy()
+    counts["found"] = generator.binomial(counts["total"], ((counts["found"] + 0.5) / (counts["total"] + 1)))
+    sums = counts.groupby(["source", "persona"])["found"].sum()
+    pairs = tables["pairs"].copy()
+    pairs["found"] = [int(sums[row.source, row.persona]) for row in pairs.itertuples()]
+    pairs["rate"] = pairs["found"] / pairs["total"]
+    return {**tables, "pairs": pairs, "question_counts": counts}
+
+
+def options_of(folder, *seeds):
+    options = []
+    for name, ending in (("correlations", "correlation.json"), ("pairs", "pairs.csv"), ("question-counts", "question_counts.csv")):
+        options += [f"--{name}", *(str(folder / f"{seed}/{ending}") for seed in seeds)]
+    return options
+
+
+def test_trainings_that_only_sampled_again_reach_their_ceiling(three_trainings, tmp_path):
+    """The program on runs that differ in their replies alone: little is left for training, profiles agree as far as noise lets."""
+    done = run_program("compare_seeds", *options_of(three_trainings, 1, 2, 3), "--output", "seeds.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = read_json(tmp_path / "seeds.json")
+    json.dumps(result, allow_nan=False)
+    assert result["leakage"]["training_seeds"] == [1, 2, 3]
+    for name, block in result["leakage"]["per_source"].items():
+        assert len(block["profiles"]["pairs"]) == 3 and block["bystanders"] == 32, name
+        assert block["profiles"]["ratio"] == pytest.approx(1, abs=0.12)
+        assert block["spread"]["profile"] < block["spread"]["sampling"]
+        assert block["intraclass"]["agreement"] == pytest.approx(block["spread"]["agreement_if_only_sampling"], abs=0.1)
+    assert result["spearman_rho"][MEAN]["sampling_from"] == "replies"
+    drawn = run_program("plot_figure", "seed_stability", "--seeds", "seeds.json", "--output", "figure.svg", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert all((tmp_path / f"figure.{kind}").stat().st_size > 0 for kind in ("pdf", "png", "svg"))
+
+
+def test_tables_of_another_run_are_refused(three_trainings, tmp_path):
+    options = options_of(three_trainings, 1, 2)
+    options[4], options[5] = options[5], options[4]
+    done = run_program("compare_seeds", *options, "--output", "seeds.json", cwd=tmp_path)
+    assert done.returncode == 1 and "is not the file that" in done.stderr
+    done = run_program("compare_seeds", *options[:6], "--output", "seeds.json", cwd=tmp_path)
+    assert done.returncode == 2 and "--question-counts" in done.stderr
+    assert not (tmp_path / "seeds.json").exists()
+
+
+def test_of_each_training_the_first_run_is_compared(three_trainings):
+    """A second sampling seed of a training enters the correlations, not the comparison of trainings."""
+    first, second = (read_json(three_trainings / f"{seed}/correlation.json") for seed in (1, 2))
+    second["meta"] |= {"training_seed": 1, "sampling_seed": 7}
+    third = read_json(three_trainings / "3/correlation.json")
+    result = compare_seeds({"a": first, "b": second, "c": third})
+    assert result["leakage"]["training_seeds"] == [1, 3]
+    assert len(result["spearman_rho"][MEAN]["values"]) == 3
+    with pytest.raises(InputError, match="runs may differ in seeds only"):
+        compare_seeds({"a": first, "c": {**third, "meta": {**third["meta"], "model": "another"}}})
+
+
+def make_run(training, sampling, rho, **meta):
+    """A correlation.json with what is read of it: villain's rho is given, comedian's undefined."""
+    facts = {key: "same" for key in SAME_IN_ALL}
+    sources = {"villain": {"spearman_rho": rho}, "comedian": {"spearman_rho": None}}
+    nothing = {"cells": {"nurse": {"rate": 0.5}}}
+    return {
+        "meta": {"program": "correlate_leakage", **facts, "training_seed": training, "sampling_seed": sampling, **meta},
+        "headline_layer": 21,
+        "leakage": {"villain": nothing},
+        "noise_ceiling": {"villain": {"samples": {"ceiling": None}}},
+        "joint": {"sources": ["villain", "comedian"]},
+        "layers": {"21": {"per_source": sources, "within_source": {"mean_rho": rho}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("groups", "known", "reason"),
+    [
+        ({1: [0.5]}, set(), "one run"),
+        ({1: [0.5, 0.6]}, {"sampling"}, "one training seed"),
+        ({1: [0.5], 2: [0.7]}, {"training_and_sampling"}, "one sampling seed for each training seed"),
+        ({1: [0.5, 0.6], 2: [0.7]}, {"training", "sampling"}, None),
+    ],
+)
+def test_what_the_runs_cannot_tell_is_null(groups, known, reason):
+    parts = variance_parts(groups)
+    assert {key for key in ("training", "sampling", "training_and_sampling") if parts[key] is not None} == known
+    assert (parts["undefined"] or "").startswith(reason or "") and bool(parts["undefined"]) == bool(reason)
+
+
+def test_two_training_seeds_by_hand():
+    """0.5 and 0.7: standard deviation 0.1414."""
+    result = compare_seeds({"a": make_run(1, 0, 0.5), "b": make_run(2, 0, 0.7)})
+    villain = result["spearman_rho"]["villain"]
+    assert villain["training_and_sampling"] == pytest.approx(0.02**0.5)
+    assert (villain["mean"], villain["lowest"], villain["highest"]) == pytest.approx((0.6, 0.5, 0.7))
+    assert villain["values"] == [0.5, 0.7] and villain["sampling"] is None and villain["sampling_from"] is None
+    assert result["spearman_rho"]["comedian"]["undefined"] == "a run lacks a correlation"
+
+
+def test_the_mean_is_compared_over_the_same_sources_only():
+    """A source without correlation in one run would look like spread of the others."""
+    other = {**make_run(2, 0, 0.7), "joint": {"sources": ["villain"]}}
+    result = compare_seeds({"a": make_run(1, 0, 0.5), "b": other})
+    assert result["spearman_rho"]["mean of the sources"]["undefined"] == "a run lacks a correlation"
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (make_run(1, 0, 0.7), "b: training seed 1 and sampling seed 0 are those of a"),
+        (make_run(2, 0, 0.7, model="another"), "b: model is another, but same in a; runs may differ in seeds only"),
+        (make_run(None, 0, 0.7), "b: meta has no training_seed or no sampling_seed"),
+        ({**make_run(2, 0, 0.7), "headline_layer": 3, "layers": {"3": make_run(2, 0, 0.7)["layers"]["21"]}}, "b: headline layer 3"),
+    ],
+)
+def test_runs_that_are_no_repetitions_are_refused(other, message):
+    with pytest.raises(InputError, match=message):
+        compare_seeds({"a": make_run(1, 0, 0.5), "b": other})

@@ -1,0 +1,67 @@
+"""Synthetic experiments as the files that the programs read."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from persona_leakage.statistics.validation.simulation import SCENARIOS, simulate
+from persona_leakage.tables.question_counts import tabulate_cosines
+
+QUICK = {"min_category_size": 5, "permutations": 199, "bootstraps": 200}
+SMALL = replace(SCENARIOS["pair effect"], bystanders=12, sources=3)
+
+
+def make_tables(world=SCENARIOS["pair effect"], seed=0):
+    """{"pairs", "question_counts", "cosines"}: DataFrames of one synthetic experiment."""
+    matrices, counts, cosines = simulate(world, np.random.default_rng(seed))
+    pairs, questions = [], []
+    for row, source in enumerate(matrices.sources):
+        for column, persona in enumerate(matrices.personas):
+            if persona == source:
+                continue
+            found, total = int(matrices.found[row, column]), int(matrices.total[row, column])
+            for place, layer in enumerate(matrices.layers):
+                facts = {"layer": layer, "source": source, "persona": persona, "category": matrices.categories[column]}
+                close = {name: matrices.cosines[name][place, row, column] for name in ("cosine", "word_similarity")}
+                leaks = {"rate": found / total, "found": found, "total": total, "source_rate": 0.5}
+                texts = {
+                    "word_similarity": 1 / (1 + np.exp(-close["word_similarity"])),
+                    "prompt_tokens": int(matrices.prompt_tokens[column]),
+                }
+                pairs.append({**facts, "related": column % 3 == 0, "cosine": close["cosine"], **leaks, **texts})
+            for question in range(world.questions):
+                replies = {key: int(values[row, column, question]) for key, values in counts.items()}
+                questions.append({"source": source, "persona": persona, "question": f"question {question}?", **replies})
+    panel = tabulate_cosines(matrices.personas, dict(zip(matrices.layers, cosines, strict=True)))
+    return {"pairs": pd.DataFrame(pairs), "question_counts": pd.DataFrame(questions), "cosines": panel}
+
+
+def save_tables(tables, folder):
+    """Write them as CSV; the options of correlate_leakage that read them."""
+    options = []
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False, na_rep="nan")
+        options += [f"--{name.replace('_', '-')}", str(folder / f"{name}.csv")]
+    return options
+
+
+def blocks_of(value, path=""):
+    """(path, block) of every block that says whether it is undefined."""
+    if isinstance(value, dict):
+        if "undefined" in value:
+            yield path, value
+        for key, child in value.items():
+            yield from blocks_of(child, f"{path}/{key}")
+
+
+def check_strict(result):
+    """No NaN anywhere; an undefined block says why in words."""
+    json.dumps(result, allow_nan=False)
+    for path, block in blocks_of(result):
+        assert block["undefined"] is None or len(block["undefined"]) > 10, path
+    for entry in result["verdict"]:
+        assert entry["answer"] in ("supported", "not supported", "cannot tell", "reversed")
+        assert entry["sentence"].endswith(".") and entry["because"], entry
+        assert "None" not in entry["because"] and "nan" not in entry["because"], entry
