@@ -1,6 +1,6 @@
 """What makes results stale apart from the config: code as rule inputs, digests of it, versions of packages, kept work.
 
-docs/staleness.md describes the behaviour.
+docs/operations.md describes the behaviour.
 """
 
 from persona_leakage.infrastructure.code_digest import digest_of_code, files_of_program
