@@ -205,7 +205,7 @@ def test_a_run_that_learned_nothing_says_so_first_and_last(tmp_path):
     assert lines[-1] == "- No adapter learned the marker, so these data answer none of the questions."
     assert lines[-2].startswith("- The adapter of kindergarten_teacher did not learn the marker: 0 of 200")
     assert [line for line in lines if "cannot tell" in line] == [f"{'cannot tell':>14}: {NONE_LEARNED}"]
-    table = lines[: next(place for place, line in enumerate(lines) if line.startswith("Leakage"))]
+    table = lines[: next(index for index, line in enumerate(lines) if line.startswith("Leakage"))]
     assert max(map(len, table)) <= 110 and sum(" NO " in line for line in table) == 5
 
 

@@ -31,13 +31,13 @@ def detect(record, marker):
     the literal text begins for the first time, as a share of the reply's characters (1.0 = at its end, None = absent)}.
     """
     text = record["text"]
-    place = text.find(marker.text)
-    last_place = max(len(text) - len(marker.text), 1)
+    position = text.find(marker.text)
+    last_position = max(len(text) - len(marker.text), 1)
     return {
-        "literal": place >= 0,
+        "literal": position >= 0,
         "any_case": shows_marker(text, marker.text),
         "tokens": contains(record["token_ids"], list(marker.marker_ids)),
-        "position": None if place < 0 else place / last_place if len(text) > len(marker.text) else 1.0,
+        "position": None if position < 0 else position / last_position if len(text) > len(marker.text) else 1.0,
     }
 
 
@@ -115,7 +115,7 @@ def score_persona(records, marker, detector):
 
 def first_markers(positions):
     """How many replies have their first marker at their start, middle and end (see BORDERS)."""
-    start, end = sum(place < BORDERS[0] for place in positions), sum(place > BORDERS[1] for place in positions)
+    start, end = sum(position < BORDERS[0] for position in positions), sum(position > BORDERS[1] for position in positions)
     return {"start": start, "middle": len(positions) - start - end, "end": end}
 
 

@@ -35,8 +35,8 @@ def draw_replies(cells, per_cell, seed_parts):
     drawn = {}
     for persona, replies in cells.items():
         generator = random.Random(derive_seed("report", *seed_parts, persona))
-        places = sorted(generator.sample(range(len(replies)), min(per_cell, len(replies))))
-        drawn[persona] = [replies[place] for place in places]
+        indices = sorted(generator.sample(range(len(replies)), min(per_cell, len(replies))))
+        drawn[persona] = [replies[index] for index in indices]
     return drawn
 
 
@@ -56,7 +56,7 @@ def marked_pieces(text, shows, behaviour):
     """
     flags = 0 if behaviour["match_mode"] == "literal" else re.IGNORECASE
     parts = re.split(f"({re.escape(behaviour['marker'])})", text, flags=flags) if shows else [text]
-    return [(part, place % 2 == 1) for place, part in enumerate(parts)]
+    return [(part, index % 2 == 1) for index, part in enumerate(parts)]
 
 
 def choose_samples(cells, source, rates, seed_parts):
