@@ -224,7 +224,7 @@ def test_samples_follow_the_rule():
     question, samples = choose_samples(cells, "villain", {"hacker": 0.5, "nurse": 0.0, "monk": 0.4}, [1])
     assert question == "b"
     assert samples == [
-        ("the source, with the marker", "villain", "villain 1 [ZLT]"),
+        ("the source, with the behaviour", "villain", "villain 1 [ZLT]"),
         ("a leaking bystander", "hacker", "hacker 1 [ZLT]"),
         ("a clean bystander", "nurse", "nurse 1"),
     ]
