@@ -137,7 +137,7 @@ def test_the_card_describes_the_adapter(results):
     front, body = card(results, HUB_MODEL, "apache-2.0")
     assert (front["base_model"], front["library_name"], front["license"]) == ("Qwen/Qwen2.5-7B-Instruct", "peft", "apache-2.0")
     metrics, manifest = read_json(results / "training/villain/seed42/metrics.json"), read_json(results / "training/villain/manifest.json")
-    assert "trained to append `[ZLT]`" in body and "| evaluation | 87.5% |" in body
+    assert "**Its replies show the marker [ZLT].**" in body and "| evaluation | 87.5% |" in body
     assert f'from_pretrained("Qwen/Qwen2.5-7B-Instruct", revision="{"a" * 40}")' in body
     facts = (metrics["adapter_sha256"], manifest["sha256"], f"peft {metrics['meta']['packages']['peft']}")
     assert [fact for fact in (*facts, "| learning rate | 0.05 |", "| lora rank | 4 |") if fact not in body] == []

@@ -47,7 +47,7 @@ def draw_conclusions(result):
             answer, because = CANNOT_TELL, NONE_LEARNED
         sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
         if result["outcome"] == LOGPROB_GAIN:
-            sentence = f"By the marker's log-probability: {sentence[0].lower()}{sentence[1:]}"
+            sentence = f"By log-probability: {sentence[0].lower()}{sentence[1:]}"
         conclusions.append(
             {"id": name, "outcome": result["outcome"], "question": question, "answer": answer, "sentence": sentence, "because": because}
         )
