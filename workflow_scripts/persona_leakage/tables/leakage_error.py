@@ -34,6 +34,8 @@ def errors_of(cells, base):
         if names != sorted(without):
             errors[persona] = float("nan")
             continue
-        counts = [np.array([block[name][key] for name in names], dtype=float) for block in (questions, without) for key in ("found", "total")]
+        counts = [
+            np.array([block[name][key] for name in names], dtype=float) for block in (questions, without) for key in ("found", "total")
+        ]
         errors[persona] = float(clustered_error(*counts))
     return errors

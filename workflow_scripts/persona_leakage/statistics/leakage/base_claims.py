@@ -1,4 +1,4 @@
-"""Two more conclusions where personas show the behaviour without adapter: does it spread evenly, and do beginnings explain the association?"""
+"""Two conclusions where personas show the behaviour without adapter: does it spread evenly, and do base rates explain the association?"""
 
 from persona_leakage.statistics.leakage.claims import (
     CANNOT_TELL,

@@ -64,11 +64,11 @@ def partial_bootstrap(matrices, bootstrap, draws, given_cosine):
 def describe_base_confound(matrices, bootstrap, draws):
     """The block "base_confound" of every layer: {KEYS, "undefined"}.
 
-    bootstrap, draws: of the within-source correlations, whose pairs and resamples are used. Rank correlations (Spearman) over a
-    source's bystanders. per_source: {source: see correlations_of, with "partial" and its interval over bystanders}. partial: their mean rank correlation of cosine and leakage given
-    the base rate, with the keys and intervals of within_source. explained: the 95 % interval of the mean plain correlation
-    excludes 0 and that of the partial one does not, on the same side; None if either is unknown; true if the base rate determines
-    or cosine wholly. A noisy base rate takes out too little: the partial correlation keeps what base rates without noise would explain.
+    bootstrap, draws: of the within-source correlations, whose pairs and resamples are used. All are rank correlations (Spearman)
+    over a source's bystanders. per_source: {source: see correlations_of, with "partial" and its interval over bystanders}. partial:
+    the mean rank correlation of cosine and leakage given the base rate, with the keys and intervals of within_source. explained:
+    see is_explained; also true if the base rate determines leakage or cosine wholly. A noisy base rate takes out too little: the
+    partial correlation keeps what base rates without noise would explain.
     """
     names = [matrices.sources[source] for source in bootstrap.sources]
     flat = [name for name, source in zip(names, bootstrap.sources, strict=True) if np.ptp(matrices.base[present(matrices, source)]) == 0]

@@ -134,5 +134,7 @@ def correlate_pairs(table, headline_layer, min_category_size, left_out=(), why=N
     """All blocks of correlation.json: {"headline_layer", "layers": {"20": block}}."""
     return {
         "headline_layer": headline_layer,
-        "layers": {str(layer): correlate_layer(rows, min_category_size, left_out, why) for layer, rows in table.groupby("layer", sort=True)},
+        "layers": {
+            str(layer): correlate_layer(rows, min_category_size, left_out, why) for layer, rows in table.groupby("layer", sort=True)
+        },
     }

@@ -66,6 +66,11 @@ def without_even_sources(matrices, spread):
     return replace(matrices, missing={**matrices.missing, **even}, even=frozenset(even))
 
 
+def leave_out_even(matrices, counts):
+    """without_even_sources, for statistics that are not told which these are; the same PairMatrices where the behaviour began at 0."""
+    return without_even_sources(matrices, describe_spread(matrices, counts)) if matrices.began_above_zero else matrices
+
+
 def why_even(block):
     """What is said of a source in place of its correlations."""
     p = f"p = {block['p_holm']:.2g} after Holm's correction"

@@ -15,13 +15,24 @@ NO_BASE_COUNT = "its base rate is no share of as many replies as with adapter"
 
 
 def newcombe_interval(found, total, base_found, base_total):
-    """95 % interval of found / total - base_found / base_total: [low, high], of two independent samples.
+    """95 % interval of found / total - base_found / base_total, of two independent samples: arrays [...] -> [..., 2].
 
     Newcombe (1998), Statistics in Medicine 17, 873-890, method 10: the ends come from Wilson's intervals of both shares. It
     covers sampling of replies, not other questions; for those see tables.leakage_error.
     """
-    ends = confint_proportions_2indep(found, total, base_found, base_total, method="newcomb", compare="diff", alpha=LEVEL)
-    return [float(end) for end in ends]
+    counts = (np.asarray(values) for values in (found, total, base_found, base_total))
+    return np.stack(confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=LEVEL), axis=-1)
+
+
+def fisher_p(found, base_found, total):
+    """Fisher's exact test, two-sided, of found against base_found of ``total`` replies each: arrays [n] -> p [n].
+
+    Sum of the chances of all tables with these margins that are no likelier than the one found; as scipy.stats.fisher_exact.
+    """
+    found, base_found, total = (np.asarray(values)[:, None] for values in (found, base_found, total))
+    chances = stats.hypergeom.pmf(np.arange(total.max() + 1), 2 * total, found + base_found, total)
+    own = np.take_along_axis(chances, found, axis=1)
+    return np.minimum(1.0, np.where(chances <= own * (1 + 1e-7), chances, 0).sum(axis=1))
 
 
 def exact_mcnemar(after, before):
@@ -50,51 +61,46 @@ def share_of_headroom(leakage, base):
 
 
 def describe_change(table):
-    """{source: {"mean", "risen", "fallen", "n", "personas": {persona: describe_persona with "p_holm"}}} from a pairs table.
+    """{source: {"n", "mean", "risen", "fallen", "personas": {persona: block}}} from a pairs table.
 
-    From the rows of one layer, for leakage is the same in all. p: Fisher's exact test, two-sided, of the replies with and without
-    adapter; p_holm: corrected for the number of bystanders of the source (Holm 1979). risen, fallen: bystanders with p_holm below
-    .05, by direction. mean: of leakage. Personas whose rate is missing are left out.
+    From the rows of one layer, for leakage is the same in all. mean: of leakage. risen, fallen: bystanders with p_holm below .05,
+    by direction. A persona's block: {"leakage", "base_rate", "interval": newcombe_interval, "se": the table's leakage_se or None,
+    "p": fisher_p, "p_holm": corrected for the number of bystanders of the source (Holm 1979), "undefined"}. Personas whose rate is
+    missing are left out. The table does not say how many replies a base rate has: as many as with adapter, which is how the workflow
+    samples. Where no number of them gives base_rate, interval and p are None.
     """
     result = {}
     for source, rows in table.drop_duplicates(["source", "persona"]).groupby("source", sort=False):
         known = rows[rows["rate"].notna()]
-        personas = {row.persona: describe_persona(row) for row in known.itertuples()}
-        adjusted = holm({name: block["p"] for name, block in personas.items()})
-        for name, block in personas.items():
-            block["p_holm"] = adjusted[name]
-        clear = [block["leakage"] for block in personas.values() if block["p_holm"] is not None and block["p_holm"] < LEVEL]
-        result[source] = {
-            "n": len(personas),
-            "mean": finite(np.mean([block["leakage"] for block in personas.values()])) if personas else None,
-            "risen": sum(value > 0 for value in clear),
-            "fallen": sum(value < 0 for value in clear),
-            "personas": personas,
-        }
+        result[source] = describe_source(known) if len(known) else {"n": 0, "mean": None, "risen": 0, "fallen": 0, "personas": {}}
     return result
 
 
-def describe_persona(row):
-    """{"leakage", "base_rate", "interval", "se", "p", "undefined"} of one row of a pairs table.
-
-    The table does not say how many replies the base rate has: as many as with adapter, which is how the workflow samples. Where no
-    number of them gives base_rate, interval and p are None. se: the table's leakage_se, None without it.
-    """
-    block = {
-        "leakage": round(float(row.rate - row.base_rate), DECIMALS),
-        "base_rate": float(row.base_rate),
-        "interval": None,
-        "se": finite(getattr(row, "leakage_se", None)),
-        "p": None,
-        "undefined": NO_BASE_COUNT,
-    }
-    base_found = round(row.base_rate * row.total)
-    if abs(base_found / row.total - row.base_rate) > RATE_TOLERANCE:
-        return block
-    counts = [[row.found, row.total - row.found], [base_found, row.total - base_found]]
+def describe_source(rows):
+    """The block of describe_change of one source, from its rows."""
+    total = rows["total"].to_numpy()
+    base_found = np.rint(rows["base_rate"].to_numpy() * total).astype(int)
+    whole = np.abs(base_found / total - rows["base_rate"].to_numpy()) <= RATE_TOLERANCE
+    intervals = newcombe_interval(rows["found"].to_numpy(), total, base_found, total)
+    p_values = fisher_p(rows["found"].to_numpy(), base_found, total)
+    adjusted = holm({place: float(p) for place, p in enumerate(p_values) if whole[place]})
+    personas = {}
+    for place, row in enumerate(rows.itertuples()):
+        tested = bool(whole[place])
+        personas[row.persona] = {
+            "leakage": round(float(row.rate - row.base_rate), DECIMALS),
+            "base_rate": float(row.base_rate),
+            "interval": intervals[place].tolist() if tested else None,
+            "se": finite(getattr(row, "leakage_se", None)),
+            "p": float(p_values[place]) if tested else None,
+            "p_holm": adjusted[place] if tested else None,
+            "undefined": None if tested else NO_BASE_COUNT,
+        }
+    clear = [block["leakage"] for block in personas.values() if block["p_holm"] is not None and block["p_holm"] < LEVEL]
     return {
-        **block,
-        "interval": newcombe_interval(row.found, row.total, base_found, row.total),
-        "p": float(stats.fisher_exact(counts).pvalue),
-        "undefined": None,
+        "n": len(personas),
+        "mean": float(np.mean([block["leakage"] for block in personas.values()])),
+        "risen": sum(value > 0 for value in clear),
+        "fallen": sum(value < 0 for value in clear),
+        "personas": personas,
     }

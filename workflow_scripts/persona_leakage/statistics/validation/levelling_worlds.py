@@ -18,21 +18,23 @@ SCATTER = 0.3  # log-odds after training, of each pair's own
 SLOPE = 0.5  # log-odds after training for a standard deviation of the cosine, where closeness has an effect
 
 
-def world(generator, slope=0.0, scatter=SCATTER, tied=1.0):
+def world(generator, slope=0.0, scatter=SCATTER, tied=1.0, kept=0.0):
     """Drawn: before training log-odds of -1.5 less ``tied`` standard deviations of closeness to the sources, and noise of 0.5.
 
-    After training, log-odds of a level of each source, with ``scatter``, and ``slope`` for each standard deviation of the cosine.
+    After training, log-odds of a level of each source, with ``scatter``, ``slope`` for each standard deviation of the cosine, and a
+    share ``kept`` of what a persona had before.
     """
     vectors, family, noise = draw(generator, source_families=0)
     close = cosines_of(vectors)[:SOURCES]
     shared = close.mean(axis=0)
     start = -1.5 - tied * (shared - shared.mean()) / shared.std() + 0.5 * generator.normal(size=len(family))
-    logits = levels(generator, 0.0) + slope * close / close.std() + scatter * noise
+    logits = levels(generator, 0.0) + kept * (start - start.mean()) + slope * close / close.std() + scatter * noise
     return Drawn(vectors, logits, 1 / (1 + np.exp(-start)), family)
 
 
 WORLDS = {
     "levelling": world,
+    "half levelling": partial(world, kept=0.5),
     "even spread": partial(world, scatter=0.0),
     "pair effect on levelling": partial(world, slope=SLOPE),
     "pair effect, equal beginnings": partial(world, slope=SLOPE, tied=0.0),
@@ -40,13 +42,14 @@ WORLDS = {
 # {world: {entry of the verdict: the answers that are right}}
 EXPECTED = {
     "levelling": {"association": (CANNOT_TELL, NOT_SUPPORTED)},
+    "half levelling": {"association": (CANNOT_TELL, NOT_SUPPORTED)},
     "even spread": {"association": (CANNOT_TELL,), "even_spread": (NOT_SUPPORTED,)},
     "pair effect on levelling": {"association": (SUPPORTED,), "base_confound": (SUPPORTED,), "even_spread": (SUPPORTED,)},
     "pair effect, equal beginnings": {"association": (SUPPORTED,), "base_confound": (SUPPORTED,), "even_spread": (SUPPORTED,)},
 }
 
 
-def answers(drawn_world, seed):
+def levelling_answers(drawn_world, seed):
     """{entry of ENTRIES: answer} of one synthetic experiment, and "association without base": as if nobody had asked for the base rates."""
     generator = np.random.default_rng(seed)
     table, counts, cosines = experiment(drawn_world(generator), generator)
@@ -57,5 +60,5 @@ def answers(drawn_world, seed):
 
 
 def right_answers(name, found):
-    """{entry: share of the experiments with one of the EXPECTED answers} of a list of answers() of a world."""
+    """{entry: share of the experiments with one of the EXPECTED answers} of a list of levelling_answers() of a world."""
     return {entry: float(np.mean([each[entry] in right for each in found])) for entry, right in EXPECTED[name].items()}
