@@ -140,15 +140,14 @@ def test_correlations_with_the_base_against_pingouin(result):
     expected = pingouin.partial_corr(rows, x="cosine", y="leakage", covar="base_rate", method="spearman")
     assert block["partial"] == pytest.approx(expected["r"].iloc[0], abs=1e-9)
     assert block["partial_interval"][0] < block["partial"] < block["partial_interval"][1]
-    assert block["plain"] == result["layers"]["0"]["per_source"]["source1"]["spearman_rho"]
+    assert block["plain"] == pytest.approx(result["layers"]["0"]["per_source"]["source1"]["spearman_rho"])
     assert block["n_with_room"] == len(rows) and block["cosine_leakage_with_room"] == pytest.approx(block["plain"])
 
 
 def test_personas_without_room_are_left_out():
     """A base rate of exactly four fifths leaves a fifth."""
-    table = with_base()
-    names = sorted(set(table["persona"]))
-    base = {name: value for name, value in zip(names, np.linspace(0.1, 0.97, len(names)), strict=True)}
+    names = sorted(set(with_base()["persona"]))
+    base = dict(zip(names, np.linspace(0.1, 0.97, len(names)), strict=True)) | {"source0": 0.1, "source1": 0.1, "source2": 0.1}
     base[names[3]] = 0.8
     table = with_base(base=base)
     result = analyse(table, 0, QUICK)
@@ -269,7 +268,7 @@ def test_spread_test_ignores_what_does_not_hold_over_questions():
         p_values.append(spread_test(rates, 199, generator)["p"])
     assert stats.kstest(p_values, "uniform").pvalue > 0.01 and np.mean(np.array(p_values) <= 0.05) <= 0.15
     found = spread_test(rates + 0.3 * (np.arange(30) < 10)[:, None], 199, generator)
-    assert found["p"] == 1 / 200 and found["sd"] > 2 * found["sd_by_chance"]
+    assert found["p"] == 1 / 200 and found["sd"] > 1.5 * found["sd_by_chance"]
 
 
 def even_tables(sources=()):

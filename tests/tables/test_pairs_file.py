@@ -215,7 +215,7 @@ def test_leakage_is_rate_less_base_rate(tmp_path, changes, message):
 
 
 def test_leakage_needs_the_base_rate(tmp_path):
-    with pytest.raises(InputError, match="leakage is 0[.]02, but the table has no column base_rate"):
+    with pytest.raises(InputError, match=r"leakage is 0\.02, but the table has no column base_rate"):
         read_pairs(write_csv(tmp_path / "pairs.csv", {**GOOD, "leakage": "0.02"}))
 
 
