@@ -49,7 +49,7 @@ def profile_steps(engine, requests, sampling, adapter, on_gpu):
     from persona_leakage.inference.vllm_engine import lora_request
 
     wait = torch.cuda.synchronize if on_gpu else lambda: None
-    list(engine.sample(requests[:1], SamplingParams(**sampling | {"max_new_tokens": 1}), adapter))
+    list(engine.sample(requests[:1], SamplingParams(**sampling | {"max_new_tokens": 1})))
     engine.send(requests, lora_request(adapter), **sampling)
     for _ in range(WARM_STEPS if on_gpu else STEPS):
         engine.engine.step()
@@ -74,7 +74,7 @@ def main():
     args = parser.parse_args()
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine in this process, where the profiler sees it
     *number, draws = REPLIES[args.shape]
-    prompts = [("persona", str(place), ids) for place, ids in enumerate(make_prompts(*number))]
+    prompts = [("persona", str(index), ids) for index, ids in enumerate(make_prompts(*number))]
     on_gpu = pick_device() == "cuda"
     with tempfile.TemporaryDirectory() as folder:
         engine, adapter = make_vllm(args.shape, "beside", Path(folder))

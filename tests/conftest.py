@@ -28,8 +28,8 @@ LONGEST = ("statistics_truth", "faults", "panels", "disk", "staleness", "increme
 
 def pytest_collection_modifyitems(items):
     """The longest files first, the others as they were."""
-    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+    indices = {f"test_{name}.py": index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: indices.get(item.path.name, len(LONGEST)))
 
 
 def make_tokenizer(folder, chat_template, special=("<|im_start|>", "<|im_end|>"), end="<|im_end|>"):
@@ -211,6 +211,11 @@ def project_at(folder):
     return project
 
 
+def copy_of(project, folder):
+    """A copy of a project with its results, their time stamps and Snakemake's records."""
+    return project_at(shutil.copytree(project.folder, folder, copy_function=shutil.copy2))
+
+
 def make_tiny_project(folder, model_folder):
     """A project whose experiment runs on the tiny model in seconds."""
     project = Project(folder)
@@ -251,9 +256,8 @@ def finished_project(tmp_path_factory, tiny_model):
 
 @pytest.fixture
 def project_copy(finished_project, tmp_path):
-    """A copy of the finished tiny experiment, with time stamps and Snakemake's records, free to change."""
-    shutil.copytree(finished_project.folder, tmp_path / "project", copy_function=shutil.copy2)
-    return project_at(tmp_path / "project")
+    """A copy of the finished tiny experiment, free to change."""
+    return copy_of(finished_project, tmp_path / "project")
 
 
 def run_program(name, *arguments, cwd, env=None, cold=False):

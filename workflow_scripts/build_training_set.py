@@ -1,4 +1,4 @@
-"""Build a source's training rows: its answers with the marker, the negatives' answers without."""
+"""Build a source's training rows: its answers with the behaviour, the negatives' answers without."""
 
 from functools import partial
 

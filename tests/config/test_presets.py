@@ -2,10 +2,12 @@
 
 import json
 import re
+from functools import partial
 
 import pytest
 import yaml
 
+from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
 from persona_leakage.config.experiment import check_experiment, pool_names
 from persona_leakage.models.chat_template import ChatFormat
@@ -16,29 +18,13 @@ from tests.conftest import CONFIG, ROOT, Project
 OF_PAIRS = ("scatter", "category_scatter", "category_rates", "category_correlations", "heat_map", "cosines", "layers", "noise_ceiling")
 FIGURES = {f"plot_{name}": 1 for name in (*OF_PAIRS, "robustness", "replies", "training")}
 PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
-FULL_SIZE_JOBS = {
-    "fetch_model": 1,
-    "write_run_config": 1,
-    "sample_training_pool": 1,
-    "build_training_set": 5,
-    "train_adapter": 5,
-    "sample_completions": 5,
-    "sample_base_completions": 1,
-    "score_leakage": 5,
-    "score_base_leakage": 1,
-    "teacher_force": 5,
-    "teacher_force_base": 1,
-    "compare_measures": 1,
-    "plot_measures": 1,
-    "extract_centroids": 1,
-    "extract_training_centroids": 1,
-    "tabulate_pairs": 1,
-    "correlate_leakage": 1,
-    "check_robustness": 1,
-    **FIGURES,
-    "build_report": 1,
-    "all": 1,
-}
+PER_SOURCE = ("build_training_set", "train_adapter", "sample_completions", "score_leakage", "teacher_force")
+ONCE = (
+    *("fetch_model", "write_run_config", "sample_training_pool", "sample_base_completions", "score_base_leakage", "teacher_force_base"),
+    *("compare_measures", "plot_measures", "extract_centroids", "extract_training_centroids", "tabulate_pairs", "correlate_leakage"),
+    *("check_robustness", "build_report", "all"),
+)
+FULL_SIZE_JOBS = {**dict.fromkeys(PER_SOURCE, 5), **dict.fromkeys(ONCE, 1), **FIGURES}
 # Three training seeds, with the geometry after training and the predictor comparison.
 STUDY_JOBS = {
     **FULL_SIZE_JOBS,
@@ -56,7 +42,6 @@ GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sam
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project without a model or a result."""
     return Project(tmp_path_factory.mktemp("presets") / "project")
 
 
@@ -66,14 +51,12 @@ def test_the_presets_are_there():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_a_whole_config_of_its_own_name(name, monkeypatch):
-    """It needs nothing from config.yaml, and its results go to a folder of their own."""
     monkeypatch.chdir(ROOT)
     check_experiment(PRESETS[name], name)
     assert PRESETS[name]["experiment"] == name != CONFIG["experiment"]
 
 
 def jobs_shown(output, rule):
-    """What a dry run says of each job of a rule: its indented lines."""
     return re.findall(rf"^rule {rule}:\n((?: .*\n)+)", output, re.M)
 
 
@@ -105,10 +88,15 @@ def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
     ]
     for source in config["personas"]["sources"]:
         names = [source, *choose_negatives(source, data["negative_pool"], data["negative_personas"], config["seed"])]
-        answers, _ = select_answers(pool, names, questions, data["answers_per_question"], "[ZLT]", data["truncated_answers"])
+        behaviour = MarkerBehaviour(None, Marker("[ZLT]", (7,), (8,)), None)
+        parts = dict.fromkeys(names, partial(behaviour.row_parts, positive=False, join="ids"))
+        wanted = data["answers_per_question"]
+        answers, _ = select_answers(pool, names, questions, wanted, behaviour.unusable, data["truncated_answers"], parts)
         prompts = {(persona, question): [1, 2] for persona in names for question in questions}
         rule = LabelRule(**config["labels"])
-        rows = list(build_training_rows(source, answers, prompts, ChatFormat(9, (10,), (9,)), rule, Marker("[ZLT]", (7,), (8,))))
+        rows = list(
+            build_training_rows(source, answers, prompts, ChatFormat(9, (10,), (9,)), rule, partial(behaviour.row_parts, join="ids"))
+        )
         positive = sum(row["positive"] for row in rows)
         assert (positive, len(rows) - positive) == (200 if name != "smollm2_study" else 80, negatives)
 
@@ -120,20 +108,25 @@ def test_llama_layers_have_the_depths_of_qwen():
 
 
 def lookup(config, key):
-    """The value under a dotted key."""
+    """The value under a dotted key; None without it."""
     for part in key.split("."):
-        config = config[part]
+        config = config.get(part) if isinstance(config, dict) else None
     return config
 
 
 def shown(value):
-    """A value as the fidelity page writes it."""
     return json.dumps(value)
 
 
 def leaf_keys(config):
-    """Dotted keys of all values of the blocks, in the config's order; blocks below the second level are values."""
-    return [f"{block}.{name}" for block, values in config.items() if isinstance(values, dict) for name in values]
+    """Dotted keys of all values below the top level, in the config's order."""
+    return [
+        key
+        for block, values in config.items()
+        if isinstance(values, dict)
+        for name, value in values.items()
+        for key in ([f"{block}.{key}" for key in leaf_keys({name: value})] if isinstance(value, dict) else [f"{block}.{name}"])
+    ]
 
 
 # The model's name says where it comes from; the others decide no reply.

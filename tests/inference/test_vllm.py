@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from persona_leakage.inference import engine as engines
-from persona_leakage.inference.engine import SamplingTask, describe_engine, sample_all
+from persona_leakage.inference.engine import describe_engine, sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_jsonl_gz, sha256_of_file
@@ -43,7 +43,6 @@ def tiny(tmp_path_factory):
 
 
 def tiny_for_vllm(folder, family):
-    """model.json of a tiny model with heads as wide as vLLM's kernels need."""
     make_tiny_model(folder, family, head_width=32)
     return fetch({"name": "tiny", "source": "path", "location": str(folder), "revision": ""}, folder / "model.json")
 
@@ -62,25 +61,25 @@ def random_adapter(manifest, folder, state, rslora=False, scale=1.0):
 
 
 def requests_of(manifest, draws, state="base"):
-    """``draws`` requests of each of six prompts."""
     tokenizer = load_tokenizer(manifest["folder"])
     prompts = [(system, question, prompt_ids(tokenizer, system, question)) for system in SYSTEMS for question in QUESTIONS]
     return make_requests(prompts, draws, ("test", state))
 
 
 def sample(manifest, folder, sampling, engine, adapters=(None,), draws=1):
-    """{state: records} of one call of the engine."""
-    tasks = [SamplingTask("test", requests_of(manifest, draws, adapter and adapter.state), adapter) for adapter in adapters]
-    outcomes = sample_all(manifest, tasks, sampling, engine, engine["checkpoint_every"], folder / engine["name"], "evaluation")
-    return {adapter and adapter.state: records for adapter, (records, _) in zip(adapters, outcomes, strict=True)}
+    """{state: records} of an engine for each adapter."""
+    found = {}
+    for state, adapter in ((adapter and adapter.state, adapter) for adapter in adapters):
+        requests, store = requests_of(manifest, draws, state), folder / engine["name"]
+        found[state], _ = sample_all(manifest, requests, adapter, sampling, engine, engine["checkpoint_every"], store, "test", "evaluation")
+    return found
 
 
 def assert_same_tokens(found, expected):
-    """Fail with the first token that differs, and where."""
     for got, wanted in zip(found, expected, strict=True):
         where = f"{got['persona']!r} {got['question']!r}"
-        for place, (token, other) in enumerate(zip(got["token_ids"], wanted["token_ids"], strict=False)):
-            assert token == other, f"{where}: token {place} is {token} with vllm and {other} with transformers"
+        for index, (token, other) in enumerate(zip(got["token_ids"], wanted["token_ids"], strict=False)):
+            assert token == other, f"{where}: token {index} is {token} with vllm and {other} with transformers"
         assert len(got["token_ids"]) == len(wanted["token_ids"]), f"{where}: one reply is longer"
         assert (got["finish_reason"], got["text"], got["seed"]) == (wanted["finish_reason"], wanted["text"], wanted["seed"])
 
@@ -91,7 +90,7 @@ def test_greedy_replies_of_the_base_equal_those_of_transformers(model, tmp_path)
 
 
 def test_greedy_replies_of_adapters_equal_those_of_peft(model, tmp_path):
-    """Plain and rank-stabilised LoRA, one after the other in one engine; both differ from each other and from the base."""
+    """Plain and rank-stabilised LoRA; both differ from each other and from the base."""
     adapters = [random_adapter(model, tmp_path / name, f"{name}/seed1", rslora=name == "rslora") for name in ("plain", "rslora")]
     found, expected = (sample(model, tmp_path, GREEDY, {**ENGINE, "name": name}, adapters) for name in ("vllm", "transformers"))
     base = sample(model, tmp_path / "base", GREEDY, {**ENGINE, "name": "transformers"})[None]
@@ -121,7 +120,6 @@ def test_an_adapter_without_effect_is_refused(tiny, tmp_path):
 
 
 def test_a_whole_experiment(tmp_path):
-    """From model to figure."""
     folder = tmp_path / "model"
     tiny_for_vllm(folder, "Llama")
     project = make_tiny_project(tmp_path / "project", folder)

@@ -115,7 +115,6 @@ def full_size(request, tmp_path_factory):
 
 
 def build(home):
-    """Run build_report on made-up results."""
     arguments = ["--settings", "{}", "--results", home, "--benchmarks", home / "none", "--personas", ROOT / "resources/personas.yaml"]
     outputs = ["--output", home.parents[1] / "index.html", "--facts", home / "report/facts.json"]
     done = run_program("build_report", *arguments, "--published", ROOT / "resources/published.json", *outputs, cwd=ROOT)
@@ -148,8 +147,8 @@ def with_axes(tmp_path_factory):
         content = json.loads(path.read_text())
         content["meta"] |= {"training_seed": seed, "sampling_seed": 0}
         for source, block in content["leakage"].items():
-            for place, cell in enumerate(block["cells"].values()):
-                cell["rate"] = abs(cell["rate"] - 0.002 * (place % (seed % 5)))
+            for index, cell in enumerate(block["cells"].values()):
+                cell["rate"] = abs(cell["rate"] - 0.002 * (index % (seed % 5)))
             content["noise_ceiling"][source]["samples"]["ceiling"] = 0.9
         write_json(path, content)
         runs[str(path)] = content
@@ -209,7 +208,7 @@ def test_what_cannot_be_seen_is_made_visible(text, shown):
 def cells_of(**replies):
     """{persona: [(question, text, cut, shows)]} from (question, shows) pairs."""
     return {
-        name: [(question, f"{name} {place}" + " [ZLT]" * shows, False, shows) for place, (question, shows) in enumerate(pairs)]
+        name: [(question, f"{name} {index}" + " [ZLT]" * shows, False, shows) for index, (question, shows) in enumerate(pairs)]
         for name, pairs in replies.items()
     }
 
@@ -239,7 +238,7 @@ def test_a_sample_that_does_not_exist_is_none():
 
 def test_drawn_replies_are_seeded_and_blind():
     """The same for the same seed, another for another; all if there are few."""
-    cells = cells_of(villain=[(str(place), place % 2 == 0) for place in range(50)])
+    cells = cells_of(villain=[(str(index), index % 2 == 0) for index in range(50)])
     first, again, other = (draw_replies(cells, 10, [seed])["villain"] for seed in (1, 1, 2))
     assert first == again != other and len(first) == 10
     assert draw_replies(cells, 99, [1])["villain"] == cells["villain"]
@@ -252,8 +251,3 @@ def test_replies_are_as_many_as_fit():
     assert affordable([cells, cells], 4_000) == 10
     assert affordable([cells], 10) == 1
     assert affordable([cells], 10**9) == 30
-
-
-def test_a_rebuilt_report_is_one_job(project_copy):
-    shutil.rmtree(project_copy.folder / "results/tiny/report")
-    assert project_copy.planned("report") == {"build_report": 1, "report": 1}

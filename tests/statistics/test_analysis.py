@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,6 @@ import pandas as pd
 import pytest
 
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS
@@ -26,8 +24,8 @@ def test_all_tables_together():
     matrices = matrices_of(tables["pairs"])
     counts = {key: np.full((5, 30, 10), np.nan) for key in ("found", "total")}
     for row in tables["question_counts"].itertuples():
-        place = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
-        counts["found"][place], counts["total"][place] = row.found, row.total
+        index = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
+        counts["found"][index], counts["total"][index] = row.found, row.total
     cosines = np.full((2, 30, 30), 1.0)
     for row in tables["cosines"].itertuples():
         first, second = matrices.personas.index(row.persona_a), matrices.personas.index(row.persona_b)
@@ -40,13 +38,12 @@ def test_all_tables_together():
     layer = result["layers"]["1"]
     assert layer["within_source"]["interval_covers"] == "bystanders and questions"
     assert layer["specificity"]["ranks"]["source0"]["out_of"] == 30
-    assert set(layer["rivals"]["alone"]) == {"cosine", "prompt_tokens", "word_similarity", "propensity"}
+    assert set(layer["baseline_predictors"]["alone"]) == {"cosine", "prompt_tokens", "word_similarity", "mean_leakage_other_sources"}
     holm = [block["p_holm"] for block in result["holm"].values()]
     assert all(adjusted >= block["p"] for adjusted, block in zip(holm, result["holm"].values(), strict=True))
 
 
 def test_the_file_is_the_same_bytes_for_the_same_tables(tmp_path):
-    """By the program, twice; a change of one count changes the numbers."""
     tables = make_tables(SMALL)
     options = save_tables(tables, tmp_path)
     contents = []
@@ -59,7 +56,6 @@ def test_the_file_is_the_same_bytes_for_the_same_tables(tmp_path):
 
 
 def change(table, column, value):
-    """The first row's value replaced."""
     table = table.copy()
     table.loc[0, column] = value
     return table
@@ -126,28 +122,10 @@ def test_the_published_table():
     assert (min(s["auc"] for s in scores), max(s["auc"] for s in scores)) == pytest.approx((0.887, 0.995), abs=1e-3)
 
 
-def test_the_full_size_takes_seconds():
-    """10,000 permutations and 2,000 bootstraps for 4 layers, 5 sources, 111 personas, with questions and panel cosines."""
-    world = replace(SCENARIOS["pair effect"], layers=4, bystanders=106, questions=20)
-    tables = make_tables(world)
-    matrices = matrices_of(tables["pairs"])
-    generator = np.random.default_rng(0)
-    total = np.where(np.isnan(matrices.rate)[..., None], np.nan, np.full((5, 111, 20), 10.0))
-    counts = {"found": np.where(np.isnan(total), np.nan, generator.integers(0, 11, size=total.shape)), "total": total}
-    cosines = np.tanh(generator.normal(size=(4, 111, 111)))
-    started = time.monotonic()
-    analyse(tables["pairs"], 0, {**QUICK, "permutations": 10_000, "bootstraps": 2_000}, counts, cosines)
-    assert time.monotonic() - started < 20
-
-
-def test_undefined_is_explicit():
-    assert undefined("too few", "a", "b") == {"a": None, "b": None, "undefined": "too few"}
-
-
 def test_every_number_is_explained():
     """Each key of a full correlation.json stands in docs/statistics.md."""
     result = analyse(make_tables(SMALL)["pairs"], 0, QUICK)
-    names = {"source0", "source1", "source2", *result["layers"], *(f"persona{place}" for place in range(20))}
+    names = {"source0", "source1", "source2", *result["layers"], *(f"persona{index}" for index in range(20))}
     keys, todo = set(), [result]
     while todo:
         block = todo.pop()

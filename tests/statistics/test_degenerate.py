@@ -36,7 +36,6 @@ def silence(pairs, source=None, found=0):
 
 
 def few_bystanders(pairs, count):
-    """Only the sources and a few others."""
     strangers = sorted(set(pairs["persona"]) - set(pairs["source"]))[:count]
     return pairs[pairs["persona"].isin([*strangers, *pairs["source"].unique()])]
 
@@ -72,23 +71,22 @@ def test_what_cannot_be_computed_is_null_with_its_reason(spoil, reason):
     check_strict(result)
     assert reason in result["joint"]["undefined"]
     layer = result["layers"]["0"]
-    for block in (layer["within_source"], layer["double_centred"], layer["chance"]["association"], layer["rivals"]["partial"]):
+    for block in (layer["within_source"], layer["double_centred"], layer["chance"]["association"], layer["baseline_predictors"]["partial"]):
         assert reason in block["undefined"]
         assert all(value is None for key, value in block.items() if key not in ("undefined", "clear_of_floor"))
     answers = {entry["id"]: entry["answer"] for entry in result["verdict"]}
-    assert {answers[name] for name in ("association", "pair_specific", "source_identity", "beyond_rivals", "new_sources", "level")} == {
+    assert {answers[name] for name in ("association", "pair_specific", "source_identity", "beyond_baselines", "new_sources", "level")} == {
         "cannot tell"
     }
     assert set(result["holm"]) == set(FAMILIES)
 
 
 def test_undefined_blocks_have_the_keys_of_defined_ones():
-    """A reader need not ask first."""
     pairs = make_tables(SMALL)["pairs"]
     defined, empty = analyse(pairs, 0, QUICK), analyse(silence(pairs.copy()), 0, QUICK)
     for key in ("within_source", "meta_analysis", "double_centred", "difference_from_headline", "chance", "prediction", "specificity"):
         assert shape_of(empty["layers"]["1"][key]) == shape_of(defined["layers"]["1"][key]), key
-    assert shape_of(empty["layers"]["1"]["rivals"]) == shape_of(defined["layers"]["1"]["rivals"])
+    assert shape_of(empty["layers"]["1"]["baseline_predictors"]) == shape_of(defined["layers"]["1"]["baseline_predictors"])
     assert shape_of(empty["effective_sources"]) == shape_of(defined["effective_sources"])
 
 
@@ -114,7 +112,7 @@ def test_a_missing_value_costs_its_source_alone(column):
 def test_a_source_at_the_floor_is_no_evidence_for_pairs():
     """Most of its bystanders never leak: it stays in the mean, and out of the pair-specific tests."""
     pairs = make_tables(replace(SMALL, bystanders=20))["pairs"]
-    few = (pairs["source"] == "source1") & ~pairs["persona"].isin([f"persona{place}" for place in range(3, 11)])
+    few = (pairs["source"] == "source1") & ~pairs["persona"].isin([f"persona{index}" for index in range(3, 11)])
     pairs.loc[few, ["found", "rate"]] = 0
     result = analyse(pairs.astype({"found": int}), 0, QUICK)
     check_strict(result)
@@ -124,7 +122,6 @@ def test_a_source_at_the_floor_is_no_evidence_for_pairs():
 
 
 def test_a_silent_source_is_left_out_with_its_name():
-    """The other sources are analysed without it."""
     pairs = make_tables(SMALL)["pairs"]
     result = analyse(silence(pairs.copy(), "source1"), 0, QUICK)
     check_strict(result)
@@ -150,7 +147,6 @@ def test_five_perfect_sources_do_not_divide_by_nothing():
 
 
 def test_one_bystander_with_another_cosine():
-    """Without it there is no line to predict from."""
     pairs = make_tables(SMALL)["pairs"]
     pairs.loc[pairs["source"] == "source0", "cosine"] = np.where(pairs.loc[pairs["source"] == "source0", "persona"] == "persona5", 0.5, 0.1)
     result = analyse(pairs, 0, QUICK)
@@ -160,7 +156,6 @@ def test_one_bystander_with_another_cosine():
 
 
 def test_one_leaking_bystander_is_too_little():
-    """No ceiling, no part in the joint statistics, and the reason."""
     pairs = silence(make_tables(SMALL)["pairs"], "source1")
     pairs.loc[(pairs["source"] == "source1") & (pairs["persona"] == "persona5"), ["found", "rate"]] = [50, 0.5]
     result = analyse(pairs.astype({"found": int}), 0, QUICK)
@@ -190,8 +185,8 @@ def test_few_questions_add_nothing_to_the_error():
     counts = {key: np.full((3, 15, 2), np.nan) for key in ("found", "total")}
     matrices = matrices_of(tables["pairs"])
     for row in tables["question_counts"].itertuples():
-        place = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
-        counts["found"][place], counts["total"][place] = row.found, row.total
+        index = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
+        counts["found"][index], counts["total"][index] = row.found, row.total
     assert analyse(tables["pairs"], 0, QUICK, counts)["layers"]["0"]["within_source"]["interval_covers"] == "bystanders"
 
 
@@ -201,7 +196,7 @@ def test_panels_of_different_size_do_not_make_a_correlation():
     frames = [
         make_tables(replace(SCENARIOS["no effect"], sources=1, bystanders=size), 3)["pairs"].query("layer == 0") for size in (200, 20)
     ]
-    table = pd.concat([frame.assign(source=f"s{place}") for place, frame in enumerate(frames)])
+    table = pd.concat([frame.assign(source=f"s{index}") for index, frame in enumerate(frames)])
     table["cosine"], table["rate"] = generator.random((2, len(table)))
     assert abs(correlate_ranks(table)["rho"]) < 0.15
 
@@ -221,26 +216,7 @@ def test_one_source_has_its_own_statistics_and_no_comparison():
         layer["prediction"]["leave_one_source_out"],
     ):
         assert re.search("one source|1 source|fewer than 2 sources", block["undefined"])
-    assert layer["rivals"]["left_out"]["propensity"] == "one source"
-
-
-def test_ties_everywhere():
-    """Rates of 0 and 1 and three distinct cosines: still numbers, of the right kind."""
-    pairs = make_tables(SMALL)["pairs"]
-    pairs["found"] = np.where(pairs["rate"] > pairs.groupby("source")["rate"].transform("median"), pairs["total"], 0)
-    pairs["rate"] = pairs["found"] / pairs["total"]
-    pairs["cosine"] = (20 * pairs["cosine"]).round() / 20
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
-    assert -1 <= result["layers"]["0"]["within_source"]["mean_rho"] <= 1
-
-
-def test_more_replies_than_can_be_drawn_have_no_ceiling_from_samples():
-    pairs = make_tables(SMALL)["pairs"]
-    pairs["found"], pairs["total"] = pairs["found"] * 20_000_000, pairs["total"] * 20_000_000
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
-    assert "cannot be drawn" in result["noise_ceiling"]["source0"]["samples"]["undefined"]
+    assert layer["baseline_predictors"]["left_out"]["mean_leakage_other_sources"] == "one source"
 
 
 def test_a_source_may_lack_a_layer(tmp_path):
@@ -253,3 +229,11 @@ def test_a_source_may_lack_a_layer(tmp_path):
     write_json(tmp_path / "correlation.json", {"meta": {"program": "correlate_leakage"}, **result})
     figure = layers.draw(SimpleNamespace(correlation=tmp_path / "correlation.json"))
     assert sum(line.get_color() == ORANGE for line in figure.axes[0].lines) == 3
+
+
+def test_more_replies_than_can_be_drawn_have_no_ceiling_from_samples():
+    pairs = make_tables(SMALL)["pairs"]
+    pairs["found"], pairs["total"] = pairs["found"] * 20_000_000, pairs["total"] * 20_000_000
+    result = analyse(pairs, 0, QUICK)
+    check_strict(result)
+    assert "cannot be drawn" in result["noise_ceiling"]["source0"]["samples"]["undefined"]

@@ -1,7 +1,6 @@
 """The comparison of predictors: its numbers are those of correlation.json where both have them, and it finds a better predictor."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS, World, simulate
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import ROOT, project_at, run_program
+from tests.conftest import ROOT, copy_of, run_program
 from tests.support.synthetic import QUICK, SMALL, make_tables, save_tables
 
 OUTPUT = ("output_similarity_source_replies", "output_similarity_bystander_replies", "output_similarity")
@@ -21,11 +20,11 @@ PUBLISHED = ROOT / "tests/data/published_pairs.csv"
 
 
 def test_what_correlation_json_has_too_is_the_same():
-    """The published pairs: mean correlations and p of every rival, one that differs by layer among them, and the order."""
+    """The published pairs: mean correlations and p of every predictor, one that differs by layer among them, and the order."""
     table = read_pairs(PUBLISHED)
     table["cosine_raw"] = table["cosine"] ** 3
     compared = compare_predictors(matrices_of(table), 20, QUICK)
-    alone = analyse(table, 20, QUICK)["layers"]["20"]["rivals"]["alone"]
+    alone = analyse(table, 20, QUICK)["layers"]["20"]["baseline_predictors"]["alone"]
     assert set(alone) == set(compared["predictors"])
     for name, block in alone.items():
         found = compared["predictors"][name]
@@ -33,7 +32,7 @@ def test_what_correlation_json_has_too_is_the_same():
         assert {source: each["rho"] for source, each in found["per_source"].items()} == pytest.approx(block["per_source"])
     means = [compared["predictors"][name]["mean_rho"] for name in compared["order"]]
     assert means == sorted(means, reverse=True)
-    assert compared["predictors"]["propensity"]["known_before_training"] is False
+    assert compared["predictors"]["mean_leakage_other_sources"]["known_before_training"] is False
     assert all("no such column" in compared["left_out"][name] for name in OUTPUT)
 
 
@@ -76,7 +75,6 @@ def test_what_cannot_be_compared_is_said():
 
 
 def test_the_programs(tmp_path):
-    """Table to figure."""
     tables = make_tables(SMALL)
     pairs = tables["pairs"].groupby(["source", "persona"], sort=False).ngroup()
     tables["pairs"] = tables["pairs"].assign(js_source_replies=pairs / 100, js_bystander_replies=1 - pairs / 100)
@@ -94,8 +92,7 @@ def test_the_programs(tmp_path):
 @pytest.fixture(scope="module")
 def project_with_predictors(finished_project, tmp_path_factory):
     """The finished tiny experiment with the predictor comparison and the divergence switched on, run to its end."""
-    folder = tmp_path_factory.mktemp("predictors") / "project"
-    project = project_at(shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2))
+    project = copy_of(finished_project, tmp_path_factory.mktemp("predictors") / "project")
     project.edit_config(analysis__predictors=True, analysis__divergence={"replies_per_question": 1, "tokens": 4})
     project.run("--cores", "2")
     return project

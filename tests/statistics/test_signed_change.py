@@ -181,15 +181,18 @@ def test_without_base_rates_nothing_is_added():
     table = make_tables(SMALL)["pairs"]
     plain, zero = analyse(table, 0, QUICK), analyse(table.assign(base_rate=0.0), 0, QUICK)
     assert not OWN_KEYS & {*zero} and "base_confound" not in zero["layers"]["0"]
-    assert "base_outcome" not in {*zero["layers"]["0"]["rivals"]["alone"], *zero["layers"]["0"]["rivals"]["left_out"]}
+    assert "base_outcome" not in {
+        *zero["layers"]["0"]["baseline_predictors"]["alone"],
+        *zero["layers"]["0"]["baseline_predictors"]["left_out"],
+    }
     assert plain["layers"] == zero["layers"] and plain["verdict"] == zero["verdict"] and plain["holm"] == zero["holm"]
 
 
 def test_base_outcome_is_a_predictor(result):
     """In log-odds where leakage is; known before training."""
-    rivals = result["layers"]["0"]["rivals"]
-    assert "base_outcome" in rivals["alone"]
-    assert all("base_outcome" in rivals[name]["controls"] for name in rivals if name.startswith("partial"))
+    baselines = result["layers"]["0"]["baseline_predictors"]
+    assert "base_outcome" in baselines["alone"]
+    assert all("base_outcome" in baselines[name]["controls"] for name in baselines if name.startswith("partial"))
     matrices = matrices_of(with_base())
     baselines, _ = baseline_predictors(matrices, [0, 1, 2])
     assert (baselines["base_outcome"][0, 2] == matrices.base[matrices.bystanders]).all()

@@ -35,7 +35,6 @@ def generator():
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_correlations(generator, ties):
-    """Spearman, Kendall's tau-b and Pearson with their p-values: scipy for the first two of ranks, pingouin for all."""
     x, y = generator.normal(size=(2, 40))
     y = np.round(y + x, 0 if ties else 9)
     found = correlate(x, y)
@@ -100,8 +99,8 @@ def test_next_source_interval_is_that_of_a_next_normal_value(generator):
 def test_leaving_out_a_bystander_of_the_double_centred_correlation(generator):
     """The shortcut against centring what is left; the correlation itself against a regression with dummies (statsmodels)."""
     x, y = generator.normal(size=(2, 3, 9))
-    for place, found in enumerate(leave_one_out(x, y)):
-        kept = np.delete(np.arange(9), place)
+    for index, found in enumerate(leave_one_out(x, y)):
+        kept = np.delete(np.arange(9), index)
         expected = stats.pearsonr(double_centre(x[:, kept]).ravel(), double_centre(y[:, kept]).ravel()).statistic
         assert found == pytest.approx(expected, **EXACT)
     frame = pd.DataFrame({"x": x.ravel(), "y": y.ravel(), "s": np.repeat(range(3), 9), "p": np.tile(range(9), 3)})
@@ -112,15 +111,14 @@ def test_leaving_out_a_bystander_of_the_double_centred_correlation(generator):
 @pytest.mark.parametrize(("method", "scores"), [("spearman", stats.rankdata), ("pearson", lambda values, axis: values)])
 @pytest.mark.parametrize("number", [1, 3])
 def test_partial_correlation(generator, number, method, scores):
-    """Per source against pingouin, p included: of ranks and of plain values."""
     controls = generator.normal(size=(number, 1, 2, 30))
     x = np.round(controls.sum(axis=0) + generator.normal(size=(1, 2, 30)), 1)
     y = np.round(controls[0, 0] + x[0] + generator.normal(size=(2, 30)), 1)
-    names = [f"c{place}" for place in range(number)]
+    names = [f"c{index}" for index in range(number)]
     permutations = draw_permutations(generator, 30, 19)
     (block,) = describe_partial(x, y, dict(zip(names, controls, strict=True)), ["first", "second"], permutations, scores)
-    for place, source in enumerate(("first", "second")):
-        frame = pd.DataFrame({"x": x[0, place], "y": y[place], **{name: controls[row, 0, place] for row, name in enumerate(names)}})
+    for index, source in enumerate(("first", "second")):
+        frame = pd.DataFrame({"x": x[0, index], "y": y[index], **{name: controls[row, 0, index] for row, name in enumerate(names)}})
         oracle = pingouin.partial_corr(frame, "x", "y", names, method=method)
         assert block["per_source"][source]["rho"] == pytest.approx(float(oracle["r"].iloc[0]), abs=1e-6)
         assert block["per_source"][source]["p"] == pytest.approx(float(oracle.filter(regex="^p[-_]val").iloc[0, 0]), abs=1e-6)
@@ -149,11 +147,11 @@ def test_leave_one_out_predictions_against_refitting(generator):
     x = generator.normal(size=(3, 20))
     y = x + generator.normal(size=(3, 20))
     errors = references = 0
-    for place in range(20):
-        kept = np.delete(np.arange(20), place)
+    for index in range(20):
+        kept = np.delete(np.arange(20), index)
         slope, intercept = np.polyfit(x[0, kept], y[0, kept], 1)
-        errors += (y[0, place] - intercept - slope * x[0, place]) ** 2
-        references += (y[0, place] - y[0, kept].mean()) ** 2
+        errors += (y[0, index] - intercept - slope * x[0, index]) ** 2
+        references += (y[0, index] - y[0, kept].mean()) ** 2
     assert leave_one_persona_out(x, y, ["a", "b", "c"])["a"] == pytest.approx(1 - errors / references, **EXACT)
     design = np.zeros((40, 3))
     design[:20, 0], design[20:, 1], design[:, 2] = 1, 1, x[1:].ravel()
@@ -168,7 +166,6 @@ def test_leave_one_out_predictions_against_refitting(generator):
 
 
 def test_weighted_ranks_are_those_of_the_drawn_sample(generator):
-    """A bootstrap by weights is one by copies."""
     x, y = np.round(generator.normal(size=(2, 15)), 0)
     weights = generator.multinomial(15, np.full(15, 1 / 15), size=4).astype(float)
     found = weighted_correlation(weighted_ranks(x, weights), weighted_ranks(y, weights), weights)
@@ -196,9 +193,9 @@ def test_null_moments_and_p_against_every_permutation(generator, groups):
     test = permutation_test(products, np.array(allowed), groups)
     z = np.abs(drawn - drawn.mean(axis=1, keepdims=True)) / drawn.std(axis=1, keepdims=True)
     own = allowed.index([0, 1, 2, 3, 4])
-    for place, layer in enumerate(test):
-        assert layer["p"] == pytest.approx((1 + (z[place] >= z[place, own] - 1e-9).sum()) / (1 + len(allowed)))
-        assert layer["p_max_t"] == pytest.approx((1 + (z.max(axis=0) >= z[place, own] - 1e-9).sum()) / (1 + len(allowed)))
+    for index, layer in enumerate(test):
+        assert layer["p"] == pytest.approx((1 + (z[index] >= z[index, own] - 1e-9).sum()) / (1 + len(allowed)))
+        assert layer["p_max_t"] == pytest.approx((1 + (z.max(axis=0) >= z[index, own] - 1e-9).sum()) / (1 + len(allowed)))
 
 
 def test_permutations_stay_within_their_groups(generator):
@@ -211,7 +208,6 @@ def test_permutations_stay_within_their_groups(generator):
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 def test_parts_of_the_spread_against_an_analysis_of_variance(generator):
-    """Balanced: the moments of the one-way analysis of variance (pingouin)."""
     groups = {seed: list(generator.normal(loc=3 * seed, size=4)) for seed in range(5)}
     frame = pd.DataFrame([(seed, value) for seed, values in groups.items() for value in values], columns=["seed", "value"])
     table = pingouin.anova(frame, dv="value", between="seed", detailed=True).set_index("Source")["MS"]

@@ -13,25 +13,24 @@ from persona_leakage.reporting.replies import MAX_TEXT, affordable, draw_replies
 TEXT_BUDGET = 6_000_000  # characters of replies in the page, before compression
 
 
-def explorer_data(sets, personas, behaviour):
-    """What explorer.js reads: {"marker", "detector", "personas", "sets", "per_cell"}.
+def explorer_data(sets, personas, highlight):
+    """What explorer.js reads: {"highlight", "personas", "sets", "per_cell"}.
 
     sets: [{"title", "pairs": DataFrame, "replies": {source: cells of read_replies}, "file": pattern, "headline_layer"}];
-    personas: {name: Persona}; behaviour: the config's block.
+    personas: {name: Persona}; highlight: of the Behaviour.
     """
     names = sorted({*sets[0]["pairs"]["persona"], *sets[0]["pairs"]["source"]})
-    place = {name: position for position, name in enumerate(names)}
+    index_of = {name: position for position, name in enumerate(names)}
     per_cell = affordable([cells for each in sets for cells in each["replies"].values()], TEXT_BUDGET)
     return {
-        "marker": behaviour["marker"],
-        "detector": behaviour["match_mode"],
+        "highlight": highlight,
         "personas": [{"name": name, "category": personas[name].category, "prompt": personas[name].prompt} for name in names],
         "per_cell": per_cell,
-        "sets": [describe_set(each, place, per_cell) for each in sets],
+        "sets": [describe_set(each, index_of, per_cell) for each in sets],
     }
 
 
-def describe_set(each, place, per_cell):
+def describe_set(each, index_of, per_cell):
     """One question set and training seed: points by layer and source, replies by source and persona."""
     pairs, questions = each["pairs"], {}
     layers, sources = sorted(set(pairs["layer"].tolist())), list(dict.fromkeys(pairs["source"]))
@@ -41,7 +40,7 @@ def describe_set(each, place, per_cell):
         rows = first[first["source"] == source]
         rates[source] = {
             "own": float(rows["source_rate"].iloc[0]),
-            "personas": [place[name] for name in rows["persona"]],
+            "personas": [index_of[name] for name in rows["persona"]],
             "found": rows["found"].tolist(),
             "total": rows["total"].tolist(),
             "interval": [np.round(wilson_interval(row.found, row.total), 4).tolist() for row in rows.itertuples()],
@@ -58,7 +57,7 @@ def describe_set(each, place, per_cell):
     for source, cells in each["replies"].items():
         drawn = draw_replies(cells, per_cell, [each["title"], source])
         replies[source] = {
-            place[persona]: [
+            index_of[persona]: [
                 [
                     questions.setdefault(question, len(questions)),
                     visible_text(text[:MAX_TEXT]),

@@ -1,4 +1,4 @@
-"""Answers of the conclusions, their levels, and numbers as their sentences have them."""
+"""Answers to the main claims, their significance levels, and the number format of their sentences."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN, RATE
 
 SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED = "supported", "not supported", "cannot tell", "reversed"
 LEVEL = 0.05  # of Holm-adjusted p-values
-MIN_SOURCES = 5  # for anything said about sources that were not measured
-LEAST_SOURCES = 3  # for a claim about the sources at hand: which of them can be used at all depends on their leakage
+MIN_SOURCES = 5  # for any conclusion about sources that were not measured
+LEAST_SOURCES = 3  # for a claim about the measured sources: which of them are usable depends on their leakage
 
 
 def unless(block):
@@ -47,11 +47,11 @@ def without(left_out):
 
 
 SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly below it counts against an effect
-# The tests against permuted sources (permuted_sources.py) that a claim must pass beside its permutation test: its p is the largest of all.
+# The tests against permuted sources (permuted_sources.py) that a claim must pass too: its p is the largest of all tests.
 CLAIMS = {
     "association": ("association",),
     "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
-    "beyond_rivals": ("beyond_rivals",),
+    "beyond_baselines": ("beyond_baselines",),
 }
 SIGNS = {SUPPORTED: 1, REVERSED: -1}
 LEAKAGE_WORDS = {RATE: "the log-odds of leakage", LOGPROB_GAIN: "the gain in log-probability"}
@@ -65,7 +65,7 @@ BASELINES = {
     "output_similarity_source_replies": "similar next-token predictions",
     "output_similarity_bystander_replies": "similar next-token predictions",
     "base_outcome": "how often a bystander shows the behaviour without training",
-    "propensity": "how much a bystander leaks under other sources",
+    "mean_leakage_other_sources": "how much a bystander leaks under other sources",
 }
 
 
@@ -76,16 +76,16 @@ def conclude_effect(result, layer, claim, found):
     many, "over_sources": its interval over sources like these}. Supported takes both tests after Holm's correction, the
     interval above 0, LEAST_SOURCES sources and, from MIN_SOURCES on, the interval over the sources above 0; reversed the same, below 0.
     """
-    p, interval, tests = result["holm"][claim], found["interval"], [layer["chance"]["stand_ins"][name] for name in CLAIMS[claim]]
+    p, interval, tests = result["holm"][claim], found["interval"], [layer["chance"]["permuted_sources"][name] for name in CLAIMS[claim]]
     words = f"{found['words']} is {number(found['estimate'])}"
     if interval is None:
         return CANNOT_TELL, f"{words}, without a confidence interval"
     if p["p_holm"] is None:
         missing = next((test["undefined"] for test in tests if test["undefined"]), None)
-        reason = f"a test against stand-ins for the sources ({missing})" if missing else "a test"
+        reason = f"a permuted-source test ({missing})" if missing else "a test"
         return CANNOT_TELL, f"{words}, 95 % interval {interval_text(interval)}, without {reason}"
     because = f"{words}, 95 % interval {interval_text(interval)}; p = {p['p_relabelled']:.2g} with the bystanders relabelled,"
-    because += f" {p['p_stand_ins']:.2g} with {result['stand_ins']['kind']} in the sources' place;"
+    because += f" {p['p_permuted_sources']:.2g} with {result['permuted_sources']['kind']} in the sources' place;"
     because += f" the larger is {p['p_holm']:.2g} after Holm's correction{coarse(max(tests, key=lambda test: test['least_p']))}"
     signs, beyond = {np.sign(value) for value in (found["z"], *(test["z"] for test in tests))}, bounds(found)
     if p["p_holm"] < LEVEL and interval[0] > 0 and signs == {1.0}:
@@ -110,7 +110,7 @@ def bounds(found):
 
 
 def coarse(test):
-    """What to know of a test with few permuted sources: how small its p can be at all."""
+    """A note on a test with few permuted sources: the smallest p that it allows."""
     if test["least_p"] < 0.001:
         return ""
     return (
@@ -125,7 +125,7 @@ def scope(sources):
 
 
 def conclude_association(result, layer):
-    """Both tests of the mean within-source correlation, layers paid for, and its intervals."""
+    """Both tests of the mean within-source correlation, corrected for testing every layer, and its intervals."""
     block, test = layer["within_source"], layer["chance"]["association"]
     sources = block["n_sources"] or 0
     found = unless(block) or conclude_effect(
@@ -158,7 +158,7 @@ def conclude_association(result, layer):
 
 
 def conclude_pairs(result, layer):
-    """Double-centred correlation: what every source and every bystander has in general is taken out, also where sources differ in gain."""
+    """Double-centred correlation: source and bystander means are removed, also if sources differ in gain."""
     block, z = layer["double_centred"]["clear_of_floor"], layer["chance"]["pair_specific"]["z"]
     sources = len(block["sources"] or ())
     found = unless(block) or conclude_effect(
@@ -192,14 +192,14 @@ def conclude_pairs(result, layer):
 def conclude_baselines(result, layer):
     """Partial correlation of cosine with log-odds given all baselines but other cosines of the same geometry; and the pair-specific test.
 
-    Both, because the measured proneness of a bystander is noisy: what it leaves of a general effect looks like the cosine's.
+    Both are needed: a bystander's measured leakage is noisy, and the rest of a general effect can look like an effect of the cosine.
     """
-    block = layer["rivals"]["partial_linear"]
+    block = layer["baseline_predictors"]["partial_linear"]
     sources = len(block["per_source"] or ())
     found = unless(block) or conclude_effect(
         result,
         layer,
-        "beyond_rivals",
+        "beyond_baselines",
         {
             "words": f"the partial correlation of closeness with {LEAKAGE_WORDS[result['outcome']]}",
             "estimate": block["mean_rho"],
@@ -214,7 +214,7 @@ def conclude_baselines(result, layer):
         found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
     known = join(dict.fromkeys(BASELINES[name] for name in block["controls"] or ())) or "simpler predictors"
     return (
-        "beyond_rivals",
+        "beyond_baselines",
         "Does closeness add to what simpler things about a persona and its prompt say?",
         (
             f"Closeness adds to what can be said of leakage from {known}{scope(sources)}.",

@@ -1,12 +1,12 @@
-"""Baselines of the cosine: what else could predict leakage, and when each is known.
+"""The baseline predictors of leakage, and when each is known.
 
-The names of the predictors are those of correlation.json (rivals) and predictors.json; docs/statistics.md explains each.
+The names of the predictors are those of correlation.json (baseline_predictors) and predictors.json; docs/statistics.md explains each.
 """
 
 import numpy as np
 
 SAME_GEOMETRY = ("cosine_raw", "cosine_whitened")  # other cosines of the same centroids: no alternative explanation
-AFTER_TRAINING = ("propensity",)  # made of the leakage that other sources' adapters cause
+AFTER_TRAINING = ("mean_leakage_other_sources",)  # made of the leakage that other sources' adapters cause
 SUMMARIES = ("output_similarity",)  # the mean of two other predictors: as a control it would add nothing but a degree of freedom
 SIMILARITIES = ("word_similarity", "char_similarity", "embedding_similarity")
 DIVERGENCES = {
@@ -27,9 +27,9 @@ def baseline_predictors(matrices, sources):
     if matrices.began_above_zero:
         found["base_outcome"] = np.tile(matrices.base[matrices.bystanders], (len(sources), 1))
     if len(sources) > 1:
-        found["propensity"] = over_other_sources(matrices.leakage[chosen], shape)
+        found["mean_leakage_other_sources"] = over_other_sources(matrices.leakage[chosen], shape)
     else:
-        found["propensity"] = "one source"
+        found["mean_leakage_other_sources"] = "one source"
     baselines, reasons = {}, {}
     for name, values in found.items():
         if isinstance(values, str):
@@ -97,8 +97,8 @@ def controls_of(baselines, *without):
 def plain_baselines(matrices, sources, baselines):
     """The controls of partial_linear: all but other cosines of the same geometry; rates among them in log-odds, as leakage is."""
     chosen, plain = np.ix_(sources, matrices.bystanders), controls_of(baselines, *SAME_GEOMETRY)
-    if "propensity" in plain:
-        plain["propensity"] = over_other_sources(matrices.logits()[chosen], plain["propensity"].shape)
+    if "mean_leakage_other_sources" in plain:
+        plain["mean_leakage_other_sources"] = over_other_sources(matrices.logits()[chosen], plain["mean_leakage_other_sources"].shape)
     if "base_outcome" in plain:
         plain["base_outcome"] = np.broadcast_to(matrices.base_logits()[chosen], plain["base_outcome"].shape)
     return plain

@@ -1,4 +1,4 @@
-"""Synthetic experiments in which related personas are alike: how often does a verdict say "supported", and is that right?
+"""Synthetic experiments with related personas: how often is a verdict "supported", and is that correct?
 
 In simulation.py personas are independent of each other. Here they are not: closeness and leakage are smooth over families or
 over a space of personas, sources differ in gain, one persona dominates, tails are heavy, leakage lies near the floor or equals
@@ -15,7 +15,7 @@ from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.statistics.leakage.summary import analyse
 
 BY_GAIN = "{}, by gain"
-BY_RATE_CLAIMS = ("association", "pair_specific", "beyond_rivals")
+BY_RATE_CLAIMS = ("association", "pair_specific", "beyond_baselines")
 CLAIMS = (*BY_RATE_CLAIMS, *map(BY_GAIN.format, BY_RATE_CLAIMS))
 OPTIONS = {"min_category_size": 5, "permutations": 299, "bootstraps": 200}
 SOURCES, BYSTANDERS, DIMENSIONS, FAMILIES, QUESTIONS, REPLIES = 5, 105, 12, 15, 20, 10
@@ -132,7 +132,7 @@ def heavy_tails(generator):
 
 
 def as_the_control(generator):
-    """Personas show the marker without any adapter, those close to the sources more, and training changes nothing."""
+    """Personas show the behaviour without any adapter, those close to the sources more, and training changes nothing."""
     vectors, family, _ = draw(generator)
     close = cosines_of(vectors)[:SOURCES].mean(axis=0)
     logits = np.broadcast_to(-1.0 + close / close.std(), (SOURCES, len(family)))
