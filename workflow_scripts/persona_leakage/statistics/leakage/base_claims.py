@@ -3,7 +3,6 @@
 from persona_leakage.statistics.leakage.claims import (
     CANNOT_TELL,
     NOT_SUPPORTED,
-    REVERSED,
     SUPPORTED,
     interval_text,
     number,
@@ -39,27 +38,29 @@ def estimate(block):
 
 
 def conclude_base_confound(result, layer):
-    """Plain and partial correlation given the base rate, see base_confound.py."""
+    """Plain and partial correlation given the base rate, see base_confound.py.
+
+    A partial correlation of the other sign also counts as not supported: noise of the base rates leaves one behind where training
+    takes personas only a part of the way to one level.
+    """
     block, plain = layer["base_confound"], layer["within_source"]["interval"]
     found = unless(block)
     if not found:
-        because, partial = both_correlations(layer), block["partial"]["interval"]
+        because = both_correlations(layer)
         if block["explained"] is None:
             found = CANNOT_TELL, because
         elif not block["explained"]:
             apart = plain[0] > 0 or plain[1] < 0
             found = (SUPPORTED, because) if apart else (CANNOT_TELL, f"{because}: there is no clear association to explain")
         else:
-            turned = partial is not None and (plain[0] > 0 > partial[1] or partial[0] > 0 > plain[1])
-            found = (REVERSED if turned else NOT_SUPPORTED), because
+            found = NOT_SUPPORTED, because
     return (
         "base_confound",
         "Does closeness go with leakage among personas that began alike?",
         (
             "Closeness goes with leakage also among personas that showed the behaviour equally often before training.",
-            "Where the personas began explains the association: among those that began alike, closeness says nothing clear about leakage.",
+            "Where the personas began explains the association: among those that began alike, it does not hold.",
             "Whether where the personas began explains an association is open.",
-            "Among personas that began alike, closeness goes with leakage the other way.",
         ),
         found,
     )
