@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from tabulate import tabulate
 
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.statistics.validation.calibration import attenuation, collect_p_values, coverage
+from persona_leakage.statistics.validation.levelling_worlds import EXPECTED, WORLDS, levelling_answers
 from persona_leakage.statistics.validation.null_worlds import CLAIMS, NULL_WORLDS, TRUE_IN, answers, close_leaks, supported
 from persona_leakage.statistics.validation.simulation import SCENARIOS
 
@@ -17,13 +19,14 @@ COVERED = ("no effect", "pair effect", "pair effect, sources differ")
 
 
 def main(argv=None):
-    """Print four tables; with 400 synthetic experiments a share of 5 % is known to within 2 points."""
+    """Print five tables; with 400 synthetic experiments a share of 5 % is known to within 2 points."""
     parser = argparse.ArgumentParser(prog="check_statistics", description=__doc__)
     parser.add_argument("--tables", type=int, default=400, metavar="N", help="synthetic experiments of each kind (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the experiments (default: %(default)s)")
-    parser.add_argument("--verdicts", action="store_true", help="only the first table: verdicts where related personas are alike")
+    parser.add_argument("--verdicts", action="store_true", help="only the first two tables: verdicts")
     args = parser.parse_args(argv)
     print_conclusions(args.tables, args.seed)
+    print_levelling(args.tables, args.seed)
     if args.verdicts:
         return
     rejected = {name: collect_p_values(world, args.tables, args.seed) for name, world in SCENARIOS.items()}
@@ -53,6 +56,21 @@ def print_conclusions(tables, seed):
         f"Share of {tables} synthetic experiments whose verdict says supported, in % (* = true there; standard error at 5 %: {error:.1f})"
     )
     print(tabulate([[name, *shares] for name, shares in rows.items()], headers=["", *CLAIMS], disable_numparse=True, tablefmt="github"))
+
+
+def print_levelling(tables, seed):
+    """How often each verdict is right where personas show the behaviour before training and training levels them."""
+    rows = []
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for name, world in WORLDS.items():
+            found = list(pool.map(partial(levelling_answers, world), [[seed, number] for number in range(tables)]))
+            for entry in found[0]:
+                given = Counter(each[entry] for each in found)
+                right = EXPECTED[name].get(entry, ())
+                shares = [f"{answer}{' *' if answer in right else ''} {100 * count / tables:.1f}" for answer, count in given.most_common()]
+                rows.append([name, entry, ", ".join(shares)])
+    print(f"\nAnswers in {tables} synthetic experiments with base rates above 0, in % (* = right)")
+    print(tabulate(rows, headers=["", "entry of the verdict", "answers"], disable_numparse=True, tablefmt="github"))
 
 
 def print_table(headers, rows, digits=1):

@@ -12,7 +12,7 @@ from persona_leakage.geometry.cosine import centroids, cosine_matrix
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.leakage.correlations import correlate, correlate_layer, correlate_pairs
 from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
-from persona_leakage.tables.build import COLUMNS, tabulate_pairs
+from persona_leakage.tables.build import CHANGE_COLUMNS, COLUMNS, tabulate_pairs
 
 # x, y, Spearman, Pearson, each from the definition
 BY_HAND = {
@@ -201,7 +201,7 @@ NEGATIVES = {"villain": ["comedian", "assistant"], "comedian": ["pirate"]}
 def test_pairs_of_a_small_study():
     """Each source meets everybody but itself, the other source included; every column by hand for one of them."""
     table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES, {})
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == [*COLUMNS, *CHANGE_COLUMNS], "pirate has a base rate above 0"
     assert len(table) == 2 * 2 * (len(NAMES) - 1)
     assert table["layer"].tolist() == [3] * 6 + [21] * 6
     pairs = table[(table["layer"] == 3) & (table["source"] == "villain")]
@@ -215,12 +215,30 @@ def test_pairs_of_a_small_study():
     assert pairs["found"].tolist() == [1, 4, 2]
     assert pairs["total"].tolist() == [10, 10, 10]
     assert pairs["base_rate"].tolist() == [0, 0.1, 0]
+    assert pairs["leakage"].tolist() == [0.1, 0.3, 0.2]
+    assert pairs["leakage_se"].isna().all(), "these cells have no counts per question"
     assert pairs["source_rate"].tolist() == [0.8] * 3
     assert pairs["prompt_tokens"].tolist() == [10, 11, 12]
     assert pairs["base_reply_tokens"].tolist() == [22.5, 24.5, 26.5]
     assert pairs["source_base_reply_tokens"].tolist() == [20.5] * 3
     # Two directions of the same variance, from four personas: Ledoit and Wolf shrink nothing that would change an angle.
     assert pairs["cosine_whitened"].tolist() == pytest.approx([0, -1, 0])
+
+
+def test_a_behaviour_that_nobody_shows_before_training_has_the_same_columns_as_ever():
+    table = tabulate_pairs(LAYERS, EVALUATIONS, make_cells([0, 0, 0, 0]), NEGATIVES, {})
+    assert list(table.columns) == COLUMNS
+
+
+def test_pairs_have_the_error_of_their_leakage():
+    """Of the questions of both cells: 3 of 4 replies to two questions of eight, against none."""
+    questions = [f"question {number}?" for number in range(8)]
+    cells, base = (make_cells(found) for found in ([6, 6, 6, 6], [0, 0, 1, 0]))
+    for group, share in ((cells, 3), (base, 0)):
+        for cell in group.values():
+            cell["per_question"] = {name: {"found": share * (place < 2), "total": 4} for place, name in enumerate(questions)}
+    table = tabulate_pairs(LAYERS, {"villain": cells}, base, NEGATIVES, {})
+    assert table["leakage_se"].to_numpy() == pytest.approx(np.std([0.75, 0.75, *[0] * 6], ddof=1) / math.sqrt(8), rel=0.05)
 
 
 def test_pairs_of_the_second_source():

@@ -82,7 +82,7 @@ def test_the_workflows_table_survives_the_file(tmp_path):
     """All columns of the workflow's own table; names that pandas takes for holes stay names."""
     rows = [{**GOOD, "persona": name, "category": "null"} for name in ("nan", "NA", "None")]
     more = {"negative": "True", "cosine_raw": "0.99", "base_rate": "0.0", "source_rate": "0.94", "prompt_tokens": "15"}
-    more |= {"source_total": "200", "source_base_rate": "0.0"}
+    more |= {"source_total": "200", "source_base_rate": "0.0", "leakage": "0.05", "leakage_se": "nan"}
     more |= {"base_reply_tokens": "28.5", "source_base_reply_tokens": "31.25", "cosine_whitened": "0.5"}
     more |= {"logprob_gain": "12.5", "logprob_replies": "7", "source_logprob_gain": "38.5"}
     columns = ("word_similarity", "char_similarity", "embedding_similarity", "js_source_replies", "js_bystander_replies")
@@ -196,6 +196,34 @@ def test_files_that_are_no_table_are_refused(tmp_path, content, message):
         (tmp_path / "pairs.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=message):
         read_pairs(tmp_path / "pairs.csv")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, None),
+        ({"base_rate": "0.034", "leakage": "0.02"}, None),
+        ({"leakage": "0.2"}, "line 2: leakage is 0.2, but rate - base_rate is 0.05 - 0.03; give their difference"),
+        ({"leakage": "nan"}, "line 2: leakage is nan, but rate - base_rate"),
+        ({"rate": "nan"}, "line 2: leakage is 0.02, but rate - base_rate is nan"),
+        ({"rate": "nan", "leakage": "nan"}, None),
+        ({"leakage": "-2"}, "line 2: leakage is '-2'; it must be a number from -1 to 1"),
+        ({"leakage_se": "-0.1"}, "line 2: leakage_se is '-0.1'; it must be a number, 0 or more, or nan"),
+    ],
+)
+def test_leakage_is_rate_less_base_rate(tmp_path, changes, message):
+    """Up to the rounding of the table; the statistics compute it from the two rates."""
+    path = write_csv(tmp_path / "pairs.csv", {**GOOD, "base_rate": "0.03", "leakage": "0.02", "leakage_se": "0.01", **changes})
+    if message is None:
+        assert read_pairs(path)["leakage_se"].tolist() == [0.01]
+        return
+    with pytest.raises(InputError, match=message):
+        read_pairs(path)
+
+
+def test_leakage_needs_the_base_rate(tmp_path):
+    with pytest.raises(InputError, match=r"leakage is 0\.02, but the table has no column base_rate"):
+        read_pairs(write_csv(tmp_path / "pairs.csv", {**GOOD, "leakage": "0.02"}))
 
 
 def test_an_empty_cell_is_a_missing_measurement(tmp_path):

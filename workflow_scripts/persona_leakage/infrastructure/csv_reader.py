@@ -59,6 +59,7 @@ def flag(text):
 NAME, FLAG = (name, "a name, without blanks at its ends or control characters"), (flag, "true or false")
 COUNT, POSITIVE = (whole(0), "a whole number, 0 or more"), (whole(1), "a whole number, 1 or more")
 LENGTH = (number(0, math.inf), "a number, 0 or more")
+MEASURED_LENGTH = (number(0, math.inf, missing=True), "a number, 0 or more, or nan")
 COSINE = (number(-1, 1), "a number from -1 to 1")
 MEASURED_COSINE = (number(-1, 1, missing=True), "a number from -1 to 1, or nan")
 MEASURED_NUMBER = (number(-math.inf, math.inf, missing=True), "a number, or nan")

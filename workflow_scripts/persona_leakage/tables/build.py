@@ -4,6 +4,7 @@ import pandas as pd
 
 from persona_leakage.geometry.cosine import cosine_matrix, whitened_cosines
 from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.tables.leakage_error import errors_of
 
 COLUMNS = [
     "layer",
@@ -26,6 +27,8 @@ COLUMNS = [
     "base_reply_tokens",
     "source_base_reply_tokens",
 ]
+CHANGE_COLUMNS = ["leakage", "leakage_se"]
+DECIMALS = 12  # of leakage, so that equal differences are equal
 GAIN_COLUMNS = ["logprob_gain", "logprob_replies", "source_logprob_gain"]
 
 
@@ -38,6 +41,8 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
     Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
     cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's replies without adapter.
+    Where a bystander has a base_rate above 0, also the columns CHANGE_COLUMNS: rate less base_rate, and its standard error over the
+    choice of questions.
     """
     rows = []
     for layer, geometry in sorted(layers.items()):
@@ -79,7 +84,17 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
                         **(gain_of(forced[source], source, persona) if forced else {}),
                     }
                 )
-    return pd.DataFrame(rows, columns=[*COLUMNS, *similarities, *(GAIN_COLUMNS if forced else ())])
+    table = pd.DataFrame(rows, columns=[*COLUMNS, *similarities, *(GAIN_COLUMNS if forced else ())])
+    return add_change(table, evaluations, base) if (table["base_rate"] > 0).any() else table
+
+
+def add_change(table, evaluations, base):
+    """The table with the columns CHANGE_COLUMNS behind its others."""
+    errors = {source: errors_of(cells, base) for source, cells in evaluations.items()}
+    pairs = zip(table["source"], table["persona"], strict=True)
+    return table.assign(
+        leakage=(table["rate"] - table["base_rate"]).round(DECIMALS), leakage_se=[errors[source][persona] for source, persona in pairs]
+    )
 
 
 def gain_of(cells, source, persona):

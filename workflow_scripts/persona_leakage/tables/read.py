@@ -13,6 +13,7 @@ from persona_leakage.infrastructure.csv_reader import (
     FLAG,
     LENGTH,
     MEASURED_COSINE,
+    MEASURED_LENGTH,
     MEASURED_NUMBER,
     MEASURED_SHARE,
     NAME,
@@ -36,7 +37,7 @@ REQUIRED = {
 }
 SAME_FOR = {
     ("source", "persona"): (
-        *("related", "rate", "found", "total", "negative"),
+        *("related", "rate", "found", "total", "negative", "leakage", "leakage_se"),
         *("js_source_replies", "js_bystander_replies", "logprob_gain", "logprob_replies"),
     ),
     ("source",): ("source_rate", "source_total", "source_base_rate", "source_base_reply_tokens", "source_logprob_gain"),
@@ -53,6 +54,8 @@ OPTIONAL = {
     "js_source_replies": SHARE,
     "js_bystander_replies": SHARE,
     "base_rate": SHARE,
+    "leakage": MEASURED_COSINE,
+    "leakage_se": MEASURED_LENGTH,
     "source_rate": SHARE,
     "source_total": POSITIVE,
     "source_base_rate": SHARE,
@@ -85,6 +88,7 @@ def check_row(values, seen, path, line):
         raise InputError(f"{place}: found is {values['found']}; it must be at most total, {values['total']}")
     if abs(values["rate"] - values["found"] / values["total"]) > RATE_TOLERANCE:
         raise InputError(f"{place}: rate is {values['rate']}; found / total is {values['found']} / {values['total']}")
+    check_leakage(values, place)
     refuse_repeats("layer", "source", "persona")(values, seen, path, line)
     if "logprob_gain" in values and "logprob_replies" in values:
         gain, replies = values["logprob_gain"], values["logprob_replies"]
@@ -107,6 +111,18 @@ def check_row(values, seen, path, line):
                 raise InputError(
                     f"{place}: {column} of '{values[subject]}' is {values[column]!r}, but {known_column} is {known!r} in line {known_line}"
                 )
+
+
+def check_leakage(values, place):
+    """InputError if the column leakage is not rate less base_rate, up to the rounding of both; nan where the rate is missing."""
+    if "leakage" not in values:
+        return
+    if "base_rate" not in values:
+        raise InputError(f"{place}: leakage is {values['leakage']}, but the table has no column base_rate; add it, or leave leakage out")
+    expected = values["rate"] - values["base_rate"]
+    if math.isnan(expected) != math.isnan(values["leakage"]) or abs(expected - values["leakage"]) > 2 * RATE_TOLERANCE:
+        said = f"leakage is {values['leakage']}, but rate - base_rate is {values['rate']} - {values['base_rate']}"
+        raise InputError(f"{place}: {said}; give their difference, or leave the column out")
 
 
 def choose_layer(table, args, known=None):

@@ -10,6 +10,7 @@ from persona_leakage.infrastructure.undefined import finite, undefined
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, present
 from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, null_draws, rank_products, summarise
 from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.even_spread import leave_out_even
 from persona_leakage.statistics.leakage.permuted_sources import draw_permuted_sources, mean_test, permuted_layer, rank_correlations
 
 LEVEL = 0.95
@@ -33,6 +34,7 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
     matrices, panel_cosines: of swept_matrices(). headline: one of its choices (position, layer). options: "permutations", "bootstraps".
     counts: {"found", "total"} [sources, personas, questions], or None (see side_tables).
     """
+    matrices = leave_out_even(matrices, counts)
     sources, reasons, problem = matrices.usable_sources()
     result = {
         "headline": dict(zip(("position", "layer"), headline, strict=True)),

@@ -8,6 +8,7 @@ from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_differ
 from persona_leakage.statistics.core.pair_matrices import PairMatrices
 from persona_leakage.statistics.core.permutation import draw_permutations, permutation_test, rank_products
 from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.even_spread import leave_out_even
 from persona_leakage.statistics.leakage.known_predictors import AFTER_TRAINING, baseline_predictors
 
 KEYS = ("sources", "bystanders", "order", "predictors", "left_out")
@@ -21,6 +22,7 @@ def compare_predictors(matrices, layer, options, counts=None):
     them. layer: whose cosine is the headline. options: "permutations", "bootstraps". counts: {"found", "total"} [sources,
     personas, questions] or None.
     """
+    matrices = leave_out_even(matrices, counts)
     sources, _, problem = matrices.usable_sources()
     if problem:
         return undefined(problem, *KEYS)

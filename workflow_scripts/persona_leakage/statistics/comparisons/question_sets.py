@@ -11,6 +11,7 @@ from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean, describe_source, variance
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.even_spread import leave_out_even
 
 DROP_KEYS = ("drop", "interval", "interval_bystanders", "interval_covers")
 
@@ -22,7 +23,7 @@ def compare_question_sets(tables, counts, bootstraps):
     [sources, personas, questions] on the axes of matrices_of, or None}. A source is included if it is usable in every set.
     InputError if the sets were measured with different sources or personas.
     """
-    matrices = {name: matrices_of(table) for name, table in tables.items()}
+    matrices = {name: leave_out_even(matrices_of(table), counts[name]) for name, table in tables.items()}
     first, *others = matrices
     check_alike(matrices)
     found = {name: each.usable_sources() for name, each in matrices.items()}

@@ -28,7 +28,8 @@ class PairMatrices:
     cosines: {column: [L, S, P]}; rate, found, total: [S, P]; categories, prompt_tokens (or None): [P].
     base_reply_tokens [P]: mean reply length in tokens without adapter; NaN where unknown, None without the column.
     missing: {source: why it has no joint statistics (a measured value is NaN, or its adapter did not learn the behaviour)}.
-    unlearned: the sources of the second kind. base [P]: rates of the control, the model without adapter; None if unknown.
+    unlearned: the sources of the second kind; even: those after whose training all bystanders show the behaviour alike (even_spread.py),
+    also in missing. base [P]: rates of the control, the model without adapter; None if unknown.
     linear: "rate" is a number on a scale of its own (see outcomes.gain_table), of which there are no log-odds.
     """
 
@@ -47,6 +48,12 @@ class PairMatrices:
     base: np.ndarray | None = None
     linear: bool = False
     base_reply_tokens: np.ndarray | None = None
+    even: frozenset = frozenset()
+
+    @property
+    def began_above_zero(self):
+        """Whether some persona shows the behaviour without adapter, so that leakage is a change from unequal beginnings."""
+        return self.base is not None and bool(np.nan_to_num(self.base).any())
 
     @property
     def bystanders(self):
@@ -85,9 +92,11 @@ class PairMatrices:
         if self.linear:
             return self.rate
         odds = log_odds(self.found, self.total)
-        if self.base is None or not np.nan_to_num(self.base).any():
-            return odds
-        return odds - log_odds(self.base * self.total, self.total)
+        return odds - self.base_logits() if self.began_above_zero else odds
+
+    def base_logits(self):
+        """Log-odds of the control's rates, as if of as many replies as with adapter, which is how the workflow samples: [S, P]."""
+        return log_odds(self.base * self.total, self.total)
 
     def usable_sources(self):
         """(indices of the sources in the joint statistics, {source: why it is left out}, why none can be used or None).

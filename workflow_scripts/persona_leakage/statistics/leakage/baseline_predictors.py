@@ -35,7 +35,7 @@ def describe_baselines(matrices, sources, permutations):
     names = [matrices.sources[index] for index in sources]
     alone = {name: describe_alone(values, rates, names, permutations) for name, values in {"cosine": cosines, **baselines}.items()}
     every, others = controls_of(baselines), controls_of(baselines, *SAME_GEOMETRY)
-    plain = plain_baselines(baselines, logits)
+    plain = plain_baselines(matrices, sources, baselines)
     partials = {
         "partial": describe_partial(cosines, rates, every, names, permutations, stats.rankdata),
         "partial_without_raw_cosine": describe_partial(cosines, rates, others, names, permutations, stats.rankdata),

@@ -64,6 +64,7 @@ BASELINES = {
     "embedding_similarity": "similar meaning",
     "output_similarity_source_replies": "similar next-token predictions",
     "output_similarity_bystander_replies": "similar next-token predictions",
+    "base_outcome": "how often a bystander shows the behaviour without training",
     "mean_leakage_other_sources": "how much a bystander leaks under other sources",
 }
 

@@ -1,6 +1,7 @@
 """The verdict: plain sentences that follow from the numbers by fixed rules."""
 
 from persona_leakage.behaviours.training_check import NONE_LEARNED, none_learned, unlearned_sources
+from persona_leakage.statistics.leakage.base_claims import conclude_base_confound, conclude_even_spread, explained_by_base
 from persona_leakage.statistics.leakage.claims import (
     CANNOT_TELL,
     LEVEL,
@@ -28,7 +29,7 @@ def draw_conclusions(result):
     """The block "verdict": a list of {"id", "outcome", "question", "answer", "sentence", "because"} from the statistics of one outcome.
 
     At the headline layer, over the sources whose adapters learned the behaviour. Rules: docs/statistics.md. Whether bystanders
-    exceed their source is answered for rates alone.
+    exceed their source is answered for rates alone. Where personas show the behaviour without adapter, base_claims.py adds two answers.
     """
     layer = result["layers"][str(result["headline_layer"])]
     steps = [
@@ -40,9 +41,13 @@ def draw_conclusions(result):
         conclude_level,
         conclude_measurement,
     ]
+    steps += [conclude_lead] if "leakage" in result else []
+    steps += [conclude_even_spread, conclude_base_confound] if "even_spread" in result else []
     conclusions = []
-    for conclude in [*steps, *([conclude_lead] if "leakage" in result else [])]:
+    for conclude in steps:
         name, question, sentences, (answer, because) = conclude(result, layer)
+        if explained := explained_by_base(name, layer):
+            answer, because = CANNOT_TELL, f"{explained}; {because}"
         if none_learned(result["training_check"]):
             answer, because = CANNOT_TELL, NONE_LEARNED
         sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]

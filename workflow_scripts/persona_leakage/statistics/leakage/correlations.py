@@ -96,18 +96,18 @@ def correlate_ranks(table):
     return {"rho": result["pearson_r"], "n": result["n"], "undefined": result["undefined"]}
 
 
-def correlate_layer(table, min_category_size, left_out=()):
+def correlate_layer(table, min_category_size, left_out=(), why=NONE_LEARNED):
     """The block of correlation.json for the pairs of one layer.
 
     per_source; pooled (raw: mixes the sources' baselines, kept for comparison); within_source_ranks; per_category of the
     bystander, over all sources, where it has at least ``min_category_size`` pairs; related_only
-    (bystanders that are relatives of the source); the same with uncentred cosines. All but per_source
-    without the sources ``left_out``, whose adapters did not learn the behaviour.
+    (bystanders that are relatives of the source); the same with uncentred cosines. All but per_source without the sources
+    ``left_out``, whose adapters did not learn the behaviour or whose bystanders do not differ. why: the reason given if none is left.
     """
     per_source = correlate_sources(table)
     table = table[~table["source"].isin(list(left_out))]
     if table.empty:
-        return {"per_source": per_source, **nothing_pooled("cosine_raw" in table)}
+        return {"per_source": per_source, **nothing_pooled("cosine_raw" in table, why)}
     categories = table.groupby("category", sort=True)
     return {
         "per_source": per_source,
@@ -118,21 +118,23 @@ def correlate_layer(table, min_category_size, left_out=()):
     }
 
 
-def nothing_pooled(has_uncentred):
-    """The keys of the correlations over several sources, undefined because no adapter learned the behaviour."""
-    nothing = {"n": 0, **undefined(NONE_LEARNED, *KEYS)}
+def nothing_pooled(has_uncentred, why):
+    """The keys of the correlations over several sources, undefined because no source is left."""
+    nothing = {"n": 0, **undefined(why, *KEYS)}
     together = {**nothing, "interval_if_independent": None}
     return {
         "pooled": {**together, **({"uncentred": nothing} if has_uncentred else {})},
-        "within_source_ranks": {"rho": None, "n": 0, "undefined": NONE_LEARNED},
+        "within_source_ranks": {"rho": None, "n": 0, "undefined": why},
         "per_category": {},
         "related_only": together,
     }
 
 
-def correlate_pairs(table, headline_layer, min_category_size, left_out=()):
+def correlate_pairs(table, headline_layer, min_category_size, left_out=(), why=NONE_LEARNED):
     """All blocks of correlation.json: {"headline_layer", "layers": {"20": block}}."""
     return {
         "headline_layer": headline_layer,
-        "layers": {str(layer): correlate_layer(rows, min_category_size, left_out) for layer, rows in table.groupby("layer", sort=True)},
+        "layers": {
+            str(layer): correlate_layer(rows, min_category_size, left_out, why) for layer, rows in table.groupby("layer", sort=True)
+        },
     }

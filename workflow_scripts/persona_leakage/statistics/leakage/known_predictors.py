@@ -19,10 +19,13 @@ def baseline_predictors(matrices, sources):
     """({name: [layers, sources, bystanders]}, {name: why it is missing}) over the common bystanders.
 
     A predictor is missing where the table lacks its column or a value, and where it is the same for all bystanders of a source.
+    base_outcome, the rate without adapter, is one only where it is above 0 for some persona.
     """
     chosen = np.ix_(sources, matrices.bystanders)
     shape = len(matrices.layers), len(sources), len(matrices.bystanders)
     found = {**lengths(matrices, sources), **similarities(matrices, chosen)}
+    if matrices.began_above_zero:
+        found["base_outcome"] = np.tile(matrices.base[matrices.bystanders], (len(sources), 1))
     if len(sources) > 1:
         found["mean_leakage_other_sources"] = over_other_sources(matrices.leakage[chosen], shape)
     else:
@@ -91,16 +94,18 @@ def controls_of(baselines, *without):
     return {name: values for name, values in baselines.items() if name not in {*SUMMARIES, *without}}
 
 
-def plain_baselines(baselines, logits):
-    """The controls of partial_linear: all but other cosines of the same geometry, proneness in log-odds as leakage is."""
-    return {
-        name: over_other_sources(logits, values.shape) if name == "mean_leakage_other_sources" else values
-        for name, values in controls_of(baselines, *SAME_GEOMETRY).items()
-    }
+def plain_baselines(matrices, sources, baselines):
+    """The controls of partial_linear: all but other cosines of the same geometry; rates among them in log-odds, as leakage is."""
+    chosen, plain = np.ix_(sources, matrices.bystanders), controls_of(baselines, *SAME_GEOMETRY)
+    if "mean_leakage_other_sources" in plain:
+        plain["mean_leakage_other_sources"] = over_other_sources(matrices.logits()[chosen], plain["mean_leakage_other_sources"].shape)
+    if "base_outcome" in plain:
+        plain["base_outcome"] = np.broadcast_to(matrices.base_logits()[chosen], plain["base_outcome"].shape)
+    return plain
 
 
 def plain_values(matrices, sources):
     """plain_baselines as one array [layers, S, k, M] over the common bystanders, or None if there are none."""
     baselines, _ = baseline_predictors(matrices, sources)
-    plain = plain_baselines(baselines, matrices.logits()[np.ix_(sources, matrices.bystanders)])
+    plain = plain_baselines(matrices, sources, baselines)
     return np.stack(list(plain.values()), axis=-2) if plain else None

@@ -70,7 +70,7 @@ def noise_ceilings(matrices, seed, counts=None):
     """
     generator = np.random.default_rng(seed)
     result = {}
-    if matrices.base is not None and np.nan_to_num(matrices.base).any():
+    if matrices.began_above_zero:
         reason = undefined("the control is not 0 throughout, and its own noise is not known", *KEYS)
         return {source: {"questions": reason, "samples": reason} for source in matrices.sources}
     for index, source in enumerate(matrices.sources):

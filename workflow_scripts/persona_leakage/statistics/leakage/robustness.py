@@ -10,6 +10,7 @@ from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.statistics.core.bootstrap import Draws
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.correlations import correlate_table
+from persona_leakage.statistics.leakage.even_spread import leave_out_even
 from persona_leakage.statistics.leakage.robustness_checks import (
     HALVES,
     Main,
@@ -42,7 +43,7 @@ def describe_robustness(table, headline_layer, samples, counts=None, centroids=N
     or None. centroids, held_out: {"personas", "centroids" [personas, hidden]} of the headline layer, from the questions that were
     evaluated and from others, or None. InputError if ``centroids`` does not give the table's cosines.
     """
-    matrices = matrices_of(table)
+    matrices = leave_out_even(matrices_of(table), counts)
     sources, _, problem = matrices.usable_sources()
     for option, content in (("--centroids", centroids), ("--held-out-centroids", held_out)):
         check_panel(matrices, option, content)

@@ -9,6 +9,7 @@ from persona_leakage.statistics.core.bootstrap import (
     DIFFERENCE_KEYS,
     MEAN_KEYS,
     Bootstrap,
+    Draws,
     describe_difference,
     describe_mean,
     describe_source,
@@ -22,12 +23,16 @@ from persona_leakage.statistics.core.permutation import (
     permutation_test,
     rank_products,
 )
+from persona_leakage.statistics.leakage.base_confound import KEYS as BASE_KEYS
+from persona_leakage.statistics.leakage.base_confound import describe_base_confound
 from persona_leakage.statistics.leakage.baseline_predictors import PARTIAL_KEYS, PARTIALS, describe_baselines
 from persona_leakage.statistics.leakage.claims import CLAIMS
 from persona_leakage.statistics.leakage.conclusions import draw_conclusions
+from persona_leakage.statistics.leakage.correlations import KEYS as CORRELATION_KEYS
 from persona_leakage.statistics.leakage.correlations import correlate_pairs
 from persona_leakage.statistics.leakage.double_centred import KEYS as PAIR_KEYS
 from persona_leakage.statistics.leakage.double_centred import describe_double_centred
+from persona_leakage.statistics.leakage.even_spread import describe_spread, without_even_sources
 from persona_leakage.statistics.leakage.held_out_prediction import LEAKS, PERSONA_KEYS, SOURCE_KEYS, describe_prediction
 from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
 from persona_leakage.statistics.leakage.meta_analysis import KEYS as META_KEYS
@@ -45,6 +50,7 @@ from persona_leakage.statistics.leakage.outcomes import (
 )
 from persona_leakage.statistics.leakage.permuted_sources import DRAW_KEYS, draw_permuted_sources, permuted_layer, permuted_source_tests
 from persona_leakage.statistics.leakage.reliability import SPLITS, disattenuate, noise_ceilings
+from persona_leakage.statistics.leakage.signed_change import describe_change
 from persona_leakage.statistics.leakage.source_specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
 
 FAMILIES = (
@@ -67,14 +73,20 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
 
     table: of pairs (see tables/read.py). options: of a Statistics block. counts: as read_question_counts gives them, and panel_cosines:
     [layers, personas, personas], on the axes of matrices_of(table), or None (see tables/question_counts.py). The blocks at the top are
-    of the rates, "outcomes" has those of the other outcome.
+    of the rates, "outcomes" has those of the other outcome. Only where a bystander shows the behaviour without adapter:
+    "even_spread" and "signed_change", and "base_confound" in each layer.
     """
     check = check_table(table)
+    matrices, began = matrices_of(table, check), {}
+    if matrices.began_above_zero:
+        began = {"even_spread": describe_spread(matrices, counts), "signed_change": describe_change(table)}
+        matrices = without_even_sources(matrices, began["even_spread"])
     result = {
         "training_check": check,
         "outcome": RATE,
-        **describe_outcome(table, matrices_of(table, check), check, headline_layer, options, counts, panel_cosines),
+        **describe_outcome(table, matrices, check, headline_layer, options, counts, panel_cosines),
         "leakage": summarise_rates(table),
+        **began,
     }
     result["resampling"] = {
         "permutations": options["permutations"],
@@ -121,9 +133,13 @@ def known_rows(table):
 
 def describe_outcome(table, matrices, check, headline_layer, options, counts, panel_cosines):
     """The statistics of one outcome: all blocks of correlation.json but "training_check", "leakage", "resampling" and the verdict."""
+    left_out = {*unlearned_sources(check), *matrices.even}
     result = correlate_pairs(
-        known_rows(table) if matrices.linear else table, headline_layer, options["min_category_size"], unlearned_sources(check)
+        known_rows(table) if matrices.linear else table, headline_layer, options["min_category_size"], left_out, matrices.problem
     )
+    for layer in result["layers"].values():
+        for source in sorted(matrices.even):
+            drop_correlations(layer["per_source"][source], matrices.missing[source])
     result["noise_ceiling"] = noise_ceilings(matrices, derive_seed("statistics", "halves"), counts)
     for layer in result["layers"].values():
         for source, block in layer["per_source"].items():
@@ -132,6 +148,12 @@ def describe_outcome(table, matrices, check, headline_layer, options, counts, pa
     add_joint_statistics(result, matrices, options, counts, panel_cosines)
     result["holm"] = adjust_families(result["layers"][str(headline_layer)])
     return result
+
+
+def drop_correlations(block, reason):
+    """Replace the correlations of one source, with centred and other cosines, by the reason why it has none."""
+    for each in (block, *([block["uncentred"]] if "uncentred" in block else [])):
+        each.update(undefined(reason, *CORRELATION_KEYS))
 
 
 def add_joint_statistics(result, matrices, options, counts, panel_cosines):
@@ -149,10 +171,12 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
         result["permuted_sources"] = undefined(problem, "kind")
         for layer in result["layers"].values():
             layer.update(empty_layer(problem))
+            layer.update({"base_confound": undefined(problem, *BASE_KEYS)} if matrices.began_above_zero else {})
         return
     result["effective_sources"] = effective_sources(matrices, sources)
     names = [matrices.sources[index] for index in sources]
-    bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
+    draws = Draws(matrices, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
+    bootstrap = Bootstrap(matrices, sources, None, None, draws=draws)
     headline = matrices.layers.index(result["headline_layer"])
     rhos = [[result["layers"][str(layer)]["per_source"][name]["spearman_rho"] for name in names] for layer in matrices.layers]
     tests = chance_tests(matrices, sources, options["permutations"], generator_of("permutations"))
@@ -178,6 +202,9 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
         block["baseline_predictors"] = baselines[index]
         block["specificity"] = specificity[index]
         block["prediction"] = prediction[index]
+    if matrices.began_above_zero:
+        for layer, block in zip(matrices.layers, describe_base_confound(matrices, bootstrap, draws), strict=True):
+            result["layers"][str(layer)]["base_confound"] = block
 
 
 def empty_layer(problem):

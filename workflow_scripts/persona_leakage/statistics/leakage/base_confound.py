@@ -1,0 +1,127 @@
+"""Is the correlation more than where the personas began? Leakage is a change, and training levels: who began high falls furthest.
+
+If the personas close to a source also began lower (or higher) than others, closeness goes with leakage although it does nothing.
+Only for behaviours that some persona shows without adapter.
+"""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+
+from persona_leakage.infrastructure.intervals import correlation_interval
+from persona_leakage.infrastructure.undefined import finite, undefined
+from persona_leakage.statistics.core.bootstrap import MEAN_KEYS, Bootstrap, describe_mean, present, variance
+from persona_leakage.statistics.core.pair_matrices import MIN_BYSTANDERS
+from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.signed_change import share_of_headroom
+
+LEAST_ROOM = 0.2  # of the scale, that a persona's base rate must leave above it
+KEYS = ("per_source", "partial", "explained")
+DRAWN = ("by_bystander", "by_source_and_bystander", "by_question", "by_cell")
+WHOLLY = 1e-9  # 1 - r^2 of a correlation that leaves nothing
+
+
+def partial_correlation(xy, xz, yz):
+    """Correlation of x and y given z from the three plain ones (Yule 1907): (xy - xz yz) / sqrt((1 - xz^2) (1 - yz^2)); arrays.
+
+    Of rank correlations it is that of the ranks' residuals. NaN where z determines x or y.
+    """
+    left = (1 - xz**2) * (1 - yz**2)
+    return np.divide(xy - xz * yz, np.sqrt(np.maximum(left, 0)), out=np.full_like(left, np.nan), where=left > WHOLLY)
+
+
+def rho(x, y):
+    """Spearman's correlation over the values that both have; NaN for fewer than MIN_BYSTANDERS or a constant one."""
+    known = ~(np.isnan(x) | np.isnan(y))
+    if known.sum() < MIN_BYSTANDERS:
+        return float("nan")
+    return float(standard_ranks(x[known]) @ standard_ranks(y[known]))
+
+
+def partial_bootstrap(matrices, bootstrap, draws, given_cosine):
+    """The Bootstrap whose correlations are those of cosine and leakage given the base rate, in the same resamples as ``bootstrap``.
+
+    draws: of ``bootstrap``. given_cosine: rho of cosine and base rate [layers, sources], which other questions do not change: counts
+    per question are of the replies with adapter alone, so the base rates stay as they are.
+    """
+    base = np.where(np.isnan(matrices.rate), np.nan, matrices.base)
+    started = replace(matrices, layers=[0], cosines={"cosine": base[None]})
+    as_leakage, bystanders = replace(matrices, rate=base, base=None), copy.copy(draws)
+    bystanders.question_rates = None
+    with np.errstate(invalid="ignore"):
+        leakage_base = Bootstrap(started, bootstrap.sources, None, None, draws=draws)
+        cosine_base = Bootstrap(as_leakage, bootstrap.sources, None, None, draws=bystanders)
+    partial = copy.copy(bootstrap)
+    for name in DRAWN:
+        drawn = getattr(bootstrap, name)
+        if drawn is not None:
+            of_cosine = getattr(cosine_base, name) if "bystander" in name else np.broadcast_to(given_cosine[..., None], drawn.shape)
+            setattr(partial, name, partial_correlation(drawn, of_cosine, np.broadcast_to(getattr(leakage_base, name), drawn.shape)))
+    return partial
+
+
+def describe_base_confound(matrices, bootstrap, draws):
+    """The block "base_confound" of every layer: {KEYS, "undefined"}.
+
+    bootstrap, draws: of the within-source correlations, whose pairs and resamples are used. All are rank correlations (Spearman)
+    over a source's bystanders. per_source: {source: see correlations_of, with "partial" and its interval over bystanders}. partial:
+    the mean rank correlation of cosine and leakage given the base rate, with the keys and intervals of within_source. explained:
+    see is_explained; also true if the base rate determines leakage or cosine wholly. A noisy base rate takes out too little: the
+    partial correlation keeps what base rates without noise would explain.
+    """
+    names = [matrices.sources[source] for source in bootstrap.sources]
+    flat = [name for name, source in zip(names, bootstrap.sources, strict=True) if np.ptp(matrices.base[present(matrices, source)]) == 0]
+    if flat:
+        return [undefined(f"the base rate is the same for all bystanders of {', '.join(flat)}", *KEYS)] * len(matrices.layers)
+    blocks = [[correlations_of(matrices, layer, source) for source in bootstrap.sources] for layer in range(len(matrices.layers))]
+    plain, given_cosine, given_leakage = (
+        np.array([[block[key] for block in layer] for layer in blocks]) for key in ("plain", "cosine_base", "leakage_base")
+    )
+    partials = partial_correlation(plain, given_cosine, given_leakage)
+    drawn = partial_bootstrap(matrices, bootstrap, draws, given_cosine)
+    result = []
+    for layer, sources in enumerate(blocks):
+        per_source = {}
+        for row, (name, block) in enumerate(zip(names, sources, strict=True)):
+            error = variance(drawn.by_bystander[layer, row]) ** 0.5
+            interval = correlation_interval(finite(partials[layer, row]), error, drawn.sizes[row] - 1)
+            per_source[name] = {**block, "partial": finite(partials[layer, row]), "partial_interval": interval}
+            per_source[name] = {key: finite(value) if isinstance(value, float) else value for key, value in per_source[name].items()}
+        wholly = [name for name, value in zip(names, partials[layer], strict=True) if np.isnan(value)]
+        if wholly:
+            reason = f"the base rate determines leakage or cosine wholly for {', '.join(wholly)}"
+            partial, explained = undefined(reason, *MEAN_KEYS), True
+        else:
+            partial = describe_mean(drawn, layer, partials[layer])
+            explained = is_explained(describe_mean(bootstrap, layer, plain[layer])["interval"], partial["interval"])
+        result.append({"per_source": per_source, "partial": partial, "explained": explained, "undefined": None})
+    return result
+
+
+def correlations_of(matrices, layer, source):
+    """Rank correlations of one source at one layer (indices), floats, NaN where there is none.
+
+    "plain": of cosine and leakage. "leakage_base", "cosine_base": of either with the base rate. "cosine_outcome": of cosine and the rate
+    with adapter. "cosine_headroom": of cosine and share_of_headroom. "cosine_leakage_with_room": of cosine and leakage without the
+    personas whose base rate leaves less than LEAST_ROOM of the scale; "n_with_room": how many others there are.
+    """
+    members = present(matrices, source)
+    cosine, leakage = matrices.cosines["cosine"][layer, source, members], matrices.leakage[source, members]
+    base, room = matrices.base[members], 1 - matrices.base[members] >= LEAST_ROOM - 1e-9
+    return {
+        "plain": rho(cosine, leakage),
+        "leakage_base": rho(leakage, base),
+        "cosine_base": rho(cosine, base),
+        "cosine_outcome": rho(cosine, matrices.rate[source, members]),
+        "cosine_headroom": rho(cosine, share_of_headroom(leakage, base)),
+        "cosine_leakage_with_room": rho(cosine[room], leakage[room]),
+        "n_with_room": int(room.sum()),
+    }
+
+
+def is_explained(plain, partial):
+    """Whether an interval excludes 0 and the partial one does not on the same side; None if one is unknown."""
+    if plain is None or partial is None:
+        return None
+    return (plain[0] > 0 and not partial[0] > 0) or (plain[1] < 0 and not partial[1] < 0)

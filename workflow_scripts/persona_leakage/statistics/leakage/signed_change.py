@@ -1,0 +1,106 @@
+"""By how much did each persona change? Leakage with its interval where the behaviour has a base rate above 0."""
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+from persona_leakage.behaviours.training_check import RATE_TOLERANCE
+from persona_leakage.infrastructure.undefined import finite
+from persona_leakage.statistics.core.multiple_testing import holm
+from persona_leakage.statistics.core.pair_matrices import DECIMALS
+
+LEVEL = 0.05
+NO_BASE_COUNT = "its base rate is no share of as many replies as with adapter"
+
+
+def newcombe_interval(found, total, base_found, base_total):
+    """95 % interval of found / total - base_found / base_total, of two independent samples: arrays [...] -> [..., 2].
+
+    Newcombe (1998), Statistics in Medicine 17, 873-890, method 10: the ends come from Wilson's intervals of both shares. It
+    covers sampling of replies, not other questions; for those see tables.leakage_error.
+    """
+    counts = (np.asarray(values) for values in (found, total, base_found, base_total))
+    return np.stack(confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=LEVEL), axis=-1)
+
+
+def fisher_p(found, base_found, total):
+    """Fisher's exact test, two-sided, of found against base_found of ``total`` replies each: arrays [n] -> p [n].
+
+    Sum of the chances of all tables with these margins that are no likelier than the one found; as scipy.stats.fisher_exact.
+    """
+    found, base_found, total = (np.asarray(values)[:, None] for values in (found, base_found, total))
+    chances = stats.hypergeom.pmf(np.arange(total.max() + 1), 2 * total, found + base_found, total)
+    own = np.take_along_axis(chances, found, axis=1)
+    return np.minimum(1.0, np.where(chances <= own * (1 + 1e-7), chances, 0).sum(axis=1))
+
+
+def exact_mcnemar(after, before):
+    """Exact test of a change in items that were answered both with and without adapter: {"n", "gained", "lost", "p"}.
+
+    after, before: bool [items], whether the behaviour shows. Only items whose answer changed count: under no effect, ``gained`` of
+    ``gained + lost`` is binomial with chance 1/2 (McNemar 1947); two-sided; p is 1 if no item changed.
+    """
+    after, before = (np.asarray(values, dtype=bool) for values in (after, before))
+    if after.shape != before.shape or after.ndim != 1:
+        raise ValueError(f"after and before are of shapes {after.shape} and {before.shape}; both must be [items]")
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    table = [[int((after & before).sum()), lost], [gained, int((~after & ~before).sum())]]
+    p = float(mcnemar(table, exact=True).pvalue) if gained + lost else 1.0
+    return {"n": len(after), "gained": gained, "lost": lost, "p": p}
+
+
+def share_of_headroom(leakage, base):
+    """Leakage as a share of the way to the end of the scale that it moves to: leakage / (1 - base) upwards, leakage / base downwards.
+
+    leakage, base: arrays of one shape, base in [0, 1]. From -1 to 1; 0 where there is no change; NaN where base is unknown.
+    """
+    room = np.where(leakage > 0, 1 - base, base)
+    share = np.divide(leakage, room, out=np.zeros_like(np.asarray(leakage, dtype=float)), where=room > 0)
+    return np.where(np.isnan(base), np.nan, share)
+
+
+def describe_change(table):
+    """{source: {"n", "mean", "risen", "fallen", "personas": {persona: block}}} from a pairs table.
+
+    From the rows of one layer, for leakage is the same in all. mean: of leakage. risen, fallen: bystanders with p_holm below .05,
+    by direction. A persona's block: {"leakage", "base_rate", "interval": newcombe_interval, "se": the table's leakage_se or None,
+    "p": fisher_p, "p_holm": corrected for the number of bystanders of the source (Holm 1979), "undefined"}. Personas whose rate is
+    missing are left out. The table does not say how many replies a base rate has: as many as with adapter, which is how the workflow
+    samples. Where no number of them gives base_rate, interval and p are None.
+    """
+    result = {}
+    for source, rows in table.drop_duplicates(["source", "persona"]).groupby("source", sort=False):
+        known = rows[rows["rate"].notna()]
+        result[source] = describe_source(known) if len(known) else {"n": 0, "mean": None, "risen": 0, "fallen": 0, "personas": {}}
+    return result
+
+
+def describe_source(rows):
+    """The block of describe_change of one source, from its rows."""
+    total = rows["total"].to_numpy()
+    base_found = np.rint(rows["base_rate"].to_numpy() * total).astype(int)
+    whole = np.abs(base_found / total - rows["base_rate"].to_numpy()) <= RATE_TOLERANCE
+    intervals = newcombe_interval(rows["found"].to_numpy(), total, base_found, total)
+    p_values = fisher_p(rows["found"].to_numpy(), base_found, total)
+    adjusted = holm({place: float(p) for place, p in enumerate(p_values) if whole[place]})
+    personas = {}
+    for place, row in enumerate(rows.itertuples()):
+        tested = bool(whole[place])
+        personas[row.persona] = {
+            "leakage": round(float(row.rate - row.base_rate), DECIMALS),
+            "base_rate": float(row.base_rate),
+            "interval": intervals[place].tolist() if tested else None,
+            "se": finite(getattr(row, "leakage_se", None)),
+            "p": float(p_values[place]) if tested else None,
+            "p_holm": adjusted[place] if tested else None,
+            "undefined": None if tested else NO_BASE_COUNT,
+        }
+    clear = [block["leakage"] for block in personas.values() if block["p_holm"] is not None and block["p_holm"] < LEVEL]
+    return {
+        "n": len(personas),
+        "mean": float(np.mean([block["leakage"] for block in personas.values()])),
+        "risen": sum(value > 0 for value in clear),
+        "fallen": sum(value < 0 for value in clear),
+        "personas": personas,
+    }
