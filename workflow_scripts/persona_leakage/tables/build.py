@@ -23,9 +23,8 @@ COLUMNS = [
     "source_total",
     "source_base_rate",
     "prompt_tokens",
-    "base_reply_tokens",
-    "source_base_reply_tokens",
 ]
+LENGTH_COLUMNS = ["base_reply_tokens", "source_base_reply_tokens"]
 GAIN_COLUMNS = ["logprob_gain", "logprob_replies", "source_logprob_gain"]
 
 
@@ -33,13 +32,14 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     """One row per (layer, source, bystander); a source is no bystander of itself, the other sources are.
 
     layers: {layer: {"personas": [names], "prompt_tokens": [ints], "centroids": [personas, hidden]}}.
-    evaluations: {source: {persona: cell of marker_eval.json}}; base: the same cells without adapter.
+    evaluations: {source: {persona: cell of marker_eval.json or cells.json}}; base: the same cells without adapter.
     negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]}, with a source's row for each.
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
-    Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
+    Returns a DataFrame with the columns COLUMNS, LENGTH_COLUMNS where replies were sampled, and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
     cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's replies without adapter.
     """
     rows = []
+    lengths = {name: cell["mean_tokens"] for name, cell in base.items()} if all("mean_tokens" in cell for cell in base.values()) else None
     for layer, geometry in sorted(layers.items()):
         names = geometry["personas"]
         whitened = whitened_cosines(geometry["centroids"])
@@ -73,13 +73,13 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
                         "source_total": cells[source]["total"],
                         "source_base_rate": base[source]["rate"],
                         "prompt_tokens": geometry["prompt_tokens"][place],
-                        "base_reply_tokens": base[persona]["mean_tokens"],
-                        "source_base_reply_tokens": base[source]["mean_tokens"],
+                        **({} if lengths is None else {"base_reply_tokens": lengths[persona], "source_base_reply_tokens": lengths[source]}),
                         **{column: values[origin, place] for column, values in similarities.items()},
                         **(gain_of(forced[source], source, persona) if forced else {}),
                     }
                 )
-    return pd.DataFrame(rows, columns=[*COLUMNS, *similarities, *(GAIN_COLUMNS if forced else ())])
+    columns = [*COLUMNS, *(LENGTH_COLUMNS if lengths else ()), *similarities, *(GAIN_COLUMNS if forced else ())]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def gain_of(cells, source, persona):
