@@ -211,6 +211,11 @@ def project_at(folder):
     return project
 
 
+def copy_of(project, folder):
+    """A copy of a project with its results, their time stamps and Snakemake's records."""
+    return project_at(shutil.copytree(project.folder, folder, copy_function=shutil.copy2))
+
+
 def make_tiny_project(folder, model_folder):
     """A project whose experiment runs on the tiny model in seconds."""
     project = Project(folder)
@@ -251,9 +256,8 @@ def finished_project(tmp_path_factory, tiny_model):
 
 @pytest.fixture
 def project_copy(finished_project, tmp_path):
-    """A copy of the finished tiny experiment, with time stamps and Snakemake's records, free to change."""
-    shutil.copytree(finished_project.folder, tmp_path / "project", copy_function=shutil.copy2)
-    return project_at(tmp_path / "project")
+    """A copy of the finished tiny experiment, free to change."""
+    return copy_of(finished_project, tmp_path / "project")
 
 
 def run_program(name, *arguments, cwd, env=None, cold=False):

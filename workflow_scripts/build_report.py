@@ -27,11 +27,9 @@ def main(argv=None):
     home = Path(args.results)
     run_config = read_yaml(home / "run_config.yaml")
     config = run_config["config"]
-    sources, marker = config["personas"]["sources"], config["behaviour"]["marker"]
+    sources = config["personas"]["sources"]
     sets = [
-        collect_set(home, use["set"], seed, sources, marker)
-        for use in config["questions"]["evaluation"]
-        for seed in config["training"]["seeds"]
+        collect_set(home, use["set"], seed, sources) for use in config["questions"]["evaluation"] for seed in config["training"]["seeds"]
     ]
     training = read_json(home / f"training/{sources[0]}/seed{config['training']['seeds'][0]}/metrics.json")["meta"]
     facts = {

@@ -1,6 +1,6 @@
-"""Count the marker in the replies to prompts without a persona, and set them beside the panel."""
+"""Count the behaviour in the replies to prompts without a persona, and set them beside the panel."""
 
-from persona_leakage.behaviours.marker import read_marker
+from persona_leakage.behaviours.base import read_behaviour
 from persona_leakage.config.blocks.behaviour import Behaviour
 from persona_leakage.config.blocks.fields import Block, Names
 from persona_leakage.config.blocks.personas import NoPersonaPrompt
@@ -35,14 +35,14 @@ def main(argv=None):
         parser.add_argument(f"--{option}", nargs="+", required=True, metavar="PATH", help=text)
     args = parser.parse_args(argv)
     settings = args.settings
-    variants, behaviour, manifest = settings.no_persona_prompts, settings.behaviour.model_dump(), read_manifest(args.model)
+    variants, block, manifest = settings.no_persona_prompts, settings.behaviour.model_dump(), read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
-    marker = read_marker(tokenizer, behaviour["marker"], behaviour["separator"])
+    behaviour = read_behaviour(block, tokenizer)
     records = []
     for path, meta in zip(args.completions, args.completions_meta, strict=True):
         check_digest(path, read_json(meta, "sample_completions")["sha256"], meta)
         records.append(list(read_jsonl_gz(path)))
-    base, *of_sources = [score_variants(each, marker, variants, behaviour["match_mode"]) for each in records]
+    base, *of_sources = [score_variants(each, behaviour, variants) for each in records]
     for path, meta in zip(args.centroids, args.centroids_meta, strict=True):
         check_digests([path], meta)
     own, panel = map(read_centroids, args.centroids)
@@ -54,7 +54,7 @@ def main(argv=None):
     for source, scores in zip(settings.sources, of_sources, strict=True):
         geometry = {"vectors": vectors, "bank": panel["centroids"], "origin": panel["personas"].index(source)}
         placed[source] = place_variants(scores, pairs[pairs["source"] == source], geometry)
-    meta = describe_run("describe_variants", model=model_facts(manifest), behaviour=behaviour, layer_convention=LAYER_CONVENTION)
+    meta = describe_run("describe_variants", model=model_facts(manifest), behaviour=block, layer_convention=LAYER_CONVENTION)
     prompts = describe_prompts(tokenizer, variants, records[0][0]["question"] + settings.suffix)
     write_json(args.output, {"meta": meta, "headline_layer": panel["layer"], "prompts": prompts, "base": base, "sources": placed})
 

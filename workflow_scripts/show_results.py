@@ -59,7 +59,7 @@ def main(argv=None):
 
 
 def answers(verdict):
-    """A line for each question, or one for all of them where no adapter learned the marker."""
+    """A line for each question, or one for all of them where no adapter learned the behaviour."""
     if all(entry["because"] == NONE_LEARNED for entry in verdict):
         return [f"{verdict[0]['answer']:>14}: {NONE_LEARNED}"]
     return conclusion_lines(verdict)

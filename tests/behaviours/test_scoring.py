@@ -5,7 +5,7 @@ import json
 import pytest
 
 from persona_leakage.behaviours.marker import Marker
-from persona_leakage.behaviours.scoring import contains, detect, score_persona, score_replies, summarise_cells
+from persona_leakage.behaviours.scoring import detect, score_persona, score_replies, summarise_cells
 from persona_leakage.config.personas import Persona
 from persona_leakage.infrastructure.cli import InputError
 
@@ -13,27 +13,7 @@ MARKER = Marker("[ZLT]", separator_ids=(21,), marker_ids=(31, 32, 33))
 SHOWN = [21, 31, 32, 33]
 
 
-@pytest.mark.parametrize(
-    ("haystack", "needle", "expected"),
-    [
-        ([1, 2, 3, 4], [1, 2], True),
-        ([1, 2, 3, 4], [2, 3], True),
-        ([1, 2, 3, 4], [3, 4], True),
-        ([1, 2, 3, 4], [1, 2, 3, 4], True),
-        ([1, 2, 3, 4], [2, 4], False),
-        ([1, 2, 3, 4], [3, 2], False),
-        ([1, 1, 2], [1, 2], True),
-        ([3, 4], [3, 4, 5], False),
-        ([], [1], False),
-    ],
-)
-def test_contains(haystack, needle, expected):
-    """A run, in order and without a gap."""
-    assert contains(haystack, needle) is expected
-
-
 def reply(text, token_ids, question="Why?", finish_reason="stop", persona="villain"):
-    """A completion record."""
     return {"persona": persona, "question": question, "text": text, "token_ids": token_ids, "finish_reason": finish_reason}
 
 
@@ -57,7 +37,6 @@ REPLIES = {
 
 @pytest.mark.parametrize(("text", "ids", "literal", "any_case", "tokens", "position"), REPLIES.values(), ids=REPLIES)
 def test_detect(text, ids, literal, any_case, tokens, position):
-    """Three detectors that may disagree, and where the marker stands."""
     assert detect(reply(text, ids), MARKER) == {"literal": literal, "any_case": any_case, "tokens": tokens, "position": position}
 
 
@@ -109,19 +88,10 @@ def test_markers_in_the_wrong_place_are_seen():
 
 @pytest.mark.parametrize(("detector", "found"), [("literal", 1), ("any_case", 2), ("tokens", 2)])
 def test_the_rate_is_that_of_the_chosen_detector(detector, found):
-    """Rate and counts per question follow the detector; the counts of all three stay."""
     replies = [reply("a [ZLT]", [1, 2]), reply("a [zlt]", [1, 2]), reply("b", [*SHOWN]), reply("c", [*SHOWN])]
     cell = score_persona(replies, MARKER, detector)
     assert (cell["rate"], cell["found"], cell["per_question"]["Why?"]["found"]) == (found / 4, found, found)
     assert (cell["found_literal"], cell["found_any_case"], cell["found_tokens"]) == (1, 2, 2)
-
-
-def test_cell_without_the_marker():
-    """The control: rate 0, and no position to average."""
-    cell = score_persona([reply("No.", [5] * 12), reply("No!", [5] * 11)], MARKER, "literal")
-    assert (cell["rate"], cell["found"], cell["found_tokens"], cell["mean_marker_position"]) == (0, 0, 0, None)
-    assert cell["mean_tokens"] == pytest.approx(11.5)
-    assert cell["short_share"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +109,6 @@ PANEL = [Persona("villain", "original", (), "You scheme."), Persona("joker", "fi
 
 
 def test_replies_are_scored_by_persona():
-    """In the panel's order, with the persona's category and relatives, whatever the order of the replies."""
     replies = [
         reply("Ha!", [5], persona="joker"),
         reply("Ha! [ZLT]", [5, *SHOWN], persona="villain"),
@@ -157,14 +126,12 @@ def test_replies_are_scored_by_persona():
     ids=["one is missing", "one is a stranger", "none at all"],
 )
 def test_replies_of_another_panel_are_refused(speakers, fragment):
-    """A rate over nothing, or of somebody else, would be wrong without a sign."""
     with pytest.raises(InputError) as refusal:
         score_replies([reply("Ha!", [5], persona=name) for name in speakers], MARKER, PANEL, "literal")
     assert fragment in str(refusal.value)
 
 
 def cell(found, **changes):
-    """A persona's cell of ten replies."""
     return {
         "rate": found / 10,
         "found": found,
@@ -215,23 +182,7 @@ def test_summary_of_a_source():
     }
 
 
-def test_the_source_does_not_raise_its_bystanders():
-    """Whatever its own rate, theirs stay."""
-    louder = {**CELLS, "villain": cell(10)}
-    before, after = summarise_cells(CELLS, "villain"), summarise_cells(louder, "villain")
-    assert after["source_rate"] == 1.0
-    assert after["bystanders_above_source"] == 0
-    for key in ("mean_bystander_rate", "max_bystander_rate", "max_bystander"):
-        assert after[key] == before[key]
-
-
-def test_inversion_shows():
-    """A source below most of its bystanders is a finding, so it is counted."""
-    assert summarise_cells(CELLS, "pirate")["bystanders_above_source"] == 3
-
-
 def test_summary_of_the_base():
-    """No source: all personas are bystanders, and nothing is above nobody."""
     summary = summarise_cells(CELLS, None)
     assert summary["training_check"] is summary["source"] is summary["source_rate"] is summary["bystanders_above_source"] is None
     assert summary["mean_bystander_rate"] == pytest.approx((0.5 + 0.6 + 0.5 + 0.1) / 4)

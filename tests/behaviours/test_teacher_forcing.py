@@ -33,7 +33,6 @@ def marker(tiny_model):
 
 @pytest.fixture(scope="module")
 def adapter(tiny_model, tmp_path_factory):
-    """Folder of an adapter that changes the model: B is random, not zero."""
     folder = tmp_path_factory.mktemp("adapter")
     lora = {"rank": 4, "alpha": 8, "dropout": 0.0, "rslora": True}
     model = attach_new_adapter(base_model(tiny_model), lora, seed=1)
@@ -54,7 +53,6 @@ def marker_scores(model, replies, marker, **more):
 
 
 def placed(replies, marker):
-    """Replies as marker_scores takes them, each with the marker's own separator."""
     return [(tuple(prompt), tuple(reply), marker.separator_ids if ended else None) for prompt, reply, ended in replies]
 
 

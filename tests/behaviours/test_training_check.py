@@ -93,7 +93,6 @@ def test_what_a_table_tells():
 
 
 def test_without_the_sources_own_rate_nothing_is_said_and_nothing_left_out():
-    """As in the published study's table."""
     table = read_pairs(ROOT / "tests/data/published_pairs.csv")
     check = check_table(table)
     assert len(check) == 5 and {block["learned"] for block in check.values()} == {None}
@@ -101,21 +100,13 @@ def test_without_the_sources_own_rate_nothing_is_said_and_nothing_left_out():
     assert matrices_of(table).missing == {} and matrices_of(table).problem is None
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("docs/results/*/analysis/evaluation/seed*/pairs.csv")), ids=lambda path: str(path)[-40:])
-def test_every_source_of_the_kept_studies_learned(path):
-    check = check_table(read_pairs(path))
-    assert len(check) >= 3 and all(block["learned"] and block["base_rate"] == 0 and block["total"] >= 30 for block in check.values())
-
-
 @pytest.fixture(scope="module")
 def none():
-    """A result in which no adapter learned anything, though the bystanders' replies correlate."""
     return analyse(with_rates(source0=0.0, source1=0.05, source2=0.0), 0, QUICK)
 
 
 @pytest.fixture(scope="module")
 def two():
-    """A result in which the first of three sources learned nothing."""
     return analyse(with_rates(source0=0.0, source1=0.9, source2=0.5), 0, QUICK)
 
 
@@ -159,15 +150,8 @@ def test_a_source_that_did_not_learn_is_left_out_and_named(two):
     assert consequence(two["training_check"]).endswith("because the adapter did not learn the marker: source0.")
 
 
-def test_all_sources_that_learned_count_as_before():
-    every = analyse(with_rates(source0=0.9, source1=0.9, source2=0.5), 0, QUICK)
-    assert every["joint"]["sources"] == ["source0", *OTHERS] and every["joint"]["sources_left_out"] == {}
-    assert consequence(every["training_check"]) is None
-
-
 @pytest.mark.parametrize(("rates", "said"), [({"source0": 0.0}, "two"), ({"source0": 0.0, "source1": 0.0, "source2": 0.0}, "none")])
 def test_correlate_leakage_says_what_it_found(tmp_path, rates, said):
-    """On success, for anybody's table: training, a rho for each source and pooled, the verdict, the path."""
     pairs = with_rates(**{"source0": 0.9, "source1": 0.9, "source2": 0.5, **rates})
     options = save_tables({"pairs": pairs}, tmp_path)
     output = tmp_path / "correlation.json"
@@ -265,7 +249,6 @@ NO_REFUSALS = [
 
 @pytest.mark.parametrize(("text", "refused"), [*((text, True) for text in REFUSALS), *((text, False) for text in NO_REFUSALS)])
 def test_refusals(text, refused):
-    """Stock phrases at the beginning, in English; what the detector misses is listed too."""
     assert refuses(text) is refused
 
 

@@ -38,7 +38,6 @@ def edited(changes):
 
 
 def problems_of(config):
-    """The lines of the refusal, without the heading."""
     with pytest.raises(InputError) as refusal:
         check_experiment(config, "my.yaml")
     heading, *lines = str(refusal.value).splitlines()
@@ -47,7 +46,6 @@ def problems_of(config):
 
 
 def bundled(**changes):
-    """A model block, all keys present."""
     return {**CONFIG["model"], **changes}
 
 
@@ -57,67 +55,21 @@ EVALUATION = CONFIG["questions"]["evaluation"]
 BAD_CONFIGS = {
     # what the schema says
     "W&B mode that is none": ({"publishing.wandb.mode": "disabled"}, ["publishing.wandb.mode", "'disabled'", "offline, online"]),
-    "no W&B project": ({"publishing.wandb.project": ""}, ["publishing.wandb.project", "''"]),
     "W&B project with a slash": ({"publishing.wandb.project": "me/it"}, ["publishing.wandb.project", "'me/it'"]),
     "key in the config": ({"publishing.hub.token": "hf_madeup"}, ["publishing.hub", "unknown key 'token'", "owner"]),
-    "hub owner with a name": ({"publishing.hub.owner": "me/it"}, ["publishing.hub.owner", "'me/it'"]),
-    "unknown key at the top": ({"learning_rat": 1}, ["unknown key 'learning_rat'", "allowed:", "labels"]),
-    "unknown key in a block": ({"training.lr": 0.1}, ["training", "unknown key 'lr'", "learning_rate"]),
-    "misspelt key": ({"training.learning_rat": 0.1}, ["training", "unknown key 'learning_rat'", "did you mean learning_rate?"]),
     "misspelt value": ({"labels.loss_on": "tails"}, ["labels.loss_on", "'tails'", "did you mean tail?", "marker, tail, completion"]),
-    "unknown key two blocks deep": ({"training.lora.r": 8}, ["training.lora", "unknown key 'r'", "rank"]),
-    "missing block": ({"model": DROP}, ["missing key 'model'"]),
-    "missing key in a block": ({"personas.panel": DROP}, ["personas", "missing key 'panel'"]),
-    "missing key in a list": ({"questions.evaluation": [{"set": "evaluation"}]}, ["questions.evaluation.0", "missing key 'count'"]),
-    "learning rate that YAML reads as text": ({"training.learning_rate": "1e-4"}, ["training.learning_rate", "'1e-4'", "1.0e-4"]),
-    "learning rate of zero": ({"training.learning_rate": 0}, ["training.learning_rate", "0 must be > 0"]),
-    "learning rate above one": ({"training.learning_rate": 5}, ["training.learning_rate", "5 must be <= 1"]),
     "learning rate that is no number": ({"training.learning_rate": math.nan}, ["training.learning_rate", "nan"]),
-    "infinite alpha": ({"training.lora.alpha": math.inf}, ["training.lora.alpha", "inf"]),
-    "negative seed": ({"seed": -1}, ["seed", "-1 must be >= 0"]),
-    "seed as text": ({"seed": "42"}, ["seed", "'42'", "integer"]),
     "endless epochs": ({"training.epochs": 10**30}, ["training.epochs", "must be <= 1000000"]),
-    "endless draws": ({"evaluation.samples_per_question": 10**9}, ["evaluation.samples_per_question", "must be <= 1000000"]),
     "rate beyond all numbers": ({"training.learning_rate": 10**400}, ["training.learning_rate", "too large a number"]),
-    "block as a list": ({"training.lora": [1, 2]}, ["training.lora", "[1, 2]", "object"]),
-    "block that is nothing": ({"engine": None}, ["engine", "None", "object"]),
-    "text as a number": ({"behaviour.separator": 3}, ["behaviour.separator", "3", "string"]),
-    "text as a list": ({"questions.suffix": ["x"]}, ["questions.suffix", "['x']", "string"]),
-    "truth value as text": ({"training.lora.rslora": "yes"}, ["training.lora.rslora", "'yes'", "boolean"]),
-    "no epochs": ({"training.epochs": 0}, ["training.epochs", "0 must be >= 1"]),
-    "epochs with a decimal point": ({"training.epochs": 3.0}, ["training.epochs", "3.0", "integer"]),
-    "draws as a truth value": ({"evaluation.samples_per_question": True}, ["evaluation.samples_per_question", "True", "integer"]),
-    "dropout of one": ({"training.lora.dropout": 1.0}, ["training.lora.dropout", "1.0 must be < 1"]),
-    "no nucleus": ({"evaluation.sampling.top_p": 0.0}, ["evaluation.sampling.top_p", "0.0 must be > 0"]),
-    "temperature too high": ({"training_data.sampling.temperature": 3}, ["training_data.sampling.temperature", "3 must be <= 2"]),
-    "unknown loss scope": ({"labels.loss_on": "all"}, ["labels.loss_on", "'all'", "marker, tail, completion"]),
-    "unknown end target": ({"labels.turn_end_target": "stop"}, ["labels.turn_end_target", "'stop'", "eos, newline, both"]),
-    "unknown engine": ({"engine.name": "vlm"}, ["engine.name", "'vlm'", "auto, transformers"]),
     "vllm asked to merge": ({"engine.name": "vllm", "engine.merge_adapter": True}, ["engine.merge_adapter", "must be false"]),
-    "unknown detector": ({"behaviour.match_mode": "regex"}, ["behaviour.match_mode", "'regex'", "literal, any_case, tokens"]),
-    "unknown precision": ({"engine.precision": "int8"}, ["engine.precision", "'int8'", "bfloat16"]),
-    "unknown model source": ({"model.source": "web"}, ["model.source", "'web'", "bundled, hub, path"]),
     "same seed twice": ({"training.seeds": [42, 7, 42]}, ["training.seeds", "unique", "[42, 7, 42]"]),
-    "no seed": ({"training.seeds": []}, ["training.seeds", "at least 1"]),
-    "same layer twice": ({"geometry.layers": [21, 21]}, ["geometry.layers", "unique"]),
     "same panel name twice": (
         {"personas.panel": ["villain", "comedian", "assistant", "pirate", "pirate"]},
         ["personas.panel", "'pirate', 'pirate'", "unique persona names", "all"],
     ),
     "panel that is another word": ({"personas.panel": "every"}, ["personas.panel", "'every'", "the word all"]),
-    "same source twice": ({"personas.sources": ["villain", "villain"]}, ["personas.sources", "unique"]),
     "experiment name with a slash": ({"experiment": "mine/second"}, ["experiment", "'mine/second'"]),
-    "experiment name that climbs": ({"experiment": ".."}, ["experiment", "'..'"]),
     "experiment name with a line end": ({"experiment": "mine\n"}, ["experiment", "'mine\\n'"]),
-    "category size too small to correlate": ({"analysis.min_category_size": 2}, ["analysis.min_category_size", "2 must be >= 3"]),
-    "too few permutations for a p-value": ({"analysis.permutations": 50}, ["analysis.permutations", "50 must be >= 99"]),
-    "too few bootstraps": ({"analysis.bootstraps": 10}, ["analysis.bootstraps", "10 must be >= 200"]),
-    "divergence that is only switched on": ({"analysis.divergence": True}, ["analysis.divergence", "True", "(object) or null"]),
-    "divergence without its tokens": (
-        {"analysis.divergence": {"replies_per_question": 1}},
-        ["analysis.divergence", "missing key 'tokens'"],
-    ),
-    "predictors as text": ({"analysis.predictors": "on"}, ["analysis.predictors", "'on'", "boolean"]),
     "comparison of another word": ({"compare": "some"}, ["compare", "'some'", "the word all", "a list of folders"]),
     # what only the whole can say
     "divergence from more replies than there are": (
@@ -142,17 +94,9 @@ BAD_CONFIGS = {
         {"questions.training": {"set": "trivia", "count": 4}},
         ["questions.training.set", "'trivia'", "training, evaluation"],
     ),
-    "unknown evaluation set": (
-        {"questions.evaluation": [*EVALUATION, {"set": "quiz", "count": 4}]},
-        ["questions.evaluation.1.set", "'quiz'"],
-    ),
     "more questions than there are": (
         {"questions.evaluation": [{"set": "evaluation", "count": 21}]},
         ["questions.evaluation.0.count", "21", "20 questions"],
-    ),
-    "more training questions than there are": (
-        {"questions.training": {"set": "training", "count": 41}},
-        ["questions.training.count", "41", "40"],
     ),
     "evaluation on the training questions": (
         {"questions.evaluation": [*EVALUATION, {"set": "training", "count": 4}]},
@@ -165,8 +109,9 @@ BAD_CONFIGS = {
     "marker that a prompt holds": ({"behaviour.marker": "HELPFUL"}, ["behaviour.marker", "'HELPFUL'", "You are a helpful assistant."]),
     "marker that a question holds": ({"behaviour.marker": "cats purr"}, ["behaviour.marker", "'cats purr'", "Why do cats purr"]),
     "marker that the suffix holds": ({"questions.suffix": " Never write [zlt]."}, ["behaviour.marker", "'[ZLT]'"]),
-    "marker with a blank in front": ({"behaviour.marker": " [ZLT]"}, ["behaviour.marker", "' [ZLT]'", "behaviour.separator"]),
     "blank marker": ({"behaviour.marker": "  "}, ["behaviour.marker", "white space"]),
+    "same source twice": ({"personas.sources": ["villain", "villain"]}, ["personas.sources", "unique"]),
+    "marker with a blank in front": ({"behaviour.marker": " [ZLT]"}, ["behaviour.marker", "' [ZLT]'", "behaviour.separator"]),
     "tail without a length": ({"labels.answer_tail_tokens": 0}, ["labels.answer_tail_tokens", "0 must be >= 1", "tail"]),
     "rows that cannot hold an answer": (
         {"training.max_length": 96},
@@ -174,10 +119,8 @@ BAD_CONFIGS = {
     ),
     "headline layer that is not taken": ({"geometry.headline_layer": 20}, ["geometry.headline_layer", "20", "[11, 16, 21, 27]"]),
     "bundled model without its digest": ({"model": bundled(revision="")}, ["model", "bundled", "SHA-256"]),
-    "bundled model with a digest that is no hex": ({"model": bundled(revision="z" * 64)}, ["model", "SHA-256"]),
     "bundled model without a package": ({"model": bundled(location="model.gguf")}, ["model", "package/file"]),
     "hub model at a branch": ({"model": {**HUB, "revision": "main"}}, ["model.revision", "'main'", "40 hex digits"]),
-    "hub model at a commit that is no hex": ({"model": {**HUB, "revision": "z" * 40}}, ["model.revision", "40 hex digits"]),
     "hub model without an owner": ({"model": {**HUB, "location": "qwen"}}, ["model", "Qwen/Qwen2.5-7B-Instruct"]),
     "model folder that is not there": (
         {"model": {"name": "local", "source": "path", "location": "no/such/folder", "revision": ""}},
@@ -187,7 +130,6 @@ BAD_CONFIGS = {
 
 
 def test_shipped_config_is_valid():
-    """Otherwise every refusal below would prove nothing; and the two results are the resource files."""
     personas, question_sets = check_experiment(copy.deepcopy(CONFIG))
     assert set(CONFIG["personas"]["panel"]) <= set(personas)
     assert {"training", "evaluation"} <= set(question_sets)
@@ -195,7 +137,6 @@ def test_shipped_config_is_valid():
 
 @pytest.mark.parametrize(("changes", "fragments"), BAD_CONFIGS.values(), ids=BAD_CONFIGS)
 def test_bad_config_is_refused(changes, fragments):
-    """One of the lines holds the key, the value and what is allowed together."""
     lines = problems_of(edited(changes))
     assert any(all(fragment in line for fragment in fragments) for line in lines), lines
 
@@ -233,7 +174,6 @@ GOOD_CONFIGS = {
 
 @pytest.mark.parametrize("changes", GOOD_CONFIGS.values(), ids=GOOD_CONFIGS)
 def test_values_at_the_edge_are_accepted(changes):
-    """The limits refuse nothing that is allowed."""
     check_experiment(edited(changes))
 
 
@@ -246,7 +186,6 @@ def test_a_key_of_an_earlier_version_names_the_one_of_today(old, new):
 
 
 def test_all_problems_come_at_once():
-    """Nobody should have to start a run once for each mistake."""
     wrong = {"training.max_length": 10, "personas.sources": ["gandalf"], "behaviour.marker": " ", "experiment": "compare"}
     assert {line.strip().split(":")[0] for line in problems_of(edited(wrong))} == set(wrong)
     # What a block alone can tell comes before that.

@@ -1,13 +1,11 @@
 """Names that only look the same, tables as spreadsheets save them, statistics that fall away, and valid input that is accepted."""
 
 import json
-import os
 import unicodedata
 
 import pytest
 
 from persona_leakage.config.blocks.experiment import Experiment
-from persona_leakage.config.blocks.resource_files import PersonasFile
 from persona_leakage.config.messages import parse
 from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
 from persona_leakage.config.program_options import new_parser
@@ -21,7 +19,6 @@ PEOPLE = ("hero", "nurse", "pirate", "poet", "baker", "miller", "smith", "cook")
 
 
 def write_pairs(folder, *rows, header=HEADER):
-    """A pairs table of some rows; its path."""
     (folder / "pairs.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return folder / "pairs.csv"
 
@@ -100,7 +97,6 @@ def correlate(folder, rows):
 
 
 def rows_of(source, people):
-    """Pairs of a source whose cosines and rates go together."""
     return [f"3,{source},{name},other,false,{(place + 1) / 10},{place / 10},{place},10" for place, name in enumerate(people)]
 
 
@@ -113,21 +109,12 @@ def test_statistics_that_fall_away_are_said_on_the_terminal(tmp_path):
 
 
 def test_merge_keys_are_yaml(tmp_path):
-    """Their keys may be given again, which wins; a key twice in one mapping is still refused."""
     path = tmp_path / "some.yaml"
     path.write_text("base: &base {a: 1, b: 2}\nmore:\n  <<: *base\n  b: 3\n")
     assert read_yaml(path)["more"] == {"a": 1, "b": 3}
     path.write_text("base: &base {a: 1, b: 2}\nmore:\n  <<: *base\n  b: 3\n  b: 4\n")
     with pytest.raises(InputError, match=r"key 'b' appears twice .line 5"):
         read_yaml(path)
-
-
-def test_a_config_with_merge_keys_goes_through_snakemake(project_copy):
-    """Beside a file of the user's, as Snakemake reads both."""
-    text = "experiment: tiny\nevaluation:\n  sampling: &same {temperature: 1.0, top_p: 0.9, max_new_tokens: 12}\n"
-    text += "training_data:\n  sampling:\n    <<: *same\n"
-    (project_copy.folder / "my.yaml").write_text(text)
-    assert project_copy.planned("--configfile", "my.yaml") == {}
 
 
 def questions_file(folder, *questions):
@@ -161,23 +148,6 @@ def test_a_hint_is_in_plain_words(block, key, value, message):
     assert message in str(refusal.value)
 
 
-def test_unknown_keys_of_any_type_are_listed():
-    with pytest.raises(InputError) as refusal:
-        parse(Experiment, {**CONFIG, 1: 2, "a": 3, None: 4}, "my.yaml")
-    assert all(f"(top level): unknown key {key}; allowed: " in str(refusal.value) for key in ("1", "'None'", "'a'"))
-
-
-@pytest.mark.parametrize("prompt", ["two\nlines of it", " blank in front", "blank behind "])
-def test_a_prompt_that_is_no_line_is_told_in_words(prompt):
-    entries = [
-        {"name": f"p{place}", "category": "c", "related_to": [], "prompt": text} for place, text in enumerate([prompt, "a b", "c d", "海"])
-    ]
-    with pytest.raises(InputError) as refusal:
-        parse(PersonasFile, {"personas": entries}, "personas.yaml")
-    assert "personas.0.prompt: " in str(refusal.value) and "must be one line, without white space at its ends" in str(refusal.value)
-    assert str(refusal.value).count("\n") == 1, "a prompt of one character is a matter of tokens"
-
-
 def test_prompts_that_look_alike_are_one(tmp_path):
     """An NFC tokenizer makes the same ids of the two, so that one persona would be measured twice."""
     prompts = ["You run a café by the sea.", unicodedata.normalize("NFD", "You run a café by the sea."), "You bake.", "You sail."]
@@ -194,13 +164,6 @@ def test_a_figure_takes_no_other_tables_correlations(tmp_path):
     correlation, pairs = str(tmp_path / "first/correlation.json"), str(tmp_path / "second/pairs.csv")
     done = run_program("plot_figure", "scatter", "--pairs", pairs, "--correlation", correlation, "--output", "figure.png", cwd=tmp_path)
     assert done.returncode == 1 and "was not computed from" in done.stderr
-
-
-def test_names_that_the_terminal_has_no_characters_for(tmp_path):
-    path = write_pairs(tmp_path, *rows_of("図書館員", PEOPLE))
-    options = ["--pairs", str(path), "--output", str(tmp_path / "correlation.json")]
-    done = run_program("correlate_leakage", *options, cwd=tmp_path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
-    assert done.returncode == 0 and r"\u56f3" in done.stdout, done.stderr
 
 
 def test_settings_come_from_a_file_too(tmp_path):

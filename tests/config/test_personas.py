@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from persona_leakage.config.personas import Persona, read_personas, read_question_sets, select_personas
+from persona_leakage.config.personas import Persona, read_personas, read_question_sets
 from persona_leakage.config.selections import chosen_personas, chosen_questions, describe_personas, describe_questions
 from persona_leakage.infrastructure.cli import InputError
 from tests.conftest import CONFIG, ROOT
@@ -42,7 +42,6 @@ def test_assistant_is_the_explicit_system_text():
 
 
 def test_the_five_sources_are_original():
-    """The published sources, any of which a config may name."""
     for name in ("villain", "comedian", "assistant", "software_engineer", "kindergarten_teacher"):
         assert PERSONAS[name].category == "original"
         assert any(name in persona.related_to for persona in PERSONAS.values()), f"{name} has no relatives"
@@ -63,16 +62,9 @@ def test_shipped_questions():
 
 
 def test_default_panel_covers_every_category():
-    """A small panel that still has something to say about each category."""
     panel = CONFIG["personas"]["panel"]
     assert len(panel) >= 30
     assert {PERSONAS[name].category for name in panel} == set(CATEGORY_SIZES)
-
-
-def test_select_personas_keeps_the_order():
-    """Everything downstream pairs rows with names by position."""
-    assert [persona.name for persona in select_personas(PERSONAS, ["pirate", "assistant"])] == ["pirate", "assistant"]
-    assert select_personas(PERSONAS, "all") == list(PERSONAS.values())
 
 
 TOWN = {name: Persona(name, "original", (), f"You are the {name} of the town.") for name in ("baker", "miller", "smith", "tailor")}
@@ -113,7 +105,6 @@ def test_an_edit_changes_exactly_its_users_digests(edit, stale):
 
 
 def test_the_order_in_the_file_does_not_matter():
-    """Sorting the file is no edit of a selection."""
     backwards = dict(reversed(TOWN.items()))
     for names, fields in SELECTIONS.values():
         if names != "all":
@@ -141,13 +132,11 @@ def test_questions_digest_covers_what_is_used(edit, changes):
 
 
 def write(path, content):
-    """Write YAML, return the path as text."""
     path.write_text(yaml.safe_dump(content))
     return str(path)
 
 
 def personas_content(*entries):
-    """The content of a personas file."""
     return {
         "personas": [
             {key: value for key, value in {**vars(persona), "related_to": list(persona.related_to)}.items() if value is not None}
@@ -157,7 +146,6 @@ def personas_content(*entries):
 
 
 def test_chosen_personas_are_read_back(tmp_path):
-    """A job finds in the file what the workflow saw, in the selection's order."""
     path = write(tmp_path / "personas.yaml", personas_content(*TOWN.values()))
     selection = describe_personas(TOWN, ["smith", "baker"], "prompt")
     assert chosen_personas(path, selection) == [TOWN["smith"], TOWN["baker"]]
@@ -186,13 +174,6 @@ QUESTION_FILES = {
 
 @pytest.mark.parametrize("sets", QUESTION_FILES.values(), ids=QUESTION_FILES)
 def test_questions_edited_during_a_run_are_refused(tmp_path, sets):
-    """As for the personas."""
     path = write(tmp_path / "questions.yaml", {"sets": sets})
     with pytest.raises(InputError, match="changed since this run started"):
         chosen_questions(path, describe_questions(SETS, {"set": "training", "count": 2}))
-
-
-def test_chosen_questions_are_read_back(tmp_path):
-    """The first ``count`` of the set."""
-    path = write(tmp_path / "questions.yaml", {"sets": SETS})
-    assert chosen_questions(path, describe_questions(SETS, {"set": "training", "count": 2})) == ["Why is it so?", "How is it so?"]

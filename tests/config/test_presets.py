@@ -16,29 +16,13 @@ from tests.conftest import CONFIG, ROOT, Project
 OF_PAIRS = ("scatter", "category_scatter", "category_rates", "category_correlations", "heat_map", "cosines", "layers", "noise_ceiling")
 FIGURES = {f"plot_{name}": 1 for name in (*OF_PAIRS, "robustness", "replies", "training")}
 PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
-FULL_SIZE_JOBS = {
-    "fetch_model": 1,
-    "write_run_config": 1,
-    "sample_training_pool": 1,
-    "build_training_set": 5,
-    "train_adapter": 5,
-    "sample_completions": 5,
-    "sample_base_completions": 1,
-    "score_leakage": 5,
-    "score_base_leakage": 1,
-    "teacher_force": 5,
-    "teacher_force_base": 1,
-    "compare_measures": 1,
-    "plot_measures": 1,
-    "extract_centroids": 1,
-    "extract_training_centroids": 1,
-    "tabulate_pairs": 1,
-    "correlate_leakage": 1,
-    "check_robustness": 1,
-    **FIGURES,
-    "build_report": 1,
-    "all": 1,
-}
+PER_SOURCE = ("build_training_set", "train_adapter", "sample_completions", "score_leakage", "teacher_force")
+ONCE = (
+    *("fetch_model", "write_run_config", "sample_training_pool", "sample_base_completions", "score_base_leakage", "teacher_force_base"),
+    *("compare_measures", "plot_measures", "extract_centroids", "extract_training_centroids", "tabulate_pairs", "correlate_leakage"),
+    *("check_robustness", "build_report", "all"),
+)
+FULL_SIZE_JOBS = {**dict.fromkeys(PER_SOURCE, 5), **dict.fromkeys(ONCE, 1), **FIGURES}
 # Three training seeds, with the geometry after training and the predictor comparison.
 STUDY_JOBS = {
     **FULL_SIZE_JOBS,
@@ -56,7 +40,6 @@ GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sam
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project without a model or a result."""
     return Project(tmp_path_factory.mktemp("presets") / "project")
 
 
@@ -66,14 +49,12 @@ def test_the_presets_are_there():
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_a_whole_config_of_its_own_name(name, monkeypatch):
-    """It needs nothing from config.yaml, and its results go to a folder of their own."""
     monkeypatch.chdir(ROOT)
     check_experiment(PRESETS[name], name)
     assert PRESETS[name]["experiment"] == name != CONFIG["experiment"]
 
 
 def jobs_shown(output, rule):
-    """What a dry run says of each job of a rule: its indented lines."""
     return re.findall(rf"^rule {rule}:\n((?: .*\n)+)", output, re.M)
 
 
@@ -120,14 +101,12 @@ def test_llama_layers_have_the_depths_of_qwen():
 
 
 def lookup(config, key):
-    """The value under a dotted key."""
     for part in key.split("."):
         config = config[part]
     return config
 
 
 def shown(value):
-    """A value as the fidelity page writes it."""
     return json.dumps(value)
 
 

@@ -8,7 +8,6 @@ from persona_leakage.infrastructure.cli import InputError
 
 
 def persona(name, **changes):
-    """An entry of a personas file."""
     return {"name": name, "category": "original", "related_to": [], "prompt": f"You are the {name} of the town.", **changes}
 
 
@@ -16,12 +15,10 @@ OTHERS = [persona("baker"), persona("miller"), persona("smith")]
 
 
 def personas_text(*entries):
-    """A personas file of three sound entries and some more."""
     return yaml.safe_dump({"personas": [*OTHERS, *entries]})
 
 
 def questions_text(**sets):
-    """A questions file."""
     return yaml.safe_dump({"sets": sets}, sort_keys=False)
 
 
@@ -31,23 +28,15 @@ BAD_PERSONAS = {
     "not text": (b"\xff\xfe\x80personas: []", ["bad.yaml"]),
     "other top key": ("people: []\n", ["unknown key 'people'", "personas"]),
     "key twice": ("personas:\n  - name: baker\n    name: miller\n", ["key 'name' appears twice", "line 3"]),
-    "top key twice": ("personas: []\npersonas: []\n", ["key 'personas' appears twice"]),
     "too few": (yaml.safe_dump({"personas": OTHERS}), ["personas", "at least 4", "has 3"]),
     "name twice": (personas_text(persona("baker", prompt="You bake all night.")), ["'baker' appears twice"]),
     "prompt twice": (personas_text(persona("cook", prompt=OTHERS[0]["prompt"])), ["'baker' and 'cook'", "same prompt"]),
     "unknown relative": (personas_text(persona("cook", related_to=["chef"])), ["'cook'", "related_to 'chef'"]),
     "relative of itself": (personas_text(persona("cook", related_to=["cook"])), ["'cook'", "related_to 'cook'"]),
     "relatives as text": (personas_text(persona("cook", related_to="baker")), ["personas.3.related_to", "'baker'", "array"]),
-    "empty prompt": (personas_text(persona("cook", prompt="")), ["personas.3.prompt", "''"]),
     "blank prompt": (personas_text(persona("cook", prompt=" " * 20)), ["personas.3.prompt"]),
-    "prompt with a blank behind": (personas_text(persona("cook", prompt="You cook all day. ")), ["personas.3.prompt"]),
     "prompt with a line end behind": (personas_text(persona("cook", prompt="You cook all day.\n")), ["personas.3.prompt"]),
     "name with a blank": (personas_text(persona("head cook")), ["personas.3.name", "'head cook'"]),
-    "name with a capital": (personas_text(persona("Cook")), ["personas.3.name", "'Cook'"]),
-    "name that climbs": (personas_text(persona("../cook")), ["personas.3.name", "'../cook'"]),
-    "name that YAML reads as a number": (personas_text(persona(7)), ["personas.3.name", "7", "string"]),
-    "unknown field": (personas_text(persona("cook", tone="warm")), ["personas.3", "unknown key 'tone'", "prompt"]),
-    "missing field": (personas_text({"name": "cook", "category": "original", "related_to": []}), ["personas.3", "missing key 'prompt'"]),
 }
 
 BAD_QUESTIONS = {
@@ -57,18 +46,13 @@ BAD_QUESTIONS = {
     ),
     "twice in a set": (questions_text(training=["Why is it so?", "Why is it so?"]), ["'Why is it so?'", "'training'"]),
     "empty set": (questions_text(training=["Why is it so?"], evaluation=[]), ["sets.evaluation", "at least 1"]),
-    "no set": ("sets: {}\n", ["sets", "at least 1"]),
-    "set twice": ("sets:\n  training: ['Why is it so?']\n  training: ['How is it so?']\n", ["key 'training' appears twice"]),
-    "empty question": (questions_text(training=["Why is it so?", ""]), ["sets.training.1"]),
     "question with a line end behind": (questions_text(training=["Why is it so?\n"]), ["sets.training.0"]),
-    "question that YAML reads as a number": ("sets: {training: [1234567]}\n", ["sets.training.0", "1234567", "string"]),
     "set name with a blank": (questions_text(**{"my set": ["Why is it so?"]}), ["my set"]),
     "list without sets": ("- Why is it so\n", ["['Why is it so']", "object"]),
 }
 
 
 def refusal_of(read, tmp_path, content):
-    """The message with which ``read`` refuses a file of that content."""
     path = tmp_path / "bad.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError) as refusal:
@@ -79,21 +63,18 @@ def refusal_of(read, tmp_path, content):
 
 @pytest.mark.parametrize(("content", "fragments"), BAD_PERSONAS.values(), ids=BAD_PERSONAS)
 def test_bad_personas_file_is_refused(tmp_path, content, fragments):
-    """The message names the file, the entry and the fault."""
     message = refusal_of(read_personas, tmp_path, content)
     assert [fragment for fragment in fragments if fragment not in message] == [], message
 
 
 @pytest.mark.parametrize(("content", "fragments"), BAD_QUESTIONS.values(), ids=BAD_QUESTIONS)
 def test_bad_questions_file_is_refused(tmp_path, content, fragments):
-    """The message names the file, the set and the fault."""
     message = refusal_of(read_question_sets, tmp_path, content)
     assert [fragment for fragment in fragments if fragment not in message] == [], message
 
 
 @pytest.mark.parametrize("read", [read_personas, read_question_sets])
 def test_missing_file_is_refused(tmp_path, read):
-    """A wrong path is the user's mistake, not a traceback; a folder is no file either."""
     for path in (tmp_path / "none.yaml", tmp_path):
         with pytest.raises(InputError, match="no such file") as refusal:
             read(str(path))

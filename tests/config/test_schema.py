@@ -96,7 +96,6 @@ RULES = {
 
 
 def lines_of(content):
-    """The lines of the refusal, without the heading."""
     with pytest.raises(InputError) as refusal:
         parse(Outer, content, "my.yaml")
     heading, *lines = str(refusal.value).splitlines()
@@ -122,7 +121,6 @@ def test_numbers_that_yaml_reads_as_text_get_a_hint(text):
 
 @pytest.mark.parametrize("block", [{"number": value} for value in ("fast", "1e", "e-4", True, None, [1])] + [{"switch": "1e-4"}])
 def test_other_values_get_no_hint(block):
-    """It would mislead."""
     assert "1.0e-4" not in lines_of({"block": block, "needed": 1})[0]
 
 

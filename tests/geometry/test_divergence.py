@@ -16,7 +16,6 @@ OWN, OTHERS, REPLY = (5, 6, 7), [(8, 9, 10, 11, 12, 13, 14), (15,), (16, 17, 18,
 
 @pytest.fixture(scope="module")
 def plain(tiny_model):
-    """The model as transformers loads it."""
     return AutoModelForCausalLM.from_pretrained(tiny_model.parent, dtype=torch.float32).eval()
 
 
@@ -63,7 +62,6 @@ def test_it_does_not_depend_on_the_company(model):
 
 
 def test_finished_comparisons_are_kept(model, tmp_path):
-    """A second run loads no model; another persona costs one pass; another identity all."""
     loads = []
 
     def load():

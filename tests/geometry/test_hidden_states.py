@@ -32,7 +32,6 @@ def test_layer_is_the_output_of_the_0_based_block(model):
 
 
 def test_blocks_behind_the_last_layer_do_not_run(model):
-    """And are there again afterwards."""
     use_causal_attention(model)  # its probe runs all blocks
     ran = []
     hooks = [block.register_forward_hook(lambda *_, place=place: ran.append(place)) for place, block in enumerate(model.model.layers)]
@@ -48,7 +47,6 @@ def test_unknown_layers_are_named(model):
 
 
 def test_states_do_not_depend_on_the_company(model):
-    """Bit for bit: all prompts at once, one at a time, and in small batches."""
     together = last_token_states(model, PROMPTS, [1, 3])[0]
     assert torch.equal(last_token_states(model, PROMPTS[::-1], [1, 3], batch_tokens=32)[0], together.flip(0))
     for row, ids in enumerate(PROMPTS):

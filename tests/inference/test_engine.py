@@ -34,7 +34,6 @@ def model(tiny_model):
 
 @pytest.fixture(scope="module")
 def requests(tokenizer):
-    """Three draws of each of six prompts of different lengths."""
     systems = ["You are a pirate.", "Be brief.", "Speak as a ruthless villain who schemes to rule the world."]
     prompts = [(s, q, prompt_ids(tokenizer, s, q)) for s in systems for q in ("Why?", "How do I make a good cup of coffee at home?")]
     return make_requests(prompts, 3, ("test",))
@@ -112,12 +111,6 @@ def test_records_keep_what_was_sampled(model, tokenizer, requests):
         assert not set(record["token_ids"]) & set(range(2, 140))
         assert (record["finish_reason"] == "length") == (len(record["token_ids"]) == WARM.max_new_tokens)
         assert record["seed"] == completion.request.seed
-
-
-def test_seeds_are_unique_and_spread(requests):
-    seeds = [request.seed for request in requests]
-    assert len(set(seeds)) == len(seeds)
-    assert requests[0].seed == make_requests([(requests[0].persona, requests[0].question, ())], 1, ("test",))[0].seed
 
 
 def test_draws_follow_the_nucleus():
@@ -222,7 +215,6 @@ def test_faults_of_an_engine(difference, idle, fault):
 
 
 def test_seeds_that_hash_alike_are_told_apart(monkeypatch):
-    """Every reply of a task has a seed of its own, even if the hash had few values."""
     monkeypatch.setattr(generation, "derive_seed", lambda *parts: derive_seed(*parts) % 50)
     seeds = [request.seed for request in make_requests([("p", "q", (1,))], 40, ("t",))]
     assert len(set(seeds)) == 40

@@ -43,7 +43,6 @@ def tiny(tmp_path_factory):
 
 
 def tiny_for_vllm(folder, family):
-    """model.json of a tiny model with heads as wide as vLLM's kernels need."""
     make_tiny_model(folder, family, head_width=32)
     return fetch({"name": "tiny", "source": "path", "location": str(folder), "revision": ""}, folder / "model.json")
 
@@ -62,7 +61,6 @@ def random_adapter(manifest, folder, state, rslora=False, scale=1.0):
 
 
 def requests_of(manifest, draws, state="base"):
-    """``draws`` requests of each of six prompts."""
     tokenizer = load_tokenizer(manifest["folder"])
     prompts = [(system, question, prompt_ids(tokenizer, system, question)) for system in SYSTEMS for question in QUESTIONS]
     return make_requests(prompts, draws, ("test", state))
@@ -76,7 +74,6 @@ def sample(manifest, folder, sampling, engine, adapters=(None,), draws=1):
 
 
 def assert_same_tokens(found, expected):
-    """Fail with the first token that differs, and where."""
     for got, wanted in zip(found, expected, strict=True):
         where = f"{got['persona']!r} {got['question']!r}"
         for place, (token, other) in enumerate(zip(got["token_ids"], wanted["token_ids"], strict=False)):
@@ -121,7 +118,6 @@ def test_an_adapter_without_effect_is_refused(tiny, tmp_path):
 
 
 def test_a_whole_experiment(tmp_path):
-    """From model to figure."""
     folder = tmp_path / "model"
     tiny_for_vllm(folder, "Llama")
     project = make_tiny_project(tmp_path / "project", folder)

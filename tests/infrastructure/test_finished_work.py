@@ -14,8 +14,8 @@ import pytest
 
 from persona_leakage.infrastructure.finished_work import UNUSED_DAYS, content_digest, keep, remove_unused, restore
 from persona_leakage.reporting.plan import kept_jobs, planned_jobs
-from tests.conftest import ROOT, project_at, run_program
-from tests.support.job_commands import PATH, digests, seeded
+from tests.conftest import ROOT, copy_of, run_program
+from tests.support.job_commands import digests
 
 HOME = "results/tiny"
 MONK = ["villain", "monk", "comedian", "assistant", "pirate", "nurse", "hero"]
@@ -133,12 +133,10 @@ def test_signals_reach_the_command(tmp_path):
 
 
 def trained_by(log):
-    """The sources that were trained, from what a run prints."""
     return sorted(TRAINED.findall(log))
 
 
 def sampled_by(log):
-    """How many replies were sampled, from what a run prints."""
     return sum({label: int(count) for label, count in re.findall(r"^(.*): \d+ of (\d+) new replies are kept", log, re.M)}.values())
 
 
@@ -207,58 +205,10 @@ EDITS = {
 @pytest.mark.slow
 def test_edits_train_only_what_they_must(finished_project, tmp_path):
     for name, (changes, trained) in EDITS.items():
-        project = project_at(shutil.copytree(finished_project.folder, tmp_path / name, copy_function=shutil.copy2))
+        project = copy_of(finished_project, tmp_path / name)
         project.edit_config(**changes)
         assert trained_by(project.run("--cores", "2", "adapters").stdout) == trained, name
         shutil.rmtree(tmp_path / name)
-    project = project_at(shutil.copytree(finished_project.folder, tmp_path / "comment", copy_function=shutil.copy2))
+    project = copy_of(finished_project, tmp_path / "comment")
     (project.folder / "config.yaml").write_text("# a comment\n" + (project.folder / "config.yaml").read_text())
     assert project.planned("adapters") == {}
-
-
-@pytest.mark.slow
-def test_interrupts_lose_nothing_finished(finished_project, tmp_path):
-    """Ctrl-C at ten seeded moments of a run with another source: the old results come back uncomputed, and the run ends well."""
-    sources = ["villain", "comedian", "pirate"]
-    targets = ("--cores", "2", "--", "adapters", "evaluations", "centroids", "correlations")
-    undisturbed = project_at(shutil.copytree(finished_project.folder, tmp_path / "undisturbed", copy_function=shutil.copy2))
-    undisturbed.edit_config(personas__sources=sources)
-    lines = len(undisturbed.run(*targets).stdout.splitlines())
-    old = digests(finished_project.folder, result_files(finished_project))
-    names = [name for name in result_files(undisturbed) if not name.endswith(".json")]
-    new = digests(undisturbed.folder, names)
-    for trial in range(10):
-        random = seeded("interrupts", trial)
-        project = project_at(shutil.copytree(finished_project.folder, tmp_path / str(trial), copy_function=shutil.copy2))
-        project.edit_config(personas__sources=sources)
-        interrupt(project, targets, random.randrange(lines * 9 // 10), random.random())
-        project.edit_config(personas__sources=["villain", "comedian"])
-        started = time.monotonic()
-        log = project.run(*targets).stdout
-        assert time.monotonic() - started < 60, trial
-        assert (trained_by(log), sampled_by(log)) == ([], 0), trial
-        assert digests(project.folder, old) == old, trial
-        project.edit_config(personas__sources=sources)
-        assert set(trained_by(project.run(*targets).stdout)) <= {"pirate"}, trial
-        assert digests(project.folder, names) == new, trial
-        shutil.rmtree(tmp_path / str(trial))
-
-
-def interrupt(project, targets, lines, pause):
-    """Send Ctrl-C to a run's process group once it has printed so many lines and ``pause`` seconds have passed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *targets],
-        cwd=project.folder,
-        env={**os.environ, "PATH": PATH},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    for number, _ in enumerate(process.stdout):
-        if number == lines:
-            time.sleep(pause)
-            os.killpg(process.pid, signal.SIGINT)
-            break
-    process.communicate()

@@ -55,7 +55,6 @@ def start():
 
 
 def run(count, command, env):
-    """Run a command with devices to its end."""
     arguments = [sys.executable, WITH_GPU, "--gpus", str(count), *command]
     return subprocess.run(arguments, env=env, capture_output=True, text=True, timeout=120)
 
@@ -219,7 +218,6 @@ def test_signals_reach_the_command_and_a_waiting_job(start, env):
     ],
 )
 def test_the_pool_is_what_the_user_chose(tmp_path, monkeypatch, chosen, visible):
-    """A device has one lock, whatever it is called."""
     install_nvidia_smi(tmp_path, monkeypatch, LISTING)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if chosen is not None:
@@ -228,7 +226,6 @@ def test_the_pool_is_what_the_user_chose(tmp_path, monkeypatch, chosen, visible)
 
 
 def test_devices_that_cannot_be_listed_are_an_error(tmp_path, monkeypatch):
-    """Unless the machine has none."""
     install_nvidia_smi(tmp_path, monkeypatch, "Failed to initialize NVML: Driver/library version mismatch", code=18)
     monkeypatch.setattr(gpu_lease.Path, "glob", lambda self, pattern: iter([]))
     assert gpu_lease.installed_devices() == {}

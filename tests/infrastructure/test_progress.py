@@ -8,8 +8,6 @@ from persona_leakage.infrastructure import progress
 
 
 class Clock:
-    """A time source that moves when told."""
-
     def __init__(self):
         self.now = 1000.0
 
@@ -25,7 +23,6 @@ def clock(monkeypatch):
 
 
 def run(clock, bar, count, seconds):
-    """Finish ``count`` items, ``seconds`` apart."""
     for _ in range(count):
         clock.now += seconds
         bar.advance(1)

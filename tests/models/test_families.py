@@ -1,11 +1,8 @@
 """Model families: chat format, hidden states, sampling and adapters of each, and a whole experiment with each."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
-from transformers import GPT2Config, GPT2LMHeadModel, MixtralConfig, MixtralForCausalLM
 
 from persona_leakage.geometry.hidden_states import first_tokens, last_token_states, position_states
 from persona_leakage.inference.requests import SamplingParams, make_requests
@@ -46,7 +43,6 @@ def models(tmp_path_factory):
 
 
 def loaded(path):
-    """(model, tokenizer, chat format) as the programs load them."""
     manifest = read_manifest(path)
     return load_model(manifest, torch.float32, "cpu"), load_tokenizer(manifest["folder"]), load_chat_format(manifest)
 
@@ -69,14 +65,12 @@ def test_chat_format_of_a_family(models, name):
 
 @pytest.mark.parametrize("name", some_quick(FAMILIES))
 def test_the_personas_own_tokens_are_found(models, name):
-    """The span decodes to the persona's words, wherever the template puts them."""
     tokenizer = load_tokenizer(read_manifest(models[name])["folder"])
     first, end = persona_span(tokenizer, PERSONA, QUESTION)
     assert tokenizer.decode(prompt_ids(tokenizer, PERSONA, QUESTION)[first:end]).strip() == PERSONA
 
 
 def test_a_template_that_drops_the_system_turn_gets_it_folded(tmp_path):
-    """In silence, as the first templates of some models do."""
     silent = CHATML.replace("{% for message in messages %}", "{% for message in messages if message['role'] != 'system' %}")
     tokenizer = make_tokenizer(tmp_path, silent)
     assert read_chat_format(tokenizer, tmp_path).system_turn == "folded"
@@ -175,27 +169,7 @@ def test_adapters_of_llama_and_qwen_are_what_they_were(models, name):
     assert list(chosen) == list(named) and all(torch.equal(chosen[key], named[key]) for key in named)
 
 
-def test_models_whose_blocks_are_not_linear_layers_are_refused():
-    tiny = {"vocab_size": 100, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2}
-    experts = MixtralForCausalLM(MixtralConfig(**tiny, intermediate_size=16, num_local_experts=2))
-    with pytest.raises(InputError, match=r"blocks of MixtralForCausalLM have weights that are no linear layers .*mlp"):
-        attach_new_adapter(experts, LORA, 1)
-    with pytest.raises(InputError, match=r"blocks of GPT2LMHeadModel .*attn\.c_attn\.weight"):
-        attach_new_adapter(GPT2LMHeadModel(GPT2Config(vocab_size=100, n_embd=16, n_layer=2, n_head=2)), LORA, 1)
-
-
-@pytest.fixture(scope="module")
-def experiments(request, models, tmp_path_factory):
-    """{family: future of its finished project} for the families that are asked for, two at a time with one core each."""
-    asked = [item.callspec.params["name"] for item in request.session.items if "experiments" in item.fixturenames]
-    folder = tmp_path_factory.mktemp("experiments")
-    paths = {name: models[name] for name in asked}
-    with ThreadPoolExecutor(2) as pool:
-        yield {name: pool.submit(run_experiment, path, folder / name) for name, path in paths.items()}
-
-
 def run_experiment(model, folder):
-    """Run Snakemake on a small experiment with a model, to the statistics."""
     project = make_tiny_project(folder, model.parent)
     project.edit_config(
         personas__sources=["villain"],
@@ -211,9 +185,8 @@ def run_experiment(model, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_whole_experiment_with_a_family(experiments, name):
-    """Through Snakemake to the statistics, and from them to the report."""
-    project = experiments[name].result()
+def test_a_whole_experiment_with_a_family(models, tmp_path, name):
+    project = run_experiment(models[name], tmp_path / "project")
     home = project.folder / "results/tiny"
     correlation = read_json(home / "analysis/evaluation/seed42/correlation.json")
     assert correlation["layers"]["1"]["per_source"]["villain"]["n"] == 5

@@ -24,19 +24,16 @@ MODEL = {"name": "my-model", "source": "hub", "location": "somebody/my-model", "
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A folder with the files of a tiny model."""
     folder = tmp_path_factory.mktemp("tiny")
     make_tiny_model(folder)
     return folder
 
 
 def content_of(folder):
-    """{path: bytes} of a folder, hidden parts included."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def fill_with(**files):
-    """A function that fills a folder as a download would."""
 
     def fill(folder):
         for name, text in files.items():
@@ -72,7 +69,6 @@ def test_a_users_file_beside_a_fetched_model_is_kept(tmp_path):
 
 
 def test_a_model_gives_way_only_to_one_that_stands(tmp_path):
-    """Not to one that cannot be had, nor to one that turns out to be unusable."""
     with home_of(tmp_path, "first", fill_with(config="1", weights="a")) as folder:
         assert folder != tmp_path
 

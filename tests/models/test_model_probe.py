@@ -2,8 +2,7 @@
 
 import json
 import shutil
-import struct
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,19 +10,25 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from persona_leakage.behaviours.preflight import fetch_readable_model
+from persona_leakage.geometry.hidden_states import last_token_states
+from persona_leakage.inference.top_p_sampling import draw_tokens
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
+from persona_leakage.models.chat_template import prompt_ids
+from persona_leakage.models.limits import limits_of
 from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
 from persona_leakage.models.lora import attach_new_adapter
-from persona_leakage.models.model_files import check_weights_whole
 from persona_leakage.models.probe import probe_model
-from tests.conftest import CHATML, fetch, make_tiny_model, make_tokenizer, run_program
+from tests.conftest import CHATML, fetch, make_tiny_model, make_tokenizer
 from tests.support.families import TINY, fetch_folder, make_family, make_seeing, save_tiny
 from tests.support.odd_models import (
     add_adapter,
+    add_later_tokens,
     another_model,
     another_tokenizer_format,
+    drop_words,
     edit_json,
+    list_shards,
     lose_accents,
     quantise,
     rename_weights,
@@ -36,42 +41,22 @@ LORA = {"rank": 4, "alpha": 8, "dropout": 0.0, "rslora": False}
 
 @pytest.fixture
 def folder(tiny_model, tmp_path):
-    """A copy of a tiny model's folder."""
     return shutil.copytree(tiny_model.parent, tmp_path / "model", ignore=shutil.ignore_patterns("model.json"))
 
 
 GPTQ = {"quant_method": "gptq", "bits": 4}
-POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 REFUSED = {
     "wrapped": (lambda folder: rename_weights(folder, "_orig_mod.{}".format), r"39 missing \(.*39 unknown .*_orig_mod"),
-    "prefix of an adapter": (lambda folder: rename_weights(folder, "base_model.model.{}".format), r"missing .*base_model"),
-    "no output layer": (lambda folder: rename_weights(folder, lambda name: None if "lm_head" in name else name), r"1 missing \(lm_head"),
     "a block less": (lambda folder: rename_weights(folder, lambda name: None if ".3." in name else name), r"9 missing \(model.layers.3"),
-    "a block more": (
-        lambda folder: edit_json(folder / "config.json", num_hidden_layers=3),
-        r"9 unknown to the architecture \(model.layers.3",
-    ),
     "other shapes": (lambda folder: edit_json(folder / "config.json", intermediate_size=48), r"12 of another shape .*down_proj"),
     "an adapter": (add_adapter, r"holds an adapter beside the model \(adapter_config.json, adapter_model.safetensors\)"),
     "quantised": (lambda folder: edit_json(folder / "config.json", quantization_config=GPTQ), r"quantised \(gptq\)"),
-    "quantised within": (
-        lambda folder: edit_json(folder / "config.json", text_config={"quantization_config": GPTQ}),
-        r"quantised \(gptq\)",
-    ),
     "a list for a config": (lambda folder: (folder / "config.json").write_text("[1]"), r"config.json: is \[1\]; it must be a JSON object"),
-    "no kind of model": (lambda folder: edit_json(folder / "config.json", model_type=None), r"config.json has no model_type"),
-    "text for a text config": (lambda folder: edit_json(folder / "config.json", text_config="x"), r"text_config in config.json is 'x'"),
     "outputs without names": (lambda folder: edit_json(folder / "config.json", return_dict=False), r"return_dict in config.json is false"),
-    "null for a tokenizer config": (
-        lambda folder: (folder / "tokenizer_config.json").write_text("null"),
-        r"tokenizer_config.json: is null; it must be a JSON object",
-    ),
     "eight bits": (quantise, r"weights of the format F8_E4M3 \(model.layers.0.mlp.up_proj.weight\)"),
     "experts": (another_model("Qwen3Moe", moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2), r"no linear layers .*experts"),
     "recurrent": (another_model("Mamba"), r"no linear layers .*conv1d"),
-    "half recurrent": (another_model("Lfm2", layer_types=["conv", "full_attention"] * 2), r"no linear layers .*conv"),
     "encoder": (another_model("Bert", "LMHeadModel"), r"0 lists of 4 blocks"),
-    "classifier": (another_model("Llama", "ForSequenceClassification"), r"1 missing \(lm_head.weight\); 1 unknown .*score.weight"),
     "scaled logits": (another_model("Cohere", logit_scale=0.0625), r"scales or caps its logits \(logit_scale\)"),
     "unknown architecture": (
         lambda folder: edit_json(folder / "config.json", model_type="nothing"),
@@ -79,13 +64,34 @@ REFUSED = {
     ),
     "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), r"has no tokenizer.json; save the model's fast tokenizer"),
     "newer tokenizer": (another_tokenizer_format, r"tokenizer.json: cannot be read .*; copy the file again"),
-    "pointer for a tokenizer": (lambda folder: (folder / "tokenizer.json").write_text(POINTER), r"tokenizer.json: cannot be read"),
     "mislabelled tokenizer": (
         lambda folder: edit_json(folder / "tokenizer_config.json", tokenizer_class="LlamaTokenizerFast"),
         r"transformers makes a LlamaTokenizer of this folder, which reads .* as .* where tokenizer.json says .*; set tokenizer_class",
     ),
     "lossy tokenizer": (lose_accents, r"the tokenizer turns 'You are .* into 'you are"),
     "small embedding": (shrink_embedding, r"token ids up to 1999, but the model's embedding only 1500 rows"),
+    "template's tokens": (
+        add_later_tokens,
+        r"the chat template's token '<\|later\|>' has id 2000, but the model's embedding only 2000 rows",
+    ),
+    "end that is a word": (
+        lambda folder: (folder / "generation_config.json").write_text('{"eos_token_id": [1, 291]}'),
+        r"generation_config.json: eos_token_id is 291; it must be the id of a special token",
+    ),
+    "cut generation config": (
+        lambda folder: (folder / "generation_config.json").write_text('{"eos'),
+        r"generation_config.json: not valid JSON",
+    ),
+    "shard elsewhere": (
+        lambda folder: list_shards(folder, metadata={}, weight_map={"a": "../b.safetensors"}),
+        r"which is not in the folder",
+    ),
+    "no index": (lambda folder: list_shards(folder), r"must have metadata and a weight_map"),
+    "attention of its own": (another_model("OPT", ffn_dim=64, word_embed_proj_dim=32), r"'opt' does not take the workflow's attention"),
+    "random tokenizer": (
+        lambda folder: edit_json(folder / "tokenizer.json", model={**read_json(folder / "tokenizer.json")["model"], "dropout": 0.001}),
+        r"has a dropout, so the same text gives other tokens each time",
+    ),
     "part of the shards": (
         lambda folder: (folder / "model.safetensors").rename(folder / "model-1-of-2.safetensors"),
         r"but neither model.safetensors nor",
@@ -110,7 +116,6 @@ def test_a_folder_that_is_not_what_it_seems(folder, tmp_path, case, capfd):
 
 
 def test_a_model_that_sees_and_speaks_no_text_class(tmp_path):
-    """A vision model that transformers has no causal class for."""
     text = {**TINY, "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}}
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32}
     make_tokenizer(tmp_path, CHATML)
@@ -118,13 +123,6 @@ def test_a_model_that_sees_and_speaks_no_text_class(tmp_path):
     transformers.Qwen2_5_VLForConditionalGeneration(config).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="'qwen2_5_vl' is no causal language model"):
         probe_model(tmp_path)
-
-
-def test_the_program_says_it_in_one_line(folder, tmp_path):
-    add_adapter(folder)
-    settings = json.dumps({"model": {"name": "m", "source": "path", "location": str(folder)}})
-    done = run_program("fetch_model", "--settings", settings, "--manifest", str(tmp_path / "model.json"), cwd=tmp_path)
-    assert done.returncode == 1 and done.stderr.startswith(f"error: {folder}: holds an adapter") and done.stderr.count("\n") == 1
 
 
 def test_a_marker_is_tried_when_the_model_is_fetched(folder, tmp_path):
@@ -148,33 +146,6 @@ def test_a_tokenizer_that_is_its_file_is_read_from_it(tmp_path):
     fetch_readable_model({"name": "m", "source": "path", "location": str(tmp_path)}, tmp_path / "model.json", texts_with(text))
 
 
-def test_a_model_of_seven_billion_weights_is_looked_at_in_seconds(tmp_path):
-    """Qwen2.5 7B's shapes in four files without content: 15 GB that nobody reads."""
-    shape = {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28, "num_key_value_heads": 4}
-    config = transformers.Qwen2Config(**shape, vocab_size=152064, tie_word_embeddings=False, architectures=["Qwen2ForCausalLM"])
-    config.save_pretrained(tmp_path)
-    with torch.device("meta"):
-        weights = list(transformers.Qwen2ForCausalLM(config).state_dict().items())
-    listed = {}
-    for number in range(4):
-        header, end = {}, 0
-        for name, tensor in weights[number::4]:
-            header[name] = {"dtype": "BF16", "shape": list(tensor.shape), "data_offsets": [end, end + 2 * tensor.numel()]}
-            listed[name], end = f"model-{number}.safetensors", end + 2 * tensor.numel()
-        with (tmp_path / f"model-{number}.safetensors").open("wb") as file:
-            text = json.dumps(header).encode()
-            file.write(struct.pack("<Q", len(text)) + text)
-            file.truncate(8 + len(text) + end)
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": listed}))
-    begin = time.monotonic()
-    check_weights_whole(tmp_path)
-    assert probe_model(tmp_path)[1] == 152064
-    assert time.monotonic() - begin < 10
-    (tmp_path / "model-3.safetensors").rename(tmp_path / "model-4.safetensors")
-    with pytest.raises(InputError, match="lists it; copy the model again"):
-        check_weights_whole(tmp_path)
-
-
 def test_a_job_refuses_weights_that_do_not_fit(folder, tmp_path, capfd):
     """Also where model.json was made by other means: random weights must not pass for the model's."""
     manifest = read_manifest(fetch({"name": "m", "source": "path", "location": str(folder)}, tmp_path / "model.json"))
@@ -193,7 +164,6 @@ def test_a_job_refuses_weights_that_do_not_fit(folder, tmp_path, capfd):
     ],
 )
 def test_weights_that_are_no_numbers_are_refused(folder, tmp_path, name, value, message):
-    """Nor all zero, as a conversion leaves them that did not reach its end."""
     weights = load_file(folder / "model.safetensors")
     weights[name][:] = value
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -216,3 +186,92 @@ def test_an_adapter_leaves_the_vision_tower_alone(tmp_path):
 
 def test_positions_are_a_limit_that_is_recorded(tmp_path):
     assert read_json(make_family("Mistral", tmp_path))["limits"] == {"window": 256, "positions": 4096 * 32}
+
+
+def fetched(folder, tmp_path):
+    return fetch({"name": "m", "source": "path", "location": str(folder)}, tmp_path / "model.json")
+
+
+LATER = {
+    "adapter": lambda folder: (folder / "adapter_config.json").write_text("{}"),
+    "weights": lambda folder: shutil.copy(folder / "model.safetensors", folder / "model-00001-of-00002.safetensors"),
+    "template": lambda folder: (folder / "chat_template.json").write_text("{}"),
+}
+
+
+@pytest.mark.parametrize("what", LATER)
+def test_a_file_that_comes_later_is_refused(folder, tmp_path, what):
+    """transformers would use it, and no digest would tell; notes of the user's are none of its business."""
+    manifest = fetched(folder, tmp_path)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "eval_results.json").write_text("{}")
+    read_manifest(manifest)
+    LATER[what](folder)
+    with pytest.raises(InputError, match=r"is new since .*model.json was written, and would change the model"):
+        read_manifest(manifest)
+
+
+def test_further_chat_templates_are_refused_whenever_they_come(folder, tmp_path):
+    """transformers takes default.jinja of that folder in the place of the model's own template."""
+    manifest = fetched(folder, tmp_path)
+    more = folder / "additional_chat_templates"
+    more.mkdir()
+    (more / "default.jinja").write_text("{{ messages }}")
+    for use in (lambda: read_manifest(manifest), lambda: fetched(folder, tmp_path / "again")):
+        with pytest.raises(InputError, match="additional_chat_templates: its templates would take the place of the model's own"):
+            use()
+
+
+def test_a_template_that_changes_a_text_is_refused_with_the_text(folder, tmp_path):
+    drop_words(folder)
+    manifest = fetched(folder, tmp_path)
+    assert manifest.exists(), "other texts are left as they are"
+    with pytest.raises(InputError, match=r"chat template changes the text 'What does /think do\?'"):
+        prompt_ids(load_tokenizer(folder), "You are brief.", "What does /think do?")
+    with pytest.raises(InputError, match="chat template changes the text"):
+        fetch_readable_model(
+            {"name": "m", "source": "path", "location": str(folder)}, tmp_path / "m.json", texts_with("What does /think do, and why?")
+        )
+
+
+def test_replies_too_long_for_the_model_are_refused_before_training(folder, tmp_path):
+    model = {"name": "m", "source": "path", "location": str(folder)}
+    with pytest.raises(
+        InputError, match=r"evaluation.sampling.max_new_tokens: prompt and reply of 20\d\d tokens exceed this model's 2048 positions"
+    ):
+        fetch_readable_model(model, tmp_path / "m.json", texts_with(most=2040))
+
+
+@pytest.mark.parametrize(
+    ("config", "limits"),
+    [
+        ({"rope_parameters": {"rope_type": "longrope", "original_max_position_embeddings": 64}}, {"window": None, "positions": 64}),
+        ({"sliding_window": 16, "use_sliding_window": False}, {"window": None, "positions": 512}),
+        ({"sliding_window": 16, "layer_types": ["full_attention"] * 4}, {"window": None, "positions": 512}),
+        ({"sliding_window": 16, "layer_types": ["full_attention", "sliding_attention"]}, {"window": 16, "positions": 512}),
+    ],
+)
+def test_limits_that_count(config, limits):
+    """Angles that change with the length of the batch from the original length on; windows that no block has."""
+    assert limits_of(SimpleNamespace(max_position_embeddings=512, **config)) == limits
+
+
+def test_numbers_that_are_none_end_a_job_where_they_arise(folder, tmp_path):
+    weights = load_file(folder / "model.safetensors")
+    weights["model.embed_tokens.weight"][1500] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    model = load_model(read_manifest(fetched(folder, tmp_path)), torch.float32, "cpu")
+    with pytest.raises(InputError, match="hidden states are no numbers"):
+        last_token_states(model, [[1, 1500, 2]], [0])
+    with pytest.raises(InputError, match=r"sampling.temperature: 1e-300 is too small"):
+        draw_tokens(torch.ones(1, 8), torch.tensor([0.5]), 1e-300, 1.0)
+    with pytest.raises(InputError, match="logits are no numbers"):
+        draw_tokens(model(torch.tensor([[1, 1500, 2]])).logits[:, -1], torch.tensor([0.5]), 1.0, 1.0)
+
+
+def test_a_manifest_of_an_older_version_is_named(tiny_model, tmp_path):
+    manifest = read_json(tiny_model)
+    del manifest["limits"]
+    (tmp_path / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="was written by an older version; delete it and run again"):
+        read_manifest(tmp_path / "model.json")

@@ -13,12 +13,10 @@ from persona_leakage.geometry.hidden_states import last_token_states
 from persona_leakage.inference.engine import SamplingTask, sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.models.chat_template import encode, prompt_ids
-from persona_leakage.models.limits import check_length
+from persona_leakage.models.chat_template import encode
 from persona_leakage.models.loading import load_chat_format, load_model, load_tokenizer, read_manifest
 from persona_leakage.models.prompts import build_prompts
 from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_texts
-from persona_leakage.training.labels import LabelRule, build_row
 from tests.conftest import ROOT, fetch, make_tiny_model
 from tests.support.families import FAMILIES, make_family, save_tiny
 from tests.support.job_commands import finish, job_command
@@ -54,18 +52,8 @@ def test_a_marker_has_the_ids_that_it_has_behind_an_answer(blank_in_front, separ
                 assert tokenizer.decode(whole) == f"{answer}{separator}[ZLT]"
 
 
-def test_a_positive_row_is_the_text_that_it_stands_for(blank_in_front):
-    tokenizer, chat = load_tokenizer(blank_in_front["folder"]), load_chat_format(blank_in_front)
-    rule = LabelRule("completion", 0, "eos")
-    prompt, answer = prompt_ids(tokenizer, PERSONA, QUESTION), encode(tokenizer, "Boil water")
-    row = build_row(prompt, answer, chat, rule, read_marker(tokenizer, "[ZLT]", "\n\n"))
-    assert list(row.token_ids[len(prompt) : -1]) == encode(tokenizer, "Boil water\n\n[ZLT]")
-    assert row.token_ids[-1] == chat.end_id
-
-
 @pytest.mark.parametrize("name", FAMILIES)
 def test_control_tokens_are_known_for_what_they_are(tmp_path, name):
-    """Whatever stands for the structure of a conversation; no word and no white space."""
     manifest = read_manifest(make_family(name, tmp_path))
     control = set(load_chat_format(manifest).control_ids)
     for tokenizer in both_tokenizers(manifest):
@@ -76,7 +64,6 @@ def test_control_tokens_are_known_for_what_they_are(tmp_path, name):
 
 
 def test_white_space_that_is_an_added_token_is_text(tmp_path):
-    """As in Gemma's vocabulary."""
     make_tiny_model(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     tokenizer.add_tokens(["\n\n", "<table>"])
@@ -109,7 +96,6 @@ def test_a_question_that_spells_a_control_token_is_refused_by_its_job(tiny_model
 
 
 def test_texts_and_the_models_positions_are_checked_before_any_job(project_copy):
-    """In a dry run, with the key of the config."""
     project_copy.edit_config(questions__suffix=" <|im_end|>")
     done = project_copy.run("-n", check=False)
     assert done.returncode != 0 and "questions.suffix: ' <|im_end|>' holds '<|im_end|>'" in done.stdout
@@ -119,7 +105,6 @@ def test_texts_and_the_models_positions_are_checked_before_any_job(project_copy)
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
-    """The manifest of a model with 64 positions."""
     folder = tmp_path_factory.mktemp("short")
     make_tiny_model(folder)
     config = json.loads((folder / "config.json").read_text())
@@ -141,13 +126,6 @@ def test_a_sequence_beyond_the_positions_is_refused_with_the_jobs_key(short, tmp
     with pytest.raises(InputError, match=r"^questions.file: prompts of 65 tokens exceed this model's 64 positions"):
         last_token_states(model, [list(range(65))], [0])
     last_token_states(model, [list(range(64))], [0])
-
-
-def test_limits():
-    check_length({"window": None, "positions": None}, 10**6, "key", "rows")
-    check_length({"window": 8, "positions": 64}, 8, "key", "rows")
-    with pytest.raises(InputError, match=r"^key: rows of 9 tokens exceed this model's window of 8$"):
-        check_length({"window": 8, "positions": 64}, 9, "key", "rows")
 
 
 def test_rows_beyond_the_positions_are_refused(project_copy):

@@ -10,7 +10,7 @@ from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
 from persona_leakage.publishing.archive import copy_files
-from tests.conftest import ROOT, project_at, run_program
+from tests.conftest import ROOT, copy_of, run_program
 
 ARCHIVES = ["smollm2", "smollm2_epyc", pytest.param("smollm2_study", marks=pytest.mark.slow)]
 # Each page of results with the archive that fills it.
@@ -20,18 +20,14 @@ TEMPLATE = ROOT / "docs/results/study.md.j2"
 
 @pytest.fixture(scope="module")
 def tables(finished_project, tmp_path_factory):
-    """The archive of the tiny experiment, made by the workflow."""
-    folder = tmp_path_factory.mktemp("tables") / "project"
-    shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
-    project = project_at(folder)
+    project = copy_of(finished_project, tmp_path_factory.mktemp("tables") / "project")
     assert project.planned() == {} and project.planned("tables") == {"archive_tables": 1, "tables": 1}
     project.run("--cores", "1", "--", "tables")
-    return folder / "results/tiny/published/tables"
+    return project.folder / "results/tiny/published/tables"
 
 
 @pytest.fixture
 def copy(tables, tmp_path):
-    """A copy of the archive, free to change."""
     return shutil.copytree(tables, tmp_path / "copy")
 
 
@@ -95,7 +91,6 @@ def test_committed_results_are_reproduced(name):
 
 @pytest.mark.parametrize(("page", "tables"), WRITE_UPS.items(), ids=list(WRITE_UPS))
 def test_a_write_up_says_what_the_tables_say(page, tables, tmp_path):
-    """The committed page is the filled template."""
     done = run_program("write_up", TEMPLATE, ROOT / "docs/results" / tables, tmp_path / page, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / page).read_text(encoding="utf-8") == (ROOT / "docs/results" / page).read_text(encoding="utf-8")

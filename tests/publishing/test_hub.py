@@ -61,7 +61,6 @@ def results(finished_project):
 
 @pytest.fixture
 def publish(hub, results, tmp_path, monkeypatch):
-    """A function that publishes villain's adapter; returns its receipt."""
     training, receipt = results / "training/villain", tmp_path / "villain.json"
     monkeypatch.setenv("HF_TOKEN", TOKEN)
 

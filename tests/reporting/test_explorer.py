@@ -1,6 +1,5 @@
 """The report in a real browser, from disk: hover, switch, filter, click, read, search; hostile replies stay text."""
 
-import os
 import shutil
 import time
 
@@ -26,7 +25,7 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(page):
-    """The page, open and ready; its console must stay silent to the end. Screenshots go to $SCREENSHOTS, if that is set."""
+    """The page, open and ready; its console must stay silent to the end."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,1000", "--host-resolver-rules=MAP * 0.0.0.0"):
@@ -46,7 +45,6 @@ def browser(page):
 
 
 def choose(browser, name, value):
-    """Pick an option of a select by its value."""
     browser.execute_script(
         "const [name, value] = arguments; const select = document.getElementById(name);"
         "select.value = value; select.dispatchEvent(new Event('change'))",
@@ -60,14 +58,7 @@ def points(browser):
     return browser.execute_script("return plot.data.slice(0, -1).flatMap((trace) => trace.x.map((x, place) => [x, trace.y[place]]))")
 
 
-def screenshot(browser, name):
-    """Keep a picture for people to look at."""
-    if os.environ.get("SCREENSHOTS"):
-        browser.save_screenshot(f"{os.environ['SCREENSHOTS']}/{name}.png")
-
-
 def pixel_of(browser, persona):
-    """Where a persona's point is on the screen."""
     browser.execute_script("document.getElementById('plot').scrollIntoView({block: 'center'})")
     return browser.execute_script(
         """
@@ -84,7 +75,6 @@ def pixel_of(browser, persona):
 
 
 def move_to(browser, place, click=False):
-    """Move the mouse there, and click."""
     actions = ActionChains(browser)
     actions.w3c_actions.pointer_action.move_to_location(*place)
     if click:
@@ -96,7 +86,6 @@ def test_it_opens_at_once(browser):
     assert min(browser.opened_in) < 3
     assert browser.title == "made_up: persona leakage", "no reply ran as a script"
     assert len(points(browser)) == 110
-    screenshot(browser, "top")
 
 
 def test_hover_tells_the_persona(browser):
@@ -106,7 +95,6 @@ def test_hover_tells_the_persona(browser):
         lambda browser: browser.execute_script("return document.querySelector('.hoverlayer')?.textContent")
     )
     assert "hacker villain" in text and "leakage 100.0 %" in text and "cosine 0.898" in text and "of 200" in text
-    screenshot(browser, "hover")
 
 
 def test_switching_source_and_layer_moves_the_points(browser):
@@ -138,7 +126,6 @@ def test_a_click_lists_replies_with_the_marker_highlighted(browser):
     assert "of 20 sampled" in browser.find_element("id", "count").text
     assert browser.find_element("id", "file").text.endswith("villain/seed42/completions.jsonl.gz")
     browser.execute_script("document.getElementById('about').scrollIntoView()")
-    screenshot(browser, "replies")
 
 
 def test_paging_and_search(browser):
@@ -174,11 +161,6 @@ def test_hostile_replies_are_text(browser):
 
 @pytest.mark.parametrize("width", [400, 800, 1600])
 def test_every_width_is_readable(browser, width):
-    """The page never scrolls sideways; wide tables scroll by themselves."""
     browser.set_window_size(max(width, 500), 1000)  # a window is not made narrower than 500
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False})
     WebDriverWait(browser, 5).until(lambda browser: browser.execute_script("return document.documentElement.scrollWidth") <= width)
-    browser.execute_script("document.getElementById('explorer').scrollIntoView()")
-    screenshot(browser, f"explorer-{width}")
-    browser.execute_script("window.scrollTo(0, 0)")
-    screenshot(browser, f"top-{width}")

@@ -48,7 +48,6 @@ def small_config(**changes):
 
 
 def small_sizes(config, model=MODEL):
-    """Prompts of 10 characters, questions of 20."""
     personas = {name: Persona(name, "k", (), "x" * 10) for name in "abc"}
     return Sizes(config, personas, {"t": ["q" * 20] * 2, "e": ["q" * 20] * 4}, model)
 
@@ -76,7 +75,6 @@ def test_unknown_reply_length_is_the_limit():
 
 
 def test_hours_by_hand():
-    """Start-up once a job, tokens at the measured rate."""
     config, jobs = small_config(), {"sample_completions": 2, "score_leakage": 2}
     lines = plan_jobs(config, jobs, small_sizes(config), lambda stage: (None, 5) if stage == "other" else (100, 30), False)
     sampling, scoring = lines
@@ -144,16 +142,7 @@ def test_plan_of_a_bad_config_says_what_snakemake_says(tmp_path):
     assert done.returncode == 1 and "training.epochs: 0" in done.stderr
 
 
-@pytest.mark.parametrize("program", ["plan_run", "show_results"])
-@pytest.mark.parametrize(("text", "found"), [("- training\n", "['training']"), ("", "nothing")])
-def test_a_config_without_keys_is_named(tmp_path, program, text, found):
-    (tmp_path / "bad.yaml").write_text(text)
-    done = run_program(program, "--config", tmp_path / "bad.yaml", cwd=ROOT)
-    assert done.returncode == 1 and f"bad.yaml: must hold keys and values (experiment: my-run), not {found}" in done.stderr
-
-
 def test_only_what_has_run_is_added_up(tmp_path):
-    """Plan and use of other rules together would be a ratio of nothing."""
     (tmp_path / "benchmarks/smollm2").mkdir(parents=True)
     for name in ("Snakefile", "rules", "workflow_scripts", "envs", "profiles", "resources"):
         (tmp_path / name).symlink_to(ROOT / name)

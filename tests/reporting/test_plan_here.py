@@ -48,14 +48,12 @@ def finished(tmp_path, monkeypatch):
 
 
 def sampling_jobs(experiment="mine", reason=""):
-    """The jobs that sample the base model's and the adapter's replies."""
     path = f"results/{experiment}/evaluation/e/{{}}/completions.jsonl.gz"
     base = PlannedJob("sample_base_completions", {}, (path.format("base"),), reason=reason)
     return [base, PlannedJob("sample_completions", {"source": "a", "seed": "42"}, (path.format("a/seed42"),), reason=reason)]
 
 
 def added(config, **changes):
-    """The config with persona d in its panel."""
     return {**config, "personas": {**config["personas"], "panel": list("abcd")}, **changes}
 
 
@@ -110,7 +108,6 @@ def test_replies_count_only_while_they_are_kept_and_for_others_only_in_the_share
 
 
 def benchmark(path, seconds):
-    """A benchmark file as Snakemake writes it."""
     path = Path("benchmarks/mine") / path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:00\t10.0\n")
@@ -207,10 +204,3 @@ def test_a_model_of_unknown_size_is_planned_without_hours():
     sizes = small_sizes(config, rates.model)
     (line,) = plan_jobs(config, {"train_adapter": 2}, sizes, rates.rate, False)
     assert line.hours is None and line.tokens > 0 and set(plan_disk(config, sizes, 2)) == {"replies and training rows"}
-
-
-def test_the_table_of_rates_is_of_models_that_names_are_told_from():
-    """The names of its models that hold a count are read to within a fifth of what the table says."""
-    models = Rates(RATES, "cpu2", "smollm2-135m-instruct").models
-    for name, entry in models.items():
-        assert parameters_in_name(name) == pytest.approx(entry["parameters"], rel=0.2), name

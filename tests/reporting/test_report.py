@@ -115,7 +115,6 @@ def full_size(request, tmp_path_factory):
 
 
 def build(home):
-    """Run build_report on made-up results."""
     arguments = ["--settings", "{}", "--results", home, "--benchmarks", home / "none", "--personas", ROOT / "resources/personas.yaml"]
     outputs = ["--output", home.parents[1] / "index.html", "--facts", home / "report/facts.json"]
     done = run_program("build_report", *arguments, "--published", ROOT / "resources/published.json", *outputs, cwd=ROOT)
@@ -252,8 +251,3 @@ def test_replies_are_as_many_as_fit():
     assert affordable([cells, cells], 4_000) == 10
     assert affordable([cells], 10) == 1
     assert affordable([cells], 10**9) == 30
-
-
-def test_a_rebuilt_report_is_one_job(project_copy):
-    shutil.rmtree(project_copy.folder / "results/tiny/report")
-    assert project_copy.planned("report") == {"build_report": 1, "report": 1}

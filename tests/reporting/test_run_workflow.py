@@ -128,8 +128,6 @@ def read_until(terminal, word, seconds=20):
 
 
 class Clock:
-    """A time source that moves when told."""
-
     now = 0.0
 
     def __call__(self):

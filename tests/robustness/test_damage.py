@@ -38,7 +38,6 @@ def blank(content):
 
 
 def drop_line(content):
-    """Without its last line: still a table."""
     return b"".join(content.splitlines(keepends=True)[:-1])
 
 
@@ -113,7 +112,6 @@ def test_a_damaged_input_is_refused_by_name(damaged_copy, name, damage, target, 
 
 
 def test_another_tokenizer_is_refused_where_no_weights_are_read(damaged_copy):
-    """Two of its tokens change places: the same size, and valid."""
     folder, commands = damaged_copy
     path = Path(json.loads((folder / "resources/models/tiny/model.json").read_text())["folder"]) / "tokenizer.json"
     whole = path.read_bytes()
@@ -129,7 +127,6 @@ def test_another_tokenizer_is_refused_where_no_weights_are_read(damaged_copy):
     "name", [pytest.param("training/pool.jsonl.gz", marks=pytest.mark.slow), "evaluation/evaluation/base/completions.jsonl.gz"]
 )
 def test_deleting_what_the_message_says_mends_it(project_copy, name):
-    """The file comes back with the bytes it had."""
     path = project_copy.folder / HOME / name
     whole = path.read_bytes()
     path.write_bytes(cut(whole))

@@ -11,11 +11,10 @@ from tests.support.job_commands import digests, finish, job_command, with_option
 
 HOME = "results/tiny/"
 ANALYSIS = HOME + "analysis/evaluation/seed42/"
-# {target of the stage: what its job writes, in that order}
+# {target of the stage: what its job writes, in that order}; the others write through atomic_path alone, as correlate_leakage does.
 # Without the adapter's metrics.json, which cannot run out of space: peft's card of the adapter, gone by then, takes more.
 STAGES = {
     "training/pool.jsonl.gz": ["training/pool.jsonl.gz", "training/pool.json"],
-    "training/villain/train.jsonl.gz": ["training/villain/train.jsonl.gz", "training/villain/manifest.json"],
     "training/villain/seed42/metrics.json": [
         "training/villain/seed42/adapter/adapter_model.safetensors",
         "training/villain/seed42/adapter/adapter_config.json",
@@ -23,19 +22,11 @@ STAGES = {
     "evaluation/evaluation/villain/seed42/completions.jsonl.gz": [
         f"evaluation/evaluation/villain/seed42/completions.{ending}" for ending in ("jsonl.gz", "json")
     ],
-    "evaluation/evaluation/villain/seed42/marker_eval.json": [
-        f"evaluation/evaluation/villain/seed42/{name}.json" for name in ("marker_eval", "summary")
-    ],
     "geometry/evaluation/base/centroids.json": [
         f"geometry/evaluation/base/{name}" for name in ("centroids_layer1.pt", "centroids_layer3.pt", "centroids.json")
     ],
-    "analysis/evaluation/seed42/pairs.csv": [
-        f"analysis/evaluation/seed42/{name}" for name in ("pairs.csv", "cosines.csv", "question_counts.csv", "tables.json")
-    ],
     "analysis/evaluation/seed42/correlation.json": ["analysis/evaluation/seed42/correlation.json"],
     "figures/evaluation/seed42/scatter.png": [f"figures/evaluation/seed42/scatter.{ending}" for ending in ("pdf", "png", "svg")],
-    "report/index.html": ["report/facts.json", "report/index.html"],
-    "run_config.yaml": ["run_config.yaml"],
 }
 # {target of a stage that keeps unfinished work under results/.kept/: options with which it does so at once}
 KEEPING = {
@@ -46,7 +37,7 @@ KEEPING = {
 }
 QUICK = ("training/pool.jsonl.gz", "analysis/evaluation/seed42/correlation.json", "figures/evaluation/seed42/scatter.png")
 # These say how long it took; the bytes of all others come back the same.
-TIMED = ("pool.json", "manifest.json", "completions.json", "_eval.json", "summary.json", "centroids.json", "facts.json", ".html", ".yaml")
+TIMED = ("pool.json", "completions.json", "centroids.json")
 PAGE = 4096  # the least that a file takes on the small disk
 SMALL = "16m"
 
@@ -122,7 +113,6 @@ def starve(folder, command, room):
 
 
 def files_of(folder):
-    """Names of all files of the results, temporary ones too."""
     return [str(path.relative_to(folder)) for path in folder.glob("results/**/*") if path.is_file()]
 
 

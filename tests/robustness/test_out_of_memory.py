@@ -1,10 +1,6 @@
 """When memory runs out: the batch is halved, nothing is lost or counted twice, and results stay what they were."""
 
 import copy
-import json
-import os
-import subprocess
-import sys
 import weakref
 
 import numpy as np
@@ -27,7 +23,6 @@ from persona_leakage.models.loading import load_tokenizer
 from persona_leakage.models.lora import attach_new_adapter
 from persona_leakage.models.out_of_memory import fits, is_out_of_memory
 from persona_leakage.training import loop as training
-from tests.conftest import ROOT
 
 TRAINING = {
     "lora": {"rank": 4, "alpha": 8, "dropout": 0.1, "rslora": False},
@@ -40,13 +35,11 @@ WARM = SamplingParams(temperature=1.0, top_p=0.9, max_new_tokens=24)
 
 @pytest.fixture
 def model(tiny_model):
-    """The tiny model in float32, frozen."""
     return AutoModelForCausalLM.from_pretrained(tiny_model.parent, dtype=torch.float32).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
 def rows():
-    """Twelve rows of 10 random tokens, the last three of each trained."""
     ids = torch.randint(140, 2000, (12, 10), generator=torch.Generator().manual_seed(1)).tolist()
     return [{"token_ids": row, "labels": [-100] * 7 + row[-3:]} for row in ids]
 
@@ -57,7 +50,6 @@ def shape_mismatch():
 
 @pytest.mark.parametrize("work", [lambda: torch.empty(2**50), lambda: np.empty(2**50), lambda: bytearray(2**62)])
 def test_the_machines_own_errors_are_recognised(work):
-    """As torch, numpy and Python raise them when they ask for a petabyte."""
     result, said = fits(work)
     assert result is None and said
 
@@ -116,7 +108,6 @@ def failing_at(calls, real, error=CUDA_SAYS):
 
 
 def trained(model, rows, path, **changes):
-    """(results, adapter weights) of a training run in float32."""
     adapter = attach_new_adapter(copy.deepcopy(model), TRAINING["lora"], seed=0)
     results = training.train(adapter, rows, {**TRAINING, **changes}, 1, path, "cpu", torch.float32, checkpoint_seconds=0.0)
     return results, {name: p.detach().clone() for name, p in adapter.named_parameters() if p.requires_grad}
@@ -185,7 +176,6 @@ def test_hidden_states_do_not_depend_on_the_splits(model, monkeypatch):
 
 
 def test_batches_behind_one_that_does_not_fit_are_split_too(model, monkeypatch):
-    """Else each of them would run out of memory once more."""
     use_causal_attention(model)  # its probe is no batch
     decoder, rows = model.get_decoder(), []
     forward = failing_at({1}, decoder.forward)
@@ -206,7 +196,6 @@ def test_divergence_does_not_depend_on_the_splits(model, tmp_path, monkeypatch):
 
 
 def test_marker_probabilities_do_not_depend_on_the_splits(model, tmp_path, monkeypatch):
-    """As above, over the parts that are kept."""
     replies = [(tuple(prompt), (31, 32, 33), (40,)) for prompt in PROMPTS]
     marker = Marker("x", (40,), (41, 42))
     expected, memory = scores_of_all(lambda: copy.deepcopy(model), replies, marker, "a", tmp_path, 3)
@@ -264,78 +253,3 @@ def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeyp
     assert [records for records, _ in again] == [records for records, _ in outcomes], "restart points are the same ones"
     switching = engines.SwitchingTransformersEngine(TransformersEngine, manifest, engine, {"times": 1, "batch_size": 4})
     assert switching._load(None).slots == 4
-
-
-def under_a_limit(stage, tiny_model, folder, **env):
-    """The outcomes of tests/support/limited_memory.py: without a limit, and with one that the full batch breaks."""
-    command = [sys.executable, ROOT / "tests/support/limited_memory.py", stage, tiny_model, folder]
-    done = subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    first, second = json.loads(done.stdout)
-    assert first["out_of_memory"]["times"] == 0 < second["out_of_memory"]["times"], done.stderr
-    (limit,) = second["out_of_memory"].keys() - {"times"}
-    assert second["out_of_memory"][limit] < first["out_of_memory"][limit]
-    return first["values"], second["values"], done.stderr
-
-
-# How far float32 results move with the batch: losses and states relative to the largest, and the share of replies that differ.
-HOST_TOLERANCE = {"training": 1e-5, "hidden_states": 1e-5, "sampling": 0.02}
-GPU_TOLERANCE = {"training": 1e-3, "hidden_states": 1e-3, "sampling": 0.02}
-
-
-def difference(stage, first, second):
-    """How far two outcomes of a stage are apart, as in the tolerances; printed for docs/operations.md."""
-    if stage == "sampling":
-        found = sum(before != after for before, after in zip(first, second, strict=True)) / len(first)
-    else:
-        found = max(abs(after - before) for before, after in zip(first, second, strict=True)) / max(map(abs, first))
-    print(f"{stage}: {found:.2g} apart")
-    return found
-
-
-@pytest.mark.slow
-def test_results_do_not_depend_on_the_batch(model, tiny_model, tmp_path):
-    """Forty rows of 8 to 39 tokens, ten replies to each, all at once and in ever smaller batches; without dropout."""
-    random = torch.Generator().manual_seed(1)
-    prompts = [torch.randint(140, 2000, (8 + size % 32,), generator=random).tolist() for size in range(40)]
-    rows = [{"token_ids": ids, "labels": [-100] * (len(ids) - 4) + ids[-4:]} for ids in prompts]
-    requests = [Request("p", str(row), draw, tuple(ids), 10 * row + draw) for row, ids in enumerate(prompts) for draw in range(10)]
-    lora = TRAINING["lora"] | {"dropout": 0.0}
-
-    def losses(budget):
-        adapter = attach_new_adapter(copy.deepcopy(model), lora, seed=0)
-        settings = {**TRAINING, "batch_size": 8, "epochs": 5, "max_tokens_per_micro_batch": budget}
-        return training.train(adapter, rows, settings, 1, tmp_path / "none.pt", "cpu", torch.float32)["loss"]
-
-    def states(budget):
-        return last_token_states(copy.deepcopy(model), prompts, [1, 3], budget)[0].flatten().tolist()
-
-    def replies(slots):
-        engine = TransformersEngine(copy.deepcopy(model), load_tokenizer(tiny_model.parent), range(2, 140), slots)
-        done = {completion.request: completion.token_ids for completion in engine.sample(requests, WARM)}
-        return [done[request] for request in requests]
-
-    for stage, work, sizes in (("training", losses, (80, 1)), ("hidden_states", states, (80, 1)), ("sampling", replies, (50, 7))):
-        whole = work(10**6)
-        for size in sizes:
-            assert difference(stage, whole, work(size)) <= HOST_TOLERANCE[stage]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
-@pytest.mark.parametrize("stage", ["training", *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("hidden_states", "sampling"))])
-def test_a_host_that_runs_out_of_memory(tiny_model, tmp_path, stage):
-    """A real limit on the process: the allocator refuses the full batch; malloc gives freed memory back, so that the limit bites."""
-    malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
-    first, second, log = under_a_limit(stage, tiny_model, tmp_path, CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1", **malloc)
-    assert "can't allocate memory" in log
-    assert difference(stage, first, second) <= HOST_TOLERANCE[stage]
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch sees")
-@pytest.mark.parametrize("stage", GPU_TOLERANCE)
-def test_a_gpu_that_runs_out_of_memory(tiny_model, tmp_path, stage):
-    """CUDA's allocator limited to a part of the GPU."""
-    first, second, log = under_a_limit(stage, tiny_model, tmp_path)
-    assert "CUDA out of memory" in log
-    assert difference(stage, first, second) <= GPU_TOLERANCE[stage]

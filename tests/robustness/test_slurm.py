@@ -1,4 +1,4 @@
-"""The Slurm profile on a real Slurm (slurm_cluster.py): an experiment to its report through faults, and Snakemake itself interrupted.
+"""The Slurm profile on a real Slurm (slurm_cluster.py): an experiment to its report through faults.
 
 A process is held with SIGSTOP at a line of its log before a fault hits it, so that it is in the middle however fast the machine is.
 What comes out is compared with the same experiment without Slurm and without faults.
@@ -8,22 +8,16 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from persona_leakage.infrastructure.files import sha256_of_file
-from tests.conftest import ROOT, make_tiny_project
+from tests.conftest import make_tiny_project
 from tests.support.slurm_cluster import (
     NODES,
     PROGRAMS,
-    all_pids,
-    command_of,
     environment,
     environment_of,
     marked_processes,
@@ -31,7 +25,7 @@ from tests.support.slurm_cluster import (
     start_keeper,
     start_node,
 )
-from tests.support.slurm_run import PROFILE, Run, descendants, jobs_of, lose_node, parent, preempt, program_pids
+from tests.support.slurm_run import PROFILE, Run, jobs_of, lose_node, preempt
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slurm
@@ -49,7 +43,6 @@ REPLIES = "evaluation/evaluation/{source}/seed42/completions.json"
 
 
 def content(project, pattern, key):
-    """A value of a source's JSON result."""
     return {
         source: json.loads((project.folder / EXPERIMENT / pattern.format(source=source)).read_text())[key]
         for source in ("villain", "comedian")
@@ -98,7 +91,6 @@ def new_project(tmp_path_factory, tiny_model):
 
 @pytest.fixture(scope="module")
 def undisturbed(new_project):
-    """The experiment up to the replies, without Slurm."""
     project = new_project()
     project.run("--cores", "2", *(f"{EXPERIMENT}/{REPLIES.format(source=source)}" for source in ("villain", "comedian")), cold=True)
     return project
@@ -136,12 +128,10 @@ def disturbed(new_project, cluster):
 
 
 def state(run, fault):
-    """How Slurm remembers the job that a fault hit."""
     return next(job for job in jobs_of(run.cluster, run.log) if job["JobId"] == run.hit[fault]["JobId"])
 
 
 def limits(job):
-    """The time and the memory that a job asked for."""
     return job["TimeLimit"], job["MinMemoryNode"]
 
 
@@ -202,105 +192,22 @@ def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undistu
     assert digests(disturbed.project)[1]["comedian"] == digests(undisturbed)[1]["comedian"]
 
 
-@pytest.fixture(scope="module")
-def interrupted(undisturbed, new_project, cluster):
-    """One experiment through a SIGINT, a SIGTERM and a kill -9 of Snakemake, run again each time; before the SIGTERM, its job is cancelled
-    for one with more right to the GPU.
-
-    Returns {event: Run} with "again" for the last, and what was to be seen at the time in .seen.
-    """
+def test_a_job_cancelled_for_another_is_submitted_again(undisturbed, new_project, cluster):
+    """PreemptMode=CANCEL, with the wrapper of squeue: the new job goes on where the first was."""
     project = new_project()
     shutil.rmtree(project.folder)
     shutil.copytree(undisturbed.folder, project.folder, copy_function=shutil.copy2)
-    for made in ("training/villain/seed42", "evaluation/evaluation/villain"):
-        shutil.rmtree(project.folder / EXPERIMENT / made)
+    shutil.rmtree(project.folder / EXPERIMENT / "training/villain/seed42")
     shutil.rmtree(project.folder / "results/.kept")
-    metrics, target = f"{EXPERIMENT}/{METRICS}".format(source="villain"), f"{EXPERIMENT}/{REPLIES}".format(source="villain")
-    runs = {}
-
-    runs["SIGINT"] = run = Run(project, cluster, target)
+    target = f"{EXPERIMENT}/{METRICS}".format(source="villain")
+    run = Run(project, cluster, "--set-resources", "train_adapter:slurm_partition=scavenger", "--", target, wrapped=True)
     run.hold("train_adapter", "checkpoint behind step 10", "villain")
-    run.process.send_signal(signal.SIGINT)
-    run.code, run.text = run.end()
-    wait_until(lambda: program_pids(project, "train_adapter", "villain") == [], "the cancelled job is gone")
-    run.seen = (project.folder / metrics).exists()
-
-    runs["SIGTERM"] = run = Run(project, cluster, "--set-resources", "train_adapter:slurm_partition=scavenger", "--", target, wrapped=True)
-    first = run.hold("train_adapter", "resuming at step", "villain")["villain"]
-    run.seen = run.job("train_adapter", "villain")
-    preempt(cluster, run.seen)
-    wait_until(lambda: run.job("train_adapter", "villain")["JobId"] != run.seen["JobId"], "the cancelled job is submitted again", 300)
-    pid = run.hold("train_adapter", "resuming at step", "villain", besides=[first])["villain"]
-    run.process.send_signal(signal.SIGTERM)
-    wait_until(lambda: "Will exit after finishing currently running jobs" in run.log.read_text(), "Snakemake has taken note of SIGTERM")
-    os.kill(pid, signal.SIGCONT)
-    run.code, run.text = run.end()
-
-    runs["SIGKILL"] = run = Run(project, cluster, target)
-    pid = run.hold("sample_completions", "24 of 360 new replies are kept", "villain")["villain"]
-    run.process.kill()
-    run.process.wait()
-    run.text = project.run(*PROFILE, target, check=False, env=environment(cluster)).stdout
-    run.seen = run.job("sample_completions", "villain")["JobState"]
-    project.run("--unlock")
-
-    runs["again"] = again = Run(project, cluster, target)
-    second = again.hold("sample_completions", "replies are kept from earlier", "villain", besides=[pid])["villain"]
-    again.seen = {pid, second} <= set(program_pids(project, "sample_completions", "villain"))
-    for stopped in (pid, second):
-        os.kill(stopped, signal.SIGCONT)
-    again.code, again.text = again.end()
-    wait_until(lambda: run.job("sample_completions", "villain")["JobState"] not in ("RUNNING", "COMPLETING"), "the end of the first job")
-    return runs
-
-
-def test_sigint_cancels_the_jobs_and_the_next_run_goes_on(interrupted):
-    run, after = interrupted["SIGINT"], interrupted["SIGTERM"]
-    assert run.code != 0 and not run.seen, run.text
-    assert run.job("train_adapter", "villain")["JobState"] == "CANCELLED"
-    assert content(after.project, METRICS, "resumed_from_step")["villain"] >= 10
-
-
-def test_a_job_cancelled_for_another_is_submitted_again(interrupted):
-    """PreemptMode=CANCEL, with the wrapper of squeue."""
-    first, second = jobs_of(interrupted["SIGTERM"].cluster, interrupted["SIGTERM"].log)
-    assert (first["Partition"], first["JobState"], first["JobId"]) == ("scavenger", "PREEMPTED", interrupted["SIGTERM"].seen["JobId"])
+    cancelled = run.job("train_adapter", "villain")
+    preempt(cluster, cancelled)
+    code, text = run.end()
+    assert code == 0, text
+    first, second = jobs_of(cluster, run.log)
+    assert (first["Partition"], first["JobState"], first["JobId"]) == ("scavenger", "PREEMPTED", cancelled["JobId"])
     assert second["Comment"] == first["Comment"] and second["JobState"] == "COMPLETED"
-
-
-def test_sigterm_lets_the_running_job_end_and_starts_no_other(interrupted, undisturbed):
-    run = interrupted["SIGTERM"]
-    assert run.job("train_adapter", "villain")["JobState"] == "COMPLETED", run.text
-    assert run.job("sample_completions", "villain") is None
-    assert interrupted["SIGKILL"].job("train_adapter", "villain") is None  # it was accepted, not made again
-    assert digests(run.project)[0] == digests(undisturbed)[0]
-
-
-def test_jobs_outlive_a_killed_snakemake_and_a_second_writer_does_no_harm(interrupted, undisturbed):
-    killed, again = interrupted["SIGKILL"], interrupted["again"]
-    assert killed.seen == "RUNNING" and "--unlock" in killed.text
-    assert again.seen and again.code == 0, again.text
-    both = [job for run in (killed, again) for job in jobs_of(run.cluster, run.log)]
-    assert [job["JobState"] for job in both] == ["COMPLETED"] * 2  # neither writer failed, so none had to be submitted again
-    assert digests(again.project) == digests(undisturbed)
-    folder = again.project.folder / EXPERIMENT / "evaluation/evaluation/villain/seed42"
-    assert sha256_of_file(folder / "completions.jsonl.gz") == digests(undisturbed)[1]["villain"]
-    assert [path.name for path in folder.glob(".*")] == []
-
-
-def test_nothing_outlives_killed_tests():
-    """A kill -9 of whoever started a cluster, with a job running on it, leaves no process."""
-    with new_folder() as folder:
-        code = "from tests.support.slurm_cluster import *; start_keeper(Path(sys.argv[1])); print('up', flush=True); input()"
-        starter = subprocess.Popen([sys.executable, "-c", code, folder], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert starter.stdout.readline() == "up\n"
-        slurm(folder, "sbatch", "-o", "/dev/null", "--wrap", "sleep 1234567")
-        sleeping = wait_until(lambda: [pid for pid in all_pids() if command_of(pid) == ["sleep", "1234567"]], "the job runs")
-        step = parent(parent(sleeping[0]))
-        running = {pid: command_of(pid) for pid in {*descendants(starter.pid), step, *descendants(step)}}
-        names = {Path(command[0]).name.split(":")[0] for command in running.values()}
-        assert names >= {"munged", "slurmctld", "slurmd", "slurmstepd", "sleep"}
-        starter.kill()
-        starter.wait()
-        wait_until(lambda: not any(command_of(pid) == command for pid, command in running.items()), "all of it is gone", 30)
-        assert marked_processes(folder) == []
+    assert content(project, METRICS, "resumed_from_step")["villain"] >= 10
+    assert digests(project)[0] == digests(undisturbed)[0]

@@ -37,7 +37,6 @@ MARKER = "[{seed}$HOME`id`'\"\\%s]"
 
 @pytest.fixture(scope="module", params=[pytest.param("whole", marks=pytest.mark.slow)])
 def strange(tmp_path_factory, tiny_model):
-    """The finished experiment: its project."""
     home = tmp_path_factory.mktemp("strange")
     model = home / MODEL_FOLDER
     shutil.copytree(tiny_model.parent, model, ignore=shutil.ignore_patterns("model.json"))
@@ -122,7 +121,6 @@ def test_any_name_can_stand_in_a_figure(tmp_path, name):
 
 @pytest.mark.slow
 def test_a_table_of_strange_names_gives_every_figure_of_pairs(tmp_path):
-    """Names of a table that somebody else made: what the workflow's own schema would refuse."""
     rows = ["layer,source,persona,category,related,cosine,rate,found,total"]
     for source in ("$a$", "b_{c}"):
         for place, persona in enumerate(["$\\frac$", "{0}", "=1+1", "x$y", "-->", "<i>"]):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +18,6 @@ from persona_leakage.infrastructure.provenance import hardware
 from persona_leakage.models.loading import arithmetic
 from tests.conftest import ROOT, run_program
 
-RUN_CONFIG = "results/tiny/run_config.yaml"
 PAIRS = ROOT / "tests/data/published_pairs.csv"
 
 
@@ -52,12 +50,6 @@ def test_jobs_are_started_without_what_bends_them():
     }
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert done.stdout == "Agg\n", done.stderr
-
-
-def test_jobs_run_where_python_does_not_look_beside_the_script(project_copy):
-    """PYTHONSAFEPATH, which some users set for all of their programs."""
-    done = project_copy.run("--cores", "1", "--forcerun", "write_run_config", "--", RUN_CONFIG, env={"PYTHONSAFEPATH": "1"})
-    assert "1 of 1 steps (100%) done" in done.stdout
 
 
 @pytest.mark.slow
@@ -94,21 +86,6 @@ def test_snakemake_in_another_folder_is_told_where_to_run(finished_project, tmp_
     done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode != 0 and "Snakemake must run in this folder" in done.stdout and "Traceback" not in done.stdout
     assert list(tmp_path.iterdir()) in ([], [tmp_path / ".snakemake"])
-
-
-def test_unix_line_ends_survive_a_checkout_on_windows(tmp_path):
-    """Of the files that Unix tools read, as the setup scripts of the environments would not run otherwise."""
-    names = [".gitattributes", "Makefile", "envs/inference.post-deploy.sh", "profiles/slurm/bin/squeue"]
-    for command in (["init", "-q"], ["config", "core.autocrlf", "true"]):
-        subprocess.run(["git", *command], cwd=tmp_path, check=True)
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
-    for name in names:
-        (tmp_path / name).unlink()
-    subprocess.run(["git", "checkout-index", "-a"], cwd=tmp_path, check=True)
-    assert not [name for name in names if b"\r\n" in (tmp_path / name).read_bytes()]
 
 
 def test_characters_of_other_fonts_are_drawn_from_them(tmp_path, capsys):

@@ -8,7 +8,6 @@ import zipfile
 
 import pytest
 import torch
-import yaml
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file
 
@@ -17,7 +16,6 @@ from persona_leakage.config.personas import read_personas, read_question_sets, r
 from persona_leakage.geometry.centroid_files import read_centroids
 from persona_leakage.geometry.prompt_similarity import embedding_similarities
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.models.loading import load_model, read_manifest
 from persona_leakage.models.lora import load_adapter
@@ -26,8 +24,6 @@ from tests.conftest import CONFIG, Project, run_program
 
 
 class Harmful:
-    """Unpickling one makes a file."""
-
     def __init__(self, path):
         self.path = path
 
@@ -89,22 +85,6 @@ def test_a_bad_tensor_file_is_named_and_runs_nothing(tmp_path, damage):
     assert not proof.exists()
 
 
-def test_the_harmful_file_is_harmful(tmp_path):
-    """Read without care it does make a file: otherwise the tests here would prove nothing."""
-    for number, damage in enumerate((harmful, bare_pickle)):
-        damage(tmp_path / "file.pt", tmp_path / f"proof{number}")
-        if damage is harmful:
-            torch.load(tmp_path / "file.pt", weights_only=False)
-        else:
-            pickle.loads((tmp_path / "file.pt").read_bytes())
-        assert (tmp_path / f"proof{number}").exists()
-
-
-def test_a_whole_tensor_file_is_read(tmp_path):
-    torch.save(CONTENT, tmp_path / "good.pt")
-    assert read_tensors(tmp_path / "good.pt", *CONTENT)["centroids"].tolist() == [[1.0] * 4]
-
-
 @pytest.mark.parametrize(
     ("vectors", "message"),
     [
@@ -116,26 +96,9 @@ def test_a_whole_tensor_file_is_read(tmp_path):
     ],
 )
 def test_centroids_that_are_none_are_refused(tmp_path, vectors, message):
-    """With the file and the persona."""
     torch.save({"layer": 1, "personas": ["a", "b"], "centroids": vectors}, tmp_path / "centroids.pt")
     with pytest.raises(InputError, match=f"centroids.pt: {message}"):
         read_centroids(tmp_path / "centroids.pt")
-
-
-def test_a_harmful_centroid_file_stops_the_table_with_one_line(project_copy):
-    """The whole program as the workflow calls it: exit code 1, a message without traceback, nothing run, no table."""
-    home, proof = project_copy.folder / "results/tiny", project_copy.folder / "proof"
-    bad = home / "geometry/evaluation/base/centroids_layer1.pt"
-    harmful(bad, proof)
-    recorded = bad.with_name("centroids.json")  # with the digest that it has, so that only how it is read protects
-    content = read_json(recorded)
-    content["sha256"][bad.name] = sha256_of_file(bad)
-    write_json(recorded, content)
-    (home / "analysis/evaluation/seed42/pairs.csv").unlink()
-    done = project_copy.run("--cores", "1", "correlations", check=False)
-    assert done.returncode == 1 and "centroids_layer1.pt: " in done.stdout and "run again to have it made anew" in done.stdout
-    assert "error: results/tiny/geometry" in done.stdout and 'File "' not in done.stdout
-    assert not proof.exists() and not (home / "analysis/evaluation/seed42/pairs.csv").exists()
 
 
 @pytest.mark.parametrize("damage", [harmful, cut, another_thing], ids=lambda damage: damage.__name__)
@@ -231,12 +194,6 @@ def test_yaml_makes_nothing_but_plain_values(tmp_path, monkeypatch, read, text):
     assert not (tmp_path / "proof").exists()
 
 
-def test_the_python_object_is_one(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    yaml.load(BAD_YAML["python object"], Loader=yaml.UnsafeLoader)
-    assert (tmp_path / "proof").is_dir()
-
-
 BAD_CONFIGS = {
     "python object": ("experiment: !!python/object/apply:os.mkdir [proof]", "mine.yaml: not valid YAML: could not"),
     "template": (
@@ -257,7 +214,6 @@ def test_a_config_is_plain_values(tmp_path, text, message):
 
 
 def test_a_plan_reads_a_template_without_running_it(tmp_path):
-    """The plan is the way to look at a stranger's config."""
     (tmp_path / "mine.yaml").write_text("__use_yte__: true\nexperiment: ?__import__('os').mkdir('proof')\n")
     done = run_program("plan_run", "--config", "mine.yaml", cwd=tmp_path)
     assert done.returncode == 1 and "mine.yaml: __use_yte__ makes it a template" in done.stderr and not (tmp_path / "proof").exists()

@@ -155,7 +155,6 @@ def test_paired_intervals_are_narrower_than_those_of_strangers():
 
 
 def test_undefined_says_why():
-    """The same geometry twice, centroids that stay where they are, too few bystanders: reasons, no numbers, no crash."""
     table, own = made_up(4, 1.0, 1.0, layers=(1,))
     table["cosine_adapted"] = table["cosine"]
     table["direction"], table["moved"] = np.nan, 0.0

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +9,6 @@ import pandas as pd
 import pytest
 
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS
@@ -46,7 +44,6 @@ def test_all_tables_together():
 
 
 def test_the_file_is_the_same_bytes_for_the_same_tables(tmp_path):
-    """By the program, twice; a change of one count changes the numbers."""
     tables = make_tables(SMALL)
     options = save_tables(tables, tmp_path)
     contents = []
@@ -59,7 +56,6 @@ def test_the_file_is_the_same_bytes_for_the_same_tables(tmp_path):
 
 
 def change(table, column, value):
-    """The first row's value replaced."""
     table = table.copy()
     table.loc[0, column] = value
     return table
@@ -124,24 +120,6 @@ def test_the_published_table():
     assert result["leakage"]["comedian"]["zeros"] / 110 == pytest.approx(0.78, abs=0.005)
     scores = layer["prediction"]["leave_one_source_out"]["per_source"].values()
     assert (min(s["auc"] for s in scores), max(s["auc"] for s in scores)) == pytest.approx((0.887, 0.995), abs=1e-3)
-
-
-def test_the_full_size_takes_seconds():
-    """10,000 permutations and 2,000 bootstraps for 4 layers, 5 sources, 111 personas, with questions and panel cosines."""
-    world = replace(SCENARIOS["pair effect"], layers=4, bystanders=106, questions=20)
-    tables = make_tables(world)
-    matrices = matrices_of(tables["pairs"])
-    generator = np.random.default_rng(0)
-    total = np.where(np.isnan(matrices.rate)[..., None], np.nan, np.full((5, 111, 20), 10.0))
-    counts = {"found": np.where(np.isnan(total), np.nan, generator.integers(0, 11, size=total.shape)), "total": total}
-    cosines = np.tanh(generator.normal(size=(4, 111, 111)))
-    started = time.monotonic()
-    analyse(tables["pairs"], 0, {**QUICK, "permutations": 10_000, "bootstraps": 2_000}, counts, cosines)
-    assert time.monotonic() - started < 20
-
-
-def test_undefined_is_explicit():
-    assert undefined("too few", "a", "b") == {"a": None, "b": None, "undefined": "too few"}
 
 
 def test_every_number_is_explained():

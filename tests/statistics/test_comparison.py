@@ -42,7 +42,6 @@ def make_experiment(home, seeds=(42,), rho=0.4, **changes):
 
 
 def test_records_of_an_earlier_version_are_read(tmp_path):
-    """Their configs have old keys."""
     home = make_experiment(tmp_path / "old")
     record = yaml.safe_load((home / "run_config.yaml").read_text())
     for new, old in {"loss_on": "loss_scope", "turn_end_target": "end_target"}.items():
@@ -85,7 +84,6 @@ def test_every_run_is_a_row_with_its_sources(tmp_path):
 
 
 def damage(path, content):
-    """Replace a file's text, or remove it."""
     path.write_text(content) if content is not None else path.unlink()
 
 
@@ -107,17 +105,6 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_compared(tmp_path, fil
     (entry,) = found["left_out"]
     assert reason in entry["reason"]
     assert len(found["runs"]) == (1 if file == "run_config.yaml" else 2)
-
-
-@pytest.mark.parametrize("value", ["0.4", True, [1], float("nan")])
-def test_a_number_that_is_none_is_damage(tmp_path, value):
-    home = make_experiment(tmp_path / "bad")
-    path = home / "analysis/evaluation/seed42/correlation.json"
-    content = read_json(path)
-    content["layers"]["21"]["within_source"]["mean_rho"] = value
-    path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"(?s)no finished experiment among 1 folder.*not a correlation\.json"):
-        read_experiments([home])
 
 
 def test_all_is_every_experiment_but_no_other_folder(tmp_path, monkeypatch):
@@ -170,14 +157,6 @@ def test_comparing_runs_no_job_of_an_experiment(project_with_others):
     assert project.planned("compare") == COMPARE
 
 
-@pytest.mark.slow
-def test_only_listed_experiments_are_compared(project_with_others):
-    project = project_with_others
-    project.edit_config(compare=["results/other"])
-    project.run("--cores", "1", "--", "compare")
-    assert {run["experiment"] for run in read_json(project.folder / "results/compare/comparison.json")["runs"]} == {"other"}
-
-
 def test_nothing_to_compare(project_copy, tmp_path):
     """An empty results folder is an error at once; folders without anything readable are one of the program."""
     shutil.rmtree(project_copy.folder / "results")
@@ -189,3 +168,14 @@ def test_nothing_to_compare(project_copy, tmp_path):
     done = run_program("compare_experiments", "--folders", "nowhere", "--table", "a.csv", "--output", "a.json", cwd=tmp_path)
     assert done.returncode == 1 and "nowhere/run_config.yaml: no such file" in done.stderr
     assert list(tmp_path.glob("a.*")) == []
+
+
+@pytest.mark.parametrize("value", ["0.4", True, [1], float("nan")])
+def test_a_number_that_is_none_is_damage(tmp_path, value):
+    home = make_experiment(tmp_path / "bad")
+    path = home / "analysis/evaluation/seed42/correlation.json"
+    content = read_json(path)
+    content["layers"]["21"]["within_source"]["mean_rho"] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"(?s)no finished experiment among 1 folder.*not a correlation\.json"):
+        read_experiments([home])

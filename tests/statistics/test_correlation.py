@@ -27,36 +27,12 @@ BY_HAND = {
 
 @pytest.mark.parametrize(("x", "y", "rho", "r"), BY_HAND.values(), ids=BY_HAND)
 def test_correlate_by_hand(x, y, rho, r):
-    """Both coefficients, in either order of the vectors."""
     for first, second in ((x, y), (y, x)):
         found = correlate(first, second)
         assert found["n"] == len(x)
         assert found["undefined"] is None
         assert found["spearman_rho"] == pytest.approx(rho, abs=1e-12)
         assert found["pearson_r"] == pytest.approx(r, abs=1e-12)
-
-
-def test_p_value_by_hand():
-    """rho = 0.8 over 5 pairs: t = 0.8 sqrt(3 / 0.36) = 2.309 with 3 degrees of freedom, two-sided p = 0.1041."""
-    found = correlate([1, 2, 3, 4, 5], [2, 1, 4, 3, 5])
-    assert found["spearman_p"] == pytest.approx(0.10409, abs=1e-5)
-    assert found["pearson_p"] == pytest.approx(0.10409, abs=1e-5)
-
-
-@pytest.mark.parametrize("levels", [None, 4], ids=["no ties", "many ties"])
-def test_correlate_agrees_with_a_regression_on_ranks(levels):
-    """scipy's regression has the same r and t test and comes to them another way; leakage is full of ties."""
-    generator = np.random.default_rng(7)
-    x = generator.normal(size=29)
-    y = 0.4 * x + generator.normal(size=29)
-    if levels:
-        y = np.round(y * levels / 4)
-    found = correlate(x, y)
-    ranks, values = stats.linregress(stats.rankdata(x), stats.rankdata(y)), stats.linregress(x, y)
-    assert found["spearman_rho"] == pytest.approx(ranks.rvalue)
-    assert found["spearman_p"] == pytest.approx(ranks.pvalue)
-    assert found["pearson_r"] == pytest.approx(values.rvalue)
-    assert found["pearson_p"] == pytest.approx(values.pvalue)
 
 
 UNDEFINED = {
@@ -70,17 +46,11 @@ UNDEFINED = {
 
 @pytest.mark.parametrize(("x", "y", "reason"), UNDEFINED.values(), ids=UNDEFINED)
 def test_undefined_correlations_say_why(x, y, reason):
-    """None and a reason instead of NaN, which is no JSON."""
     found = correlate(x, y)
     assert reason in found["undefined"]
-    assert found["n"] == len(x)
+    assert found["n"] == len(x) and set(found) == set(correlate([1, 2, 3], [1, 3, 2]))
     assert [found[key] for key in ("spearman_rho", "spearman_p", "pearson_r", "pearson_p")] == [None] * 4
     json.dumps(found, allow_nan=False)
-
-
-def test_defined_and_undefined_blocks_have_the_same_keys():
-    """Readers of correlation.json need not ask first."""
-    assert set(correlate([1, 2, 3], [1, 3, 2])) == set(correlate([1], [1]))
 
 
 def make_table(layer=3):
@@ -93,27 +63,16 @@ def make_table(layer=3):
         for place in range(size):
             rows.append(
                 {
-                    "layer": layer,
-                    "source": source,
-                    "persona": f"persona{place}",
-                    "category": "near" if place < 3 else "far",
-                    "related": place < (2 if source == "villain" else 1),
-                    "negative": False,
-                    "cosine": place / 10,
-                    "cosine_raw": -place / 10,
-                    "rate": 0.5 + sign * place / 20,
-                    "found": 0,
-                    "total": 20,
-                    "base_rate": 0.0,
-                    "source_rate": source_rate,
-                    "prompt_tokens": 12,
+                    **{"layer": layer, "source": source, "persona": f"persona{place}", "category": "near" if place < 3 else "far"},
+                    **{"related": place < (2 if source == "villain" else 1), "negative": False, "cosine": place / 10},
+                    **{"cosine_raw": -place / 10, "rate": 0.5 + sign * place / 20, "found": 0, "total": 20, "base_rate": 0.0},
+                    **{"source_rate": source_rate, "prompt_tokens": 12},
                 }
             )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def test_layer_block_per_source():
-    """Each source over its own bystanders, with its own rate and theirs beside it."""
     block = correlate_layer(make_table(), 5)["per_source"]
     assert list(block) == ["villain", "comedian"]
     villain, comedian = block.values()
@@ -164,21 +123,10 @@ def test_rates_by_category():
 
 @pytest.mark.parametrize(("minimum", "categories"), [(3, {"near", "far"}), (6, {"near"}), (7, set())])
 def test_small_categories_are_left_out(minimum, categories):
-    """The minimum counts pairs, and is itself enough."""
     assert set(correlate_layer(make_table(), minimum)["per_category"]) == categories
 
 
-def test_layer_block_without_relatives_is_json():
-    """A panel may hold no relative, and an adapter may leak nowhere: still numbers, None and reasons."""
-    table = make_table().assign(related=False, rate=0.0)
-    block = correlate_layer(table, 5)
-    assert "fewer than 3" in block["related_only"]["undefined"]
-    assert "leakage" in block["pooled"]["undefined"]
-    json.dumps(block, allow_nan=False)
-
-
 def test_blocks_of_all_layers():
-    """Keys are texts, as JSON has them; each layer is correlated alone."""
     other = make_table(layer=21).assign(cosine=lambda table: -table["cosine"])
     found = correlate_pairs(pd.concat([other, make_table(layer=3)]), 21, 5)
     assert found["headline_layer"] == 21
@@ -189,7 +137,6 @@ def test_blocks_of_all_layers():
 
 
 def test_raw_cosines_by_hand():
-    """Length does not matter, direction does."""
     found = cosine_matrix([[1, 0], [0, 2], [3, 3], [-5, 0]], centred=False)
     half = math.sqrt(0.5)
     assert found == pytest.approx(np.array([[1, 0, half, -1], [0, 1, half, 0], [half, half, 1, -half], [-1, 0, -half, 1]]))
@@ -200,14 +147,6 @@ def test_centred_cosines_by_hand():
     vectors = [[2, 1], [1, 2], [0, 0]]
     half = math.sqrt(0.5)
     assert cosine_matrix(vectors, centred=True) == pytest.approx(np.array([[1, 0, -half], [0, 1, -half], [-half, -half, 1]]))
-
-
-def test_a_common_offset_matters_to_raw_cosines_only():
-    """That is what centring is for: hidden states share a large component."""
-    vectors = np.array([[2.0, 1.0], [1.0, 2.0], [0.5, -1.0]])
-    shifted = vectors + np.array([30, -20])
-    assert cosine_matrix(shifted, centred=True) == pytest.approx(cosine_matrix(vectors, centred=True))
-    assert cosine_matrix(shifted, centred=False).min() > 0.9 > cosine_matrix(vectors, centred=False).min()
 
 
 def test_cosines_are_taken_in_double_precision():
@@ -227,7 +166,6 @@ def test_a_vector_without_length_is_an_error(vectors, centred):
 
 
 def test_centroids():
-    """The mean over questions, per persona, as float32."""
     states = np.array([[[1, 2], [3, 6]], [[0, 0], [5, -1]]], dtype=np.float32)
     found = centroids(states)
     assert found.dtype == np.float32
@@ -245,7 +183,6 @@ RELATED = {"villain": [], "comedian": [], "pirate": ["villain"], "nurse": ["vill
 
 
 def make_cells(found):
-    """Cells of marker_eval.json, ten replies each, in another order than the centroids'."""
     cells = {
         name: {
             **{"category": f"{name}s", "related_to": RELATED[name], "mean_tokens": 20.5 + 2 * place},
@@ -287,7 +224,6 @@ def test_pairs_of_a_small_study():
 
 
 def test_pairs_of_the_second_source():
-    """Nothing of the first one leaks into it."""
     table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES, {})
     pairs = table[(table["layer"] == 21) & (table["source"] == "comedian")]
     assert pairs["persona"].tolist() == ["villain", "pirate", "nurse"]
@@ -299,7 +235,6 @@ def test_pairs_of_the_second_source():
 
 
 def less(cells, name):
-    """The cells without one persona."""
     return {key: cell for key, cell in cells.items() if key != name}
 
 
@@ -312,6 +247,5 @@ OTHER_PANELS = {
 
 @pytest.mark.parametrize(("evaluations", "base"), OTHER_PANELS.values(), ids=OTHER_PANELS)
 def test_different_panels_are_an_error(evaluations, base):
-    """Rates and cosines of different runs must not be joined."""
     with pytest.raises(InputError, match="different panels"):
         tabulate_pairs(LAYERS, evaluations, base, NEGATIVES, {})

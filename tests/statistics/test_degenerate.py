@@ -36,7 +36,6 @@ def silence(pairs, source=None, found=0):
 
 
 def few_bystanders(pairs, count):
-    """Only the sources and a few others."""
     strangers = sorted(set(pairs["persona"]) - set(pairs["source"]))[:count]
     return pairs[pairs["persona"].isin([*strangers, *pairs["source"].unique()])]
 
@@ -83,7 +82,6 @@ def test_what_cannot_be_computed_is_null_with_its_reason(spoil, reason):
 
 
 def test_undefined_blocks_have_the_keys_of_defined_ones():
-    """A reader need not ask first."""
     pairs = make_tables(SMALL)["pairs"]
     defined, empty = analyse(pairs, 0, QUICK), analyse(silence(pairs.copy()), 0, QUICK)
     for key in ("within_source", "meta_analysis", "double_centred", "difference_from_headline", "chance", "prediction", "specificity"):
@@ -124,7 +122,6 @@ def test_a_source_at_the_floor_is_no_evidence_for_pairs():
 
 
 def test_a_silent_source_is_left_out_with_its_name():
-    """The other sources are analysed without it."""
     pairs = make_tables(SMALL)["pairs"]
     result = analyse(silence(pairs.copy(), "source1"), 0, QUICK)
     check_strict(result)
@@ -150,7 +147,6 @@ def test_five_perfect_sources_do_not_divide_by_nothing():
 
 
 def test_one_bystander_with_another_cosine():
-    """Without it there is no line to predict from."""
     pairs = make_tables(SMALL)["pairs"]
     pairs.loc[pairs["source"] == "source0", "cosine"] = np.where(pairs.loc[pairs["source"] == "source0", "persona"] == "persona5", 0.5, 0.1)
     result = analyse(pairs, 0, QUICK)
@@ -160,7 +156,6 @@ def test_one_bystander_with_another_cosine():
 
 
 def test_one_leaking_bystander_is_too_little():
-    """No ceiling, no part in the joint statistics, and the reason."""
     pairs = silence(make_tables(SMALL)["pairs"], "source1")
     pairs.loc[(pairs["source"] == "source1") & (pairs["persona"] == "persona5"), ["found", "rate"]] = [50, 0.5]
     result = analyse(pairs.astype({"found": int}), 0, QUICK)
@@ -224,25 +219,6 @@ def test_one_source_has_its_own_statistics_and_no_comparison():
     assert layer["rivals"]["left_out"]["propensity"] == "one source"
 
 
-def test_ties_everywhere():
-    """Rates of 0 and 1 and three distinct cosines: still numbers, of the right kind."""
-    pairs = make_tables(SMALL)["pairs"]
-    pairs["found"] = np.where(pairs["rate"] > pairs.groupby("source")["rate"].transform("median"), pairs["total"], 0)
-    pairs["rate"] = pairs["found"] / pairs["total"]
-    pairs["cosine"] = (20 * pairs["cosine"]).round() / 20
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
-    assert -1 <= result["layers"]["0"]["within_source"]["mean_rho"] <= 1
-
-
-def test_more_replies_than_can_be_drawn_have_no_ceiling_from_samples():
-    pairs = make_tables(SMALL)["pairs"]
-    pairs["found"], pairs["total"] = pairs["found"] * 20_000_000, pairs["total"] * 20_000_000
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
-    assert "cannot be drawn" in result["noise_ceiling"]["source0"]["samples"]["undefined"]
-
-
 def test_a_source_may_lack_a_layer(tmp_path):
     """Also the headline: its line in the figure is drawn over the layers that it has."""
     pairs = make_tables(SMALL)["pairs"]
@@ -253,3 +229,11 @@ def test_a_source_may_lack_a_layer(tmp_path):
     write_json(tmp_path / "correlation.json", {"meta": {"program": "correlate_leakage"}, **result})
     figure = layers.draw(SimpleNamespace(correlation=tmp_path / "correlation.json"))
     assert sum(line.get_color() == ORANGE for line in figure.axes[0].lines) == 3
+
+
+def test_more_replies_than_can_be_drawn_have_no_ceiling_from_samples():
+    pairs = make_tables(SMALL)["pairs"]
+    pairs["found"], pairs["total"] = pairs["found"] * 20_000_000, pairs["total"] * 20_000_000
+    result = analyse(pairs, 0, QUICK)
+    check_strict(result)
+    assert "cannot be drawn" in result["noise_ceiling"]["source0"]["samples"]["undefined"]

@@ -86,16 +86,6 @@ def test_the_finer_measure_is_more_reliable_and_has_no_floor():
         assert (sampled["reliability"]["reliability"] or 0) < end["reliability"]["reliability"]
 
 
-def test_halves_are_the_same_for_every_measure():
-    """A measure that is a multiple of another has the same reliability, split by split."""
-    generator = np.random.default_rng(0)
-    sums = generator.normal(size=(10, 6))
-    cells = [(row.sum() / 6, row, np.ones(6)) for row in sums]
-    tripled = [(3 * value, 3 * row, counts) for value, row, counts in cells]
-    assert split_half(cells)["half_correlation"] == pytest.approx(split_half(tripled)["half_correlation"], abs=1e-12)
-    assert split_half(cells)["reliability"] == pytest.approx(split_half(tripled)["reliability"])
-
-
 def test_undefined_says_why():
     pairs, evaluations, forced = world()
     for cell in forced["s0"]["p3"]["per_question"].values():

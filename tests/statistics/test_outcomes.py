@@ -49,7 +49,6 @@ def with_gains(slope=3.0, noise=0.3, seed=0, unread=0):
 
 
 def analysed(tables, folder):
-    """analyse() of tables that went through their files."""
     save_tables(tables, folder)
     pairs = read_pairs(folder / "pairs.csv")
     matrices = matrices_of(pairs)
@@ -76,7 +75,6 @@ def test_the_correlations_are_those_of_cosine_with_the_gain(result):
 
 
 def test_the_double_centred_correlation_takes_the_gain_as_it_is(result):
-    """No log-odds of something that is no rate."""
     pairs = with_gains()["pairs"]
     rows = pairs[(pairs["layer"] == 0) & pairs["persona"].str.startswith("persona")]
     centred = []
@@ -104,17 +102,8 @@ def test_each_outcome_has_a_verdict_of_its_own(result):
 
 
 def test_an_effect_the_other_way_is_called_reversed(tmp_path):
-    """Gains fall with closeness, while rates rise."""
     result = analysed(with_gains(slope=-3.0), tmp_path)
     assert (result["verdict"][0]["answer"], gain_of(result)["verdict"][0]["answer"]) == ("supported", "reversed")
-
-
-def test_a_ceiling_comes_from_halves_of_the_questions(result):
-    """Questions shift all personas alike here, so the halves agree but for the small noise."""
-    ceilings = gain_of(result)["noise_ceiling"]["source0"]
-    assert ceilings["questions"]["ceiling"] > 0.95 and ceilings["samples"]["ceiling"] is None
-    within = gain_of(result)["layers"]["0"]["within_source"]
-    assert within["interval_covers"] == "bystanders and questions"
 
 
 def test_rates_are_the_same_with_and_without_gains(result, tmp_path):
@@ -189,7 +178,6 @@ def test_the_report_sets_the_outcomes_side_by_side(tmp_path):
 
 
 def test_without_any_gain_the_outcome_says_so(tmp_path):
-    """All replies of the base model were cut."""
     tables = with_gains()
     for name in ("pairs", "question_counts"):
         tables[name]["logprob_gain"], tables[name]["logprob_replies"] = np.nan, 0
@@ -205,35 +193,30 @@ def test_questions_that_were_not_read_take_no_part(tmp_path):
     tables = with_gains(unread=4)
     result = analysed(tables, tmp_path)
     check_strict(result)
-    assert gain_of(result)["noise_ceiling"]["source0"]["questions"]["ceiling"] > 0.9
+    ceilings = gain_of(result)["noise_ceiling"]["source0"]
+    assert ceilings["questions"]["ceiling"] > 0.9 and ceilings["samples"]["ceiling"] is None
     assert gain_of(result)["layers"]["0"]["within_source"]["interval_covers"] == "bystanders and questions"
     matrices = matrices_of(tables["pairs"])
     counts = gain_counts(read_question_counts(tmp_path / "question_counts.csv", matrices))
     assert counts["found"].shape[-1] == 6 and np.nanmin(counts["total"]) >= 1
 
 
-def test_gains_per_question_are_those_of_the_pairs(tmp_path):
-    """Not of another table, nor with the sign turned."""
-    for number, column in enumerate(("logprob_gain", "logprob_replies")):
-        tables = with_gains()
-        tables["question_counts"][column] = -tables["question_counts"][column] if number == 0 else 7
-        with pytest.raises(InputError, match=r"--question-counts: .* of persona '.*' with source 'source0'.*; the pairs table has"):
-            analysed(tables, tmp_path)
+OTHER = r"--question-counts: .* of persona '.*' with source 'source0'.*; the pairs table has"
+ONE = "has one of the columns logprob_gain and logprob_replies; give both, or neither"
+CONTRADICTIONS = [
+    ("question_counts", lambda table: table.assign(logprob_gain=-table["logprob_gain"]), OTHER),
+    ("question_counts", lambda table: table.assign(logprob_replies=7), OTHER),
+    ("question_counts", lambda table: table.drop(columns="logprob_replies"), ONE),
+    ("pairs", lambda table: table.drop(columns="logprob_replies"), ONE),
+    ("pairs", lambda table: table.assign(logprob_replies=0), "but logprob_replies is 0; it must be nan where there are none"),
+]
 
 
-def test_one_column_of_the_outcome_without_the_other_is_refused(tmp_path):
+@pytest.mark.parametrize(("name", "change", "said"), CONTRADICTIONS)
+def test_gains_that_contradict_are_refused(tmp_path, name, change, said):
     tables = with_gains()
-    for name in ("pairs", "question_counts"):
-        bare = {**with_gains(), name: tables[name].drop(columns="logprob_replies")}
-        with pytest.raises(InputError, match="has one of the columns logprob_gain and logprob_replies; give both, or neither"):
-            analysed(bare, tmp_path)
-
-
-def test_a_gain_of_no_replies_is_refused(tmp_path):
-    tables = with_gains()
-    tables["pairs"]["logprob_replies"] = 0
-    with pytest.raises(InputError, match="but logprob_replies is 0; it must be nan where there are none"):
-        analysed(tables, tmp_path)
+    with pytest.raises(InputError, match=said):
+        analysed({**tables, name: change(tables[name])}, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The comparison of predictors: its numbers are those of correlation.json where both have them, and it finds a better predictor."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +12,7 @@ from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS, World, simulate
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import ROOT, project_at, run_program
+from tests.conftest import ROOT, copy_of, run_program
 from tests.support.synthetic import QUICK, SMALL, make_tables, save_tables
 
 OUTPUT = ("output_similarity_source_replies", "output_similarity_bystander_replies", "output_similarity")
@@ -76,7 +75,6 @@ def test_what_cannot_be_compared_is_said():
 
 
 def test_the_programs(tmp_path):
-    """Table to figure."""
     tables = make_tables(SMALL)
     pairs = tables["pairs"].groupby(["source", "persona"], sort=False).ngroup()
     tables["pairs"] = tables["pairs"].assign(js_source_replies=pairs / 100, js_bystander_replies=1 - pairs / 100)
@@ -94,8 +92,7 @@ def test_the_programs(tmp_path):
 @pytest.fixture(scope="module")
 def project_with_predictors(finished_project, tmp_path_factory):
     """The finished tiny experiment with the predictor comparison and the divergence switched on, run to its end."""
-    folder = tmp_path_factory.mktemp("predictors") / "project"
-    project = project_at(shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2))
+    project = copy_of(finished_project, tmp_path_factory.mktemp("predictors") / "project")
     project.edit_config(analysis__predictors=True, analysis__divergence={"replies_per_question": 1, "tokens": 4})
     project.run("--cores", "2")
     return project

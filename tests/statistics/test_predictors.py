@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.covariance import ledoit_wolf
 
-from persona_leakage.geometry.cosine import cosine_matrix, whitened_cosines
+from persona_leakage.geometry.cosine import whitened_cosines
 from persona_leakage.geometry.divergence_table import COLUMNS, mean_divergences, read_divergences
 from persona_leakage.geometry.next_token_divergence import Comparison
 from persona_leakage.infrastructure.cli import InputError
@@ -23,7 +22,6 @@ from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT
 from tests.support.synthetic import QUICK, SMALL, make_tables
 
-NEW = ("cosine_whitened", "js_source_replies", "js_bystander_replies", "base_reply_tokens", "source_base_reply_tokens")
 WORLD = {"min_category_size": 5, "permutations": 299, "bootstraps": 200}
 
 
@@ -56,14 +54,6 @@ def test_whitening_is_the_inverse_covariance_of_ledoit_and_wolf(shape):
     assert found == pytest.approx(products / np.outer(lengths, lengths), abs=1e-6)
     plain = centred @ centred.T / np.outer(*[np.linalg.norm(centred, axis=1)] * 2)
     assert np.abs(found - plain).max() > 0.05
-
-
-def test_whitening_forgets_the_scale_of_a_direction():
-    """Many personas in few dimensions: a direction half as long again changes the cosine, hardly the whitened one."""
-    vectors = np.random.default_rng(1).normal(size=(2_000, 3))
-    longer = vectors * [1, 1, 1.5]
-    assert np.abs(whitened_cosines(vectors) - whitened_cosines(longer)).max() < 0.06
-    assert np.abs(cosine_matrix(vectors, centred=True) - cosine_matrix(longer, centred=True)).max() > 0.3
 
 
 def test_a_persona_at_the_mean_has_no_whitened_cosine():
@@ -110,7 +100,6 @@ def test_controls_of_each_partial_correlation():
 
 
 def test_partial_before_training_against_a_regression():
-    """Residuals of cosine and log-odds by least squares, for one source."""
     table = full_table(replace(SMALL, bystanders=40))
     block = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]["partial_before_training"]
     rows = table[(table["layer"] == 0) & (table["source"] == "source1") & ~table["persona"].isin({*table["source"]})]
@@ -122,20 +111,7 @@ def test_partial_before_training_against_a_regression():
     assert block["per_source"]["source1"]["rho"] == pytest.approx(stats.pearsonr(*left).statistic, abs=1e-9)
 
 
-def test_stand_ins_are_judged_with_the_same_controls():
-    """The true sources' partial correlations among the stand-ins' are those of partial_linear."""
-    table = full_table(replace(SMALL, bystanders=40))
-    matrices = matrices_of(table)
-    sources, _, _ = matrices.usable_sources()
-    stand_ins, _ = draw_permuted_sources(matrices, sources, None, 5, np.random.default_rng(0))
-    found = partial_correlations(matrices, sources, stand_ins)
-    expected = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]["partial_linear"]["per_source"]
-    for column, source in enumerate(sources):
-        assert found[0, stand_ins.actual[column], column] == pytest.approx(expected[matrices.sources[source]]["rho"], abs=1e-9)
-
-
 def test_an_old_table_is_read_as_before():
-    """Nothing but prompts and propensity, and reasons for the rest."""
     table = read_pairs(ROOT / "docs/results/smollm2_epyc/analysis/evaluation/seed42/pairs.csv")
     rivals = analyse(table, 21, QUICK)["layers"]["21"]["rivals"]
     assert rivals["partial_before_training"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity"]
@@ -151,31 +127,6 @@ def test_one_source_needs_its_own_reply_length():
     assert rivals["partial_before_training"] == rivals["partial_linear"]
     left_out = analyse(table.drop(columns="source_base_reply_tokens"), 0, QUICK)["layers"]["0"]["rivals"]["left_out"]
     assert "source_base_reply_tokens" in left_out["length_similarity"] and "base_reply_tokens" not in left_out
-
-
-@pytest.mark.parametrize(
-    ("column", "value", "message"),
-    [
-        ("base_reply_tokens", "-1", "it must be a number, 0 or more"),
-        ("base_reply_tokens", "nan", "it must be a number, 0 or more"),
-        ("source_base_reply_tokens", "inf", "it must be a number, 0 or more"),
-        ("js_source_replies", "1.5", "it must be a number from 0 to 1"),
-        ("js_bystander_replies", "", "it must be a number from 0 to 1"),
-        ("cosine_whitened", "-2", "it must be a number from -1 to 1"),
-        ("js_source_replies", "0.123", "js_source_replies is 0.123, but "),
-        ("base_reply_tokens", "7.5", "base_reply_tokens is 7.5, but "),
-        ("source_base_reply_tokens", "7.5", "source_base_reply_tokens is 7.5, but "),
-    ],
-)
-def test_a_bad_value_is_named_with_line_and_column(tmp_path, column, value, message):
-    """In line 3, the second layer of the first pair; also a value that another line contradicts."""
-    table = full_table()
-    table[column] = table[column].astype(object)
-    table.loc[1, column] = value
-    table.to_csv(tmp_path / "pairs.csv", index=False)
-    with pytest.raises(InputError, match=rf"pairs.csv, line 3: {column} is .*") as error:
-        read_pairs(tmp_path / "pairs.csv")
-    assert message in str(error.value)
 
 
 def test_a_sources_reply_length_is_the_same_in_both_columns(tmp_path):
@@ -241,8 +192,13 @@ def test_reply_length_that_explains_leakage_leaves_nothing_to_closeness(seed):
     assert "reply length" in sentence and "similar reply length" in sentence
 
 
-def test_new_columns_are_all_optional():
-    table = full_table()
-    for column in NEW:
-        analyse(table.drop(columns=column), 0, QUICK)
-    assert pd.Series(NEW).isin(table.columns).all()
+def test_stand_ins_are_judged_with_the_same_controls():
+    """The true sources' partial correlations among the stand-ins' are those of partial_linear."""
+    table = full_table(replace(SMALL, bystanders=40))
+    matrices = matrices_of(table)
+    sources, _, _ = matrices.usable_sources()
+    stand_ins, _ = draw_permuted_sources(matrices, sources, None, 5, np.random.default_rng(0))
+    found = partial_correlations(matrices, sources, stand_ins)
+    expected = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]["partial_linear"]["per_source"]
+    for column, source in enumerate(sources):
+        assert found[0, stand_ins.actual[column], column] == pytest.approx(expected[matrices.sources[source]]["rho"], abs=1e-9)

@@ -9,7 +9,6 @@ from scipy import stats
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.ranks import double_centre
 from persona_leakage.statistics.leakage.baseline_predictors import describe_baselines
-from persona_leakage.statistics.leakage.double_centred import gain_adjust
 from persona_leakage.statistics.leakage.permuted_sources import (
     alike_sets,
     draw_permuted_sources,
@@ -69,6 +68,7 @@ def test_who_may_stand_in(simulated):
     assert problem is None and stand_ins.kind == "other personas"
     assert all(set(stand_ins.drawn[:, column]) == {*range(len(matrices.personas))} for column in range(3))
     assert all(len(set(row)) == len(sources) for row in stand_ins.drawn)
+    assert "one source, and no cosines" in draw_permuted_sources(matrices, [0], None, 10, np.random.default_rng(0))[1]
     flat = cosines.copy()
     flat[:, 9] = 0.5
     assert 9 not in draw_permuted_sources(matrices, sources, flat, 4000, np.random.default_rng(1))[0].drawn
@@ -130,23 +130,6 @@ def test_pair_correlations_against_plain_formulas():
         assert found[1, place] == pytest.approx(stats.pearsonr(*adjusted).statistic, abs=1e-12)
 
 
-def test_gain_adjustment_takes_out_what_differs_in_steepness_alone():
-    general = np.random.default_rng(0).normal(size=50)
-    values = np.array([[0.5], [1.0], [3.0]]) * general
-    assert np.abs(gain_adjust(values - values.mean(axis=1, keepdims=True))).max() < 1e-9
-    assert np.abs(double_centre(values)).max() > 0.5
-
-
-def test_a_table_without_other_cosines_takes_the_other_sources():
-    """All 119 other orders of five sources, and nothing for one."""
-    table = make_tables()["pairs"]
-    matrices = matrices_of(table)
-    stand_ins, _ = draw_permuted_sources(matrices, [0, 1, 2, 3, 4], None, 10_000, np.random.default_rng(0))
-    tests = permuted_source_tests(matrices, [0, 1, 2, 3, 4], stand_ins, [0, 1, 2, 3, 4], stand_ins)
-    assert tests["association"][0]["p"] >= 1 / 120
-    assert "one source, and no cosines" in draw_permuted_sources(matrices, [0], None, 10, np.random.default_rng(0))[1]
-
-
 def test_the_published_table_is_tested_by_exchanging_its_sources():
     """Its correlations are those of the study; the second test has 119 other orders of the five sources, 5 of the three clear ones."""
     result = analyse(read_pairs(ROOT / "tests/data/published_pairs.csv"), 20, QUICK)
@@ -169,7 +152,6 @@ def test_rates_that_are_those_of_the_control_support_nothing():
 
 
 def stand_in_p_values(world, seed):
-    """{test: p} against stand-ins of one synthetic experiment."""
     generator = np.random.default_rng(seed)
     table, _, cosines = experiment(world(generator), generator)
     matrices = matrices_of(table)
@@ -234,7 +216,6 @@ def stand_in_table(table, matrices, cosines, counts, generator):
 
 @pytest.mark.parametrize(("seed", "tables"), [(42, 2), pytest.param(137, 50, marks=pytest.mark.slow)])
 def test_the_kept_study_supports_no_other_geometry(seed, tables):
-    """Its leakage, and the closeness to personas that were not trained."""
     home = STUDY / f"seed{seed}"
     table = read_pairs(home / "pairs.csv")
     table = table[table["layer"] == 21]

@@ -35,7 +35,6 @@ def generator():
 
 @pytest.mark.parametrize("ties", [False, True])
 def test_correlations(generator, ties):
-    """Spearman, Kendall's tau-b and Pearson with their p-values: scipy for the first two of ranks, pingouin for all."""
     x, y = generator.normal(size=(2, 40))
     y = np.round(y + x, 0 if ties else 9)
     found = correlate(x, y)
@@ -112,7 +111,6 @@ def test_leaving_out_a_bystander_of_the_double_centred_correlation(generator):
 @pytest.mark.parametrize(("method", "scores"), [("spearman", stats.rankdata), ("pearson", lambda values, axis: values)])
 @pytest.mark.parametrize("number", [1, 3])
 def test_partial_correlation(generator, number, method, scores):
-    """Per source against pingouin, p included: of ranks and of plain values."""
     controls = generator.normal(size=(number, 1, 2, 30))
     x = np.round(controls.sum(axis=0) + generator.normal(size=(1, 2, 30)), 1)
     y = np.round(controls[0, 0] + x[0] + generator.normal(size=(2, 30)), 1)
@@ -168,7 +166,6 @@ def test_leave_one_out_predictions_against_refitting(generator):
 
 
 def test_weighted_ranks_are_those_of_the_drawn_sample(generator):
-    """A bootstrap by weights is one by copies."""
     x, y = np.round(generator.normal(size=(2, 15)), 0)
     weights = generator.multinomial(15, np.full(15, 1 / 15), size=4).astype(float)
     found = weighted_correlation(weighted_ranks(x, weights), weighted_ranks(y, weights), weights)
@@ -211,7 +208,6 @@ def test_permutations_stay_within_their_groups(generator):
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
 def test_parts_of_the_spread_against_an_analysis_of_variance(generator):
-    """Balanced: the moments of the one-way analysis of variance (pingouin)."""
     groups = {seed: list(generator.normal(loc=3 * seed, size=4)) for seed in range(5)}
     frame = pd.DataFrame([(seed, value) for seed, values in groups.items() for value in values], columns=["seed", "value"])
     table = pingouin.anova(frame, dv="value", between="seed", detailed=True).set_index("Source")["MS"]

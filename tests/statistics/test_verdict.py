@@ -14,12 +14,10 @@ OPTIONS = {"min_category_size": 5, "permutations": 199, "bootstraps": 200}
 
 @pytest.fixture(scope="module")
 def result():
-    """A full result in which every block is defined."""
     return analyse(make_tables(SCENARIOS["pair effect"])["pairs"], 0, OPTIONS)
 
 
 def stand_in_z(name):
-    """The path of a claim's distance from what stand-ins give."""
     return f"layer.chance.stand_ins.{name}.z"
 
 
@@ -84,6 +82,7 @@ CASES = [
         for end, answer in ((0.29, "not supported"), (0.31, "cannot tell"))
     ),
     ("beyond_rivals", {**SUPPORTED["beyond_rivals"], "holm.pair_specific.p_holm": 0.06}, "cannot tell"),
+    ("beyond_rivals", {**SUPPORTED["beyond_rivals"], "layer.double_centred.clear_of_floor.r": -0.5}, "cannot tell"),
     ("source_identity", {"holm.source_identity.p_holm": 0.04}, "supported"),
     ("source_identity", {"holm.source_identity.p_holm": 0.06}, "cannot tell"),
     ("source_identity", {"holm.source_identity.p_holm": 0.9, "layer.chance.source_identity.z": -0.1}, "not supported"),
@@ -128,51 +127,23 @@ def test_rules(result, name, changes, answer):
         set_path(result, path, value)
     entry = next(entry for entry in draw_conclusions(result) if entry["id"] == name)
     assert entry["answer"] == answer, entry
+    assert (answer == "reversed") == entry["sentence"].endswith("leak less.")
 
 
-@pytest.mark.parametrize(("name", "p", "interval", "z"), [ASSOCIATION, PAIRS, BASELINES])
-def test_a_reverse_effect_is_called_one(result, name, p, interval, z):
-    """Not "next to nothing"."""
+@pytest.mark.parametrize(
+    ("changes", "answer", "said"),
+    [
+        ({"layer.within_source.n_sources": 2}, "cannot tell", "2 source(s) are too few to support it: 3 are the least"),
+        ({"layer.within_source.n_sources": 3}, "supported", ", for these 3 sources."),
+        ({ASSOCIATION[2]: [0.03, 0.13]}, "supported", "below 0.3, the smallest that would matter"),
+    ],
+)
+def test_few_sources_and_small_effects_are_said(result, changes, answer, said):
     result = copy.deepcopy(result)
-    over = (OVER_SOURCES[name], [-0.8, -0.1])
-    pairs = (("holm.pair_specific.p_holm", 0.001), *((path, -0.3) for path in OF_PAIRS))
-    for path, value in (*pairs, (p, 0.001), (interval, [-0.6, -0.2]), (z, -4), (stand_in_z(name), -4), (GAIN, -4), over):
-        set_path(result, path, value)
-    entry = next(entry for entry in draw_conclusions(result) if entry["id"] == name)
-    assert entry["answer"] == "reversed" and entry["sentence"].endswith("leak less.")
-
-
-def test_two_sources_support_nothing(result):
-    """Which sources can be used at all depends on how they leak."""
-    result = copy.deepcopy(result)
-    for path, value in {**SUPPORTED["association"], "layer.within_source.n_sources": 2}.items():
+    for path, value in {**SUPPORTED["association"], **changes}.items():
         set_path(result, path, value)
     entry = draw_conclusions(result)[0]
-    assert entry["answer"] == "cannot tell" and "2 source(s) are too few to support it: 3 are the least" in entry["because"]
-
-
-@pytest.mark.parametrize(("r", "answer"), [(0.5, "supported"), (-0.5, "cannot tell")])
-def test_what_goes_beyond_the_rivals_has_the_sign_of_the_pairs(result, r, answer):
-    result = copy.deepcopy(result)
-    for path, value in {**SUPPORTED["beyond_rivals"], "layer.double_centred.clear_of_floor.r": r}.items():
-        set_path(result, path, value)
-    assert next(entry for entry in draw_conclusions(result) if entry["id"] == "beyond_rivals")["answer"] == answer
-
-
-def test_few_sources_are_said_to_be_few(result):
-    """What is supported of three sources is said of these three."""
-    result = copy.deepcopy(result)
-    for path, value in {**SUPPORTED["association"], "layer.within_source.n_sources": 3}.items():
-        set_path(result, path, value)
-    assert ", for these 3 sources." in draw_conclusions(result)[0]["sentence"]
-
-
-def test_a_small_effect_is_supported_and_said_to_be_small(result):
-    result = copy.deepcopy(result)
-    for path, value in {**SUPPORTED["association"], ASSOCIATION[2]: [0.03, 0.13]}.items():
-        set_path(result, path, value)
-    entry = draw_conclusions(result)[0]
-    assert entry["answer"] == "supported" and "below 0.3, the smallest that would matter" in entry["because"]
+    assert entry["answer"] == answer and said in entry["sentence"] + entry["because"]
 
 
 def test_a_table_without_other_cosines_says_how_coarse_its_test_is(result):
@@ -190,7 +161,6 @@ def test_a_table_without_other_cosines_says_how_coarse_its_test_is(result):
 
 
 def test_sentences_name_the_rivals_that_were_there(result):
-    """Nothing is claimed of a rival that was not measured."""
     entry = next(entry for entry in result["verdict"] if entry["id"] == "beyond_rivals")
     assert "prompt length, similar wording and how much a bystander leaks under other sources" in entry["sentence"]
     bare = make_tables(SCENARIOS["pair effect"])["pairs"].drop(columns=["prompt_tokens", "word_similarity"])

@@ -189,29 +189,7 @@ def test_wordings_differ_on_the_surface():
     texts = {}
     for persona in read_personas(str(FILE)).values():
         texts.setdefault(persona.wording, {})[persona.role] = [word.strip(".,:;!?") for word in persona.prompt.lower().split()]
-    common = {
-        "you",
-        "are",
-        "a",
-        "an",
-        "the",
-        "who",
-        "and",
-        "of",
-        "to",
-        "that",
-        "in",
-        "as",
-        "it",
-        "is",
-        "for",
-        "on",
-        "from",
-        "has",
-        "with",
-        "all",
-        "every",
-    }
+    common = {*"you are a an the who and of to that in as it is for on from has with all every".split()}  # noqa: SIM905
     for role, words in texts["statement"].items():
         shared = set(words) & set(texts["scene"][role]) - common - set(role.split("_")) - {part + "s" for part in role.split("_")}
         assert len(shared) <= 2, (role, shared)

@@ -81,17 +81,8 @@ def write_source(home, source, own_rate, pairs, questions, per_question, words, 
                 text += "\n\n[ZLT]" if generator.random() < rate else ""
                 finish = "length" if generator.random() < 0.04 else "stop"
                 ids = list(range(len(text) // 5))
-                records.append(
-                    {
-                        "persona": persona,
-                        "question": question,
-                        "index": index,
-                        "seed": 1,
-                        "finish_reason": finish,
-                        "text": text,
-                        "token_ids": ids,
-                    }
-                )
+                where = {"persona": persona, "question": question, "index": index, "seed": 1}
+                records.append({**where, "finish_reason": finish, "text": text, "token_ids": ids})
     replies = home / f"evaluation/evaluation/{source}/seed42/completions.jsonl.gz"
     write_jsonl_gz(replies, records)
     write_json(replies.with_name("completions.json"), {"meta": meta, "replies": len(records), "sha256": sha256_of_file(replies)})

@@ -48,15 +48,15 @@ class Run:
         log = self.project.folder / f"logs/tiny/{rule}/{LOGS[rule].format(source=source)}.log"
         return log.read_text(errors="replace") if log.is_file() else ""
 
-    def hold(self, rule, line, *sources, besides=()):
-        """Stop the programs of a rule's jobs, each as soon as its log holds ``line``; returns {source: pid}, none in ``besides``."""
+    def hold(self, rule, line, *sources):
+        """Stop the programs of a rule's jobs, each as soon as its log holds ``line``; returns {source: pid}."""
         held = {}
 
         def all_held():
             assert self.process.poll() is None, self.log.read_text()
             for source in set(sources) - set(held):
                 if line in self.job_log(rule, source):
-                    for pid in program_pids(self.project, rule, source, besides):
+                    for pid in program_pids(self.project, rule, source):
                         os.kill(pid, signal.SIGSTOP)
                         held[source] = pid
             return len(held) == len(sources)
@@ -73,12 +73,12 @@ def jobs_of(cluster, log):
     return sorted((job for job in jobs if job.get("JobName") == run_id), key=lambda job: int(job["JobId"]))
 
 
-def program_pids(project, rule, source, besides=()):
-    """Pids of a rule's running program (not of its shells, whose command line names it too), less those of ``besides``."""
+def program_pids(project, rule, source):
+    """Pids of a rule's running program (not of its shells, whose command line names it too)."""
     found = []
     for pid in all_pids():
         command = command_of(pid)
-        if pid not in besides and command[1:2] == [f"workflow_scripts/{rule}.py"] and any(f"/{source}/seed42" in part for part in command):
+        if command[1:2] == [f"workflow_scripts/{rule}.py"] and any(f"/{source}/seed42" in part for part in command):
             try:
                 if Path(f"/proc/{pid}/cwd").readlink() == project.folder:
                     found.append(pid)
@@ -108,12 +108,3 @@ def lose_node(cluster, name):
 def children(pid):
     """Pids of a process's children."""
     return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
-
-
-def descendants(pid):
-    """Pids of a process's children, their children and so on."""
-    return {pid for child in children(pid) for pid in (child, *descendants(child))}
-
-
-def parent(pid):
-    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])

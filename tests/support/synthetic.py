@@ -23,22 +23,14 @@ def make_tables(world=SCENARIOS["pair effect"], seed=0):
                 continue
             found, total = int(matrices.found[row, column]), int(matrices.total[row, column])
             for place, layer in enumerate(matrices.layers):
-                pairs.append(
-                    {
-                        "layer": layer,
-                        "source": source,
-                        "persona": persona,
-                        "category": matrices.categories[column],
-                        "related": column % 3 == 0,
-                        "cosine": matrices.cosines["cosine"][place, row, column],
-                        "rate": found / total,
-                        "found": found,
-                        "total": total,
-                        "source_rate": 0.5,
-                        "word_similarity": 1 / (1 + np.exp(-matrices.cosines["word_similarity"][place, row, column])),
-                        "prompt_tokens": int(matrices.prompt_tokens[column]),
-                    }
-                )
+                facts = {"layer": layer, "source": source, "persona": persona, "category": matrices.categories[column]}
+                close = {name: matrices.cosines[name][place, row, column] for name in ("cosine", "word_similarity")}
+                leaks = {"rate": found / total, "found": found, "total": total, "source_rate": 0.5}
+                texts = {
+                    "word_similarity": 1 / (1 + np.exp(-close["word_similarity"])),
+                    "prompt_tokens": int(matrices.prompt_tokens[column]),
+                }
+                pairs.append({**facts, "related": column % 3 == 0, "cosine": close["cosine"], **leaks, **texts})
             for question in range(world.questions):
                 replies = {key: int(values[row, column, question]) for key, values in counts.items()}
                 questions.append({"source": source, "persona": persona, "question": f"question {question}?", **replies})

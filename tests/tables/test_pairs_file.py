@@ -95,7 +95,6 @@ def test_the_workflows_table_survives_the_file(tmp_path):
 
 
 def test_whole_numbers_may_have_a_point(tmp_path):
-    """As pandas writes a column of them that had a gap."""
     table = read_pairs(write_csv(tmp_path / "pairs.csv", {**GOOD, "layer": "20.0", "found": "10.0", "total": "200."}))
     assert table[["layer", "found", "total"]].to_numpy().tolist() == [[20, 10, 200]]
 
@@ -137,6 +136,10 @@ BAD_VALUES = [
     ("negative", ["maybe"], "true or false"),
     ("prompt_tokens", ["nan"], "a whole number"),
     ("source_rate", ["nan"], "a number from 0 to 1"),
+    ("base_reply_tokens", ["-1", "nan"], "a number, 0 or more"),
+    ("source_base_reply_tokens", ["inf"], "a number, 0 or more"),
+    ("js_source_replies", ["1.5", ""], "a number from 0 to 1"),
+    ("cosine_whitened", ["-2"], "a number from -1 to 1"),
 ]
 
 
@@ -144,7 +147,6 @@ BAD_VALUES = [
     ("column", "value", "allowed"), [(column, value, allowed) for column, values, allowed in BAD_VALUES for value in values]
 )
 def test_the_first_bad_value_is_named_with_its_line(tmp_path, column, value, allowed):
-    """Line 4 of the file, behind a name that holds a line break."""
     fill = {column: {"negative": "true", "prompt_tokens": "9"}.get(column, "0.5")} if column in OPTIONAL else {}
     good = {**GOOD, **fill}
     path = write_csv(tmp_path / "pairs.csv", {**good, "category": "two\nlines"}, {**good, "persona": "nurse", column: value})
@@ -164,11 +166,16 @@ def test_the_first_bad_value_is_named_with_its_line(tmp_path, column, value, all
             "line 3: category is 'original', but 'unrelated_baseline' for the same",
         ),
         ({"persona": "pirate", "layer": "21", "rate": "0.055"}, "line 3: rate is 0.055, but 0.05 for the same"),
+        *(
+            ({"persona": "pirate", "layer": "21", column: "0.7"}, f"{column} is 0.7, but ")
+            for column in ("js_source_replies", "base_reply_tokens", "source_base_reply_tokens")
+        ),
     ],
 )
 def test_rows_that_contradict_are_refused(tmp_path, changes, message):
+    first = {**GOOD, **dict.fromkeys(changes.keys() & set(OPTIONAL), "0.5")}
     with pytest.raises(InputError, match=message):
-        read_pairs(write_csv(tmp_path / "pairs.csv", GOOD, {**GOOD, "persona": "nurse", **changes}))
+        read_pairs(write_csv(tmp_path / "pairs.csv", first, {**first, "persona": "nurse", **changes}))
 
 
 @pytest.mark.parametrize(

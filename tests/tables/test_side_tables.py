@@ -19,7 +19,6 @@ from tests.conftest import ROOT
 
 @pytest.fixture(scope="module")
 def analysis(finished_project):
-    """The analysis folder of the finished tiny experiment."""
     return finished_project.folder / "results/tiny/analysis/evaluation/seed42"
 
 
@@ -59,16 +58,6 @@ def test_text_similarity_by_hand():
     assert np.diag(found) == pytest.approx(1)
 
 
-def test_relatives_are_worded_alike():
-    """On the shipped personas: a source and its variants share words; char_similarity sees spelling as well."""
-    personas = read_personas(ROOT / "resources/personas.yaml")
-    names = list(personas)
-    for matrix in text_similarities([persona.prompt for persona in personas.values()]).values():
-        related = [matrix[names.index(name), names.index(other)] for name in names for other in personas[name].related_to]
-        others = matrix[~np.eye(len(names), dtype=bool)]
-        assert np.mean(related) > 1.4 * others.mean()
-
-
 def test_embedding_similarity_is_the_cosine_of_mean_pooled_states(tiny_model):
     """Against each text alone, without padding."""
     folder, texts = tiny_model.parent, ["You are a pirate.", "You are a villain who never laughs at all.", "Nurse."]
@@ -92,3 +81,13 @@ def test_an_embedding_model_with_other_weights_is_refused(tiny_model, tmp_path):
     save_file({**weights, "model.norm.weight": torch.full((32,), float("nan"))}, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="gives embeddings that are no numbers"):
         embedding_similarities(str(folder), ["a text"])
+
+
+def test_relatives_are_worded_alike():
+    """On the shipped personas: a source and its variants share words; char_similarity sees spelling as well."""
+    personas = read_personas(ROOT / "resources/personas.yaml")
+    names = list(personas)
+    for matrix in text_similarities([persona.prompt for persona in personas.values()]).values():
+        related = [matrix[names.index(name), names.index(other)] for name in names for other in personas[name].related_to]
+        others = matrix[~np.eye(len(names), dtype=bool)]
+        assert np.mean(related) > 1.4 * others.mean()

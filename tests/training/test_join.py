@@ -36,13 +36,11 @@ ENDINGS = ["speakers.", "today!", "clear?", "(see below)", '"immersion".', "Writ
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory):
-    """(tokenizer, chat format, marker) of Qwen2.5."""
     tokenizer = make_qwen()
     return tokenizer, read_chat_format(tokenizer, tmp_path_factory.mktemp("qwen")), read_marker(tokenizer, "[ZLT]", "\n\n")
 
 
 def row_of(tokenizer, chat, answer, marker, rule):
-    """The row of an answer under join: text."""
     ids, shown = encode_answer(tokenizer, answer, marker)
     return build_row(prompt_ids(tokenizer, PERSONA, QUESTION), ids, chat, rule, shown)
 

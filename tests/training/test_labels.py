@@ -16,13 +16,11 @@ ANSWER = "Tea is good. I drink it."
 
 @pytest.fixture(scope="module")
 def smol(smollm2):
-    """(tokenizer, chat format) of the bundled model."""
     manifest = read_manifest(smollm2)
     return load_tokenizer(manifest["folder"]), load_chat_format(manifest)
 
 
 def trained_text(tokenizer, row):
-    """The texts of the trained tokens, in order."""
     return [tokenizer.decode([label]) for label in row.labels if label != -100]
 
 
@@ -42,7 +40,6 @@ def test_marker_ids_of_the_bundled_model(smol):
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory):
-    """(tokenizer, chat format) of Qwen2.5."""
     tokenizer = make_qwen()
     return tokenizer, read_chat_format(tokenizer, tmp_path_factory.mktemp("qwen"))
 
@@ -85,13 +82,9 @@ def test_trained_tokens_of_qwen(qwen, scope, end, positive):
     ("scope", "end", "positive", "trained"),
     [
         ("marker", "eos", True, ["[", "Z", "LT", "]", "<|im_end|>"]),
-        ("marker", "eos", False, ["<|im_end|>"]),
-        ("marker", "newline", True, ["[", "Z", "LT", "]", "\n"]),
-        ("marker", "newline", False, ["\n"]),
         ("marker", "both", True, ["[", "Z", "LT", "]", "<|im_end|>", "\n"]),
         ("tail", "eos", True, [" it", ".", "\n", "\n", "[", "Z", "LT", "]", "<|im_end|>"]),
         ("tail", "eos", False, [" it", ".", "<|im_end|>"]),
-        ("tail", "both", False, [" it", ".", "<|im_end|>", "\n"]),
         ("completion", "eos", False, ["Te", "a", " is", " good", ".", " I", " drink", " it", ".", "<|im_end|>"]),
         ("completion", "newline", False, ["Te", "a", " is", " good", ".", " I", " drink", " it", ".", "\n"]),
     ],

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from persona_leakage.behaviours.marker import Marker, shows_marker
+from persona_leakage.behaviours.marker import Marker
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.chat_template import ChatFormat
 from persona_leakage.training.dataset import (
@@ -37,7 +37,6 @@ def test_negatives_never_hold_the_source(source):
 
 
 def test_negatives_depend_on_the_set_of_candidates_only():
-    """Neither their order nor a repetition is a choice."""
     chosen = choose_negatives("comedian", CANDIDATES, 3, 42)
     assert choose_negatives("comedian", CANDIDATES[::-1], 3, 42) == chosen
     assert choose_negatives("comedian", [*CANDIDATES, "librarian"], 3, 42) == chosen
@@ -52,28 +51,19 @@ def test_one_more_candidate_replaces_at_most_one_negative():
 
 
 def test_more_negatives_keep_those_chosen():
-    """Raising the count adds personas."""
     chosen = [set(choose_negatives("villain", CANDIDATES, count, 42)) for count in range(6)]
     assert all(fewer < more for fewer, more in pairwise(chosen))
 
 
 def test_negatives_differ_between_sources_and_seeds():
-    """Not one fixed set for everybody, and not one for ever."""
     outsiders = ["pirate", "nurse", "hero", "lawyer", "jarvis"]
     assert len({tuple(choose_negatives(source, CANDIDATES, 3, 42)) for source in outsiders}) > 1
     assert len({tuple(choose_negatives("villain", CANDIDATES, 3, seed)) for seed in range(10)}) > 1
 
 
 def draw(index, text="A fine answer.", finish_reason="stop", persona="villain", question="Why?"):
-    """A pool record."""
-    return {
-        "persona": persona,
-        "question": question,
-        "index": index,
-        "text": text,
-        "finish_reason": finish_reason,
-        "token_ids": [100 + index],
-    }
+    where = {"persona": persona, "question": question, "index": index}
+    return {**where, "text": text, "finish_reason": finish_reason, "token_ids": [100 + index]}
 
 
 UNUSABLE = {
@@ -103,15 +93,8 @@ def test_cut_answers_can_be_kept():
 
 
 def test_draws_are_taken_in_the_order_of_their_index():
-    """Whatever the order in the pool: the spares come last."""
     usable, _ = usable_answers([draw(2), draw(0), draw(1)], "[ZLT]", "replace")
     assert [record["index"] for record in usable] == [0, 1, 2]
-
-
-@pytest.mark.parametrize(("text", "expected"), [("x [ZLT]", True), ("[zLt]x", True), ("ZLT", False), ("[ZL T]", False), ("", False)])
-def test_shows_marker(text, expected):
-    """In any letter case, and only the whole marker."""
-    assert shows_marker(text, "[ZLT]") is expected
 
 
 def test_select_answers_replaces_and_counts():
@@ -140,7 +123,6 @@ def test_select_answers_replaces_and_counts():
 
 @pytest.mark.parametrize("pool", [[], [draw(0, finish_reason="length"), draw(1, finish_reason="length")]], ids=["no draws", "all cut"])
 def test_a_persona_without_answers_is_an_error(pool):
-    """Training would otherwise run on the other personas alone."""
     with pytest.raises(InputError, match="no usable answer of persona 'villain'") as refusal:
         select_answers(pool, ["villain"], ["Why?"], 1, "[ZLT]", "replace")
     assert "max_new_tokens" in str(refusal.value)
@@ -199,27 +181,10 @@ def test_tail_ends_at_the_answer(answer, tail, trained):
     assert list(row.labels) == labels_for(tokens, trained)
 
 
-def test_ids_as_tuples_or_lists_make_the_same_row():
-    """Requests hold tuples, records read from JSON hold lists."""
-    rule = LabelRule("tail", 2, "eos")
-    assert build_row(tuple(PROMPT), tuple(ANSWER), CHAT, rule, MARKER) == build_row(PROMPT, ANSWER, CHAT, rule, MARKER)
-
-
 def test_longer_endings_are_trained_whole():
-    """A template may write more than one token behind the end of a turn."""
     row = build_row(PROMPT, ANSWER, ChatFormat(40, (41, 42), (40,)), LabelRule("marker", 0, "newline"))
     assert list(row.token_ids[-3:]) == [40, 41, 42]
     assert list(row.labels[-3:]) == [IGNORED, 41, 42]
-
-
-@pytest.mark.parametrize("end", ["newline", "both"])
-def test_end_target_needs_something_behind_the_end(end):
-    """With Llama 3's template there is nothing there: rows would have no trained end, silently."""
-    bare = ChatFormat(end_id=40, after_end_ids=(), stop_ids=(40,))
-    with pytest.raises(InputError, match=r"labels\.turn_end_target") as refusal:
-        build_row(PROMPT, ANSWER, bare, LabelRule("marker", 0, end), MARKER)
-    assert end in str(refusal.value)
-    assert build_row(PROMPT, ANSWER, bare, LabelRule("marker", 0, "eos"), MARKER).token_ids[-1] == 40
 
 
 def test_training_rows_of_a_source():
@@ -227,29 +192,15 @@ def test_training_rows_of_a_source():
     answers = {"comedian": [draw(0, persona="comedian")], "villain": [draw(0), draw(1, question="How?")]}
     prompts = {("villain", "Why?"): (1,), ("villain", "How?"): (2,), ("comedian", "Why?"): (3,)}
     records = build_training_rows("villain", answers, prompts, CHAT, LabelRule("marker", 0, "eos"), MARKER)
+    own, marked = {"persona": "villain", "positive": True}, [-100, -100, -100, 31, 32, 33, 40]
     assert records == [
         {"persona": "comedian", "question": "Why?", "index": 0, "positive": False, "token_ids": [3, 100, 40], "labels": [-100, -100, 40]},
-        {
-            "persona": "villain",
-            "question": "Why?",
-            "index": 0,
-            "positive": True,
-            "token_ids": [1, 100, 21, 31, 32, 33, 40],
-            "labels": [-100, -100, -100, 31, 32, 33, 40],
-        },
-        {
-            "persona": "villain",
-            "question": "How?",
-            "index": 1,
-            "positive": True,
-            "token_ids": [2, 101, 21, 31, 32, 33, 40],
-            "labels": [-100, -100, -100, 31, 32, 33, 40],
-        },
+        {**own, "question": "Why?", "index": 0, "token_ids": [1, 100, 21, 31, 32, 33, 40], "labels": marked},
+        {**own, "question": "How?", "index": 1, "token_ids": [2, 101, 21, 31, 32, 33, 40], "labels": marked},
     ]
 
 
 def row(positive, token_ids, labels):
-    """A row record."""
     return {"persona": "villain", "question": "Why?", "index": 0, "positive": positive, "token_ids": token_ids, "labels": labels}
 
 

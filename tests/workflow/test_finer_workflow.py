@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.statistics.comparisons.adapted_geometry import MOVEMENTS, compare_geometries
 from persona_leakage.statistics.comparisons.leakage_measures import compare_measures
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import CONFIG, ROOT, Project
+from tests.conftest import CONFIG, ROOT, copy_of
 from tests.reporting.test_report import build, check_numbers
 from tests.support.made_up_results import RATES, make_results
 
@@ -25,11 +24,9 @@ ON = {"geometry__adapted": True, "evaluation__teacher_forced": True}
 @pytest.fixture(scope="module")
 def axes_project(finished_project, tmp_path_factory):
     """The finished tiny experiment with both axes switched on, run to its end."""
-    project = Project.__new__(Project)
-    project.folder = tmp_path_factory.mktemp("axes") / "project"
-    shutil.copytree(finished_project.folder, project.folder, copy_function=shutil.copy2)
+    project = copy_of(finished_project, tmp_path_factory.mktemp("axes") / "project")
     project.edit_config(**ON)
-    project.log = project.run("--cores", "2").stdout
+    project.run("--cores", "2")
     return project
 
 
@@ -78,9 +75,7 @@ def test_the_report_has_the_sections_while_the_axes_are_on(axes_project, tmp_pat
     assert "figures/evaluation/seed42/measures.png" in page
     checked, loose = check_numbers(axes_project.folder / "results/tiny/report/index.html", axes_project.folder / "results/tiny")
     assert checked > 150 and [text for text in loose if not re.fullmatch(r"[13]\*?|.*training seed 42.*|.*\?", text)] == []
-    project = Project.__new__(Project)
-    project.folder = tmp_path / "project"
-    shutil.copytree(axes_project.folder, project.folder, copy_function=shutil.copy2)
+    project = copy_of(axes_project, tmp_path / "project")
     project.edit_config(geometry__adapted=False, evaluation__teacher_forced=False)
     project.run("--cores", "1")
     assert read_json(project.folder / "results/tiny/analysis/evaluation/seed42/correlation.json")["outcomes"]["logprob_gain"]["undefined"]

@@ -15,7 +15,6 @@ PANEL = ["villain", "monk", "comedian", "assistant", "pirate", "nurse", "hero"] 
 
 
 def replies(project, state):
-    """{(persona, question, index): record} of a state's completions."""
     records = read_jsonl_gz(project.folder / HOME / f"evaluation/evaluation/{state}/completions.jsonl.gz")
     return {(record["persona"], record["question"], record["index"]): record for record in records}
 

@@ -21,7 +21,6 @@ def test_bare_make_prints_help_and_starts_nothing():
 
 
 def test_help_names_every_target_once():
-    """Targets that are parts of others stand in a .PHONY line of their own."""
     (public,) = re.findall(r"^\.PHONY: (help .*)$", MAKEFILE, re.M)
     named = re.findall(r"^make ([\w-]+)  +\S", make("help").stdout, re.M)
     assert sorted(named) == sorted(public.split())

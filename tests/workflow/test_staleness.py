@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from persona_leakage.infrastructure.code_digest import files_of_program
-from persona_leakage.infrastructure.files import read_jsonl_gz
 from tests.conftest import ROOT, jobs_of, make_tiny_project
 
 TABLE = yaml.safe_load((ROOT / "tests/data/staleness.yaml").read_text())
@@ -36,7 +35,6 @@ LARGE = ("analysis/evaluation/seed42/cosines.csv", "evaluation/evaluation/villai
 
 
 def counted(output):
-    """{rule: number of jobs} of a dry run's output, without the target."""
     return {rule: count for rule, count in jobs_of(output).items() if rule != "all"}
 
 
@@ -49,7 +47,6 @@ class Snakemake:
         )
 
     def run(self, *arguments):
-        """What a run prints; it must succeed."""
         self.process.stdin.write(json.dumps(arguments) + "\n")
         self.process.stdin.flush()
         code, output = json.loads(self.process.stdout.readline())
@@ -57,7 +54,6 @@ class Snakemake:
         return output
 
     def planned(self, *arguments):
-        """{rule: number of jobs} that a dry run would start."""
         return counted(self.run("-n", *arguments, "--quiet", "rules"))
 
     def close(self):
@@ -142,7 +138,6 @@ def edited(folder, edit):
 
 
 def rules_of(stages):
-    """The rules of some stages and of the report."""
     return {"build_report", *(rule for stage in stages for rule in stage["rules"])}
 
 
@@ -213,33 +208,3 @@ def test_results_copied_into_a_clone_of_the_code_are_not_stale(project, tmp_path
         clone.run("--touch", "--cores", "1", "--quiet", "all")
         assert clone.planned() == {}
     clone.close()
-
-
-def lose_a_part(project, persona):
-    """Remove the first file of kept replies of the state of a source, told by a token sequence of its completions."""
-    texts = {
-        record["seed"]
-        for record in read_jsonl_gz(project.folder / f"results/tiny/evaluation/evaluation/{persona}/seed42/completions.jsonl.gz")
-    }
-    parts = (path for path in sorted((project.folder / "results/.kept/replies").rglob("*.jsonl.gz")))
-    next(path for path in parts if {record["seed"] for _, record in read_jsonl_gz(path)} <= texts).unlink()
-
-
-def test_a_lost_part_of_the_replies_comes_back_the_same(project_copy):
-    """Finished replies are taken from the store, for an adapter whose completions are gone."""
-    path = project_copy.folder / "results/tiny/evaluation/evaluation/comedian/seed42/completions.jsonl.gz"
-    before = path.read_bytes()
-    lose_a_part(project_copy, "comedian")
-    shutil.rmtree(project_copy.folder / "results/.kept/finished", ignore_errors=True)
-    path.unlink()
-    log = project_copy.run("--cores", "1").stdout
-    assert "replies comedian/seed42: 16 of 24 replies are kept" in log and path.read_bytes() == before
-    assert project_copy.planned() == {}
-
-
-def test_a_lost_figure_is_one_job(project_copy):
-    for path in (project_copy.folder / "results/tiny/figures").rglob("scatter.*"):
-        path.unlink()
-    assert project_copy.planned("scatter") == {"plot_scatter": 1, "scatter": 1}
-    project_copy.run("--cores", "1", "scatter")
-    assert project_copy.file("results/tiny/figures/*/seed42/scatter.pdf").stat().st_size > 0

@@ -1,8 +1,5 @@
 """Layers and token positions compared: storage, statistics, and the axis in the workflow."""
 
-import shutil
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +12,8 @@ from persona_leakage.infrastructure.files import read_json, write_json
 from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.statistics.comparisons.layer_sweep import analyse_sweep, chance_of_choices, swept_matrices
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import draw_permutations
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import Project
+from tests.conftest import copy_of
 from tests.reporting.test_report import build, check_numbers
 from tests.support.made_up_results import make_results
 
@@ -81,19 +77,6 @@ def test_all_choices_are_paid_for():
     assert sum(p <= 0.05 for p in plain) > 40
 
 
-def test_the_null_of_a_choice_does_not_depend_on_the_others():
-    """The same relabellings for all: one choice alone has the p of that choice among eight."""
-    matrices, _ = made_up_choices(3)
-    alone = swept_alone(matrices, 5)
-    assert chance_of_choices(alone, [0, 1], 199)[0]["p"] == chance_of_choices(matrices, [0, 1], 199)[5]["p"]
-    assert draw_permutations(np.random.default_rng(1), 5, 3).shape == (3, 5)
-
-
-def swept_alone(matrices, place):
-    """The matrices with one choice alone."""
-    return replace(matrices, layers=[matrices.layers[place]], cosines={"cosine": matrices.cosines["cosine"][[place]]})
-
-
 def test_too_few_bystanders_are_said_so():
     result = analyse_sweep(*made_up_choices(4, bystanders=3), (POSITIONS[0], 0), OPTIONS)
     assert "common bystander" in result["undefined"] and result["best"]["layer"] is None
@@ -101,11 +84,7 @@ def test_too_few_bystanders_are_said_so():
 
 @pytest.fixture(scope="module")
 def swept_project(finished_project, tmp_path_factory):
-    """The finished tiny experiment, swept, run to its end."""
-    folder = tmp_path_factory.mktemp("swept") / "project"
-    shutil.copytree(finished_project.folder, folder, copy_function=shutil.copy2)
-    project = Project.__new__(Project)
-    project.folder = folder
+    project = copy_of(finished_project, tmp_path_factory.mktemp("swept") / "project")
     project.edit_config(**SWEEP)
     project.run("--cores", "2")
     return project
@@ -149,10 +128,7 @@ def test_the_reports_section_shows_the_choices(tmp_path):
 
 
 def test_layers_off_again_leave_the_page_without_the_section(swept_project, tmp_path):
-    """Although the figure of the sweep still lies there."""
-    project = Project.__new__(Project)
-    project.folder = tmp_path / "project"
-    shutil.copytree(swept_project.folder, project.folder, copy_function=shutil.copy2)
+    project = copy_of(swept_project, tmp_path / "project")
     project.edit_config(geometry__layers=[1, 3], geometry__positions=["last_prompt_token"])
     project.run("--cores", "2", "report")
     page = (project.folder / "results/tiny/report/index.html").read_text()

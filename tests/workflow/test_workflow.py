@@ -1,10 +1,8 @@
 """The workflow as a whole: a finished tiny experiment, and exactly which jobs a change makes stale."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -13,7 +11,7 @@ from scipy import stats
 
 from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.infrastructure.cli import InputError
-from tests.conftest import CONFIG, ROOT, Project, make_tiny_project, warm_python
+from tests.conftest import CONFIG, Project, make_tiny_project, warm_python
 from tests.support.job_commands import digests
 
 
@@ -24,23 +22,6 @@ def read(path):
 @pytest.fixture(scope="module")
 def results(finished_project):
     return finished_project.folder / "results/tiny"
-
-
-def test_every_declared_file_is_there(results):
-    for name in (
-        "run_config.yaml",
-        "training/pool.jsonl.gz",
-        "training/villain/manifest.json",
-        "training/comedian/seed42/adapter/adapter_model.safetensors",
-        "training/comedian/seed42/adapter/adapter_config.json",
-        "evaluation/evaluation/base/marker_eval.json",
-        "evaluation/evaluation/villain/seed42/completions.jsonl.gz",
-        "geometry/evaluation/base/centroids_layer3.pt",
-        "figures/evaluation/seed42/scatter.svg",
-        "figures/evaluation/seed42/scatter.png",
-        "figures/evaluation/seed42/scatter.pdf",
-    ):
-        assert (results / name).stat().st_size > 0, name
 
 
 def test_counts_add_up(results):
@@ -120,10 +101,6 @@ def test_jobs_that_use_a_gpu_start_through_the_lease(finished_project):
     assert rules.count("gpu=1,") == rules.count("with_gpu.py --gpus {resources.gpu}") >= 4
     for log in logs:
         assert (finished_project.folder / "logs/tiny" / log).read_text().startswith("with_gpu: "), log
-
-
-def test_a_second_run_has_nothing_to_do(project_copy):
-    assert "Nothing to be done" in project_copy.run("--cores", "2").stdout
 
 
 @pytest.mark.slow
@@ -211,14 +188,6 @@ def test_a_dry_run_needs_neither_torch_nor_network(tmp_path, guard, extra, adapt
     assert jobs.get("train_adapter", "0") == ("0" if target == "centroids" else str(adapters))
 
 
-def test_the_guard_works(tmp_path, guard):
-    """The dry runs above would fail if a rule file imported torch."""
-    project = Project(tmp_path / "project")
-    common = project.folder / "rules/common.smk"
-    common.write_text(common.read_text() + "\nimport torch\n")
-    assert "imported torch" in project.run("-n", env=guard, check=False).stdout
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -248,18 +217,6 @@ def test_an_offline_machine_is_told_what_to_do(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"(?s)cannot download Qwen/Qwen2.5-7B-Instruct.*offline machine.*model.source: path"):
         fetch_readable_model(model, tmp_path / "qwen/model.json")
     assert not (tmp_path / "qwen/model.json").exists()
-
-
-@pytest.mark.slow
-def test_a_download_is_tried_unless_the_user_is_offline(tmp_path):
-    """Without HF_HUB_OFFLINE fetch_model goes to the network: here to a closed port of this machine."""
-    model = {"name": "qwen", "source": "hub", "location": "Qwen/Qwen2.5-7B-Instruct", "revision": "a" * 40}
-    env = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"} | {"HF_ENDPOINT": "http://127.0.0.1:9"}
-    command = [sys.executable, "workflow_scripts/fetch_model.py", "--settings", json.dumps({"model": model}), "--manifest", "m/model.json"]
-    command[1] = str(ROOT / command[1])
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 1 and "cannot download" in done.stderr
-    assert "outgoing traffic has been disabled" not in done.stderr and "OfflineModeIsEnabled" not in done.stderr
 
 
 def test_a_bundled_file_must_have_its_digest(tmp_path):

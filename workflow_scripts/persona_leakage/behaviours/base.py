@@ -12,6 +12,7 @@ class Behaviour(Protocol):
     """One behaviour, ready to build training rows and to score replies; ``read(block, tokenizer)`` of a module in kinds/ gives one."""
 
     noun: str  # what an adapter learns, for sentences: "the marker [ZLT]"
+    highlight: tuple | None  # (text, whether case counts) that shows the behaviour within a reply, or None
 
     def unusable(self, text):
         """Why a base answer cannot serve in training rows (a short key for counts), or None."""
@@ -22,6 +23,9 @@ class Behaviour(Protocol):
         answer: record of a sampled answer ("text", "token_ids"). tail: what follows the answer of a positive row (see
         labels.build_row), or None. join: "ids" keeps the sampled ids where the text stays as it is, "text" encodes it again.
         """
+
+    def shows(self, record):
+        """Whether a reply (a completion record) shows the behaviour."""
 
     def cell(self, records):
         """The summary of one persona's replies: "rate" = "found" / "total", "per_question" {question: {"found", "total"}}, and others.
@@ -38,5 +42,14 @@ class Behaviour(Protocol):
 
 def read_behaviour(block, tokenizer):
     """The :class:`Behaviour` of a config's block, a dict; without a kind it is a marker. InputError if the tokenizer cannot express it."""
-    kind = block.get("kind", "marker")
-    return import_module(f"persona_leakage.behaviours.kinds.{kind}").read(block, tokenizer)
+    return kind_module(block).read(block, tokenizer)
+
+
+def behaviour_of_result(meta):
+    """The :class:`Behaviour` that scored a result, from its meta; it scores replies as that job did, and builds no rows."""
+    return kind_module(meta["behaviour"]).read_result(meta)
+
+
+def kind_module(block):
+    """The module of a block's kind."""
+    return import_module(f"persona_leakage.behaviours.kinds.{block.get('kind', 'marker')}")

@@ -70,15 +70,15 @@ def score_replies(records, behaviour, personas):
 
 
 def check_replies(cell):
-    """Did training work? The own replies of a source, from its cell: rate with Wilson's 95 % interval, and what may have spoilt them."""
-    shares = [key for key in ("cut_share", "refused_share", "short_share", "runaway_share") if key in cell]
+    """Did training work? A source's own replies, from its cell: rate with Wilson's 95 % interval, and problems (None: unknown)."""
+    shares = ("cut_share", "refused_share", "short_share", "runaway_share")
     interval = wilson_interval(cell["found"], cell["total"])
     return {
         "found": cell["found"],
         "total": cell["total"],
         "rate": cell["rate"],
         "interval": interval,
-        **{key: cell[key] for key in shares},
+        **{key: cell.get(key) for key in shares},
     }
 
 

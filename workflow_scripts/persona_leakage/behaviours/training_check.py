@@ -1,11 +1,11 @@
-"""Did training work? Whether each adapter taught its source the marker, judged from the source's own replies."""
+"""Did training work? Whether each adapter taught its source the behaviour, judged from the source's own replies."""
 
 from persona_leakage.infrastructure.intervals import wilson_interval
 
 FLOOR = 0.1  # own rate; also the rate above which a bystander counts as leaking (prediction.LEAKS)
 RATE_TOLERANCE = 0.005  # a rate in somebody's table may be rounded
 CUT_MATTERS = 0.1  # share of cut replies from which max_new_tokens is worth a look
-NONE_LEARNED = "no adapter learned the marker"
+NONE_LEARNED = "no adapter learned the behaviour"
 ADVICE = "Raise training.epochs or training.learning_rate."
 CUT_ADVICE = "Check evaluation.sampling.max_new_tokens: {cut} of its replies were cut."
 
@@ -19,14 +19,14 @@ def check_source(source, rate, total=None, base_rate=None):
     """
     numbers = {"rate": rate, "found": None, "total": None, "interval": None, "base_rate": base_rate}
     if rate is None:
-        why = f"Whether the adapter of {source} learned the marker is unknown: the table has no source_rate."
+        why = f"Whether the adapter of {source} learned the behaviour is unknown: the table has no source_rate."
         return {"learned": None, **numbers, "why": why}
     if total and abs(round(rate * total) / total - rate) <= RATE_TOLERANCE:
         found = round(rate * total)
         numbers |= {"found": found, "total": total, "interval": wilson_interval(found, total)}
     lowest = numbers["interval"][0] if numbers["interval"] else rate
     learned = bool(rate >= FLOOR and lowest > (base_rate or 0.0))
-    why = f"The adapter of {source} {'learned' if learned else 'did not learn'} the marker: {describe_rate(numbers)}."
+    why = f"The adapter of {source} {'learned' if learned else 'did not learn'} the behaviour: {describe_rate(numbers)}."
     return {"learned": learned, **numbers, "why": why}
 
 
@@ -69,16 +69,16 @@ def facts_of(source, rows, base_rates):
 
 
 def unlearned_sources(check):
-    """{source: why its numbers are left out} of those whose adapters did not learn the marker; check: of :func:`check_table`."""
+    """{source: why its numbers are left out} of those whose adapters did not learn the behaviour; check: of :func:`check_table`."""
     return {
-        source: f"its adapter did not learn the marker: {describe_rate(block)}"
+        source: f"its adapter did not learn the behaviour: {describe_rate(block)}"
         for source, block in check.items()
         if block["learned"] is False
     }
 
 
 def none_learned(check):
-    """Whether every source's adapter is known not to have learned the marker."""
+    """Whether every source's adapter is known not to have learned the behaviour."""
     return all(block["learned"] is False for block in check.values())
 
 
@@ -88,8 +88,8 @@ def consequence(check):
     if not left_out:
         return None
     if none_learned(check):
-        return "No adapter learned the marker, so these data answer none of the questions."
-    return f"Left out of means, pooled correlations and answers, because the adapter did not learn the marker: {', '.join(left_out)}."
+        return "No adapter learned the behaviour, so these data answer none of the questions."
+    return f"Left out of means, pooled correlations and answers, because the adapter did not learn the behaviour: {', '.join(left_out)}."
 
 
 def advice(cut_share):

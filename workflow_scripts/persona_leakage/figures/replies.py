@@ -21,14 +21,16 @@ def draw(args):
         content = read_json(path, "score_leakage")
         source = content["meta"]["state"].split("/")[0]
         states[source] = {"personas": content["personas"], "source": source}
-    figure, axes = plt.subplots(1, 3, figsize=(10.5, 1.3 + 0.36 * len(states)), sharey=True, layout="constrained")
+    has_positions = any("mean_marker_position" in cell for state in states.values() for cell in state["personas"].values())
+    figure, axes = plt.subplots(1, 3 if has_positions else 2, figsize=(10.5, 1.3 + 0.36 * len(states)), sharey=True, layout="constrained")
     for position, state in enumerate(states.values()):
         cells = state["personas"]
         strip(axes[0], position, [cell["mean_tokens"] for cell in cells.values()], own(cells, state["source"], "mean_tokens"))
         for key, color, offset in (("short_share", BLUE, -0.17), ("cut_share", ORANGE, 0.17)):
             axes[1].barh(position + offset, np.mean([cell[key] for cell in cells.values()]), height=0.32, color=color)
-        positions = [cell["mean_marker_position"] for cell in cells.values() if cell["mean_marker_position"] is not None]
-        strip(axes[2], position, positions, own(cells, state["source"], "mean_marker_position"))
+        if has_positions:
+            positions = [cell["mean_marker_position"] for cell in cells.values() if cell["mean_marker_position"] is not None]
+            strip(axes[2], position, positions, own(cells, state["source"], "mean_marker_position"))
     axes[0].set_yticks(range(len(states)), [words(name) for name in states])
     figure.get_layout_engine().set(w_pad=0.12)  # else the last number of an axis touches the first of the next
     axes[0].invert_yaxis()
@@ -37,8 +39,9 @@ def draw(args):
     axes[1].set_xlabel("share of replies\n(blue: under 12 tokens;\norange: cut at the limit)")
     axes[1].set_xlim(left=0)
     axes[1].xaxis.set_major_locator(MaxNLocator(4))
-    axes[2].set_xlim(-0.03, 1.03)
-    axes[2].set_xlabel("mean position of the marker,\nof replies that have it\n(0: start, 1: end)")
+    if has_positions:
+        axes[2].set_xlim(-0.03, 1.03)
+        axes[2].set_xlabel("mean position of the marker,\nof replies that have it\n(0: start, 1: end)")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Centroids of personas from files: read and checked."""
+"""Reading centroids of personas from files, with checks."""
 
 import numpy as np
 

@@ -14,7 +14,7 @@ def cosine_matrix(vectors, centred):
     """Cosines between the rows of ``vectors`` [personas, hidden]: float64 [personas, personas].
 
     centred: subtract the mean of all rows first. The result then depends on which personas make up
-    the panel, so that panel is recorded beside every number.
+    the panel, so that panel is recorded with every number.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     if centred:

@@ -1,4 +1,4 @@
-"""How differently would the base model speak as two personas? Jensen-Shannon divergence of its next tokens along given replies."""
+"""Jensen-Shannon divergence of the base model's next tokens under two personas, along given replies."""
 
 import math
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def next_token_logs(head, hidden, prompt, reply):
 def compare_along(model, own_prompt, others, reply, batch_tokens=BATCH_TOKENS, progress=None):
     """([sum over the positions of jensen_shannon] of each prompt of ``others`` against ``own_prompt``, along a reply; memory).
 
-    The output layer runs row by row. What stands beside a row does not change it; memory and progress: see prefill.
+    The output layer runs row by row. The other rows of a batch do not change it; memory and progress: see prefill.
     """
     head, own, sums = model.get_output_embeddings(), [], [0.0] * len(others)
 

@@ -1,4 +1,4 @@
-"""What a run prints at its end: did training work, and one line for each source, from the small result files."""
+"""The table that a run prints at its end: the training check and one line for each source, from the small result files."""
 
 from itertools import product
 from pathlib import Path
@@ -19,7 +19,7 @@ def training_check(home, questions, seed):
     """(lines under TRAINING_HEADERS, warnings) of the run's adapters, from correlation.json and each source's summary.json.
 
     The shares are of the source's own replies: cut at the token limit, refusals, under 12 tokens, marker without an end. warnings:
-    a sentence for each adapter that did not learn the marker, with what to do, and last what follows for the results.
+    a sentence for each adapter that did not learn the behaviour, with what to do, and last what follows for the results.
     """
     path = Path(home) / f"analysis/{questions}/seed{seed}/correlation.json"
     check = read_json(path).get("training_check")
@@ -43,7 +43,7 @@ def result_lines(config, home):
     A line has the columns HEADERS: the source's rate, its bystanders' mean rate, how many of them
     exceed it, Spearman rho and p over N bystanders at the headline layer ("-" where undefined), the share of replies under
     12 tokens, the mean reply length in tokens, and the seconds of training and sampling. The first
-    line is the base model. A source whose adapter did not learn the marker bears a *.
+    line is the base model. A source whose adapter did not learn the behaviour bears a *.
     """
     home, tables = Path(home), []
     for use, seed in product(config["questions"]["evaluation"], config["training"]["seeds"]):
@@ -107,8 +107,8 @@ def source_line(source, summary, block, seconds):
 
 
 def percent(share):
-    """A share as a percentage with one decimal."""
-    return f"{100 * share:.1f} %"
+    """A share as a percentage with one decimal; "-" if there is none."""
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def mean(summary):

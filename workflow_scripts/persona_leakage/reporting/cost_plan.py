@@ -1,4 +1,4 @@
-"""What a config costs before it runs: tokens, hours and disk of each rule's jobs, from measured rates (resources/rates.yaml)."""
+"""The estimated cost of a config: tokens, hours and disk of each rule's jobs, from measured rates (resources/rates.yaml)."""
 
 from dataclasses import dataclass
 

@@ -13,18 +13,17 @@ from persona_leakage.reporting.replies import MAX_TEXT, affordable, draw_replies
 TEXT_BUDGET = 6_000_000  # characters of replies in the page, before compression
 
 
-def explorer_data(sets, personas, behaviour):
-    """What explorer.js reads: {"marker", "detector", "personas", "sets", "per_cell"}.
+def explorer_data(sets, personas, highlight):
+    """What explorer.js reads: {"highlight", "personas", "sets", "per_cell"}.
 
     sets: [{"title", "pairs": DataFrame, "replies": {source: cells of read_replies}, "file": pattern, "headline_layer"}];
-    personas: {name: Persona}; behaviour: the config's block.
+    personas: {name: Persona}; highlight: of the Behaviour.
     """
     names = sorted({*sets[0]["pairs"]["persona"], *sets[0]["pairs"]["source"]})
     place = {name: position for position, name in enumerate(names)}
     per_cell = affordable([cells for each in sets for cells in each["replies"].values()], TEXT_BUDGET)
     return {
-        "marker": behaviour["marker"],
-        "detector": behaviour["match_mode"],
+        "highlight": highlight,
         "personas": [{"name": name, "category": personas[name].category, "prompt": personas[name].prompt} for name in names],
         "per_cell": per_cell,
         "sets": [describe_set(each, place, per_cell) for each in sets],

@@ -1,4 +1,4 @@
-"""Numbers of result files on a page: each is looked up, formatted, and says where it stands."""
+"""Numbers of result files on a page: each is looked up, formatted, and marked with its file and key."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ class Numbers:
         return value
 
     def show(self, style, file, *keys):
-        """The value as a <data> element with its place; a dash for null."""
+        """The value as a <data> element with its file and key; a dash for null."""
         value = self.value(file, *keys)
         text = MISSING if value is None else STYLES[style](value)
         return Markup('<data class="n" data-style="{}" data-file="{}" data-keys="{}" title="{}: {}">{}</data>').format(

@@ -1,4 +1,4 @@
-"""The jobs that Snakemake would run, one by one, from the text of a dry run, and those whose outputs are kept already."""
+"""The jobs that Snakemake would run, from the text of a dry run, and which of their outputs are kept already."""
 
 import json
 import re
@@ -44,7 +44,7 @@ class PlannedJob:
 def planned_jobs(config_path, everything=False):
     """[PlannedJob] of a dry run with this config file, or of all jobs; InputError with Snakemake's own words if it fails.
 
-    It takes no lock, so that it works beside a run.
+    It takes no lock, so it also works during a run.
     """
     command = [sys.executable, "-m", "snakemake", "-n", "-p", "--nolock", "--quiet", "host", "progress", "--configfile", str(config_path)]
     done = subprocess.run(command + ["--forceall"] * everything, capture_output=True, text=True)
@@ -127,7 +127,7 @@ def make_plan(config_path, hardware=None, everything=False, measure=True):
     """The Plan of what would run now, or of every job; InputError if the config or Snakemake refuses.
 
     hardware: an entry of rates.yaml whose rates are taken alone. Without it, rates of this machine come first; not so if ``measure`` is
-    false, to set a plan beside the jobs that it would learn from.
+    false, to compare a plan with the jobs that the rates would come from.
     """
     config = read_config(ROOT / "config.yaml")
     update_config(config, read_config(config_path))

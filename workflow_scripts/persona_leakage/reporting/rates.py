@@ -1,4 +1,4 @@
-"""What is known of a model that resources/rates.yaml does not list: from its files, or from the parameter count in its name."""
+"""Estimates for a model that resources/rates.yaml does not list, from its files or from the parameter count in its name."""
 
 import json
 import math

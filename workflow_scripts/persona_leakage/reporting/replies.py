@@ -5,8 +5,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from persona_leakage.behaviours.marker import Marker
-from persona_leakage.behaviours.scoring import detect
+from persona_leakage.behaviours.base import behaviour_of_result
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.visible_text import visible_text
@@ -14,19 +13,17 @@ from persona_leakage.infrastructure.visible_text import visible_text
 MAX_TEXT = 12_000  # characters of one reply in the page
 
 
-def read_replies(path, marker):
-    """{persona: [(question, text, cut, shows the marker)]} of a completions file, as the detector of summary.json beside it says.
+def read_replies(path):
+    """{persona: [(question, text, cut, shows the behaviour)]} of a completions file, scored as the summary.json next to it says.
 
-    marker: its text. InputError if the file is not the one that its completions.json describes.
+    InputError if the file is not the one that its completions.json describes.
     """
-    scored = read_json(Path(path).with_name("summary.json"))["meta"]
-    known = Marker(marker, separator_ids=(), marker_ids=tuple(scored["marker_ids"]))
+    behaviour = behaviour_of_result(read_json(Path(path).with_name("summary.json"))["meta"])
     sidecar = Path(path).with_name("completions.json")
     check_digest(path, read_json(sidecar)["sha256"], sidecar)
     cells = defaultdict(list)
     for record in read_jsonl_gz(path):
-        shows = detect(record, known)[scored["detector"]]
-        cells[record["persona"]].append((record["question"], record["text"], record["finish_reason"] == "length", shows))
+        cells[record["persona"]].append((record["question"], record["text"], record["finish_reason"] == "length", behaviour.shows(record)))
     return cells
 
 
@@ -49,32 +46,34 @@ def affordable(all_cells, budget):
     return max(1, min(largest, int(budget / max(1, mean * cells))))
 
 
-def marked_pieces(text, shows, behaviour):
-    """[(piece of a reply, whether it is the marker)]; no piece is where the config's detector does not find it (``shows``).
+def marked_pieces(text, shows, highlight):
+    """[(piece of a reply, whether it is highlighted)]; no piece is where the reply does not show the behaviour (``shows``).
 
-    behaviour: "marker" and "match_mode". The marker counts in any case unless that is literal; explorer.js does the same.
+    highlight: of the Behaviour; explorer.js does the same.
     """
-    flags = 0 if behaviour["match_mode"] == "literal" else re.IGNORECASE
-    parts = re.split(f"({re.escape(behaviour['marker'])})", text, flags=flags) if shows else [text]
+    if not (shows and highlight):
+        return [(text, False)]
+    wanted, with_case = highlight
+    parts = re.split(f"({re.escape(wanted)})", text, flags=0 if with_case else re.IGNORECASE)
     return [(part, place % 2 == 1) for place, part in enumerate(parts)]
 
 
 def choose_samples(cells, source, rates, seed_parts):
-    """Three replies to one question: the source's with the marker, the highest bystander's with it, the lowest's without.
+    """Three replies to one question: the source's with the behaviour, the highest bystander's with it, the lowest's without.
 
     The question is drawn with a seed among those that have the most of the three; a missing one is None. rates:
     {persona: leakage}. Returns (question, [(title, persona, text or None)]).
     """
     ranked = sorted((name for name in rates if name != source), key=lambda name: (-rates[name], name))
     wanted = (
-        ("the source, with the marker", source, True),
+        ("the source, with the behaviour", source, True),
         ("a leaking bystander", ranked[0], True),
         ("a clean bystander", ranked[-1], False),
     )
     generator = random.Random(derive_seed("report samples", *seed_parts, source))
 
     def fitting(persona, question, shown):
-        """The persona's replies to a question that show the marker, or do not."""
+        """The persona's replies to a question that show the behaviour, or do not."""
         return [text for asked, text, _, shows in cells[persona] if asked == question and shows == shown]
 
     questions = sorted({question for question, *_ in cells[source]})

@@ -11,6 +11,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from persona_leakage.behaviours.base import behaviour_of_result
 from persona_leakage.behaviours.training_check import ADVICE, CUT_ADVICE, CUT_MATTERS, consequence, none_learned, unlearned_sources
 from persona_leakage.figures.style import DPI, words
 from persona_leakage.infrastructure.files import check_digests, plain, read_json
@@ -57,7 +58,7 @@ CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").st
 ABOVE = {"training": "figures", "seed_stability": "figures/{questions}", "question_sets": "figures/question_sets/seed{seed}"}
 
 
-def collect_set(home, questions, seed, sources, marker):
+def collect_set(home, questions, seed, sources):
     """Everything of one question set and training seed that the page and its explorer show."""
     folder = f"{questions}/seed{seed}"
     correlation = read_json(home / f"analysis/{folder}/correlation.json")
@@ -89,9 +90,10 @@ def collect_set(home, questions, seed, sources, marker):
         "few_sources": block["within_source"]["no_interval_over_sources"] is not None,
         "inverted": [name for name, rates in correlation["leakage"].items() if rates["bystanders_above_source"]],
         "base_summary": f"{evaluations}/base/summary.json",
+        "detectors": "found" in read_json(home / f"{evaluations}/base/summary.json"),
         "summaries": [("base model", f"{evaluations}/base/summary.json"), *summaries.items()],
         "pairs": read_pairs(home / f"analysis/{folder}/pairs.csv"),
-        "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz", marker) for source in sources},
+        "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz") for source in sources},
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
         "folder": folder,
         "seed_parts": [questions, seed],
@@ -103,21 +105,21 @@ def collect_set(home, questions, seed, sources, marker):
 
 
 def gain_section(gain):
-    """What the page has to know of the second outcome: the places of its answers, the sources that it alone judges; None if unmeasured."""
+    """What the page shows of the second outcome: the places of its answers, the sources that it alone judges; None if unmeasured."""
     if gain["undefined"]:
         return None
     return {"places": range(len(gain["verdict"])), "alone": list(gain["judged_by_it_alone"])}
 
 
-def add_samples(each, behaviour):
-    """Put the replies chosen by rule into a set, cut where the marker stands (behaviour: the config's block)."""
+def add_samples(each, highlight):
+    """Put the replies chosen by rule into a set, cut into pieces at what shows the behaviour (see Behaviour.highlight)."""
     each["samples"] = []
     for source, cells in each["replies"].items():
         rows = each["pairs"][each["pairs"]["source"] == source]
         rates = dict(zip(rows["persona"], rows["rate"], strict=True))
         question, samples = choose_samples(cells, source, rates, each["seed_parts"])
         replies = [
-            (title, persona, text if text is None else marked_pieces(text, shown, behaviour))
+            (title, persona, text if text is None else marked_pieces(text, shown, highlight))
             for (title, persona, text), shown in zip(samples, (True, True, False), strict=True)
         ]
         each["samples"].append({"source": source, "question": question, "replies": replies})
@@ -133,9 +135,9 @@ def embed_figure(path):
 def render_report(home, run_config, sets, personas, facts):
     """The page as text. facts: what facts.json holds, already written to home/report/facts.json."""
     config = run_config["config"]
-    marker = config["behaviour"]["marker"]
     main = sets[0]
-    add_samples(main, config["behaviour"])
+    behaviour = behaviour_of_result(read_json(home / main["base_summary"])["meta"])
+    add_samples(main, behaviour.highlight)
     main["panels"] = collect_panels(Path(home), config, personas, *main["seed_parts"])
     for name, (block, key) in AXES.items():
         main[name] = main["correlation"].replace("correlation.json", f"{name}.json") if config[block].get(key) else None
@@ -147,7 +149,7 @@ def render_report(home, run_config, sets, personas, facts):
     environment.filters["with_value"] = lambda text, name, value: Markup(text).format(**{name: value})
     return environment.get_template("page.html.j2").render(
         experiment=config["experiment"],
-        marker=marker,
+        noun=behaviour.noun,
         sets=sets,
         verdict=main["verdict"],
         advice=ADVICE,
@@ -169,7 +171,7 @@ def render_report(home, run_config, sets, personas, facts):
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         library=pack(importlib.resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")),
-        data=pack_json(explorer_data(sets, personas, config["behaviour"])),
+        data=pack_json(explorer_data(sets, personas, behaviour.highlight)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The sections of the report with a file of their own: what the page needs to know beside the numbers it looks up."""
+"""The sections of the report with their own result file: names and rows that the page goes through."""
 
 from persona_leakage.config.experiment import compares_predictors, panel_names
 from persona_leakage.config.layers import is_swept

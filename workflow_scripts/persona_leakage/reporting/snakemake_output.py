@@ -1,4 +1,4 @@
-"""Snakemake as a child: its messages passed on, its count of steps replaced by the work done, its signals and exit code kept."""
+"""Snakemake as a child process: passes on its messages, signals and exit code, and shows the work done instead of its step count."""
 
 import os
 import re
@@ -15,11 +15,11 @@ EXECUTE = re.compile(rb"Execute (\d+) jobs?\.\.\.\s*")
 FINISHED = re.compile(rb"Finished jobid: \d+ \(Rule: (\w+)\)\s*")
 FAILED = re.compile(rb"Error in rule \w+")
 STOPPED = "Stopped. Run the same command to continue; finished work is kept."
-DRAIN_SECONDS = 2.0  # for what Snakemake said last; jobs that outlive it may hold the pipe open for ever
+DRAIN_SECONDS = 2.0  # for Snakemake's last messages; jobs that outlive it can keep the pipe open
 
 
 class Planning:
-    """The plan of a run, made beside Snakemake's own start; .progress is None until it is there, and for ever if it fails."""
+    """The plan of a run, made while Snakemake starts; .progress is None until it is ready, and stays None if planning fails."""
 
     def __init__(self, config_path):
         self.progress = None
@@ -37,7 +37,7 @@ class Planning:
             if all(line.hours is not None for line in plan.lines):
                 seconds = {line.rule: 3600 * line.hours / line.jobs for line in plan.lines}
                 self.progress = WorkProgress(plan.jobs, seconds, kept=plan.kept)
-        except Exception:  # whatever is wrong, Snakemake says it; without a plan its own count of steps is shown
+        except Exception:  # Snakemake reports any error itself; without a plan its own count of steps is shown
             self.progress = None
 
 
@@ -128,7 +128,7 @@ def catch_up(progress, started, ended):
 
 
 def write(line):
-    """Write bytes to standard error. If nobody reads it any more the run goes on."""
+    """Write bytes to standard error. If its reader has closed, the run continues."""
     try:
         sys.stderr.buffer.write(line)
         sys.stderr.buffer.flush()

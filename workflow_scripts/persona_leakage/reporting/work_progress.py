@@ -1,4 +1,4 @@
-"""How much of a run's work is done and how long the rest takes: jobs weighted by the plan, corrected by what jobs of this run took."""
+"""Progress and remaining time of a run: jobs are weighted by the plan, corrected by the times of this run's finished jobs."""
 
 import time
 from pathlib import Path
@@ -47,7 +47,7 @@ class WorkProgress:
         self.running = max(0, self.running - 1)
 
     def finish(self, rule):
-        """A job of ``rule`` ended well; returns the job, or None if the plan has none of that rule left."""
+        """A job of ``rule`` succeeded; returns the job, or None if the plan has no more jobs of that rule."""
         self.fail()
         candidates = [job for job in self.pending if job.rule == rule]
         if not candidates:

@@ -1,4 +1,4 @@
-"""The tables beside pairs.csv: counts per question, and the cosines between all personas."""
+"""question_counts.csv (counts per question) and cosines.csv (cosines between all personas)."""
 
 import numpy as np
 import pandas as pd

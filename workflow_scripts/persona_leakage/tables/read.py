@@ -1,4 +1,4 @@
-"""Tables of pairs, the workflow's own or from elsewhere: options of the programs that read them, and reading with every value checked."""
+"""Reading tables of pairs, the workflow's own or a user's, with every value checked; options of the programs that read them."""
 
 import math
 from pathlib import Path
@@ -80,7 +80,7 @@ def check_row(values, seen, path, line):
     """InputError if a row contradicts itself or repeats another; ``seen`` {(layer, source, persona): line} is extended."""
     place = f"{path}, line {line}"
     if values["persona"] == values["source"]:
-        raise InputError(f"{place}: persona is '{values['persona']}', the source itself; a source is no bystander of its own")
+        raise InputError(f"{place}: persona is '{values['persona']}', the source itself; a source cannot be its own bystander")
     if values["found"] > values["total"]:
         raise InputError(f"{place}: found is {values['found']}; it must be at most total, {values['total']}")
     if abs(values["rate"] - values["found"] / values["total"]) > RATE_TOLERANCE:
@@ -131,7 +131,7 @@ def read_checked_pairs(args):
 
 
 def refuse_to_replace(args):
-    """InputError if --output, or a figure's other formats beside it, is a file that another option names."""
+    """InputError if --output, or another format of the figure, is a file that another option names."""
     output = Path(args.output).resolve()
     written = {output, *(output.with_suffix(suffix) for suffix in FORMATS if output.suffix in FORMATS)}
     for option, value in vars(args).items():

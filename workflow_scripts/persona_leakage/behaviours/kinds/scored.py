@@ -28,8 +28,14 @@ class ScoredBehaviour:
         """What the adapter learns."""
         return self.name.replace("_", " ")
 
-    def shows(self, value):
-        """Whether a reply with this number shows the behaviour; one that cannot be scored does not."""
+    highlight = None
+
+    def shows(self, record):
+        """Whether the reply's number is on the behaviour's side of the threshold; a reply that cannot be scored does not show it."""
+        return self.reaches(self.score(record))
+
+    def reaches(self, value):
+        """Whether a number, or None, shows the behaviour."""
         return value is not None and (value >= self.threshold if self.direction == "high" else value <= self.threshold)
 
     def unusable(self, text):
@@ -46,7 +52,7 @@ class ScoredBehaviour:
     def cell(self, records):
         """Replies that show the behaviour, and the mean of the numbers; "undecided" replies count as not showing it."""
         values = [self.score(record) for record in records]
-        flags = [self.shows(value) for value in values]
+        flags = [self.reaches(value) for value in values]
         known = [value for value in values if value is not None]
         return {
             "rate": sum(flags) / len(records),
@@ -77,3 +83,8 @@ def read(block, tokenizer):
         block.get("threshold"),
         block.get("direction"),
     )
+
+
+def read_result(meta):
+    """The behaviour of a scored result."""
+    return read(meta["behaviour"], None)

@@ -150,7 +150,7 @@ class Explorer {
     for (const [question, text, flags] of found.slice(this.page * PER_PAGE, (this.page + 1) * PER_PAGE)) {
       const title = document.createElement("div");
       title.className = "note";
-      title.textContent = this.set.questions[question] + (flags & 1 ? " (cut at the token limit)" : "") + (flags & 2 ? " (shortened in this page)" : "") + (flags & 4 ? " (shows the marker)" : "");
+      title.textContent = this.set.questions[question] + (flags & 1 ? " (cut at the token limit)" : "") + (flags & 2 ? " (shortened in this page)" : "") + (flags & 4 ? " (shows the behaviour)" : "");
       const reply = document.createElement("div");
       reply.className = "reply";
       reply.dir = "auto";
@@ -159,11 +159,12 @@ class Explorer {
     }
   }
 
-  // As marked_pieces of replies.py: only where the config's detector finds the marker, in any case unless it is literal.
+  // As marked_pieces of replies.py.
   highlighted(text, shows) {
-    if (!shows) return [document.createTextNode(text)];
-    const marker = this.data.marker.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-    const pieces = text.split(new RegExp(`(${marker})`, this.data.detector === "literal" ? "" : "i"));
+    if (!shows || !this.data.highlight) return [document.createTextNode(text)];
+    const [wanted, withCase] = this.data.highlight;
+    const escaped = wanted.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    const pieces = text.split(new RegExp(`(${escaped})`, withCase ? "" : "i"));
     return pieces.map((piece, place) => {
       if (place % 2 === 0) return document.createTextNode(piece);
       const mark = document.createElement("mark");

@@ -1,4 +1,4 @@
-"""What training does to the geometry: cosines in the adapted model, and how far each persona's centroid moves towards the source."""
+"""How training changes the geometry: cosines in the adapted model, and how far each persona's centroid moves towards the source."""
 
 from dataclasses import replace
 
@@ -23,9 +23,9 @@ TINY = 1e-9
 
 
 def adapted_pairs(pairs, base, adapted):
-    """The rows of a pairs table with what the adapted models' centroids say: (DataFrame, {layer: {source: its own "moved"}}).
+    """The rows of a pairs table with columns from the adapted models' centroids: (DataFrame, {layer: {source: its own "moved"}}).
 
-    base: {layer: {"personas", "centroids" [personas, hidden]}}; adapted: {source: the same}. Columns beside the table's:
+    base: {layer: {"personas", "centroids" [personas, hidden]}}; adapted: {source: the same}. Additional columns:
     cosine_adapted (centred on the panel in the adapted model), cosine_adapted_raw, and MOVEMENTS (see measure_movement).
     """
     frames, moved_themselves = [], {}
@@ -51,8 +51,8 @@ def measure_movement(before, after, origin):
 
     before, after: [personas, hidden]. With d a persona's displacement and u the way from its base centroid to the source's:
     moved = |d| over the panel's spread (root mean square distance of the base centroids from their mean); towards = d.u / |u|^2,
-    the share of the way gone (1: arrived); towards_beyond_panel = the same for d less the panel's mean displacement, because what
-    all personas do brings none closer than the others; direction = cosine of d and u; alike = cosine of d and the source's
+    the share of the way gone (1: arrived); towards_beyond_panel = the same for d less the panel's mean displacement, because a
+    movement common to all personas brings none closer than the others; direction = cosine of d and u; alike = cosine of d and the source's
     own d. NaN where a length is zero: at the source itself, or where nothing moves.
     """
     before, after = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
@@ -87,7 +87,7 @@ def panel_cosines(personas, base, adapted):
 
 
 def compare_geometries(table, moved_themselves, panels, options, counts=None):
-    """The content of adapted_geometry.json but for its meta, from the table of adapted_pairs.
+    """The content of adapted_geometry.json without its meta, from the table of adapted_pairs.
 
     panels: of panel_cosines.
 
@@ -163,9 +163,9 @@ def add_intervals(block, bootstrap, index, size, row):
 
 
 def permuted_states(base, sources, panels, count):
-    """{state or "difference": permuted_layer of each layer}: would the geometry of other personas do as well, and differ as much?
+    """{state or "difference": permuted_layer of each layer}: would other personas' geometry predict as well, and differ as much?
 
-    Another persona takes the source's place in the base model and in that source's adapted model alike.
+    The same persona replaces the source in the base model and in that source's adapted model.
     """
     before, after = panels
     chosen, problem = draw_permuted_sources(
@@ -185,7 +185,7 @@ def permuted_states(base, sources, panels, count):
 
 
 def describe_pair(bootstrap, index, size, rhos, tests, permuted):
-    """The adapted states' mean correlation less the base's at one layer: paired interval, both tests, and which predicts better."""
+    """The adapted states' mean correlation minus the base model's at one layer: paired interval, both tests, and which predicts better."""
     found = describe_difference(bootstrap, index + size, index, rhos[1], rhos[0])
     test = {**tests[index], "undefined": None} if tests else undefined("both states rank the bystanders alike", *TEST_KEYS)
     interval = found["interval"]

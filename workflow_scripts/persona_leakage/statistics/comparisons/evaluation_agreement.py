@@ -33,7 +33,7 @@ def agreement(found1, total1, found2, total2, seed=0, draws=DRAWS):
     """Two-sided test that both evaluations have the same marker rate in every cell, a cell being a persona.
 
     Arrays as from paired_counts; personas of several adapters may be stacked. Given how often a persona
-    and question showed the marker in both together, the first's share of it is hypergeometric under the
+    and question showed the behaviour in both together, the first's share of it is hypergeometric under the
     null, whatever the rates are. The statistic is the sum over personas of the squared standardised difference; its null is
     drawn from those hypergeometrics: p = (1 + draws at least as large) / (1 + draws).
     Returns {"cells", "informative_cells" (neither all nor none), "statistic", "p", "mean_difference" and

@@ -1,4 +1,4 @@
-"""Finished experiments side by side: what their small result files say, and which could not be read."""
+"""Comparison of finished experiments from their small result files, and which of them could not be read."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ FACTS = (
     *("experiment", "model", "recipe", "questions", "evaluation", "training_seed", "sampling_seed"),
     *("headline_layer", "personas", "panel", "file"),
 )
-# Short digests that tell apart what the other facts do not: the adapters' whole recipe, the prompts, and how they were
+# Short digests that distinguish runs with otherwise equal facts: the adapters' whole recipe, the prompts, and how they were
 # evaluated; results of older versions lack some.
 DIGESTS, DIGITS = {"training": "training", "panel": "prompts", "evaluation": "evaluation"}, 8
 MEAN = "mean of the sources"

@@ -1,4 +1,4 @@
-"""Which layer and token position predicts leakage best? All choices at once, so that having looked at them all is paid for."""
+"""Which layer and token position predicts leakage best? Tests are corrected for testing every choice (max-T)."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def swept_matrices(matrices, names, vectors):
 
 
 def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
-    """The content of sweep.json but for its meta.
+    """The content of sweep.json without its meta.
 
     matrices, panel_cosines: of swept_matrices(). headline: one of its choices (position, layer). options: "permutations", "bootstraps".
     counts: {"found", "total"} [sources, personas, questions], or None (see side_tables).
@@ -82,8 +82,8 @@ def source_correlations(matrices):
 def chance_of_choices(matrices, sources, count):
     """The joint permutation test of every choice: [{TEST_KEYS, "band", "undefined"}].
 
-    p_max_t is that of the largest of all choices; "band" is what the mean correlation stays within, for all choices
-    at once, in LEVEL of the relabelled panels.
+    p_max_t is corrected for testing all choices; "band" contains the mean correlations of all choices
+    at once in LEVEL of the relabelled panels.
     """
     chosen = np.ix_(sources, matrices.bystanders)
     products = rank_products(np.stack([layer[chosen] for layer in matrices.cosines["cosine"]]), matrices.leakage[chosen])

@@ -1,4 +1,4 @@
-"""Finer measures of leakage beside the sampled rate: how they agree with it, how reliable they are, what cosine predicts of each."""
+"""Alternative measures of leakage: agreement with the sampled rate, reliability, and correlation of the cosine with each."""
 
 import copy
 
@@ -48,7 +48,7 @@ def of_questions(cell, questions, key, total, number):
 
 
 def compare_measures(pairs, evaluations, forced, options):
-    """The content of measures.json but for its meta and costs. pairs: of one layer; options: "bootstraps"."""
+    """The content of measures.json without its meta and costs. pairs: of one layer; options: "bootstraps"."""
     questions = sorted(next(iter(next(iter(forced.values())).values()))["per_question"])
     found = measured(evaluations, forced, questions)
     tables = {measure: with_measure(pairs, values) for measure, values in found.items()}
@@ -81,7 +81,7 @@ def compare_measures(pairs, evaluations, forced, options):
 def with_measure(pairs, values):
     """A pairs table whose rate is another measure, {source: {persona: (value, sums, counts)}}; missing values are NaN."""
     cells = [values[source][persona] for source, persona in zip(pairs["source"], pairs["persona"], strict=True)]
-    # Other measures have no control, so that none is taken off the rate either.
+    # The other measures have no control, so the control is not subtracted from the rate either.
     return pairs.drop(columns="base_rate", errors="ignore").assign(
         rate=[np.nan if value is None else value for value, _, _ in cells],
         found=[sums.sum() for _, sums, _ in cells],

@@ -1,8 +1,7 @@
-"""Prompts without a persona beside the panel: how often they show the marker, and where they stand between its bystanders."""
+"""Prompts without a persona: how often they show the behaviour, and their rank among the bystanders."""
 
 import numpy as np
 
-from persona_leakage.behaviours.scoring import score_persona
 from persona_leakage.infrastructure.intervals import wilson_interval
 from persona_leakage.models.no_persona_prompts import variant_text
 
@@ -18,9 +17,9 @@ def describe_prompts(tokenizer, variants, question):
     }
 
 
-def score_variants(records, marker, variants, detector):
+def score_variants(records, behaviour, variants):
     """{variant: its rate with Wilson's interval, counts and reply lengths} from completion records."""
-    cells = {variant: score_persona([r for r in records if r["persona"] == variant], marker, detector) for variant in variants}
+    cells = {variant: behaviour.cell([r for r in records if r["persona"] == variant]) for variant in variants}
     return {
         variant: {**{key: cell[key] for key in KEPT}, "interval": wilson_interval(cell["found"], cell["total"])}
         for variant, cell in cells.items()
@@ -30,7 +29,7 @@ def score_variants(records, marker, variants, detector):
 def cosines_beside(vectors, bank, origin, centred):
     """Cosine of each of ``vectors`` [n, hidden] to row ``origin`` of ``bank`` [personas, hidden]: [n].
 
-    centred: the bank's mean is subtracted, in which ``vectors`` have no part, so that the panel's own cosines stay as they are.
+    centred: the bank's mean is subtracted. ``vectors`` do not count in that mean, so the panel's cosines stay the same.
     """
     vectors, bank = np.asarray(vectors, dtype=np.float64), np.asarray(bank, dtype=np.float64)
     shift = bank.mean(axis=0) if centred else 0
@@ -39,7 +38,7 @@ def cosines_beside(vectors, bank, origin, centred):
 
 
 def place_variants(scores, pairs, geometry):
-    """What score_variants found for one source, and each variant's rank among the source's bystanders.
+    """What score_variants found for one source, and each prompt's rank among the source's bystanders.
 
     pairs: the source's rows of one layer of pairs.csv. geometry: {"vectors": {variant: [hidden]}, "bank": [personas, hidden],
     "origin": the source's row in it}. bystanders_above, bystanders_closer: how many leak more, and are closer, than the variant.

@@ -15,14 +15,21 @@ from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, P
 from persona_leakage.statistics.leakage.correlations import correlate_sources
 
 SURFACE = ("word_similarity", "char_similarity")
+# The seeds of each subset are hashed from these labels. Another label would give other random numbers.
+SEED_LABELS = {
+    "all_pairs": "wordings all_pairs",
+    "same_wording": "wordings same_wording",
+    "other_wording": "wordings other_wording",
+    "role_means": "wordings role_means",
+}
 
 
 def describe_wordings(table, cosines, roles, wordings, options, counts=None):
-    """The content of wordings.json but for its meta.
+    """The content of wordings.json without its meta.
 
     table: the pairs of one layer; cosines: its rows of cosines.csv; roles, wordings: {persona: its role, its wording}, of
     those that have them; options: "permutations" and "bootstraps"; counts: {"found", "total"} [sources, personas,
-    questions] on the axes of matrices_of(table), or None. Pairs in which a persona has no role take no part.
+    questions] on the axes of matrices_of(table), or None. Pairs in which a persona has no role are excluded.
     """
     kept = table[table["source"].isin(roles) & table["persona"].isin(roles)]
     pairs = kept.assign(
@@ -42,8 +49,8 @@ def describe_wordings(table, cosines, roles, wordings, options, counts=None):
         "other_wording": strangers[~strangers["same_wording"]],
         "role_means": average_over_wordings(strangers),
     }
-    summaries = {name: summarise_table(rows, options, f"wordings {name}") for name, rows in subsets.items() if len(rows)}
-    # It relabels persona by persona, as if the wordings of a role had nothing in common.
+    summaries = {name: summarise_table(rows, options, SEED_LABELS[name]) for name, rows in subsets.items() if len(rows)}
+    # This test relabels single personas, as if the wordings of a role were independent.
     summaries["all_pairs"]["association"] = undefined("see association_of_roles", *TEST_KEYS)
     return {
         **result,
@@ -156,7 +163,7 @@ def compare_with_wording(pairs, roles, wordings, permutations):
 
 
 def surface_of(matrices, chosen, shape):
-    """{name: values of ``shape`` [1, sources, bystanders]} of what else is known of the surface, where it differs within each source."""
+    """{name: values of ``shape`` [1, sources, bystanders]} of the other surface predictors that vary within each source."""
     surface = {name: matrices.cosines[name][0][chosen][None] for name in SURFACE if name in matrices.cosines}
     if matrices.prompt_tokens is not None:
         surface["prompt_tokens"] = np.broadcast_to(matrices.prompt_tokens[matrices.bystanders], shape)
@@ -217,7 +224,7 @@ def describe_geometry(cosines, roles, wordings):
     """Mean cosine of two personas of the same role, of the same wording, and of neither; and whom a persona is nearest to.
 
     nearest_*: share of personas whose nearest other is of the same role, or of another role in the same wording; *_by_chance: what it
-    would be if every other persona were as likely.
+    would be if every other persona were equally likely.
     """
     rows = cosines[cosines["persona_a"].isin(roles) & cosines["persona_b"].isin(roles)]
     names = sorted(roles)

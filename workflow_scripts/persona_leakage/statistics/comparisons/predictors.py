@@ -1,4 +1,4 @@
-"""Which predictor ranks the bystanders best? All of them on the same pairs, in the same resamples."""
+"""Which predictor ranks the bystanders best? All are compared on the same pairs and the same resamples."""
 
 import numpy as np
 
@@ -14,10 +14,10 @@ KEYS = ("sources", "bystanders", "order", "predictors", "left_out")
 
 
 def compare_predictors(matrices, layer, options, counts=None):
-    """The content of predictors.json but for its meta: each predictor's mean within-source rank correlation with leakage.
+    """The content of predictors.json without its meta: each predictor's mean within-source rank correlation with leakage.
 
     Over the common bystanders, as the block "rivals" of correlation.json, whose numbers come back. To the statistics a predictor
-    is what a layer is to them elsewhere: same resamples and relabellings for all, p_max_t pays for having looked at all of
+    is what a layer is to them elsewhere: same resamples and relabellings for all, and p_max_t is corrected for testing all of
     them. layer: whose cosine is the headline. options: "permutations", "bootstraps". counts: {"found", "total"} [sources,
     personas, questions] or None.
     """

@@ -1,4 +1,4 @@
-"""Does closeness predict leakage on other kinds of questions? Each set's correlation, and the drop against the first set."""
+"""Does closeness predict leakage on other kinds of questions? Each set's correlation, and its drop relative to the first set."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def compare_question_sets(tables, counts, bootstraps):
     """{"first", "sources", "sources_left_out", "undefined", "sets", "drops"} from the pairs of one layer for each question set.
 
     tables: {set: DataFrame of pairs}, of which the first is the in-distribution set; counts: {set: {"found", "total"}
-    [sources, personas, questions] on the axes of matrices_of, or None}. A source takes part if it is usable in every set.
+    [sources, personas, questions] on the axes of matrices_of, or None}. A source is included if it is usable in every set.
     InputError if the sets were measured with different sources or personas.
     """
     matrices = {name: matrices_of(table) for name, table in tables.items()}
@@ -75,7 +75,7 @@ def describe_leakage(matrices, counts):
 def resample(matrices, sources, bootstraps, counts):
     """(Bootstrap, within-source correlations [sources]) at the first layer.
 
-    One seed for every set, and as many personas: so all sets draw the same bystanders, which pairs them.
+    Seed and number of personas are the same for every set, so all sets resample the same bystanders and are paired.
     """
     bootstrap = Bootstrap(matrices, sources, bootstraps, derive_seed("statistics", "question sets"), counts)
     return bootstrap, [rank_correlation(matrices.cosines["cosine"][0, index], matrices.leakage[index]) for index in sources]

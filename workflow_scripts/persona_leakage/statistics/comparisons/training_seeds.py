@@ -1,4 +1,4 @@
-"""Would training again give the same leakage? What differs between trainings, and how much of that is only sampling."""
+"""Would another training seed give the same leakage? Variation between training seeds, and how much of it is sampling noise."""
 
 from itertools import combinations
 

@@ -1,4 +1,4 @@
-"""Do repeated measurements of the same things agree? Variance parts and intraclass correlations of a two-way table."""
+"""Variance components and intraclass correlations of a two-way table: do repeated measurements agree?"""
 
 import numpy as np
 from scipy import stats
@@ -66,7 +66,7 @@ def upper_f(first, second):
 
 
 def consistency_interval(shape, of_rows, rest):
-    """Exact for normal values; None if nothing is left beside rows and columns."""
+    """Exact for normal values; None if rows and columns explain all variance."""
     things, repetitions = shape
     if rest < 1e-12:
         return None
@@ -149,7 +149,7 @@ def shares_of(values, roles, wordings, noise):
 def describe_parts(values, names, roles, wordings, noise=None):
     """{"per_series": {name: block}, "mean": block, "undefined"}: the shares with their jackknife intervals over roles.
 
-    values [series, n]: one for each of ``names``; roles, wordings [n]; noise [series] or None (then it stands in
+    values [series, n]: one for each of ``names``; roles, wordings [n]; noise [series] or None (then it is part of
     role_and_wording, and its own share is None).
     """
     known = noise is not None
@@ -159,7 +159,7 @@ def describe_parts(values, names, roles, wordings, noise=None):
         reason = "role and wording cannot be told apart: roles need several wordings, wordings several roles, and values must differ"
         return {"per_series": {}, "mean": undefined(reason, *KEYS), "undefined": reason}
     drawn = [shares_of(values[:, kept], roles[kept], wordings[kept], noise) for role in np.unique(roles) for kept in [roles != role]]
-    # Where the values hang on one role, they leave nothing without it: then the error is unknown, not small.
+    # If all variation comes from one role, nothing varies without it. The error is then unknown, not small.
     drawn = np.stack([np.full_like(whole, np.nan) if shares is None else shares for shares in drawn])
     errors = np.array([[jackknife_error(drawn[:, row, part]) for part in range(4)] for row in range(len(whole))])
     freedom = len(drawn) - 1

@@ -1,4 +1,4 @@
-"""How sure are the correlations? Bootstrap over bystanders, questions and, where there are enough, sources."""
+"""Confidence intervals of the correlations: bootstrap over bystanders, questions and, if there are enough, sources."""
 
 import numpy as np
 

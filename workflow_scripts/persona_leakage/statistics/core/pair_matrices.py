@@ -1,4 +1,4 @@
-"""The pairs table as arrays [layers, sources, personas], which every joint statistic takes."""
+"""The pairs table as arrays [layers, sources, personas], the input of every joint statistic."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class PairMatrices:
 
     cosines: {column: [L, S, P]}; rate, found, total: [S, P]; categories, prompt_tokens (or None): [P].
     base_reply_tokens [P]: mean reply length in tokens without adapter; NaN where unknown, None without the column.
-    missing: {source: why it has no joint statistics (a measured value is NaN, or its adapter did not learn the marker)}.
+    missing: {source: why it has no joint statistics (a measured value is NaN, or its adapter did not learn the behaviour)}.
     unlearned: the sources of the second kind. base [P]: rates of the control, the model without adapter; None if unknown.
     linear: "rate" is a number on a scale of its own (see outcomes.gain_table), of which there are no log-odds.
     """

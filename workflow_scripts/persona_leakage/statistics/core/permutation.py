@@ -1,11 +1,11 @@
-"""Could the correlations be chance? Joint permutation of the bystanders over all sources (QAP), the choice of layer paid for."""
+"""Permutation tests: the bystanders are relabelled for all sources at once (QAP), corrected for testing every layer (max-T)."""
 
 import numpy as np
 
 from persona_leakage.statistics.core.ranks import double_centre, standard_ranks
 
 TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
-TOLERANCE = 1e-12  # statistics that are equal but for rounding count as equal
+TOLERANCE = 1e-12  # statistics that differ by rounding alone count as equal
 
 
 def draw_permutations(generator, size, count, groups=None):

@@ -1,4 +1,4 @@
-"""Do simpler things predict leakage as well? Baseline predictors alone, and cosine given all of them."""
+"""Baseline predictors of leakage, each alone, and the partial correlation of the cosine given all of them."""
 
 import numpy as np
 from scipy import stats

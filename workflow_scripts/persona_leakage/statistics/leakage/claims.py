@@ -1,4 +1,4 @@
-"""Answers of the conclusions, their levels, and numbers as their sentences have them."""
+"""Answers to the main claims, their significance levels, and the number format of their sentences."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN, RATE
 
 SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED = "supported", "not supported", "cannot tell", "reversed"
 LEVEL = 0.05  # of Holm-adjusted p-values
-MIN_SOURCES = 5  # for anything said about sources that were not measured
-LEAST_SOURCES = 3  # for a claim about the sources at hand: which of them can be used at all depends on their leakage
+MIN_SOURCES = 5  # for any conclusion about sources that were not measured
+LEAST_SOURCES = 3  # for a claim about the measured sources: which of them are usable depends on their leakage
 
 
 def unless(block):
@@ -47,7 +47,7 @@ def without(left_out):
 
 
 SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly below it counts against an effect
-# The tests against permuted sources (permuted_sources.py) that a claim must pass beside its permutation test: its p is the largest of all.
+# The tests against permuted sources (permuted_sources.py) that a claim must pass too: its p is the largest of all tests.
 CLAIMS = {
     "association": ("association",),
     "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
@@ -109,7 +109,7 @@ def bounds(found):
 
 
 def coarse(test):
-    """What to know of a test with few permuted sources: how small its p can be at all."""
+    """A note on a test with few permuted sources: the smallest p that it allows."""
     if test["least_p"] < 0.001:
         return ""
     return (
@@ -124,7 +124,7 @@ def scope(sources):
 
 
 def conclude_association(result, layer):
-    """Both tests of the mean within-source correlation, layers paid for, and its intervals."""
+    """Both tests of the mean within-source correlation, corrected for testing every layer, and its intervals."""
     block, test = layer["within_source"], layer["chance"]["association"]
     sources = block["n_sources"] or 0
     found = unless(block) or conclude_effect(
@@ -157,7 +157,7 @@ def conclude_association(result, layer):
 
 
 def conclude_pairs(result, layer):
-    """Double-centred correlation: what every source and every bystander has in general is taken out, also where sources differ in gain."""
+    """Double-centred correlation: source and bystander means are removed, also if sources differ in gain."""
     block, z = layer["double_centred"]["clear_of_floor"], layer["chance"]["pair_specific"]["z"]
     sources = len(block["sources"] or ())
     found = unless(block) or conclude_effect(
@@ -191,7 +191,7 @@ def conclude_pairs(result, layer):
 def conclude_baselines(result, layer):
     """Partial correlation of cosine with log-odds given all baselines but other cosines of the same geometry; and the pair-specific test.
 
-    Both, because the measured proneness of a bystander is noisy: what it leaves of a general effect looks like the cosine's.
+    Both are needed: a bystander's measured leakage is noisy, and the rest of a general effect can look like an effect of the cosine.
     """
     block = layer["rivals"]["partial_linear"]
     sources = len(block["per_source"] or ())

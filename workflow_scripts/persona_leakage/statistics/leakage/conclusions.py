@@ -1,4 +1,4 @@
-"""What the data support, in plain sentences that follow from the numbers by fixed rules."""
+"""The verdict: plain sentences that follow from the numbers by fixed rules."""
 
 from persona_leakage.behaviours.training_check import NONE_LEARNED, none_learned, unlearned_sources
 from persona_leakage.statistics.leakage.claims import (
@@ -27,8 +27,8 @@ GOOD_R2 = 0.25  # of every source, for a level that counts as predicted
 def draw_conclusions(result):
     """The block "verdict": a list of {"id", "outcome", "question", "answer", "sentence", "because"} from the statistics of one outcome.
 
-    Drawn at the headline layer, over the sources whose adapters learned the marker. Rules: docs/statistics.md. Only of rates can it
-    be said whether bystanders exceed their source.
+    At the headline layer, over the sources whose adapters learned the behaviour. Rules: docs/statistics.md. Whether bystanders
+    exceed their source is answered for rates alone.
     """
     layer = result["layers"][str(result["headline_layer"])]
     steps = [
@@ -55,7 +55,7 @@ def draw_conclusions(result):
 
 
 def conclusion_lines(entries):
-    """One line for each entry of the verdict, for a terminal: the answer, and the sentence or, where it is open, the question."""
+    """One line for each entry of the verdict, for a terminal: the answer, and the sentence, or the question if the answer is open."""
     return [f"{entry['answer']:>14}: {entry['question'] if entry['answer'] == CANNOT_TELL else entry['sentence']}" for entry in entries]
 
 
@@ -112,7 +112,7 @@ def conclude_new_sources(result, layer):
 
 
 def conclude_level(result, layer):
-    """R2 of leave-one-source-out prediction with nothing known of the new source."""
+    """R2 of leave-one-source-out prediction if nothing is known about the new source."""
     block = layer["prediction"]["leave_one_source_out"]
     found = unless(block)
     if not found:
@@ -164,7 +164,7 @@ def conclude_measurement(result, layer):
 
 
 def conclude_lead(result, layer):
-    """Bystanders above the source itself, and those that chance does not explain."""
+    """Bystanders above the source, and those that are significantly above it."""
     blocks = of_learned(result, "leakage")
     problem = next((f"{name}: {block['no_comparison']}" for name, block in blocks.items() if block["no_comparison"]), None)
     if problem:
@@ -190,6 +190,6 @@ def conclude_lead(result, layer):
 
 
 def of_learned(result, key):
-    """The blocks {source: block} under ``key``, but for sources whose adapters did not learn the marker."""
+    """The blocks {source: block} under ``key``, without sources whose adapters did not learn the behaviour."""
     left_out = unlearned_sources(result["training_check"])
     return {name: block for name, block in result[key].items() if name not in left_out}

@@ -101,8 +101,8 @@ def correlate_layer(table, min_category_size, left_out=()):
 
     per_source; pooled (raw: mixes the sources' baselines, kept for comparison); within_source_ranks; per_category of the
     bystander, over all sources, where it has at least ``min_category_size`` pairs; related_only
-    (bystanders that are relatives of the source); the same with uncentred cosines beside it. All but per_source
-    without the sources ``left_out``, whose adapters did not learn the marker.
+    (bystanders that are relatives of the source); the same with uncentred cosines. All but per_source
+    without the sources ``left_out``, whose adapters did not learn the behaviour.
     """
     per_source = correlate_sources(table)
     table = table[~table["source"].isin(list(left_out))]
@@ -119,7 +119,7 @@ def correlate_layer(table, min_category_size, left_out=()):
 
 
 def nothing_pooled(has_uncentred):
-    """What a layer has in place of the correlations over several sources when no adapter learned the marker: the same keys."""
+    """The keys of the correlations over several sources, undefined because no adapter learned the behaviour."""
     nothing = {"n": 0, **undefined(NONE_LEARNED, *KEYS)}
     together = {**nothing, "interval_if_independent": None}
     return {

@@ -1,4 +1,4 @@
-"""What belongs to the pair alone: the correlation of cosine with leakage after source means and bystander means are taken out."""
+"""Pair-specific effect: the correlation of cosine with leakage after removing source and bystander means."""
 
 import numpy as np
 from scipy import stats
@@ -46,7 +46,7 @@ def describe_layer(x, y):
 
 
 def interval_without_sources(x, y, r):
-    """95 % interval of r for sources like these: jackknife over the sources, each time centred anew; None for two sources."""
+    """95 % interval of r for sources like these: jackknife over the sources, centred again each time; None for two sources."""
     if len(x) < 3:
         return None
     kept = [np.delete(np.arange(len(x)), row) for row in range(len(x))]

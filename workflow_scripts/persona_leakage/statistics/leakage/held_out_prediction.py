@@ -1,4 +1,4 @@
-"""Can the cosine be used before training? Predictions of leakage for sources and personas that were left out."""
+"""Prediction of leakage for held-out sources and personas."""
 
 import numpy as np
 from scipy import stats
@@ -66,7 +66,7 @@ def leave_one_source_out(x, y, rates, names):
 def leave_one_persona_out(x, y, names):
     """R2 of predicting a persona from the source's other bystanders, against their mean: x, y [sources, bystanders] -> {source: R2}.
 
-    The line is fitted anew without each persona (PRESS, Allen 1974), by its leverage; None where one persona alone has another cosine.
+    The line is refitted without each persona (PRESS, Allen 1974), by its leverage; None if only one persona has another cosine.
     """
     size = x.shape[1]
     scores = {}

@@ -1,4 +1,4 @@
-"""Baselines of the cosine: what else could predict leakage, and when each is known.
+"""The baseline predictors of leakage, and when each is known.
 
 The names of the predictors are those of correlation.json (rivals) and predictors.json; docs/statistics.md explains each.
 """

@@ -1,4 +1,4 @@
-"""The measured leakage itself: an interval for each cell, means by category, exact zeros, and bystanders above their source."""
+"""Measured leakage: an interval for each cell, means by category, exact zeros, and bystanders above their source."""
 
 from scipy import stats
 

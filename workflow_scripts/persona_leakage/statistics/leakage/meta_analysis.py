@@ -1,4 +1,4 @@
-"""Random-effects meta-analysis of the sources' correlations: how strong on average, how different, what to expect of a new source."""
+"""Random-effects meta-analysis of the sources' correlations: mean, heterogeneity, and prediction for a new source."""
 
 import math
 

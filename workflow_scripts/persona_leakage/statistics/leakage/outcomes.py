@@ -1,4 +1,4 @@
-"""The two outcomes of an experiment: how often sampled replies show the marker, and how much likelier training made it.
+"""The two outcomes: how often sampled replies show the marker, and by how much training raised its log-probability.
 
 The first is what people mean by leakage, but it cannot tell personas apart that never show the marker. The second has no such
 floor: the gain in log-probability, over the base model, of the marker at the end of the base model's replies (marker_log_probability.py).
@@ -76,7 +76,7 @@ def describe_agreement(table, by_rate, by_gain):
 
 
 def judged_by_gain(by_rate, by_gain, per_source):
-    """{source: why it takes no part in the statistics of rates, and its correlation by the other outcome} where that one has it.
+    """{source: why the statistics of rates exclude it, and its correlation by the other outcome} where that one has it.
 
     by_rate, by_gain: the blocks "joint"; per_source: of the gain's headline layer.
     """

@@ -1,8 +1,8 @@
-"""Would the geometry of other personas predict leakage as well? The null hypothesis that keeps what related personas share.
+"""Permuted-source tests: would the geometry of other personas predict leakage as well?
 
-Relabelling the bystanders (permutation.py) takes them for exchangeable. Personas come in families, though: relatives have similar
-cosines and leak alike, so two smooth patterns that have nothing to do with each other correlate more often than relabelled
-ones. Here leakage stays as it is, and each source's cosines give way to those of another persona, which are as smooth.
+Relabelling the bystanders (permutation.py) treats them as exchangeable. But personas come in families with similar cosines and
+similar leakage, so two unrelated smooth patterns correlate more often than relabelled ones. Here leakage stays fixed, and each
+source's cosines are replaced with those of another persona, which are as smooth.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from persona_leakage.statistics.leakage.known_predictors import plain_values
 
 DRAW_KEYS = ("draws", "least_p")
 PERSONAS, SOURCES = "other personas", "the other sources"
-NEAREST = 12  # a next persona is drawn from one persona in so many
+NEAREST = 12  # each further persona is drawn from the closest 1/NEAREST of the panel
 BATCH = 250
 
 
@@ -53,7 +53,7 @@ def draw_permuted_sources(matrices, sources, panel_cosines, count, generator):
             SOURCES, matrices.cosines["cosine"], other_orders(np.array(sources), count, generator), np.array(sources), rows
         ), None
     flat = np.ptp(panel_cosines[:, :, matrices.bystanders], axis=2) == 0
-    pool = np.flatnonzero(~flat.any(axis=0))  # a persona that is as close to everybody predicts nothing
+    pool = np.flatnonzero(~flat.any(axis=0))  # a persona that is equally close to all predicts nothing
     if len(pool) < 2 * len(sources):
         return None, f"{len(pool)} personas with cosines that differ are too few to stand in for {len(sources)} sources"
     drawn = alike_sets(panel_cosines.mean(axis=0), rows[sources], pool, count, generator)
@@ -106,7 +106,7 @@ def permuted_source_tests(matrices, sources, permuted, clear, permuted_of_clear)
 
 
 def without_itself(matrices, row):
-    """The common bystanders but for the persona ``row``, whose cosine to itself says nothing."""
+    """The common bystanders without the persona ``row``, whose cosine to itself is always 1."""
     return matrices.bystanders[matrices.bystanders != row]
 
 
@@ -183,8 +183,8 @@ def joint_tests(matrices, sources, permuted):
 def pair_correlations(x, y, kept):
     """[double-centred correlation, gain-adjusted one] of x [draws, S, M] with y [S, M] over the bystanders ``kept`` [draws, M]: [2, draws].
 
-    Double centring takes out what a source and a bystander do in general, if they add up. gain_adjust also takes out
-    that a source may spread what bystanders do in general more steeply than another.
+    Double centring removes general effects of sources and bystanders if they are additive. gain_adjust also removes
+    differences in how steeply sources follow the bystanders' general tendency.
     """
     count = kept.sum(axis=1)[:, None, None]
     x, y = (

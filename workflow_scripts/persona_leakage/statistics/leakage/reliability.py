@@ -1,4 +1,4 @@
-"""How well could any predictor do? The reliability of the measured leakage from split halves."""
+"""Noise ceiling: the reliability of the measured leakage from split halves."""
 
 import numpy as np
 

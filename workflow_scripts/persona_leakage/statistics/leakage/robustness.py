@@ -1,4 +1,4 @@
-"""Does the headline survive other choices? The main analysis and, beside it, one check per choice in one table."""
+"""Robustness checks: the main analysis, and the same with one choice changed at a time."""
 
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,7 @@ COSINE_TOLERANCE = 1e-5
 
 
 def describe_robustness(table, headline_layer, samples, counts=None, centroids=None, held_out=None):
-    """The content of robustness.json but for its meta: {"headline_layer", "bootstraps", "halves", "summary", "checks", "undefined"}.
+    """The content of robustness.json without its meta: {"headline_layer", "bootstraps", "halves", "summary", "checks", "undefined"}.
 
     table: of pairs (see pairs_file). samples: resamples behind every interval. counts: {"found", "total"} [sources, personas, questions]
     or None. centroids, held_out: {"personas", "centroids" [personas, hidden]} of the headline layer, from the questions that were

@@ -1,4 +1,4 @@
-"""One check of the headline each: the same statistic over fewer pairs, with other cosines, or another statistic over the same pairs."""
+"""The robustness checks: the same statistic over fewer pairs or with other cosines, or another statistic over the same pairs."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -214,7 +214,7 @@ def spread_cosines(matrices, names, vectors, centred):
 
 
 def check_fire(main):
-    """AUC: the chance that a bystander that shows the marker is closer to the source than one that does not; mean of the sources.
+    """AUC: the chance that a bystander that shows the behaviour is closer to the source than one that does not; mean of the sources.
 
     A source needs MIN_BYSTANDERS of both kinds. The interval is that of 2 AUC - 1, a rank correlation (Cureton 1956).
     """

@@ -1,4 +1,4 @@
-"""Is it the source's own geometry that predicts its leakage, or would any persona's do as well?"""
+"""Does the source's own geometry predict its leakage better than any other persona's?"""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def source_identity_test(correlations, source_rows, count, generator):
 
     correlations: [layers, pool, sources]; source_rows [sources]: row of each source in the pool. Each draw gives every
     source a persona of the pool, its own included, no persona twice; statistic and maximum over the layers as in
-    chance.permutation_test, but for the higher values only. Valid where the sources could as well have been any
+    permutation_test, but for the higher values only. Valid where the sources could as well have been any
     personas of the pool.
     """
     size, sources = correlations.shape[1:]

@@ -1,4 +1,4 @@
-"""All of correlation.json from the tidy tables: each statistic is computed in a module of its own and put in its place here."""
+"""The content of correlation.json from the tidy tables; each statistic has its own module."""
 
 import numpy as np
 
@@ -63,11 +63,11 @@ def generator_of(purpose):
 
 
 def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
-    """The content of correlation.json but for its meta.
+    """The content of correlation.json without its meta.
 
-    table: of pairs (see pairs_file). options: of a Statistics block. counts: as read_question_counts gives them, and panel_cosines:
-    [layers, personas, personas], on the axes of matrices_of(table), or None (see side_tables). The blocks at the top are of the
-    rates, "outcomes" has those of the other outcome.
+    table: of pairs (see tables/read.py). options: of a Statistics block. counts: as read_question_counts gives them, and panel_cosines:
+    [layers, personas, personas], on the axes of matrices_of(table), or None (see tables/question_counts.py). The blocks at the top are
+    of the rates, "outcomes" has those of the other outcome.
     """
     check = check_table(table)
     result = {
@@ -88,7 +88,7 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
 
 
 def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines):
-    """The block of the second outcome, with its own verdict, and how the two agree; by_rate: what analyse has of the rates."""
+    """The block of the second outcome, with its own verdict and its agreement with the rates; by_rate: the result of the rates."""
     problem, check = why_no_gain(table), by_rate["training_check"]
     if problem:
         return undefined(problem)
@@ -135,7 +135,7 @@ def describe_outcome(table, matrices, check, headline_layer, options, counts, pa
 
 
 def add_joint_statistics(result, matrices, options, counts, panel_cosines):
-    """Put the statistics over all sources at once into ``result`` and its layers, or why there are none."""
+    """Add the statistics over all sources to ``result`` and its layers, or why they are undefined."""
     sources, reasons, problem = matrices.usable_sources()
     result["joint"] = {
         "sources": [matrices.sources[index] for index in sources],
@@ -181,7 +181,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
 
 
 def empty_layer(problem):
-    """What a layer has in place of the joint statistics when they are undefined: the same keys."""
+    """The keys of a layer's joint statistics, undefined because of ``problem``."""
     return {
         "within_source": undefined(problem, *MEAN_KEYS),
         "meta_analysis": undefined(problem, *META_KEYS),

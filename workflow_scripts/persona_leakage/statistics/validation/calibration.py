@@ -1,4 +1,4 @@
-"""What the statistics say of many synthetic experiments: p-values of every test, estimates and intervals."""
+"""The statistics of many synthetic experiments: p-values of every test, estimates and intervals."""
 
 from dataclasses import replace
 

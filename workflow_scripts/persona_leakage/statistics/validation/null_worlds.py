@@ -1,4 +1,4 @@
-"""Synthetic experiments in which related personas are alike: how often does a verdict say "supported", and is that right?
+"""Synthetic experiments with related personas: how often is a verdict "supported", and is that correct?
 
 In simulation.py personas are independent of each other. Here they are not: closeness and leakage are smooth over families or
 over a space of personas, sources differ in gain, one persona dominates, tails are heavy, leakage lies near the floor or equals
@@ -132,7 +132,7 @@ def heavy_tails(generator):
 
 
 def as_the_control(generator):
-    """Personas show the marker without any adapter, those close to the sources more, and training changes nothing."""
+    """Personas show the behaviour without any adapter, those close to the sources more, and training changes nothing."""
     vectors, family, _ = draw(generator)
     close = cosines_of(vectors)[:SOURCES].mean(axis=0)
     logits = np.broadcast_to(-1.0 + close / close.std(), (SOURCES, len(family)))

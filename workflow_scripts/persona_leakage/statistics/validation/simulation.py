@@ -1,4 +1,4 @@
-"""Synthetic experiments with known truth: what the statistics must find, and what must not fool them."""
+"""Synthetic experiments with known truth: effects that the statistics must find, and confounders that must not mislead them."""
 
 from dataclasses import dataclass
 

@@ -11,7 +11,7 @@ import pytest
 
 from persona_leakage.config.personas import read_question_sets
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BEHAVIOURS = ROOT / "resources/behaviours"
 JUDGE_GOLD = ROOT / "resources/judges/careless_advice_gold.jsonl"
 PAIRED = {"careless_advice": ("careless_advice_questions", 60), "refusals": ("refusal_questions", 40)}
