@@ -3,7 +3,6 @@
 from importlib import import_module
 from typing import Protocol
 
-
 CELLS_BY = ("score_leakage", "score_choices")  # the programs that write a cell per persona
 GAINS_BY = ("teacher_force", "score_choices")  # those that write the second outcome
 

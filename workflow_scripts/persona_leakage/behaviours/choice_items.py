@@ -3,11 +3,11 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import model_validator
 
-from persona_leakage.config.blocks.fields import Block, Line, refuse
+from persona_leakage.config.blocks.fields import Block, Line, Written, refuse
 from persona_leakage.config.messages import parse
 from persona_leakage.infrastructure.cli import InputError, shorten
 from persona_leakage.infrastructure.files import check_is_file
@@ -18,7 +18,6 @@ from persona_leakage.models.tokenizer_checks import check_texts
 
 MOST_OPTIONS = 26  # letters
 PARTS = ("train", "evaluate")
-Written = Annotated[str, StringConstraints(pattern=r"\S")]
 
 
 @dataclass(frozen=True)

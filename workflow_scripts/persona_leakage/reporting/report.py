@@ -66,6 +66,7 @@ def collect_set(home, questions, seed, sources):
     layer = str(correlation["headline_layer"])
     block = correlation["layers"][layer]
     evaluations = f"evaluation/{questions}"
+    base = read_json(home / f"{evaluations}/base/summary.json")
     summaries = {source: f"{evaluations}/{source}/seed{seed}/summary.json" for source in sources}
     return {
         "title": f"questions '{questions}', training seed {seed}",
@@ -75,7 +76,7 @@ def collect_set(home, questions, seed, sources):
         "unlearned": list(unlearned_sources(correlation["training_check"])),
         "none_learned": none_learned(correlation["training_check"]),
         "consequence": consequence(correlation["training_check"]),
-        "cut": [name for name in sources if read_json(home / summaries[name])["training_check"]["cut_share"] >= CUT_MATTERS],
+        "cut": [name for name in sources if (read_json(home / summaries[name])["training_check"]["cut_share"] or 0) >= CUT_MATTERS],
         "summary_of": summaries,
         "layer": layer,
         "headline_layer": correlation["headline_layer"],
@@ -90,10 +91,14 @@ def collect_set(home, questions, seed, sources):
         "few_sources": block["within_source"]["no_interval_over_sources"] is not None,
         "inverted": [name for name, rates in correlation["leakage"].items() if rates["bystanders_above_source"]],
         "base_summary": f"{evaluations}/base/summary.json",
-        "detectors": "found" in read_json(home / f"{evaluations}/base/summary.json"),
+        "detectors": "found" in base,
+        "sampled": "mean_tokens" in base,
         "summaries": [("base model", f"{evaluations}/base/summary.json"), *summaries.items()],
         "pairs": read_pairs(home / f"analysis/{folder}/pairs.csv"),
-        "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz") for source in sources},
+        "replies": {
+            source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz")
+            for source in (sources if "mean_tokens" in base else ())
+        },
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
         "folder": folder,
         "seed_parts": [questions, seed],

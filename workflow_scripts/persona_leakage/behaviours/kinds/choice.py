@@ -20,6 +20,8 @@ class ChoiceBehaviour:
         """What the adapter learns."""
         return self.block.get("name", "wrong answers").replace("_", " ")
 
+    highlight = None
+
     def cell(self, records):
         """Wrong answers of one persona, see summarise_items."""
         return summarise_items(records, self.block["scoring"])
@@ -38,3 +40,8 @@ def read(block, tokenizer):
     if block["scoring"] == "letters" and getattr(tokenizer, "chat_template", None):
         letter_ids(tokenizer, block["prefix"], block["prefix_in"], LETTERS)
     return ChoiceBehaviour(block)
+
+
+def read_result(meta):
+    """The behaviour of a scored result."""
+    return ChoiceBehaviour(meta["behaviour"])
