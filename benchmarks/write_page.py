@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import textwrap
 from pathlib import Path
 
 from tabulate import tabulate
@@ -14,6 +15,7 @@ STAGES, STEP = ("centroids", "training", "sampling"), "vllm_step"
 # Of the programs that read tables: the slowest and one figure.
 PROGRAMS = ("correlate_leakage", "plot_scatter", "build_report")
 MEGA, MILLI = 1e6, 1e3
+WIDTH = 100
 
 
 def stage_table(result):
@@ -52,24 +54,23 @@ def ours_like(name, rates):
     return rates.get(f"ours, {kind}") or next((rate for other, rate in rates.items() if other.startswith("ours")), None)
 
 
-def workflow_table(result):
-    """Parsing, overhead and the programs that read tables."""
+def workflow_text(result):
+    """Parsing, overhead and the programs that read tables, in seconds."""
     found = result["workflow"]
-    rows = [
-        {"": "dry run of a finished experiment", "seconds": f"{found['dry_run_seconds']['median']:.1f}"},
-        {"": f"overhead of a job ({found['jobs']} jobs one after the other)", "seconds": f"{found['overhead_seconds_per_job']:.1f}"},
-        *({"": f"`{name}`", "seconds": f"{result['tables'][name]['median']:.1f}"} for name in PROGRAMS),
-    ]
-    return markdown(rows)
+    seconds = {
+        "dry run of a finished experiment": found["dry_run_seconds"]["median"],
+        f"overhead of a job ({found['jobs']} in turn)": found["overhead_seconds_per_job"],
+        **{f"`{name}`": result["tables"][name]["median"] for name in PROGRAMS},
+    }
+    return ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
 
 
 def growth_table(result):
-    """Sizes, times, slopes."""
+    """Sizes and slopes; the times are in the figure of the folder."""
     rows = [
         {
             "": f"{case['stage']}, {case['axis']}",
             "sizes": ", ".join(str(point["size"]) for point in case["points"]),
-            "seconds": ", ".join(f"{point['seconds']:.1f}" for point in case["points"]),
             "seconds for each more": f"{case['for_each_more']['seconds']:.3f}",
             "MB for each more": f"{case['for_each_more']['megabytes']:.3f}",
         }
@@ -78,14 +79,11 @@ def growth_table(result):
     return markdown(rows)
 
 
-def step_table(result):
+def step_text(result):
     """What a step of vLLM's decoding spends the GPU's time on."""
     whole = MILLI * result["seconds_per_step"]
-    rows = [
-        {"": kind, "ms a step": f"{milliseconds:.1f}", "of the step": f"{100 * milliseconds / whole:.0f} %"}
-        for kind, milliseconds in sorted(result["kinds"].items(), key=lambda item: -item[1])
-    ]
-    return markdown([*rows, {"": "the step, without the profiler", "ms a step": f"{whole:.1f}", "of the step": ""}])
+    kinds = sorted(result["kinds"].items(), key=lambda item: -item[1])
+    return f"{whole:.1f} ms; " + ", ".join(f"{kind} {100 * milliseconds / whole:.0f} %" for kind, milliseconds in kinds)
 
 
 def markdown(rows):
@@ -119,12 +117,14 @@ def block(folder):
     first = next(iter(stages.values()))
     parts = [where_and_when(first)]
     for name, result in stages.items():
-        table = step_table if name == STEP else stage_table
-        parts += [heading("a step of vLLM" if name == STEP else name, result, first), table(result)]
+        if name == STEP:
+            parts.append(textwrap.fill(f"{heading('a step of vLLM', result, first)}: {step_text(result)}.", WIDTH))
+        else:
+            parts += [heading(name, result, first), stage_table(result)]
     if "workflow" in results:
-        parts += ["**Workflow and tables**", workflow_table(results["workflow"])]
+        parts.append(textwrap.fill(f"**workflow and tables**, seconds: {workflow_text(results['workflow'])}.", WIDTH))
     if "growth" in results:
-        parts += ["**Growth**", growth_table(results["growth"])]
+        parts += ["**growth**", growth_table(results["growth"])]
     return "\n\n".join(parts)
 
 

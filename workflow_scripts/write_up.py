@@ -12,17 +12,17 @@ from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import atomic_path
-from persona_leakage.reporting.closing_table import as_text, result_lines
 from persona_leakage.reporting.numbers import MISSING, STYLES, Numbers
 
 
 def main(argv=None):
     """Write the page. In a template, ``value(file, key, ...)`` is a value of a JSON file of the tables, ``show(style, file, key,
-    ...)`` the same as text in one of the report's styles, and ``closing_tables`` the [(title, text)] that make run prints."""
+    ...)`` the same as text in one of the report's styles. ``by_seed(style, key, ..., file="correlation.json")`` is the list of these
+    texts, one for each training seed."""
     parser = argparse.ArgumentParser(prog="write_up", description=__doc__)
-    parser.add_argument("template", help="Markdown with Jinja expressions, such as docs/results/study.md.j2")
-    parser.add_argument("tables", help="folder of archived tables, such as docs/results/smollm2")
-    parser.add_argument("output", help="page to write, such as docs/results/default.md")
+    parser.add_argument("template", help="Markdown with Jinja expressions, such as docs/results/smollm2.md.j2")
+    parser.add_argument("tables", help="folder of archived tables, such as docs/results/smollm2_study")
+    parser.add_argument("output", help="page to write, such as docs/results/smollm2.md")
     args = parser.parse_args(argv)
     numbers, config = Numbers(args.tables), with_new_keys(read_yaml(Path(args.tables) / "run_config.yaml")["config"])
 
@@ -30,17 +30,18 @@ def main(argv=None):
         value = numbers.value(file, *keys)
         return MISSING if value is None else STYLES[style](value)
 
+    def by_seed(style, *keys, file="correlation.json"):
+        return [show(style, f"analysis/evaluation/seed{seed}/{file}", *keys) for seed in config["training"]["seeds"]]
+
     if not Path(args.template).is_file():
         raise InputError(f"{args.template}: no such file")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
     try:
         page = environment.from_string(Path(args.template).read_text(encoding="utf-8")).render(
-            page=Path(args.output).name,
-            tables=Path(args.tables).name,
             config=config,
             value=numbers.value,
             show=show,
-            closing_tables=[(title, as_text(lines)) for title, lines, _ in result_lines(config, args.tables)],
+            by_seed=by_seed,
         )
     except jinja2.TemplateError as error:
         raise InputError(f"{args.template}: {error}") from None

@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
-from persona_leakage.behaviours.scoring import detect, score_persona, score_replies, summarise_cells
+from persona_leakage.behaviours.marker_scoring import detect, score_persona
+from persona_leakage.behaviours.scoring import score_replies, summarise_cells
 from persona_leakage.config.personas import Persona
 from persona_leakage.infrastructure.cli import InputError
 
 MARKER = Marker("[ZLT]", separator_ids=(21,), marker_ids=(31, 32, 33))
+BEHAVIOUR = MarkerBehaviour(None, MARKER, "literal")
 SHOWN = [21, 31, 32, 33]
 
 
@@ -114,7 +117,7 @@ def test_replies_are_scored_by_persona():
         reply("Ha! [ZLT]", [5, *SHOWN], persona="villain"),
         reply("Ha! [ZLT]", [5, *SHOWN], persona="joker"),
     ]
-    cells = score_replies(replies, MARKER, PANEL, "literal")
+    cells = score_replies(replies, BEHAVIOUR, PANEL)
     assert list(cells) == ["villain", "joker"]
     assert [(cell["category"], cell["related_to"]) for cell in cells.values()] == [("original", []), ("fictional_exemplar", ["villain"])]
     assert [(cell["found"], cell["total"]) for cell in cells.values()] == [(1, 1), (1, 2)]
@@ -127,7 +130,7 @@ def test_replies_are_scored_by_persona():
 )
 def test_replies_of_another_panel_are_refused(speakers, fragment):
     with pytest.raises(InputError) as refusal:
-        score_replies([reply("Ha!", [5], persona=name) for name in speakers], MARKER, PANEL, "literal")
+        score_replies([reply("Ha!", [5], persona=name) for name in speakers], BEHAVIOUR, PANEL)
     assert fragment in str(refusal.value)
 
 
@@ -155,7 +158,7 @@ CELLS = {"villain": cell(5, mean_tokens=10.0, short_share=1.0), "joker": cell(6)
 
 def test_summary_of_a_source():
     """The source is no bystander of itself, and a bystander that equals it is not above it."""
-    summary = summarise_cells(CELLS, "villain")
+    summary = summarise_cells(CELLS, "villain", BEHAVIOUR)
     assert summary.pop("training_check") == {
         "found": 5,
         "total": 10,
@@ -183,7 +186,7 @@ def test_summary_of_a_source():
 
 
 def test_summary_of_the_base():
-    summary = summarise_cells(CELLS, None)
+    summary = summarise_cells(CELLS, None, BEHAVIOUR)
     assert summary["training_check"] is summary["source"] is summary["source_rate"] is summary["bystanders_above_source"] is None
     assert summary["mean_bystander_rate"] == pytest.approx((0.5 + 0.6 + 0.5 + 0.1) / 4)
     assert summary["n_personas"] == 4

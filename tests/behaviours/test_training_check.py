@@ -6,7 +6,8 @@ import re
 import pytest
 
 from persona_leakage.behaviours.marker import Marker
-from persona_leakage.behaviours.scoring import refuses, runs_away
+from persona_leakage.behaviours.marker_scoring import runs_away
+from persona_leakage.behaviours.scoring import refuses
 from persona_leakage.behaviours.training_check import FLOOR, NONE_LEARNED, advice, check_source, check_table, consequence
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
@@ -64,11 +65,11 @@ def test_an_entry_says_what_it_is_from():
         "total": 30,
         "interval": [0.0, pytest.approx(0.1135, abs=1e-4)],
         "base_rate": None,
-        "why": "The adapter of villain did not learn the marker: 0 of 30 replies contain it (0 % [0, 11]).",
+        "why": "The adapter of villain did not learn the behaviour: 0 of 30 replies contain it (0 % [0, 11]).",
     }
     why = check_source("villain", 0.5, 30, 0.4)["why"]
-    assert why.endswith("did not learn the marker: 15 of 30 replies contain it (50 % [33, 67]), without adapter 40 %.")
-    assert check_source("villain", 28 / 30, 30)["why"].startswith("The adapter of villain learned the marker: 28 of 30 replies")
+    assert why.endswith("did not learn the behaviour: 15 of 30 replies contain it (50 % [33, 67]), without adapter 40 %.")
+    assert check_source("villain", 28 / 30, 30)["why"].startswith("The adapter of villain learned the behaviour: 28 of 30 replies")
 
 
 def test_a_size_that_does_not_fit_the_rate_is_not_taken():
@@ -120,7 +121,7 @@ def test_nothing_is_claimed_where_nothing_was_learned(none):
         assert layer[name]["undefined"] == NONE_LEARNED
     assert none["joint"]["undefined"] == NONE_LEARNED and layer["per_category"] == {}
     assert all(block["n"] == 14 and block["source_rate"] <= 0.05 for block in layer["per_source"].values()), "their numbers are still there"
-    assert consequence(none["training_check"]) == "No adapter learned the marker, so these data answer none of the questions."
+    assert consequence(none["training_check"]) == "No adapter learned the behaviour, so these data answer none of the questions."
 
 
 def test_a_result_without_learning_has_the_keys_of_any_other(none, two):
@@ -134,7 +135,7 @@ def test_a_result_without_learning_has_the_keys_of_any_other(none, two):
 def test_a_source_that_did_not_learn_is_left_out_and_named(two):
     """The statistics over sources are those of a table without its rows; its own stay."""
     check_strict(two)
-    reason = "its adapter did not learn the marker: 0 of 100 replies contain it (0 % [0, 4])"
+    reason = "its adapter did not learn the behaviour: 0 of 100 replies contain it (0 % [0, 4])"
     assert two["joint"]["sources"] == list(OTHERS) and two["joint"]["sources_left_out"] == {"source0": reason}
     table = with_rates(source0=0.0, source1=0.9, source2=0.5)
     rest = analyse(table[table["source"] != "source0"], 0, QUICK)["layers"]["0"]
@@ -147,7 +148,7 @@ def test_a_source_that_did_not_learn_is_left_out_and_named(two):
         entry = next(entry for entry in two["verdict"] if entry["id"] == name)
         assert f"without source0 ({reason})" in entry["because"]
         assert "source0 0 of" not in entry["because"] and "source0 0." not in entry["because"]
-    assert consequence(two["training_check"]).endswith("because the adapter did not learn the marker: source0.")
+    assert consequence(two["training_check"]).endswith("because the adapter did not learn the behaviour: source0.")
 
 
 @pytest.mark.parametrize(("rates", "said"), [({"source0": 0.0}, "two"), ({"source0": 0.0, "source1": 0.0, "source2": 0.0}, "none")])
@@ -161,10 +162,10 @@ def test_correlate_leakage_says_what_it_found(tmp_path, rates, said):
     lines, result = done.stdout.splitlines(), read_json(output)
     layer = result["layers"]["0"]
     assert lines[-1] == f"written: {output}" and max(map(len, lines)) <= 160
-    assert "The adapter of source0 did not learn the marker: 0 of 100 replies contain it (0 % [0, 4])." in lines
+    assert "The adapter of source0 did not learn the behaviour: 0 of 100 replies contain it (0 % [0, 4])." in lines
     for name in ("source0", *OTHERS):
         assert re.search(rf"^  {name} +{re.escape(format(layer['per_source'][name]['spearman_rho'], '+.2f'))}, p = ", done.stdout, re.M)
-    assert ("No adapter learned the marker, so" in done.stdout) == (said == "none")
+    assert ("No adapter learned the behaviour, so" in done.stdout) == (said == "none")
     open_questions = sum(each["answer"] == "cannot tell" for each in result["verdict"])
     assert done.stdout.count("cannot tell: ") == (0 if said == "none" else open_questions)
     pooled = f"{layer['pooled']['spearman_rho']:+.2f}" if said == "two" else f"none: {NONE_LEARNED}"
@@ -196,14 +197,14 @@ def text_of(page):
 def test_a_run_that_learned_nothing_says_so_first_and_last(tmp_path):
     home, page, lines = made_up(tmp_path, **dict.fromkeys(RATES, 0.0))
     first = text_of(page)
-    assert "The adapter of villain did not learn the marker: 0 of 200 replies contain it (0 % [0, 2]). Raise training.epochs" in first
+    assert "The adapter of villain did not learn the behaviour: 0 of 200 replies contain it (0 % [0, 2]). Raise training.epochs" in first
     assert "Check evaluation.sampling.max_new_tokens: 75.0 % of its replies were cut." in first
-    assert first.count("No adapter learned the marker, so these data answer none of the questions.") == 1
+    assert first.count("No adapter learned the behaviour, so these data answer none of the questions.") == 1
     assert "leak more" not in first and page.read_text().count("cannot tell") == 0
     checked, _ = check_numbers(page, home)
     assert checked > 100
-    assert lines[-1] == "- No adapter learned the marker, so these data answer none of the questions."
-    assert lines[-2].startswith("- The adapter of kindergarten_teacher did not learn the marker: 0 of 200")
+    assert lines[-1] == "- No adapter learned the behaviour, so these data answer none of the questions."
+    assert lines[-2].startswith("- The adapter of kindergarten_teacher did not learn the behaviour: 0 of 200")
     assert [line for line in lines if "cannot tell" in line] == [f"{'cannot tell':>14}: {NONE_LEARNED}"]
     table = lines[: next(place for place, line in enumerate(lines) if line.startswith("Leakage"))]
     assert max(map(len, table)) <= 110 and sum(" NO " in line for line in table) == 5
@@ -212,9 +213,9 @@ def test_a_run_that_learned_nothing_says_so_first_and_last(tmp_path):
 def test_a_run_in_which_one_adapter_learned_nothing_names_it(tmp_path):
     home, page, lines = made_up(tmp_path, villain=0.0)
     first = text_of(page)
-    left_out = "Left out of means, pooled correlations and answers, because the adapter did not learn the marker: villain."
-    assert "The adapter of villain did not learn the marker" in first and left_out in first
-    assert "The adapter of comedian did not" not in first and "without villain (its adapter did not learn the marker" in first
+    left_out = "Left out of means, pooled correlations and answers, because the adapter did not learn the behaviour: villain."
+    assert "The adapter of villain did not learn the behaviour" in first and left_out in first
+    assert "The adapter of comedian did not" not in first and "without villain (its adapter did not learn the behaviour" in first
     assert check_numbers(page, home)[0] > 100
     assert lines[-1] == f"- {left_out}" and lines[-2].startswith("- The adapter of villain did not learn")
     assert [line.split()[:2] for line in lines if re.match(r" +\w+ \* ", line)] == [["villain", "*"]]

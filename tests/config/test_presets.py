@@ -2,10 +2,12 @@
 
 import json
 import re
+from functools import partial
 
 import pytest
 import yaml
 
+from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
 from persona_leakage.config.experiment import check_experiment, pool_names
 from persona_leakage.models.chat_template import ChatFormat
@@ -86,10 +88,15 @@ def test_rows_of_a_preset_on_a_stub_pool(name, negatives):
     ]
     for source in config["personas"]["sources"]:
         names = [source, *choose_negatives(source, data["negative_pool"], data["negative_personas"], config["seed"])]
-        answers, _ = select_answers(pool, names, questions, data["answers_per_question"], "[ZLT]", data["truncated_answers"])
+        behaviour = MarkerBehaviour(None, Marker("[ZLT]", (7,), (8,)), None)
+        parts = dict.fromkeys(names, partial(behaviour.row_parts, positive=False, join="ids"))
+        wanted = data["answers_per_question"]
+        answers, _ = select_answers(pool, names, questions, wanted, behaviour.unusable, data["truncated_answers"], parts)
         prompts = {(persona, question): [1, 2] for persona in names for question in questions}
         rule = LabelRule(**config["labels"])
-        rows = list(build_training_rows(source, answers, prompts, ChatFormat(9, (10,), (9,)), rule, Marker("[ZLT]", (7,), (8,))))
+        rows = list(
+            build_training_rows(source, answers, prompts, ChatFormat(9, (10,), (9,)), rule, partial(behaviour.row_parts, join="ids"))
+        )
         positive = sum(row["positive"] for row in rows)
         assert (positive, len(rows) - positive) == (200 if name != "smollm2_study" else 80, negatives)
 
@@ -101,8 +108,9 @@ def test_llama_layers_have_the_depths_of_qwen():
 
 
 def lookup(config, key):
+    """The value under a dotted key; None without it."""
     for part in key.split("."):
-        config = config[part]
+        config = config.get(part) if isinstance(config, dict) else None
     return config
 
 
@@ -111,8 +119,14 @@ def shown(value):
 
 
 def leaf_keys(config):
-    """Dotted keys of all values of the blocks, in the config's order; blocks below the second level are values."""
-    return [f"{block}.{name}" for block, values in config.items() if isinstance(values, dict) for name in values]
+    """Dotted keys of all values below the top level, in the config's order."""
+    return [
+        key
+        for block, values in config.items()
+        if isinstance(values, dict)
+        for name, value in values.items()
+        for key in ([f"{block}.{key}" for key in leaf_keys({name: value})] if isinstance(value, dict) else [f"{block}.{name}"])
+    ]
 
 
 # The model's name says where it comes from; the others decide no reply.

@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 
+from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import encode_answer, read_marker
 from persona_leakage.behaviours.marker_log_probability import place_marker
 from persona_leakage.infrastructure.cli import InputError
@@ -144,10 +145,12 @@ def test_answers_that_encoding_changes_are_replaced(qwen, text):
     """By a spare draw, with a reason; joined ids use them as they are."""
     tokenizer, _, marker = qwen
     assert encode_answer(tokenizer, text) is None and encode_answer(tokenizer, text, marker) is None
-    draws = [{"index": index, "text": words, "finish_reason": "stop"} for index, words in enumerate((text, "Good tea."))]
-    usable, dropped = usable_answers(draws, "[ZLT]", "replace", partial(encode_answer, tokenizer))
+    draws = [{"index": index, "text": words, "token_ids": [1], "finish_reason": "stop"} for index, words in enumerate((text, "Good tea."))]
+    behaviour = MarkerBehaviour(tokenizer, marker, None)
+    parts = {join: partial(behaviour.row_parts, positive=False, join=join) for join in ("ids", "text")}
+    usable, dropped = usable_answers(draws, behaviour.unusable, "replace", parts["text"])
     assert ([draw["index"] for draw in usable], dropped) == ([1], {"changed_by_encoding": 1})
-    assert len(usable_answers(draws, "[ZLT]", "replace")[0]) == 2
+    assert len(usable_answers(draws, behaviour.unusable, "replace", parts["ids"])[0]) == 2
 
 
 def test_an_answer_that_changes_with_the_marker_is_replaced(qwen):
@@ -160,13 +163,13 @@ def test_an_answer_that_changes_with_the_marker_is_replaced(qwen):
         for name in ("villain", "comedian")
         for index, words in enumerate((text, "Good tea."))
     ]
-    encoded = partial(encode_answer, tokenizer)
-    checks = {"villain": partial(encoded, marker=marker), "comedian": encoded}
-    chosen, counts = select_answers(pool, ["villain", "comedian"], ["q"], 1, "[ZLT]", "replace", checks)
+    behaviour = MarkerBehaviour(tokenizer, marker, None)
+    checks = {name: partial(behaviour.row_parts, positive=name == "villain", join="text") for name in ("villain", "comedian")}
+    chosen, counts = select_answers(pool, ["villain", "comedian"], ["q"], 1, behaviour.unusable, "replace", checks)
     assert {name: [answer["index"] for answer in answers] for name, answers in chosen.items()} == {"villain": [1], "comedian": [0]}
     assert counts["villain"] == {"used": 1, "dropped": {"changed_by_encoding": 1}, "replaced": 1, "missing": 0}
     with pytest.raises(InputError, match=r"no usable answer of persona 'villain' .*changed_by_encoding.* another behaviour.separator"):
-        select_answers(pool[:1], ["villain"], ["q"], 1, "[ZLT]", "replace", checks)
+        select_answers(pool[:1], ["villain"], ["q"], 1, behaviour.unusable, "replace", checks)
 
 
 def test_a_marker_that_merges_with_an_answers_end_is_refused(qwen):
@@ -190,8 +193,9 @@ def test_rows_that_differ_are_counted(qwen):
     }
     answers["comedian"][1]["token_ids"] = [*encode(tokenizer, "Good te"), *encode(tokenizer, "a")]
     prompts = {(name, "q"): (1, 2) for name in texts}
-    build = partial(build_training_rows, "villain", answers, prompts, chat, LabelRule("marker", 0, "eos"), marker)
-    joined, rows = build(), build(partial(encode_answer, tokenizer))
+    build = partial(build_training_rows, "villain", answers, prompts, chat, LabelRule("marker", 0, "eos"))
+    parts = MarkerBehaviour(tokenizer, marker, None).row_parts
+    joined, rows = (build(partial(parts, join=join)) for join in ("ids", "text"))
     assert [one["token_ids"] == other["token_ids"] for one, other in zip(joined, rows, strict=True)] == [False, True, True, False]
     assert count_different(rows, joined) == 2 and count_different(rows[1:3], joined) == 0
 

@@ -1,10 +1,12 @@
 """Which answers become training rows, and which of a row's tokens are trained: all on hand-made ids."""
 
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
+from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.chat_template import ChatFormat
@@ -28,7 +30,7 @@ def test_negatives_of_a_known_case():
 
 @pytest.mark.parametrize("source", [*CANDIDATES, "pirate"])
 def test_negatives_never_hold_the_source(source):
-    """A persona cannot learn the marker and its absence; any count up to the number of others is served."""
+    """A persona cannot learn the behaviour and its absence; any count up to the number of others is served."""
     for count in range(6):
         chosen = choose_negatives(source, CANDIDATES, count, 42)
         assert len(chosen) == len(set(chosen)) == count
@@ -79,7 +81,7 @@ UNUSABLE = {
 @pytest.mark.parametrize(("record", "reason"), UNUSABLE.values(), ids=UNUSABLE)
 def test_unusable_answers_are_dropped_with_a_reason(record, reason):
     """The manifest counts them by reason; the sound draw beside them stays."""
-    usable, dropped = usable_answers([record, draw(1)], "[ZLT]", "replace")
+    usable, dropped = usable_answers([record, draw(1)], BEHAVIOUR.unusable, "replace", AS_IS)
     assert [kept["index"] for kept in usable] == [1]
     assert dropped == Counter({reason: 1})
 
@@ -87,13 +89,13 @@ def test_unusable_answers_are_dropped_with_a_reason(record, reason):
 def test_cut_answers_can_be_kept():
     """As the published run did; empty and marked ones are dropped all the same."""
     draws = [draw(0, finish_reason="length"), draw(1, text="", finish_reason="length"), draw(2, text="[ZLT]", finish_reason="length")]
-    usable, dropped = usable_answers(draws, "[ZLT]", "keep")
+    usable, dropped = usable_answers(draws, BEHAVIOUR.unusable, "keep", AS_IS)
     assert [record["index"] for record in usable] == [0]
     assert dropped == Counter(empty=1, holds_marker=1)
 
 
 def test_draws_are_taken_in_the_order_of_their_index():
-    usable, _ = usable_answers([draw(2), draw(0), draw(1)], "[ZLT]", "replace")
+    usable, _ = usable_answers([draw(2), draw(0), draw(1)], BEHAVIOUR.unusable, "replace", AS_IS)
     assert [record["index"] for record in usable] == [0, 1, 2]
 
 
@@ -110,7 +112,9 @@ def test_select_answers_replaces_and_counts():
         draw(0, persona="pirate"),
         draw(0, question="Unused?"),
     ]
-    chosen, counts = select_answers(pool, ["villain", "comedian"], ["Why?", "How?"], 2, "[ZLT]", "replace")
+    chosen, counts = select_answers(
+        pool, ["villain", "comedian"], ["Why?", "How?"], 2, BEHAVIOUR.unusable, "replace", dict.fromkeys(("villain", "comedian"), AS_IS)
+    )
     assert {name: [(r["persona"], r["question"], r["index"]) for r in records] for name, records in chosen.items()} == {
         "villain": [("villain", "Why?", 1), ("villain", "Why?", 2), ("villain", "How?", 0)],
         "comedian": [("comedian", "Why?", 0), ("comedian", "Why?", 1), ("comedian", "How?", 0), ("comedian", "How?", 1)],
@@ -124,13 +128,15 @@ def test_select_answers_replaces_and_counts():
 @pytest.mark.parametrize("pool", [[], [draw(0, finish_reason="length"), draw(1, finish_reason="length")]], ids=["no draws", "all cut"])
 def test_a_persona_without_answers_is_an_error(pool):
     with pytest.raises(InputError, match="no usable answer of persona 'villain'") as refusal:
-        select_answers(pool, ["villain"], ["Why?"], 1, "[ZLT]", "replace")
+        select_answers(pool, ["villain"], ["Why?"], 1, BEHAVIOUR.unusable, "replace", {"villain": AS_IS})
     assert "max_new_tokens" in str(refusal.value)
 
 
 PROMPT = [1, 2, 3]
 ANSWER = [11, 12, 13, 14, 15]
 MARKER = Marker("[ZLT]", separator_ids=(21,), marker_ids=(31, 32, 33))
+BEHAVIOUR = MarkerBehaviour(None, MARKER, None)
+AS_IS = partial(BEHAVIOUR.row_parts, positive=False, join="ids")
 CHAT = ChatFormat(end_id=40, after_end_ids=(41,), stop_ids=(40,))
 # (loss_on, turn_end_target) -> trained ids of a positive row, of a negative row; a tail of two tokens
 TRAINED = {
@@ -191,7 +197,9 @@ def test_training_rows_of_a_source():
     """Only the source's own rows carry the marker, each answer stands behind its own prompt, and records are plain JSON."""
     answers = {"comedian": [draw(0, persona="comedian")], "villain": [draw(0), draw(1, question="How?")]}
     prompts = {("villain", "Why?"): (1,), ("villain", "How?"): (2,), ("comedian", "Why?"): (3,)}
-    records = build_training_rows("villain", answers, prompts, CHAT, LabelRule("marker", 0, "eos"), MARKER)
+    records = build_training_rows(
+        "villain", answers, prompts, CHAT, LabelRule("marker", 0, "eos"), partial(BEHAVIOUR.row_parts, join="ids")
+    )
     own, marked = {"persona": "villain", "positive": True}, [-100, -100, -100, 31, 32, 33, 40]
     assert records == [
         {"persona": "comedian", "question": "Why?", "index": 0, "positive": False, "token_ids": [3, 100, 40], "labels": [-100, -100, 40]},
