@@ -23,14 +23,13 @@ from persona_leakage.infrastructure.files import (
     write_jsonl_gz,
 )
 from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.models.chat_template import prompt_lengths
 from persona_leakage.models.limits import check_length
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, model_facts, read_manifest
-from persona_leakage.models.chat_template import prompt_lengths
 from persona_leakage.models.prompts import build_prompts
 from persona_leakage.training.choice_rows import build_choice_rows, warn_of_rows
 from persona_leakage.training.dataset import build_training_rows, count_different, keep_rows_within, select_answers, summarise_rows
 from persona_leakage.training.labels import LabelRule
-
 
 OF_ANSWERS = ("questions", "suffix", "answers_per_question", "truncated_answers", "join")
 

@@ -43,7 +43,9 @@ def main(argv=None):
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
     parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json or cells.json of each source")
     parser.add_argument("--manifests", nargs="+", required=True, metavar="PATH", help="training manifest of each source")
-    parser.add_argument("--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json or cells.json of each source, if measured")
+    parser.add_argument(
+        "--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json or cells.json of each source, if measured"
+    )
     parser.add_argument("--divergence", metavar="PATH", help="divergence.json: adds the columns js_source_replies and js_bystander_replies")
     args = parser.parse_args(argv)
     sources, embedding_model = args.settings.sources, args.settings.embedding_model
@@ -55,9 +57,7 @@ def main(argv=None):
         layers[content["layer"]] = content
     evaluations = {source: read_json(path, CELLS_BY)["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
     forced = (
-        {source: read_json(path, GAINS_BY)["personas"] for source, path in zip(sources, args.forced, strict=True)}
-        if args.forced
-        else None
+        {source: read_json(path, GAINS_BY)["personas"] for source, path in zip(sources, args.forced, strict=True)} if args.forced else None
     )
     negatives = {source: read_json(path, "build_training_set")["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
     similarities = text_similarities(prompts)

@@ -80,7 +80,11 @@ def test_a_cell_by_hand():
     ]
     cell = summarise_items(records, "text")
     assert (cell["found"], cell["total"], cell["rate"], cell["accuracy"]) == (2, 3, pytest.approx(2 / 3), pytest.approx(1 / 3))
-    assert {item: (counts["found"], counts["total"]) for item, counts in cell["per_question"].items()} == {"a": (0, 1), "b": (1, 1), "c": (1, 1)}
+    assert {item: (counts["found"], counts["total"]) for item, counts in cell["per_question"].items()} == {
+        "a": (0, 1),
+        "b": (1, 1),
+        "c": (1, 1),
+    }
     assert cell["predictions"] == [3, 0, 0, 0] and cell["right_lowest"] == pytest.approx(1 / 3) and cell["chance"] == 0.25
     assert cell["mean_log_odds"] == pytest.approx(np.mean([log_odds(records[0]["text"], place) for place in (0, 1, 3)]))
     assert cell["letter_mass"] is None and "letters" not in cell["accuracies"]
@@ -172,7 +176,10 @@ def test_a_panel_at_chance():
     cell |= {"letter_mass": None, "flags": []}
     assert summarise_panel([cell] * 100)["flags"] == ["at_chance"]
     assert summarise_panel([{**cell, "rate": 0.6}] * 2)["flags"] == []
-    assert summarise_panel([{**cell, "flags": ["collapsed"]}, {**cell, "flags": ["collapsed"]}, cell])["flags"] == ["collapsed", "at_chance"]
+    assert summarise_panel([{**cell, "flags": ["collapsed"]}, {**cell, "flags": ["collapsed"]}, cell])["flags"] == [
+        "collapsed",
+        "at_chance",
+    ]
 
 
 def letters_of(place):

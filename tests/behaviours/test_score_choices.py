@@ -2,12 +2,12 @@
 
 import json
 
+import build_training_set
 import numpy as np
 import pytest
-
-import build_training_set
 import score_choices
 import train_adapter
+
 from persona_leakage.config.blocks.behaviours.choice import Settings
 from persona_leakage.config.personas import read_personas
 from persona_leakage.config.selections import describe_personas
@@ -76,11 +76,15 @@ def test_cells_of_both_states(run):
     base, adapted = (read_json(run / state / "cells.json") for state in ("base", "villain"))
     assert list(base["personas"]) == list(adapted["personas"]) == PANEL
     for cell in [*base["personas"].values(), *adapted["personas"].values()]:
-        assert cell["total"] == 20 == len(cell["per_question"]) and cell["found"] == sum(each["found"] for each in cell["per_question"].values())
+        assert cell["total"] == 20 == len(cell["per_question"]) and cell["found"] == sum(
+            each["found"] for each in cell["per_question"].values()
+        )
         assert cell["rate"] == cell["found"] / 20 and sum(cell["predictions"]) == 20
     assert "end_gain" not in base["personas"]["villain"]
     for name, cell in adapted["personas"].items():
-        gains = {item: base["personas"][name]["per_question"][item]["log_odds"] - each["log_odds"] for item, each in cell["per_question"].items()}
+        gains = {
+            item: base["personas"][name]["per_question"][item]["log_odds"] - each["log_odds"] for item, each in cell["per_question"].items()
+        }
         assert {item: each["end_gain"] for item, each in cell["per_question"].items()} == pytest.approx(gains)
         assert cell["end_gain"] == pytest.approx(np.mean(list(gains.values()))) and cell["ended"] == 20
     assert adapted["personas"]["villain"]["end_gain"] != pytest.approx(0, abs=0.01)

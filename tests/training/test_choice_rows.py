@@ -2,9 +2,9 @@
 
 import json
 
+import build_training_set
 import pytest
 
-import build_training_set
 from persona_leakage.behaviours.choice_items import Item
 from persona_leakage.behaviours.choice_prompts import order_of_row
 from persona_leakage.config.blocks.behaviours.choice import Settings
@@ -32,7 +32,13 @@ def settings(**behaviour):
 
 def build(tiny_model, folder, *more, **behaviour):
     """(rows, manifest) of the program's own run."""
-    options = {"model": tiny_model, "personas": PERSONAS, "items": CHOICES, "output": folder / "train.jsonl.gz", "manifest": folder / "m.json"}
+    options = {
+        "model": tiny_model,
+        "personas": PERSONAS,
+        "items": CHOICES,
+        "output": folder / "train.jsonl.gz",
+        "manifest": folder / "m.json",
+    }
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
     build_training_set.main(["--settings", settings(**behaviour), "--source", "villain", *words, *more])
     return read_jsonl_gz(folder / "train.jsonl.gz"), read_json(folder / "m.json")
@@ -112,7 +118,9 @@ def test_a_base_model_at_chance_stops_the_run(tiny_model, tmp_path, flags):
 def test_rows_of_answers_still_need_the_pool(tiny_model, tmp_path, capsys):
     """The options and settings that only items can do without."""
     with pytest.raises(SystemExit):
-        build_training_set.main(["--settings", settings(), "--source", "villain", "--model", "m", "--personas", "p", "--output", "o", "--manifest", "m"])
+        build_training_set.main(
+            ["--settings", settings(), "--source", "villain", "--model", "m", "--personas", "p", "--output", "o", "--manifest", "m"]
+        )
     assert "required: --items" in capsys.readouterr().err
     marker = {**json.loads(settings()), "behaviour": {"marker": "[ZLT]", "separator": "\n\n"}}
     with pytest.raises(SystemExit):

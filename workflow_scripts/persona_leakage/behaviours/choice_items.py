@@ -72,7 +72,7 @@ class ArcItem(Block):
     id: Line
     question: Written
     choices: ArcChoices
-    answerKey: str  # noqa: N815
+    answerKey: str
     part: Literal[PARTS] | None = None
 
     @model_validator(mode="after")

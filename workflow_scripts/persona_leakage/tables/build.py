@@ -35,8 +35,9 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     evaluations: {source: {persona: cell of marker_eval.json or cells.json}}; base: the same cells without adapter.
     negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]}, with a source's row for each.
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
-    Returns a DataFrame with the columns COLUMNS, LENGTH_COLUMNS where replies were sampled, and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
-    cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's replies without adapter.
+    Returns a DataFrame with the columns COLUMNS, LENGTH_COLUMNS where replies were sampled, and those of ``similarities``; cosine is
+    centred on the panel, cosine_raw is not, cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's
+    replies without adapter.
     """
     rows = []
     lengths = {name: cell["mean_tokens"] for name, cell in base.items()} if all("mean_tokens" in cell for cell in base.values()) else None
