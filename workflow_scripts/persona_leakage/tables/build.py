@@ -23,8 +23,10 @@ COLUMNS = [
     "source_total",
     "source_base_rate",
     "prompt_tokens",
+    "base_reply_tokens",
+    "source_base_reply_tokens",
 ]
-LENGTH_COLUMNS = ["base_reply_tokens", "source_base_reply_tokens"]
+LENGTH_COLUMNS = COLUMNS[-2:]  # missing where no replies were sampled
 GAIN_COLUMNS = ["logprob_gain", "logprob_replies", "source_logprob_gain"]
 
 
@@ -35,9 +37,8 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     evaluations: {source: {persona: cell of marker_eval.json or cells.json}}; base: the same cells without adapter.
     negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]}, with a source's row for each.
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
-    Returns a DataFrame with the columns COLUMNS, LENGTH_COLUMNS where replies were sampled, and those of ``similarities``; cosine is
-    centred on the panel, cosine_raw is not, cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's
-    replies without adapter.
+    Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
+    cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's replies without adapter.
     """
     rows = []
     lengths = {name: cell["mean_tokens"] for name, cell in base.items()} if all("mean_tokens" in cell for cell in base.values()) else None
@@ -79,8 +80,8 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
                         **(gain_of(forced[source], source, persona) if forced else {}),
                     }
                 )
-    columns = [*COLUMNS, *(LENGTH_COLUMNS if lengths else ()), *similarities, *(GAIN_COLUMNS if forced else ())]
-    return pd.DataFrame(rows, columns=columns)
+    columns = [column for column in COLUMNS if lengths or column not in LENGTH_COLUMNS]
+    return pd.DataFrame(rows, columns=[*columns, *similarities, *(GAIN_COLUMNS if forced else ())])
 
 
 def gain_of(cells, source, persona):
