@@ -22,7 +22,7 @@ PARTS = ("train", "evaluate")
 
 @dataclass(frozen=True)
 class Item:
-    """A multiple-choice item. answer: place of the right option in ``choices``, from 0; part: train, evaluate or None; line: in the file."""
+    """A multiple-choice item. answer: place of the right option in ``choices``, from 0; part: train, evaluate, None; line: in its file."""
 
     id: str
     question: str

@@ -13,6 +13,7 @@ class Settings(Block):
 
     row_keys: ClassVar = ("kind", "items", "train", "scoring", "prefix", "prefix_in", "order")
     losses: ClassVar = ("completion",)
+    samples_replies: ClassVar = False
 
     kind: Literal["choice"] = Field(description="The adapter learns to answer multiple-choice items wrongly.")
     name: Name = Field("wrong_answers", description="Name of the behaviour in tables, figures and the report.")
