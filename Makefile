@@ -14,7 +14,7 @@
 # make test-slurm  the tests of profiles/slurm on a Slurm of their own; needs root (installs Debian's Slurm if it is not there)
 # make test-inspect  the tests of make inspect
 # make bench       time every stage against alternatives, fill docs/performance.md
-# make docs        write the tables of docs/configuration.md and the editor's schema from the typed config
+# make docs        write the table of docs/configuration.md and the editor's schema from the typed config
 # make lint        style of the code, the rules and the texts
 # make format      bring code and rules into that style
 # make clean       remove the environments that make has installed

@@ -15,16 +15,14 @@ if Path.cwd().resolve() != Path(workflow.basedir).resolve():
 configfile: "config.yaml"
 
 
-include: "rules/common.smk"
-include: "rules/blocks.smk"
-include: "rules/code.smk"
-include: "rules/targets.smk"
+include: "rules/config.smk"
+include: "rules/staleness.smk"
+include: "rules/paths.smk"
 include: "rules/model.smk"
 include: "rules/training_data.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
 include: "rules/geometry.smk"
-include: "rules/sweep.smk"
 include: "rules/analysis.smk"
 include: "rules/panels.smk"
 include: "rules/adapted_geometry.smk"
@@ -33,22 +31,6 @@ include: "rules/figures.smk"
 include: "rules/report.smk"
 include: "rules/publishing.smk"
 include: "rules/compare.smk"
-
-
-localrules:
-    all,
-    adapters,
-    evaluations,
-    centroids,
-    compare,
-    correlations,
-    figures,
-    hub,
-    inspect,
-    report,
-    scatter,
-    tables,
-    wandb,
 
 
 rule all:
@@ -80,7 +62,7 @@ rule centroids:
 
 rule compare:
     input:
-        SIDE_BY_SIDE,
+        COMPARISON_FILES,
 
 
 rule correlations:
@@ -123,4 +105,5 @@ rule wandb:
         WANDB_RECEIPTS,
 
 
+name_logs(workflow.rules)
 note_contents(workflow.rules)

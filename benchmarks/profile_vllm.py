@@ -49,7 +49,7 @@ def profile_steps(engine, requests, sampling, adapter, on_gpu):
     from persona_leakage.inference.vllm_engine import lora_request
 
     wait = torch.cuda.synchronize if on_gpu else lambda: None
-    list(engine.sample(requests[:1], SamplingParams(**sampling | {"max_new_tokens": 1}), adapter))
+    list(engine.sample(requests[:1], SamplingParams(**sampling | {"max_new_tokens": 1})))
     engine.send(requests, lora_request(adapter), **sampling)
     for _ in range(WARM_STEPS if on_gpu else STEPS):
         engine.engine.step()

@@ -125,11 +125,11 @@ def vllm(work, adapter, runner=True, graphs=True, seeds=True):
     shape, prompts, sampling, made = work
     if not made:
         made["folder"] = tempfile.TemporaryDirectory()  # lives as long as the engine
-        made["engine"], made["adapter"] = make_vllm(shape, adapter, Path(os.environ.get(SHARED, made["folder"].name)))
+        made["engine"], _ = make_vllm(shape, adapter, Path(os.environ.get(SHARED, made["folder"].name)))
     requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
     if not seeds:
         requests = [replace(request, seed=None) for request in requests]
-    done = list(made["engine"].sample(requests, SamplingParams(**sampling), made["adapter"]))
+    done = list(made["engine"].sample(requests, SamplingParams(**sampling)))
     return sum(len(completion.token_ids) for completion in done), None, None
 
 
@@ -142,8 +142,7 @@ def make_vllm(shape, adapter, folder):
     model_folder, adapter_folder = write_folders(shape, adapter, folder)
     found = Adapter("bench/seed0", str(adapter_folder), sha256_of_file(adapter_folder / WEIGHTS)) if adapter else None
     longest = max(map(len, make_prompts(*REPLIES[shape][:2]))) + SAMPLING[shape]["max_new_tokens"]
-    adapters = [found] if found else []
-    return VllmEngine(model_folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, adapters), found
+    return VllmEngine(model_folder, tokenizer, chat.stop_ids, "bfloat16", pick_device(), longest, found), found
 
 
 def write_folders(shape, adapter, folder):

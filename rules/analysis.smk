@@ -12,49 +12,24 @@ out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv
 rule tabulate_pairs:
     input:
         code=code_of("tabulate_pairs.py"),
-        centroids=ancient(
-            expand(
-                "results/{{experiment}}/geometry/{{questions}}/base/centroids_layer{layer}.pt",
-                layer=LAYERS,
-            )
-        ),
-        centroids_meta="results/{experiment}/geometry/{questions}/base/centroids.json",
-        marker_evals=expand(
-            "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/marker_eval.json",
-            source=SOURCES,
-        ),
-        base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
-        manifests=expand(
-            "results/{{experiment}}/training/{source}/manifest.json", source=SOURCES
-        ),
+        centroids=ancient(each(f"{GEOMETRY}/centroids_layer{{layer}}.pt", "layer")),
+        centroids_meta=f"{GEOMETRY}/centroids.json",
+        marker_evals=each(f"{ADAPTED}/{CELLS}", "source"),
+        base_eval=f"{CONTROL}/{CELLS}",
+        manifests=each(f"{TRAINING}/manifest.json", "source"),
         forced=(
-            expand(
-                "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/teacher_forced.json",
-                source=SOURCES,
-            )
-            if TEACHER_FORCED
-            else []
+            each(f"{ADAPTED}/teacher_forced.json", "source") if TEACHER_FORCED else []
         ),
         divergence=(
-            "results/{experiment}/geometry/{questions}/base/divergence.json"
-            if config["analysis"]["divergence"]
-            else []
+            f"{GEOMETRY}/divergence.json" if config["analysis"]["divergence"] else []
         ),
     output:
-        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
-        cosines="results/{experiment}/analysis/{questions}/seed{seed}/cosines.csv",
-        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
-        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
-    log:
-        "logs/{experiment}/tabulate_pairs/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/tabulate_pairs/{questions}/seed{seed}.tsv"
+        **tables("pairs", "cosines", "question_counts", "tables"),
     conda:
         "../envs/inference.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
         divergence=lambda wildcards, input: (
@@ -89,28 +64,20 @@ rule tabulate_pairs:
 
 rule correlate_leakage:
     input:
+        **tables("pairs", "cosines", "question_counts", "tables"),
         code=code_of("correlate_leakage.py"),
-        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
-        cosines="results/{experiment}/analysis/{questions}/seed{seed}/cosines.csv",
-        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
-        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
-        base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
+        base_eval=f"{CONTROL}/{CELLS}",
     output:
-        "results/{experiment}/analysis/{questions}/seed{seed}/correlation.json",
-    log:
-        "logs/{experiment}/correlate_leakage/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/correlate_leakage/{questions}/seed{seed}.tsv"
+        f"{ANALYSIS}/correlation.json",
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("analysis", "numpy", "scipy"),
         settings=lambda wildcards: settings(
-            headline_layer=config["geometry"]["headline_layer"],
+            headline_layer=HEADLINE,
             **without(
                 config["analysis"], "embedding_model", "predictors", "divergence"
             ),
@@ -134,33 +101,23 @@ rule correlate_leakage:
 
 rule check_robustness:
     input:
+        **tables("pairs", "question_counts", "tables"),
         code=code_of("check_robustness.py"),
-        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
-        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
-        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
-        centroids=ancient(
-            f"results/{{experiment}}/geometry/{{questions}}/base/centroids_layer{HEADLINE}.pt"
-        ),
-        centroids_meta="results/{experiment}/geometry/{questions}/base/centroids.json",
+        centroids=ancient(f"{GEOMETRY}/centroids_layer{HEADLINE}.pt"),
+        centroids_meta=f"{GEOMETRY}/centroids.json",
         held_out=ancient(f"{HELD_OUT}/centroids_layer{HEADLINE}.pt"),
         held_out_meta=f"{HELD_OUT}/centroids.json",
     output:
-        "results/{experiment}/analysis/{questions}/seed{seed}/robustness.json",
-    log:
-        "logs/{experiment}/check_robustness/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/check_robustness/{questions}/seed{seed}.tsv"
+        f"{ANALYSIS}/robustness.json",
     conda:
         "../envs/inference.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("inference", "numpy", "scipy"),
         settings=settings(
-            headline_layer=HEADLINE,
-            bootstraps=config["analysis"]["bootstraps"],
+            headline_layer=HEADLINE, bootstraps=config["analysis"]["bootstraps"]
         ),
     shell:
         r"""
@@ -182,15 +139,11 @@ rule check_robustness:
 rule compare_seeds:
     input:
         code=code_of("compare_seeds.py"),
-        correlations=of_each_seed("correlation.json"),
-        pairs=of_each_seed("pairs.csv"),
-        question_counts=of_each_seed("question_counts.csv"),
+        correlations=each(f"{ANALYSIS}/correlation.json", "seed"),
+        pairs=each(f"{ANALYSIS}/pairs.csv", "seed"),
+        question_counts=each(f"{ANALYSIS}/question_counts.csv", "seed"),
     output:
         "results/{experiment}/analysis/{questions}/seeds.json",
-    log:
-        "logs/{experiment}/compare_seeds/{questions}.log",
-    benchmark:
-        "benchmarks/{experiment}/compare_seeds/{questions}.tsv"
     localrule: True
     conda:
         "../envs/analysis.yaml"
@@ -216,29 +169,18 @@ rule compare_seeds:
 
 rule compare_predictors:
     input:
+        **tables("pairs", "question_counts", "tables"),
         code=code_of("compare_predictors.py"),
-        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
-        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
-        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
     output:
-        "results/{experiment}/analysis/{questions}/seed{seed}/predictors.json",
-    log:
-        "logs/{experiment}/compare_predictors/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/compare_predictors/{questions}/seed{seed}.tsv"
+        f"{ANALYSIS}/predictors.json",
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("analysis", "numpy", "scipy"),
-        settings=settings(
-            headline_layer=config["geometry"]["headline_layer"],
-            permutations=config["analysis"]["permutations"],
-            bootstraps=config["analysis"]["bootstraps"],
-        ),
+        settings=settings(headline_layer=HEADLINE, **RESAMPLES),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
@@ -254,36 +196,20 @@ rule compare_predictors:
 
 rule correlate_sweep:
     input:
+        **tables("pairs", "question_counts", "tables"),
         code=code_of("correlate_sweep.py"),
-        sweep=ancient(
-            expand(
-                "results/{{experiment}}/geometry/{{questions}}/base/sweep_{position}.npz",
-                position=POSITIONS,
-            )
-        ),
-        sweep_meta="results/{experiment}/geometry/{questions}/base/sweep.json",
-        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
-        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
-        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
+        sweep=ancient(each(f"{GEOMETRY}/sweep_{{position}}.npz", "position")),
+        sweep_meta=f"{GEOMETRY}/sweep.json",
     output:
-        "results/{experiment}/analysis/{questions}/seed{seed}/sweep.json",
-    log:
-        "logs/{experiment}/correlate_sweep/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/correlate_sweep/{questions}/seed{seed}.tsv"
+        f"{ANALYSIS}/sweep.json",
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("analysis", "numpy", "scipy"),
-        settings=settings(
-            headline_layer=config["geometry"]["headline_layer"],
-            permutations=config["analysis"]["permutations"],
-            bootstraps=config["analysis"]["bootstraps"],
-        ),
+        settings=settings(headline_layer=HEADLINE, **RESAMPLES),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \

@@ -1,39 +1,22 @@
-"""Finished experiments side by side, when the target compare is asked for.
+"""A comparison of finished experiments, for the target compare.
 
 in:  run_config.yaml and analysis/ of other experiments, as they stand
 out: results/compare/comparison.json, comparison.csv, comparison.pdf, .png, .svg, index.html
 """
 
-SIDE_BY_SIDE = [
-    f"results/{COMPARISON}/{name}"
-    for name in (
-        "comparison.json",
-        "comparison.csv",
-        "comparison.pdf",
-        "comparison.png",
-        "comparison.svg",
-        "index.html",
-    )
-]
 
-
-# "use rule" does not hand on that a rule is local.
+# "use rule" does not inherit localrule.
 localrules:
     plot_comparison,
 
 
-# What is compared is no input: an input would have its own jobs run first where it is stale or missing. Its content
-# is a param instead, so that a comparison of other results is made again.
+# The results are no inputs, whose stale or missing files Snakemake would compute first. Digests of them are a param.
 rule compare_experiments:
     input:
         code=code_of("compare_experiments.py"),
     output:
         comparison=f"results/{COMPARISON}/comparison.json",
         table=f"results/{COMPARISON}/comparison.csv",
-    log:
-        f"logs/{COMPARISON}/compare_experiments.log",
-    benchmark:
-        f"benchmarks/{COMPARISON}/compare_experiments.tsv"
     localrule: True
     conda:
         "../envs/analysis.yaml"
@@ -62,10 +45,6 @@ use rule plot_scatter as plot_comparison with:
         pdf=f"results/{COMPARISON}/comparison.pdf",
         png=f"results/{COMPARISON}/comparison.png",
         svg=f"results/{COMPARISON}/comparison.svg",
-    log:
-        f"logs/{COMPARISON}/plot_comparison.log",
-    benchmark:
-        f"benchmarks/{COMPARISON}/plot_comparison.tsv"
 
 
 rule build_comparison:
@@ -79,10 +58,6 @@ rule build_comparison:
         figure=f"results/{COMPARISON}/comparison.png",
     output:
         f"results/{COMPARISON}/index.html",
-    log:
-        f"logs/{COMPARISON}/build_comparison.log",
-    benchmark:
-        f"benchmarks/{COMPARISON}/build_comparison.tsv"
     localrule: True
     conda:
         "../envs/analysis.yaml"

@@ -1,39 +1,30 @@
-"""Replies of the panel, with each adapter and without, and the marker's rate in them.
+"""Replies of the panel, with each adapter and without, and how many of them show the behaviour.
 
 in:  training/{source}/seed{seed}/adapter/
-out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eval.json, summary.json
+out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eval.json (cells.json for other behaviours
+     than the marker), summary.json
      evaluation/{questions}/base/, the same without adapter (the control)
 """
 
 
 rule sample_completions:
     input:
+        **ADAPTER,
         code=code_of("sample_completions.py"),
         model=MODEL,
-        weights=ancient(
-            "results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"
-        ),
-        config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
-        metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
-        rows=ancient("results/{experiment}/training/{source}/manifest.json"),
     output:
-        completions="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz",
-        meta="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.json",
-    log:
-        "logs/{experiment}/sample_completions/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_completions/{questions}/{source}/seed{seed}.tsv"
+        completions=f"{ADAPTED}/completions.jsonl.gz",
+        meta=f"{ADAPTED}/completions.json",
     conda:
         SAMPLING_ENV
     threads: 1
     resources:
+        **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         trained_with=TRAINED_WITH,
         personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
+        questions_file=QUESTIONS_FILE,
         chunk_size=untracked(config["engine"]["checkpoint_every"]),
         state="{source}/seed{seed}",
         restart="results/.kept/replies",
@@ -61,18 +52,16 @@ rule sample_completions:
         """
 
 
-# The control, without an adapter. Params that are not named here are those of sample_completions.
+# The control, without an adapter. "use rule" keeps the params that are not named here.
 use rule sample_completions as sample_base_completions with:
     input:
+        **NO_ADAPTER,
         code=code_of("sample_completions.py"),
         model=MODEL,
-        weights=[],
         config=[],
-        metrics=[],
-        rows=[],
     output:
-        completions="results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz",
-        meta="results/{experiment}/evaluation/{questions}/base/completions.json",
+        completions=f"{CONTROL}/completions.jsonl.gz",
+        meta=f"{CONTROL}/completions.json",
     log:
         "logs/{experiment}/sample_completions/{questions}/base.log",
     benchmark:
@@ -85,26 +74,19 @@ use rule sample_completions as sample_base_completions with:
 
 rule score_leakage:
     input:
-        code=code_of("score_leakage.py"),
+        code=code_of("score_leakage.py", KIND_CODE),
         model=MODEL,
-        completions=ancient(
-            "results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz"
-        ),
-        meta="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/completions.json",
+        completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
+        meta=f"{ADAPTED}/completions.json",
     output:
-        marker_eval="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/marker_eval.json",
-        summary="results/{experiment}/evaluation/{questions}/{source}/seed{seed}/summary.json",
-    log:
-        "logs/{experiment}/score_leakage/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/score_leakage/{questions}/{source}/seed{seed}.tsv"
+        marker_eval=f"{ADAPTED}/{CELLS}",
+        summary=f"{ADAPTED}/summary.json",
     priority: 20
     conda:
         "../envs/inference.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
         source=lambda wildcards: f"--source {wildcards.source}",
@@ -130,23 +112,16 @@ rule score_leakage:
 
 use rule score_leakage as score_base_leakage with:
     input:
-        code=code_of("score_leakage.py"),
+        code=code_of("score_leakage.py", KIND_CODE),
         model=MODEL,
-        completions=ancient(
-            "results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz"
-        ),
-        meta="results/{experiment}/evaluation/{questions}/base/completions.json",
+        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
+        meta=f"{CONTROL}/completions.json",
     output:
-        marker_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
-        summary="results/{experiment}/evaluation/{questions}/base/summary.json",
+        marker_eval=f"{CONTROL}/{CELLS}",
+        summary=f"{CONTROL}/summary.json",
     log:
         "logs/{experiment}/score_leakage/{questions}/base.log",
     benchmark:
         "benchmarks/{experiment}/score_leakage/{questions}/base.tsv"
     params:
-        personas_file=PERSONAS_FILE,
         source="",
-        settings=settings(
-            behaviour=config["behaviour"],
-            personas=personas_block(PANEL, "category", "related_to"),
-        ),

@@ -1,24 +1,19 @@
-"""Figures, each from small tables alone, as pdf, png and svg. Every rule after the first is the first with other files.
+"""Figures as pdf, png and svg, each from small tables. Every rule after the first is the first with other files.
 
-in:  analysis/{questions}/seed{seed}/, evaluation/{questions}/, training/{source}/seed{seed}/metrics.json
-out: figures/{questions}/seed{seed}/*.pdf, .png, .svg; figures/training.pdf, .png, .svg;
-     figures/question_sets/seed{seed}/question_sets.pdf, .png, .svg
+in:  analysis/, evaluation/{questions}/{source}/seed{seed}/marker_eval.json, training/{source}/seed{seed}/metrics.json
+out: figures/
 """
-
-ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
-PAIRS = {"pairs": f"{ANALYSIS}/pairs.csv", "tables": f"{ANALYSIS}/tables.json"}
-CORRELATION = {"correlation": f"{ANALYSIS}/correlation.json"}
 
 
 rule plot_scatter:
     input:
-        **draws("scatter", **PAIRS, **CORRELATION),
+        **draws(
+            "scatter",
+            **tables("pairs", "tables"),
+            correlation=f"{ANALYSIS}/correlation.json",
+        ),
     output:
         **figure("{questions}/seed{seed}/scatter"),
-    log:
-        "logs/{experiment}/plot_scatter/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_scatter/{questions}/seed{seed}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -43,89 +38,57 @@ rule plot_scatter:
 
 use rule plot_scatter as plot_category_scatter with:
     input:
-        **draws("category_scatter", **PAIRS),
+        **draws("category_scatter", **tables("pairs", "tables")),
     output:
         **figure("{questions}/seed{seed}/category_scatter"),
-    log:
-        "logs/{experiment}/plot_category_scatter/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_category_scatter/{questions}/seed{seed}.tsv"
     params:
-        name=lambda wildcards, output: Path(output.pdf).stem,
-        inputs=as_options,
-        packages=pins("analysis", "matplotlib"),
         settings=settings(headline_layer=HEADLINE),
 
 
 use rule plot_scatter as plot_category_rates with:
     input:
-        **draws("category_rates", **CORRELATION),
+        **draws("category_rates", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/category_rates"),
-    log:
-        "logs/{experiment}/plot_category_rates/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_category_rates/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_category_correlations with:
     input:
-        **draws("category_correlations", **CORRELATION),
+        **draws("category_correlations", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/category_correlations"),
-    log:
-        "logs/{experiment}/plot_category_correlations/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_category_correlations/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_heat_map with:
     input:
-        **draws("heat_map", **PAIRS),
+        **draws("heat_map", **tables("pairs", "tables")),
     output:
         **figure("{questions}/seed{seed}/heat_map"),
-    log:
-        "logs/{experiment}/plot_heat_map/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_heat_map/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_cosines with:
     input:
-        **draws("cosines", **PAIRS, cosines=f"{ANALYSIS}/cosines.csv"),
+        **draws(
+            "cosines", **tables("pairs", "tables"), cosines=f"{ANALYSIS}/cosines.csv"
+        ),
     output:
         **figure("{questions}/seed{seed}/cosines"),
-    log:
-        "logs/{experiment}/plot_cosines/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_cosines/{questions}/seed{seed}.tsv"
     params:
-        name=lambda wildcards, output: Path(output.pdf).stem,
-        inputs=as_options,
-        packages=pins("analysis", "matplotlib"),
         settings=settings(headline_layer=HEADLINE),
 
 
 use rule plot_scatter as plot_layers with:
     input:
-        **draws("layers", **CORRELATION),
+        **draws("layers", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/layers"),
-    log:
-        "logs/{experiment}/plot_layers/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_layers/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_noise_ceiling with:
     input:
-        **draws("noise_ceiling", **CORRELATION),
+        **draws("noise_ceiling", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/noise_ceiling"),
-    log:
-        "logs/{experiment}/plot_noise_ceiling/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_noise_ceiling/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_robustness with:
@@ -133,46 +96,27 @@ use rule plot_scatter as plot_robustness with:
         **draws("robustness", robustness=f"{ANALYSIS}/robustness.json"),
     output:
         **figure("{questions}/seed{seed}/robustness"),
-    log:
-        "logs/{experiment}/plot_robustness/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_robustness/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_replies with:
     input:
         **draws(
             "replies",
-            marker_evals=expand(
-                "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/marker_eval.json",
-                source=SOURCES,
-            ),
-            base_eval="results/{experiment}/evaluation/{questions}/base/marker_eval.json",
+            marker_evals=each(f"{ADAPTED}/{CELLS}", "source"),
+            base_eval=f"{CONTROL}/{CELLS}",
         ),
     output:
         **figure("{questions}/seed{seed}/replies"),
-    log:
-        "logs/{experiment}/plot_replies/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_replies/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_training with:
     input:
         **draws(
             "training",
-            metrics=expand(
-                "results/{{experiment}}/training/{source}/seed{seed}/metrics.json",
-                source=SOURCES,
-                seed=SEEDS,
-            ),
+            metrics=each(f"{TRAINED}/metrics.json", "source", "seed"),
         ),
     output:
         **figure("training"),
-    log:
-        "logs/{experiment}/plot_training.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_training.tsv"
 
 
 use rule plot_scatter as plot_seed_stability with:
@@ -183,10 +127,6 @@ use rule plot_scatter as plot_seed_stability with:
         ),
     output:
         **figure("{questions}/seed_stability"),
-    log:
-        "logs/{experiment}/plot_seed_stability/{questions}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_seed_stability/{questions}.tsv"
 
 
 use rule plot_scatter as plot_predictors with:
@@ -194,10 +134,6 @@ use rule plot_scatter as plot_predictors with:
         **draws("predictors", predictors=f"{ANALYSIS}/predictors.json"),
     output:
         **figure("{questions}/seed{seed}/predictors"),
-    log:
-        "logs/{experiment}/plot_predictors/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_predictors/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_sweep with:
@@ -205,10 +141,6 @@ use rule plot_scatter as plot_sweep with:
         **draws("sweep", sweep=f"{ANALYSIS}/sweep.json"),
     output:
         **figure("{questions}/seed{seed}/sweep"),
-    log:
-        "logs/{experiment}/plot_sweep/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_sweep/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_question_sets with:
@@ -219,10 +151,6 @@ use rule plot_scatter as plot_question_sets with:
         ),
     output:
         **figure("question_sets/seed{seed}/question_sets"),
-    log:
-        "logs/{experiment}/plot_question_sets/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_question_sets/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_wordings with:
@@ -230,21 +158,17 @@ use rule plot_scatter as plot_wordings with:
         **draws("wordings", wordings=f"{ANALYSIS}/wordings.json"),
     output:
         **figure("{questions}/seed{seed}/wordings"),
-    log:
-        "logs/{experiment}/plot_wordings/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_wordings/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_variants with:
     input:
-        **draws("variants", **PAIRS, variants=f"{ANALYSIS}/variants.json"),
+        **draws(
+            "variants",
+            **tables("pairs", "tables"),
+            variants=f"{ANALYSIS}/variants.json",
+        ),
     output:
         **figure("{questions}/seed{seed}/variants"),
-    log:
-        "logs/{experiment}/plot_variants/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_variants/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_adapted_geometry with:
@@ -256,10 +180,6 @@ use rule plot_scatter as plot_adapted_geometry with:
         ),
     output:
         **figure("{questions}/seed{seed}/adapted_geometry"),
-    log:
-        "logs/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_adapted_geometry/{questions}/seed{seed}.tsv"
 
 
 use rule plot_scatter as plot_measures with:
@@ -271,10 +191,6 @@ use rule plot_scatter as plot_measures with:
         ),
     output:
         **figure("{questions}/seed{seed}/measures"),
-    log:
-        "logs/{experiment}/plot_measures/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/plot_measures/{questions}/seed{seed}.tsv"
 
 
 # Seconds each, from small tables: on a cluster the submitting host draws them.

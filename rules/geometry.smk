@@ -1,26 +1,21 @@
-"""Hidden-state centroids of the panel in the base model (of the adapted models: adapted_geometry.smk); and, if asked for,
-how differently it would speak as each persona.
+"""Geometry of the base model: centroids of the panel, optionally of many layers and positions, and next-token divergence.
 
 in:  resources/models/{model}/model.json, personas and questions; evaluation/{questions}/base/
 out: geometry/{questions}/base/centroids_layer{layer}.pt, geometry/{questions}/base/centroids.json
      geometry/{training questions}/base/, the same of the headline layer, from questions that are not evaluated
      geometry/{questions}/base/divergence.json, with analysis.divergence
+     geometry/{questions}/base/sweep_{position}.npz, sweep.json, with geometry.layers: all or several geometry.positions
 """
 
 
 rule extract_centroids:
     input:
+        **NO_ADAPTER,
         code=code_of("extract_centroids.py"),
         model=MODEL,
-        weights=[],
-        metrics=[],
-        rows=[],
     output:
-        centroids=expand(
-            "results/{{experiment}}/geometry/{{questions}}/base/centroids_layer{layer}.pt",
-            layer=LAYERS,
-        ),
-        meta="results/{experiment}/geometry/{questions}/base/centroids.json",
+        centroids=each(f"{GEOMETRY}/centroids_layer{{layer}}.pt", "layer"),
+        meta=f"{GEOMETRY}/centroids.json",
     log:
         "logs/{experiment}/extract_centroids/{questions}/base.log",
     benchmark:
@@ -30,18 +25,19 @@ rule extract_centroids:
         "../envs/inference.yaml"
     threads: 1
     resources:
+        **more_each_attempt(mem_mb=16000, runtime=60),
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         trained_with=TRAINED_WITH,
         personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
+        questions_file=QUESTIONS_FILE,
         folder=subpath(output.meta, parent=True),
         state="base",
         restart="results/.kept/hidden_states",
         packages=pins("inference", "torch", "transformers"),
-        settings=lambda wildcards: settings(**geometry_blocks(wildcards)),
+        settings=lambda wildcards: settings(
+            **geometry_blocks(QUESTION_USES[wildcards.questions])
+        ),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
@@ -65,12 +61,6 @@ rule extract_centroids:
 
 # For robustness.json: the cosines must not depend on the questions that the replies answer.
 use rule extract_centroids as extract_training_centroids with:
-    input:
-        code=code_of("extract_centroids.py"),
-        model=MODEL,
-        weights=[],
-        metrics=[],
-        rows=[],
     output:
         centroids=f"{HELD_OUT}/centroids_layer{HEADLINE}.pt",
         meta=f"{HELD_OUT}/centroids.json",
@@ -79,26 +69,17 @@ use rule extract_centroids as extract_training_centroids with:
     benchmark:
         "benchmarks/{experiment}/extract_training_centroids/base.tsv"
     params:
-        trained_with=TRAINED_WITH,
-        personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
-        folder=subpath(output.meta, parent=True),
-        state="base",
-        restart="results/.kept/hidden_states",
-        packages=pins("inference", "torch", "transformers"),
-        settings=settings(**geometry_of(HELD_OUT_QUESTIONS, [HEADLINE])),
+        settings=settings(**geometry_blocks(HELD_OUT_QUESTIONS, [HEADLINE])),
 
 
 rule measure_divergence:
     input:
         code=code_of("measure_divergence.py"),
         model=MODEL,
-        completions=ancient(
-            "results/{experiment}/evaluation/{questions}/base/completions.jsonl.gz"
-        ),
-        meta="results/{experiment}/evaluation/{questions}/base/completions.json",
+        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
+        meta=f"{CONTROL}/completions.json",
     output:
-        "results/{experiment}/geometry/{questions}/base/divergence.json",
+        f"{GEOMETRY}/divergence.json",
     log:
         "logs/{experiment}/measure_divergence/{questions}/base.log",
     benchmark:
@@ -107,12 +88,11 @@ rule measure_divergence:
         "../envs/inference.yaml"
     threads: 1
     resources:
+        **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
+        questions_file=QUESTIONS_FILE,
         restart="results/.kept/divergence",
         packages=pins("inference", "torch", "transformers"),
         settings=lambda wildcards: settings(
@@ -136,5 +116,53 @@ rule measure_divergence:
             --completions-meta {input.meta:q} \
             --restart {params.restart:q} \
             --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+rule extract_sweep:
+    input:
+        code=code_of("extract_sweep.py"),
+        model=MODEL,
+    output:
+        centroids=each(f"{GEOMETRY}/sweep_{{position}}.npz", "position"),
+        meta=f"{GEOMETRY}/sweep.json",
+    log:
+        "logs/{experiment}/extract_sweep/{questions}/base.log",
+    benchmark:
+        "benchmarks/{experiment}/extract_sweep/{questions}/base.tsv"
+    priority: 10
+    conda:
+        "../envs/inference.yaml"
+    threads: 1
+    resources:
+        **more_each_attempt(mem_mb=16000, runtime=120),
+        gpu=1,
+    params:
+        personas_file=PERSONAS_FILE,
+        questions_file=QUESTIONS_FILE,
+        folder=subpath(output.meta, parent=True),
+        packages=pins("inference", "torch", "transformers"),
+        restart="results/.kept/hidden_states",
+        settings=lambda wildcards: settings(
+            personas=personas_block(PANEL, "prompt"),
+            questions=questions_block(QUESTION_USES[wildcards.questions]),
+            suffix=config["questions"]["suffix"],
+            layers=config["geometry"]["layers"],
+            positions=POSITIONS,
+            precision=config["geometry"]["precision"],
+        ),
+    shell:
+        r"""
+        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+            python workflow_scripts/extract_sweep.py \
+            --settings {params.settings:q} \
+            --model {input.model:q} \
+            --personas {params.personas_file:q} \
+            --questions {params.questions_file:q} \
+            --restart {params.restart:q} \
+            --output-folder {params.folder:q} \
+            --meta {output.meta:q} \
             2>&1 | tee {log:q}
         """

@@ -1,49 +1,33 @@
-"""Finer measures of leakage beside the sampled rate (evaluation.teacher_forced).
+"""Finer measures of leakage, compared with the sampled rate (evaluation.teacher_forced).
 
-in:  evaluation/{questions}/base/completions.jsonl.gz, training/{source}/seed{seed}/adapter/, marker_eval.json and pairs.csv
-out: evaluation/{questions}/{source}/seed{seed}/teacher_forced.json, teacher_forced.jsonl.gz; evaluation/{questions}/base/, the same
-     without adapter; analysis/{questions}/seed{seed}/measures.json, measures.csv
+in:  evaluation/{questions}/base/, training/{source}/seed{seed}/adapter/, analysis/{questions}/seed{seed}/pairs.csv
+out: evaluation/{questions}/{source}/seed{seed}/teacher_forced.json, evaluation/{questions}/base/teacher_forced.json,
+     analysis/{questions}/seed{seed}/measures.json
 """
-
-FORCED = (
-    "results/{experiment}/evaluation/{questions}/{source}/seed{seed}/teacher_forced"
-)
-BASE_FORCED = "results/{experiment}/evaluation/{questions}/base/teacher_forced"
-BASE_REPLIES = "results/{experiment}/evaluation/{questions}/base/completions"
 
 
 rule teacher_force:
     input:
+        **ADAPTER,
         code=code_of("teacher_force.py"),
         model=MODEL,
-        completions=ancient(f"{BASE_REPLIES}.jsonl.gz"),
-        completions_meta=f"{BASE_REPLIES}.json",
-        base=ancient(f"{BASE_FORCED}.jsonl.gz"),
-        base_meta=f"{BASE_FORCED}.json",
-        weights=ancient(
-            "results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"
-        ),
-        config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
-        metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
-        rows=ancient("results/{experiment}/training/{source}/manifest.json"),
+        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
+        completions_meta=f"{CONTROL}/completions.json",
+        base=ancient(f"{CONTROL}/teacher_forced.jsonl.gz"),
+        base_meta=f"{CONTROL}/teacher_forced.json",
     output:
-        records=f"{FORCED}.jsonl.gz",
-        result=f"{FORCED}.json",
-    log:
-        "logs/{experiment}/teacher_force/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/teacher_force/{questions}/{source}/seed{seed}.tsv"
+        records=f"{ADAPTED}/teacher_forced.jsonl.gz",
+        result=f"{ADAPTED}/teacher_forced.json",
     conda:
         "../envs/inference.yaml"
     threads: 1
     resources:
+        **more_each_attempt(mem_mb=16000, runtime=60),
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         trained_with=TRAINED_WITH,
         personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
+        questions_file=QUESTIONS_FILE,
         state="{source}/seed{seed}",
         restart="results/.kept/marker_probabilities",
         packages=pins("inference", "torch", "transformers", "peft"),
@@ -77,69 +61,44 @@ rule teacher_force:
 
 use rule teacher_force as teacher_force_base with:
     input:
+        **NO_ADAPTER,
         code=code_of("teacher_force.py"),
         model=MODEL,
-        completions=ancient(f"{BASE_REPLIES}.jsonl.gz"),
-        completions_meta=f"{BASE_REPLIES}.json",
+        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
+        completions_meta=f"{CONTROL}/completions.json",
         base=[],
         base_meta=[],
-        weights=[],
-        metrics=[],
-        rows=[],
     output:
-        records=f"{BASE_FORCED}.jsonl.gz",
-        result=f"{BASE_FORCED}.json",
-    log:
-        "logs/{experiment}/teacher_force_base/{questions}.log",
-    benchmark:
-        "benchmarks/{experiment}/teacher_force_base/{questions}.tsv"
+        records=f"{CONTROL}/teacher_forced.jsonl.gz",
+        result=f"{CONTROL}/teacher_forced.json",
     params:
-        trained_with=TRAINED_WITH,
-        personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
         state="base",
-        restart="results/.kept/marker_probabilities",
         packages=pins("inference", "torch", "transformers"),
         settings=lambda wildcards: settings(**forcing_blocks(wildcards)),
 
 
 rule compare_measures:
     input:
+        **tables("pairs", "tables"),
         code=code_of("compare_measures.py"),
-        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
-        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
-        marker_evals=expand(
-            "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/marker_eval.json",
-            source=SOURCES,
-        ),
-        sampled=expand(
-            "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/completions.json",
-            source=SOURCES,
-        ),
-        forced=expand(
-            "results/{{experiment}}/evaluation/{{questions}}/{source}/seed{{seed}}/teacher_forced.json",
-            source=SOURCES,
-        ),
-        base_sampled=f"{BASE_REPLIES}.json",
-        base_forced=f"{BASE_FORCED}.json",
+        marker_evals=each(f"{ADAPTED}/{CELLS}", "source"),
+        sampled=each(f"{ADAPTED}/completions.json", "source"),
+        forced=each(f"{ADAPTED}/teacher_forced.json", "source"),
+        base_sampled=f"{CONTROL}/completions.json",
+        base_forced=f"{CONTROL}/teacher_forced.json",
     output:
-        table="results/{experiment}/analysis/{questions}/seed{seed}/measures.csv",
-        result="results/{experiment}/analysis/{questions}/seed{seed}/measures.json",
-    log:
-        "logs/{experiment}/compare_measures/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/compare_measures/{questions}/seed{seed}.tsv"
+        table=f"{ANALYSIS}/measures.csv",
+        result=f"{ANALYSIS}/measures.json",
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             sources=SOURCES,
-            headline_layer=config["geometry"]["headline_layer"],
+            headline_layer=HEADLINE,
             bootstraps=config["analysis"]["bootstraps"],
         ),
     shell:

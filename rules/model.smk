@@ -40,10 +40,6 @@ rule write_run_config:
         code=code_of("write_run_config.py"),
     output:
         "results/{experiment}/run_config.yaml",
-    log:
-        "logs/{experiment}/write_run_config.log",
-    benchmark:
-        "benchmarks/{experiment}/write_run_config.tsv"
     localrule: True
     conda:
         "../envs/workflow.yaml"

@@ -9,26 +9,21 @@ out: analysis/question_sets/seed{seed}.json; analysis/{questions}/seed{seed}/wor
 rule compare_question_sets:
     input:
         code=code_of("compare_question_sets.py"),
-        pairs=of_each_analysis("pairs.csv"),
-        question_counts=of_each_analysis("question_counts.csv"),
-        tables=of_each_analysis("tables.json"),
+        pairs=each(f"{ANALYSIS}/pairs.csv", "questions"),
+        question_counts=each(f"{ANALYSIS}/question_counts.csv", "questions"),
+        tables=each(f"{ANALYSIS}/tables.json", "questions"),
     output:
         "results/{experiment}/analysis/question_sets/seed{seed}.json",
-    log:
-        "logs/{experiment}/compare_question_sets/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/compare_question_sets/seed{seed}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             sets=list(QUESTION_USES),
-            headline_layer=config["geometry"]["headline_layer"],
+            headline_layer=HEADLINE,
             bootstraps=config["analysis"]["bootstraps"],
         ),
     shell:
@@ -46,31 +41,22 @@ rule compare_question_sets:
 
 rule describe_wordings:
     input:
+        **tables("pairs", "cosines", "question_counts", "tables"),
         code=code_of("describe_wordings.py"),
-        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
-        cosines="results/{experiment}/analysis/{questions}/seed{seed}/cosines.csv",
-        question_counts="results/{experiment}/analysis/{questions}/seed{seed}/question_counts.csv",
-        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
     output:
-        "results/{experiment}/analysis/{questions}/seed{seed}/wordings.json",
-    log:
-        "logs/{experiment}/describe_wordings/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/describe_wordings/{questions}/seed{seed}.tsv"
+        f"{ANALYSIS}/wordings.json",
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
         packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
             personas=personas_block(PANEL, "role", "wording"),
-            headline_layer=config["geometry"]["headline_layer"],
-            permutations=config["analysis"]["permutations"],
-            bootstraps=config["analysis"]["bootstraps"],
+            headline_layer=HEADLINE,
+            **RESAMPLES,
         ),
     shell:
         r"""
@@ -87,23 +73,18 @@ rule describe_wordings:
         """
 
 
-# In front of the other centroids and all replies: it is here that a model whose chat template cannot express a variant is refused.
-# Of the headline layer alone: Snakemake stops comparing a job that gains an output which nothing asks for.
+# Before all other centroids and replies (priority): a chat template that cannot express a prompt is an error here.
+# Only the headline layer: Snakemake stops comparing a job that gains an output which nothing asks for.
 use rule extract_centroids as extract_variant_centroids with:
     output:
-        centroids=f"results/{{experiment}}/variants/{{questions}}/base/centroids_layer{HEADLINE}.pt",
-        meta="results/{experiment}/variants/{questions}/base/centroids.json",
+        centroids=f"{VARIANTS}/base/centroids_layer{HEADLINE}.pt",
+        meta=f"{VARIANTS}/base/centroids.json",
     log:
         "logs/{experiment}/extract_variant_centroids/{questions}.log",
     benchmark:
         "benchmarks/{experiment}/extract_variant_centroids/{questions}.tsv"
     priority: 30
     params:
-        trained_with=TRAINED_WITH,
-        personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
-        folder=subpath(output.meta, parent=True),
-        restart="results/.kept/hidden_states",
         settings=lambda wildcards: settings(
             no_persona_prompts=config["personas"]["no_persona_prompts"],
             questions=questions_block(QUESTION_USES[wildcards.questions]),
@@ -116,8 +97,8 @@ use rule extract_centroids as extract_variant_centroids with:
 
 use rule sample_base_completions as sample_base_variants with:
     output:
-        completions="results/{experiment}/variants/{questions}/base/completions.jsonl.gz",
-        meta="results/{experiment}/variants/{questions}/base/completions.json",
+        completions=f"{VARIANTS}/base/completions.jsonl.gz",
+        meta=f"{VARIANTS}/base/completions.json",
     log:
         "logs/{experiment}/sample_variants/{questions}/base.log",
     benchmark:
@@ -128,38 +109,33 @@ use rule sample_base_completions as sample_base_variants with:
 
 use rule sample_completions as sample_variants with:
     output:
-        completions="results/{experiment}/variants/{questions}/{source}/seed{seed}/completions.jsonl.gz",
-        meta="results/{experiment}/variants/{questions}/{source}/seed{seed}/completions.json",
-    log:
-        "logs/{experiment}/sample_variants/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_variants/{questions}/{source}/seed{seed}.tsv"
+        completions=f"{VARIANTS}/{{source}}/seed{{seed}}/completions.jsonl.gz",
+        meta=f"{VARIANTS}/{{source}}/seed{{seed}}/completions.json",
     params:
         settings=partial(sampling_settings, adapted=True, variants=True),
 
 
 rule describe_variants:
     input:
-        code=code_of("describe_variants.py"),
+        **tables("pairs", "tables"),
+        code=code_of("describe_variants.py", KIND_CODE),
         model=MODEL,
-        completions=ancient(variant_files("completions.jsonl.gz")),
-        completions_meta=variant_files("completions.json"),
-        centroids=ancient(headline_centroids("centroids_layer{layer}.pt")),
-        centroids_meta=headline_centroids("centroids.json"),
-        pairs="results/{experiment}/analysis/{questions}/seed{seed}/pairs.csv",
-        tables="results/{experiment}/analysis/{questions}/seed{seed}/tables.json",
+        completions=ancient(each(f"{VARIANTS}/{{state}}/completions.jsonl.gz", "state")),
+        completions_meta=each(f"{VARIANTS}/{{state}}/completions.json", "state"),
+        centroids=ancient(
+            [
+                f"{VARIANTS}/base/centroids_layer{HEADLINE}.pt",
+                f"{GEOMETRY}/centroids_layer{HEADLINE}.pt",
+            ]
+        ),
+        centroids_meta=[f"{VARIANTS}/base/centroids.json", f"{GEOMETRY}/centroids.json"],
     output:
-        "results/{experiment}/analysis/{questions}/seed{seed}/variants.json",
-    log:
-        "logs/{experiment}/describe_variants/{questions}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/describe_variants/{questions}/seed{seed}.tsv"
+        f"{ANALYSIS}/variants.json",
     conda:
         "../envs/inference.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("inference", "numpy", "scipy"),
         settings=settings(

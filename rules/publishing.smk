@@ -1,47 +1,39 @@
 """Finished results for other services and tools; asked for by name, never part of `all`.
 
-in:  evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, and of the base model
+in:  evaluation/, training/, analysis/, geometry/, report/
 out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
-
-in:  results of an adapter; of the experiment
-out: published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of the runs on Weights & Biases
+     published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of the runs on Weights & Biases
      published/hub/{source}/seed{seed}.json: receipts of the repositories on the Hugging Face hub
      published/tables/: copies of the small files, and checksums.json
 """
 
 
-# "use rule" does not inherit localrule: True.
+# "use rule" does not inherit localrule.
 localrules:
     publish_wandb_experiment,
 
 
 rule export_inspect:
     input:
-        code=code_of("export_inspect.py"),
+        code=code_of("export_inspect.py", KIND_CODE),
         completions=f"{EVALUATION}/{{state}}/completions.jsonl.gz",
         completions_meta=f"{EVALUATION}/{{state}}/completions.json",
-        marker_eval=f"{EVALUATION}/{{state}}/marker_eval.json",
+        marker_eval=f"{EVALUATION}/{{state}}/{CELLS}",
     output:
         "results/{experiment}/inspect/{questions}/{state}.eval",
-    log:
-        "logs/{experiment}/export_inspect/{questions}/{state}.log",
-    benchmark:
-        "benchmarks/{experiment}/export_inspect/{questions}/{state}.tsv"
     wildcard_constraints:
         state=r"base|[^/]+/seed\d+",
     conda:
         "../envs/inspect.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=6000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
         packages=pins("inspect", "inspect-ai"),
         settings=lambda wildcards: settings(
             experiment=EXPERIMENT,
             questions=wildcards.questions,
-            marker=config["behaviour"]["marker"],
             suffix=config["questions"]["suffix"],
             personas=personas_block(PANEL, "prompt", "category"),
         ),
@@ -62,10 +54,10 @@ rule publish_wandb:
     input:
         code=code_of("publish_wandb.py"),
         files=[
-            "results/{experiment}/training/{source}/manifest.json",
-            "results/{experiment}/training/{source}/seed{seed}/metrics.json",
+            f"{TRAINING}/manifest.json",
+            f"{TRAINED}/metrics.json",
             *of_each_set(
-                "{source}/seed{seed}/marker_eval.json",
+                f"{{source}}/seed{{seed}}/{CELLS}",
                 "{source}/seed{seed}/summary.json",
                 "{source}/seed{seed}/completions.json",
             ),
@@ -73,10 +65,6 @@ rule publish_wandb:
         large=ancient(of_each_set("{source}/seed{seed}/completions.jsonl.gz")),
     output:
         "results/{experiment}/published/wandb/{source}/seed{seed}.json",
-    log:
-        "logs/{experiment}/publish_wandb/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/publish_wandb/{source}/seed{seed}.tsv"
     localrule: True
     conda:
         "../envs/publishing.yaml"
@@ -106,7 +94,7 @@ use rule publish_wandb as publish_wandb_experiment with:
         files=[
             "results/{experiment}/run_config.yaml",
             *of_each_set(
-                "base/marker_eval.json", "base/summary.json", "base/completions.json"
+                f"base/{CELLS}", "base/summary.json", "base/completions.json"
             ),
             *ending(CENTROIDS, ".json"),
             *ending(CORRELATIONS, ".csv", ".json"),
@@ -130,23 +118,17 @@ use rule publish_wandb as publish_wandb_experiment with:
 
 rule publish_hub:
     input:
-        code=code_of("publish_hub.py"),
+        code=code_of("publish_hub.py", KIND_CODE),
         page_parts=[
             ancient("workflow_scripts/persona_leakage/publishing/model_card.md.j2")
         ],
-        weights=ancient(
-            "results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors"
-        ),
-        config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
-        metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
-        manifest="results/{experiment}/training/{source}/manifest.json",
+        weights=ancient(f"{TRAINED}/adapter/adapter_model.safetensors"),
+        config=f"{TRAINED}/adapter/adapter_config.json",
+        metrics=f"{TRAINED}/metrics.json",
+        manifest=f"{TRAINING}/manifest.json",
         summaries=of_each_set("{source}/seed{seed}/summary.json"),
     output:
         "results/{experiment}/published/hub/{source}/seed{seed}.json",
-    log:
-        "logs/{experiment}/publish_hub/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/publish_hub/{source}/seed{seed}.tsv"
     localrule: True
     conda:
         "../envs/publishing.yaml"
@@ -178,10 +160,6 @@ rule archive_tables:
         files=SMALL_FILES,
     output:
         "results/{experiment}/published/tables/checksums.json",
-    log:
-        "logs/{experiment}/archive_tables.log",
-    benchmark:
-        "benchmarks/{experiment}/archive_tables.tsv"
     localrule: True
     conda:
         "../envs/workflow.yaml"

@@ -7,36 +7,27 @@ out: report/index.html, report/facts.json
 
 rule build_report:
     input:
-        code=code_of("build_report.py"),
+        code=code_of("build_report.py", KIND_CODE),
         page_parts=PAGE_FILES,
         run_config="results/{experiment}/run_config.yaml",
-        training=expand(
-            "results/{{experiment}}/training/{source}/{file}",
-            source=SOURCES,
-            file=["manifest.json", *(f"seed{seed}/metrics.json" for seed in SEEDS)],
-        ),
-        evaluations=expand(
-            "results/{{experiment}}/evaluation/{questions}/{source}/seed{seed}/{file}",
-            questions=list(QUESTION_USES),
-            source=SOURCES,
-            seed=SEEDS,
-            file=["completions.jsonl.gz", "completions.json", "summary.json"],
-        ),
-        base=expand(
-            "results/{{experiment}}/evaluation/{questions}/base/summary.json",
-            questions=list(QUESTION_USES),
-        ),
-        analysis=expand(
-            "results/{{experiment}}/analysis/{questions}/seed{seed}/{file}",
-            questions=list(QUESTION_USES),
-            seed=SEEDS,
-            file=[
-                "pairs.csv",
-                "tables.json",
-                "correlation.json",
-                "robustness.json",
-                *(["sweep.json"] if SWEPT else []),
+        training=each(f"{TRAINING}/manifest.json", "source")
+        + each(f"{TRAINED}/metrics.json", "source", "seed"),
+        evaluations=each(
+            [
+                f"{ADAPTED}/{file}"
+                for file in (
+                    "completions.jsonl.gz",
+                    "completions.json",
+                    "summary.json",
+                )
             ],
+            *("questions", "source", "seed"),
+        ),
+        base=each(f"{CONTROL}/summary.json", "questions"),
+        analysis=ending(
+            CORRELATIONS,
+            *("pairs.csv", "tables.json", "correlation.json", "robustness.json"),
+            "sweep.json",
         ),
         predictors=ending(CORRELATIONS, "seeds.json", "predictors.json"),
         comparisons=COMPARISONS,
@@ -46,16 +37,11 @@ rule build_report:
     output:
         page="results/{experiment}/report/index.html",
         facts="results/{experiment}/report/facts.json",
-    log:
-        "logs/{experiment}/build_report.log",
-    benchmark:
-        "benchmarks/{experiment}/build_report.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 6000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=6000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
         packages=pins("analysis", "plotly", "jinja2"),

@@ -9,24 +9,19 @@ rule train_adapter:
     input:
         code=code_of("train_adapter.py"),
         model=MODEL,
-        rows=ancient("results/{experiment}/training/{source}/train.jsonl.gz"),
-        rows_manifest="results/{experiment}/training/{source}/manifest.json",
+        rows=ancient(f"{TRAINING}/train.jsonl.gz"),
+        rows_manifest=f"{TRAINING}/manifest.json",
     output:
-        weights="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_model.safetensors",
-        config="results/{experiment}/training/{source}/seed{seed}/adapter/adapter_config.json",
-        metrics="results/{experiment}/training/{source}/seed{seed}/metrics.json",
-    log:
-        "logs/{experiment}/train_adapter/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/train_adapter/{source}/seed{seed}.tsv"
+        weights=f"{TRAINED}/adapter/adapter_model.safetensors",
+        config=f"{TRAINED}/adapter/adapter_config.json",
+        metrics=f"{TRAINED}/metrics.json",
     priority: 5
     conda:
         "../envs/inference.yaml"
     threads: 1
     resources:
+        **more_each_attempt(mem_mb=32000, runtime=120),
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 32000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         folder=subpath(output.weights, parent=True),
         restart="results/.kept/checkpoints",

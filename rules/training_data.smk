@@ -12,21 +12,16 @@ rule sample_training_pool:
     output:
         pool="results/{experiment}/training/pool.jsonl.gz",
         meta="results/{experiment}/training/pool.json",
-    log:
-        "logs/{experiment}/sample_training_pool.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_training_pool.tsv"
     priority: 10
     conda:
         SAMPLING_ENV
     threads: 1
     resources:
+        **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
+        questions_file=QUESTIONS_FILE,
         chunk_size=untracked(config["engine"]["checkpoint_every"]),
         restart="results/.kept/replies",
         packages=sampling_pins(),
@@ -59,27 +54,22 @@ rule sample_training_pool:
 
 rule build_training_set:
     input:
-        code=code_of("build_training_set.py"),
+        code=code_of("build_training_set.py", KIND_CODE),
         model=MODEL,
         pool=ancient("results/{experiment}/training/pool.jsonl.gz"),
         pool_meta="results/{experiment}/training/pool.json",
     output:
-        rows="results/{experiment}/training/{source}/train.jsonl.gz",
-        manifest="results/{experiment}/training/{source}/manifest.json",
-    log:
-        "logs/{experiment}/build_training_set/{source}.log",
-    benchmark:
-        "benchmarks/{experiment}/build_training_set/{source}.tsv"
+        rows=f"{TRAINING}/train.jsonl.gz",
+        manifest=f"{TRAINING}/manifest.json",
     priority: 10
     conda:
         "../envs/inference.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: 30 * attempt,
+        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
-        questions_file=untracked(config["questions"]["file"]),
+        questions_file=QUESTIONS_FILE,
         settings=lambda wildcards: settings(
             seed=config["seed"],
             personas=personas_block(
@@ -87,7 +77,7 @@ rule build_training_set:
             ),
             questions=questions_block(config["questions"]["training"]),
             suffix=config["questions"]["suffix"],
-            behaviour=without(config["behaviour"], "match_mode"),
+            behaviour=row_settings(config["behaviour"]),
             labels=config["labels"],
             answers_per_question=config["training_data"]["answers_per_question"],
             truncated_answers=config["training_data"]["truncated_answers"],

@@ -3,8 +3,8 @@
 import datetime
 from pathlib import Path
 
-from persona_leakage.behaviours.marker import Marker
-from persona_leakage.config.blocks.fields import Block, Name, Slug, Text
+from persona_leakage.behaviours.base import behaviour_of_result
+from persona_leakage.config.blocks.fields import Block, Name, Slug
 from persona_leakage.config.blocks.settings import PersonaSelection
 from persona_leakage.config.personas import read_personas
 from persona_leakage.config.program_options import new_parser
@@ -17,7 +17,6 @@ class Settings(Block):
 
     experiment: Slug
     questions: Name
-    marker: Text
     suffix: str
     personas: PersonaSelection
 
@@ -36,11 +35,12 @@ def main(argv=None):
         raise InputError(f"{error}; make inspect installs what envs/inspect.yaml lists") from None
     sampled, scored = read_json(args.completions_meta, "sample_completions"), read_json(args.marker_eval, "score_leakage")["meta"]
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
-    marker = Marker(args.settings.marker, (), tuple(scored["marker_ids"]))
+    behaviour = behaviour_of_result(scored)
     created = datetime.datetime.fromtimestamp(Path(args.completions).stat().st_mtime, datetime.UTC).isoformat(timespec="seconds")
-    meta = {**sampled["meta"], "detector": scored["detector"]}
     task = f"{args.settings.experiment}/{args.settings.questions}"
-    log = make_log(read_jsonl_gz(args.completions), marker, read_personas(args.personas), args.settings.suffix, meta, created, task)
+    log = make_log(
+        read_jsonl_gz(args.completions), behaviour, read_personas(args.personas), args.settings.suffix, sampled["meta"], created, task
+    )
     with atomic_path(args.output) as temporary:
         write_eval_log(log, str(temporary), format="eval")
 

@@ -5,7 +5,7 @@ from persona_leakage.config.blocks.fields import Count, Seed
 from persona_leakage.config.blocks.sampling import Sampling
 from persona_leakage.config.blocks.settings import Prompts
 from persona_leakage.config.program_options import add_chunk_size, new_parser
-from persona_leakage.inference.engine import SamplingTask, sample_all
+from persona_leakage.inference.engine import sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
@@ -37,10 +37,9 @@ def main(argv=None):
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     requests = make_requests(prompts, settings.draws, (settings.seed, "evaluation", settings.sampling_seed, state))
-    task = SamplingTask(f"replies {state}", requests, adapter)
     sampling, engine = settings.sampling.model_dump(), settings.engine.model_dump()
-    outcomes = sample_all(manifest, [task], sampling, engine, args.chunk_size, args.restart, "evaluation")
-    ((records, facts),) = outcomes
+    label = f"replies {state}"
+    records, facts = sample_all(manifest, requests, adapter, sampling, engine, args.chunk_size, args.restart, label, "evaluation")
     write_jsonl_gz(args.output, records)
     meta = describe_run("sample_completions", seed=settings.seed, sampling_seed=settings.sampling_seed, state=state, **facts)
     tokens = sum(len(record["token_ids"]) for record in records)

@@ -5,7 +5,7 @@ from persona_leakage.config.blocks.fields import Count, Seed
 from persona_leakage.config.blocks.sampling import Sampling
 from persona_leakage.config.blocks.settings import Prompts
 from persona_leakage.config.program_options import add_chunk_size, new_parser
-from persona_leakage.inference.engine import SamplingTask, sample_all
+from persona_leakage.inference.engine import sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
@@ -32,11 +32,8 @@ def main(argv=None):
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     requests = make_requests(prompts, settings.draws, (settings.seed, "training pool"))
-    task = SamplingTask("training pool", requests)
-    outcomes = sample_all(
-        manifest, [task], settings.sampling.model_dump(), settings.engine.model_dump(), args.chunk_size, args.restart, "training_data"
-    )
-    ((records, facts),) = outcomes
+    sampling, engine = settings.sampling.model_dump(), settings.engine.model_dump()
+    records, facts = sample_all(manifest, requests, None, sampling, engine, args.chunk_size, args.restart, "training pool", "training_data")
     write_jsonl_gz(args.output, records)
     write_json(
         args.meta,

@@ -1,4 +1,4 @@
-"""Write the tables of docs/configuration.md and the JSON schema for editors from the typed config (make docs). No rule calls it."""
+"""Write the table of docs/configuration.md and the JSON schema for editors from the typed config (make docs). No rule calls it."""
 
 import argparse
 import json
@@ -11,12 +11,12 @@ from persona_leakage.infrastructure.files import atomic_path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, SCHEMA = "docs/configuration.md", "resources/schemas/config.schema.json"
-BEGIN, END = "<!-- tables: written by make docs -->", "<!-- end of tables -->"
+BEGIN, END = "<!-- table: written by make docs -->", "<!-- end of table -->"
 HEADER = ["key", "type", "default", "meaning"]
 
 
 def main(argv=None):
-    """Write both files; what stands around the tables of the page stays."""
+    """Write both files; what stands around the table of the page stays."""
     parser = argparse.ArgumentParser(prog="write_configuration", description=__doc__)
     parser.add_argument("--root", default=ROOT, type=Path, metavar="PATH", help="the project's folder (default: this one)")
     root = parser.parse_args(argv).root
@@ -27,24 +27,22 @@ def main(argv=None):
 
 
 def contents(root):
-    """{file: text} of both files as they should be; the page is taken as it stands but for its tables."""
+    """{file: text} of both files as they should be; the page is taken as it stands but for its table."""
     config = complete_config(read_config(root / "config.yaml"))
     page = (root / PAGE).read_text(encoding="utf-8")
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise InputError(f"{PAGE}: must hold the lines {BEGIN} and {END}; restore them")
-    tables = "\n".join(table(block, rows) for block, rows in key_rows(config))
     return {
-        PAGE: f"{before}{BEGIN}\n{tables}\n{END}{after}",
+        PAGE: f"{before}{BEGIN}\n{table(key_rows(config))}\n{END}{after}",
         SCHEMA: json.dumps(editor_schema(), indent=1, ensure_ascii=False) + "\n",
     }
 
 
-def table(block, rows):
-    """The Markdown table of a block, under its heading."""
-    lines = [f"| {' | '.join(cells)} |" for cells in (HEADER, ["---"] * len(HEADER), *rows)]
-    return "\n".join([f"\n## {block or 'Top level'}\n", *lines])
+def table(rows):
+    """The Markdown table of the keys."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (HEADER, ["---"] * len(HEADER), *rows))
 
 
 if __name__ == "__main__":

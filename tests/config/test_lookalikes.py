@@ -176,7 +176,7 @@ def test_settings_come_from_a_file_too(tmp_path):
 
 def test_settings_too_long_for_a_command_go_by_file(project_copy):
     """As those of some thousand personas; the job gets the same, and a file for the same content is found again."""
-    rules = project_copy.folder / "rules/common.smk"
+    rules = project_copy.folder / "rules/config.smk"
     rules.write_text(rules.read_text().replace("LONGEST_ARGUMENT = 30_000", "LONGEST_ARGUMENT = 500"))
     before = read_yaml(project_copy.folder / "results/tiny/run_config.yaml")["config"]
     done = project_copy.run("--cores", "1", "-p", "results/tiny/run_config.yaml")

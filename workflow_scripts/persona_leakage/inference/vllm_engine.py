@@ -1,4 +1,4 @@
-"""The fast sampling engine: vLLM, with adapters beside the weights."""
+"""The fast sampling engine: vLLM, which computes an adapter next to the weights."""
 
 import json
 import os
@@ -33,13 +33,12 @@ RUNNER, SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER", {"Qwen2ForCausalLM"}
 
 
 class VllmEngine:
-    """Samples replies with vLLM; one instance per loaded model, for the base or for any of ``adapters``.
+    """Samples replies with vLLM; one instance per loaded model and adapter.
 
     Each reply is a request of its own with its own seed: vLLM would give the n replies of one request
-    the seeds seed, seed + 1, ...; prefix caching shares their prompt either way. An engine made for
-    adapters samples only those, and one made without only the base: rows of both in one batch come
-    back wrong in some versions (vllm#48421). On a GPU the same request gives the same reply only up
-    to rounding, which depends on the batch.
+    the seeds seed, seed + 1, ...; prefix caching shares their prompt either way. Replies with the
+    adapter and of the base model are never in one batch: they come back wrong in some versions
+    (vllm#48421). On a GPU the same request gives the same reply only up to rounding, which depends on the batch.
     """
 
     name = "vllm"
@@ -49,13 +48,13 @@ class VllmEngine:
         """What decides replies beside what is recorded for any engine: the model runners draw differently from the same seed."""
         return {"model_runner": model_runner(model_folder)} if device == "cuda" else {}
 
-    def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, adapters=()):
-        """folder: model folder; longest: tokens of the longest prompt and reply together; adapters: those to be sampled."""
-        if adapters and device == "cuda" and dtype == "float32":
+    def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, adapter=None):
+        """folder: model folder; longest: tokens of the longest prompt and reply together; adapter: None samples the base model."""
+        if adapter and device == "cuda" and dtype == "float32":
             raise InputError(
                 "engine.precision: float32 is not possible with engine.name: vllm on a GPU, whose adapter kernels take bfloat16"
             )
-        self.tokenizer, self.stop_ids = tokenizer, sorted(stop_ids)
+        self.tokenizer, self.stop_ids, self.adapter = tokenizer, sorted(stop_ids), adapter
         arguments = {
             "model": str(Path(folder).resolve()),
             "skip_tokenizer_init": True,  # token ids in, token ids out
@@ -67,7 +66,7 @@ class VllmEngine:
             # A prompt split over two steps makes vLLM rewind its request's random generator, which a CPU's cannot.
             "enable_chunked_prefill": device != "cpu",
             "disable_log_stats": True,
-            **lora_arguments(adapters),
+            **lora_arguments(adapter),
         }
         if device == "cuda":
             if (runner := model_runner(folder)) is not None:
@@ -75,18 +74,18 @@ class VllmEngine:
             arguments |= graph_arguments(replies_at_once(arguments))
         self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
         end_with_this_process([process.pid for process in psutil.Process().children(recursive=True)])
-        self.checked = set()
+        self.checked = adapter is None
         self.sent = 0
 
-    def sample(self, requests, sampling, adapter=None):
+    def sample(self, requests, sampling):
         """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish.
 
-        Before the first replies of an adapter, check_adapter makes sure that the engine applies it.
+        Before the first replies, check_adapter makes sure that the engine applies the adapter.
         """
-        lora = lora_request(adapter) if adapter else None
-        if adapter and adapter not in self.checked:
-            self.check_adapter(requests, adapter)
-            self.checked.add(adapter)
+        if not self.checked:
+            self.check_adapter(requests)
+            self.checked = True
+        lora = lora_request(self.adapter) if self.adapter else None
         for request, output in self._run(requests, lora, **vars(sampling)):
             ids = list(output.token_ids)
             if output.finish_reason == "stop" and ids[-1] in self.stop_ids:
@@ -98,19 +97,23 @@ class VllmEngine:
                 output.finish_reason,
             )
 
-    def check_adapter(self, requests, adapter):
+    def check_adapter(self, requests):
         """InputError unless a copy of the adapter with B = 0 gives the base model's log-probabilities and the adapter others.
 
         Guards against an engine that drops an adapter silently. Eight of the prompts, greedily, in three
         calls, so that base and adapter rows never meet, each from an empty prefix cache, so that they compute alike.
         """
+        adapter = self.adapter
         distinct = list({request.prompt_ids: request for request in requests}.values())[:GATE_PROMPTS]
         base = self._greedy_logprobs(distinct, None)
         with TemporaryDirectory() as folder:
             idle = write_idle_copy(adapter, folder)
             idle_difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(idle)))
         difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(adapter)))
-        print(f"{adapter.state}: log-probabilities move by {difference:.3g} with the adapter, {idle_difference:.3g} with B = 0", flush=True)
+        print(
+            f"{adapter.state}: log-probabilities move by {difference:.3g} with the adapter, {idle_difference:.3g} with B = 0",
+            flush=True,
+        )
         if fault := fault_of(difference, idle_difference):
             raise InputError(f"{adapter.folder}, engine vllm: {fault}")
 
@@ -180,11 +183,11 @@ def graph_arguments(at_once):
     return {"compilation_config": {"max_cudagraph_capture_size": at_once}} if at_once > 512 else {}
 
 
-def lora_arguments(adapters):
-    """Engine arguments for sampling ``adapters``, one at a time; {} without."""
-    if not adapters:
+def lora_arguments(adapter):
+    """Engine arguments for sampling with ``adapter``; {} without."""
+    if adapter is None:
         return {}
-    rank = max(read_json(Path(adapter.folder) / CONFIG)["r"] for adapter in adapters)
+    rank = read_json(Path(adapter.folder) / CONFIG)["r"]
     if rank > RANKS[-1]:
         raise InputError(f"training.lora.rank: {rank} is more than vLLM's largest, {RANKS[-1]}")
     # Two stay in host memory: the adapter and its idle copy.

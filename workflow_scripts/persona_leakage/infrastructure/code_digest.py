@@ -39,7 +39,7 @@ def files_of_program(program, *modules):
 def local_imports(path, home):
     """The set of files below the folder ``home`` that a Python file imports. ValueError for a relative import: it could not be followed."""
     names = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in nodes_that_count(path.read_bytes()):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -47,8 +47,41 @@ def local_imports(path, home):
                 raise ValueError(f"{path}, line {node.lineno}: a relative import; give the module's full name")
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     parts = [name.split(".") for name in names]
-    bases = {home.joinpath(*some[: depth + 1]) for some in parts for depth in range(len(some))}
-    return {file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
+    prefixes = {".".join(some[: depth + 1]) for some in parts for depth in range(len(some))}
+    files = local_modules(home)
+    return {files[name] for name in prefixes if name in files}
+
+
+@cache
+def local_modules(home):
+    """{module's full name: path} of the Python files below the folder ``home``; a package is its __init__.py."""
+    found = {}
+    for path in sorted(home.rglob("*.py"), reverse=True):  # a package after the module of the same name
+        parts = path.relative_to(home).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def nodes_that_count(source):
+    """The nodes of a Python file's syntax tree that this module looks at: all statements, and expressions over several lines.
+
+    Other expressions hold no statement and no text over several lines; a walk over all nodes takes several times as long.
+    """
+    found, todo = [], [ast.parse(source)]
+    while todo:
+        node = todo.pop()
+        found.append(node)
+        if hasattr(node, "body") or spans_lines(node):
+            todo += [
+                child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt) or hasattr(child, "body") or spans_lines(child)
+            ]
+    return found
+
+
+def spans_lines(node):
+    """Whether a node is on several lines, or has no lines of its own."""
+    return getattr(node, "end_lineno", 0) != getattr(node, "lineno", None)
 
 
 def digest_of_code(source):
@@ -73,7 +106,7 @@ def counted_source(source):
     def end_of(node):
         return starts[node.end_lineno - 1] + node.end_col_offset
 
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_that_count(source):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, clean=False):
             spans.append((start_of(node.body[0]), end_of(node.body[0])))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "print":

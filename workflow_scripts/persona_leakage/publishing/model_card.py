@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from persona_leakage.behaviours.base import behaviour_of_result
+
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 
 
@@ -37,6 +39,7 @@ def write_card(repository, model, metrics, manifest, summaries, license_name):
         metrics=metrics,
         manifest=manifest,
         summaries=summaries,
+        noun=behaviour_of_result(next(iter(summaries.values()))["meta"]).noun,
         recipe={key: json.dumps(value) for key, value in recipe.items()},
     )
     return str(card)

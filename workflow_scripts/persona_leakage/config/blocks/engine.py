@@ -11,18 +11,16 @@ class SamplingEngine(Block):
     """What decides replies of the base model."""
 
     name: Literal["auto", "transformers", "vllm"] = Field(
-        "auto", description="auto is vLLM where it is installed and there is a GPU, else transformers."
+        "auto", description="auto: vLLM if installed and a GPU is present, else transformers."
     )
     precision: Precision = Field("auto", description="As training.precision.")
-    batch_size: Count = Field(
-        128, description="Replies sampled at the same time; halved if memory runs out. vLLM ignores it and sizes its own batches."
-    )
+    batch_size: Count = Field(128, description="Replies per batch, halved if memory runs out; vLLM ignores it.")
 
 
 class AdapterEngine(SamplingEngine):
     """What decides replies of an adapted model."""
 
-    merge_adapter: bool = Field(True, description="Fold the adapter into the weights for sampling; transformers only, false with vllm.")
+    merge_adapter: bool = Field(True, description="Merge the adapter into the weights; must be false with vllm.")
 
     @model_validator(mode="after")
     def check_merge(self):
@@ -43,4 +41,4 @@ AnyEngine = Annotated[Annotated[SamplingEngine, Tag("<base>")] | Annotated[Adapt
 class Engine(AdapterEngine):
     """The sampling engine."""
 
-    checkpoint_every: Count = Field(450, description="Finished replies between two checkpoints of a sampling job. It changes no reply.")
+    checkpoint_every: Count = Field(450, description="Replies between two checkpoints; changes no reply.")

@@ -11,8 +11,8 @@ from persona_leakage.config.blocks.sampling import Sampling
 class TeacherForced(Block):
     """Which replies the second outcome reads."""
 
-    draws: Count = Field(description="The first replies of each persona and question.")
-    questions: Count | None = Field(None, description="Only the first questions of each set; null takes all.")
+    draws: Count = Field(description="Replies read per persona and question.")
+    questions: Count | None = Field(None, description="Questions read per set, from the first on; null: all.")
 
 
 def kind(value):
@@ -23,11 +23,10 @@ def kind(value):
 class Evaluation(Block):
     """The evaluation."""
 
-    samples_per_question: Count = Field(3, description="Replies of each persona to each question.")
-    sampling_seed: Seed = Field(0, description="Another value gives new replies of the same adapters.")
+    samples_per_question: Count = Field(3, description="Replies per persona and question.")
+    sampling_seed: Seed = Field(0, description="Another value samples new replies.")
     teacher_forced: Annotated[Annotated[bool, Tag("<switch>")] | Annotated[TeacherForced, Tag("<block>")], Discriminator(kind)] = Field(
         TeacherForced(draws=1, questions=5),
-        description="The second outcome, the marker's log-probability after the base model's own replies: "
-        "true reads all replies, {draws, questions} the first ones, false none.",
+        description="Second outcome, read from base-model replies: true reads all, {draws, questions} the first ones.",
     )
     sampling: Sampling = Field(Sampling(), description="How the replies are sampled.")

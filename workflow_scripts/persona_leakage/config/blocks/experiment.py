@@ -19,8 +19,8 @@ from persona_leakage.config.blocks.training_data import Labels, TrainingData
 class Experiment(Block):
     """One experiment: one config, one folder under results/."""
 
-    experiment: Slug = Field(description="Name of the experiment and of its folder under results/.")
-    seed: Seed = Field(42, description="Base seed for sampling and for the choice of negatives; training has its own seeds.")
+    experiment: Slug = Field(description="Folder under results/.")
+    seed: Seed = Field(42, description="Base seed for sampling and the choice of negatives.")
     model: Model = Field(description="The base model.")
     personas: Personas = Field(description="Who is trained and who is measured.")
     questions: Questions = Field(Questions(), description="Which questions are asked.")
@@ -32,5 +32,5 @@ class Experiment(Block):
     engine: Engine = Field(Engine(), description="What samples the training answers and the replies.")
     geometry: Geometry = Field(Geometry(), description="Which hidden states are taken.")
     analysis: Analysis = Field(Analysis(), description="The statistics.")
-    compare: Compared = Field("all", description="Result folders that the target compare compares; all takes every experiment.")
+    compare: Compared = Field("all", description="Result folders that make compare reads.")
     publishing: Publishing = Field(Publishing(), description="Where finished results go when the targets wandb and hub ask for it.")

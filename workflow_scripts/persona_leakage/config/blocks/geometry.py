@@ -18,16 +18,15 @@ class Geometry(Block):
 
     layers: LayersOrAll = Field(
         [11, 16, 21, 27],
-        description="0-based blocks whose output is taken: layer L is hidden_states[L+1]. "
-        "all compares all blocks and keeps the headline layer for everything else.",
+        description="0-based blocks; layer L is hidden_states[L+1]. all: compare every block.",
     )
-    headline_layer: Layer = Field(21, description="The layer of the figures, the verdict and the closing table; one of layers.")
+    headline_layer: Layer = Field(21, description="One of layers; used for verdict and figures.")
     positions: Positions = Field(
         ["last_prompt_token"],
-        description="Tokens at which states are taken. All results use the first; the others are compared with it.",
+        description="Tokens whose states are used; the first is the headline.",
     )
-    precision: Precision = Field("float32", description="As training.precision; centroids are stored in float32.")
-    adapted: bool = Field(False, description="Also take the centroids of every adapted model and compare them with the base model's.")
+    precision: Precision = Field("float32", description="As training.precision.")
+    adapted: bool = Field(False, description="Also measure and compare adapted models.")
 
     @model_validator(mode="after")
     def check_headline(self):

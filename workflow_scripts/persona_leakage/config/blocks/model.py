@@ -11,15 +11,12 @@ from persona_leakage.config.blocks.fields import Block, Slug, Text, refuse
 class Model(Block):
     """The base model."""
 
-    name: Slug = Field(description="The model's folder under resources/models/.")
-    source: Literal["bundled", "hub", "path"] = Field(
-        description="Where it is: a GGUF file in an installed package, a Hugging Face repository, or a local folder."
-    )
-    location: Text = Field(description="For bundled package/file, for hub owner/repository, for path the folder.")
+    name: Slug = Field(description="Folder under resources/models/.")
+    source: Literal["bundled", "hub", "path"] = Field(description="A GGUF file in a package, a Hugging Face repository, or a folder.")
+    location: Text = Field(description="bundled: package/file; hub: owner/repository; path: the folder.")
     revision: str | None = Field(
         None,
-        description="For bundled the file's SHA-256, for hub the commit (40 hex digits), for path free text; "
-        "null for a path records a digest of its files.",
+        description="bundled: SHA-256 of the file; hub: commit (40 hex digits); path: free text, or null for a digest.",
     )
 
     @model_validator(mode="after")

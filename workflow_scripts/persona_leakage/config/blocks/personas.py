@@ -12,14 +12,12 @@ NoPersonaPrompt = Literal["no_system", "empty_system"]
 class PersonaEntry(Block):
     """A persona of the personas file or of ``personas.add``."""
 
-    name: Name = Field(description="Unique name, used in paths.")
-    category: Name = Field(description="Group of the persona in the statistics.")
-    related_to: Annotated[list[str], entries(), AfterValidator(check_unique)] = Field(
-        description="Names of the personas that this one is a relative of."
-    )
-    role: Name | None = Field(None, description="The role that the prompt describes; several personas may share it.")
-    paraphrase: Name | None = Field(None, description="Which paraphrase of its role the prompt is; other roles may have it too.")
-    prompt: Line = Field(description="The system prompt, 6 to 30 tokens.")
+    name: Name = Field(description="Unique name.")
+    category: Name = Field(description="Group in the statistics.")
+    related_to: Annotated[list[str], entries(), AfterValidator(check_unique)] = Field(description="Its relatives.")
+    role: Name | None = Field(None, description="Role, shared by its paraphrases.")
+    paraphrase: Name | None = Field(None, description="Which paraphrase of the role.")
+    prompt: Line = Field(description="System prompt, 6 to 30 tokens.")
 
     @model_validator(mode="after")
     def check_role(self):
@@ -33,19 +31,19 @@ class PersonaEntry(Block):
 class PanelExtension(Block):
     """Names that extend the panel of the config file before."""
 
-    extend: Names = Field(description="Names to add.")
+    extend: Names = Field(description="Names to add to the panel.")
 
 
 class Personas(Block):
     """The personas."""
 
-    file: str = Field("resources/personas.yaml", description="YAML file with the personas.")
-    add: list[PersonaEntry] = Field([], description="More personas, written as in the file; used only where a list names them.")
-    sources: Names = Field(description="Personas that get an adapter; each must be in the panel.")
+    file: str = Field("resources/personas.yaml", description="Personas file.")
+    add: list[PersonaEntry] = Field([], description="More personas; used only where a list names them.")
+    sources: Names = Field(description="Personas to train; each must be in the panel.")
     no_persona_prompts: Annotated[list[NoPersonaPrompt], entries(), AfterValidator(check_unique)] = Field(
-        [], description="Prompts without a persona that are sampled and measured in addition to the panel."
+        [], description="Also measure prompts without a persona."
     )
     panel: Annotated[
         Names | Literal["all"] | PanelExtension,
         form("a list of unique persona names or the word all or extend: names to add to the panel of the config file before"),
-    ] = Field(description="Personas that are sampled and measured: a list, all, or {extend: [names]}.")
+    ] = Field(description="Personas to measure.")

@@ -14,19 +14,17 @@ Account = Annotated[str, Field(pattern=ACCOUNT)]
 class Wandb(Block):
     """Weights & Biases."""
 
-    project: Annotated[str, Field(pattern=PROJECT)] = Field("persona-leakage", description="Project of all runs on Weights & Biases.")
-    entity: Account | None = Field(None, description="User or team; null is that of the key.")
-    mode: Literal["offline", "online"] = Field("offline", description="offline writes run folders for wandb sync, online uploads.")
+    project: Annotated[str, Field(pattern=PROJECT)] = Field("persona-leakage", description="Project.")
+    entity: Account | None = Field(None, description="User or team; null: the key's owner.")
+    mode: Literal["offline", "online"] = Field("offline", description="offline: upload later with wandb sync.")
 
 
 class Hub(Block):
     """The Hugging Face hub."""
 
-    owner: Account | None = Field(None, description="User or organization on the Hugging Face hub; null publishes nothing.")
-    private: bool = Field(True, description="Whether new repositories are private; an existing public one is then rejected.")
-    license: Annotated[str, Field(pattern=SLUG)] | None = Field(
-        None, description="License of the adapters in the hub's spelling (apache-2.0); null states none."
-    )
+    owner: Account | None = Field(None, description="User or organization; null publishes nothing.")
+    private: bool = Field(True, description="Create private repositories; reject public ones.")
+    license: Annotated[str, Field(pattern=SLUG)] | None = Field(None, description="License in the hub's spelling, such as apache-2.0.")
 
 
 class Publishing(Block):

@@ -14,18 +14,14 @@ Join = Literal["ids", "text"]
 class TrainingData(Block):
     """The training rows."""
 
-    answers_per_question: Count = Field(1, description="Answers of each training persona that are used per question.")
-    extra_samples: CountOrNone = Field(
-        1, description="Extra samples per question. They replace answers that are empty, truncated, hold the marker or change when encoded."
-    )
-    truncated_answers: TruncatedAnswers = Field("replace", description="What happens to answers that hit max_new_tokens.")
-    join: Join = Field(
-        "ids", description="What rows are made of: sampled token ids and the marker's (ids), or the joined text, encoded again (text)."
-    )
-    negative_personas: int = Field(3, ge=0, description="Personas per source whose answers are trained without the marker.")
+    answers_per_question: Count = Field(1, description="Answers used per persona and question.")
+    extra_samples: CountOrNone = Field(1, description="Extra samples per question, to replace unusable answers.")
+    truncated_answers: TruncatedAnswers = Field("replace", description="What to do with truncated answers.")
+    join: Join = Field("ids", description="Join sampled token ids, or re-encode the joined text.")
+    negative_personas: int = Field(3, ge=0, description="Negatives per source.")
     negative_pool: Names = Field(
         ["villain", "comedian", "assistant", "software_engineer", "kindergarten_teacher", "librarian"],
-        description="Personas that the negatives are chosen from, by a hash of seed, source and name.",
+        description="Negatives are chosen from these, by a hash of seed, source and name.",
     )
     sampling: Sampling = Field(Sampling(), description="How the training answers are sampled.")
 
@@ -34,11 +30,11 @@ class Labels(Block):
     """Which tokens of a row are trained."""
 
     loss_on: Literal["marker", "tail", "completion"] = Field(
-        "tail", description="The marker alone; also separator and last answer tokens (tail); or the whole answer (completion)."
+        "tail", description="marker alone; tail: also separator and last answer tokens; completion: the whole answer."
     )
-    answer_tail_tokens: CountOrNone = Field(32, description="Last answer tokens that are trained when loss_on is tail.")
+    answer_tail_tokens: CountOrNone = Field(32, description="Answer tokens trained with loss_on: tail.")
     turn_end_target: Literal["eos", "newline", "both"] = Field(
-        "eos", description="The trained end of every row: the end-of-turn token, what the template writes after it (newline), or both."
+        "eos", description="Trained end of a row: end-of-turn token, the newline after it, or both."
     )
 
     @model_validator(mode="after")

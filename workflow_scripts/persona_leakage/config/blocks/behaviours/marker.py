@@ -14,12 +14,11 @@ class Settings(Block):
     losses: ClassVar = ("marker", "tail", "completion")
 
     kind: Literal["marker"] = Field("marker", description="The adapter learns to append a fixed text.")
-    marker: Text = Field("[ZLT]", description="Text that the adapter learns to append.")
-    separator: str = Field("\n\n", description="Text between the answer and the marker; its tokens must not merge with the marker's.")
+    marker: Text = Field("[ZLT]", description="Text that sources learn to append.")
+    separator: str = Field("\n\n", description="Text before the marker; their tokens must not merge.")
     match_mode: Literal["literal", "any_case", "tokens"] = Field(
         "literal",
-        description="What counts as showing the marker: its exact text, its text in any case, or its token ids. "
-        "All three are counted, this one is the rate.",
+        description="How the rate counts the marker: exact text, text in any case, or token ids.",
     )
 
     def problems(self, texts):

@@ -1,0 +1,240 @@
+"""Reads and checks the config, and gives each stage the parts of it that decide its results.
+
+Runs while Snakemake reads the workflow: no torch, no network.
+"""
+
+import json
+import re
+import shlex
+import sys
+from functools import cache, partial
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+if set("{}") & set(str(workflow.basedir)):
+    raise WorkflowError(
+        f"{workflow.basedir}: Snakemake takes braces in the path of a workflow for wildcards; move the project to a folder without"
+    )
+SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from persona_leakage.behaviours.preflight import check_against_model, texts_of
+from persona_leakage.config.blocks.behaviour import row_settings
+from persona_leakage.config.compared_experiments import digests_of, experiment_folders
+from persona_leakage.config.config_parts import config_layers, resolve_config
+from persona_leakage.config.experiment import (
+    COMPARISON,
+    check_experiment,
+    compares_predictors,
+    complete_config,
+    forced_block,
+    forced_draws,
+    forced_questions,
+    held_out_questions,
+    panel_names,
+    pool_names,
+    source_of_personas,
+)
+from persona_leakage.config.layers import declared_layers, is_swept
+from persona_leakage.config.personas import have_wordings, read_yaml
+from persona_leakage.config.selections import describe_personas, describe_questions
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import atomic_path, digest_of
+from persona_leakage.infrastructure.job_environment import prefer_own_python
+from persona_leakage.publishing.common import publishing_block
+from persona_leakage.training.dataset import choose_negatives
+
+try:
+    # Snakemake lists the files of the command line first, but merges them last.
+    given = workflow.config_settings
+    own = workflow.configfiles[len(given.configfiles) :]
+    files = [*([] if given.replace_workflow_config else own), *given.configfiles]
+    resolve_config(config, config_layers(files, given.config))
+    config_names = " + ".join(map(str, workflow.configfiles))
+    config.update(complete_config(config, config_names))
+    PERSONAS, QUESTION_SETS = check_experiment(config, config_names)
+    MODEL = f"resources/models/{config['model']['name']}/model.json"
+    PANEL = panel_names(config, PERSONAS)
+    POOL = pool_names(config)
+    used = [PERSONAS[name] for name in sorted({*PANEL, *POOL})]
+    check_against_model(config, used, QUESTION_SETS, MODEL)
+    TEXTS = texts_of(config, used, QUESTION_SETS)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+prefer_own_python()
+
+EXPERIMENT = config["experiment"]
+SOURCES = config["personas"]["sources"]
+SEEDS = config["training"]["seeds"]
+LAYERS = declared_layers(config["geometry"])
+HEADLINE = config["geometry"]["headline_layer"]
+POSITIONS = config["geometry"]["positions"]
+QUESTION_USES = {use["set"]: use for use in config["questions"]["evaluation"]}
+HELD_OUT_QUESTIONS = held_out_questions(config)
+RESAMPLES = {name: config["analysis"][name] for name in ("permutations", "bootstraps")}
+
+# Optional analyses, off unless the config asks for them.
+SWEPT = is_swept(config["geometry"])
+COMPARES_PREDICTORS = compares_predictors(config)
+ADAPTED_GEOMETRY = config["geometry"].get("adapted", False)
+# The kind of behaviour decides which module builds rows and scores replies; its code counts like that of a figure.
+KIND = config["behaviour"]["kind"]
+KIND_CODE = f"persona_leakage/behaviours/kinds/{KIND}.py"
+TEACHER_FORCED = forced_block(config)
+QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
+WORDINGS_COMPARED = have_wordings([PERSONAS[name] for name in PANEL])
+VARIANTS_COMPARED = bool(config["personas"]["no_persona_prompts"])
+
+SAMPLING_ENV = (
+    f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"
+)
+# Bytes. Linux allows 128 KiB for one argument, and a job's whole script is one.
+LONGEST_ARGUMENT = 30_000
+
+
+def settings(**blocks):
+    """Parts of the config as one JSON text with sorted keys: the param ``settings`` of a rule.
+
+    One text, because Snakemake compares params as a set of values without their names. Braces are written as
+    JSON escapes, because Snakemake takes {source} in a param for a wildcard. A text that is too long
+    for a command line goes into a file named by its content.
+    """
+    text = re.sub(
+        r'"(?:[^"\\]|\\.)*"',
+        lambda text: text[0].replace("{", r"\u007b").replace("}", r"\u007d"),
+        json.dumps(blocks, sort_keys=True, ensure_ascii=False),
+    )
+    return text if len(text.encode()) < LONGEST_ARGUMENT else f"@{settings_file(text)}"
+
+
+@cache
+def settings_file(text):
+    """The path of a file that holds a text; written if it is missing."""
+    path = Path("results/.settings", f"{digest_of(text)}.json")
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def without(block, *keys):
+    """A config block less some keys."""
+    return {key: value for key, value in block.items() if key not in keys}
+
+
+def more_each_attempt(**amounts):
+    """Resources of a job that may need more on some data: the second attempt gets twice as much, the third three times."""
+    return {
+        name: lambda wildcards, attempt, amount=amount: amount * attempt
+        for name, amount in amounts.items()
+    }
+
+
+def personas_block(names, *fields):
+    """Names of personas and a digest of the ``fields`` of them that a stage uses."""
+    return describe_personas(PERSONAS, names, *fields)
+
+
+def questions_block(use):
+    """A question set's name, count and digest."""
+    return describe_questions(QUESTION_SETS, use)
+
+
+def negatives_of(source):
+    """The personas that serve as a source's negatives."""
+    block = config["training_data"]
+    return choose_negatives(
+        source, block["negative_pool"], block["negative_personas"], config["seed"]
+    )
+
+
+def sampling_settings(wildcards, adapted, variants=False):
+    """Decides the replies to a question set: of the panel, or of the prompts without a persona (variants)."""
+    engine = without(config["engine"], "checkpoint_every")
+    cells = {"no_persona_prompts": config["personas"]["no_persona_prompts"]}
+    return settings(
+        **(cells if variants else {"personas": personas_block(PANEL, "prompt")}),
+        seed=config["seed"],
+        questions=questions_block(QUESTION_USES[wildcards.questions]),
+        suffix=config["questions"]["suffix"],
+        draws=config["evaluation"]["samples_per_question"],
+        sampling_seed=config["evaluation"]["sampling_seed"],
+        sampling=config["evaluation"]["sampling"],
+        engine=engine if adapted else without(engine, "merge_adapter"),
+    )
+
+
+def geometry_blocks(use, layers=LAYERS):
+    """Decides the centroids of questions {set, count} at some layers, apart from the adapter."""
+    return {
+        "personas": personas_block(PANEL, "prompt"),
+        "questions": questions_block(use),
+        "suffix": config["questions"]["suffix"],
+        "layers": layers,
+        "position": POSITIONS[0],
+        "precision": config["geometry"]["precision"],
+    }
+
+
+def forcing_blocks(wildcards):
+    """Decides the teacher-forced probabilities of a question set, apart from replies and adapter."""
+    asked = QUESTION_USES[wildcards.questions]
+    read = {**asked, "count": forced_questions(config, asked["count"])}
+    return {
+        "personas": personas_block(PANEL, "prompt"),
+        "questions": questions_block(read),
+        "suffix": config["questions"]["suffix"],
+        "draws": forced_draws(config),
+        "marker": config["behaviour"]["marker"],
+        "separator": config["behaviour"]["separator"],
+        "join": config["training_data"]["join"],
+        # As for hidden states: on a CPU float32 is faster.
+        "precision": config["geometry"]["precision"],
+    }
+
+
+def recipe(questions):
+    """Digests that two results must share to be repetitions: all that decides the adapters but seeds; prompts; evaluation."""
+    blocks = [
+        config["training_data"],
+        config["labels"],
+        config["questions"]["suffix"],
+        questions_block(config["questions"]["training"]),
+        without(config["training"], "seeds"),
+    ]
+    evaluation = [
+        questions_block(QUESTION_USES[questions]),
+        config["evaluation"]["samples_per_question"],
+        [POSITIONS[0], config["geometry"]["precision"]],
+    ]
+    return {
+        "training": digest_of(blocks),
+        "prompts": personas_block(PANEL, "prompt")["digest"],
+        "evaluation": digest_of(evaluation),
+    }
+
+
+def publishing_settings(service, **facts):
+    """Settings of a job that publishes. What the service lacks in the config is an error only when such a job is asked for."""
+
+    def of(wildcards):
+        try:
+            block = publishing_block(config, service)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+        return settings(experiment=EXPERIMENT, **{service: block}, **facts)
+
+    return of
+
+
+def compared_folders():
+    """The result folders that the target compare compares."""
+    try:
+        folders = experiment_folders(config.get("compare", "all"))
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    if not folders:
+        raise WorkflowError("compare: no results/*/run_config.yaml is there yet")
+    return [f"./{folder}" if folder.startswith("-") else folder for folder in folders]

@@ -1,0 +1,251 @@
+"""Path patterns of the rules, and the files that each target asks for. An optional analysis that is off adds none."""
+
+TRAINING = "results/{experiment}/training/{source}"
+TRAINED = f"{TRAINING}/seed{{seed}}"
+EVALUATION = "results/{experiment}/evaluation/{questions}"
+ADAPTED = f"{EVALUATION}/{{source}}/seed{{seed}}"
+CONTROL = f"{EVALUATION}/base"
+GEOMETRY = "results/{experiment}/geometry/{questions}/base"
+ADAPTED_STATES = "results/{experiment}/geometry/{questions}/{source}-seed{seed}"
+ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
+VARIANTS = "results/{experiment}/variants/{questions}"
+# The file with a cell per persona.
+CELLS = "marker_eval.json" if KIND == "marker" else "cells.json"
+HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
+PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
+PAGE_FILES = sorted(
+    str(path.relative_to(workflow.basedir))
+    for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("[!.]*.*")
+)
+
+# The inputs of a rule that uses an adapter, and of the same rule for the base model.
+ADAPTER = {
+    "weights": ancient(f"{TRAINED}/adapter/adapter_model.safetensors"),
+    "config": f"{TRAINED}/adapter/adapter_config.json",
+    "metrics": f"{TRAINED}/metrics.json",
+    "rows": ancient(f"{TRAINING}/manifest.json"),
+}
+NO_ADAPTER = {"weights": [], "metrics": [], "rows": []}
+
+VALUES = {
+    "source": SOURCES,
+    "seed": SEEDS,
+    "layer": LAYERS,
+    "position": POSITIONS,
+    "questions": list(QUESTION_USES),
+    "kind": ["pdf", "png", "svg"],
+    "state": ["base", *(f"{source}/seed{{seed}}" for source in SOURCES)],
+}
+
+
+wildcard_constraints:
+    experiment=re.escape(EXPERIMENT),
+    source="|".join(map(re.escape, SOURCES)),
+    seed="|".join(map(str, SEEDS)),
+    layer="|".join(map(str, LAYERS)),
+    questions="|".join(map(re.escape, QUESTION_USES)),
+    model=re.escape(config["model"]["name"]),
+
+
+def each(pattern, *wildcards):
+    """The paths of a pattern for all values of the given wildcards; its other wildcards stay."""
+    values = {name: VALUES[name] for name in wildcards}
+    return expand(pattern, allow_missing=True, **values)
+
+
+def of_each_set(*files):
+    """Files of evaluation/{questions}/ for each question set, as path patterns."""
+    folders = each(EVALUATION, "questions")
+    return [f"{folder}/{file}" for folder in folders for file in files]
+
+
+def tables(*names):
+    """Some of the tables of pairs as named inputs or outputs: pairs, cosines, question_counts; tables (what they hold)."""
+    return {
+        name: f"{ANALYSIS}/{name}.{'json' if name == 'tables' else 'csv'}"
+        for name in names
+    }
+
+
+def figure(path):
+    """The three outputs of a figure, by their kind; the png appears with its caption in snakemake --report."""
+    name = path.rsplit("/", 1)[-1]
+    files = {
+        kind: f"results/{{experiment}}/figures/{path}.{kind}" for kind in VALUES["kind"]
+    }
+    shown = report(
+        files["png"],
+        caption=f"../{PAGE_FOLDER}/captions/{name}.rst",
+        category="training" if name == "training" else "results",
+        labels={"figure": name.replace("_", " ")},
+    )
+    return {**files, "png": shown}
+
+
+def as_options(wildcards, input):
+    """The named inputs of a job, except its code, as command line options of the same names."""
+    options = []
+    for name, paths in input.items():
+        if name != "code":
+            paths = [paths] if isinstance(paths, str) else paths
+            options += [f"--{name.replace('_', '-')}", *map(shlex.quote, paths)]
+    return " ".join(options)
+
+
+def name_logs(rules):
+    """Name the log and the benchmark of each of ``rules`` that gives none: by the rule and the wildcards of its outputs.
+
+    logs/{experiment}/RULE/{questions}/{source}/seed{seed}.log and benchmarks/, the same with .tsv.
+    """
+    patterns = {
+        name: f"{{{name}}}" for name in ("questions", "source", "seed", "state")
+    }
+    patterns["seed"] = "seed{seed}"
+    for each in rules:
+        if each.shellcmd and not each.log:
+            home = "{experiment}" if "experiment" in each.wildcard_names else COMPARISON
+            used = [patterns[name] for name in patterns if name in each.wildcard_names]
+            path = "/".join([home, each.name, *used])
+            each.log_modifier = each.benchmark_modifier = each.output_modifier
+            each.set_log(f"logs/{path}.log")
+            each.benchmark = f"benchmarks/{path}.tsv"
+
+
+def results(*patterns):
+    """Every file of this experiment that matches a path pattern under results/{experiment}/."""
+    return [
+        path
+        for pattern in patterns
+        for path in expand(f"results/{EXPERIMENT}/{pattern}", **VALUES)
+    ]
+
+
+def when(switch, *patterns):
+    """The files of the path patterns (see results) if an optional analysis is on, else none."""
+    return results(*patterns) if switch else []
+
+
+def ending(paths, *suffixes):
+    """Those of the paths that have one of the suffixes."""
+    return [path for path in paths if path.endswith(suffixes)]
+
+
+RUN_CONFIG = results("run_config.yaml")
+ADAPTERS = results(
+    "training/pool.jsonl.gz",
+    "training/{source}/train.jsonl.gz",
+    "training/{source}/manifest.json",
+    "training/{source}/seed{seed}/adapter/adapter_model.safetensors",
+    "training/{source}/seed{seed}/adapter/adapter_config.json",
+    "training/{source}/seed{seed}/metrics.json",
+)
+EVALUATIONS = [
+    *results(
+        "evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz",
+        "evaluation/{questions}/base/completions.jsonl.gz",
+        f"evaluation/{{questions}}/{{source}}/seed{{seed}}/{CELLS}",
+        "evaluation/{questions}/{source}/seed{seed}/summary.json",
+        f"evaluation/{{questions}}/base/{CELLS}",
+        "evaluation/{questions}/base/summary.json",
+    ),
+    *when(
+        TEACHER_FORCED,
+        "evaluation/{questions}/{source}/seed{seed}/teacher_forced.json",
+        "evaluation/{questions}/base/teacher_forced.json",
+    ),
+]
+CENTROIDS = [
+    *results(
+        "geometry/{questions}/base/centroids_layer{layer}.pt",
+        "geometry/{questions}/base/centroids.json",
+    ),
+    f"{HELD_OUT}/centroids_layer{HEADLINE}.pt".format(experiment=EXPERIMENT),
+    f"{HELD_OUT}/centroids.json".format(experiment=EXPERIMENT),
+    *when(
+        ADAPTED_GEOMETRY,
+        "geometry/{questions}/{source}-seed{seed}/centroids_layer{layer}.pt",
+        "geometry/{questions}/{source}-seed{seed}/centroids.json",
+    ),
+    *when(
+        SWEPT,
+        "geometry/{questions}/base/sweep_{position}.npz",
+        "geometry/{questions}/base/sweep.json",
+    ),
+]
+COMPARISONS = [
+    *when(QUESTION_SETS_COMPARED, "analysis/question_sets/seed{seed}.json"),
+    *when(WORDINGS_COMPARED, "analysis/{questions}/seed{seed}/wordings.json"),
+    *when(VARIANTS_COMPARED, "analysis/{questions}/seed{seed}/variants.json"),
+]
+AXIS_RESULTS = [
+    *when(ADAPTED_GEOMETRY, "analysis/{questions}/seed{seed}/adapted_geometry.json"),
+    *when(TEACHER_FORCED, "analysis/{questions}/seed{seed}/measures.json"),
+]
+CORRELATIONS = [
+    *results(
+        "analysis/{questions}/seed{seed}/pairs.csv",
+        "analysis/{questions}/seed{seed}/cosines.csv",
+        "analysis/{questions}/seed{seed}/question_counts.csv",
+        "analysis/{questions}/seed{seed}/tables.json",
+        "analysis/{questions}/seed{seed}/correlation.json",
+        "analysis/{questions}/seed{seed}/robustness.json",
+    ),
+    *when(len(SEEDS) > 1, "analysis/{questions}/seeds.json"),
+    *when(COMPARES_PREDICTORS, "analysis/{questions}/seed{seed}/predictors.json"),
+    *COMPARISONS,
+    *AXIS_RESULTS,
+    *when(SWEPT, "analysis/{questions}/seed{seed}/sweep.json"),
+]
+SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
+FIGURES = [
+    *SCATTERS,
+    *results(
+        "figures/training.{kind}",
+        "figures/{questions}/seed{seed}/category_scatter.{kind}",
+        "figures/{questions}/seed{seed}/category_rates.{kind}",
+        "figures/{questions}/seed{seed}/category_correlations.{kind}",
+        "figures/{questions}/seed{seed}/heat_map.{kind}",
+        "figures/{questions}/seed{seed}/layers.{kind}",
+        "figures/{questions}/seed{seed}/robustness.{kind}",
+        "figures/{questions}/seed{seed}/noise_ceiling.{kind}",
+        "figures/{questions}/seed{seed}/cosines.{kind}",
+        "figures/{questions}/seed{seed}/replies.{kind}",
+    ),
+    *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
+    *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),
+    *when(
+        QUESTION_SETS_COMPARED, "figures/question_sets/seed{seed}/question_sets.{kind}"
+    ),
+    *when(WORDINGS_COMPARED, "figures/{questions}/seed{seed}/wordings.{kind}"),
+    *when(VARIANTS_COMPARED, "figures/{questions}/seed{seed}/variants.{kind}"),
+    *when(ADAPTED_GEOMETRY, "figures/{questions}/seed{seed}/adapted_geometry.{kind}"),
+    *when(TEACHER_FORCED, "figures/{questions}/seed{seed}/measures.{kind}"),
+    *when(SWEPT, "figures/{questions}/seed{seed}/sweep.{kind}"),
+]
+REPORT = results("report/index.html", "report/facts.json")
+INSPECT_LOGS = results(
+    "inspect/{questions}/base.eval", "inspect/{questions}/{source}/seed{seed}.eval"
+)
+WANDB_RECEIPTS = results(
+    "published/wandb/{source}/seed{seed}.json", "published/wandb/experiment.json"
+)
+HUB_RECEIPTS = results("published/hub/{source}/seed{seed}.json")
+TABLE_ARCHIVE = results("published/tables/checksums.json")
+COMPARISON_FILES = [
+    f"results/{COMPARISON}/{name}"
+    for name in (
+        "comparison.json",
+        "comparison.csv",
+        *(f"comparison.{kind}" for kind in VALUES["kind"]),
+        "index.html",
+    )
+]
+# What the numbers and figures are made from, without model, adapters, hidden states and records of each reply.
+SMALL_FILES = [
+    path
+    for path in [*RUN_CONFIG, *ADAPTERS, *EVALUATIONS, *CENTROIDS]
+    + [*CORRELATIONS, *FIGURES, *REPORT]
+    if path.endswith((".json", ".csv", ".yaml", ".png"))
+    and "/adapter/" not in path
+    and "teacher_forced" not in path
+]
