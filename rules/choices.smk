@@ -28,23 +28,16 @@ def choice_settings(**more):
     )
 
 
-rule build_choice_rows:
+use rule build_training_set as build_choice_rows with:
     input:
         code=code_of("build_training_set.py", KIND_CODE),
         model=MODEL,
         choices=ITEMS,
         base_summary=BASE_SUMMARY,
-    output:
-        rows=f"{TRAINING}/train.jsonl.gz",
-        manifest=f"{TRAINING}/manifest.json",
-    priority: 10
-    conda:
-        "../envs/inference.yaml"
-    threads: 1
-    resources:
-        **more_each_attempt(mem_mb=4000, runtime=30),
     params:
-        personas_file=PERSONAS_FILE,
+        made_of=lambda wildcards, input: shlex.join(
+            ["--items", input.choices, "--base-summary", input.base_summary]
+        ),
         settings=lambda wildcards: settings(
             seed=config["seed"],
             personas=personas_block(
@@ -54,20 +47,6 @@ rule build_choice_rows:
             labels=config["labels"],
             max_length=config["training"]["max_length"],
         ),
-    shell:
-        r"""
-        python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/build_training_set.py \
-            --settings {params.settings:q} \
-            --source {wildcards.source:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --items {input.choices:q} \
-            --base-summary {input.base_summary:q} \
-            --output {output.rows:q} \
-            --manifest {output.manifest:q} \
-            2>&1 | tee {log:q}
-        """
 
 
 rule score_choices:
