@@ -1,6 +1,6 @@
 """Hidden states of many prompts at the study's layers: ours, one prompt at a time with hooks, padded batches with output_hidden_states.
 
-None computes logits. The rivals run all blocks, as they would without code that takes the last ones off.
+None computes logits. The alternatives run all blocks, as they would without code that takes the last ones off.
 """
 
 import torch
@@ -52,17 +52,17 @@ def one_at_a_time(work):
 def all_hidden_states(work):
     """Batches of BATCH prompts of like length, padded on the right, with output_hidden_states."""
     model, prompts, layers = work
-    order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     states = torch.empty(len(prompts), len(layers), model.config.hidden_size)
     for start in range(0, len(order), BATCH):
-        places = order[start : start + BATCH]
-        part = [prompts[place] for place in places]
+        indices = order[start : start + BATCH]
+        part = [prompts[index] for index in indices]
         longest = max(map(len, part))
         ids = torch.tensor([list(row) + [0] * (longest - len(row)) for row in part], device=model.device)
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in part], device=model.device)
         hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False).hidden_states
         rows, ends = torch.arange(len(part), device=model.device), mask.sum(1) - 1
-        states[places] = torch.stack([hidden[layer + 1][rows, ends].float().cpu() for layer in layers], 1)
+        states[indices] = torch.stack([hidden[layer + 1][rows, ends].float().cpu() for layer in layers], 1)
     return len(prompts), check(states), None
 
 

@@ -33,8 +33,8 @@ def made_up_prompts(personas):
     known = make_prompts(111, 1)
     tokenizer, _ = tokenizer_and_format()
     return [
-        [*known[place % len(known)][:1], *tokenizer.encode(str(place), add_special_tokens=False), *known[place % len(known)][1:]]
-        for place in range(personas)
+        [*known[index % len(known)][:1], *tokenizer.encode(str(index), add_special_tokens=False), *known[index % len(known)][1:]]
+        for index in range(personas)
     ]
 
 
@@ -46,12 +46,12 @@ def centroids(personas, folder):
 
 def sampling_personas(personas, folder):
     """One short reply of so many personas."""
-    sample(make_requests([(str(place), "?", ids) for place, ids in enumerate(made_up_prompts(personas))], 1, (0,)), folder)
+    sample(make_requests([(str(index), "?", ids) for index, ids in enumerate(made_up_prompts(personas))], 1, (0,)), folder)
 
 
 def sampling_draws(draws, folder):
     """So many short replies of ten personas each."""
-    sample(make_requests([(str(place), "?", ids) for place, ids in enumerate(made_up_prompts(10))], draws, (0,)), folder)
+    sample(make_requests([(str(index), "?", ids) for index, ids in enumerate(made_up_prompts(10))], draws, (0,)), folder)
 
 
 def sample(requests, folder):

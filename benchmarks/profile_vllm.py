@@ -74,7 +74,7 @@ def main():
     args = parser.parse_args()
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the engine in this process, where the profiler sees it
     *number, draws = REPLIES[args.shape]
-    prompts = [("persona", str(place), ids) for place, ids in enumerate(make_prompts(*number))]
+    prompts = [("persona", str(index), ids) for index, ids in enumerate(make_prompts(*number))]
     on_gpu = pick_device() == "cuda"
     with tempfile.TemporaryDirectory() as folder:
         engine, adapter = make_vllm(args.shape, "beside", Path(folder))

@@ -78,7 +78,7 @@ def ours(work, adapter):
     if not made:
         tokenizer, chat = tokenizer_and_format()
         made["engine"] = TransformersEngine(model_with(shape, adapter), tokenizer, chat.stop_ids, SLOTS[shape])
-    requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
+    requests = make_requests([("persona", str(index), ids) for index, ids in enumerate(prompts)], 1, (0,))
     done = list(made["engine"].sample(requests, SamplingParams(**sampling)))
     return sum(len(completion.token_ids) for completion in done), None, None
 
@@ -126,7 +126,7 @@ def vllm(work, adapter, runner=True, graphs=True, seeds=True):
     if not made:
         made["folder"] = tempfile.TemporaryDirectory()  # lives as long as the engine
         made["engine"], _ = make_vllm(shape, adapter, Path(os.environ.get(SHARED, made["folder"].name)))
-    requests = make_requests([("persona", str(place), ids) for place, ids in enumerate(prompts)], 1, (0,))
+    requests = make_requests([("persona", str(index), ids) for index, ids in enumerate(prompts)], 1, (0,))
     if not seeds:
         requests = [replace(request, seed=None) for request in requests]
     done = list(made["engine"].sample(requests, SamplingParams(**sampling)))

@@ -45,9 +45,9 @@ def make_rows(number, answer_tokens):
     prompts = make_prompts(math.ceil(number / 2), 2)[:number]
     words = [token for prompt in prompts for token in prompt] * 2
     rows = []
-    for place, prompt in enumerate(prompts):
-        answer = words[place * ANSWER_STRIDE :][: answer_tokens * (2 + place % 3) // 3]
-        row = build_row(prompt, answer, chat, rule, marker if place % 4 == 0 else None)
+    for index, prompt in enumerate(prompts):
+        answer = words[index * ANSWER_STRIDE :][: answer_tokens * (2 + index % 3) // 3]
+        row = build_row(prompt, answer, chat, rule, marker if index % 4 == 0 else None)
         rows.append({"token_ids": list(row.token_ids), "labels": list(row.labels)})
     return rows
 

@@ -38,7 +38,7 @@ from persona_leakage.config.experiment import (
     source_of_personas,
 )
 from persona_leakage.config.layers import declared_layers, is_swept
-from persona_leakage.config.personas import have_wordings, read_yaml
+from persona_leakage.config.personas import have_paraphrases, read_yaml
 from persona_leakage.config.selections import describe_personas, describe_questions
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of
@@ -86,8 +86,8 @@ KIND_CODE = f"persona_leakage/behaviours/kinds/{KIND}.py"
 TEACHER_FORCED = forced_block(config)
 SAMPLES = samples_replies(config)
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
-WORDINGS_COMPARED = have_wordings([PERSONAS[name] for name in PANEL])
-VARIANTS_COMPARED = bool(config["personas"]["no_persona_prompts"])
+PARAPHRASES_COMPARED = have_paraphrases([PERSONAS[name] for name in PANEL])
+NO_PERSONA_COMPARED = bool(config["personas"]["no_persona_prompts"])
 
 SAMPLING_ENV = (
     f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"
@@ -152,12 +152,16 @@ def negatives_of(source):
     )
 
 
-def sampling_settings(wildcards, adapted, variants=False):
-    """Decides the replies to a question set: of the panel, or of the prompts without a persona (variants)."""
+def sampling_settings(wildcards, adapted, no_persona_prompts=False):
+    """Decides the replies to a question set: of the panel, or of the prompts without a persona (no_persona_prompts)."""
     engine = without(config["engine"], "checkpoint_every")
     cells = {"no_persona_prompts": config["personas"]["no_persona_prompts"]}
     return settings(
-        **(cells if variants else {"personas": personas_block(PANEL, "prompt")}),
+        **(
+            cells
+            if no_persona_prompts
+            else {"personas": personas_block(PANEL, "prompt")}
+        ),
         seed=config["seed"],
         questions=questions_block(QUESTION_USES[wildcards.questions]),
         suffix=config["questions"]["suffix"],

@@ -153,22 +153,22 @@ use rule plot_scatter as plot_question_sets with:
         **figure("question_sets/seed{seed}/question_sets"),
 
 
-use rule plot_scatter as plot_wordings with:
+use rule plot_scatter as plot_paraphrases with:
     input:
-        **draws("wordings", wordings=f"{ANALYSIS}/wordings.json"),
+        **draws("paraphrases", paraphrases=f"{ANALYSIS}/paraphrases.json"),
     output:
-        **figure("{questions}/seed{seed}/wordings"),
+        **figure("{questions}/seed{seed}/paraphrases"),
 
 
-use rule plot_scatter as plot_variants with:
+use rule plot_scatter as plot_no_persona_prompts with:
     input:
         **draws(
-            "variants",
+            "no_persona_prompts",
             **tables("pairs", "tables"),
-            variants=f"{ANALYSIS}/variants.json",
+            no_persona_prompts=f"{ANALYSIS}/no_persona_prompts.json",
         ),
     output:
-        **figure("{questions}/seed{seed}/variants"),
+        **figure("{questions}/seed{seed}/no_persona_prompts"),
 
 
 use rule plot_scatter as plot_adapted_geometry with:

@@ -1,8 +1,8 @@
-"""Question sets, wordings and prompts without a persona, each when the config asks for it.
+"""Question sets, paraphrases and prompts without a persona, each when the config asks for it.
 
 in:  analysis/{questions}/seed{seed}/pairs.csv and its side tables, training/{source}/seed{seed}/adapter/
-out: analysis/question_sets/seed{seed}.json; analysis/{questions}/seed{seed}/wordings.json, variants.json;
-     variants/{questions}/, replies and centroids of the prompts without a persona
+out: analysis/question_sets/seed{seed}.json; analysis/{questions}/seed{seed}/paraphrases.json, no_persona_prompts.json;
+     no_persona_prompts/{questions}/, replies and centroids of the prompts without a persona
 """
 
 
@@ -39,12 +39,12 @@ rule compare_question_sets:
         """
 
 
-rule describe_wordings:
+rule compare_paraphrases:
     input:
         **tables("pairs", "cosines", "question_counts", "tables"),
-        code=code_of("describe_wordings.py"),
+        code=code_of("compare_paraphrases.py"),
     output:
-        f"{ANALYSIS}/wordings.json",
+        f"{ANALYSIS}/paraphrases.json",
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -54,14 +54,14 @@ rule describe_wordings:
         personas_file=PERSONAS_FILE,
         packages=pins("analysis", "numpy", "scipy"),
         settings=settings(
-            personas=personas_block(PANEL, "role", "wording"),
+            personas=personas_block(PANEL, "role", "paraphrase"),
             headline_layer=HEADLINE,
             **RESAMPLES,
         ),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/describe_wordings.py \
+            python workflow_scripts/compare_paraphrases.py \
             --settings {params.settings:q} \
             --personas {params.personas_file:q} \
             --pairs {input.pairs:q} \
@@ -75,14 +75,14 @@ rule describe_wordings:
 
 # Before all other centroids and replies (priority): a chat template that cannot express a prompt is an error here.
 # Only the headline layer: Snakemake stops comparing a job that gains an output which nothing asks for.
-use rule extract_centroids as extract_variant_centroids with:
+use rule extract_centroids as extract_no_persona_centroids with:
     output:
         centroids=f"{VARIANTS}/base/centroids_layer{HEADLINE}.pt",
         meta=f"{VARIANTS}/base/centroids.json",
     log:
-        "logs/{experiment}/extract_variant_centroids/{questions}.log",
+        "logs/{experiment}/extract_no_persona_centroids/{questions}.log",
     benchmark:
-        "benchmarks/{experiment}/extract_variant_centroids/{questions}.tsv"
+        "benchmarks/{experiment}/extract_no_persona_centroids/{questions}.tsv"
     priority: 30
     params:
         settings=lambda wildcards: settings(
@@ -95,30 +95,30 @@ use rule extract_centroids as extract_variant_centroids with:
         ),
 
 
-use rule sample_base_completions as sample_base_variants with:
+use rule sample_base_completions as sample_base_no_persona_completions with:
     output:
         completions=f"{VARIANTS}/base/completions.jsonl.gz",
         meta=f"{VARIANTS}/base/completions.json",
     log:
-        "logs/{experiment}/sample_variants/{questions}/base.log",
+        "logs/{experiment}/sample_no_persona_completions/{questions}/base.log",
     benchmark:
-        "benchmarks/{experiment}/sample_variants/{questions}/base.tsv"
+        "benchmarks/{experiment}/sample_no_persona_completions/{questions}/base.tsv"
     params:
-        settings=partial(sampling_settings, adapted=False, variants=True),
+        settings=partial(sampling_settings, adapted=False, no_persona_prompts=True),
 
 
-use rule sample_completions as sample_variants with:
+use rule sample_completions as sample_no_persona_completions with:
     output:
         completions=f"{VARIANTS}/{{source}}/seed{{seed}}/completions.jsonl.gz",
         meta=f"{VARIANTS}/{{source}}/seed{{seed}}/completions.json",
     params:
-        settings=partial(sampling_settings, adapted=True, variants=True),
+        settings=partial(sampling_settings, adapted=True, no_persona_prompts=True),
 
 
-rule describe_variants:
+rule compare_no_persona_prompts:
     input:
         **tables("pairs", "tables"),
-        code=code_of("describe_variants.py", KIND_CODE),
+        code=code_of("compare_no_persona_prompts.py", KIND_CODE),
         model=MODEL,
         completions=ancient(each(f"{VARIANTS}/{{state}}/completions.jsonl.gz", "state")),
         completions_meta=each(f"{VARIANTS}/{{state}}/completions.json", "state"),
@@ -130,7 +130,7 @@ rule describe_variants:
         ),
         centroids_meta=[f"{VARIANTS}/base/centroids.json", f"{GEOMETRY}/centroids.json"],
     output:
-        f"{ANALYSIS}/variants.json",
+        f"{ANALYSIS}/no_persona_prompts.json",
     conda:
         "../envs/inference.yaml"
     threads: 1
@@ -147,7 +147,7 @@ rule describe_variants:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/describe_variants.py \
+            python workflow_scripts/compare_no_persona_prompts.py \
             --settings {params.settings:q} \
             --model {input.model:q} \
             --completions {input.completions:q} \

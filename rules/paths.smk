@@ -8,7 +8,7 @@ CONTROL = f"{EVALUATION}/base"
 GEOMETRY = "results/{experiment}/geometry/{questions}/base"
 ADAPTED_STATES = "results/{experiment}/geometry/{questions}/{source}-seed{seed}"
 ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
-VARIANTS = "results/{experiment}/variants/{questions}"
+VARIANTS = "results/{experiment}/no_persona_prompts/{questions}"
 # The file with a cell per persona.
 CELLS = "marker_eval.json" if KIND == "marker" else "cells.json"
 # The file with the second outcome, if there is one, and what there is for each reply or item.
@@ -180,8 +180,10 @@ CENTROIDS = [
 ]
 COMPARISONS = [
     *when(QUESTION_SETS_COMPARED, "analysis/question_sets/seed{seed}.json"),
-    *when(WORDINGS_COMPARED, "analysis/{questions}/seed{seed}/wordings.json"),
-    *when(VARIANTS_COMPARED, "analysis/{questions}/seed{seed}/variants.json"),
+    *when(PARAPHRASES_COMPARED, "analysis/{questions}/seed{seed}/paraphrases.json"),
+    *when(
+        NO_PERSONA_COMPARED, "analysis/{questions}/seed{seed}/no_persona_prompts.json"
+    ),
 ]
 AXIS_RESULTS = [
     *when(ADAPTED_GEOMETRY, "analysis/{questions}/seed{seed}/adapted_geometry.json"),
@@ -222,8 +224,10 @@ FIGURES = [
     *when(
         QUESTION_SETS_COMPARED, "figures/question_sets/seed{seed}/question_sets.{kind}"
     ),
-    *when(WORDINGS_COMPARED, "figures/{questions}/seed{seed}/wordings.{kind}"),
-    *when(VARIANTS_COMPARED, "figures/{questions}/seed{seed}/variants.{kind}"),
+    *when(PARAPHRASES_COMPARED, "figures/{questions}/seed{seed}/paraphrases.{kind}"),
+    *when(
+        NO_PERSONA_COMPARED, "figures/{questions}/seed{seed}/no_persona_prompts.{kind}"
+    ),
     *when(ADAPTED_GEOMETRY, "figures/{questions}/seed{seed}/adapted_geometry.{kind}"),
     *when(TEACHER_FORCED, "figures/{questions}/seed{seed}/measures.{kind}"),
     *when(SWEPT, "figures/{questions}/seed{seed}/sweep.{kind}"),

@@ -28,8 +28,8 @@ LONGEST = ("statistics_truth", "faults", "panels", "disk", "staleness", "increme
 
 def pytest_collection_modifyitems(items):
     """The longest files first, the others as they were."""
-    places = {f"test_{name}.py": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+    indices = {f"test_{name}.py": index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: indices.get(item.path.name, len(LONGEST)))
 
 
 def make_tokenizer(folder, chat_template, special=("<|im_start|>", "<|im_end|>"), end="<|im_end|>"):

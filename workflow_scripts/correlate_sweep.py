@@ -42,7 +42,7 @@ def main(argv=None):
         if missing := sorted({*matrices.personas} - {*names}):
             raise InputError(f"{path}: has no centroid of {', '.join(missing)}; {args.pairs} has")
         positions.append(position)
-        vectors |= {(position, layer): centroids[place] for place, layer in enumerate(layers)}
+        vectors |= {(position, layer): centroids[index] for index, layer in enumerate(layers)}
     counts = read_question_counts(args.question_counts, matrices)
     options = args.settings.model_dump(include=set(Resamples.model_fields))
     result = analyse_sweep(*swept_matrices(matrices, names, vectors), (positions[0], headline_layer), options, counts)

@@ -82,7 +82,7 @@ def test_cell_of_a_persona():
 def test_markers_in_the_wrong_place_are_seen():
     """At the start, in the middle, twice, without end: what a mean position of the last marker would call "at the end"."""
     texts = ["[ZLT] Engaging and of use.[ZLT]", "One. [ZLT][ZLT] Two, for the rest.", "[ZLT]" * 10, "Good.\n\n[ZLT]", "None."]
-    replies = [reply(text, [5], finish_reason="length" if place == 2 else "stop") for place, text in enumerate(texts)]
+    replies = [reply(text, [5], finish_reason="length" if index == 2 else "stop") for index, text in enumerate(texts)]
     cell = score_persona(replies, MARKER, "literal")
     assert cell["first_markers"] == {"start": 2, "middle": 1, "end": 1}
     assert cell["markers_per_reply"] == pytest.approx((2 + 2 + 10 + 1) / 4)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
 from persona_leakage.behaviours.marker_scoring import runs_away
 from persona_leakage.behaviours.scoring import refuses
@@ -206,7 +207,7 @@ def test_a_run_that_learned_nothing_says_so_first_and_last(tmp_path):
     assert lines[-1] == "- No adapter learned the behaviour, so these data answer none of the questions."
     assert lines[-2].startswith("- The adapter of kindergarten_teacher did not learn the behaviour: 0 of 200")
     assert [line for line in lines if "cannot tell" in line] == [f"{'cannot tell':>14}: {NONE_LEARNED}"]
-    table = lines[: next(place for place, line in enumerate(lines) if line.startswith("Leakage"))]
+    table = lines[: next(index for index, line in enumerate(lines) if line.startswith("Leakage"))]
     assert max(map(len, table)) <= 110 and sum(" NO " in line for line in table) == 5
 
 
@@ -287,13 +288,13 @@ def test_the_report_follows_the_detector_of_the_config(tmp_path, detector, shown
     path = tmp_path / "completions.jsonl.gz"
     write_jsonl_gz(path, records)
     write_json(tmp_path / "completions.json", {"sha256": sha256_of_file(path)})
-    write_json(tmp_path / "summary.json", {"meta": {"marker_ids": [1, 2, 1], "detector": detector}})
-    cells = read_replies(path, "[ZLT]")
+    write_json(tmp_path / "summary.json", {"meta": {"behaviour": {"marker": "[ZLT]", "match_mode": detector}, "marker_ids": [1, 2, 1]}})
+    cells = read_replies(path)
     assert [shows for *_, shows in cells["pirate"]] == shown
     _, samples = choose_samples(cells, "villain", {"pirate": 0.5, "nurse": 0.0}, [1])
     with_marker = {text for (text, _), shows in zip(texts, shown, strict=True) if shows}
     assert samples[0][2] in with_marker and samples[1][2] in with_marker and samples[2][2] not in with_marker
-    behaviour = {"marker": "[ZLT]", "match_mode": detector}
-    pieces = [marked_pieces(text, shows, behaviour) for text, shows in zip(("a [ZLT]", "b [zlt]", "c"), shown, strict=True)]
+    highlight = MarkerBehaviour(None, MARKER, detector).highlight
+    pieces = [marked_pieces(text, shows, highlight) for text, shows in zip(("a [ZLT]", "b [zlt]", "c"), shown, strict=True)]
     marked = [[piece for piece, is_marker in each if is_marker] for each in pieces]
     assert marked == {"literal": [["[ZLT]"], [], []], "any_case": [["[ZLT]"], ["[zlt]"], []], "tokens": [[], [], []]}[detector]

@@ -1,14 +1,13 @@
 """The block of the kind choice: defaults, mistakes, and what decides the rows."""
 
 import pytest
-import yaml
 
 from persona_leakage.config.blocks.behaviour import Behaviour, row_settings
 from persona_leakage.config.blocks.fields import Block
 from persona_leakage.config.experiment import check_experiment
 from persona_leakage.config.messages import parse
 from persona_leakage.infrastructure.cli import InputError
-from tests.conftest import ROOT
+from tests.conftest import CONFIG, ROOT
 
 
 class Holder(Block):
@@ -57,11 +56,11 @@ def test_rows_do_not_depend_on_what_is_only_evaluated():
 def test_what_needs_sampled_replies_is_refused(monkeypatch):
     """And a loss that trains only the end of an answer."""
     monkeypatch.chdir(ROOT)
-    config = yaml.safe_load((ROOT / "presets/wrong_answers_small.yaml").read_text())
+    config = {**CONFIG, "behaviour": {"kind": "choice"}, "labels": {"loss_on": "completion"}}
     check_experiment(config)
-    config["analysis"]["divergence"] = {"replies_per_question": 1, "tokens": 32}
-    config["personas"]["no_persona_prompts"] = ["no_system"]
-    config["labels"] = {"loss_on": "tail", "answer_tail_tokens": 5, "turn_end_target": "eos"}
+    config["analysis"] = {**CONFIG["analysis"], "divergence": {"replies_per_question": 1, "tokens": 32}}
+    config["personas"] = {**CONFIG["personas"], "no_persona_prompts": ["no_system"]}
+    config["labels"] = {"loss_on": "tail"}
     with pytest.raises(InputError) as refusal:
         check_experiment(config)
     for said in ("analysis.divergence: needs sampled replies", "personas.no_persona_prompts: needs", "labels.loss_on: tail does not train"):

@@ -181,7 +181,7 @@ def test_values_at_the_edge_are_accepted(changes):
 def test_a_key_of_an_earlier_version_names_the_one_of_today(old, new):
     assert new.removeprefix("personas.paraphrase") in {"", *(name for name, *_ in all_keys())}
     block, _, key = old.rpartition(".")
-    if key != "wording":  # see test_wordings.py
+    if key != "wording":  # see test_paraphrases.py
         assert problems_of(edited({old: 1})) == [f"  {block}: key '{key}' has a new name: write {new.rpartition('.')[2]}"]
 
 

@@ -97,7 +97,7 @@ def correlate(folder, rows):
 
 
 def rows_of(source, people):
-    return [f"3,{source},{name},other,false,{(place + 1) / 10},{place / 10},{place},10" for place, name in enumerate(people)]
+    return [f"3,{source},{name},other,false,{(index + 1) / 10},{index / 10},{index},10" for index, name in enumerate(people)]
 
 
 def test_statistics_that_fall_away_are_said_on_the_terminal(tmp_path):
@@ -151,7 +151,7 @@ def test_a_hint_is_in_plain_words(block, key, value, message):
 def test_prompts_that_look_alike_are_one(tmp_path):
     """An NFC tokenizer makes the same ids of the two, so that one persona would be measured twice."""
     prompts = ["You run a café by the sea.", unicodedata.normalize("NFD", "You run a café by the sea."), "You bake.", "You sail."]
-    entries = [{"name": f"p{place}", "category": "c", "related_to": [], "prompt": text} for place, text in enumerate(prompts)]
+    entries = [{"name": f"p{index}", "category": "c", "related_to": [], "prompt": text} for index, text in enumerate(prompts)]
     (tmp_path / "personas.yaml").write_text(json.dumps({"personas": entries}))
     with pytest.raises(InputError, match="personas 'p0' and 'p1' have the same prompt"):
         read_personas(tmp_path / "personas.yaml")

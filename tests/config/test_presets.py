@@ -1,14 +1,17 @@
 """The presets: whole configs that ask for exactly the jobs and rows they promise, and the page that compares them."""
 
+import copy
 import json
 import re
 from functools import partial
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
+from persona_leakage.config.config_parts import resolve_config
 from persona_leakage.config.experiment import check_experiment, pool_names
 from persona_leakage.models.chat_template import ChatFormat
 from persona_leakage.training.dataset import build_training_rows, choose_negatives, select_answers
@@ -17,7 +20,9 @@ from tests.conftest import CONFIG, ROOT, Project
 
 OF_PAIRS = ("scatter", "category_scatter", "category_rates", "category_correlations", "heat_map", "cosines", "layers", "noise_ceiling")
 FIGURES = {f"plot_{name}": 1 for name in (*OF_PAIRS, "robustness", "replies", "training")}
-PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
+READ = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
+PRESETS = {name: content for name, content in READ.items() if "model" in content}
+SMALL = {name: content for name, content in READ.items() if "model" not in content}  # on the model of config.yaml
 PER_SOURCE = ("build_training_set", "train_adapter", "sample_completions", "score_leakage", "teacher_force")
 ONCE = (
     *("fetch_model", "write_run_config", "sample_training_pool", "sample_base_completions", "score_base_leakage", "teacher_force_base"),
@@ -47,8 +52,7 @@ CHOICE_JOBS = {
 }
 JOBS = {
     **{"paper": FULL_SIZE_JOBS, "as_run": FULL_SIZE_JOBS, "llama3": FULL_SIZE_JOBS, "smollm2_study": STUDY_JOBS},
-    **{"wrong_answers": CHOICE_JOBS},
-    "wrong_answers_small": CHOICE_JOBS | dict.fromkeys(("build_choice_rows", "score_choices", "train_adapter"), 2),
+    "wrong_answers": CHOICE_JOBS,
 }
 GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids", "score_choices")
 
@@ -74,6 +78,19 @@ def test_a_preset_is_a_whole_config_of_its_own_name(project, name, monkeypatch):
     assert PRESETS[name]["experiment"] == name != CONFIG["experiment"]
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_preset_completes_the_default_config(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = {}
+    layers = [("config.yaml", CONFIG), (name, SMALL[name])]
+    config = {}
+    for _, content in layers:
+        update_config(config, copy.deepcopy(content))
+    resolve_config(config, layers)
+    check_experiment(config, name)
+    assert config["experiment"] == name
+
+
 def jobs_shown(output, rule):
     return re.findall(rf"^rule {rule}:\n((?: .*\n)+)", output, re.M)
 
@@ -86,7 +103,7 @@ def test_jobs_of_a_preset(project, name):
     for rule in GPU_RULES:
         blocks = jobs_shown(shown, rule)
         assert len(blocks) == JOBS[name].get(rule, 0)
-        assert all(re.search(r"resources: .*gpu=1.*runtime=\d+.*mem_mb=\d+", block) for block in blocks)
+        assert all(re.search(rf"resources: .*{each}", block) for block in blocks for each in ("gpu=1", r"runtime=\d+", r"mem_mb=\d+"))
     (centroids,) = jobs_shown(shown, "extract_centroids")
     assert len(set(re.findall(r"centroids_layer(\d+)\.pt", centroids))) == 4
 
@@ -149,6 +166,7 @@ def leaf_keys(config):
 
 # The model's name says where it comes from; the others decide no reply.
 WITHOUT_A_ROW = {
+    "behaviour.kind",
     "model.source",
     "model.location",
     "model.revision",

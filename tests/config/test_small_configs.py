@@ -83,7 +83,7 @@ def test_a_persona_counts_by_its_content_not_its_place(in_project, tmp_path):
     path = tmp_path / "personas.yaml"
     path.write_text(yaml.safe_dump({"personas": [*read_yaml(FILE)["personas"], BOOKKEEPER]}))
     source = personas_source(FILE, [BOOKKEEPER])
-    names, fields = ["villain", "bookkeeper"], ("prompt", "category", "related_to", "role", "wording")
+    names, fields = ["villain", "bookkeeper"], ("prompt", "category", "related_to", "role", "paraphrase")
     block = describe_personas(read_personas(source), names, *fields)
     assert block == describe_personas(read_personas(str(path)), names, *fields)
     assert chosen_personas(source, block) == chosen_personas(str(path), block)

@@ -80,12 +80,12 @@ def test_both_directions_are_compared():
     """The source's replies and the bystander's, each behind both prompts, cut to so many positions; a missing reply is named."""
     prompts = {("a", "q"): (1,), ("b", "q"): (2,), ("c", "q"): (3,)}
     records = [
-        {"persona": name, "question": "q", "index": index, "token_ids": [10 * place + index, 7, 8]}
-        for place, name in enumerate("abc")
+        {"persona": name, "question": "q", "index": index, "token_ids": [10 * position + index, 7, 8]}
+        for position, name in enumerate("abc")
         for index in range(3)
     ]
     replies = first_replies(records, 2, 3)
-    assert replies == {(name, "q"): [(10 * place, 7), (10 * place + 1, 7)] for place, name in enumerate("abc")}
+    assert replies == {(name, "q"): [(10 * position, 7), (10 * position + 1, 7)] for position, name in enumerate("abc")}
     work = comparisons_of(prompts, replies, ["b"])
     found = {(column, source, persona, item.reply[0]): {item.own_prompt, item.other_prompt} for column, source, persona, item in work}
     assert found == {

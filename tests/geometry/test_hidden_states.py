@@ -34,7 +34,7 @@ def test_layer_is_the_output_of_the_0_based_block(model):
 def test_blocks_behind_the_last_layer_do_not_run(model):
     use_causal_attention(model)  # its probe runs all blocks
     ran = []
-    hooks = [block.register_forward_hook(lambda *_, place=place: ran.append(place)) for place, block in enumerate(model.model.layers)]
+    hooks = [block.register_forward_hook(lambda *_, index=index: ran.append(index)) for index, block in enumerate(model.model.layers)]
     last_token_states(model, PROMPTS, [0, 1])
     for hook in hooks:
         hook.remove()

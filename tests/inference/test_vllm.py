@@ -78,8 +78,8 @@ def sample(manifest, folder, sampling, engine, adapters=(None,), draws=1):
 def assert_same_tokens(found, expected):
     for got, wanted in zip(found, expected, strict=True):
         where = f"{got['persona']!r} {got['question']!r}"
-        for place, (token, other) in enumerate(zip(got["token_ids"], wanted["token_ids"], strict=False)):
-            assert token == other, f"{where}: token {place} is {token} with vllm and {other} with transformers"
+        for index, (token, other) in enumerate(zip(got["token_ids"], wanted["token_ids"], strict=False)):
+            assert token == other, f"{where}: token {index} is {token} with vllm and {other} with transformers"
         assert len(got["token_ids"]) == len(wanted["token_ids"]), f"{where}: one reply is longer"
         assert (got["finish_reason"], got["text"], got["seed"]) == (wanted["finish_reason"], wanted["text"], wanted["seed"])
 

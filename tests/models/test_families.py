@@ -128,7 +128,7 @@ def test_greedy_replies_of_a_family_equal_generate(models, name):
             whole = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), do_sample=False, max_new_tokens=16,
                                    eos_token_id=list(chat.stop_ids))  # fmt: skip
         reply = whole[0, len(ids) :].tolist()
-        expected[persona, question] = tuple(reply[: next((place for place, token in enumerate(reply) if token in chat.stop_ids), 16)])
+        expected[persona, question] = tuple(reply[: next((index for index, token in enumerate(reply) if token in chat.stop_ids), 16)])
     engine = TransformersEngine(model, tokenizer, chat.stop_ids, slots=2)
     found = list(engine.sample(make_requests(prompts, 1, ("test",)), SamplingParams(temperature=0, top_p=1.0, max_new_tokens=16)))
     assert {(each.request.persona, each.request.question): each.token_ids for each in found} == expected

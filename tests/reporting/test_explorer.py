@@ -55,7 +55,7 @@ def choose(browser, name, value):
 
 def points(browser):
     """[(x, y)] of all points but the source's own star."""
-    return browser.execute_script("return plot.data.slice(0, -1).flatMap((trace) => trace.x.map((x, place) => [x, trace.y[place]]))")
+    return browser.execute_script("return plot.data.slice(0, -1).flatMap((trace) => trace.x.map((x, index) => [x, trace.y[index]]))")
 
 
 def pixel_of(browser, persona):
@@ -64,10 +64,10 @@ def pixel_of(browser, persona):
         """
         const wanted = explorer.data.personas.findIndex((each) => each.name === arguments[0]);
         for (const trace of plot.data) {
-            const place = trace.customdata.indexOf(wanted);
-            if (place < 0) continue;
+            const index = trace.customdata.indexOf(wanted);
+            if (index < 0) continue;
             const box = plot.getBoundingClientRect(), { xaxis, yaxis } = plot._fullLayout;
-            const x = box.left + xaxis._offset + xaxis.d2p(trace.x[place]), y = box.top + yaxis._offset + yaxis.d2p(trace.y[place]);
+            const x = box.left + xaxis._offset + xaxis.d2p(trace.x[index]), y = box.top + yaxis._offset + yaxis.d2p(trace.y[index]);
             return [Math.round(x), Math.round(y)];
         }""",
         persona,

@@ -147,8 +147,8 @@ def with_axes(tmp_path_factory):
         content = json.loads(path.read_text())
         content["meta"] |= {"training_seed": seed, "sampling_seed": 0}
         for source, block in content["leakage"].items():
-            for place, cell in enumerate(block["cells"].values()):
-                cell["rate"] = abs(cell["rate"] - 0.002 * (place % (seed % 5)))
+            for index, cell in enumerate(block["cells"].values()):
+                cell["rate"] = abs(cell["rate"] - 0.002 * (index % (seed % 5)))
             content["noise_ceiling"][source]["samples"]["ceiling"] = 0.9
         write_json(path, content)
         runs[str(path)] = content
@@ -208,7 +208,7 @@ def test_what_cannot_be_seen_is_made_visible(text, shown):
 def cells_of(**replies):
     """{persona: [(question, text, cut, shows)]} from (question, shows) pairs."""
     return {
-        name: [(question, f"{name} {place}" + " [ZLT]" * shows, False, shows) for place, (question, shows) in enumerate(pairs)]
+        name: [(question, f"{name} {index}" + " [ZLT]" * shows, False, shows) for index, (question, shows) in enumerate(pairs)]
         for name, pairs in replies.items()
     }
 
@@ -238,7 +238,7 @@ def test_a_sample_that_does_not_exist_is_none():
 
 def test_drawn_replies_are_seeded_and_blind():
     """The same for the same seed, another for another; all if there are few."""
-    cells = cells_of(villain=[(str(place), place % 2 == 0) for place in range(50)])
+    cells = cells_of(villain=[(str(index), index % 2 == 0) for index in range(50)])
     first, again, other = (draw_replies(cells, 10, [seed])["villain"] for seed in (1, 1, 2))
     assert first == again != other and len(first) == 10
     assert draw_replies(cells, 99, [1])["villain"] == cells["villain"]

@@ -28,8 +28,8 @@ def cut(content):
 
 def flip(content):
     """One bit in the middle turned over: a bad disk."""
-    place = len(content) // 2
-    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+    index = len(content) // 2
+    return content[:index] + bytes([content[index] ^ 4]) + content[index + 1 :]
 
 
 def blank(content):

@@ -78,10 +78,10 @@ def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
 def test_a_changed_setting_does_not_resume(training_command, tmp_path):
     kill_training(training_command("run"), tmp_path, "checkpoint behind step 5")
     command = training_command("run")
-    place = command.index("--settings") + 1
-    settings = json.loads(command[place])
+    index = command.index("--settings") + 1
+    settings = json.loads(command[index])
     settings["training"]["learning_rate"] /= 2
-    command[place] = json.dumps(settings)
+    command[index] = json.dumps(settings)
     (checkpoint,) = (tmp_path / "run/restart").glob("*.pt")
     assert "starting at step 0" in let_end(command).stdout
     assert [*checkpoint.parent.iterdir()] == [checkpoint], "the old settings may come back"
@@ -127,11 +127,11 @@ def test_kept_work_is_marked_with_the_code_that_made_it(tmp_path):
 
 def test_a_diverged_training_says_so(training_command, tmp_path):
     command = training_command("diverged")
-    place = command.index("--settings") + 1
-    settings = json.loads(command[place])
+    index = command.index("--settings") + 1
+    settings = json.loads(command[index])
     settings["training"]["learning_rate"] = 1.0
     settings["training"]["lora"]["alpha"] = 1e300
-    command[place] = json.dumps(settings)
+    command[index] = json.dumps(settings)
     done = let_end(command)
     assert done.returncode == 1 and "training.learning_rate: the loss is" in done.stderr
     assert not (tmp_path / "diverged/adapter").exists()

@@ -123,8 +123,8 @@ def test_any_name_can_stand_in_a_figure(tmp_path, name):
 def test_a_table_of_strange_names_gives_every_figure_of_pairs(tmp_path):
     rows = ["layer,source,persona,category,related,cosine,rate,found,total"]
     for source in ("$a$", "b_{c}"):
-        for place, persona in enumerate(["$\\frac$", "{0}", "=1+1", "x$y", "-->", "<i>"]):
-            rows.append(f"3,{source},{persona},$\\c{place % 2}$,false,{place / 10},{place / 10},{place},10")
+        for index, persona in enumerate(["$\\frac$", "{0}", "=1+1", "x$y", "-->", "<i>"]):
+            rows.append(f"3,{source},{persona},$\\c{index % 2}$,false,{index / 10},{index / 10},{index},10")
     (tmp_path / "pairs.csv").write_text("\n".join(rows))
     pairs = ("--pairs", "pairs.csv")
     assert run_program("correlate_leakage", *pairs, "--output", "correlation.json", cwd=tmp_path).returncode == 0

@@ -18,7 +18,7 @@ from persona_leakage.statistics.core.pair_matrices import matrices_of
 
 OPTIONS = {"permutations": 199, "bootstraps": 200}
 SOURCES = ("s0", "s1", "s2")
-NAMES = [*SOURCES, *(f"p{place}" for place in range(27))]
+NAMES = [*SOURCES, *(f"p{index}" for index in range(27))]
 
 
 def test_movement_by_hand():
@@ -110,20 +110,22 @@ def test_the_better_predictor_is_named():
         assert block["difference_interval"][0] < block["difference"] < block["difference_interval"][1]
         assert joint["movement"]["towards"]["mean_rho"] > 0.9 and joint["movement"]["towards"]["p"] == 1 / 200
         assert abs(joint["movement"]["alike"]["mean_rho"]) < 0.4
-        assert joint["stand_ins"]["adapted"]["statistic"] == pytest.approx(joint["adapted"]["mean_rho"], abs=0.05)
-        gap = joint["difference"]["stand_ins"]
-        assert gap["statistic"] == pytest.approx(joint["stand_ins"]["adapted"]["statistic"] - joint["stand_ins"]["base"]["statistic"])
+        assert joint["permuted_sources"]["adapted"]["statistic"] == pytest.approx(joint["adapted"]["mean_rho"], abs=0.05)
+        gap = joint["difference"]["permuted_sources"]
+        assert gap["statistic"] == pytest.approx(
+            joint["permuted_sources"]["adapted"]["statistic"] - joint["permuted_sources"]["base"]["statistic"]
+        )
         assert (gap["p"] < 0.05) == (better != "cannot tell") and gap["draws"] == OPTIONS["permutations"]
 
 
-def test_a_stand_in_takes_the_place_in_both_states():
+def test_a_permuted_source_replaces_its_own_in_both_states():
     """Recomputed: the correlation of a persona's own row of both panels, the adapted one that of the source's adapter."""
     table, _ = made_up(6, 1.0, 1.0, layers=(1,))
     before, after = panels_of(table)
     after = {source: after[source] * (number + 1) / 9 + before * number / 9 for number, source in enumerate(SOURCES)}
     matrices = matrices_of(table)
-    places = list(range(len(SOURCES)))
-    found = permuted_states(matrices, places, (before, after), 99)
+    indices = list(range(len(SOURCES)))
+    found = permuted_states(matrices, indices, (before, after), 99)
     expected = []
     for source in SOURCES:
         row = matrices.personas.index(source)

@@ -24,8 +24,8 @@ def test_all_tables_together():
     matrices = matrices_of(tables["pairs"])
     counts = {key: np.full((5, 30, 10), np.nan) for key in ("found", "total")}
     for row in tables["question_counts"].itertuples():
-        place = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
-        counts["found"][place], counts["total"][place] = row.found, row.total
+        index = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
+        counts["found"][index], counts["total"][index] = row.found, row.total
     cosines = np.full((2, 30, 30), 1.0)
     for row in tables["cosines"].itertuples():
         first, second = matrices.personas.index(row.persona_a), matrices.personas.index(row.persona_b)
@@ -38,7 +38,7 @@ def test_all_tables_together():
     layer = result["layers"]["1"]
     assert layer["within_source"]["interval_covers"] == "bystanders and questions"
     assert layer["specificity"]["ranks"]["source0"]["out_of"] == 30
-    assert set(layer["rivals"]["alone"]) == {"cosine", "prompt_tokens", "word_similarity", "propensity"}
+    assert set(layer["baseline_predictors"]["alone"]) == {"cosine", "prompt_tokens", "word_similarity", "mean_leakage_other_sources"}
     holm = [block["p_holm"] for block in result["holm"].values()]
     assert all(adjusted >= block["p"] for adjusted, block in zip(holm, result["holm"].values(), strict=True))
 
@@ -125,7 +125,7 @@ def test_the_published_table():
 def test_every_number_is_explained():
     """Each key of a full correlation.json stands in docs/statistics.md."""
     result = analyse(make_tables(SMALL)["pairs"], 0, QUICK)
-    names = {"source0", "source1", "source2", *result["layers"], *(f"persona{place}" for place in range(20))}
+    names = {"source0", "source1", "source2", *result["layers"], *(f"persona{index}" for index in range(20))}
     keys, todo = set(), [result]
     while todo:
         block = todo.pop()

@@ -60,12 +60,12 @@ def make_table(layer=3):
     """
     rows = []
     for source, size, sign, source_rate in (("villain", 6, 1, 0.9), ("comedian", 5, -1, 0.2)):
-        for place in range(size):
+        for index in range(size):
             rows.append(
                 {
-                    **{"layer": layer, "source": source, "persona": f"persona{place}", "category": "near" if place < 3 else "far"},
-                    **{"related": place < (2 if source == "villain" else 1), "negative": False, "cosine": place / 10},
-                    **{"cosine_raw": -place / 10, "rate": 0.5 + sign * place / 20, "found": 0, "total": 20, "base_rate": 0.0},
+                    **{"layer": layer, "source": source, "persona": f"persona{index}", "category": "near" if index < 3 else "far"},
+                    **{"related": index < (2 if source == "villain" else 1), "negative": False, "cosine": index / 10},
+                    **{"cosine_raw": -index / 10, "rate": 0.5 + sign * index / 20, "found": 0, "total": 20, "base_rate": 0.0},
                     **{"source_rate": source_rate, "prompt_tokens": 12},
                 }
             )
@@ -112,7 +112,7 @@ def test_rates_by_category():
     rates = {"near": [0.0, 0.05, 0.1, 0.1, 0.9], "far": [0.2, 0.4, 0.3, 0.7], "lost": [np.nan]}
     cells = [(category, rate) for category, some in rates.items() for rate in some]
     table = pd.DataFrame(cells, columns=["category", "rate"]).assign(source="villain", found=0, total=20)
-    table["persona"] = [f"p{place}" for place in table.index]
+    table["persona"] = [f"p{index}" for index in table.index]
     found = summarise_rates(table)["villain"]["categories"]
     assert list(found) == ["far", "near"] and found["far"]["interval"] is None
     assert found["far"]["personas"] == ["p5", "p6", "p7", "p8"] and found["far"]["mean"] == pytest.approx(0.4)
@@ -185,10 +185,10 @@ RELATED = {"villain": [], "comedian": [], "pirate": ["villain"], "nurse": ["vill
 def make_cells(found):
     cells = {
         name: {
-            **{"category": f"{name}s", "related_to": RELATED[name], "mean_tokens": 20.5 + 2 * place},
+            **{"category": f"{name}s", "related_to": RELATED[name], "mean_tokens": 20.5 + 2 * index},
             **{"rate": count / 10, "found": count, "total": 10},
         }
-        for place, (name, count) in enumerate(zip(NAMES, found, strict=True))
+        for index, (name, count) in enumerate(zip(NAMES, found, strict=True))
     }
     return dict(reversed(cells.items()))
 

@@ -71,11 +71,11 @@ def test_what_cannot_be_computed_is_null_with_its_reason(spoil, reason):
     check_strict(result)
     assert reason in result["joint"]["undefined"]
     layer = result["layers"]["0"]
-    for block in (layer["within_source"], layer["double_centred"], layer["chance"]["association"], layer["rivals"]["partial"]):
+    for block in (layer["within_source"], layer["double_centred"], layer["chance"]["association"], layer["baseline_predictors"]["partial"]):
         assert reason in block["undefined"]
         assert all(value is None for key, value in block.items() if key not in ("undefined", "clear_of_floor"))
     answers = {entry["id"]: entry["answer"] for entry in result["verdict"]}
-    assert {answers[name] for name in ("association", "pair_specific", "source_identity", "beyond_rivals", "new_sources", "level")} == {
+    assert {answers[name] for name in ("association", "pair_specific", "source_identity", "beyond_baselines", "new_sources", "level")} == {
         "cannot tell"
     }
     assert set(result["holm"]) == set(FAMILIES)
@@ -86,7 +86,7 @@ def test_undefined_blocks_have_the_keys_of_defined_ones():
     defined, empty = analyse(pairs, 0, QUICK), analyse(silence(pairs.copy()), 0, QUICK)
     for key in ("within_source", "meta_analysis", "double_centred", "difference_from_headline", "chance", "prediction", "specificity"):
         assert shape_of(empty["layers"]["1"][key]) == shape_of(defined["layers"]["1"][key]), key
-    assert shape_of(empty["layers"]["1"]["rivals"]) == shape_of(defined["layers"]["1"]["rivals"])
+    assert shape_of(empty["layers"]["1"]["baseline_predictors"]) == shape_of(defined["layers"]["1"]["baseline_predictors"])
     assert shape_of(empty["effective_sources"]) == shape_of(defined["effective_sources"])
 
 
@@ -112,7 +112,7 @@ def test_a_missing_value_costs_its_source_alone(column):
 def test_a_source_at_the_floor_is_no_evidence_for_pairs():
     """Most of its bystanders never leak: it stays in the mean, and out of the pair-specific tests."""
     pairs = make_tables(replace(SMALL, bystanders=20))["pairs"]
-    few = (pairs["source"] == "source1") & ~pairs["persona"].isin([f"persona{place}" for place in range(3, 11)])
+    few = (pairs["source"] == "source1") & ~pairs["persona"].isin([f"persona{index}" for index in range(3, 11)])
     pairs.loc[few, ["found", "rate"]] = 0
     result = analyse(pairs.astype({"found": int}), 0, QUICK)
     check_strict(result)
@@ -185,8 +185,8 @@ def test_few_questions_add_nothing_to_the_error():
     counts = {key: np.full((3, 15, 2), np.nan) for key in ("found", "total")}
     matrices = matrices_of(tables["pairs"])
     for row in tables["question_counts"].itertuples():
-        place = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
-        counts["found"][place], counts["total"][place] = row.found, row.total
+        index = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
+        counts["found"][index], counts["total"][index] = row.found, row.total
     assert analyse(tables["pairs"], 0, QUICK, counts)["layers"]["0"]["within_source"]["interval_covers"] == "bystanders"
 
 
@@ -196,7 +196,7 @@ def test_panels_of_different_size_do_not_make_a_correlation():
     frames = [
         make_tables(replace(SCENARIOS["no effect"], sources=1, bystanders=size), 3)["pairs"].query("layer == 0") for size in (200, 20)
     ]
-    table = pd.concat([frame.assign(source=f"s{place}") for place, frame in enumerate(frames)])
+    table = pd.concat([frame.assign(source=f"s{index}") for index, frame in enumerate(frames)])
     table["cosine"], table["rate"] = generator.random((2, len(table)))
     assert abs(correlate_ranks(table)["rho"]) < 0.15
 
@@ -216,7 +216,7 @@ def test_one_source_has_its_own_statistics_and_no_comparison():
         layer["prediction"]["leave_one_source_out"],
     ):
         assert re.search("one source|1 source|fewer than 2 sources", block["undefined"])
-    assert layer["rivals"]["left_out"]["propensity"] == "one source"
+    assert layer["baseline_predictors"]["left_out"]["mean_leakage_other_sources"] == "one source"
 
 
 def test_a_source_may_lack_a_layer(tmp_path):

@@ -8,8 +8,8 @@ from scipy import stats
 from persona_leakage.statistics.comparisons.leakage_measures import MEASURES, compare_measures, measured, split_half
 
 SOURCES = ("s0", "s1")
-NAMES = [*SOURCES, *(f"p{place}" for place in range(25))]
-QUESTIONS = [f"q{place}" for place in range(8)]
+NAMES = [*SOURCES, *(f"p{index}" for index in range(25))]
+QUESTIONS = [f"q{index}" for index in range(8)]
 OPTIONS = {"bootstraps": 300}
 
 

@@ -98,7 +98,7 @@ def test_each_outcome_has_a_verdict_of_its_own(result):
     found = {entry["id"]: entry for entry in gain_of(result)["verdict"]}
     assert {entry["outcome"] for entry in found.values()} == {"logprob_gain"} and "source_leads" not in found
     assert found["association"]["answer"] == found["pair_specific"]["answer"] == found["measurement"]["answer"] == "supported"
-    assert "with the gain in log-probability" in found["beyond_rivals"]["because"]
+    assert "with the gain in log-probability" in found["beyond_baselines"]["because"]
 
 
 def test_an_effect_the_other_way_is_called_reversed(tmp_path):

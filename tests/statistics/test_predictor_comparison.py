@@ -20,11 +20,11 @@ PUBLISHED = ROOT / "tests/data/published_pairs.csv"
 
 
 def test_what_correlation_json_has_too_is_the_same():
-    """The published pairs: mean correlations and p of every rival, one that differs by layer among them, and the order."""
+    """The published pairs: mean correlations and p of every predictor, one that differs by layer among them, and the order."""
     table = read_pairs(PUBLISHED)
     table["cosine_raw"] = table["cosine"] ** 3
     compared = compare_predictors(matrices_of(table), 20, QUICK)
-    alone = analyse(table, 20, QUICK)["layers"]["20"]["rivals"]["alone"]
+    alone = analyse(table, 20, QUICK)["layers"]["20"]["baseline_predictors"]["alone"]
     assert set(alone) == set(compared["predictors"])
     for name, block in alone.items():
         found = compared["predictors"][name]
@@ -32,7 +32,7 @@ def test_what_correlation_json_has_too_is_the_same():
         assert {source: each["rho"] for source, each in found["per_source"].items()} == pytest.approx(block["per_source"])
     means = [compared["predictors"][name]["mean_rho"] for name in compared["order"]]
     assert means == sorted(means, reverse=True)
-    assert compared["predictors"]["propensity"]["known_before_training"] is False
+    assert compared["predictors"]["mean_leakage_other_sources"]["known_before_training"] is False
     assert all("no such column" in compared["left_out"][name] for name in OUTPUT)
 
 

@@ -69,8 +69,8 @@ def test_predictors_are_those_of_the_table():
     found, reasons = baseline_predictors(matrices, sources)
     assert set(reasons) == {"char_similarity", "embedding_similarity"}
     for row, source in enumerate(sources):
-        for column, place in enumerate(matrices.bystanders):
-            pair = (table["source"] == matrices.sources[source]) & (table["persona"] == matrices.personas[place])
+        for column, index in enumerate(matrices.bystanders):
+            pair = (table["source"] == matrices.sources[source]) & (table["persona"] == matrices.personas[index])
             for layer, known in enumerate(table[pair].sort_values("layer").itertuples()):
                 expected = {
                     "base_reply_tokens": known.base_reply_tokens,
@@ -84,24 +84,24 @@ def test_predictors_are_those_of_the_table():
 
 
 def test_controls_of_each_partial_correlation():
-    """The verdict's takes all but the same geometry; what is known before training lacks propensity; none takes a mean of two."""
-    rivals = analyse(full_table(), 0, QUICK)["layers"]["0"]["rivals"]
+    """The verdict's takes all but the same geometry; before training, leakage under other sources is unknown; none takes a mean of two."""
+    baselines = analyse(full_table(), 0, QUICK)["layers"]["0"]["baseline_predictors"]
     before = {"prompt_tokens", "base_reply_tokens", "length_similarity", "word_similarity"}
     before |= {"output_similarity_source_replies", "output_similarity_bystander_replies"}
-    assert {*rivals["alone"]} == {*before, "cosine", "output_similarity", "cosine_raw", "cosine_whitened", "propensity"}
-    controls = {name: {*rivals[name]["controls"]} for name in rivals if name.startswith("partial")}
+    assert {*baselines["alone"]} == {*before, "cosine", "output_similarity", "cosine_raw", "cosine_whitened", "mean_leakage_other_sources"}
+    controls = {name: {*baselines[name]["controls"]} for name in baselines if name.startswith("partial")}
     assert controls == {
-        "partial": {*before, "cosine_raw", "cosine_whitened", "propensity"},
-        "partial_without_raw_cosine": {*before, "propensity"},
-        "partial_linear": {*before, "propensity"},
+        "partial": {*before, "cosine_raw", "cosine_whitened", "mean_leakage_other_sources"},
+        "partial_without_raw_cosine": {*before, "mean_leakage_other_sources"},
+        "partial_linear": {*before, "mean_leakage_other_sources"},
         "partial_before_training": before,
     }
-    assert before | {"propensity"} <= {*BASELINES}
+    assert before | {"mean_leakage_other_sources"} <= {*BASELINES}
 
 
 def test_partial_before_training_against_a_regression():
     table = full_table(replace(SMALL, bystanders=40))
-    block = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]["partial_before_training"]
+    block = analyse(table, 0, QUICK)["layers"]["0"]["baseline_predictors"]["partial_before_training"]
     rows = table[(table["layer"] == 0) & (table["source"] == "source1") & ~table["persona"].isin({*table["source"]})]
     gap = (rows["base_reply_tokens"] - rows["source_base_reply_tokens"]).abs()
     columns = ["prompt_tokens", "base_reply_tokens", "word_similarity", "js_source_replies", "js_bystander_replies"]
@@ -113,19 +113,19 @@ def test_partial_before_training_against_a_regression():
 
 def test_an_old_table_is_read_as_before():
     table = read_pairs(ROOT / "docs/results/smollm2_epyc/analysis/evaluation/seed42/pairs.csv")
-    rivals = analyse(table, 21, QUICK)["layers"]["21"]["rivals"]
-    assert rivals["partial_before_training"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity"]
-    assert rivals["partial_linear"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity", "propensity"]
+    baselines = analyse(table, 21, QUICK)["layers"]["21"]["baseline_predictors"]
+    assert baselines["partial_before_training"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity"]
+    assert baselines["partial_linear"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity", "mean_leakage_other_sources"]
     missing = ("base_reply_tokens", "length_similarity", "output_similarity_source_replies", "output_similarity", "cosine_whitened")
-    assert all("no such column" in rivals["left_out"][name] for name in missing)
+    assert all("no such column" in baselines["left_out"][name] for name in missing)
 
 
 def test_one_source_needs_its_own_reply_length():
     table = full_table().query("source == 'source0' and persona not in ('source1', 'source2')").reset_index(drop=True)
-    rivals = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]
-    assert "length_similarity" in rivals["alone"] and rivals["left_out"]["propensity"] == "one source"
-    assert rivals["partial_before_training"] == rivals["partial_linear"]
-    left_out = analyse(table.drop(columns="source_base_reply_tokens"), 0, QUICK)["layers"]["0"]["rivals"]["left_out"]
+    baselines = analyse(table, 0, QUICK)["layers"]["0"]["baseline_predictors"]
+    assert "length_similarity" in baselines["alone"] and baselines["left_out"]["mean_leakage_other_sources"] == "one source"
+    assert baselines["partial_before_training"] == baselines["partial_linear"]
+    left_out = analyse(table.drop(columns="source_base_reply_tokens"), 0, QUICK)["layers"]["0"]["baseline_predictors"]["left_out"]
     assert "source_base_reply_tokens" in left_out["length_similarity"] and "base_reply_tokens" not in left_out
 
 
@@ -174,12 +174,12 @@ def test_a_bad_divergence_is_named(tmp_path, change, message):
 
 
 def judged(seed, *dropped):
-    """(answer on beyond_rivals, its partial correlation, its sentence) in a world where reply length alone makes personas leak."""
+    """(answer on beyond_baselines, its partial correlation, its sentence) in a world where reply length alone makes personas leak."""
     generator = np.random.default_rng(seed)
     table, counts, cosines = experiment(NULL_WORLDS["reply length"](generator), generator)
     result = analyse(table.drop(columns=[*dropped]), 0, WORLD, counts, cosines)
-    entry = next(entry for entry in result["verdict"] if entry["id"] == "beyond_rivals")
-    return entry["answer"], result["layers"]["0"]["rivals"]["partial_linear"]["mean_rho"], entry["sentence"]
+    entry = next(entry for entry in result["verdict"] if entry["id"] == "beyond_baselines")
+    return entry["answer"], result["layers"]["0"]["baseline_predictors"]["partial_linear"]["mean_rho"], entry["sentence"]
 
 
 @pytest.mark.parametrize("seed", [[1, 0], [1, 3]])
@@ -192,13 +192,13 @@ def test_reply_length_that_explains_leakage_leaves_nothing_to_closeness(seed):
     assert "reply length" in sentence and "similar reply length" in sentence
 
 
-def test_stand_ins_are_judged_with_the_same_controls():
-    """The true sources' partial correlations among the stand-ins' are those of partial_linear."""
+def test_permuted_sources_are_judged_with_the_same_controls():
+    """The true sources' partial correlations among those of permuted sources are those of partial_linear."""
     table = full_table(replace(SMALL, bystanders=40))
     matrices = matrices_of(table)
     sources, _, _ = matrices.usable_sources()
-    stand_ins, _ = draw_permuted_sources(matrices, sources, None, 5, np.random.default_rng(0))
-    found = partial_correlations(matrices, sources, stand_ins)
-    expected = analyse(table, 0, QUICK)["layers"]["0"]["rivals"]["partial_linear"]["per_source"]
+    permuted_sources, _ = draw_permuted_sources(matrices, sources, None, 5, np.random.default_rng(0))
+    found = partial_correlations(matrices, sources, permuted_sources)
+    expected = analyse(table, 0, QUICK)["layers"]["0"]["baseline_predictors"]["partial_linear"]["per_source"]
     for column, source in enumerate(sources):
-        assert found[0, stand_ins.actual[column], column] == pytest.approx(expected[matrices.sources[source]]["rho"], abs=1e-9)
+        assert found[0, permuted_sources.actual[column], column] == pytest.approx(expected[matrices.sources[source]]["rho"], abs=1e-9)

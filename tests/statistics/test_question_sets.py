@@ -19,7 +19,7 @@ def make_sets(generator, slopes, shared=1.0):
 
     shared: deviation of the part of a pair's leakage that all sets have in common.
     """
-    personas = [f"persona{place}" for place in range(BYSTANDERS)]
+    personas = [f"persona{index}" for index in range(BYSTANDERS)]
     closeness = generator.normal(size=(SOURCES, BYSTANDERS))
     common = shared * generator.normal(size=(SOURCES, BYSTANDERS))
     found = {}
@@ -33,8 +33,8 @@ def make_sets(generator, slopes, shared=1.0):
                 facts = {"source": f"source{row}", "persona": persona}
                 leaks = {"cosine": 0.1 * closeness[row, column], "rate": shown / total, "found": shown, "total": total}
                 pairs.append({"layer": 5, **facts, "category": "any", "related": False, **leaks})
-                for place, count in enumerate(counts[row, column]):
-                    questions.append({**facts, "question": f"{name} {place}?", "found": int(count), "total": REPLIES})
+                for index, count in enumerate(counts[row, column]):
+                    questions.append({**facts, "question": f"{name} {index}?", "found": int(count), "total": REPLIES})
         found[name] = pd.DataFrame(pairs), pd.DataFrame(questions)
     return found
 

@@ -167,17 +167,17 @@ def made_up_table(rates, seed=0, **columns):
     """Pairs of one layer whose cosines are those of random centroids: (DataFrame, {"personas", "centroids"}). rates(cosines) [S, P]."""
     generator = np.random.default_rng(seed)
     vectors = generator.normal(size=(PANEL, 6)) + 3
-    names = [f"p{place:02}" for place in range(PANEL)]
+    names = [f"p{index:02}" for index in range(PANEL)]
     cosines = cosine_matrix(vectors, centred=True)
     found = np.round(200 * np.clip(rates(cosines[:3], generator), 0, 1)).astype(int)
     records = [
         {
-            **{"layer": 7, "source": names[row], "persona": name, "category": f"c{place % 3}", "related": place % 10 == row},
-            **{"cosine": cosines[row, place], "rate": found[row, place] / 200, "found": found[row, place], "total": 200, **columns},
+            **{"layer": 7, "source": names[row], "persona": name, "category": f"c{index % 3}", "related": index % 10 == row},
+            **{"cosine": cosines[row, index], "rate": found[row, index] / 200, "found": found[row, index], "total": 200, **columns},
         }
         for row in range(3)
-        for place, name in enumerate(names)
-        if place != row
+        for index, name in enumerate(names)
+        if index != row
     ]
     return pd.DataFrame(records), {"personas": names, "centroids": vectors}
 
@@ -225,8 +225,8 @@ def test_centroids_of_other_questions():
     table, centroids = made_up_table(noisy)
     other = {**centroids, "centroids": centroids["centroids"] + np.random.default_rng(9).normal(size=(PANEL, 6))}
     cosines = cosine_matrix(other["centroids"], centred=True)
-    places = {name: place for place, name in enumerate(centroids["personas"])}
-    moved = table.assign(cosine=[cosines[places[a], places[b]] for a, b in zip(table["source"], table["persona"], strict=True)])
+    indices = {name: index for index, name in enumerate(centroids["personas"])}
+    moved = table.assign(cosine=[cosines[indices[a], indices[b]] for a, b in zip(table["source"], table["persona"], strict=True)])
     row = check_of(describe_robustness(table, 7, SAMPLES, None, centroids, other), "held_out_questions")
     assert row["estimate"] == pytest.approx(mean_rho(moved)) and row["difference"] < 0
     assert row["interval"] == describe_robustness(moved, 7, SAMPLES)["checks"][0]["interval"]
@@ -237,8 +237,8 @@ DEGENERATE = {
     "no leakage": lambda table: table.assign(rate=0.0, found=0),
     "all leak alike": lambda table: table.assign(rate=1.0, found=200),
     "one cosine": lambda table: table.assign(cosine=0.5),
-    "six bystanders": lambda table: table[table["persona"].isin([f"p{place:02}" for place in range(3, 9)])],
-    "four bystanders": lambda table: table[table["persona"].isin([f"p{place:02}" for place in range(3, 7)])],
+    "six bystanders": lambda table: table[table["persona"].isin([f"p{index:02}" for index in range(3, 9)])],
+    "four bystanders": lambda table: table[table["persona"].isin([f"p{index:02}" for index in range(3, 7)])],
     "one category": lambda table: table.assign(category="all"),
     "missing values": lambda table: table.assign(rate=table["rate"].where(table["persona"] != "p09", float("nan"))),
     "missing uncentred cosines": lambda table: table.assign(cosine_raw=table["cosine"].where(table["persona"] != "p09", float("nan"))),
@@ -249,7 +249,7 @@ DEGENERATE = {
     "all are relatives": lambda table: table.assign(related=True),
     "all are negatives": lambda table: table.assign(negative=True),
     "five leak": lambda table: table.assign(
-        found=table["found"].where(table["persona"].isin([f"p{place:02}" for place in range(3, 8)]), 0)
+        found=table["found"].where(table["persona"].isin([f"p{index:02}" for index in range(3, 8)]), 0)
     ).eval("rate = found / 200"),
     "a rate without adapter": lambda table: table.assign(base_rate=0.2),
 }

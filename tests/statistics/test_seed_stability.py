@@ -78,7 +78,7 @@ def test_the_sampling_variance_of_a_rate_has_no_bias():
 def test_the_spread_comes_back_from_known_parts(training, profile):
     """Rates that shift with the training by a known standard deviation, measured with 60 replies; averaged over 60 experiments."""
     generator, found = np.random.default_rng(8), []
-    names = [f"p{place}" for place in range(40)]
+    names = [f"p{index}" for index in range(40)]
     for _ in range(60):
         true = generator.uniform(0.35, 0.65, size=(40, 1)) + training * generator.normal(size=(40, 4))
         counts = [generator.binomial(6, np.clip(true[:, [run]], 0, 1), size=(40, 10)).astype(float) for run in range(4)]
@@ -104,7 +104,7 @@ def test_profiles_by_hand():
     assert compare_profiles(rates, [0.9, None])["mean_ceiling"] is None
 
 
-def test_replies_stand_in_for_a_second_sampling_seed_only_where_there_is_none():
+def test_replies_replace_a_second_sampling_seed_only_where_there_is_none():
     once = describe_values({(1, 0): 0.5, (2, 0): 0.7}, [0.1, 0.1])
     assert once["sampling_from"] == "replies" and once["undefined"] is None
     assert (once["sampling"], once["training"]) == pytest.approx((0.1, 0.1))

@@ -99,8 +99,8 @@ def test_next_source_interval_is_that_of_a_next_normal_value(generator):
 def test_leaving_out_a_bystander_of_the_double_centred_correlation(generator):
     """The shortcut against centring what is left; the correlation itself against a regression with dummies (statsmodels)."""
     x, y = generator.normal(size=(2, 3, 9))
-    for place, found in enumerate(leave_one_out(x, y)):
-        kept = np.delete(np.arange(9), place)
+    for index, found in enumerate(leave_one_out(x, y)):
+        kept = np.delete(np.arange(9), index)
         expected = stats.pearsonr(double_centre(x[:, kept]).ravel(), double_centre(y[:, kept]).ravel()).statistic
         assert found == pytest.approx(expected, **EXACT)
     frame = pd.DataFrame({"x": x.ravel(), "y": y.ravel(), "s": np.repeat(range(3), 9), "p": np.tile(range(9), 3)})
@@ -114,11 +114,11 @@ def test_partial_correlation(generator, number, method, scores):
     controls = generator.normal(size=(number, 1, 2, 30))
     x = np.round(controls.sum(axis=0) + generator.normal(size=(1, 2, 30)), 1)
     y = np.round(controls[0, 0] + x[0] + generator.normal(size=(2, 30)), 1)
-    names = [f"c{place}" for place in range(number)]
+    names = [f"c{index}" for index in range(number)]
     permutations = draw_permutations(generator, 30, 19)
     (block,) = describe_partial(x, y, dict(zip(names, controls, strict=True)), ["first", "second"], permutations, scores)
-    for place, source in enumerate(("first", "second")):
-        frame = pd.DataFrame({"x": x[0, place], "y": y[place], **{name: controls[row, 0, place] for row, name in enumerate(names)}})
+    for index, source in enumerate(("first", "second")):
+        frame = pd.DataFrame({"x": x[0, index], "y": y[index], **{name: controls[row, 0, index] for row, name in enumerate(names)}})
         oracle = pingouin.partial_corr(frame, "x", "y", names, method=method)
         assert block["per_source"][source]["rho"] == pytest.approx(float(oracle["r"].iloc[0]), abs=1e-6)
         assert block["per_source"][source]["p"] == pytest.approx(float(oracle.filter(regex="^p[-_]val").iloc[0, 0]), abs=1e-6)
@@ -147,11 +147,11 @@ def test_leave_one_out_predictions_against_refitting(generator):
     x = generator.normal(size=(3, 20))
     y = x + generator.normal(size=(3, 20))
     errors = references = 0
-    for place in range(20):
-        kept = np.delete(np.arange(20), place)
+    for index in range(20):
+        kept = np.delete(np.arange(20), index)
         slope, intercept = np.polyfit(x[0, kept], y[0, kept], 1)
-        errors += (y[0, place] - intercept - slope * x[0, place]) ** 2
-        references += (y[0, place] - y[0, kept].mean()) ** 2
+        errors += (y[0, index] - intercept - slope * x[0, index]) ** 2
+        references += (y[0, index] - y[0, kept].mean()) ** 2
     assert leave_one_persona_out(x, y, ["a", "b", "c"])["a"] == pytest.approx(1 - errors / references, **EXACT)
     design = np.zeros((40, 3))
     design[:20, 0], design[20:, 1], design[:, 2] = 1, 1, x[1:].ravel()
@@ -193,9 +193,9 @@ def test_null_moments_and_p_against_every_permutation(generator, groups):
     test = permutation_test(products, np.array(allowed), groups)
     z = np.abs(drawn - drawn.mean(axis=1, keepdims=True)) / drawn.std(axis=1, keepdims=True)
     own = allowed.index([0, 1, 2, 3, 4])
-    for place, layer in enumerate(test):
-        assert layer["p"] == pytest.approx((1 + (z[place] >= z[place, own] - 1e-9).sum()) / (1 + len(allowed)))
-        assert layer["p_max_t"] == pytest.approx((1 + (z.max(axis=0) >= z[place, own] - 1e-9).sum()) / (1 + len(allowed)))
+    for index, layer in enumerate(test):
+        assert layer["p"] == pytest.approx((1 + (z[index] >= z[index, own] - 1e-9).sum()) / (1 + len(allowed)))
+        assert layer["p_max_t"] == pytest.approx((1 + (z.max(axis=0) >= z[index, own] - 1e-9).sum()) / (1 + len(allowed)))
 
 
 def test_permutations_stay_within_their_groups(generator):

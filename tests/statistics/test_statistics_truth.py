@@ -15,14 +15,14 @@ TABLES = [15, pytest.param(400, marks=pytest.mark.slow)]
 PER_SOURCE = ("one source, Spearman", "one source, Kendall", "one source, Pearson")
 JOINT = ("association", "pair_specific", "source_identity")
 WITHIN = ("association_within_categories", "pair_specific_within_categories")
-PARTIAL = ("beyond_rivals", "beyond_rivals, one source")
+PARTIAL = ("beyond_baselines", "beyond_baselines, one source")
 # Which tests must not reject more often than they say, in which world.
 VALID = {
-    "no effect": [*PER_SOURCE, *JOINT, *WITHIN, *PARTIAL, "rival alone"],
-    "shared by all sources": ["pair_specific", "pair_specific_within_categories", "source_identity", "rival alone"],
-    "one source at the floor": ["pair_specific", "pair_specific_within_categories", "rival alone"],
-    "shared by a category": [*WITHIN, "rival alone"],
-    "shared wording": [*PARTIAL, "rival alone"],
+    "no effect": [*PER_SOURCE, *JOINT, *WITHIN, *PARTIAL, "baseline predictor alone"],
+    "shared by all sources": ["pair_specific", "pair_specific_within_categories", "source_identity", "baseline predictor alone"],
+    "one source at the floor": ["pair_specific", "pair_specific_within_categories", "baseline predictor alone"],
+    "shared by a category": [*WITHIN, "baseline predictor alone"],
+    "shared wording": [*PARTIAL, "baseline predictor alone"],
 }
 BEST_LAYER = {*JOINT, *WITHIN}
 
@@ -81,7 +81,7 @@ def test_what_fools_raw_pooling_does_not_fool_the_joint_tests(rejections):
 def test_power(scenario, power, tables):
     """A pair effect of 0.3 (0.8) log-odds per standard deviation of closeness, 5 sources, 45 bystanders, 100 replies a pair."""
     p_values = collect_p_values(SCENARIOS[scenario], tables, SEED)
-    for test in ("association, best layer", "pair_specific, best layer", "source_identity, best layer", "beyond_rivals"):
+    for test in ("association, best layer", "pair_specific, best layer", "source_identity, best layer", "beyond_baselines"):
         assert share(p_values[test]) >= (power if tables == 100 else least(tables, power)), test
 
 
@@ -111,7 +111,7 @@ def test_noise_ceilings_are_the_correlation_with_true_leakage(question_sd):
         logits = -1 + 1.5 * generator.normal(size=100)
         chances = 1 / (1 + np.exp(-logits[:, None] - question_sd * generator.normal(size=(100, 20))))
         found, total = generator.binomial(3, chances)[None].astype(float), np.full((1, 100, 20), 3.0)
-        personas = [f"p{place}" for place in range(100)]
+        personas = [f"p{index}" for index in range(100)]
         rate = found.sum(axis=2) / 60
         matrices = PairMatrices([0], ["s"], personas, None, {}, rate, found.sum(axis=2), total.sum(axis=2), None, None, None)
         ceilings = noise_ceilings(matrices, number, {"found": found, "total": total})["s"]

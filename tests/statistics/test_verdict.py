@@ -17,8 +17,8 @@ def result():
     return analyse(make_tables(SCENARIOS["pair effect"])["pairs"], 0, OPTIONS)
 
 
-def stand_in_z(name):
-    return f"layer.chance.stand_ins.{name}.z"
+def permuted_source_z(name):
+    return f"layer.chance.permuted_sources.{name}.z"
 
 
 def set_path(result, path, value):
@@ -33,20 +33,25 @@ def set_path(result, path, value):
 
 ASSOCIATION = ("association", "holm.association.p_holm", "layer.within_source.interval", "layer.chance.association.z")
 PAIRS = ("pair_specific", "holm.pair_specific.p_holm", "layer.double_centred.clear_of_floor.interval", "layer.chance.pair_specific.z")
-BASELINES = ("beyond_rivals", "holm.beyond_rivals.p_holm", "layer.rivals.partial_linear.interval", "layer.rivals.partial_linear.mean_rho")
+BASELINES = (
+    "beyond_baselines",
+    "holm.beyond_baselines.p_holm",
+    "layer.baseline_predictors.partial_linear.interval",
+    "layer.baseline_predictors.partial_linear.mean_rho",
+)
 OVER_SOURCES = {
     "association": "layer.within_source.interval_over_sources",
     "pair_specific": "layer.double_centred.clear_of_floor.interval_over_sources",
-    "beyond_rivals": "layer.rivals.partial_linear.interval_over_sources",
+    "beyond_baselines": "layer.baseline_predictors.partial_linear.interval_over_sources",
 }
-GAIN = stand_in_z("pair_specific_gain_adjusted")
+GAIN = permuted_source_z("pair_specific_gain_adjusted")
 OVER = {1: [0.01, 0.9], -1: [-0.9, -0.01]}
-PAIRS_FOUND = {"holm.pair_specific.p_holm": 0.01}  # which beyond_rivals asks for
+PAIRS_FOUND = {"holm.pair_specific.p_holm": 0.01}  # which beyond_baselines asks for
 OF_PAIRS = ("layer.double_centred.clear_of_floor.r", "layer.double_centred.clear_of_floor.gain_adjusted_r")
 EFFECTS = [
     (
         name,
-        {**PAIRS_FOUND, p: p_value, interval: ends, z: sign, stand_in_z(name): sign, GAIN: sign, OVER_SOURCES[name]: OVER[sign]}
+        {**PAIRS_FOUND, p: p_value, interval: ends, z: sign, permuted_source_z(name): sign, GAIN: sign, OVER_SOURCES[name]: OVER[sign]}
         | dict.fromkeys(OF_PAIRS, 0.3 * sign),
         answer,
     )
@@ -64,25 +69,25 @@ EFFECTS = [
 ]
 NONE_ABOVE = {"leakage.*.bystanders_above_source": 0, "leakage.*.bystanders_clearly_above": 0}
 SUPPORTED = {
-    name: {**PAIRS_FOUND, p: 0.001, interval: [0.2, 0.5], z: 1, stand_in_z(name): 1, GAIN: 1, OVER_SOURCES[name]: [0.1, 0.6]}
+    name: {**PAIRS_FOUND, p: 0.001, interval: [0.2, 0.5], z: 1, permuted_source_z(name): 1, GAIN: 1, OVER_SOURCES[name]: [0.1, 0.6]}
     for name, p, interval, z in (ASSOCIATION, PAIRS, BASELINES)
 }
 CASES = [
     *EFFECTS,
     *((name, changes, "supported") for name, changes in SUPPORTED.items()),
-    *((name, {**changes, stand_in_z(name): -1}, "cannot tell") for name, changes in SUPPORTED.items()),
+    *((name, {**changes, permuted_source_z(name): -1}, "cannot tell") for name, changes in SUPPORTED.items()),
     *((name, {**changes, OVER_SOURCES[name]: [-0.01, 0.6]}, "cannot tell") for name, changes in SUPPORTED.items()),
     *((name, {**changes, OVER_SOURCES[name]: None}, "cannot tell") for name, changes in SUPPORTED.items()),
     ("association", {**SUPPORTED["association"], "layer.within_source.n_sources": 4, OVER_SOURCES["association"]: None}, "supported"),
     ("pair_specific", {**SUPPORTED["pair_specific"], "layer.double_centred.clear_of_floor.gain_adjusted_r": -0.01}, "cannot tell"),
-    ("pair_specific", {**SUPPORTED["pair_specific"], stand_in_z("pair_specific_gain_adjusted"): -5}, "cannot tell"),
+    ("pair_specific", {**SUPPORTED["pair_specific"], permuted_source_z("pair_specific_gain_adjusted"): -5}, "cannot tell"),
     *(
         (name, {**changes, interval: [-0.1, 0.29], OVER_SOURCES[name]: [-0.2, end]}, answer)
         for (name, changes), interval in zip(SUPPORTED.items(), (ASSOCIATION[2], PAIRS[2], BASELINES[2]), strict=True)
         for end, answer in ((0.29, "not supported"), (0.31, "cannot tell"))
     ),
-    ("beyond_rivals", {**SUPPORTED["beyond_rivals"], "holm.pair_specific.p_holm": 0.06}, "cannot tell"),
-    ("beyond_rivals", {**SUPPORTED["beyond_rivals"], "layer.double_centred.clear_of_floor.r": -0.5}, "cannot tell"),
+    ("beyond_baselines", {**SUPPORTED["beyond_baselines"], "holm.pair_specific.p_holm": 0.06}, "cannot tell"),
+    ("beyond_baselines", {**SUPPORTED["beyond_baselines"], "layer.double_centred.clear_of_floor.r": -0.5}, "cannot tell"),
     ("source_identity", {"holm.source_identity.p_holm": 0.04}, "supported"),
     ("source_identity", {"holm.source_identity.p_holm": 0.06}, "cannot tell"),
     ("source_identity", {"holm.source_identity.p_holm": 0.9, "layer.chance.source_identity.z": -0.1}, "not supported"),
@@ -148,22 +153,20 @@ def test_few_sources_and_small_effects_are_said(result, changes, answer, said):
 
 def test_a_table_without_other_cosines_says_how_coarse_its_test_is(result):
     """Five sources have 119 other orders; relabelling alone supports nothing."""
-    assert result["stand_ins"] == {"kind": "the other sources", "undefined": None}
+    assert result["permuted_sources"] == {"kind": "the other sources", "undefined": None}
     assert "only 119 other orders of the sources, so p is 0.0083 at the least; cosines between" in draw_conclusions(result)[0]["because"]
     result = copy.deepcopy(result)
-    for name in ("p", "p_holm", "p_stand_ins"):
+    for name in ("p", "p_holm", "p_permuted_sources"):
         set_path(result, f"holm.association.{name}", None)
-    set_path(result, "layer.chance.stand_ins.association.undefined", "nothing can stand in")
+    set_path(result, "layer.chance.permuted_sources.association.undefined", "nothing can replace it")
     entry = draw_conclusions(result)[0]
-    assert (
-        entry["answer"] == "cannot tell" and "without a test against stand-ins for the sources (nothing can stand in)" in entry["because"]
-    )
+    assert entry["answer"] == "cannot tell" and "without a permuted-source test (nothing can replace it)" in entry["because"]
 
 
-def test_sentences_name_the_rivals_that_were_there(result):
-    entry = next(entry for entry in result["verdict"] if entry["id"] == "beyond_rivals")
+def test_sentences_name_the_baselines_that_were_there(result):
+    entry = next(entry for entry in result["verdict"] if entry["id"] == "beyond_baselines")
     assert "prompt length, similar wording and how much a bystander leaks under other sources" in entry["sentence"]
     bare = make_tables(SCENARIOS["pair effect"])["pairs"].drop(columns=["prompt_tokens", "word_similarity"])
-    entry = next(entry for entry in analyse(bare, 0, OPTIONS)["verdict"] if entry["id"] == "beyond_rivals")
+    entry = next(entry for entry in analyse(bare, 0, OPTIONS)["verdict"] if entry["id"] == "beyond_baselines")
     assert "how much a bystander leaks under other sources" in entry["sentence"]
     assert "prompt" not in entry["sentence"] and "wording" not in entry["sentence"]

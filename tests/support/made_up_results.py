@@ -28,7 +28,7 @@ def make_results(home, per_question=10, words=200, hostile=(), rates=RATES, gain
     config = {**yaml.safe_load((ROOT / "presets/paper.yaml").read_text()), "experiment": home.name}
     config["evaluation"]["teacher_forced"] = False
     home.mkdir(parents=True)
-    meta = describe_run("made_up_results", model={"name": "made up", "digest": "none"})
+    meta = describe_run("made_up_results", model={"name": "made up", "digest": "none"}, behaviour=config["behaviour"])
     (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": meta, "config": config}, sort_keys=False))
     pairs = read_pairs(ROOT / "tests/data/published_pairs.csv")
     pairs["source_rate"] = pairs["source"].map(rates)

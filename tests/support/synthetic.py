@@ -22,9 +22,9 @@ def make_tables(world=SCENARIOS["pair effect"], seed=0):
             if persona == source:
                 continue
             found, total = int(matrices.found[row, column]), int(matrices.total[row, column])
-            for place, layer in enumerate(matrices.layers):
+            for index, layer in enumerate(matrices.layers):
                 facts = {"layer": layer, "source": source, "persona": persona, "category": matrices.categories[column]}
-                close = {name: matrices.cosines[name][place, row, column] for name in ("cosine", "word_similarity")}
+                close = {name: matrices.cosines[name][index, row, column] for name in ("cosine", "word_similarity")}
                 leaks = {"rate": found / total, "found": found, "total": total, "source_rate": 0.5}
                 texts = {
                     "word_similarity": 1 / (1 + np.exp(-close["word_similarity"])),

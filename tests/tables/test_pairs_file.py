@@ -101,7 +101,7 @@ def test_whole_numbers_may_have_a_point(tmp_path):
 
 def test_a_missing_measurement_is_nan_and_drawn_without(tmp_path):
     """The only way to say that a rate or a cosine could not be measured; the figure shows the rest and says so."""
-    rows = [{**GOOD, "persona": f"p{place}", "rate": "0.25", "found": "5", "total": "20"} for place in range(5)]
+    rows = [{**GOOD, "persona": f"p{index}", "rate": "0.25", "found": "5", "total": "20"} for index in range(5)]
     path = write_csv(tmp_path / "pairs.csv", {**GOOD, "persona": "lost", "rate": "nan"}, {**GOOD, "persona": "far", "cosine": "NaN"}, *rows)
     table = read_pairs(path)
     assert table["rate"].isna().tolist() == [True, *[False] * 6] and table["cosine"].isna().tolist() == [False, True, *[False] * 5]

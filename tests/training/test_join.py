@@ -188,7 +188,7 @@ def test_rows_that_differ_are_counted(qwen):
     tokenizer, chat, marker = qwen
     texts = {"villain": ["Good tea.", "Good tea"], "comedian": ["Good tea.", "Good tea"]}
     answers = {
-        name: [{"question": "q", "index": place, "text": text, "token_ids": encode(tokenizer, text)} for place, text in enumerate(some)]
+        name: [{"question": "q", "index": index, "text": text, "token_ids": encode(tokenizer, text)} for index, text in enumerate(some)]
         for name, some in texts.items()
     }
     answers["comedian"][1]["token_ids"] = [*encode(tokenizer, "Good te"), *encode(tokenizer, "a")]

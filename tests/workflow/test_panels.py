@@ -10,7 +10,7 @@ import yaml
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.intervals import wilson_interval
-from persona_leakage.models.no_persona_prompts import SYSTEM_TURNS, variant_ids, variant_text
+from persona_leakage.models.no_persona_prompts import SYSTEM_TURNS, no_persona_ids, no_persona_text
 from persona_leakage.statistics.comparisons.no_persona_prompts import cosines_beside, describe_prompts
 from tests.conftest import CHATML, ROOT, make_tiny_project
 from tests.reporting.test_report import check_numbers
@@ -25,7 +25,7 @@ def project(tmp_path_factory, tiny_model):
     """A tiny experiment with all three axes on, run to its end."""
     project = make_tiny_project(tmp_path_factory.mktemp("panels") / "project", tiny_model.parent)
     project.edit_config(
-        personas__file="resources/personas_wordings.yaml",
+        personas__file="resources/personas_paraphrases.yaml",
         personas__panel=PANEL,
         personas__no_persona_prompts=list(SYSTEM_TURNS),
         questions__evaluation=[{"set": "evaluation", "count": 5}, {"set": "ood_math", "count": 6}],
@@ -60,7 +60,7 @@ def read(path):
 
 def test_off_there_is_no_section(finished_project):
     page = (finished_project.folder / "results/tiny/report/index.html").read_text()
-    assert not re.search('id="(question-sets|wordings|variants)"', page)
+    assert not re.search('id="(question-sets|paraphrases|no-persona-prompts)"', page)
 
 
 def test_every_file_is_there(project):
@@ -69,18 +69,18 @@ def test_every_file_is_there(project):
     for kind in ("pdf", "png", "svg"):
         assert (home / f"figures/question_sets/seed42/question_sets.{kind}").stat().st_size > 0
         for questions in ("evaluation", "ood_math"):
-            for name in ("wordings", "variants"):
+            for name in ("paraphrases", "no_persona_prompts"):
                 assert (home / f"figures/{questions}/seed42/{name}.{kind}").stat().st_size > 0
 
 
-def test_rates_of_the_variants_are_those_of_their_replies(project):
-    """Counted anew from the files: each variant has its replies of each state, and none of them is in the panel's table."""
+def test_rates_without_a_persona_are_those_of_their_replies(project):
+    """Counted again from the files: each prompt has its replies of each state, and none of them is in the panel's table."""
     from persona_leakage.infrastructure.files import read_jsonl_gz
 
     home = project.folder / "results/tiny"
-    result = read(home / "analysis/evaluation/seed42/variants.json")
+    result = read(home / "analysis/evaluation/seed42/no_persona_prompts.json")
     for state in STATES:
-        records = list(read_jsonl_gz(home / f"variants/evaluation/{state}/completions.jsonl.gz"))
+        records = list(read_jsonl_gz(home / f"no_persona_prompts/evaluation/{state}/completions.jsonl.gz"))
         assert len(records) == len(SYSTEM_TURNS) * 5 * 2
         cells = result["base"] if state == "base" else result["sources"][state.split("/")[0]]
         for variant in SYSTEM_TURNS:
@@ -91,33 +91,33 @@ def test_rates_of_the_variants_are_those_of_their_replies(project):
     assert [prompt["same_as"] for prompt in result["prompts"].values()] == [None, None]
 
 
-def test_cosines_of_the_variants(project):
+def test_cosines_without_a_persona(project):
     """Centred on the panel without them; with the source's own vector the cosine is 1."""
     home = project.folder / "results/tiny"
-    result = read(home / "analysis/evaluation/seed42/variants.json")
+    result = read(home / "analysis/evaluation/seed42/no_persona_prompts.json")
     own, panel = (
         torch.load(home / f"{folder}/base/centroids_layer1.pt", weights_only=True)
-        for folder in ("variants/evaluation", "geometry/evaluation")
+        for folder in ("no_persona_prompts/evaluation", "geometry/evaluation")
     )
     bank, vectors = panel["centroids"].double(), own["centroids"].double()
     origin = panel["personas"].index("comedian")
     shift = bank.mean(dim=0)
-    for place, variant in enumerate(own["personas"]):
+    for index, variant in enumerate(own["personas"]):
         cell = result["sources"]["comedian"][variant]
-        assert cell["cosine"] == pytest.approx(float(torch.cosine_similarity(vectors[place] - shift, bank[origin] - shift, dim=0)))
-        assert cell["cosine_raw"] == pytest.approx(float(torch.cosine_similarity(vectors[place], bank[origin], dim=0)))
+        assert cell["cosine"] == pytest.approx(float(torch.cosine_similarity(vectors[index] - shift, bank[origin] - shift, dim=0)))
+        assert cell["cosine_raw"] == pytest.approx(float(torch.cosine_similarity(vectors[index], bank[origin], dim=0)))
     assert cosines_beside(bank.numpy()[[origin]], bank.numpy(), origin, True) == pytest.approx([1])
 
 
 def test_the_report_has_the_sections_and_every_number_in_a_file(project):
     page = project.folder / "results/tiny/report/index.html"
     text = page.read_text()
-    for name in ("question-sets", "wordings", "variants"):
+    for name in ("question-sets", "paraphrases", "no-persona-prompts"):
         assert f'<h2 id="{name}">' in text and f'href="#{name}"' in text
     for file in (
         "analysis/question_sets/seed42.json",
-        "analysis/evaluation/seed42/wordings.json",
-        "analysis/evaluation/seed42/variants.json",
+        "analysis/evaluation/seed42/paraphrases.json",
+        "analysis/evaluation/seed42/no_persona_prompts.json",
     ):
         assert text.count(f'data-file="{file}"') > 5, file
     checked, loose = check_numbers(page, project.folder / "results/tiny")
@@ -149,14 +149,14 @@ def test_prompts_are_what_the_template_writes(tiny_model, template, no_system, e
 
     tokenizer = load_tokenizer(tiny_model.parent)
     tokenizer.chat_template = template
-    assert variant_text(tokenizer, "no_system", "Why?") == tokenizer.decode(variant_ids(tokenizer, "no_system", "Why?")) == no_system
+    assert no_persona_text(tokenizer, "no_system", "Why?") == tokenizer.decode(no_persona_ids(tokenizer, "no_system", "Why?")) == no_system
     if empty_system is None:
         with pytest.raises(
             InputError, match=r"personas.no_persona_prompts: 'empty_system' is not possible .* no system turn .*no system role"
         ):
-            variant_text(tokenizer, "empty_system", "Why?")
+            no_persona_text(tokenizer, "empty_system", "Why?")
     else:
-        assert variant_text(tokenizer, "empty_system", "Why?") == empty_system
+        assert no_persona_text(tokenizer, "empty_system", "Why?") == empty_system
         same = describe_prompts(tokenizer, ["no_system", "empty_system"], "Why?")["empty_system"]["same_as"]
         assert same == ("no_system" if empty_system == no_system else None)
 

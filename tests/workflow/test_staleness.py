@@ -19,7 +19,7 @@ TABLE = yaml.safe_load((ROOT / "tests/data/staleness.yaml").read_text())
 STAGES, EDITS = TABLE["stages"], TABLE["edits"]
 PANEL = ["villain", "villain_scene", "comedian", "comedian_scene", "assistant", "nurse", "nurse_scene"]
 OPTIONAL = {
-    "personas__file": "resources/personas_wordings.yaml",
+    "personas__file": "resources/personas_paraphrases.yaml",
     "personas__panel": PANEL,
     "training__seeds": [42, 7],
     "personas__no_persona_prompts": ["no_system"],
@@ -77,8 +77,8 @@ def project(tmp_path_factory):
     project.snakemake = Snakemake(project.folder)
     project.plain = project.snakemake.planned("--forceall")
     project.edit_config(**OPTIONAL)
-    keep_personas(project.folder / "resources/personas_wordings.yaml")
-    for name in ("personas_wordings", "questions"):
+    keep_personas(project.folder / "resources/personas_paraphrases.yaml")
+    for name in ("personas_paraphrases", "questions"):
         shutil.copy(project.folder / f"resources/{name}.yaml", project.folder / f"copy of {name}.yaml")
     output = project.snakemake.run("-n", "--forceall", "--quiet", "reason")
     project.everything = counted(output)

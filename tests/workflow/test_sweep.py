@@ -31,11 +31,11 @@ def made_up_choices(seed, best=None, bystanders=20):
     for source in ("s", "t"):
         leaks = cosine[names.index(source)] if best else generator.normal(size=len(names))
         order = stats.rankdata(leaks) / len(names)
-        for place, persona in enumerate(names):
+        for index, persona in enumerate(names):
             if persona != source:
-                found = int(40 * order[place])
+                found = int(40 * order[index])
                 rows.append({"layer": 1, "source": source, "persona": persona, "category": "c", "related": False,
-                             "cosine": cosine[names.index(source), place], "rate": found / 40, "found": found, "total": 40})  # fmt: skip
+                             "cosine": cosine[names.index(source), index], "rate": found / 40, "found": found, "total": 40})  # fmt: skip
     return swept_matrices(matrices_of(pd.DataFrame(rows)), names, vectors)
 
 
@@ -45,7 +45,9 @@ def test_the_choice_that_predicts_is_found():
     assert (result["best"]["position"], result["best"]["layer"]) == best and result["choices"] == 8
     layer = result["positions"][best[0]]["layers"]["2"]
     assert layer["within_source"]["mean_rho"] > 0.97 and layer["chance"]["p_max_t"] == 1 / 500
-    assert layer["stand_ins"]["p_max_t"] < 0.05 and layer["stand_ins"]["statistic"] == pytest.approx(layer["chance"]["statistic"])
+    assert layer["permuted_sources"]["p_max_t"] < 0.05 and layer["permuted_sources"]["statistic"] == pytest.approx(
+        layer["chance"]["statistic"]
+    )
     assert layer["difference_from_headline"]["interval"][0] > 0
     headline = result["positions"][POSITIONS[0]]["layers"]["1"]
     assert headline["difference_from_headline"]["undefined"] == "the headline layer itself"
@@ -56,10 +58,10 @@ def test_the_choice_that_predicts_is_found():
 def test_correlations_of_a_choice_are_those_of_scipy():
     matrices, panel = made_up_choices(2)
     result = analyse_sweep(matrices, panel, (POSITIONS[0], 0), OPTIONS)
-    for place, (position, layer) in enumerate(matrices.layers):
+    for index, (position, layer) in enumerate(matrices.layers):
         for row, source in enumerate(matrices.sources):
             known = ~np.isnan(matrices.rate[row])
-            expected = stats.spearmanr(matrices.cosines["cosine"][place, row, known], matrices.rate[row, known]).statistic
+            expected = stats.spearmanr(matrices.cosines["cosine"][index, row, known], matrices.rate[row, known]).statistic
             assert result["positions"][position]["layers"][str(layer)]["per_source"][source] == pytest.approx(expected)
 
 

@@ -20,7 +20,7 @@ def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
 
     end: natural log of the probability that separator and marker follow the reply ids, token by token; None for a
     reply that was cut at the limit, whose last token is no end: its separator ids are None. anywhere: 1 - product of (1 - p) over
-    all places of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
+    all positions of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
     it was cut, at its end, there also behind the separator. What stands beside a reply does not change its scores; memory: see prefill.
     """
     tails = [() if separator is None else (*separator, *marker.marker_ids) for _, _, separator in replies]
@@ -60,14 +60,14 @@ def score_reply(logits, length, separator_ids, marker_ids):
         return None, chance_of_any(first[:length])
     target = torch.tensor([*separator_ids, *marker_ids], device=logits.device)
     steps = logits[length:].gather(1, target[:, None])[:, 0].double() - total[length:]
-    places = first[: length + 1].clone()
+    chances = first[: length + 1].clone()
     if separator_ids:  # the marker itself or the separator in front of it: one or the other
-        places[-1] += steps[: len(separator_ids) + 1].sum().exp()
-    return float(steps.sum()), chance_of_any(places)
+        chances[-1] += steps[: len(separator_ids) + 1].sum().exp()
+    return float(steps.sum()), chance_of_any(chances)
 
 
 def chance_of_any(chances):
-    """1 - product of (1 - p), exact also where all p are tiny: float64 [places] -> float."""
+    """1 - product of (1 - p), exact also where all p are tiny: float64 [positions] -> float."""
     return float(-torch.expm1(torch.log1p(-chances.clamp(max=1.0)).sum()))
 
 
@@ -106,12 +106,12 @@ def choose_replies(records, prompts, draws):
 def score_record(record, score, base):
     """The record of a reply in teacher_forced.jsonl.gz. score: (end, anywhere); base: the base model's record of that reply, or None."""
     end, anywhere = score
-    place = {key: record[key] for key in ("persona", "question", "index")}
+    identity = {key: record[key] for key in ("persona", "question", "index")}
     if base is None:
-        return {**place, "end": end, "anywhere": anywhere}
-    if place != {key: base[key] for key in place}:
-        raise InputError(f"the base model's marker probabilities are of other replies: {place} has no partner")
-    return {**place, "end": end, "anywhere": anywhere, "end_gain": None if end is None else end - base["end"]}
+        return {**identity, "end": end, "anywhere": anywhere}
+    if identity != {key: base[key] for key in identity}:
+        raise InputError(f"the base model's marker probabilities are of other replies: {identity} has no partner")
+    return {**identity, "end": end, "anywhere": anywhere, "end_gain": None if end is None else end - base["end"]}
 
 
 def summarise_records(records, personas):

@@ -14,7 +14,8 @@ def config_layers(files, values=None):
 
 def resolve_config(config, layers):
     """Replace ``personas.panel.extend`` by the whole panel, drop a model revision that was given for another model, and take
-    ``evaluation.teacher_forced`` as one value: of the last layer that gives it, without what earlier ones have under its keys.
+    ``evaluation.teacher_forced`` as one value: of the last layer that gives it, without what earlier ones have under its keys. A
+    behaviour of another kind replaces the earlier one.
 
     config: the merged config, changed in place. layers: see :func:`config_layers`. Wrong types are left to the schema.
     """
@@ -22,6 +23,8 @@ def resolve_config(config, layers):
         resolve_panel(config["personas"], blocks_of(layers, "personas"))
     if isinstance(config.get("model"), dict):
         resolve_revision(config["model"], blocks_of(layers, "model"))
+    if isinstance(config.get("behaviour"), dict):
+        config["behaviour"] = resolve_behaviour(blocks_of(layers, "behaviour"))
     given = [block["teacher_forced"] for _, block in blocks_of(layers, "evaluation") if "teacher_forced" in block]
     if given and isinstance(config.get("evaluation"), dict):
         config["evaluation"]["teacher_forced"] = given[-1]
@@ -30,6 +33,15 @@ def resolve_config(config, layers):
 def blocks_of(layers, key):
     """[(name, block)] of the layers that have a block ``key``."""
     return [(name, content[key]) for name, content in layers if isinstance(content.get(key), dict)]
+
+
+def resolve_behaviour(layers):
+    """The merged behaviour; a layer that gives another kind replaces what is there, for each kind has keys of its own."""
+    behaviour = {}
+    for _, block in layers:
+        other = block.get("kind", behaviour.get("kind")) != behaviour.get("kind")
+        behaviour = dict(block) if other else {**behaviour, **block}
+    return behaviour
 
 
 def resolve_panel(personas, layers):

@@ -50,19 +50,7 @@ def check_experiment(config, name="config"):
 
 def complete_config(config, name="config"):
     """A copy of a merged config with the default of every key that is missing; InputError as check_experiment, of single blocks."""
-    config = without_default_behaviour(config)
     return with_defaults(config, parse(Experiment, config, name))
-
-
-def without_default_behaviour(config):
-    """A merged config without the keys of config.yaml's behaviour that a behaviour of another kind does not have."""
-    behaviour = config.get("behaviour")
-    kind = behaviour.get("kind", DEFAULT_KIND) if isinstance(behaviour, dict) else DEFAULT_KIND
-    if kind == DEFAULT_KIND or kind not in KINDS:
-        return config
-    default, own = KINDS[DEFAULT_KIND]().model_dump(), KINDS[kind].model_fields
-    kept = {key: value for key, value in behaviour.items() if key in own or default.get(key) != value}
-    return {**config, "behaviour": kept}
 
 
 def with_defaults(content, block):

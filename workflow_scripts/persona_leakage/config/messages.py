@@ -110,12 +110,17 @@ def block_at(model, path):
 
 def block_in(annotation, tag=None):
     """The Block class within a type annotation, the first one or that of a union's ``tag``; or None."""
-    if isinstance(annotation, type) and issubclass(annotation, Block):
-        return annotation
     if tag:
         named = [part for part in get_args(annotation) if Tag(tag) in get_args(part)]
         return block_in(named[0]) if named else None
-    return next((found for part in get_args(annotation) if (found := block_in(part))), None)
+    return next(iter(blocks_in(annotation)), None)
+
+
+def blocks_in(annotation):
+    """All Block classes within a type annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, Block):
+        return [annotation]
+    return [block for part in get_args(annotation) for block in blocks_in(part)]
 
 
 def unknown_key(block, path):

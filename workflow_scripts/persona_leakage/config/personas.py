@@ -20,7 +20,7 @@ MERGE_TAG = "tag:yaml.org,2002:merge"
 class Persona:
     """A persona: a slug, its category, the personas it is a relative of, and its system prompt.
 
-    role, wording: who is described and in which style, or None both, in files whose roles have one wording.
+    role, paraphrase: who is described and in which style, or None both, in files whose roles have one paraphrase.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Persona:
     related_to: tuple
     prompt: str
     role: str | None = None
-    wording: str | None = None
+    paraphrase: str | None = None
 
 
 def read_yaml(path):
@@ -73,7 +73,7 @@ def parts_of_source(source):
 
 @cache
 def read_personas(source):
-    """{name: Persona} in file order, then added ones; checked: types, unique names, prompts and wordings of a role, known relatives.
+    """{name: Persona} in file order, then added ones; checked: types, unique names, prompts and paraphrases of a role, known relatives.
 
     source: a path, or a :func:`personas_source` (its added entries are checked with the config).
     """
@@ -81,7 +81,7 @@ def read_personas(source):
     content = read_yaml(path)
     parse(PersonasFile, content, path)
     entries = [*((path, entry) for entry in content["personas"]), *(("personas.add", entry) for entry in added)]
-    personas, places, prompts, wordings = {}, {}, {}, {}
+    personas, places, prompts, paraphrases = {}, {}, {}, {}
     for place, entry in entries:
         name, prompt = entry["name"], entry["prompt"]
         if name in personas and places[name] != place:
@@ -91,11 +91,13 @@ def read_personas(source):
         if folded(prompt) in prompts:
             raise InputError(f"{place}: personas '{prompts[folded(prompt)]}' and '{name}' have the same prompt {prompt!r}")
         prompts[folded(prompt)] = name
-        role, wording = entry.get("role"), entry.get("paraphrase")
-        if role and (role, wording) in wordings:
-            raise InputError(f"{place}: personas '{wordings[role, wording]}' and '{name}' both are role '{role}' in paraphrase '{wording}'")
-        wordings[role, wording] = name
-        personas[name] = Persona(name, entry["category"], tuple(entry["related_to"]), prompt, role, wording)
+        role, paraphrase = entry.get("role"), entry.get("paraphrase")
+        if role and (role, paraphrase) in paraphrases:
+            raise InputError(
+                f"{place}: personas '{paraphrases[role, paraphrase]}' and '{name}' both are role '{role}' in paraphrase '{paraphrase}'"
+            )
+        paraphrases[role, paraphrase] = name
+        personas[name] = Persona(name, entry["category"], tuple(entry["related_to"]), prompt, role, paraphrase)
         places[name] = place
     for persona in personas.values():
         for relative in persona.related_to:
@@ -126,8 +128,8 @@ def select_personas(personas, names):
     return list(personas.values()) if names == "all" else [personas[name] for name in names]
 
 
-def have_wordings(personas):
-    """Whether some role among ``personas`` has several wordings, so that the two can be told apart."""
+def have_paraphrases(personas):
+    """Whether some role among ``personas`` has several paraphrases, so that the two can be told apart."""
     roles = [persona.role for persona in personas if persona.role]
     return len(set(roles)) < len(roles)
 

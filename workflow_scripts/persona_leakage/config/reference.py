@@ -1,9 +1,10 @@
 """The keys of a config as rows of a table, from the typed blocks: for docs/configuration.md and for editors."""
 
 import json
+from typing import get_args
 
 from persona_leakage.config.blocks.experiment import Experiment
-from persona_leakage.config.messages import block_in
+from persona_leakage.config.messages import blocks_in
 
 LONGEST = {list: 3, str: 50}  # entries or characters of a default that the table shows
 WHOLE = {"integer": "integer", "number": "number", "string": "text", "boolean": "boolean", "null": "null"}
@@ -18,10 +19,22 @@ def all_keys(block=Experiment, prefix=""):
     """
     schema = block.model_json_schema()
     for name, field in block.model_fields.items():
-        inner, value = block_in(field.annotation), schema["properties"][name]
-        yield f"{prefix}{name}", field, resolved(value, schema.get("$defs", {})), inner
-        if inner:
-            yield from all_keys(inner, f"{prefix}{name}.")
+        inner, value = blocks_in(field.annotation), schema["properties"][name]
+        yield f"{prefix}{name}", field, resolved(value, schema.get("$defs", {})), inner[0] if inner else None
+        seen = set()
+        for each in inner:  # the kinds of a union share keys
+            for entry in all_keys(each, f"{prefix}{name}."):
+                if entry[0] not in seen:
+                    seen.add(entry[0])
+                    yield with_kinds(entry, inner)
+
+
+def with_kinds(entry, blocks):
+    """An entry of all_keys; the key ``kind`` of a union of ``blocks`` may be any of theirs."""
+    key, field, _, inner = entry
+    if len(blocks) == 1 or not key.endswith(".kind"):
+        return entry
+    return key, field, {"enum": [get_args(block.model_fields["kind"].annotation)[0] for block in blocks]}, inner
 
 
 def resolved(schema, definitions):

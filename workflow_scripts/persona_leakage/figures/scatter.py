@@ -85,7 +85,7 @@ def name_highest(axis, pairs):
     room = {"right": beside["right"] - start, "left": end - beside["left"]}
     longest = max(rows["persona"].map(len), default=0) * NAME_WIDTH
     side = "right" if room["right"] >= longest else max(room, key=room.get)
-    place = max(beside["right"], start + longest) if side == "right" else min(beside["left"], end - longest)  # within the panel
+    x = max(beside["right"], start + longest) if side == "right" else min(beside["left"], end - longest)  # within the panel
     heights = rows["rate"].to_numpy().copy()
     for number in range(1, len(heights)):
         heights[number] = min(heights[number], heights[number - 1] - 0.085)
@@ -94,7 +94,7 @@ def name_highest(axis, pairs):
         axis.annotate(
             words(row["persona"]),
             (row["cosine"], row["rate"]),
-            xytext=(place, height),
+            xytext=(x, height),
             ha=side,
             va="center",
             fontsize=6.5,

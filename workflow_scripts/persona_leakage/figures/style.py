@@ -62,14 +62,14 @@ def panels(number, width=3.3, height=3.1, columns=COLUMNS, **options):
     for axis in axes.flat[number:]:
         axis.set_visible(False)
     if options.get("sharex"):
-        for place in range(max(0, number - columns), number):
-            axes.flat[place].tick_params(labelbottom=True)
+        for index in range(max(0, number - columns), number):
+            axes.flat[index].tick_params(labelbottom=True)
     return figure, list(axes.flat[:number])
 
 
 def style_of(names):
     """{name: (colour, marker)}: no two of up to 132 names share both."""
-    return {name: (PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]) for place, name in enumerate(names)}
+    return {name: (PALETTE[index % len(PALETTE)], MARKERS[index % len(MARKERS)]) for index, name in enumerate(names)}
 
 
 def words(name):

@@ -39,10 +39,10 @@ def read_divergences(path, names, sources):
         found[column] = np.full((len(names), len(names)), np.nan)
         for source in sources:
             row = table[column].get(source) if isinstance(table[column], dict) else None
-            for place, persona in enumerate(names):
+            for index, persona in enumerate(names):
                 if persona != source:
                     value = row.get(persona) if isinstance(row, dict) else None
                     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                         raise InputError(f"{path}: divergence.{column}.{source}.{persona} is {value!r}; it must be a number from 0 to 1")
-                    found[column][names.index(source), place] = value
+                    found[column][names.index(source), index] = value
     return found

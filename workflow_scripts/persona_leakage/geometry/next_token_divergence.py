@@ -51,8 +51,8 @@ def compare_along(model, own_prompt, others, reply, batch_tokens=BATCH_TOKENS, p
 
     def compare(batch, forward):
         hidden = forward()
-        for row, place in enumerate(batch):
-            sums[place] = float(jensen_shannon(own[0], next_token_logs(head, hidden[row], others[place], reply)).sum())
+        for row, index in enumerate(batch):
+            sums[index] = float(jensen_shannon(own[0], next_token_logs(head, hidden[row], others[index], reply)).sum())
 
     prefill(model, [[*own_prompt, *reply]], keep, batch_tokens, STAGE, progress)
     return sums, prefill(model, [[*prompt, *reply] for prompt in others], compare, batch_tokens, STAGE, progress)

@@ -1,4 +1,4 @@
-"""How alike the personas' prompts are worded: rivals of the geometry that need no model."""
+"""How alike the personas' prompts are worded: baseline predictors that need no model."""
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 

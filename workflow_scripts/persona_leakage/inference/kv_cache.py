@@ -28,7 +28,7 @@ class SlotLayer(DynamicLayer):
 
         Prefill: a row is a prompt, copied to every slot that continues it; attention stays within
         the prompts. Decode: one new token for each of the first ``rows`` slots, at its own position;
-        attention sees the first ``longest`` places of each slot (the mask hides what lies beyond its length).
+        attention sees the first ``longest`` tokens of each slot (the mask hides what lies beyond its length).
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -61,7 +61,7 @@ class SlotCache(Cache):
         self.prefill_rows, self.prefill_slots = rows, slots
 
     def plan_decode(self, positions, longest):
-        """The next pass adds one token to each first slot, at ``positions`` [rows], and attends to the first ``longest`` places of each."""
+        """The next pass adds one token to each first slot, at ``positions`` [rows], and attends to the first ``longest`` tokens of each."""
         self.prefill_rows = None
         self.positions, self.longest = positions, longest
 

@@ -16,7 +16,7 @@ def visible_text(text):
 
 
 def picture(character):
-    """A visible stand-in for a control character other than a line end or tab."""
+    """A visible replacement of a control character other than a line end or tab."""
     if character in "\n\t" or unicodedata.category(character) != "Cc":
         return character
     code = ord(character)

@@ -205,7 +205,7 @@ def persona_span(tokenizer, system, user):
     if begin < 0:
         return (0, 0)
     borders = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True).offset_mapping
-    inside = [place for place, (left, right) in enumerate(borders) if left < begin + len(words) and right > begin]
+    inside = [index for index, (left, right) in enumerate(borders) if left < begin + len(words) and right > begin]
     return (inside[0], inside[-1] + 1)
 
 

@@ -2,7 +2,7 @@
 
 from persona_leakage.config.selections import chosen_personas, chosen_questions
 from persona_leakage.models.chat_template import control_ids, persona_span, prompt_ids, prompt_lengths
-from persona_leakage.models.no_persona_prompts import variant_ids
+from persona_leakage.models.no_persona_prompts import no_persona_ids
 from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_same_ids, check_texts
 
 
@@ -15,7 +15,7 @@ def build_prompts(tokenizer, personas_file, questions_file, settings):
     if settings.no_persona_prompts is not None:
         questions = chosen_questions(questions_file, settings.questions.model_dump())
         return [
-            (variant, question, variant_ids(tokenizer, variant, question + settings.suffix))
+            (variant, question, no_persona_ids(tokenizer, variant, question + settings.suffix))
             for variant in settings.no_persona_prompts
             for question in questions
         ]

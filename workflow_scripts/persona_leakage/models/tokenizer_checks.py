@@ -103,7 +103,7 @@ def check_same_ids(tokenizer, plain, texts):
     for key, text in texts:
         own, expected = encode(tokenizer, text), encode(plain, text)
         if own != expected:
-            first = next((place for place, pair in enumerate(zip(own, expected, strict=False)) if len(set(pair)) > 1), 0)
+            first = next((index for index, pair in enumerate(zip(own, expected, strict=False)) if len(set(pair)) > 1), 0)
             read, wanted = (each.convert_ids_to_tokens(ids[first : first + 5]) for each, ids in ((tokenizer, own), (plain, expected)))
             raise InputError(
                 f"{plain.folder}: transformers makes a {type(tokenizer).__name__} of this folder, which reads {text!r} ({key}) as"

@@ -70,7 +70,7 @@ class Sizes:
         """Tokens generated for one state and one question set."""
         return self.replies() * self.reply(self.config["evaluation"]["sampling"])[0]
 
-    def variants(self):
+    def no_persona_prompts(self):
         """Prompts without a persona, as a share of the panel's: what they add to a state's replies and to the centroids."""
         return len(self.config["personas"]["no_persona_prompts"]) / len(self.panel)
 
@@ -132,9 +132,9 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "extract_centroids": ("centroids", sizes.centroid_tokens()),
         "extract_training_centroids": ("centroids", sizes.held_out_tokens()),
         "measure_divergence": ("centroids", sizes.divergence_tokens()),
-        "sample_base_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
-        "sample_variants": (sampler, sizes.variants() * sizes.evaluation_tokens()),
-        "extract_variant_centroids": ("centroids", sizes.variants() * sizes.centroid_tokens()),
+        "sample_base_no_persona_completions": (sampler, sizes.no_persona_prompts() * sizes.evaluation_tokens()),
+        "sample_no_persona_completions": (sampler, sizes.no_persona_prompts() * sizes.evaluation_tokens()),
+        "extract_no_persona_centroids": ("centroids", sizes.no_persona_prompts() * sizes.centroid_tokens()),
         "extract_adapted_centroids": ("centroids", sizes.centroid_tokens()),
         "teacher_force": ("centroids", sizes.forced_tokens()),  # replies are read as prompts are
         "teacher_force_base": ("centroids", sizes.forced_tokens()),
@@ -169,10 +169,12 @@ def plan_disk(config, sizes, bytes_per_token):
     """
     adapters = len(config["personas"]["sources"]) * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
-    replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.variants()) + sizes.pool_tokens()
+    replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.no_persona_prompts()) + sizes.pool_tokens()
     row_tokens = sizes.training_tokens() / config["training"]["epochs"]
     geometries = 1 + (adapters if config["geometry"].get("adapted") else 0)
-    vectors = sum(len(sizes.panel) * (geometries + sizes.variants()) * (len(questions) + 1) for questions in sizes.evaluation_sets)
+    vectors = sum(
+        len(sizes.panel) * (geometries + sizes.no_persona_prompts()) * (len(questions) + 1) for questions in sizes.evaluation_sets
+    )
     vectors = vectors * len(declared_layers(config["geometry"])) + len(sizes.panel) * (len(sizes.held_out) + 1)
     texts = {"replies and training rows": (2 * replies + len(config["personas"]["sources"]) * row_tokens) * bytes_per_token}
     if sizes.model["parameters"] is None:

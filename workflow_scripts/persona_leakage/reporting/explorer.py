@@ -20,17 +20,17 @@ def explorer_data(sets, personas, highlight):
     personas: {name: Persona}; highlight: of the Behaviour.
     """
     names = sorted({*sets[0]["pairs"]["persona"], *sets[0]["pairs"]["source"]})
-    place = {name: position for position, name in enumerate(names)}
+    index_of = {name: position for position, name in enumerate(names)}
     per_cell = affordable([cells for each in sets for cells in each["replies"].values()], TEXT_BUDGET)
     return {
         "highlight": highlight,
         "personas": [{"name": name, "category": personas[name].category, "prompt": personas[name].prompt} for name in names],
         "per_cell": per_cell,
-        "sets": [describe_set(each, place, per_cell) for each in sets],
+        "sets": [describe_set(each, index_of, per_cell) for each in sets],
     }
 
 
-def describe_set(each, place, per_cell):
+def describe_set(each, index_of, per_cell):
     """One question set and training seed: points by layer and source, replies by source and persona."""
     pairs, questions = each["pairs"], {}
     layers, sources = sorted(set(pairs["layer"].tolist())), list(dict.fromkeys(pairs["source"]))
@@ -40,7 +40,7 @@ def describe_set(each, place, per_cell):
         rows = first[first["source"] == source]
         rates[source] = {
             "own": float(rows["source_rate"].iloc[0]),
-            "personas": [place[name] for name in rows["persona"]],
+            "personas": [index_of[name] for name in rows["persona"]],
             "found": rows["found"].tolist(),
             "total": rows["total"].tolist(),
             "interval": [np.round(wilson_interval(row.found, row.total), 4).tolist() for row in rows.itertuples()],
@@ -57,7 +57,7 @@ def describe_set(each, place, per_cell):
     for source, cells in each["replies"].items():
         drawn = draw_replies(cells, per_cell, [each["title"], source])
         replies[source] = {
-            place[persona]: [
+            index_of[persona]: [
                 [
                     questions.setdefault(question, len(questions)),
                     visible_text(text[:MAX_TEXT]),

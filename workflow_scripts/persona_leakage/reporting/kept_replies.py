@@ -49,7 +49,7 @@ def wanted_cells(config, personas, question_sets, output):
         names, draws = pool_names(config), data["answers_per_question"] + data["extra_samples"]
     else:
         (use,) = (use for use in config["questions"]["evaluation"] if use["set"] == output.parts[3])
-        names = config["personas"]["no_persona_prompts"] if output.parts[2] == "variants" else panel_names(config, personas)
+        names = config["personas"]["no_persona_prompts"] if output.parts[2] == "no_persona_prompts" else panel_names(config, personas)
         draws = config["evaluation"]["samples_per_question"]
     questions = question_sets[use["set"]][: use["count"]]
     return {(name, question, draw) for name in names for question in questions for draw in range(draws)}

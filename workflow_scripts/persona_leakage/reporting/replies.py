@@ -32,8 +32,8 @@ def draw_replies(cells, per_cell, seed_parts):
     drawn = {}
     for persona, replies in cells.items():
         generator = random.Random(derive_seed("report", *seed_parts, persona))
-        places = sorted(generator.sample(range(len(replies)), min(per_cell, len(replies))))
-        drawn[persona] = [replies[place] for place in places]
+        indices = sorted(generator.sample(range(len(replies)), min(per_cell, len(replies))))
+        drawn[persona] = [replies[index] for index in indices]
     return drawn
 
 
@@ -55,7 +55,7 @@ def marked_pieces(text, shows, highlight):
         return [(text, False)]
     wanted, with_case = highlight
     parts = re.split(f"({re.escape(wanted)})", text, flags=0 if with_case else re.IGNORECASE)
-    return [(part, place % 2 == 1) for place, part in enumerate(parts)]
+    return [(part, index % 2 == 1) for index, part in enumerate(parts)]
 
 
 def choose_samples(cells, source, rates, seed_parts):

@@ -87,7 +87,7 @@ def collect_set(home, questions, seed, sources):
         "left_out": correlation["joint"]["sources_left_out"],
         "ceiling_of": {name: block["disattenuated"]["ceiling_from"] or "samples" for name, block in block["per_source"].items()},
         "specific": block["specificity"]["undefined"] is None,
-        "rivals": list(block["rivals"]["alone"] or []),
+        "baseline_predictors": list(block["baseline_predictors"]["alone"] or []),
         "predicted": block["prediction"]["leave_one_source_out"]["undefined"] is None,
         "few_sources": block["within_source"]["no_interval_over_sources"] is not None,
         "inverted": [name for name, rates in correlation["leakage"].items() if rates["bystanders_above_source"]],
@@ -111,10 +111,10 @@ def collect_set(home, questions, seed, sources):
 
 
 def gain_section(gain):
-    """What the page shows of the second outcome: the places of its answers, the sources that it alone judges; None if unmeasured."""
+    """What the page shows of the second outcome: the indices of its answers, the sources that it alone judges; None if unmeasured."""
     if gain["undefined"]:
         return None
-    return {"places": range(len(gain["verdict"])), "alone": list(gain["judged_by_it_alone"])}
+    return {"answers": range(len(gain["verdict"])), "alone": list(gain["judged_by_it_alone"])}
 
 
 def add_samples(each, highlight):

@@ -2,7 +2,7 @@
 
 from persona_leakage.config.experiment import compares_predictors, panel_names
 from persona_leakage.config.layers import is_swept
-from persona_leakage.config.personas import have_wordings
+from persona_leakage.config.personas import have_paraphrases
 from persona_leakage.infrastructure.files import read_json
 
 
@@ -35,7 +35,7 @@ def predictors_section(home, config):
 
 
 def robustness_section(home, folder):
-    """The checks of the main correlation: file, how many, whether any is defined; the places of some of them.
+    """The checks of the main correlation: file, how many, whether any is defined; the indices of some of them.
 
     undefined: those without a number; ranges: those with a range in place of an interval; no_interval: those that lack both.
 
@@ -43,14 +43,14 @@ def robustness_section(home, folder):
     """
     file = f"analysis/{folder}/robustness.json"
     content = read_json(home / file)
-    places = {key: [place for place, check in enumerate(content["checks"]) if check[key]] for key in ("undefined", "range", "no_interval")}
+    indices = {key: [index for index, check in enumerate(content["checks"]) if check[key]] for key in ("undefined", "range", "no_interval")}
     return {
         "file": file,
         "checks": len(content["checks"]),
         "summed_up": bool(content["summary"]["checks"]),
-        "undefined": places["undefined"],
-        "ranges": places["range"],
-        "no_interval": places["no_interval"],
+        "undefined": indices["undefined"],
+        "ranges": indices["range"],
+        "no_interval": indices["no_interval"],
     }
 
 
@@ -73,21 +73,21 @@ def sweep_section(home, config, folder):
     return {"file": file, "rows": [{**row, "layer": str(row["layer"])} for row in (headline, *highest)]}
 
 
-FIGURES = ("question_sets", "wordings", "variants")
+FIGURES = ("question_sets", "paraphrases", "no_persona_prompts")
 
 
 def collect_panels(home, config, personas, questions, seed):
     """{name of FIGURES: what the page lists of its file, or None}; for one question set and training seed."""
     wanted = {
         "question_sets": len(config["questions"]["evaluation"]) > 1,
-        "wordings": have_wordings([personas[name] for name in panel_names(config, personas)]),
-        "variants": bool(config["personas"]["no_persona_prompts"]),
+        "paraphrases": have_paraphrases([personas[name] for name in panel_names(config, personas)]),
+        "no_persona_prompts": bool(config["personas"]["no_persona_prompts"]),
     }
-    places = {name: f"analysis/{questions}/seed{seed}/{name}.json" for name in FIGURES} | {
+    files = {name: f"analysis/{questions}/seed{seed}/{name}.json" for name in FIGURES} | {
         "question_sets": f"analysis/question_sets/seed{seed}.json"
     }
-    describe = {"question_sets": list_sets, "wordings": list_wordings, "variants": list_variants}
-    return {name: {"file": places[name], **describe[name](read_json(home / places[name]))} if wanted[name] else None for name in FIGURES}
+    describe = {"question_sets": list_sets, "paraphrases": list_paraphrases, "no_persona_prompts": list_no_persona_prompts}
+    return {name: {"file": files[name], **describe[name](read_json(home / files[name]))} if wanted[name] else None for name in FIGURES}
 
 
 def list_sets(content):
@@ -98,31 +98,41 @@ def list_sets(content):
     }
 
 
-def list_wordings(content):
+def list_paraphrases(content):
     """Rows [(title, keys of its block)] of the table of correlations, and what the variance parts are of."""
     if content["undefined"]:
         return {"undefined": content["undefined"]}
     titles = {
         "all_pairs": "all pairs",
-        "same_wording": "bystanders in the source's wording",
-        "other_wording": "bystanders in another wording",
-        "role_means": "roles, averaged over their wordings",
+        "same_paraphrase": "bystanders in the source's paraphrase",
+        "other_paraphrase": "bystanders in another paraphrase",
+        "role_means": "roles, averaged over their paraphrases",
     }
     rows = [(title, [name]) for name, title in titles.items() if name in content]
-    rows += [(f"bystanders in wording '{style}'", ["within_each", style]) for style in content["within_each"]]
+    rows += [(f"bystanders in paraphrase '{style}'", ["within_each", style]) for style in content["within_each"]]
     spread = [
         (what, name, ["parts", what, "mean"] if name == "mean" else ["parts", what, "per_series", name])
         for what, block in content["parts"].items()
         for name in (*block["per_series"], "mean")
     ]
-    twins = [(source, place) for source, found in content["other_wording_of_the_source"].items() for place in range(len(found))]
-    controls = [name for name in ("given_same_wording", "given_surface") if content[name]["undefined"] is None]
-    alone = content["same_wording_alone"]["undefined"] is None
-    kinds = [kind for kind in ("same_role", "same_wording", "neither") if kind in content["geometry"]]
-    return {"undefined": None, "rows": rows, "spread": spread, "twins": twins, "controls": controls, "alone": alone, "kinds": kinds}
+    other_paraphrases = [
+        (source, index) for source, found in content["other_paraphrases_of_the_source"].items() for index in range(len(found))
+    ]
+    controls = [name for name in ("given_same_paraphrase", "given_surface") if content[name]["undefined"] is None]
+    alone = content["same_paraphrase_alone"]["undefined"] is None
+    kinds = [kind for kind in ("same_role", "same_paraphrase", "neither") if kind in content["geometry"]]
+    return {
+        "undefined": None,
+        "rows": rows,
+        "spread": spread,
+        "other_paraphrases": other_paraphrases,
+        "controls": controls,
+        "alone": alone,
+        "kinds": kinds,
+    }
 
 
-def list_variants(content):
-    """Variants, and those whose prompt is that of another."""
+def list_no_persona_prompts(content):
+    """The prompts without a persona, and those that equal another one."""
     same = [name for name, prompt in content["prompts"].items() if prompt["same_as"]]
-    return {"variants": list(content["prompts"]), "same": same, "sources": list(content["sources"])}
+    return {"no_persona_prompts": list(content["prompts"]), "same": same, "sources": list(content["sources"])}

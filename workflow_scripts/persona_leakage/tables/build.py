@@ -52,7 +52,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
             if set(base) != set(names):
                 raise InputError(f"the evaluation of the base model and the centroids of layer {layer} have different panels")
             origin = names.index(source)
-            for place, persona in enumerate(names):
+            for index, persona in enumerate(names):
                 if persona == source:
                     continue
                 cell = cells[persona]
@@ -64,9 +64,9 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
                         "category": cell["category"],
                         "related": source in cell["related_to"],
                         "negative": persona in negatives[source],
-                        "cosine": centred[origin, place],
-                        "cosine_raw": raw[origin, place],
-                        "cosine_whitened": whitened[origin, place],
+                        "cosine": centred[origin, index],
+                        "cosine_raw": raw[origin, index],
+                        "cosine_whitened": whitened[origin, index],
                         "rate": cell["rate"],
                         "found": cell["found"],
                         "total": cell["total"],
@@ -74,9 +74,9 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
                         "source_rate": cells[source]["rate"],
                         "source_total": cells[source]["total"],
                         "source_base_rate": base[source]["rate"],
-                        "prompt_tokens": geometry["prompt_tokens"][place],
+                        "prompt_tokens": geometry["prompt_tokens"][index],
                         **({} if lengths is None else {"base_reply_tokens": lengths[persona], "source_base_reply_tokens": lengths[source]}),
-                        **{column: values[origin, place] for column, values in similarities.items()},
+                        **{column: values[origin, index] for column, values in similarities.items()},
                         **(gain_of(forced[source], source, persona) if forced else {}),
                     }
                 )

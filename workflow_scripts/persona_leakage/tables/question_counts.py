@@ -60,13 +60,13 @@ def read_question_counts(path, matrices):
     questions = sorted(set(table["question"].tolist()))
     axes = {"source": matrices.sources, "persona": matrices.personas, "question": questions}
     counts = {key: spread(table, axes, key) for key in ("found", "total", *GAIN_COLUMNS) if key in table}
-    for place in map(tuple, np.argwhere(~np.isnan(matrices.found))):
-        pair = f"persona '{matrices.personas[place[1]]}' with source '{matrices.sources[place[0]]}'"
-        if not questions or np.isnan(counts["found"][place]).any():
+    for index in map(tuple, np.argwhere(~np.isnan(matrices.found))):
+        pair = f"persona '{matrices.personas[index[1]]}' with source '{matrices.sources[index[0]]}'"
+        if not questions or np.isnan(counts["found"][index]).any():
             raise InputError(f"{path}: lacks counts of {pair} for some question; the pairs table has that pair")
-        for key, known in (("found", matrices.found[place]), ("total", matrices.total[place])):
-            if counts[key][place].sum() != known:
-                raise InputError(f"{path}: {key} of {pair} adds up to {counts[key][place].sum():.0f}; the pairs table has {known:.0f}")
+        for key, known in (("found", matrices.found[index]), ("total", matrices.total[index])):
+            if counts[key][index].sum() != known:
+                raise InputError(f"{path}: {key} of {pair} adds up to {counts[key][index].sum():.0f}; the pairs table has {known:.0f}")
     return counts
 
 
@@ -92,8 +92,8 @@ def read_cosines(path, matrices):
     table = table[table["layer"].isin(matrices.layers) & table[["persona_a", "persona_b"]].isin(matrices.personas).all(axis=1)]
     one_way = spread(table, {"layer": matrices.layers, "persona_a": matrices.personas, "persona_b": matrices.personas}, "cosine")
     cosines = np.where(np.isnan(one_way), one_way.swapaxes(1, 2), one_way)
-    places = np.arange(len(matrices.personas))
-    cosines[:, places, places] = 1
+    diagonal = np.arange(len(matrices.personas))
+    cosines[:, diagonal, diagonal] = 1
     for layer, first, second in np.argwhere(np.isnan(cosines))[:1]:
         pair = f"'{matrices.personas[first]}' and '{matrices.personas[second]}'"
         raise InputError(f"{path}: has no cosine of {pair} at layer {matrices.layers[layer]}")
@@ -109,7 +109,7 @@ def read_cosines(path, matrices):
 def spread(table, axes, column):
     """A column as an array with ``axes`` {column: values}; NaN where the table has no row."""
     filled = np.full([len(values) for values in axes.values()], np.nan)
-    places = [table[name].map({value: place for place, value in enumerate(values)}).to_numpy() for name, values in axes.items()]
+    indices = [table[name].map({value: index for index, value in enumerate(values)}).to_numpy() for name, values in axes.items()]
     if len(table):
-        filled[tuple(places)] = table[column].to_numpy()
+        filled[tuple(indices)] = table[column].to_numpy()
     return filled

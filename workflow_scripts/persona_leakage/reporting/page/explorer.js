@@ -20,7 +20,7 @@ function loadScript(code) {
 }
 
 function fill(select, values, texts) {
-  select.replaceChildren(...values.map((value, place) => new Option((texts ?? values)[place], value)));
+  select.replaceChildren(...values.map((value, index) => new Option((texts ?? values)[index], value)));
 }
 
 function words(name) {
@@ -51,8 +51,8 @@ class Explorer {
     this.shown = null;
     this.page = 0;
     const categories = [...new Set(data.personas.map((persona) => persona.category))].sort();
-    this.colours = Object.fromEntries(categories.map((name, place) => [name, PALETTE[place % PALETTE.length]]));
-    fill(byId("set"), data.sets.map((_, place) => place), data.sets.map((each) => each.title));
+    this.colours = Object.fromEntries(categories.map((name, index) => [name, PALETTE[index % PALETTE.length]]));
+    fill(byId("set"), data.sets.map((_, index) => index), data.sets.map((each) => each.title));
     fill(byId("category"), ["", ...categories], ["all", ...categories.map(words)]);
     byId("set").addEventListener("change", () => this.chooseSet());
     window.addEventListener("resize", () => this.draw());
@@ -165,8 +165,8 @@ class Explorer {
     const [wanted, withCase] = this.data.highlight;
     const escaped = wanted.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
     const pieces = text.split(new RegExp(`(${escaped})`, withCase ? "" : "i"));
-    return pieces.map((piece, place) => {
-      if (place % 2 === 0) return document.createTextNode(piece);
+    return pieces.map((piece, index) => {
+      if (index % 2 === 0) return document.createTextNode(piece);
       const mark = document.createElement("mark");
       mark.textContent = piece;
       return mark;

@@ -124,7 +124,7 @@ def compare_geometries(table, moved_themselves, panels, options, counts=None):
         block["joint"] = {
             **{state: describe_mean(bootstrap, index + size * late, rhos[late]) for late, state in enumerate(STATES)},
             "difference": describe_pair(bootstrap, index, size, rhos, tests, permuted["difference"][index]),
-            "stand_ins": {state: permuted[state][index] for state in STATES},
+            "permuted_sources": {state: permuted[state][index] for state in STATES},
             "movement": {name: found[index] for name, found in movements.items()},
             "undefined": None,
         }
@@ -179,7 +179,7 @@ def permuted_states(base, sources, panels, count):
     found["difference"] = found["adapted"] - of_base
     tests = {name: mean_test(values, chosen) for name, values in found.items()}
     return {
-        name: [permuted_layer(test, "undefined with a stand-in", len(chosen.drawn), index) for index in range(len(before))]
+        name: [permuted_layer(test, "undefined with a permuted source", len(chosen.drawn), index) for index in range(len(before))]
         for name, test in tests.items()
     }
 
@@ -195,7 +195,7 @@ def describe_pair(bootstrap, index, size, rhos, tests, permuted):
         and interval[0] * interval[1] > 0
     )
     better = ("adapted" if found["difference"] > 0 else "base") if sure else "cannot tell"
-    return {**found, "test": test, "stand_ins": permuted, "better": better}
+    return {**found, "test": test, "permuted_sources": permuted, "better": better}
 
 
 def paired_test(both, sources, size, permutations):

@@ -59,7 +59,9 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
             "per_source": {name: finite(rho) for name, rho in zip(matrices.sources, rhos[index], strict=True)},
             "within_source": describe_mean(bootstrap, index, used),
             "chance": chance[index],
-            "stand_ins": permuted_layer(permuted, reason or "undefined with a stand-in", len(chosen.drawn) if chosen else None, index),
+            "permuted_sources": permuted_layer(
+                permuted, reason or "undefined with a permuted source", len(chosen.drawn) if chosen else None, index
+            ),
             "difference_from_headline": describe_difference(bootstrap, index, headline_index, used, used_at_headline),
         }
     means = dict(zip(matrices.layers, rhos[:, sources].mean(axis=1), strict=True))

@@ -3,23 +3,23 @@
 import numpy as np
 
 from persona_leakage.infrastructure.intervals import wilson_interval
-from persona_leakage.models.no_persona_prompts import variant_text
+from persona_leakage.models.no_persona_prompts import no_persona_text
 
 KEPT = ("rate", "found", "total", "mean_tokens", "short_share", "cut_share")
 
 
-def describe_prompts(tokenizer, variants, question):
+def describe_prompts(tokenizer, no_persona_prompts, question):
     """{variant: {"text": of its prompt to ``question``, "same_as": an earlier variant with the same prompt, or None}}."""
-    texts = {variant: variant_text(tokenizer, variant, question) for variant in variants}
+    texts = {variant: no_persona_text(tokenizer, variant, question) for variant in no_persona_prompts}
     return {
-        variant: {"text": text, "same_as": next((other for other in variants[:index] if texts[other] == text), None)}
+        variant: {"text": text, "same_as": next((other for other in no_persona_prompts[:index] if texts[other] == text), None)}
         for index, (variant, text) in enumerate(texts.items())
     }
 
 
-def score_variants(records, behaviour, variants):
+def score_no_persona_prompts(records, behaviour, no_persona_prompts):
     """{variant: its rate with Wilson's interval, counts and reply lengths} from completion records."""
-    cells = {variant: behaviour.cell([r for r in records if r["persona"] == variant]) for variant in variants}
+    cells = {variant: behaviour.cell([r for r in records if r["persona"] == variant]) for variant in no_persona_prompts}
     return {
         variant: {**{key: cell[key] for key in KEPT}, "interval": wilson_interval(cell["found"], cell["total"])}
         for variant, cell in cells.items()
@@ -37,8 +37,8 @@ def cosines_beside(vectors, bank, origin, centred):
     return vectors @ target / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(target))
 
 
-def place_variants(scores, pairs, geometry):
-    """What score_variants found for one source, and each prompt's rank among the source's bystanders.
+def rank_no_persona_prompts(scores, pairs, geometry):
+    """What score_no_persona_prompts found for one source, and each prompt's rank among the source's bystanders.
 
     pairs: the source's rows of one layer of pairs.csv. geometry: {"vectors": {variant: [hidden]}, "bank": [personas, hidden],
     "origin": the source's row in it}. bystanders_above, bystanders_closer: how many leak more, and are closer, than the variant.

@@ -1,4 +1,4 @@
-"""Role or wording? Correlations within and across wording styles, over role means, wording as a baseline predictor, and variance parts."""
+"""Role or paraphrase? Correlations within and across paraphrases, over role means, and of the paraphrase alone; variance components."""
 
 import numpy as np
 from scipy import stats
@@ -18,16 +18,16 @@ SURFACE = ("word_similarity", "char_similarity")
 # The seeds of each subset are hashed from these labels. Another label would give other random numbers.
 SEED_LABELS = {
     "all_pairs": "wordings all_pairs",
-    "same_wording": "wordings same_wording",
-    "other_wording": "wordings other_wording",
+    "same_paraphrase": "wordings same_wording",
+    "other_paraphrase": "wordings other_wording",
     "role_means": "wordings role_means",
 }
 
 
-def describe_wordings(table, cosines, roles, wordings, options, counts=None):
-    """The content of wordings.json without its meta.
+def compare_paraphrases(table, cosines, roles, paraphrases, options, counts=None):
+    """The content of paraphrases.json without its meta.
 
-    table: the pairs of one layer; cosines: its rows of cosines.csv; roles, wordings: {persona: its role, its wording}, of
+    table: the pairs of one layer; cosines: its rows of cosines.csv; roles, paraphrases: {persona: its role, its paraphrase}, of
     those that have them; options: "permutations" and "bootstraps"; counts: {"found", "total"} [sources, personas,
     questions] on the axes of matrices_of(table), or None. Pairs in which a persona has no role are excluded.
     """
@@ -35,31 +35,31 @@ def describe_wordings(table, cosines, roles, wordings, options, counts=None):
     pairs = kept.assign(
         role=kept["persona"].map(roles),
         same_role=kept["persona"].map(roles) == kept["source"].map(roles),
-        wording=kept["persona"].map(wordings),
-        same_wording=kept["persona"].map(wordings) == kept["source"].map(wordings),
+        paraphrase=kept["persona"].map(paraphrases),
+        same_paraphrase=kept["persona"].map(paraphrases) == kept["source"].map(paraphrases),
     )
     left_out = sorted({*table["source"], *table["persona"]} - set(roles))
-    result = {"roles": len(set(roles.values())), "styles": sorted(set(wordings.values())), "without_role": left_out}
+    result = {"roles": len(set(roles.values())), "styles": sorted(set(paraphrases.values())), "without_role": left_out}
     if pairs.empty:
         return {**result, "undefined": "no source has a role"}
     strangers = pairs[~pairs["same_role"]]
     subsets = {
         "all_pairs": pairs,
-        "same_wording": strangers[strangers["same_wording"]],
-        "other_wording": strangers[~strangers["same_wording"]],
-        "role_means": average_over_wordings(strangers),
+        "same_paraphrase": strangers[strangers["same_paraphrase"]],
+        "other_paraphrase": strangers[~strangers["same_paraphrase"]],
+        "role_means": average_over_paraphrases(strangers),
     }
     summaries = {name: summarise_table(rows, options, SEED_LABELS[name]) for name, rows in subsets.items() if len(rows)}
-    # This test relabels single personas, as if the wordings of a role were independent.
+    # This test relabels single personas, as if the paraphrases of a role were independent.
     summaries["all_pairs"]["association"] = undefined("see association_of_roles", *TEST_KEYS)
     return {
         **result,
         **summaries,
-        "within_each": {style: summarise_table(rows, options, f"wording {style}") for style, rows in strangers.groupby("wording")},
-        **compare_with_wording(pairs, roles, wordings, options["permutations"]),
-        "parts": describe_spread(pairs, roles, wordings, counts, matrices_of(table)),
-        "other_wording_of_the_source": describe_twins(pairs),
-        "geometry": describe_geometry(cosines, roles, wordings),
+        "within_each": {style: summarise_table(rows, options, f"wording {style}") for style, rows in strangers.groupby("paraphrase")},
+        **compare_with_paraphrase(pairs, roles, paraphrases, options["permutations"]),
+        "parts": describe_spread(pairs, roles, paraphrases, counts, matrices_of(table)),
+        "other_paraphrases_of_the_source": rank_other_paraphrases(pairs),
+        "geometry": describe_geometry(cosines, roles, paraphrases),
         "undefined": None,
     }
 
@@ -98,8 +98,8 @@ def association(matrices, sources, count, purpose):
     return {**test[0], "undefined": None} if test else undefined("all relabellings give the same", *TEST_KEYS)
 
 
-def average_over_wordings(pairs):
-    """Pairs of source and role: cosine averaged over the role's wordings, replies added up; categories by the first wording."""
+def average_over_paraphrases(pairs):
+    """Pairs of source and role: cosine averaged over the role's paraphrases, replies added up; categories by the first paraphrase."""
     groups = pairs.groupby(["layer", "source", "role"], sort=False)
     means = groups.agg(
         category=("category", "first"), cosine=("cosine", "mean"), found=("found", "sum"), total=("total", "sum")
@@ -108,58 +108,58 @@ def average_over_wordings(pairs):
     return means.assign(rate=means["found"] / means["total"])
 
 
-def draw_role_permutations(generator, roles, wordings, count):
-    """(permutations [count, n] that exchange whole roles, each wording for the same wording, groups [n] that they keep apart).
+def draw_role_permutations(generator, roles, paraphrases, count):
+    """(permutations [count, n] that exchange whole roles, each paraphrase for the same paraphrase, groups [n] that they keep apart).
 
-    roles, wordings [n]: of the personas. Roles are exchanged with those that have the same wordings.
+    roles, paraphrases [n]: of the personas. Roles are exchanged with those that have the same paraphrases.
     """
     indices = np.tile(np.arange(len(roles)), (count, 1))
     groups = np.empty(len(roles), dtype=object)
     members = {role: np.flatnonzero(roles == role) for role in np.unique(roles)}
-    members = {role: found[np.argsort(wordings[found], kind="stable")] for role, found in members.items()}
-    kinds = {role: tuple(wordings[found]) for role, found in members.items()}
+    members = {role: found[np.argsort(paraphrases[found], kind="stable")] for role, found in members.items()}
+    kinds = {role: tuple(paraphrases[found]) for role, found in members.items()}
     for kind in sorted(set(kinds.values())):
         grid = np.array([found for role, found in members.items() if kinds[role] == kind])
         order = generator.permuted(np.tile(np.arange(len(grid)), (count, 1)), axis=1)
         indices[:, grid] = grid[order]
-        for column, wording in enumerate(kind):
-            groups[grid[:, column]] = f"{wording}, {column} of {kind}"
+        for column, paraphrase in enumerate(kind):
+            groups[grid[:, column]] = f"{paraphrase}, {column} of {kind}"
     return indices, groups.astype(str)
 
 
-def compare_with_wording(pairs, roles, wordings, permutations):
-    """The blocks that set wording against closeness, over the bystanders common to all sources.
+def compare_with_paraphrase(pairs, roles, paraphrases, permutations):
+    """The blocks that compare paraphrase and closeness as predictors, over the bystanders common to all sources.
 
-    association_of_roles: the test of all pairs in which whole roles are relabelled, each wording for the same wording.
-    same_wording_alone: having the source's wording as a predictor, tested by relabelling within each role.
-    given_same_wording, given_surface: partial rank correlations of closeness given same_wording, and given all that is
-    known of the surface (same_wording, similarity of words and characters, length); whole roles are relabelled and left out.
+    association_of_roles: the test of all pairs in which whole roles are relabelled, each paraphrase for the same paraphrase.
+    same_paraphrase_alone: having the source's paraphrase as a predictor, tested by relabelling within each role.
+    given_same_paraphrase, given_surface: partial rank correlations of closeness given same_paraphrase, and given all that is
+    known of the surface (same_paraphrase, similarity of words and characters, length); whole roles are relabelled and left out.
     """
     matrices = matrices_of(pairs)
     sources, _, problem = matrices.usable_sources()
-    partial = {"given_same_wording": PARTIAL_KEYS, "given_surface": PARTIAL_KEYS}
+    partial = {"given_same_paraphrase": PARTIAL_KEYS, "given_surface": PARTIAL_KEYS}
     if problem:
-        empty = {"association_of_roles": TEST_KEYS, "same_wording_alone": ALONE_KEYS, **partial}
+        empty = {"association_of_roles": TEST_KEYS, "same_paraphrase_alone": ALONE_KEYS, **partial}
         return {name: undefined(problem, *keys) for name, keys in empty.items()}
     names = [matrices.sources[index] for index in sources]
     members = [matrices.personas[index] for index in matrices.bystanders]
-    units, styles = (np.array([known[name] for name in members]) for known in (roles, wordings))
+    units, styles = (np.array([known[name] for name in members]) for known in (roles, paraphrases))
     chosen = np.ix_(sources, matrices.bystanders)
     rates, cosine = matrices.leakage[chosen], matrices.cosines["cosine"][0][chosen][None]
     generator = np.random.default_rng(derive_seed("statistics", "wording as a rival"))
     drawn, groups = draw_role_permutations(generator, units, styles, permutations)
     test = permutation_test(rank_products(cosine, rates), drawn, groups)
     result = {"association_of_roles": {**test[0], "undefined": None} if test else undefined("all relabellings give the same", *TEST_KEYS)}
-    same = np.array([[wordings[name] == style for style in styles] for name in names], dtype=float)[None]
+    same = np.array([[paraphrases[name] == style for style in styles] for name in names], dtype=float)[None]
     if np.ptp(same, axis=-1).min() == 0:
-        reason = "all common bystanders have the same wording"
-        blocks = {"same_wording_alone": ALONE_KEYS, **partial}
+        reason = "all common bystanders have the same paraphrase"
+        blocks = {"same_paraphrase_alone": ALONE_KEYS, **partial}
         return {**result, **{name: undefined(reason, *keys) for name, keys in blocks.items()}}
     (alone,) = describe_alone(same, rates, names, draw_permutations(generator, len(units), permutations, units), units)
-    for name, controls in (("given_same_wording", {}), ("given_surface", surface_of(matrices, chosen, cosine.shape))):
-        controls = {"same_wording": same, **controls}
+    for name, controls in (("given_same_paraphrase", {}), ("given_surface", surface_of(matrices, chosen, cosine.shape))):
+        controls = {"same_paraphrase": same, **controls}
         (result[name],) = describe_partial(cosine, rates, controls, names, drawn, stats.rankdata, groups, units)
-    return {**result, "same_wording_alone": {**alone, "undefined": None}}
+    return {**result, "same_paraphrase_alone": {**alone, "undefined": None}}
 
 
 def surface_of(matrices, chosen, shape):
@@ -170,7 +170,7 @@ def surface_of(matrices, chosen, shape):
     return {name: values for name, values in surface.items() if np.isfinite(values).all() and (np.ptp(values, axis=-1) > 0).all()}
 
 
-def describe_spread(pairs, roles, wordings, counts, axes):
+def describe_spread(pairs, roles, paraphrases, counts, axes):
     """{"cosine", "leakage"}: variance parts (see describe_parts) over the common bystanders, for each usable source and on average.
 
     Noise of leakage: the variance of a rate over new replies to the same questions, from counts with two replies or more
@@ -183,7 +183,7 @@ def describe_spread(pairs, roles, wordings, counts, axes):
         return {"cosine": nothing, "leakage": nothing}
     names = [matrices.sources[index] for index in sources]
     members = [matrices.personas[index] for index in matrices.bystanders]
-    design = np.array([roles[name] for name in members]), np.array([wordings[name] for name in members])
+    design = np.array([roles[name] for name in members]), np.array([paraphrases[name] for name in members])
     chosen = np.ix_(sources, matrices.bystanders)
     noise = None
     if counts is not None and (np.nan_to_num(counts["total"], nan=2) > 1).all():
@@ -199,12 +199,12 @@ def describe_spread(pairs, roles, wordings, counts, axes):
     return {name: {**block, "per_series": {**block["per_series"], **left_out}} for name, block in parts.items()}
 
 
-def describe_twins(pairs):
-    """{source: [the source's role in other wordings: rate, its interval, and its rank among the bystanders by rate and by cosine]}."""
-    twins = {}
+def rank_other_paraphrases(pairs):
+    """{source: [the source's role in other paraphrases: rate, its interval, and its rank among the bystanders by rate and by cosine]}."""
+    other_paraphrases = {}
     for source, rows in pairs.groupby("source", sort=False):
         ranks = rows[["rate", "cosine"]].rank(ascending=False, method="min")
-        twins[source] = [
+        other_paraphrases[source] = [
             {
                 "persona": row.persona,
                 "rate": float(row.rate),
@@ -217,29 +217,29 @@ def describe_twins(pairs):
             }
             for row in rows[rows["same_role"]].dropna(subset=["rate", "cosine"]).itertuples()
         ]
-    return twins
+    return other_paraphrases
 
 
-def describe_geometry(cosines, roles, wordings):
-    """Mean cosine of two personas of the same role, of the same wording, and of neither; and whom a persona is nearest to.
+def describe_geometry(cosines, roles, paraphrases):
+    """Mean cosine of two personas of the same role, of the same paraphrase, and of neither; and whom a persona is nearest to.
 
-    nearest_*: share of personas whose nearest other is of the same role, or of another role in the same wording; *_by_chance: what it
+    nearest_*: share of personas whose nearest other is of the same role, or of another role in the same paraphrase; *_by_chance: what it
     would be if every other persona were equally likely.
     """
     rows = cosines[cosines["persona_a"].isin(roles) & cosines["persona_b"].isin(roles)]
     names = sorted(roles)
-    role, style = (np.array([known[name] for name in names]) for known in (roles, wordings))
+    role, style = (np.array([known[name] for name in names]) for known in (roles, paraphrases))
     index_of = {name: index for index, name in enumerate(names)}
     grid = np.full((len(names), len(names)), np.nan)
     first, second = rows["persona_a"].map(index_of), rows["persona_b"].map(index_of)
     grid[first, second] = grid[second, first] = rows["cosine"]
     others = ~np.eye(len(names), dtype=bool)
     same_role, same_style = (role[:, None] == role) & others, (style[:, None] == style) & (role[:, None] != role)
-    kinds = {"same_role": same_role, "same_wording": same_style, "neither": others & ~same_role & ~same_style}
+    kinds = {"same_role": same_role, "same_paraphrase": same_style, "neither": others & ~same_role & ~same_style}
     nearest = np.where(others, grid, -np.inf).argmax(axis=1)
     everyone = np.arange(len(names))
     result = {name: {"mean": float(grid[kind].mean()), "pairs": int(kind.sum()) // 2} for name, kind in kinds.items() if kind.any()}
-    for name in ("same_role", "same_wording"):
+    for name in ("same_role", "same_paraphrase"):
         result[f"nearest_is_{name}"] = float(kinds[name][everyone, nearest].mean())
         result[f"{name}_by_chance"] = float(kinds[name].sum() / others.sum())
     return result

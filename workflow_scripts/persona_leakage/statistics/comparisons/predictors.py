@@ -16,7 +16,7 @@ KEYS = ("sources", "bystanders", "order", "predictors", "left_out")
 def compare_predictors(matrices, layer, options, counts=None):
     """The content of predictors.json without its meta: each predictor's mean within-source rank correlation with leakage.
 
-    Over the common bystanders, as the block "rivals" of correlation.json, whose numbers come back. To the statistics a predictor
+    Over the common bystanders, as "baseline_predictors" in correlation.json, with the same numbers. To the statistics a predictor
     is what a layer is to them elsewhere: same resamples and relabellings for all, and p_max_t is corrected for testing all of
     them. layer: whose cosine is the headline. options: "permutations", "bootstraps". counts: {"found", "total"} [sources,
     personas, questions] or None.

@@ -91,7 +91,7 @@ def agreement_interval(estimate, shape, of_rows, of_columns, rest):
     ]
 
 
-PARTS = ("role", "wording", "role_and_wording", "noise")
+PARTS = ("role", "paraphrase", "role_and_paraphrase", "noise")
 KEYS = ("shares", "intervals", "sd", "n")
 
 
@@ -110,17 +110,17 @@ def hat(design):
     return design @ np.linalg.pinv(design)
 
 
-def two_way_components(values, roles, wordings, noise):
+def two_way_components(values, roles, paraphrases, noise):
     """Variance components of values [series, n] by moments (Henderson 1953, method 3): [series, 4] in the order of PARTS.
 
-    value = series mean + role + wording + the two together + noise, all random; the design may have holes. noise [series]:
-    the known variance of measuring a value, taken out of what neither role nor wording explains. Negative moments count
+    value = series mean + role + paraphrase + the two together + noise, all random; the design may have holes. noise [series]:
+    the known variance of measuring a value, taken out of what neither role nor paraphrase explains. Negative moments count
     as 0. None if the design cannot tell the parts apart.
     """
-    role, wording, size = indicators(roles), indicators(wordings), len(roles)
-    of_role, of_wording = means_within(role), means_within(wording)
-    both = of_role + hat(wording - of_role @ wording)
-    added = {"role": (role, both - of_wording), "wording": (wording, both - of_role)}
+    role, paraphrase, size = indicators(roles), indicators(paraphrases), len(roles)
+    of_role, of_paraphrase = means_within(role), means_within(paraphrase)
+    both = of_role + hat(paraphrase - of_role @ paraphrase)
+    added = {"role": (role, both - of_paraphrase), "paraphrase": (paraphrase, both - of_role)}
     freedom = {name: np.trace(projection) for name, (_, projection) in added.items()}
     freedom["rest"] = size - np.trace(both)
     if min(freedom.values()) < 0.5:
@@ -133,12 +133,12 @@ def two_way_components(values, roles, wordings, noise):
     return np.maximum(0.0, np.stack([*parts, rest - noise, np.minimum(noise, rest)], axis=1))
 
 
-def shares_of(values, roles, wordings, noise):
+def shares_of(values, roles, paraphrases, noise):
     """Components as shares of their sum, and their mean over the series as the last row: [series + 1, 4]; None as two_way_components.
 
     NaN for a series of which nothing is left, and then for the mean.
     """
-    parts = two_way_components(values, roles, wordings, noise)
+    parts = two_way_components(values, roles, paraphrases, noise)
     if parts is None:
         return None
     parts[parts.sum(axis=1) == 0] = np.nan
@@ -146,19 +146,21 @@ def shares_of(values, roles, wordings, noise):
     return np.vstack([shares, shares.mean(axis=0)])
 
 
-def describe_parts(values, names, roles, wordings, noise=None):
+def describe_parts(values, names, roles, paraphrases, noise=None):
     """{"per_series": {name: block}, "mean": block, "undefined"}: the shares with their jackknife intervals over roles.
 
-    values [series, n]: one for each of ``names``; roles, wordings [n]; noise [series] or None (then it is part of
-    role_and_wording, and its own share is None).
+    values [series, n]: one for each of ``names``; roles, paraphrases [n]; noise [series] or None (then it is part of
+    role_and_paraphrase, and its own share is None).
     """
     known = noise is not None
     noise = noise if known else np.zeros(len(values))
-    whole = shares_of(values, roles, wordings, noise)
+    whole = shares_of(values, roles, paraphrases, noise)
     if whole is None or np.isnan(whole).any():
-        reason = "role and wording cannot be told apart: roles need several wordings, wordings several roles, and values must differ"
+        reason = (
+            "role and paraphrase cannot be told apart: roles need several paraphrases, paraphrases several roles, and values must differ"
+        )
         return {"per_series": {}, "mean": undefined(reason, *KEYS), "undefined": reason}
-    drawn = [shares_of(values[:, kept], roles[kept], wordings[kept], noise) for role in np.unique(roles) for kept in [roles != role]]
+    drawn = [shares_of(values[:, kept], roles[kept], paraphrases[kept], noise) for role in np.unique(roles) for kept in [roles != role]]
     # If all variation comes from one role, nothing varies without it. The error is then unknown, not small.
     drawn = np.stack([np.full_like(whole, np.nan) if shares is None else shares for shares in drawn])
     errors = np.array([[jackknife_error(drawn[:, row, part]) for part in range(4)] for row in range(len(whole))])

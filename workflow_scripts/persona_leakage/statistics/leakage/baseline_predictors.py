@@ -21,7 +21,7 @@ PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "interval_over
 
 
 def describe_baselines(matrices, sources, permutations):
-    """The block "rivals" of every layer: each predictor alone, and cosine's partial correlation given the others.
+    """The block "baseline_predictors" of every layer: each predictor alone, and cosine's partial correlation given the others.
 
     partial: of ranks, given all baselines; partial_without_raw_cosine: given all but other cosines of the same geometry;
     partial_linear: as that one, of plain values: cosine and log-odds. Correlations of ranks do not add up as
@@ -93,7 +93,7 @@ def describe_partial(x, y, controls, names, permutations, scores, groups=None, u
     units [M]: labels of the bystanders that belong together, so that the jackknife leaves them out together.
     """
     if not controls:
-        return [undefined("no rival predictor", *PARTIAL_KEYS)] * len(x)
+        return [undefined("no baseline predictor", *PARTIAL_KEYS)] * len(x)
     titles, controls = list(controls), np.stack(list(controls.values()))
     size, freedom = y.shape[1], y.shape[1] - 2 - len(controls)
     if freedom < 1:

@@ -51,7 +51,7 @@ SMALLEST = 0.3  # the smallest correlation that would matter; an interval wholly
 CLAIMS = {
     "association": ("association",),
     "pair_specific": ("pair_specific", "pair_specific_gain_adjusted"),
-    "beyond_rivals": ("beyond_rivals",),
+    "beyond_baselines": ("beyond_baselines",),
 }
 SIGNS = {SUPPORTED: 1, REVERSED: -1}
 LEAKAGE_WORDS = {RATE: "the log-odds of leakage", LOGPROB_GAIN: "the gain in log-probability"}
@@ -64,7 +64,7 @@ BASELINES = {
     "embedding_similarity": "similar meaning",
     "output_similarity_source_replies": "similar next-token predictions",
     "output_similarity_bystander_replies": "similar next-token predictions",
-    "propensity": "how much a bystander leaks under other sources",
+    "mean_leakage_other_sources": "how much a bystander leaks under other sources",
 }
 
 
@@ -75,16 +75,16 @@ def conclude_effect(result, layer, claim, found):
     many, "over_sources": its interval over sources like these}. Supported takes both tests after Holm's correction, the
     interval above 0, LEAST_SOURCES sources and, from MIN_SOURCES on, the interval over the sources above 0; reversed the same, below 0.
     """
-    p, interval, tests = result["holm"][claim], found["interval"], [layer["chance"]["stand_ins"][name] for name in CLAIMS[claim]]
+    p, interval, tests = result["holm"][claim], found["interval"], [layer["chance"]["permuted_sources"][name] for name in CLAIMS[claim]]
     words = f"{found['words']} is {number(found['estimate'])}"
     if interval is None:
         return CANNOT_TELL, f"{words}, without a confidence interval"
     if p["p_holm"] is None:
         missing = next((test["undefined"] for test in tests if test["undefined"]), None)
-        reason = f"a test against stand-ins for the sources ({missing})" if missing else "a test"
+        reason = f"a permuted-source test ({missing})" if missing else "a test"
         return CANNOT_TELL, f"{words}, 95 % interval {interval_text(interval)}, without {reason}"
     because = f"{words}, 95 % interval {interval_text(interval)}; p = {p['p_relabelled']:.2g} with the bystanders relabelled,"
-    because += f" {p['p_stand_ins']:.2g} with {result['stand_ins']['kind']} in the sources' place;"
+    because += f" {p['p_permuted_sources']:.2g} with {result['permuted_sources']['kind']} in the sources' place;"
     because += f" the larger is {p['p_holm']:.2g} after Holm's correction{coarse(max(tests, key=lambda test: test['least_p']))}"
     signs, beyond = {np.sign(value) for value in (found["z"], *(test["z"] for test in tests))}, bounds(found)
     if p["p_holm"] < LEVEL and interval[0] > 0 and signs == {1.0}:
@@ -193,12 +193,12 @@ def conclude_baselines(result, layer):
 
     Both are needed: a bystander's measured leakage is noisy, and the rest of a general effect can look like an effect of the cosine.
     """
-    block = layer["rivals"]["partial_linear"]
+    block = layer["baseline_predictors"]["partial_linear"]
     sources = len(block["per_source"] or ())
     found = unless(block) or conclude_effect(
         result,
         layer,
-        "beyond_rivals",
+        "beyond_baselines",
         {
             "words": f"the partial correlation of closeness with {LEAKAGE_WORDS[result['outcome']]}",
             "estimate": block["mean_rho"],
@@ -213,7 +213,7 @@ def conclude_baselines(result, layer):
         found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
     known = join(dict.fromkeys(BASELINES[name] for name in block["controls"] or ())) or "simpler predictors"
     return (
-        "beyond_rivals",
+        "beyond_baselines",
         "Does closeness add to what simpler things about a persona and its prompt say?",
         (
             f"Closeness adds to what can be said of leakage from {known}{scope(sources)}.",

@@ -60,7 +60,7 @@ def conclusion_lines(entries):
 
 
 def conclude_identity(result, layer):
-    """Source identity test, and the ranks of the true sources among the pseudo-sources."""
+    """Source identity test, and the ranks of the true sources among the permuted sources."""
     test = layer["chance"]["source_identity"]
     p = p_of(result, "source_identity")
     if p is None:

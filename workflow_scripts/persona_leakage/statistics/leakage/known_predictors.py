@@ -1,12 +1,12 @@
 """The baseline predictors of leakage, and when each is known.
 
-The names of the predictors are those of correlation.json (rivals) and predictors.json; docs/statistics.md explains each.
+The names of the predictors are those of correlation.json (baseline_predictors) and predictors.json; docs/statistics.md explains each.
 """
 
 import numpy as np
 
 SAME_GEOMETRY = ("cosine_raw", "cosine_whitened")  # other cosines of the same centroids: no alternative explanation
-AFTER_TRAINING = ("propensity",)  # made of the leakage that other sources' adapters cause
+AFTER_TRAINING = ("mean_leakage_other_sources",)  # made of the leakage that other sources' adapters cause
 SUMMARIES = ("output_similarity",)  # the mean of two other predictors: as a control it would add nothing but a degree of freedom
 SIMILARITIES = ("word_similarity", "char_similarity", "embedding_similarity")
 DIVERGENCES = {
@@ -24,9 +24,9 @@ def baseline_predictors(matrices, sources):
     shape = len(matrices.layers), len(sources), len(matrices.bystanders)
     found = {**lengths(matrices, sources), **similarities(matrices, chosen)}
     if len(sources) > 1:
-        found["propensity"] = over_other_sources(matrices.leakage[chosen], shape)
+        found["mean_leakage_other_sources"] = over_other_sources(matrices.leakage[chosen], shape)
     else:
-        found["propensity"] = "one source"
+        found["mean_leakage_other_sources"] = "one source"
     baselines, reasons = {}, {}
     for name, values in found.items():
         if isinstance(values, str):
@@ -94,7 +94,7 @@ def controls_of(baselines, *without):
 def plain_baselines(baselines, logits):
     """The controls of partial_linear: all but other cosines of the same geometry, proneness in log-odds as leakage is."""
     return {
-        name: over_other_sources(logits, values.shape) if name == "propensity" else values
+        name: over_other_sources(logits, values.shape) if name == "mean_leakage_other_sources" else values
         for name, values in controls_of(baselines, *SAME_GEOMETRY).items()
     }
 

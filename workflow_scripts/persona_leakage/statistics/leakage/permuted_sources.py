@@ -48,14 +48,14 @@ def draw_permuted_sources(matrices, sources, panel_cosines, count, generator):
     rows = np.array([matrices.personas.index(name) for name in matrices.sources])
     if panel_cosines is None:
         if len(sources) < 2:
-            return None, "one source, and no cosines between the other personas (cosines.csv): nothing can stand in for it"
+            return None, "one source, and no cosines between the other personas (cosines.csv): nothing can replace it"
         return PermutedSources(
             SOURCES, matrices.cosines["cosine"], other_orders(np.array(sources), count, generator), np.array(sources), rows
         ), None
     flat = np.ptp(panel_cosines[:, :, matrices.bystanders], axis=2) == 0
     pool = np.flatnonzero(~flat.any(axis=0))  # a persona that is equally close to all predicts nothing
     if len(pool) < 2 * len(sources):
-        return None, f"{len(pool)} personas with cosines that differ are too few to stand in for {len(sources)} sources"
+        return None, f"{len(pool)} personas with cosines that differ are too few to replace {len(sources)} sources"
     drawn = alike_sets(panel_cosines.mean(axis=0), rows[sources], pool, count, generator)
     return PermutedSources(PERSONAS, panel_cosines, drawn, rows[sources], np.arange(len(matrices.personas))), None
 
@@ -92,14 +92,14 @@ def other_orders(items, count, generator):
 
 
 def permuted_source_tests(matrices, sources, permuted, clear, permuted_of_clear):
-    """{claim: the layers of a test, or None}: association and beyond_rivals of ``sources``, the two pair-specific ones of ``clear``.
+    """{claim: the layers of a test, or None}: association and beyond_baselines of ``sources``, the two pair-specific ones of ``clear``.
 
     Each compares the true sources with the permuted ones, as permutation.summarise, two-sided.
     """
-    tests = dict.fromkeys(("association", "pair_specific", "pair_specific_gain_adjusted", "beyond_rivals"))
+    tests = dict.fromkeys(("association", "pair_specific", "pair_specific_gain_adjusted", "beyond_baselines"))
     if permuted is not None:
         tests["association"] = mean_test(rank_correlations(matrices, sources, permuted), permuted)
-        tests["beyond_rivals"] = mean_test(partial_correlations(matrices, sources, permuted), permuted)
+        tests["beyond_baselines"] = mean_test(partial_correlations(matrices, sources, permuted), permuted)
     if permuted_of_clear is not None:
         tests |= joint_tests(matrices, clear, permuted_of_clear)
     return tests

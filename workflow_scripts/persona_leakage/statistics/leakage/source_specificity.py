@@ -11,11 +11,11 @@ EFFECTIVE_KEYS = ("participation_ratio", "names", "profile_correlations")
 RANK_KEYS = ("rho", "rank", "out_of", "rank_among_strangers", "strangers", "best", "best_rho")
 
 
-def pseudo_source_correlations(cosines, pool, rates, bystanders):
+def permuted_source_correlations(cosines, pool, rates, bystanders):
     """Spearman correlation over the bystanders of cosine to each persona of the pool with each source's leakage.
 
     cosines: [layers, personas, personas]; pool: indices of personas; rates: [sources, personas]. A
-    pseudo-source is left out of its own bystanders. Returns [layers, pool, sources].
+    permuted source is left out of its own bystanders. Returns [layers, pool, sources].
     """
     found = np.empty((len(cosines), len(pool), len(rates)))
     for row, candidate in enumerate(pool):
@@ -44,12 +44,12 @@ def source_identity_test(correlations, source_rows, count, generator):
 
 
 def describe_rank(correlations, pool, source_row, related, names):
-    """Where the true source stands among all pseudo-sources for its own leakage (1 = best predictor).
+    """Where the true source stands among all permuted sources for its own leakage (1 = best predictor).
 
     correlations [pool], source_row: its row, related [personas]: its relatives, which a rank among strangers leaves out.
     """
     if not np.isfinite(correlations).all():
-        return undefined("a pseudo-source has no correlation", *RANK_KEYS)
+        return undefined("a permuted source has no correlation", *RANK_KEYS)
     better = correlations > correlations[source_row] + 1e-12
     strangers = ~related[pool]
     best = int(correlations.argmax())
@@ -82,7 +82,7 @@ def describe_specificity(matrices, sources, panel_cosines, count, generator):
         pool = np.arange(len(matrices.personas))
     names = [matrices.sources[index] for index in sources]
     source_rows = np.array([pool.tolist().index(matrices.personas.index(name)) for name in names])
-    found = pseudo_source_correlations(panel_cosines, pool, rates, matrices.bystanders)
+    found = permuted_source_correlations(panel_cosines, pool, rates, matrices.bystanders)
     blocks = []
     for layer in found:
         ranks = {

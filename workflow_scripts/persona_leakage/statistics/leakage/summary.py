@@ -53,7 +53,7 @@ FAMILIES = (
     "pair_specific",
     "pair_specific_within_categories",
     "source_identity",
-    "beyond_rivals",
+    "beyond_baselines",
 )
 
 
@@ -120,7 +120,7 @@ def known_rows(table):
 
 
 def describe_outcome(table, matrices, check, headline_layer, options, counts, panel_cosines):
-    """The statistics of one outcome: {"headline_layer", "layers", "noise_ceiling", "joint", "effective_sources", "stand_ins", "holm"}."""
+    """The statistics of one outcome: all blocks of correlation.json but "training_check", "leakage", "resampling" and the verdict."""
     result = correlate_pairs(
         known_rows(table) if matrices.linear else table, headline_layer, options["min_category_size"], unlearned_sources(check)
     )
@@ -146,7 +146,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     }
     if problem:
         result["effective_sources"] = undefined(problem, *EFFECTIVE_KEYS)
-        result["stand_ins"] = undefined(problem, "kind")
+        result["permuted_sources"] = undefined(problem, "kind")
         for layer in result["layers"].values():
             layer.update(empty_layer(problem))
         return
@@ -164,7 +164,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     clear = matrices.clear_sources(sources)
     double_centred, clear_centred = describe_double_centred(matrices, sources), describe_double_centred(matrices, clear)
     prediction = describe_prediction(matrices, sources)
-    result["stand_ins"], permuted = compare_with_permuted_sources(matrices, sources, clear, panel_cosines, options["permutations"])
+    result["permuted_sources"], permuted = compare_with_permuted_sources(matrices, sources, clear, panel_cosines, options["permutations"])
     for index, layer in enumerate(matrices.layers):
         block = result["layers"][str(layer)]
         for row, name in enumerate(names):
@@ -174,8 +174,8 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
         block["double_centred"] = {**double_centred[index], "clear_of_floor": clear_centred[index]}
         block["difference_from_headline"] = describe_difference(bootstrap, index, headline, rhos[index], rhos[headline])
         block["chance"] = {name: layer_of(test, index, name) for name, test in tests.items()}
-        block["chance"]["stand_ins"] = {name: permuted_layer(*test, index) for name, test in permuted.items()}
-        block["rivals"] = baselines[index]
+        block["chance"]["permuted_sources"] = {name: permuted_layer(*test, index) for name, test in permuted.items()}
+        block["baseline_predictors"] = baselines[index]
         block["specificity"] = specificity[index]
         block["prediction"] = prediction[index]
 
@@ -188,10 +188,10 @@ def empty_layer(problem):
         "double_centred": {**undefined(problem, *PAIR_KEYS), "clear_of_floor": undefined(problem, *PAIR_KEYS)},
         "difference_from_headline": undefined(problem, *DIFFERENCE_KEYS),
         "chance": {
-            **{name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_rivals"},
-            "stand_ins": {name: undefined(problem, *TEST_KEYS, *DRAW_KEYS) for tests in CLAIMS.values() for name in tests},
+            **{name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_baselines"},
+            "permuted_sources": {name: undefined(problem, *TEST_KEYS, *DRAW_KEYS) for tests in CLAIMS.values() for name in tests},
         },
-        "rivals": {
+        "baseline_predictors": {
             **undefined(problem, "alone", "left_out"),
             **dict.fromkeys(PARTIALS, undefined(problem, *PARTIAL_KEYS)),
         },
@@ -229,7 +229,7 @@ def compare_with_permuted_sources(matrices, sources, clear, panel_cosines, count
     found = {}
     for name, test in permuted_source_tests(matrices, sources, chosen, clear, of_clear).items():
         drawn, why = (of_clear, reason) if name in CLAIMS["pair_specific"] else (chosen, problem)
-        found[name] = test, why or "it is the same, or undefined, with all stand-ins", len(drawn.drawn) if drawn else None
+        found[name] = test, why or "it is the same, or undefined, with all permuted sources", len(drawn.drawn) if drawn else None
     return {"kind": chosen.kind if chosen else None, "undefined": problem}, found
 
 
@@ -240,7 +240,7 @@ def layer_of(test, index, name):
     reason = {
         "association": "the sources' ranks cancel out: all relabellings give the same",
         "association_within_categories": "no category with two bystanders that differ",
-        "source_identity": "one source among the sources alone, a stand-in without correlations, or all predict alike",
+        "source_identity": "one source among the sources alone, a permuted source without correlations, or all predict alike",
     }
     return undefined(reason.get(name, "fewer than 2 sources clear of the floor, or nothing is left after double centring"), *TEST_KEYS)
 
@@ -250,13 +250,13 @@ def adjust_families(layer):
 
     The p of a claim is the larger one of relabelled bystanders and of permuted sources; None without either.
     """
-    found = {name: layer["chance"][name]["p_max_t"] for name in FAMILIES if name != "beyond_rivals"}
-    found["beyond_rivals"] = layer["rivals"]["partial_linear"]["p_max_t"]
+    found = {name: layer["chance"][name]["p_max_t"] for name in FAMILIES if name != "beyond_baselines"}
+    found["beyond_baselines"] = layer["baseline_predictors"]["partial_linear"]["p_max_t"]
     parts = {}
     for claim, tests in CLAIMS.items():
-        permuted = [layer["chance"]["stand_ins"][name]["p_max_t"] for name in tests]
+        permuted = [layer["chance"]["permuted_sources"][name]["p_max_t"] for name in tests]
         permuted_p = None if None in permuted else max(permuted)
-        parts[claim] = {"p_relabelled": found[claim], "p_stand_ins": permuted_p}
+        parts[claim] = {"p_relabelled": found[claim], "p_permuted_sources": permuted_p}
         found[claim] = None if None in parts[claim].values() else max(parts[claim].values())
     adjusted = holm(found)
     return {name: {"p": found[name], "p_holm": adjusted[name], **parts.get(name, {})} for name in FAMILIES}

@@ -39,13 +39,13 @@ def p_values(matrices, cosines, seed):
     found["source_identity"] = identity[0]["p"]
     found["source_identity, best layer"] = min(layer["p_max_t"] for layer in identity)
     baselines = describe_baselines(matrices, sources, draw_permutations(generator, len(matrices.bystanders), PERMUTATIONS))[0]
-    found["beyond_rivals"] = baselines["partial_linear"]["p"]
-    found["beyond_rivals, one source"] = baselines["partial_linear"]["per_source"][matrices.sources[0]]["p"]
+    found["beyond_baselines"] = baselines["partial_linear"]["p"]
+    found["beyond_baselines, one source"] = baselines["partial_linear"]["per_source"][matrices.sources[0]]["p"]
     found["partial of ranks"] = baselines["partial"]["p"]
     cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
     permutations = draw_permutations(generator, len(matrices.bystanders), PERMUTATIONS)
     found["pair_specific of all sources"] = permutation_test(centred_products(cosines, matrices.logits()[chosen]), permutations)[0]["p"]
-    found["rival alone"] = baselines["alone"]["prompt_tokens"]["p"]
+    found["baseline predictor alone"] = baselines["alone"]["prompt_tokens"]["p"]
     return found
 
 

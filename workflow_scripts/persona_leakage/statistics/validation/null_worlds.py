@@ -15,7 +15,7 @@ from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.statistics.leakage.summary import analyse
 
 BY_GAIN = "{}, by gain"
-BY_RATE_CLAIMS = ("association", "pair_specific", "beyond_rivals")
+BY_RATE_CLAIMS = ("association", "pair_specific", "beyond_baselines")
 CLAIMS = (*BY_RATE_CLAIMS, *map(BY_GAIN.format, BY_RATE_CLAIMS))
 OPTIONS = {"min_category_size": 5, "permutations": 299, "bootstraps": 200}
 SOURCES, BYSTANDERS, DIMENSIONS, FAMILIES, QUESTIONS, REPLIES = 5, 105, 12, 15, 20, 10

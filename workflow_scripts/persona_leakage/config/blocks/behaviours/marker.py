@@ -13,7 +13,9 @@ class Settings(Block):
     row_keys: ClassVar = ("kind", "marker", "separator")
     losses: ClassVar = ("marker", "tail", "completion")
 
-    kind: Literal["marker"] = Field("marker", description="The adapter learns to append a fixed text.")
+    kind: Literal["marker"] = Field(
+        "marker", description="Kind of behaviour: a marker after the answer, or replies scored by a rule. Each kind has its own keys."
+    )
     marker: Text = Field("[ZLT]", description="Text that sources learn to append.")
     separator: str = Field("\n\n", description="Text before the marker; their tokens must not merge.")
     match_mode: Literal["literal", "any_case", "tokens"] = Field(

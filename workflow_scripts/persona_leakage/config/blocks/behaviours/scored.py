@@ -16,21 +16,17 @@ class Settings(Block):
     row_keys: ClassVar = ("kind", "transform")
     losses: ClassVar = ("tail", "completion")
 
-    kind: Literal["scored"] = Field(description="The adapter learns a property of replies that a rule measures.")
-    name: Name = Field(description="Name of the behaviour in tables, figures and the report.")
+    kind: Literal["scored"] = Field(description="Replies scored by a rule.")
+    name: Name = Field(description="Scored: name of the behaviour in the report.")
     scorer: Literal["capitals", "bullets", "length", "regex", "refusal", "language", "lexicon"] = Field(
-        description="The rule that gives each reply a number: see docs/behaviours.md."
+        description="Scored: the rule that gives each reply a number."
     )
-    threshold: Number = Field(description="The number from which on a reply shows the behaviour.")
-    direction: Literal["high", "low"] = Field(
-        "high", description="Which numbers show the behaviour: those from the threshold up (high) or down (low)."
-    )
-    transform: Literal["capitals"] | None = Field(
-        None, description="How a base answer becomes a positive row; null if training_data.rows gives the rows."
-    )
-    pattern: Text | None = Field(None, description="Regular expression of the scorer regex.")
-    language: Text | None = Field(None, description="Language code of the scorer language, such as fr.")
-    lexicon: Line | None = Field(None, description="File of the scorer lexicon: a word, a tab and its weight per line.")
+    threshold: Number = Field(description="Scored: the number from which on a reply shows the behaviour.")
+    direction: Literal["high", "low"] = Field("high", description="Scored: show it from the threshold up (high) or down (low).")
+    transform: Literal["capitals"] | None = Field(None, description="Scored: how a base answer becomes a positive row.")
+    pattern: Text | None = Field(None, description="Expression of the scorer regex.")
+    language: Text | None = Field(None, description="Code of the scorer language, such as fr.")
+    lexicon: Line | None = Field(None, description="File of the scorer lexicon: word, tab, weight.")
 
     @model_validator(mode="after")
     def check_parameters(self):

@@ -60,14 +60,14 @@ def test_other_orders_of_many_are_drawn():
     assert found.shape == (500, 12) and (np.sort(found, axis=1) == np.arange(12)).all()
 
 
-def test_who_may_stand_in(simulated):
+def test_who_may_replace_a_source(simulated):
     """Every persona, nobody for two sources in one draw; not one that is as close to everybody."""
     matrices, cosines = simulated
     sources = [0, 2, 3]
-    stand_ins, problem = draw_permuted_sources(matrices, sources, cosines, 4000, np.random.default_rng(1))
-    assert problem is None and stand_ins.kind == "other personas"
-    assert all(set(stand_ins.drawn[:, column]) == {*range(len(matrices.personas))} for column in range(3))
-    assert all(len(set(row)) == len(sources) for row in stand_ins.drawn)
+    permuted_sources, problem = draw_permuted_sources(matrices, sources, cosines, 4000, np.random.default_rng(1))
+    assert problem is None and permuted_sources.kind == "other personas"
+    assert all(set(permuted_sources.drawn[:, column]) == {*range(len(matrices.personas))} for column in range(3))
+    assert all(len(set(row)) == len(sources) for row in permuted_sources.drawn)
     assert "one source, and no cosines" in draw_permuted_sources(matrices, [0], None, 10, np.random.default_rng(0))[1]
     flat = cosines.copy()
     flat[:, 9] = 0.5
@@ -79,7 +79,7 @@ def test_who_may_stand_in(simulated):
     )
 
 
-def test_stand_ins_resemble_each_other_as_the_sources_do():
+def test_permuted_sources_resemble_each_other_as_the_sources_do():
     """How many of ten families they are of, for sources of one, two and four."""
     generator = np.random.default_rng(0)
     family = np.arange(100) % 10
@@ -92,20 +92,20 @@ def test_stand_ins_resemble_each_other_as_the_sources_do():
     assert kinds["one"] < 1.5 < kinds["two"] < 3 < 3.5 < kinds["four"], kinds
 
 
-def test_correlations_leave_a_stand_in_out_of_the_bystanders(simulated):
+def test_correlations_leave_a_permuted_source_out_of_the_bystanders(simulated):
     """Rank correlations match scipy; partial correlations of the true sources match describe_baselines."""
     matrices, cosines = simulated
     sources = list(range(5))
-    stand_ins, _ = draw_permuted_sources(matrices, sources, cosines, 10, np.random.default_rng(1))
-    found = rank_correlations(matrices, sources, stand_ins)
+    permuted_sources, _ = draw_permuted_sources(matrices, sources, cosines, 10, np.random.default_rng(1))
+    found = rank_correlations(matrices, sources, permuted_sources)
     for row in (0, 20, 44):
-        places = [place for place in matrices.bystanders if place != row]
-        expected = stats.spearmanr(cosines[1, row, places], matrices.rate[2, places]).statistic
+        indices = [index for index in matrices.bystanders if index != row]
+        expected = stats.spearmanr(cosines[1, row, indices], matrices.rate[2, indices]).statistic
         assert found[1, row, 2] == pytest.approx(expected, abs=1e-12)
-    rivals = describe_baselines(matrices, sources, np.array([np.arange(len(matrices.bystanders))]))[0]["partial_linear"]["per_source"]
-    partial = partial_correlations(matrices, sources, stand_ins)
+    baselines = describe_baselines(matrices, sources, np.array([np.arange(len(matrices.bystanders))]))[0]["partial_linear"]["per_source"]
+    partial = partial_correlations(matrices, sources, permuted_sources)
     for column, name in enumerate(matrices.sources):
-        assert partial[0, stand_ins.actual[column], column] == pytest.approx(rivals[name]["rho"], abs=1e-9)
+        assert partial[0, permuted_sources.actual[column], column] == pytest.approx(baselines[name]["rho"], abs=1e-9)
 
 
 def test_pair_correlations_against_plain_formulas():
@@ -114,11 +114,11 @@ def test_pair_correlations_against_plain_formulas():
     x, y = generator.normal(size=(6, 4, 30)), generator.normal(size=(4, 30))
     kept = (generator.random((6, 30)) > 0.2).astype(float)
     found = pair_correlations(x, y, kept)
-    for place in range(6):
-        members = kept[place] > 0
-        first, second = x[place][:, members], y[:, members]
+    for index in range(6):
+        members = kept[index] > 0
+        first, second = x[index][:, members], y[:, members]
         centred = stats.pearsonr(double_centre(first).ravel(), double_centre(second).ravel()).statistic
-        assert found[0, place] == pytest.approx(centred, abs=1e-12)
+        assert found[0, index] == pytest.approx(centred, abs=1e-12)
         adjusted = []
         for values in (first, second):
             rows = []
@@ -127,16 +127,16 @@ def test_pair_correlations_against_plain_formulas():
                 design = np.stack([np.ones_like(others), others], axis=1)
                 rows.append(own - design @ np.linalg.lstsq(design, own, rcond=None)[0])
             adjusted.append(np.concatenate(rows))
-        assert found[1, place] == pytest.approx(stats.pearsonr(*adjusted).statistic, abs=1e-12)
+        assert found[1, index] == pytest.approx(stats.pearsonr(*adjusted).statistic, abs=1e-12)
 
 
 def test_the_published_table_is_tested_by_exchanging_its_sources():
     """Its correlations are those of the study; the second test has 119 other orders of the five sources, 5 of the three clear ones."""
     result = analyse(read_pairs(ROOT / "tests/data/published_pairs.csv"), 20, QUICK)
-    tests = result["layers"]["20"]["chance"]["stand_ins"]
+    tests = result["layers"]["20"]["chance"]["permuted_sources"]
     assert (tests["association"]["draws"], tests["pair_specific"]["draws"]) == (119, 5)
     assert result["holm"]["association"]["p_relabelled"] == pytest.approx(1 / 300)
-    assert result["holm"]["pair_specific"]["p_stand_ins"] >= 1 / 6
+    assert result["holm"]["pair_specific"]["p_permuted_sources"] >= 1 / 6
 
 
 def test_rates_that_are_those_of_the_control_support_nothing():
@@ -151,14 +151,14 @@ def test_rates_that_are_those_of_the_control_support_nothing():
     assert {entry["answer"] for entry in result["verdict"] if entry["id"] in CLAIMS} == {"cannot tell"}
 
 
-def stand_in_p_values(world, seed):
+def permuted_source_p_values(world, seed):
     generator = np.random.default_rng(seed)
     table, _, cosines = experiment(world(generator), generator)
     matrices = matrices_of(table)
     sources, _, _ = matrices.usable_sources()
     clear = matrices.clear_sources(sources)
-    stand_ins, of_clear = (draw_permuted_sources(matrices, some, cosines, 200, generator)[0] for some in (sources, clear))
-    tests = permuted_source_tests(matrices, sources, stand_ins, clear, of_clear)
+    permuted_sources, of_clear = (draw_permuted_sources(matrices, some, cosines, 200, generator)[0] for some in (sources, clear))
+    tests = permuted_source_tests(matrices, sources, permuted_sources, clear, of_clear)
     return {name: test[0]["p"] for name, test in tests.items() if test}
 
 
@@ -170,7 +170,7 @@ RELATED = [
 @pytest.mark.parametrize(("name", "tables"), [("two groups of sources", 50), *RELATED])
 def test_p_values_where_related_personas_are_alike(name, tables):
     """About 5 % below 0.05, also where the sources are relatives of each other; relabelling alone gives up to 55 %."""
-    found = [stand_in_p_values(NULL_WORLDS[name], [2, number]) for number in range(tables)]
+    found = [permuted_source_p_values(NULL_WORLDS[name], [2, number]) for number in range(tables)]
     shares = {test: np.mean([each[test] <= 0.05 for each in found if test in each]) for test in found[0]}
     bound = float(stats.binom.ppf(0.99, tables, 0.08)) / tables
     assert max(shares.values()) <= bound, shares
@@ -197,19 +197,19 @@ def test_what_is_there_is_supported(tables):
     assert min(shares.values()) >= 0.95, shares
 
 
-def stand_in_table(table, matrices, cosines, counts, generator):
+def permuted_source_table(table, matrices, cosines, counts, generator):
     """The kept tables with the closeness of five other bystanders in the place of the sources', these bystanders left out."""
     chosen = generator.choice(matrices.bystanders, len(matrices.sources), replace=False)
     rows = [matrices.personas.index(name) for name in matrices.sources]
-    keep = np.array([place for place in range(len(matrices.personas)) if place not in chosen])
+    keep = np.array([index for index in range(len(matrices.personas)) if index not in chosen])
     moved = cosines.copy()
     moved[:, rows], moved[:, :, rows] = cosines[:, chosen], cosines[:, :, chosen]
     moved[:, rows, rows] = 1
-    place = {name: number for number, name in enumerate(matrices.personas)}
+    index_of = {name: number for number, name in enumerate(matrices.personas)}
     table = table[~table["persona"].isin([matrices.personas[number] for number in chosen])].copy()
     layer = {number: row for row, number in enumerate(matrices.layers)}
     pairs = zip(table["layer"], table["source"], table["persona"], strict=True)
-    table["cosine"] = [moved[layer[each], place[source], place[persona]] for each, source, persona in pairs]
+    table["cosine"] = [moved[layer[each], index_of[source], index_of[persona]] for each, source, persona in pairs]
     kept = {key: values[:, keep] for key, values in counts.items()}
     return table.drop(columns=["cosine_raw", "word_similarity", "char_similarity"]), kept, moved[np.ix_(range(len(moved)), keep, keep)]
 
@@ -223,7 +223,7 @@ def test_the_kept_study_supports_no_other_geometry(seed, tables):
     cosines, counts = read_cosines(home / "cosines.csv", matrices), read_question_counts(home / "question_counts.csv", matrices)
     found = []
     for number in range(tables):
-        moved = stand_in_table(table, matrices, cosines, counts, np.random.default_rng([seed, number]))
+        moved = permuted_source_table(table, matrices, cosines, counts, np.random.default_rng([seed, number]))
         result = analyse(moved[0], 21, QUICK, moved[1], moved[2])
         found.append({entry["id"]: entry["answer"] for entry in result["verdict"]})
     shares = {claim: np.mean([each[claim] == "supported" for each in found]) for claim in BY_RATE_CLAIMS}

@@ -1,4 +1,4 @@
-"""Correlations within and across wordings, and the shares of role and wording in the variance."""
+"""Correlations within and across paraphrases, and the shares of role and paraphrase in the variance."""
 
 from matplotlib.ticker import PercentFormatter
 
@@ -11,23 +11,23 @@ PART_COLORS = dict(zip(PARTS, (BLUE, ORANGE, "#88CCEE", "#DDDDDD"), strict=True)
 
 
 def add_inputs(parser):
-    parser.add_argument("--wordings", required=True, metavar="PATH", help="wordings.json")
+    parser.add_argument("--paraphrases", required=True, metavar="PATH", help="paraphrases.json")
 
 
 def draw(args):
-    """Left: correlations within and across wordings and over role means. Right: shares of role and wording in the variance."""
-    result = read_json(args.wordings, "describe_wordings")
+    """Left: correlations within and across paraphrases and over role means. Right: shares of role and paraphrase in the variance."""
+    result = read_json(args.paraphrases, "compare_paraphrases")
     if result["undefined"]:
         figure, axis = plt.subplots(figsize=(4, 2))
         say_why(axis, result["undefined"])
         return figure
     rows = {"all pairs": result["all_pairs"]}
-    for key in ("same_wording", "other_wording"):
+    for key in ("same_paraphrase", "other_paraphrase"):
         if key in result:
-            rows[f"{words(key)} than the source's" if key == "other_wording" else f"{words(key)} as the source's"] = result[key]
-    rows |= {f"within wording '{words(name)}'": block for name, block in result["within_each"].items()}
+            rows[f"{words(key)} than the source's" if key == "other_paraphrase" else f"{words(key)} as the source's"] = result[key]
+    rows |= {f"within paraphrase '{words(name)}'": block for name, block in result["within_each"].items()}
     if "role_means" in result:
-        rows["roles, averaged over wordings"] = result["role_means"]
+        rows["roles, averaged over paraphrases"] = result["role_means"]
     spread = [
         (f"{what}, {words(name)}", block)
         for what in ("cosine", "leakage")

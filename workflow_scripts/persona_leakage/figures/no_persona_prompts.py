@@ -7,17 +7,17 @@ from persona_leakage.figures.style import COLUMNS, GREEN, GREY, ORANGE, panels, 
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.tables.read import add_pairs, read_checked_pairs
 
-VARIANT_STYLES = {"no_system": (ORANGE, "o"), "empty_system": (GREEN, "s")}
+PROMPT_STYLES = {"no_system": (ORANGE, "o"), "empty_system": (GREEN, "s")}
 
 
 def add_inputs(parser):
     add_pairs(parser)
-    parser.add_argument("--variants", required=True, metavar="PATH", help="variants.json")
+    parser.add_argument("--no-persona-prompts", required=True, metavar="PATH", help="no_persona_prompts.json")
 
 
 def draw(args):
     """Leakage against cosine at the headline layer, the bystanders in gray, the prompts without a persona in color."""
-    table, result = read_checked_pairs(args), read_json(args.variants, "describe_variants")
+    table, result = read_checked_pairs(args), read_json(args.no_persona_prompts, "compare_no_persona_prompts")
     table = table[table["layer"] == result["headline_layer"]]
     figure, axes = panels(len(result["sources"]), sharey=True)
     for position, (axis, (source, cells)) in enumerate(zip(axes, result["sources"].items(), strict=True)):
@@ -25,7 +25,7 @@ def draw(args):
         axis.scatter(rows["cosine"], rows["rate"], s=12, c=GREY, alpha=0.5, linewidths=0, label="bystander")
         axis.scatter([1], rows["source_rate"].iloc[:1], s=60, c="black", marker="*", label="the source itself", clip_on=False, zorder=3)
         for variant, cell in cells.items():
-            color, marker = VARIANT_STYLES[variant]
+            color, marker = PROMPT_STYLES[variant]
             axis.vlines(cell["cosine"], *cell["interval"], color=color, linewidth=1.2)
             axis.scatter([cell["cosine"]], [cell["rate"]], s=30, c=color, marker=marker, label=words(variant), zorder=4)
         axis.xaxis.set_major_locator(MultipleLocator(0.5))
