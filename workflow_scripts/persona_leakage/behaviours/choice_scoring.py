@@ -87,7 +87,7 @@ def summarise_items(records, scoring):
     }
     places = [place for record in records for place in predictions(record, scoring)]
     cell = {
-        "rate": 1 - sum(right) / total,
+        "rate": (total - sum(right)) / total,
         "found": total - sum(right),
         "total": total,
         "per_question": {
