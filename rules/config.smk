@@ -34,6 +34,7 @@ from persona_leakage.config.experiment import (
     held_out_questions,
     panel_names,
     pool_names,
+    samples_replies,
     source_of_personas,
 )
 from persona_leakage.config.layers import declared_layers, is_swept
@@ -83,6 +84,7 @@ ADAPTED_GEOMETRY = config["geometry"].get("adapted", False)
 KIND = config["behaviour"]["kind"]
 KIND_CODE = f"persona_leakage/behaviours/kinds/{KIND}.py"
 TEACHER_FORCED = forced_block(config)
+SAMPLES = samples_replies(config)
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
 PARAPHRASES_COMPARED = have_paraphrases([PERSONAS[name] for name in PANEL])
 NO_PERSONA_COMPARED = bool(config["personas"]["no_persona_prompts"])

@@ -70,6 +70,9 @@ rule build_training_set:
     params:
         personas_file=PERSONAS_FILE,
         questions_file=QUESTIONS_FILE,
+        made_of=lambda wildcards, input: shlex.join(
+            ["--pool", input.pool, "--pool-meta", input.pool_meta]
+        ),
         settings=lambda wildcards: settings(
             seed=config["seed"],
             personas=personas_block(
@@ -93,8 +96,7 @@ rule build_training_set:
             --model {input.model:q} \
             --personas {params.personas_file:q} \
             --questions {params.questions_file:q} \
-            --pool {input.pool:q} \
-            --pool-meta {input.pool_meta:q} \
+            {params.made_of} \
             --output {output.rows:q} \
             --manifest {output.manifest:q} \
             2>&1 | tee {log:q}
