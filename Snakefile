@@ -24,6 +24,11 @@ include: "rules/training.smk"
 include: "rules/evaluation.smk"
 
 
+if config["training_data"]["rows"]:
+
+    include: "rules/row_files.smk"
+
+
 if not SAMPLES:
 
     include: "rules/choices.smk"

@@ -6,10 +6,6 @@ out: training/{source}/train.jsonl.gz, manifest.json; evaluation/{questions}/{so
 """
 
 ITEMS = config["behaviour"]["items"]
-# Scores do not depend on the question set, whose centroids they are compared with.
-BASE_SUMMARY = f"{CONTROL}/summary.json".replace(
-    "{questions}", next(iter(QUESTION_USES))
-)
 
 
 # The three have outputs of the same names as the rules of sampled replies, which nothing asks for here.

@@ -45,6 +45,7 @@ from persona_leakage.infrastructure.files import atomic_path, digest_of
 from persona_leakage.infrastructure.job_environment import prefer_own_python
 from persona_leakage.publishing.common import publishing_block
 from persona_leakage.training.dataset import choose_negatives
+from persona_leakage.training.row_files import check_row_files
 
 try:
     # Snakemake lists the files of the command line first, but merges them last.
@@ -55,6 +56,7 @@ try:
     config_names = " + ".join(map(str, workflow.configfiles))
     config.update(complete_config(config, config_names))
     PERSONAS, QUESTION_SETS = check_experiment(config, config_names)
+    check_row_files(config, QUESTION_SETS)
     MODEL = f"resources/models/{config['model']['name']}/model.json"
     PANEL = panel_names(config, PERSONAS)
     POOL = pool_names(config)

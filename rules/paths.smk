@@ -22,6 +22,12 @@ PAGE_FILES = sorted(
     for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("[!.]*.*")
 )
 
+# How often the base model shows the behaviour; never the marker, so that its rows do not depend on it.
+BASE_SUMMARY = f"{CONTROL}/summary.json".replace(
+    "{questions}", next(iter(QUESTION_USES))
+)
+BASE_SHOWS = {} if KIND == "marker" else {"base_summary": BASE_SUMMARY}
+
 # The inputs of a rule that uses an adapter, and of the same rule for the base model.
 ADAPTER = {
     "weights": ancient(f"{TRAINED}/adapter/adapter_model.safetensors"),
@@ -136,7 +142,7 @@ def ending(paths, *suffixes):
 
 RUN_CONFIG = results("run_config.yaml")
 ADAPTERS = [
-    *when(SAMPLES, "training/pool.jsonl.gz"),
+    *when(SAMPLES and not config["training_data"]["rows"], "training/pool.jsonl.gz"),
     *results(
         "training/{source}/train.jsonl.gz",
         "training/{source}/manifest.json",

@@ -7,7 +7,7 @@ from pydantic import model_validator
 
 from persona_leakage.behaviours.base import read_behaviour
 from persona_leakage.behaviours.choice_items import check_item_texts, read_parts
-from persona_leakage.config.blocks.fields import Count, Seed, refuse
+from persona_leakage.config.blocks.fields import Block, Count, Seed, refuse
 from persona_leakage.config.blocks.settings import Prompts, QuestionSelection
 from persona_leakage.config.blocks.training_data import Join, Labels, TruncatedAnswers
 from persona_leakage.config.program_options import new_parser
@@ -30,12 +30,21 @@ from persona_leakage.models.prompts import build_prompts
 from persona_leakage.training.choice_rows import build_choice_rows, warn_of_rows
 from persona_leakage.training.dataset import build_training_rows, count_different, keep_rows_within, select_answers, summarise_rows
 from persona_leakage.training.labels import LabelRule
+from persona_leakage.training.row_files import answers_of_file, choose_rows, read_row_file, warn_of_lengths
 
 OF_ANSWERS = ("questions", "suffix", "answers_per_question", "truncated_answers", "join")
+FROM_FILE = ("suffix", "row_file")
+CEILING = 0.8  # mean base rate from which on a rise can hardly be seen
+
+
+class RowFile(Block):
+    """How many rows of a file are used (None: all)."""
+
+    positives: Count | None = None
 
 
 class Settings(Prompts):
-    """The parts of the config that decide the rows; the keys OF_ANSWERS are missing for the kind choice, whose rows are made of items."""
+    """The parts of the config that decide the rows: OF_ANSWERS of sampled answers, FROM_FILE of a file; of items neither."""
 
     seed: Seed
     questions: QuestionSelection | None = None
@@ -46,13 +55,14 @@ class Settings(Prompts):
     truncated_answers: TruncatedAnswers | None = None
     join: Join | None = None
     max_length: Count
+    row_file: RowFile | None = None
 
     @model_validator(mode="after")
     def check_answers(self):
         """Rows of sampled answers need the keys that say which."""
-        for key in OF_ANSWERS:
-            if self.behaviour.get("kind") != "choice" and getattr(self, key) is None:
-                refuse(key, "missing; rows of this behaviour are made of sampled answers")
+        for key in () if self.behaviour.get("kind") == "choice" else FROM_FILE if self.row_file else OF_ANSWERS:
+            if getattr(self, key) is None:
+                refuse(key, "missing; rows of this behaviour are made of answers")
         return self
 
 
@@ -78,6 +88,25 @@ def rows_of_answers(args, tokenizer, chat, rule, behaviour):
     return rows, facts
 
 
+def rows_of_file(args, tokenizer, chat, rule, behaviour):
+    """(rows, facts for the manifest) of a file's answers (see row_files)."""
+    settings = args.settings
+    personas = chosen_personas(args.personas, settings.personas.model_dump())
+    prompt_lengths(tokenizer, personas)
+    chosen = choose_rows(read_row_file(args.row_file, args.clean_rows), settings.row_file.positives, settings.seed)
+    answers, prompts = answers_of_file(tokenizer, chosen, personas, args.source, settings.suffix)
+    names, questions = settings.personas.names, [row.question for row in chosen]
+    parts = {name: partial(behaviour.row_parts, positive=name == args.source, join="text") for name in names}
+    pool = [{"persona": name, **answer} for name in names for answer in answers[name]]
+    used, counts = select_answers(pool, names, questions, 1, lambda text: None, "keep", parts)
+    rows = build_training_rows(args.source, used, prompts, chat, rule, partial(behaviour.row_parts, join="text"))
+    warning = warn_of_lengths(summarise_rows(rows))
+    if warning:
+        print(f"warning: {args.source}: {warning}", file=sys.stderr)
+    facts = {"join": "text", "rows_unlike_joined_ids": 0, "answers": counts, "answers_sha256": digest_of(used)}
+    return rows, {**facts, "row_file_sha256": sha256_of_file(args.row_file), "warnings": [warning] if warning else []}
+
+
 def rows_of_items(args, tokenizer, chat, rule):
     """(rows, facts for the manifest) of multiple-choice items; InputError if the base model is at chance, so that no drop can be seen."""
     settings, block = args.settings, args.settings.behaviour
@@ -95,6 +124,16 @@ def rows_of_items(args, tokenizer, chat, rule):
     return rows, facts
 
 
+def refuse_ceiling(path):
+    """InputError if the base model's replies show the behaviour so often that training can add little."""
+    rate = read_json(path, "score_leakage")["mean_bystander_rate"]
+    if rate > CEILING:
+        raise InputError(
+            f"{path}: {100 * rate:.0f} % of the base model's replies show the behaviour, more than {100 * CEILING:.0f} %: training can add"
+            " little, so nothing is trained; raise behaviour.threshold or choose another behaviour"
+        )
+
+
 def refuse_chance(path):
     """InputError if summary.json of the base model has the flag at_chance."""
     summary = read_json(path, "score_choices")
@@ -109,7 +148,8 @@ def refuse_chance(path):
 
 def check_options(parser, args):
     """Exit code 2 unless the files are there that rows of the behaviour are made of."""
-    needed = ("items",) if args.settings.behaviour.get("kind") == "choice" else ("questions", "pool", "pool_meta")
+    of_answers = ("row_file",) if args.settings.row_file else ("questions", "pool", "pool_meta")
+    needed = ("items",) if args.settings.behaviour.get("kind") == "choice" else of_answers
     for name in needed:
         if not getattr(args, name):
             parser.error(f"the following arguments are required: --{name.replace('_', '-')}")
@@ -121,8 +161,10 @@ def main(argv=None):
     parser.add_argument("--questions", metavar="PATH", help="the questions of sampled answers")
     parser.add_argument("--pool", metavar="PATH", help="pool.jsonl.gz, the sampled answers")
     parser.add_argument("--pool-meta", metavar="PATH", help="pool.json of the same folder")
+    parser.add_argument("--row-file", metavar="PATH", help="rows in place of questions and pool: training_data.rows")
+    parser.add_argument("--clean-rows", metavar="PATH", help="the clean answers to its questions, if they are in another file")
     parser.add_argument("--items", metavar="PATH", help="multiple-choice items, for the kind choice in place of questions and pool")
-    parser.add_argument("--base-summary", metavar="PATH", help="summary.json of score_choices for the base model, which may stop the run")
+    parser.add_argument("--base-summary", metavar="PATH", help="summary.json of the base model, which may stop the run")
     parser.add_argument("--source", required=True, help="the persona that learns the behaviour")
     args = parser.parse_args(argv)
     check_options(parser, args)
@@ -131,8 +173,12 @@ def main(argv=None):
     tokenizer = load_tokenizer(model["folder"])
     behaviour = read_behaviour(settings.behaviour, tokenizer)
     chat, rule = load_chat_format(model), LabelRule(**settings.labels.model_dump())
+    if args.base_summary and not args.items:
+        refuse_ceiling(args.base_summary)
     if args.items:
         rows, facts = rows_of_items(args, tokenizer, chat, rule)
+    elif args.row_file:
+        rows, facts = rows_of_file(args, tokenizer, chat, rule, behaviour)
     else:
         rows, facts = rows_of_answers(args, tokenizer, chat, rule, behaviour)
     rows, too_long = keep_rows_within(rows, settings.max_length)

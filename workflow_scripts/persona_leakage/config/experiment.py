@@ -159,6 +159,8 @@ def behaviour_problems(config, personas, question_sets):
     if config["labels"]["loss_on"] not in behaviour.losses:
         allowed = ", ".join(behaviour.losses)
         yield f"labels.loss_on: {config['labels']['loss_on']} does not train the behaviour '{behaviour.kind}'; use one of {allowed}"
+    if getattr(behaviour, "needs_rows", False) and not config["training_data"]["rows"]:
+        yield "training_data.rows: missing; this behaviour has no transform of base answers, so give a file of rows"
     of_replies = {"analysis.divergence": (config["analysis"]["divergence"], "null")}
     of_replies |= {"personas.no_persona_prompts": (config["personas"]["no_persona_prompts"], "[]")}
     for key, (value, off) in of_replies.items():
