@@ -125,4 +125,4 @@ def test_rows_of_answers_still_need_the_pool(tiny_model, tmp_path, capsys):
     marker = {**json.loads(settings()), "behaviour": {"marker": "[ZLT]", "separator": "\n\n"}}
     with pytest.raises(SystemExit):
         build_training_set.main(["--settings", json.dumps(marker)])
-    assert "questions: missing; rows of this behaviour are made of sampled answers" in capsys.readouterr().err
+    assert "questions: missing; rows of this behaviour are made of answers" in capsys.readouterr().err
