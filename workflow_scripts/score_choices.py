@@ -14,17 +14,9 @@ from persona_leakage.config.selections import chosen_personas
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapter
+from persona_leakage.models.adapter_files import add_adapter_options, prepare_reading, read_adapter
 from persona_leakage.models.chat_template import prompt_lengths
-from persona_leakage.models.loading import (
-    load_chat_format,
-    load_tokenizer,
-    model_facts,
-    pick_device,
-    pick_precision,
-    read_manifest,
-    surroundings,
-)
+from persona_leakage.models.loading import load_chat_format, load_tokenizer, read_manifest
 
 
 class Settings(Block):
@@ -47,19 +39,8 @@ def read_base(records_path, cells_path, items_sha256):
 
 def measure(args, manifest, adapter, puts):
     """(log-probabilities of the puts, facts for the meta block); the model is loaded only if a put is not kept from an earlier run."""
-    device = pick_device()
-    dtype = pick_precision(args.settings.precision, device)
-    merge = args.settings.merge_adapter if adapter else None
-    facts = {
-        "model": model_facts(manifest),
-        "adapter_sha256": adapter.sha256 if adapter else None,
-        "merge_adapter": merge,
-        "precision": str(dtype).removeprefix("torch."),
-    }
-    identity = [facts, *surroundings(dtype, device)]
-    logs, memory = log_probabilities_of_all(
-        lambda: load_state(manifest, dtype, device, adapter, merge), puts, identity, args.restart, args.chunk_size
-    )
+    load, facts, identity = prepare_reading(manifest, adapter, args.settings.precision, args.settings.merge_adapter)
+    logs, memory = log_probabilities_of_all(load, puts, identity, args.restart, args.chunk_size)
     return logs, facts | {"out_of_memory": memory}
 
 
