@@ -19,7 +19,7 @@ def draw(args):
         raise InputError(f"--pairs: {args.pairs} has no column base_rate; give a table with the rates of the base model")
     table = table.drop_duplicates(["source", "persona"])
     sources = list(dict.fromkeys(table["source"]))
-    figure, axes = panels(len(sources), width=2.6, sharey=True)
+    figure, axes = panels(len(sources), width=2.8, sharey=True)
     for position, (axis, source) in enumerate(zip(axes, sources, strict=True)):
         draw_panel(axis, table[table["source"] == source])
         axis.set_title(words(source))

@@ -105,7 +105,7 @@ def draw_change_panel(axis, pairs, personas):
         axis.scatter([1], own["source_rate"] - own["source_base_rate"], s=60, c="black", marker="*", clip_on=False, zorder=3)
     set_cosines(axis, known)
     most = known.loc[known["leakage"].abs().nlargest(LABELLED).index]
-    name_highest(axis, most[most["leakage"] != 0], "leakage")
+    name_highest(axis, most[most["leakage"] != 0], "leakage", bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5})
     return points
 
 
@@ -136,10 +136,10 @@ def draw_panel(axis, pairs, source, correlation, cells):
     axis.set_title(f"{words(source)}\n{describe(correlation)}")
 
 
-def name_highest(axis, pairs, column="rate"):
+def name_highest(axis, pairs, column="rate", **style):
     """Names of ``pairs`` left of them all, or right where they do not fit, each with a thin line to its point; none covers another.
 
-    column: their height.
+    column: their height. style: of the texts.
     """
     rows = pairs.sort_values(column, ascending=False)
     start, end = axis.get_xlim()
@@ -164,6 +164,7 @@ def name_highest(axis, pairs, column="rate"):
             color="#333333",
             zorder=4,
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
+            **style,
         )
 
 
