@@ -66,6 +66,14 @@ use rule plot_scatter as plot_heat_map with:
         **figure("{questions}/seed{seed}/heat_map"),
 
 
+# Of behaviours that the base model may show.
+use rule plot_scatter as plot_base_to_after with:
+    input:
+        **draws("base_to_after", **tables("pairs", "tables")),
+    output:
+        **figure("{questions}/seed{seed}/base_to_after"),
+
+
 use rule plot_scatter as plot_cosines with:
     input:
         **draws(

@@ -225,6 +225,7 @@ FIGURES = [
         "figures/{questions}/seed{seed}/cosines.{kind}",
     ),
     *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),
+    *when(KIND != "marker", "figures/{questions}/seed{seed}/base_to_after.{kind}"),
     *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
     *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),
     *when(

@@ -94,7 +94,7 @@ def test_hover_tells_the_persona(browser):
     text = WebDriverWait(browser, 5).until(
         lambda browser: browser.execute_script("return document.querySelector('.hoverlayer')?.textContent")
     )
-    assert "hacker villain" in text and "leakage 100.0 %" in text and "cosine 0.898" in text and "of 200" in text
+    assert "hacker villain" in text and "rate 100.0 %" in text and "cosine 0.898" in text and "of 200" in text
 
 
 def test_switching_source_and_layer_moves_the_points(browser):

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 import yaml
 
+from persona_leakage.figures.style import words
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.infrastructure.visible_text import visible_text
 from persona_leakage.reporting.replies import affordable, choose_samples, draw_replies
@@ -16,7 +17,7 @@ from persona_leakage.statistics.comparisons.predictors import compare_predictors
 from persona_leakage.statistics.comparisons.training_seeds import compare_seeds
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from tests.conftest import ROOT, run_program
-from tests.support.made_up_results import make_results
+from tests.support.made_up_results import EVEN, make_results
 from tests.support.synthetic import QUICK
 
 HOSTILE = [
@@ -170,6 +171,56 @@ def test_the_sections_of_the_axes_are_there_with_their_numbers(with_axes):
 def test_a_report_without_the_axes_has_no_such_sections(full_size):
     text = full_size[0].read_text()
     assert 'id="seeds"' not in text and 'id="predictors"' not in text and "#seeds" not in text and "#predictors" not in text
+
+
+@pytest.fixture(scope="module")
+def with_base_rates(tmp_path_factory):
+    """(page, home) of a small experiment in which the base model shows the behaviour."""
+    home = tmp_path_factory.mktemp("began") / "results/made_up"
+    make_results(home, per_question=1, words=5, began=True)
+    build(home)
+    return home.parents[1] / "index.html", home
+
+
+def test_where_the_personas_began_has_a_section_with_its_numbers(with_base_rates):
+    page, home = with_base_rates
+    check_numbers(page, home)
+    text = page.read_text()
+    assert 'id="beginnings"' in text and 'href="#beginnings"' in text
+    section = text[text.index('id="beginnings"') : text.index('id="layers"')]
+    shown = {tuple(json.loads(attributes["data-keys"])): number for attributes, number in Page(section).found if "data-keys" in attributes}
+    result = json.loads((home / "analysis/evaluation/seed42/correlation.json").read_text())
+    for source, change in result["signed_change"].items():
+        assert shown["signed_change", source, "risen"] == str(change["risen"])
+        assert shown["signed_change", source, "fallen"] == str(change["fallen"])
+        assert float(shown["even_spread", source, "sd"]) == pytest.approx(result["even_spread"][source]["sd"], rel=0.06)
+    partial = result["layers"]["20"]["base_confound"]["per_source"]
+    assert set(partial) == {*result["signed_change"]} - {EVEN}
+    for source, block in partial.items():
+        key = ("layers", "20", "base_confound", "per_source", source, "partial")
+        assert float(shown[key]) == pytest.approx(block["partial"], abs=0.0051)
+    row = section[section.index(words(EVEN)) :]
+    assert row[: row.index("</tr>")].endswith("<td>yes</td>")
+
+
+def test_an_undefined_base_confound_says_why(with_base_rates, tmp_path):
+    page, home = with_base_rates
+    shutil.copytree(home, tmp_path / "results/made_up")
+    home = tmp_path / "results/made_up"
+    path = home / "analysis/evaluation/seed42/correlation.json"
+    content = json.loads(path.read_text())
+    content["layers"]["20"]["base_confound"] = {"per_source": None, "partial": None, "explained": None, "undefined": "made up reason"}
+    content["even_spread"]["villain"] = {**dict.fromkeys(("sd", "sd_by_chance", "p", "p_holm", "even")), "undefined": "another reason"}
+    write_json(path, content)
+    build(home)
+    text = (tmp_path / "index.html").read_text()
+    assert re.search(r"Not computed: <data[^>]*>made up reason</data>", text)
+    assert re.search(r"villain is not tested: <data[^>]*>another reason</data>", text)
+
+
+def test_without_base_rates_there_is_no_such_section(full_size):
+    text = full_size[0].read_text()
+    assert "beginnings" not in text and "Where the personas began" not in text
 
 
 def test_model_text_is_never_markup(full_size):

@@ -8,6 +8,7 @@ import yaml
 from persona_leakage.config.personas import read_personas, read_question_sets
 from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.robustness import describe_robustness
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.tables.question_counts import tabulate_cosines
@@ -15,13 +16,14 @@ from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT
 
 RATES = {"villain": 0.94, "comedian": 0.73, "assistant": 0.49, "software_engineer": 0.865, "kindergarten_teacher": 0.31}
+EVEN = "kindergarten_teacher"
 WORDS = "the answer is to look first at what is there and then to explain it in plain words to somebody".split()  # noqa: SIM905
 
 
-def make_results(home, per_question=10, words=200, hostile=(), rates=RATES, gains=False):
+def make_results(home, per_question=10, words=200, hostile=(), rates=RATES, gains=False, began=False):
     """Write results/{experiment} of 5 sources x 111 personas x 20 questions; ``hostile`` texts are hacker_villain's first.
 
-    rates: {source: its own rate, of 200 replies}. gains: with the second outcome, which follows the cosine.
+    rates: {source: its own rate, of 200 replies}. gains: with the second outcome, which follows the cosine. began: see begin_above_zero.
     """
     personas = read_personas(ROOT / "resources/personas.yaml")
     questions = read_question_sets(ROOT / "resources/questions.yaml")["evaluation"][:20]
@@ -37,6 +39,7 @@ def make_results(home, per_question=10, words=200, hostile=(), rates=RATES, gain
         closeness = pairs[pairs["layer"] == 20].set_index(["source", "persona"])["cosine"]
         known = closeness.loc[list(zip(pairs["source"], pairs["persona"], strict=True))].to_numpy()
         pairs = pairs.assign(logprob_gain=30 + 5 * known + pairs["persona"].map(noise), logprob_replies=20, source_logprob_gain=38.0)
+    pairs, counts = begin_above_zero(pairs) if began else (pairs, None)
     folder = home / "analysis/evaluation/seed42"
     folder.mkdir(parents=True)
     pairs.to_csv(folder / "pairs.csv", index=False)
@@ -45,13 +48,25 @@ def make_results(home, per_question=10, words=200, hostile=(), rates=RATES, gain
     vectors = np.random.default_rng(0).normal(size=(len(names), 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     tabulate_cosines(names, {20: vectors @ vectors.T}).to_csv(folder / "cosines.csv", index=False)
-    result = analyse(pairs, 20, {"min_category_size": 5, "permutations": 999, "bootstraps": 300})
+    result = analyse(pairs, 20, {"min_category_size": 5, "permutations": 999, "bootstraps": 300}, counts)
     write_json(folder / "correlation.json", {"meta": meta, **result})
     write_json(folder / "robustness.json", {"meta": meta, **describe_robustness(pairs, 20, 300)})
     for source, own_rate in rates.items():
         write_source(home, source, own_rate, pairs, questions, per_question, words, hostile, meta)
     write_json(home / "evaluation/evaluation/base/summary.json", summary(None, None, 0.0, meta))
     return config, pairs
+
+
+def begin_above_zero(pairs):
+    """(pairs with base rates, counts per question): the personas begin at 5 to 50 %, and EVEN takes all of them to 30 %."""
+    generator, names = np.random.default_rng(2), list(dict.fromkeys(pairs["persona"]))
+    base = dict(zip(names, generator.integers(10, 101, size=len(names)) / 200, strict=True))
+    pairs = pairs.assign(base_rate=pairs["persona"].map(base), source_base_rate=pairs["source"].map(base))
+    pairs.loc[pairs["source"] == EVEN, "found"] = 60
+    pairs["rate"] = pairs["found"] / pairs["total"]
+    matrices, questions = matrices_of(pairs), np.arange(21)
+    found, total = (np.diff(np.floor(values[..., None] * questions / 20)) for values in (matrices.found, matrices.total))
+    return pairs, {"found": found, "total": total}
 
 
 def summary(source, own_rate, rate, meta):

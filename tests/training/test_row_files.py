@@ -86,7 +86,11 @@ def test_what_a_config_can_ask_of_a_file(row_file):
     for config, questions, message in (
         (config_with(row_file(PAIRED)), sets | {"evaluation": ["TEA!"]}, "row 'a' asks 'Tea\\?', which is evaluated"),
         (config_with(row_file(PAIRED), positives=2), sets, "training_data.positives: 2 is more than the 1 rows"),
-        (config_with(row_file(MESSAGES, name="messages.jsonl")), sets, "no clean answers for the 3 negatives; give training_data.clean_rows"),
+        (
+            config_with(row_file(MESSAGES, name="messages.jsonl")),
+            sets,
+            "no clean answers for the 3 negatives; give training_data.clean_rows",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             check_row_files(config, questions)

@@ -141,14 +141,19 @@ def rules_of(stages):
     return {"build_report", *(rule for stage in stages for rule in stage["rules"])}
 
 
+def stages_of(kind):
+    """The stages of experiments with this kind of behaviour."""
+    return [stage for stage in STAGES.values() if stage.get("behaviour", kind) == kind]
+
+
 def expected_rules(starts):
     """The rules of these stages, of all stages after them and of the report; a name that is no stage is one of rules, maybe with a *."""
     if not starts:
         return set()
     stale = {name for name in starts if name in STAGES}
-    while more := {name for name, stage in STAGES.items() if stale & {*stage.get("after", [])}} - stale:
+    while more := {name for name, stage in STAGES.items() if stage in stages_of("marker") and stale & {*stage.get("after", [])}} - stale:
         stale |= more
-    alone = [rule for name in starts if name not in STAGES for rule in fnmatch.filter(rules_of(STAGES.values()), name)]
+    alone = [rule for name in starts if name not in STAGES for rule in fnmatch.filter(rules_of(stages_of("marker")), name)]
     return {*alone, *rules_of(STAGES[name] for name in stale)}
 
 
@@ -163,8 +168,16 @@ def test_an_edit_makes_stale_what_the_table_says(project, name):
 
 
 def test_every_rule_has_a_stage_and_optional_analyses_that_are_off_have_no_job(project):
-    assert set(project.everything) == rules_of(STAGES.values())
-    assert set(project.plain) == rules_of(stage for stage in STAGES.values() if not stage.get("optional"))
+    assert set(project.everything) == rules_of(stages_of("marker"))
+    assert set(project.plain) == rules_of(stage for stage in stages_of("marker") if not stage.get("optional"))
+
+
+def test_a_scored_behaviour_adds_its_stages(project):
+    """Without teacher forcing, which needs a marker."""
+    capitals = {"kind": "scored", "name": "capitals", "scorer": "capitals", "threshold": 0.9, "transform": "capitals"}
+    with edited(project.folder, {"config": {"behaviour": capitals, "labels.loss_on": "completion", "evaluation.teacher_forced": False}}):
+        found = project.snakemake.planned("--forceall")
+    assert set(found) == rules_of(stages_of("scored")) - {"teacher_force", "teacher_force_base", "compare_measures", "plot_measures"}
 
 
 LIBRARY = ROOT / "workflow_scripts/persona_leakage"

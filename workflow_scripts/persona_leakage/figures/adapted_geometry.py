@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.ticker import PercentFormatter
 
-from persona_leakage.figures.marks import number, point_handle
+from persona_leakage.figures.marks import number, point_handle, rate_label
 from persona_leakage.figures.style import BLUE, GREY, ORANGE, panels, plt, words
 from persona_leakage.infrastructure.files import check_digest, read_json
 
@@ -50,7 +50,7 @@ def draw(args):
         axis.set_title(f"{words(source)}: ρ = {number(moved)}")
         axis.yaxis.set_major_formatter(PercentFormatter(1))
         axis.set_xlabel("moved towards the source, % of the way")
-        axis.set_ylabel("leakage")
+        axis.set_ylabel(rate_label(table))
     handles = [
         plt.Line2D([], [], color=BLUE, marker="_", markersize=10, markeredgewidth=2, label="base states: mean, 95 % interval"),
         plt.Line2D([], [], color=ORANGE, marker="_", markersize=10, markeredgewidth=2, label="adapted states: the same"),

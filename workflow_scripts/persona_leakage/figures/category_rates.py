@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from persona_leakage.figures.marks import draw_estimate
+from persona_leakage.figures.marks import SHARE, draw_estimate
 from persona_leakage.figures.style import GREY, ORANGE, panels, words
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.statistics.leakage.leakage_rates import MIN_PERSONAS
@@ -14,8 +14,9 @@ def add_inputs(parser):
 
 
 def draw(args):
-    """Mean leakage of each category with its interval, and every persona as a tick."""
-    leakage = read_json(args.correlation, "correlate_leakage")["leakage"]
+    """Mean rate of each category with its interval, and every persona as a tick."""
+    content = read_json(args.correlation, "correlate_leakage")
+    leakage = content["leakage"]
     order = order_of(leakage)
     figure, axes = panels(len(leakage), height=0.75 + 0.23 * len(order), sharey=True)
     for axis, (source, block) in zip(axes, leakage.items(), strict=True):
@@ -30,8 +31,9 @@ def draw(args):
         axis.set_xlim(-0.03, 1.03)
         axis.set_yticks(range(len(order)), [words(name) for name in order])
     dashed = "; dashed: the source" if any(block["source_rate"] is not None for block in leakage.values()) else ""
+    shown = SHARE if "signed_change" in content else "leakage"
     figure.supxlabel(
-        f"leakage: mean of the category, with 95 % interval from {MIN_PERSONAS} personas on; ticks: personas{dashed}", fontsize=9
+        f"{shown}: mean of the category, with 95 % interval from {MIN_PERSONAS} personas on; ticks: personas{dashed}", fontsize=9
     )
     return figure
 

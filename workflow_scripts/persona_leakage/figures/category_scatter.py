@@ -1,6 +1,6 @@
 """Leakage against cosine, one panel for each source, bystanders by category."""
 
-from persona_leakage.figures.marks import label_cosine, point_handle
+from persona_leakage.figures.marks import label_cosine, point_handle, rate_label
 from persona_leakage.figures.style import COLUMNS, panels, style_of, words
 from persona_leakage.tables.read import add_headline_layer, add_pairs, read_layer
 
@@ -23,7 +23,7 @@ def draw(args):
         axis.set_title(words(source))
         axis.set_ylim(-0.04, 1.04)
         if position % COLUMNS == 0:
-            axis.set_ylabel("leakage (share of replies)")
+            axis.set_ylabel(rate_label(table))
     handles = [point_handle(words(name), color, marker, markersize=None) for name, (color, marker) in styles.items()]
     figure.legend(handles=handles, loc="outside upper center", ncols=6, fontsize=7.5, handletextpad=0.1)
     label_cosine(figure, layer)

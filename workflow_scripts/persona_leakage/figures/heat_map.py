@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
+from persona_leakage.figures.marks import began_above_zero
 from persona_leakage.figures.style import plt, words
 from persona_leakage.tables.read import add_pairs, read_checked_pairs
 
@@ -14,7 +15,7 @@ def add_inputs(parser):
 
 
 def draw(args):
-    """Leakage in percent, a row for each of the TOP personas by their best rank under any source. It is the same in all layers."""
+    """Rates in percent, a row for each of the TOP personas by their best rank under any source. It is the same in all layers."""
     table = read_checked_pairs(args).drop_duplicates(["source", "persona"])
     grid = table.pivot(index="persona", columns="source", values="rate")[list(dict.fromkeys(table["source"]))]
     size = len(grid)
@@ -31,7 +32,8 @@ def draw(args):
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
-    figure.colorbar(image, ax=axis, label="leakage in %", shrink=0.6, format=PercentFormatter(1, symbol=""))
+    label = "replies that show the behaviour, %" if began_above_zero(table) else "leakage in %"
+    figure.colorbar(image, ax=axis, label=label, shrink=0.6, format=PercentFormatter(1, symbol=""))
     shown = f"the {len(grid)} of {size} personas that rank highest under some source" if len(grid) < size else f"all {size} personas"
     axis.set_xlabel(f"{shown}\n(–: the source itself, or not measured)", fontsize=7.5)
     return figure

@@ -2,7 +2,22 @@
 
 import textwrap
 
+import numpy as np
+
 from persona_leakage.figures.style import BLUE, GREY, ORANGE, plt
+
+
+SHARE = "share of replies that show the behaviour"
+
+
+def began_above_zero(table):
+    """Whether some bystander of a pairs table shows the behaviour without adapter, so that its rate is not its leakage."""
+    return "base_rate" in table and bool(np.nan_to_num(table["base_rate"]).any())
+
+
+def rate_label(table):
+    """The label of an axis with the column rate of a pairs table."""
+    return SHARE if began_above_zero(table) else "leakage (share of replies)"
 
 
 def draw_estimate(axis, position, value, interval, color=BLUE, marker="o", markersize=5, linewidth=1.2, capstyle="projecting", **style):

@@ -2,7 +2,7 @@
 
 from matplotlib.ticker import MultipleLocator
 
-from persona_leakage.figures.marks import label_cosine
+from persona_leakage.figures.marks import label_cosine, rate_label
 from persona_leakage.figures.style import COLUMNS, GREEN, GREY, ORANGE, panels, words
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.tables.read import add_pairs, read_checked_pairs
@@ -32,7 +32,7 @@ def draw(args):
         axis.set_ylim(-0.05, 1.1)
         axis.set_title(words(source))
         if position % COLUMNS == 0:
-            axis.set_ylabel("leakage (share of replies)")
+            axis.set_ylabel(rate_label(table))
     label_cosine(figure, result["headline_layer"])
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=7.5, handletextpad=0.3)

@@ -1,4 +1,4 @@
-"""Reply lengths and marker positions of each adapter against the base model."""
+"""Reply lengths, and positions of a marker, of each adapter against the base model."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
@@ -10,8 +10,8 @@ BASE = "base model"
 
 
 def add_inputs(parser):
-    parser.add_argument("--base-eval", required=True, metavar="PATH", help="marker_eval.json of the base model")
-    parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json of each source")
+    parser.add_argument("--base-eval", required=True, metavar="PATH", help="marker_eval.json or cells.json of the base model")
+    parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="the same file of each source")
 
 
 def draw(args):
@@ -35,7 +35,8 @@ def draw(args):
     figure.get_layout_engine().set(w_pad=0.12)  # else the last number of an axis touches the first of the next
     axes[0].invert_yaxis()
     axes[0].set_xlim(left=0)
-    axes[0].set_xlabel("mean reply length in tokens\n(ticks: personas; orange: the source;\nbar: median; marker not counted)")
+    uncounted = "; marker not counted" if has_positions else ""
+    axes[0].set_xlabel(f"mean reply length in tokens\n(ticks: personas; orange: the source;\nbar: median{uncounted})")
     axes[1].set_xlabel("share of replies\n(blue: under 12 tokens;\norange: cut at the limit)")
     axes[1].set_xlim(left=0)
     axes[1].xaxis.set_major_locator(MaxNLocator(4))

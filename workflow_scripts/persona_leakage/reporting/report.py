@@ -20,7 +20,14 @@ from persona_leakage.reporting.explorer import explorer_data, pack, pack_json
 from persona_leakage.reporting.numbers import Numbers
 from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
 from persona_leakage.reporting.sections import FIGURES as PANEL_FIGURES
-from persona_leakage.reporting.sections import collect_panels, predictors_section, robustness_section, seeds_section, sweep_section
+from persona_leakage.reporting.sections import (
+    beginnings_section,
+    collect_panels,
+    predictors_section,
+    robustness_section,
+    seeds_section,
+    sweep_section,
+)
 from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.tables.read import read_pairs
 
@@ -53,7 +60,14 @@ FIGURES = (
 )
 # Each has a section of its own, and is shown only if the config asks for its results, which the function tells.
 AXES = {"adapted_geometry": lambda config: config["geometry"].get("adapted"), "measures": forced_block}
-AXIS_FIGURES = ("robustness", "seed_stability", "predictors", *PANEL_FIGURES, *AXES)  # in a section of their own, where they are there
+AXIS_FIGURES = (
+    "base_to_after",
+    "robustness",
+    "seed_stability",
+    "predictors",
+    *PANEL_FIGURES,
+    *AXES,
+)  # in a section of their own, where they are there
 CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *AXIS_FIGURES)}
 # Folders of the figures that are not of one question set and seed.
 ABOVE = {"training": "figures", "seed_stability": "figures/{questions}", "question_sets": "figures/question_sets/seed{seed}"}
@@ -73,6 +87,7 @@ def collect_set(home, questions, seed, sources):
         "title": f"questions '{questions}', training seed {seed}",
         "correlation": f"analysis/{folder}/correlation.json",
         "verdict": correlation["verdict"],
+        "beginnings": beginnings_section(correlation, layer),
         "gain": gain_section(correlation["outcomes"][LOGPROB_GAIN]),
         "unlearned": list(unlearned_sources(correlation["training_check"])),
         "none_learned": none_learned(correlation["training_check"]),

@@ -6,6 +6,24 @@ from persona_leakage.config.personas import have_paraphrases
 from persona_leakage.infrastructure.files import read_json
 
 
+def beginnings_section(correlation, layer):
+    """What the section on base rates goes through; None where no bystander shows the behaviour without adapter.
+
+    correlation: the content of correlation.json; layer: the headline layer's name in it. verdict: indices of the entries on base rates;
+    even, untested: sources by the outcome of the test of even spread; confounded: sources with correlations, none if undefined.
+    """
+    if "signed_change" not in correlation:
+        return None
+    spread, block = correlation["even_spread"], correlation["layers"][layer]["base_confound"]
+    return {
+        "verdict": [index for index, entry in enumerate(correlation["verdict"]) if entry["id"] in ("even_spread", "base_confound")],
+        "even": [source for source, test in spread.items() if test["even"]],
+        "untested": [source for source, test in spread.items() if test["undefined"]],
+        "confounded": list(block["per_source"] or []),
+        "wholly": bool(block["partial"] and block["partial"]["undefined"]),
+    }
+
+
 def seeds_section(home, config):
     """Several training seeds, on the first question set: file, runs, names with correlations, sources; None with one seed."""
     if len(config["training"]["seeds"]) < 2:

@@ -94,7 +94,7 @@ class Explorer {
       group.array.push(high - rate);
       group.arrayminus.push(rate - low);
       group.text.push(
-        `<b>${escaped(words(name))}</b>${rates.related[row] ? " (relative)" : ""}<br>${wrapped(prompt, 50)}<br>leakage ${percent(rate)}` +
+        `<b>${escaped(words(name))}</b>${rates.related[row] ? " (relative)" : ""}<br>${wrapped(prompt, 50)}<br>rate ${percent(rate)}` +
         ` [${percent(low)}, ${percent(high)}], ${rates.found[row]} of ${rates.total[row]}<br>cosine ${cosines[row].toFixed(3)}`);
     });
     const traces = [...groups].sort().map(([category, group]) => ({
@@ -113,7 +113,7 @@ class Explorer {
       margin: { l: 50, r: 10, t: 35, b: 45 }, hovermode: "closest", showlegend: !small, legend: { font: { size: 11 } },
       hoverlabel: { bgcolor: "white", font: { color: "#1a1a1a" }, align: "left" },
       xaxis: { title: { text: `cosine to the source (block ${byId("layer").value})` }, range: [-1.05, 1.1], zeroline: false },
-      yaxis: { title: { text: "leakage" }, range: [-0.05, 1.05], tickformat: ".0%", zeroline: false },
+      yaxis: { title: { text: "share of replies that show the behaviour" }, range: [-0.05, 1.05], tickformat: ".0%", zeroline: false },
     };
     Plotly.react(byId("plot"), traces, layout, { displaylogo: false, responsive: true });
     const plot = byId("plot");
