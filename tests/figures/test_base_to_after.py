@@ -22,7 +22,7 @@ def drawn(axis):
     """{line width: [(base rate, rate)]} of a panel."""
     found = {}
     for line in axis.lines:
-        assert line.get_xdata() == [0, 1]
+        assert list(line.get_xdata()) == [0, 1]
         found.setdefault(line.get_linewidth(), []).append(tuple(line.get_ydata()))
     return found
 
@@ -53,5 +53,5 @@ def test_without_the_source_own_rates_only_bystanders_are_drawn(tmp_path):
 
 def test_a_table_without_base_rates_is_an_error(tmp_path):
     rows = "".join(",".join(line.split(",")[:9]) + "\n" for line in (HEAD + ROWS).splitlines())
-    with pytest.raises(InputError, match="pairs.csv has no column base_rate; give a table"):
+    with pytest.raises(InputError, match=r"pairs\.csv has no column base_rate; give a table"):
         draw_table(tmp_path, rows)
