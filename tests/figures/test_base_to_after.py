@@ -22,7 +22,7 @@ def drawn(axis):
     """{line width: [(base rate, rate)]} of a panel."""
     found = {}
     for line in axis.lines:
-        assert line.get_xdata() == [0, 1]
+        assert list(line.get_xdata()) == [0, 1]
         found.setdefault(line.get_linewidth(), []).append(tuple(line.get_ydata()))
     return found
 
