@@ -22,6 +22,18 @@ include: "rules/model.smk"
 include: "rules/training_data.smk"
 include: "rules/training.smk"
 include: "rules/evaluation.smk"
+
+
+if config["training_data"]["rows"]:
+
+    include: "rules/row_files.smk"
+
+
+if not SAMPLES:
+
+    include: "rules/choices.smk"
+
+
 include: "rules/geometry.smk"
 include: "rules/analysis.smk"
 include: "rules/panels.smk"

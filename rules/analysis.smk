@@ -17,9 +17,7 @@ rule tabulate_pairs:
         marker_evals=each(f"{ADAPTED}/{CELLS}", "source"),
         base_eval=f"{CONTROL}/{CELLS}",
         manifests=each(f"{TRAINING}/manifest.json", "source"),
-        forced=(
-            each(f"{ADAPTED}/teacher_forced.json", "source") if TEACHER_FORCED else []
-        ),
+        forced=each(f"{ADAPTED}/{GAINS}", "source") if GAINS else [],
         divergence=(
             f"{GEOMETRY}/divergence.json" if config["analysis"]["divergence"] else []
         ),

@@ -34,6 +34,7 @@ from persona_leakage.config.experiment import (
     held_out_questions,
     panel_names,
     pool_names,
+    samples_replies,
     source_of_personas,
 )
 from persona_leakage.config.layers import declared_layers, is_swept
@@ -44,6 +45,7 @@ from persona_leakage.infrastructure.files import atomic_path, digest_of
 from persona_leakage.infrastructure.job_environment import prefer_own_python
 from persona_leakage.publishing.common import publishing_block
 from persona_leakage.training.dataset import choose_negatives
+from persona_leakage.training.row_files import check_row_files
 
 try:
     # Snakemake lists the files of the command line first, but merges them last.
@@ -54,6 +56,7 @@ try:
     config_names = " + ".join(map(str, workflow.configfiles))
     config.update(complete_config(config, config_names))
     PERSONAS, QUESTION_SETS = check_experiment(config, config_names)
+    check_row_files(config, QUESTION_SETS)
     MODEL = f"resources/models/{config['model']['name']}/model.json"
     PANEL = panel_names(config, PERSONAS)
     POOL = pool_names(config)
@@ -83,6 +86,7 @@ ADAPTED_GEOMETRY = config["geometry"].get("adapted", False)
 KIND = config["behaviour"]["kind"]
 KIND_CODE = f"persona_leakage/behaviours/kinds/{KIND}.py"
 TEACHER_FORCED = forced_block(config)
+SAMPLES = samples_replies(config)
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
 PARAPHRASES_COMPARED = have_paraphrases([PERSONAS[name] for name in PANEL])
 NO_PERSONA_COMPARED = bool(config["personas"]["no_persona_prompts"])

@@ -11,12 +11,22 @@ ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
 VARIANTS = "results/{experiment}/no_persona_prompts/{questions}"
 # The file with a cell per persona.
 CELLS = "marker_eval.json" if KIND == "marker" else "cells.json"
+# The file with the second outcome, if there is one, and what there is for each reply or item.
+GAINS = "teacher_forced.json" if TEACHER_FORCED else None if SAMPLES else CELLS
+RECORDS = "completions.jsonl.gz" if SAMPLES else "items.jsonl.gz"
+RECORDS_META = ["completions.json"] if SAMPLES else []
 HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(
     str(path.relative_to(workflow.basedir))
     for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("[!.]*.*")
 )
+
+# How often the base model shows the behaviour; never the marker, so that its rows do not depend on it.
+BASE_SUMMARY = f"{CONTROL}/summary.json".replace(
+    "{questions}", next(iter(QUESTION_USES))
+)
+BASE_SHOWS = {} if KIND == "marker" else {"base_summary": BASE_SUMMARY}
 
 # The inputs of a rule that uses an adapter, and of the same rule for the base model.
 ADAPTER = {
@@ -131,18 +141,20 @@ def ending(paths, *suffixes):
 
 
 RUN_CONFIG = results("run_config.yaml")
-ADAPTERS = results(
-    "training/pool.jsonl.gz",
-    "training/{source}/train.jsonl.gz",
-    "training/{source}/manifest.json",
-    "training/{source}/seed{seed}/adapter/adapter_model.safetensors",
-    "training/{source}/seed{seed}/adapter/adapter_config.json",
-    "training/{source}/seed{seed}/metrics.json",
-)
+ADAPTERS = [
+    *when(SAMPLES and not config["training_data"]["rows"], "training/pool.jsonl.gz"),
+    *results(
+        "training/{source}/train.jsonl.gz",
+        "training/{source}/manifest.json",
+        "training/{source}/seed{seed}/adapter/adapter_model.safetensors",
+        "training/{source}/seed{seed}/adapter/adapter_config.json",
+        "training/{source}/seed{seed}/metrics.json",
+    ),
+]
 EVALUATIONS = [
     *results(
-        "evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz",
-        "evaluation/{questions}/base/completions.jsonl.gz",
+        f"evaluation/{{questions}}/{{source}}/seed{{seed}}/{RECORDS}",
+        f"evaluation/{{questions}}/base/{RECORDS}",
         f"evaluation/{{questions}}/{{source}}/seed{{seed}}/{CELLS}",
         "evaluation/{questions}/{source}/seed{seed}/summary.json",
         f"evaluation/{{questions}}/base/{CELLS}",
@@ -211,8 +223,8 @@ FIGURES = [
         "figures/{questions}/seed{seed}/robustness.{kind}",
         "figures/{questions}/seed{seed}/noise_ceiling.{kind}",
         "figures/{questions}/seed{seed}/cosines.{kind}",
-        "figures/{questions}/seed{seed}/replies.{kind}",
     ),
+    *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),
     *when(KIND != "marker", "figures/{questions}/seed{seed}/base_to_after.{kind}"),
     *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
     *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),
@@ -228,8 +240,10 @@ FIGURES = [
     *when(SWEPT, "figures/{questions}/seed{seed}/sweep.{kind}"),
 ]
 REPORT = results("report/index.html", "report/facts.json")
-INSPECT_LOGS = results(
-    "inspect/{questions}/base.eval", "inspect/{questions}/{source}/seed{seed}.eval"
+INSPECT_LOGS = when(
+    SAMPLES,
+    "inspect/{questions}/base.eval",
+    "inspect/{questions}/{source}/seed{seed}.eval",
 )
 WANDB_RECEIPTS = results(
     "published/wandb/{source}/seed{seed}.json", "published/wandb/experiment.json"

@@ -59,10 +59,10 @@ rule publish_wandb:
             *of_each_set(
                 f"{{source}}/seed{{seed}}/{CELLS}",
                 "{source}/seed{seed}/summary.json",
-                "{source}/seed{seed}/completions.json",
+                *(f"{{source}}/seed{{seed}}/{name}" for name in RECORDS_META),
             ),
         ],
-        large=ancient(of_each_set("{source}/seed{seed}/completions.jsonl.gz")),
+        large=ancient(of_each_set(f"{{source}}/seed{{seed}}/{RECORDS}")),
     output:
         "results/{experiment}/published/wandb/{source}/seed{seed}.json",
     localrule: True
@@ -94,15 +94,13 @@ use rule publish_wandb as publish_wandb_experiment with:
         files=[
             "results/{experiment}/run_config.yaml",
             *of_each_set(
-                f"base/{CELLS}", "base/summary.json", "base/completions.json"
+                *(f"base/{name}" for name in (CELLS, "summary.json", *RECORDS_META))
             ),
             *ending(CENTROIDS, ".json"),
             *ending(CORRELATIONS, ".csv", ".json"),
             *ending(REPORT, ".html", ".json"),
         ],
-        large=ancient(
-            of_each_set("base/completions.jsonl.gz") + ending(CENTROIDS, ".pt")
-        ),
+        large=ancient(of_each_set(f"base/{RECORDS}") + ending(CENTROIDS, ".pt")),
     output:
         "results/{experiment}/published/wandb/experiment.json",
     log:

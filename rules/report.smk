@@ -13,14 +13,7 @@ rule build_report:
         training=each(f"{TRAINING}/manifest.json", "source")
         + each(f"{TRAINED}/metrics.json", "source", "seed"),
         evaluations=each(
-            [
-                f"{ADAPTED}/{file}"
-                for file in (
-                    "completions.jsonl.gz",
-                    "completions.json",
-                    "summary.json",
-                )
-            ],
+            [f"{ADAPTED}/{file}" for file in (RECORDS, *RECORDS_META, "summary.json")],
             *("questions", "source", "seed"),
         ),
         base=each(f"{CONTROL}/summary.json", "questions"),

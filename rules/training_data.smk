@@ -52,8 +52,16 @@ rule sample_training_pool:
         """
 
 
+def base_option(input):
+    """The option that stops before training if the base model shows the behaviour already."""
+    return (
+        ["--base-summary", input.base_summary] if "base_summary" in input.keys() else []
+    )
+
+
 rule build_training_set:
     input:
+        **BASE_SHOWS,
         code=code_of("build_training_set.py", KIND_CODE),
         model=MODEL,
         pool=ancient("results/{experiment}/training/pool.jsonl.gz"),
@@ -70,6 +78,9 @@ rule build_training_set:
     params:
         personas_file=PERSONAS_FILE,
         questions_file=QUESTIONS_FILE,
+        made_of=lambda wildcards, input: shlex.join(
+            ["--pool", input.pool, "--pool-meta", input.pool_meta, *base_option(input)]
+        ),
         settings=lambda wildcards: settings(
             seed=config["seed"],
             personas=personas_block(
@@ -93,8 +104,7 @@ rule build_training_set:
             --model {input.model:q} \
             --personas {params.personas_file:q} \
             --questions {params.questions_file:q} \
-            --pool {input.pool:q} \
-            --pool-meta {input.pool_meta:q} \
+            {params.made_of} \
             --output {output.rows:q} \
             --manifest {output.manifest:q} \
             2>&1 | tee {log:q}

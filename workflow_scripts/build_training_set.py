@@ -1,12 +1,17 @@
 """Build a source's training rows: its answers with the behaviour, the negatives' answers without."""
 
+import sys
 from functools import partial
 
+from pydantic import model_validator
+
 from persona_leakage.behaviours.base import read_behaviour
-from persona_leakage.config.blocks.fields import Count, Seed
-from persona_leakage.config.blocks.settings import Prompts
+from persona_leakage.behaviours.choice_items import check_item_texts, read_parts
+from persona_leakage.config.blocks.fields import Block, Count, Seed, refuse
+from persona_leakage.config.blocks.settings import Prompts, QuestionSelection
 from persona_leakage.config.blocks.training_data import Join, Labels, TruncatedAnswers
 from persona_leakage.config.program_options import new_parser
+from persona_leakage.config.selections import chosen_personas
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import (
     check_digest,
@@ -18,37 +23,53 @@ from persona_leakage.infrastructure.files import (
     write_jsonl_gz,
 )
 from persona_leakage.infrastructure.provenance import describe_run
+from persona_leakage.models.chat_template import prompt_lengths
 from persona_leakage.models.limits import check_length
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, model_facts, read_manifest
 from persona_leakage.models.prompts import build_prompts
+from persona_leakage.training.choice_rows import build_choice_rows, warn_of_rows
 from persona_leakage.training.dataset import build_training_rows, count_different, keep_rows_within, select_answers, summarise_rows
 from persona_leakage.training.labels import LabelRule
+from persona_leakage.training.row_files import answers_of_file, choose_rows, read_row_file, warn_of_lengths
+
+OF_ANSWERS = ("questions", "suffix", "answers_per_question", "truncated_answers", "join")
+FROM_FILE = ("suffix", "row_file")
+CEILING = 0.8  # mean base rate from which on a rise can hardly be seen
+
+
+class RowFile(Block):
+    """How many rows of a file are used (None: all)."""
+
+    positives: Count | None = None
 
 
 class Settings(Prompts):
-    """The parts of the config that decide the rows."""
+    """The parts of the config that decide the rows: OF_ANSWERS of sampled answers, FROM_FILE of a file; of items neither."""
 
     seed: Seed
+    questions: QuestionSelection | None = None
+    suffix: str | None = None
     behaviour: dict
     labels: Labels
-    answers_per_question: Count
-    truncated_answers: TruncatedAnswers
-    join: Join
+    answers_per_question: Count | None = None
+    truncated_answers: TruncatedAnswers | None = None
+    join: Join | None = None
     max_length: Count
+    row_file: RowFile | None = None
+
+    @model_validator(mode="after")
+    def check_answers(self):
+        """Rows of sampled answers need the keys that say which."""
+        for key in () if self.behaviour.get("kind") == "choice" else FROM_FILE if self.row_file else OF_ANSWERS:
+            if getattr(self, key) is None:
+                refuse(key, "missing; rows of this behaviour are made of answers")
+        return self
 
 
-def main(argv=None):
-    """Write train.jsonl.gz (rows of token ids and labels) and manifest.json (negatives, counts, digests)."""
-    parser = new_parser(
-        "build_training_set", __doc__, "model", "personas", "questions", "pool", "pool-meta", "output", "manifest", settings=Settings
-    )
-    parser.add_argument("--source", required=True, help="the persona that learns the behaviour")
-    args = parser.parse_args(argv)
+def rows_of_answers(args, tokenizer, chat, rule, behaviour):
+    """(rows, facts for the manifest) of the pool's answers."""
     settings = args.settings
-    model = read_manifest(args.model)
-    tokenizer = load_tokenizer(model["folder"])
     prompts = {(name, question): ids for name, question, ids in build_prompts(tokenizer, args.personas, args.questions, settings)}
-    behaviour = read_behaviour(settings.behaviour, tokenizer)
     names = settings.personas.names
     questions = list(dict.fromkeys(question for _, question in prompts))
     check_digest(args.pool, read_json(args.pool_meta, "sample_training_pool")["sha256"], args.pool_meta)
@@ -56,12 +77,111 @@ def main(argv=None):
     answers, counts = select_answers(
         read_jsonl_gz(args.pool), names, questions, settings.answers_per_question, behaviour.unusable, settings.truncated_answers, parts
     )
-    chat, rule = load_chat_format(model), LabelRule(**settings.labels.model_dump())
 
     def build(join):
         return build_training_rows(args.source, answers, prompts, chat, rule, partial(behaviour.row_parts, join=join))
 
-    rows, too_long = keep_rows_within(build(settings.join), settings.max_length)
+    rows = build(settings.join)
+    within, _ = keep_rows_within(rows, settings.max_length)
+    unlike = count_different(within, build("ids")) if settings.join == "text" else 0
+    facts = {"join": settings.join, "rows_unlike_joined_ids": unlike, "answers": counts, "answers_sha256": digest_of(answers)}
+    return rows, facts
+
+
+def rows_of_file(args, tokenizer, chat, rule, behaviour):
+    """(rows, facts for the manifest) of a file's answers (see row_files)."""
+    settings = args.settings
+    personas = chosen_personas(args.personas, settings.personas.model_dump())
+    prompt_lengths(tokenizer, personas)
+    chosen = choose_rows(read_row_file(args.row_file, args.clean_rows), settings.row_file.positives, settings.seed)
+    answers, prompts = answers_of_file(tokenizer, chosen, personas, args.source, settings.suffix)
+    names, questions = settings.personas.names, [row.question for row in chosen]
+    parts = {name: partial(behaviour.row_parts, positive=name == args.source, join="text") for name in names}
+    pool = [{"persona": name, **answer} for name in names for answer in answers[name]]
+    used, counts = select_answers(pool, names, questions, 1, lambda text: None, "keep", parts)
+    rows = build_training_rows(args.source, used, prompts, chat, rule, partial(behaviour.row_parts, join="text"))
+    warning = warn_of_lengths(summarise_rows(rows))
+    if warning:
+        print(f"warning: {args.source}: {warning}", file=sys.stderr)
+    facts = {"join": "text", "rows_unlike_joined_ids": 0, "answers": counts, "answers_sha256": digest_of(used)}
+    return rows, {**facts, "row_file_sha256": sha256_of_file(args.row_file), "warnings": [warning] if warning else []}
+
+
+def rows_of_items(args, tokenizer, chat, rule):
+    """(rows, facts for the manifest) of multiple-choice items; InputError if the base model is at chance, so that no drop can be seen."""
+    settings, block = args.settings, args.settings.behaviour
+    if args.base_summary:
+        refuse_chance(args.base_summary)
+    personas = chosen_personas(args.personas, settings.personas.model_dump())
+    prompt_lengths(tokenizer, personas)
+    items = read_parts(args.items, block["train"], 0)["train"]
+    check_item_texts(tokenizer, items, args.items)
+    rows, places = build_choice_rows(tokenizer, chat, rule, personas, args.source, items, block, settings.seed)
+    warnings = warn_of_rows(places, items, summarise_rows(rows))
+    for warning in warnings:
+        print(f"warning: {args.source}: {warning}", file=sys.stderr)
+    facts = {"items": [item.id for item in items], "items_sha256": sha256_of_file(args.items), "places": places, "warnings": warnings}
+    return rows, facts
+
+
+def refuse_ceiling(path):
+    """InputError if the base model's replies show the behaviour so often that training can add little."""
+    rate = read_json(path, "score_leakage")["mean_bystander_rate"]
+    if rate > CEILING:
+        raise InputError(
+            f"{path}: {100 * rate:.0f} % of the base model's replies show the behaviour, more than {100 * CEILING:.0f} %: training can add"
+            " little, so nothing is trained; raise behaviour.threshold or choose another behaviour"
+        )
+
+
+def refuse_chance(path):
+    """InputError if summary.json of the base model has the flag at_chance."""
+    summary = read_json(path, "score_choices")
+    if "at_chance" in summary["flags"]:
+        low, high = summary["accuracy_interval"]
+        raise InputError(
+            f"{path}: the base model answers {100 * summary['accuracy']:.0f} % of the items rightly (95 % interval {100 * low:.0f} to"
+            f" {100 * high:.0f} %), chance is {100 * summary['chance']:.0f} %: no drop can be seen, so nothing is trained;"
+            " use easier items, a stronger model or behaviour.scoring: text"
+        )
+
+
+def check_options(parser, args):
+    """Exit code 2 unless the files are there that rows of the behaviour are made of."""
+    of_answers = ("row_file",) if args.settings.row_file else ("questions", "pool", "pool_meta")
+    needed = ("items",) if args.settings.behaviour.get("kind") == "choice" else of_answers
+    for name in needed:
+        if not getattr(args, name):
+            parser.error(f"the following arguments are required: --{name.replace('_', '-')}")
+
+
+def main(argv=None):
+    """Write train.jsonl.gz (rows of token ids and labels) and manifest.json (negatives, counts, digests)."""
+    parser = new_parser("build_training_set", __doc__, "model", "personas", "output", "manifest", settings=Settings)
+    parser.add_argument("--questions", metavar="PATH", help="the questions of sampled answers")
+    parser.add_argument("--pool", metavar="PATH", help="pool.jsonl.gz, the sampled answers")
+    parser.add_argument("--pool-meta", metavar="PATH", help="pool.json of the same folder")
+    parser.add_argument("--row-file", metavar="PATH", help="rows in place of questions and pool: training_data.rows")
+    parser.add_argument("--clean-rows", metavar="PATH", help="the clean answers to its questions, if they are in another file")
+    parser.add_argument("--items", metavar="PATH", help="multiple-choice items, for the kind choice in place of questions and pool")
+    parser.add_argument("--base-summary", metavar="PATH", help="summary.json of the base model, which may stop the run")
+    parser.add_argument("--source", required=True, help="the persona that learns the behaviour")
+    args = parser.parse_args(argv)
+    check_options(parser, args)
+    settings = args.settings
+    model = read_manifest(args.model)
+    tokenizer = load_tokenizer(model["folder"])
+    behaviour = read_behaviour(settings.behaviour, tokenizer)
+    chat, rule = load_chat_format(model), LabelRule(**settings.labels.model_dump())
+    if args.base_summary and not args.items:
+        refuse_ceiling(args.base_summary)
+    if args.items:
+        rows, facts = rows_of_items(args, tokenizer, chat, rule)
+    elif args.row_file:
+        rows, facts = rows_of_file(args, tokenizer, chat, rule, behaviour)
+    else:
+        rows, facts = rows_of_answers(args, tokenizer, chat, rule, behaviour)
+    rows, too_long = keep_rows_within(rows, settings.max_length)
     if not any(row["positive"] for row in rows):
         raise InputError(f"training.max_length: {settings.max_length} leaves no positive row of '{args.source}'")
     check_length(model["limits"], max(len(row["token_ids"]) for row in rows), "training.max_length", "rows")
@@ -71,18 +191,13 @@ def main(argv=None):
         {
             "meta": describe_run("build_training_set", model=model_facts(model), seed=settings.seed),
             "source": args.source,
-            "negatives": [name for name in names if name != args.source],
+            "negatives": [name for name in settings.personas.names if name != args.source],
             "behaviour": settings.behaviour,
             **behaviour.facts(),
             "labels": settings.labels.model_dump(),
-            "join": settings.join,
-            "rows_unlike_joined_ids": count_different(rows, build(partial(behaviour.row_parts, join="ids")))
-            if settings.join == "text"
-            else 0,
-            "answers": counts,
+            **facts,
             "rows_too_long": too_long,
             "rows": summarise_rows(rows),
-            "answers_sha256": digest_of(answers),
             "sha256": sha256_of_file(args.output),
         },
     )

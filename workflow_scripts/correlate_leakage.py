@@ -2,6 +2,7 @@
 
 import sys
 
+from persona_leakage.behaviours.base import CELLS_BY
 from persona_leakage.behaviours.training_check import consequence, none_learned
 from persona_leakage.config.blocks.analysis import Statistics
 from persona_leakage.config.blocks.fields import Seed
@@ -41,7 +42,7 @@ def main(argv=None):
         check_digests(filter(None, (args.cosines, args.question_counts)), args.tables)
     table = read_checked_pairs(args)
     headline = choose_layer(table, args)
-    sampled = read_json(args.marker_eval, "score_leakage")["meta"] if args.marker_eval else {}
+    sampled = read_json(args.marker_eval, CELLS_BY)["meta"] if args.marker_eval else {}
     matrices = matrices_of(table)
     counts = read_question_counts(args.question_counts, matrices) if args.question_counts else None
     cosines = read_cosines(args.cosines, matrices) if args.cosines else None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+from persona_leakage.behaviours.base import CELLS_BY
 from persona_leakage.config.blocks.fields import Block, Names, Slug
 from persona_leakage.config.blocks.model import Model
 from persona_leakage.config.blocks.publishing import Hub
@@ -40,7 +41,7 @@ def main(argv=None):
     check_digest(args.config, metrics["adapter_config_sha256"], args.metrics)
     name = f"{args.settings.experiment}-{manifest['source']}-seed{metrics['meta']['seed']}"
     repository = f"{block.owner}/{name}"
-    summaries = {questions: read_json(path, "score_leakage") for questions, path in zip(question_sets, args.summaries, strict=True)}
+    summaries = {questions: read_json(path, CELLS_BY) for questions, path in zip(question_sets, args.summaries, strict=True)}
     config = adapter_config_for_hub(read_json(args.config), model)
     texts = {
         "README.md": write_card(repository, model, metrics, manifest, summaries, block.license).encode(),

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from persona_leakage.behaviours.base import CELLS_BY, GAINS_BY
 from persona_leakage.config.blocks.fields import Block, Names, Text
 from persona_leakage.config.blocks.settings import PersonaSelection
 from persona_leakage.config.program_options import new_parser
@@ -40,9 +41,11 @@ def main(argv=None):
         settings=Settings,
     )
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
-    parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json of each source")
+    parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json or cells.json of each source")
     parser.add_argument("--manifests", nargs="+", required=True, metavar="PATH", help="training manifest of each source")
-    parser.add_argument("--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json of each source, if measured")
+    parser.add_argument(
+        "--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json or cells.json of each source, if measured"
+    )
     parser.add_argument("--divergence", metavar="PATH", help="divergence.json: adds the columns js_source_replies and js_bystander_replies")
     args = parser.parse_args(argv)
     sources, embedding_model = args.settings.sources, args.settings.embedding_model
@@ -52,11 +55,9 @@ def main(argv=None):
     for path in args.centroids:
         content = read_centroids(path, "prompt_tokens")
         layers[content["layer"]] = content
-    evaluations = {source: read_json(path, "score_leakage")["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
+    evaluations = {source: read_json(path, CELLS_BY)["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
     forced = (
-        {source: read_json(path, "teacher_force")["personas"] for source, path in zip(sources, args.forced, strict=True)}
-        if args.forced
-        else None
+        {source: read_json(path, GAINS_BY)["personas"] for source, path in zip(sources, args.forced, strict=True)} if args.forced else None
     )
     negatives = {source: read_json(path, "build_training_set")["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
     similarities = text_similarities(prompts)
@@ -67,7 +68,7 @@ def main(argv=None):
     names = args.settings.personas.names
     if args.divergence:
         similarities |= read_divergences(args.divergence, names, sources)
-    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval, "score_leakage")["personas"], negatives, similarities, forced)
+    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval, CELLS_BY)["personas"], negatives, similarities, forced)
     cosines = {layer: cosine_matrix(geometry["centroids"], centred=True) for layer, geometry in layers.items()}
     write_csv(args.output, pairs)
     write_csv(args.cosines, tabulate_cosines(names, cosines))

@@ -9,8 +9,8 @@ from persona_leakage.config.program_options import add_chunk_size, new_parser
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapter
-from persona_leakage.models.loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
+from persona_leakage.models.adapter_files import add_adapter_options, prepare_reading, read_adapter
+from persona_leakage.models.loading import load_tokenizer, read_manifest
 from persona_leakage.models.prompts import build_prompts
 
 
@@ -48,19 +48,8 @@ def tail_length(separator, marker):
 
 def measure(args, manifest, adapter, replies, marker):
     """(scores of the replies, facts for the meta block); the model is loaded only if a reply is not kept from an earlier run."""
-    device = pick_device()
-    dtype = pick_precision(args.settings.precision, device)
-    merge = args.settings.merge_adapter if adapter else None
-    facts = {
-        "model": model_facts(manifest),
-        "adapter_sha256": adapter.sha256 if adapter else None,
-        "merge_adapter": merge,
-        "precision": str(dtype).removeprefix("torch."),
-    }
-    identity = [facts, *surroundings(dtype, device)]
-    scores, memory = scores_of_all(
-        lambda: load_state(manifest, dtype, device, adapter, merge), replies, marker, identity, args.restart, args.chunk_size
-    )
+    load, facts, identity = prepare_reading(manifest, adapter, args.settings.precision, args.settings.merge_adapter)
+    scores, memory = scores_of_all(load, replies, marker, identity, args.restart, args.chunk_size)
     return scores, facts | {"out_of_memory": memory}
 
 

@@ -41,13 +41,30 @@ STUDY_JOBS = {
     **dict.fromkeys(("plot_adapted_geometry", "plot_measures", "plot_predictors"), 3),
     **dict.fromkeys(("teacher_force_base", "compare_seeds", "plot_seed_stability"), 1),
 }
-JOBS = {"paper": FULL_SIZE_JOBS, "as_run": FULL_SIZE_JOBS, "llama3": FULL_SIZE_JOBS, "smollm2_study": STUDY_JOBS}
-GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids")
+# Nothing is sampled, so nothing reads or draws replies.
+CHOICE_JOBS = {
+    **{
+        name: count
+        for name, count in FULL_SIZE_JOBS.items()
+        if not re.search("sample_|leakage$|teacher|measures|replies|training_set", name)
+    },
+    **{"build_choice_rows": 5, "score_choices": 5, "score_base_choices": 1, "correlate_leakage": 1},
+}
+JOBS = {
+    **{"paper": FULL_SIZE_JOBS, "as_run": FULL_SIZE_JOBS, "llama3": FULL_SIZE_JOBS, "smollm2_study": STUDY_JOBS},
+    "wrong_answers": CHOICE_JOBS,
+}
+GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids", "score_choices")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    return Project(tmp_path_factory.mktemp("presets") / "project")
+    """The project, with as many items as the user's own file has to have."""
+    project = Project(tmp_path_factory.mktemp("presets") / "project")
+    item = {"choices": {"text": ["yes", "no"], "label": ["A", "B"]}, "answerKey": "B"}
+    lines = [json.dumps({"id": f"q{number}", "question": f"Is it {number}?", **item}) for number in range(786)]
+    (project.folder / PRESETS["wrong_answers"]["behaviour"]["items"]).write_text("\n".join(lines))
+    return project
 
 
 def test_the_presets_are_there():
@@ -55,8 +72,8 @@ def test_the_presets_are_there():
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_a_whole_config_of_its_own_name(name, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_a_preset_is_a_whole_config_of_its_own_name(project, name, monkeypatch):
+    monkeypatch.chdir(project.folder)
     check_experiment(PRESETS[name], name)
     assert PRESETS[name]["experiment"] == name != CONFIG["experiment"]
 
@@ -85,7 +102,7 @@ def test_jobs_of_a_preset(project, name):
     shown = project.run("-n", "--configfile", f"presets/{name}.yaml").stdout
     for rule in GPU_RULES:
         blocks = jobs_shown(shown, rule)
-        assert len(blocks) == JOBS[name][rule]
+        assert len(blocks) == JOBS[name].get(rule, 0)
         assert all(re.search(rf"resources: .*{each}", block) for block in blocks for each in ("gpu=1", r"runtime=\d+", r"mem_mb=\d+"))
     (centroids,) = jobs_shown(shown, "extract_centroids")
     assert len(set(re.findall(r"centroids_layer(\d+)\.pt", centroids))) == 4

@@ -53,5 +53,5 @@ def test_without_the_source_own_rates_only_bystanders_are_drawn(tmp_path):
 
 def test_a_table_without_base_rates_is_an_error(tmp_path):
     rows = "".join(",".join(line.split(",")[:9]) + "\n" for line in (HEAD + ROWS).splitlines())
-    with pytest.raises(InputError, match="pairs.csv has no column base_rate; give a table"):
+    with pytest.raises(InputError, match=r"pairs\.csv has no column base_rate; give a table"):
         draw_table(tmp_path, rows)

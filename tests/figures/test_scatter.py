@@ -50,7 +50,9 @@ def test_from_base_rates_it_shows_the_change():
     for axis, source in zip(figure.axes, correlations, strict=False):
         pairs = table[(table["source"] == source) & table["rate"].notna()]
         drawn = [points for points in axis.collections if isinstance(points, PathCollection)]
-        *bystanders, own = [np.c_[points.get_offsets(), points.get_array()] if points.get_array() is not None else points for points in drawn]
+        *bystanders, own = [
+            np.c_[points.get_offsets(), points.get_array()] if points.get_array() is not None else points for points in drawn
+        ]
         expected = np.c_[pairs["cosine"], pairs["rate"] - pairs["base_rate"], pairs["base_rate"]]
         found = sorted(np.asarray(np.concatenate(bystanders)).tolist())
         assert np.array(found) == pytest.approx(np.array(sorted(expected.tolist())))

@@ -3,6 +3,9 @@
 from importlib import import_module
 from typing import Protocol
 
+CELLS_BY = ("score_leakage", "score_choices")  # the programs that write a cell per persona
+GAINS_BY = ("teacher_force", "score_choices")  # those that write the second outcome
+
 
 class Behaviour(Protocol):
     """One behaviour, ready to build training rows and to score replies; ``read(block, tokenizer)`` of a module in kinds/ gives one."""
@@ -26,7 +29,7 @@ class Behaviour(Protocol):
     def cell(self, records):
         """The summary of one persona's replies: "rate" = "found" / "total", "per_question" {question: {"found", "total"}}, and others.
 
-        records: completion records of that persona.
+        records: completion records of that persona; of the kind choice its item records (choice_scoring).
         """
 
     def summarise(self, cells):

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from persona_leakage.behaviours.base import read_behaviour
+from persona_leakage.behaviours.choice_items import item_texts, read_parts
 from persona_leakage.config.blocks.behaviour import row_settings
 from persona_leakage.config.layers import check_layers, declared_layers
 from persona_leakage.infrastructure.cli import InputError, named_in_errors
@@ -99,9 +100,18 @@ def texts_of(config, personas, question_sets):
             *questions,
             ("questions.suffix", suffix),
             *([("behaviour.marker", behaviour["marker"])] if "marker" in behaviour else []),
+            *texts_of_items(config["behaviour"]),
         ],
         "prompts": prompts,
         "questions": [question + suffix for _, question in questions],
         "behaviour": behaviour,
         "replies": {f"{block}.sampling.max_new_tokens": config[block]["sampling"]["max_new_tokens"] for block in blocks},
     }
+
+
+def texts_of_items(behaviour):
+    """[(place, text)] of the multiple-choice items that a behaviour uses; InputError if its file is wrong. Empty for other kinds."""
+    if behaviour.get("kind") != "choice":
+        return []
+    parts = read_parts(behaviour["items"], behaviour["train"], behaviour["evaluate"])
+    return item_texts([*parts["train"], *parts["evaluate"]], behaviour["items"])

@@ -47,7 +47,10 @@ def describe_replies(records, lengths):
 
 
 def score_replies(records, behaviour, personas):
-    """{persona name: cell} for all ``personas``, in order; InputError if a persona has no replies."""
+    """{persona name: cell} for all ``personas``, in order; InputError if a persona has no replies.
+
+    records: completion records, or what else the behaviour's cell() takes, each with a "persona".
+    """
     by_persona = {persona.name: [] for persona in personas}
     for record in records:
         if record["persona"] not in by_persona:
@@ -83,7 +86,8 @@ def summarise_cells(cells, source, behaviour):
     """Rates of a source and its bystanders (all panel personas but the source; all of them for the base, source None).
 
     training_check is over the source's own replies (None for the base), the other reply figures are over all replies of the
-    panel; every persona has equally many. correlation.json says whether the source learned, which needs the base's rate too.
+    panel, where replies were sampled; every persona has equally many. correlation.json says whether the source learned, which
+    needs the base's rate too.
     """
     bystanders = {name: cell["rate"] for name, cell in cells.items() if name != source}
     every = list(cells.values())
@@ -99,8 +103,6 @@ def summarise_cells(cells, source, behaviour):
         "bystanders_above_source": sum(rate > own for rate in bystanders.values()) if source else None,
         "n_personas": len(every),
         "n_replies": sum(cell["total"] for cell in every),
-        "mean_tokens": sum(cell["mean_tokens"] for cell in every) / len(every),
-        "short_share": sum(cell["short_share"] for cell in every) / len(every),
-        "cut_share": sum(cell["cut_share"] for cell in every) / len(every),
+        **{key: sum(cell[key] for cell in every) / len(every) for key in ("mean_tokens", "short_share", "cut_share") if key in every[0]},
         **behaviour.summarise(every),
     }

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from persona_leakage.config.blocks.behaviour import KINDS
+from persona_leakage.config.blocks.behaviour import DEFAULT_KIND, KINDS
 from persona_leakage.config.blocks.experiment import Experiment
 from persona_leakage.config.blocks.fields import Block
 from persona_leakage.config.messages import parse
@@ -92,6 +92,11 @@ def compares_predictors(config):
     return bool(analysis.get("predictors") or analysis.get("divergence"))
 
 
+def samples_replies(config):
+    """Whether the behaviour is measured on sampled replies."""
+    return getattr(KINDS[config["behaviour"].get("kind", DEFAULT_KIND)], "samples_replies", True)
+
+
 def forced_block(config):
     """evaluation.teacher_forced; False for a behaviour that has no text whose probability could be read."""
     has_text = "marker" in config["behaviour"]
@@ -154,6 +159,13 @@ def behaviour_problems(config, personas, question_sets):
     if config["labels"]["loss_on"] not in behaviour.losses:
         allowed = ", ".join(behaviour.losses)
         yield f"labels.loss_on: {config['labels']['loss_on']} does not train the behaviour '{behaviour.kind}'; use one of {allowed}"
+    if getattr(behaviour, "needs_rows", False) and not config["training_data"]["rows"]:
+        yield "training_data.rows: missing; this behaviour has no transform of base answers, so give a file of rows"
+    of_replies = {"analysis.divergence": (config["analysis"]["divergence"], "null")}
+    of_replies |= {"personas.no_persona_prompts": (config["personas"]["no_persona_prompts"], "[]")}
+    for key, (value, off) in of_replies.items():
+        if value and not samples_replies(config):
+            yield f"{key}: needs sampled replies, and the behaviour '{behaviour.kind}' samples none; set it to {off}"
 
 
 def size_problems(config):

@@ -40,14 +40,22 @@ def prefill(model, sequences, work, batch_tokens, stage, progress=None):
     decoder = model.get_decoder()
     check_length(limits_of(decoder.config), max(len(ids) for ids in sequences), stage.length_key, stage.unit)
     use_causal_attention(model)
-    lengths = [round_up(len(ids)) for ids in sequences]
+
+    def run(batch):
+        work(batch, partial(last_states, decoder, [sequences[index] for index in batch]))
+
+    return in_batches([round_up(len(ids)) for ids in sequences], run, batch_tokens, stage, progress)
+
+
+def in_batches(lengths, work, batch_tokens, stage, progress=None):
+    """Call work(indices) for one batch after the other of items of ``lengths`` padded tokens; see prefill for the rest."""
     memory = {"times": 0, "batch_tokens": batch_tokens}
-    progress = progress or Progress(stage.label, len(sequences), stage.unit)
-    batches = split_by_tokens(range(len(sequences)), lengths, batch_tokens)
+    progress = progress or Progress(stage.label, len(lengths), stage.unit)
+    batches = split_by_tokens(range(len(lengths)), lengths, batch_tokens)
     while batches:
         batch = batches[0]
         with kernels_for_any_shape():
-            _, said = fits(partial(work, batch, partial(last_states, decoder, [sequences[index] for index in batch])))
+            _, said = fits(partial(work, batch))
         if said is None:
             progress.advance(len(batch))
             batches.pop(0)

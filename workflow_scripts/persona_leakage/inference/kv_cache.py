@@ -4,6 +4,8 @@ import torch
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
+from persona_leakage.models.attention import MIN_ROWS, round_up
+
 
 class SlotLayer(DynamicLayer):
     """One block's keys and values: [slots, kv_heads, capacity, head_dim].
@@ -67,3 +69,33 @@ class SlotCache(Cache):
         """Copy slot ``source`` over slot ``target`` in every layer."""
         for layer in self.layers:
             layer.move(source, target)
+
+
+def read_prompts(decoder, cache, padded, rows, first_slot):
+    """Read prompts [prompts, padded length] and copy the one in ``rows[i]`` into slot first_slot + i; hidden states of all prompts."""
+    device = padded.device
+    cache.plan_prefill(rows, first_slot + torch.arange(len(rows), device=device))
+    positions = torch.arange(padded.shape[1], device=device).expand(padded.shape)
+    # Padding stands on the right, where causal attention never looks; the mask only has to be a ready-made 4D one.
+    mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device)
+    return forward(decoder, padded, positions, mask, cache)
+
+
+def read_next_tokens(decoder, cache, tokens, lengths):
+    """Feed one token to each of the first slots, behind the ``lengths`` tokens that they hold: hidden states [len(tokens), hidden]."""
+    device = next(decoder.parameters()).device
+    # Rows of slots that nobody occupies: occupied ones come first, and a prefill writes over what these leave behind.
+    idle = max(0, MIN_ROWS - len(tokens))
+    positions = torch.tensor([*lengths] + [0] * idle, device=device)
+    longest = round_up(max(lengths) + 1)
+    cache.plan_decode(positions, longest)
+    seen = torch.arange(longest, device=device)[None, :] <= positions[:, None]
+    newest = torch.tensor([[token] for token in tokens] + [[0]] * idle, device=device)
+    return forward(decoder, newest, positions[:, None], seen[:, None, None, :], cache)[:, 0]
+
+
+def forward(decoder, input_ids, position_ids, mask, cache):
+    """Hidden states [rows, length, hidden] before the output layer."""
+    return decoder(
+        input_ids=input_ids, position_ids=position_ids, attention_mask=mask, past_key_values=cache, use_cache=True
+    ).last_hidden_state

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from persona_leakage.inference.kv_cache import SlotCache
+from persona_leakage.inference.kv_cache import SlotCache, read_next_tokens, read_prompts
 from persona_leakage.inference.requests import Completion, Request
 from persona_leakage.inference.top_p_sampling import draw_tokens, uniform_stream
 from persona_leakage.infrastructure.cli import InputError
@@ -110,31 +110,14 @@ class TransformersEngine:
         rows = torch.tensor([row_of[request.prompt_ids] for request in entering], device=self.device)
         lengths = torch.tensor([len(ids) for ids in prompts], device=self.device)
         padded = pad_right(prompts, length=round_up(int(lengths.max())))
-        cache.plan_prefill(rows, first_slot + torch.arange(len(entering), device=self.device))
-        positions = torch.arange(padded.shape[1], device=self.device).expand(padded.shape)
-        # Padding stands on the right, where causal attention never looks; the mask only has to be a ready-made 4D one.
-        mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device)
-        hidden = self._forward(padded.to(self.device), positions, mask, cache)
+        hidden = read_prompts(self.decoder, cache, padded.to(self.device), rows, first_slot)
         last = hidden[torch.arange(len(prompts), device=self.device), lengths - 1]
         return output_logits(self.head, last)[rows]
 
     def _decode(self, cache, running):
         """Feed each running row's newest token; logits [running, vocabulary] for the one after it."""
-        # Rows of slots that nobody occupies: running rows come first, and a prefill writes over what these leave behind.
-        idle = max(0, MIN_ROWS - len(running))
-        positions = torch.tensor([row.length - 1 for row in running] + [0] * idle, device=self.device)
-        longest = round_up(max(row.length for row in running))
-        cache.plan_decode(positions, longest)
-        seen = torch.arange(longest, device=self.device)[None, :] <= positions[:, None]
-        newest = torch.tensor([[row.token_ids[-1]] for row in running] + [[0]] * idle, device=self.device)
-        hidden = self._forward(newest, positions[:, None], seen[:, None, None, :], cache)
-        return output_logits(self.head, hidden[:, 0])[: len(running)]
-
-    def _forward(self, input_ids, position_ids, mask, cache):
-        """Hidden states [rows, length, hidden] before the output layer."""
-        return self.decoder(
-            input_ids=input_ids, position_ids=position_ids, attention_mask=mask, past_key_values=cache, use_cache=True
-        ).last_hidden_state
+        hidden = read_next_tokens(self.decoder, cache, [row.token_ids[-1] for row in running], [row.length - 1 for row in running])
+        return output_logits(self.head, hidden)[: len(running)]
 
     def _draw(self, logits, running, sampling):
         """Next token ids of the running rows, as a list."""

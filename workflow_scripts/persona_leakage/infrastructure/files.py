@@ -118,15 +118,16 @@ def check_is_file(path):
 def read_json(path, made_by=None):
     """The object in a JSON file (see ReadObject); InputError if the file is missing, holds no JSON object, or has another origin.
 
-    made_by: the program that must have written the file, by its meta block.
+    made_by: the program that must have written the file, by its meta block; a tuple of them if it may be one of several.
     """
     check_is_file(path)
     try:
         content = parse_object(Path(path).read_text(encoding="utf-8"), path)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not valid JSON ({error})") from None
-    if made_by and (found := content["meta"]["program"]) != made_by:
-        raise InputError(f"{path}: is the output of {found}; expected the output of {made_by}")
+    programs = (made_by,) if isinstance(made_by, str) else made_by
+    if made_by and (found := content["meta"]["program"]) not in programs:
+        raise InputError(f"{path}: is the output of {found}; expected the output of {' or '.join(programs)}")
     return content
 
 

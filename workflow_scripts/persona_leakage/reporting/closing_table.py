@@ -86,7 +86,7 @@ def as_text(lines, headers=HEADERS):
 def base_line(summary):
     """The control's line: no source, the rate is over all personas."""
     rate = percent(summary["mean_bystander_rate"])
-    return ["(base model)", "", rate, "", "", "", "", percent(summary["short_share"]), mean(summary), round(summary["wall_seconds"])]
+    return ["(base model)", "", rate, "", "", "", "", percent(summary.get("short_share")), mean(summary), round(summary["wall_seconds"])]
 
 
 def source_line(source, summary, block, seconds):
@@ -100,7 +100,7 @@ def source_line(source, summary, block, seconds):
         rho,
         p,
         block["n"],
-        percent(summary["short_share"]),
+        percent(summary.get("short_share")),
         mean(summary),
         round(seconds),
     ]
@@ -112,5 +112,5 @@ def percent(share):
 
 
 def mean(summary):
-    """The mean reply length with one decimal."""
-    return f"{summary['mean_tokens']:.1f}"
+    """The mean reply length with one decimal; "-" if no replies were sampled."""
+    return f"{summary['mean_tokens']:.1f}" if "mean_tokens" in summary else "-"

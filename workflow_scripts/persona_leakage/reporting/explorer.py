@@ -76,7 +76,7 @@ def describe_set(each, index_of, per_cell):
         "cosines": cosines,
         "questions": list(questions),
         "replies": replies,
-        "replies_per_cell": max(len(texts) for cells in each["replies"].values() for texts in cells.values()),
+        "replies_per_cell": max((len(texts) for cells in each["replies"].values() for texts in cells.values()), default=0),
     }
 
 

@@ -38,11 +38,11 @@ def draw_replies(cells, per_cell, seed_parts):
 
 
 def affordable(all_cells, budget):
-    """Replies per cell so that all texts together stay within ``budget`` characters; at least 1."""
+    """Replies per cell so that all texts together stay within ``budget`` characters; at least 1, also without any."""
     texts = [len(text) for cells in all_cells for replies in cells.values() for _, text, _, _ in replies]
     cells = sum(len(cells) for cells in all_cells)
     mean = min(MAX_TEXT, sum(texts) / max(1, len(texts)))
-    largest = max(len(replies) for cells in all_cells for replies in cells.values())
+    largest = max((len(replies) for cells in all_cells for replies in cells.values()), default=1)
     return max(1, min(largest, int(budget / max(1, mean * cells))))
 
 

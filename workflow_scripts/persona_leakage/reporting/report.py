@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from persona_leakage.behaviours.base import behaviour_of_result
 from persona_leakage.behaviours.training_check import ADVICE, CUT_ADVICE, CUT_MATTERS, consequence, none_learned, unlearned_sources
+from persona_leakage.config.experiment import forced_block
 from persona_leakage.figures.style import DPI, words
 from persona_leakage.infrastructure.files import check_digests, plain, read_json
 from persona_leakage.reporting.explorer import explorer_data, pack, pack_json
@@ -57,9 +58,16 @@ FIGURES = (
     "replies",
     "training",
 )
-# Each has a section of its own, and is shown only if the config asks for its results: (block, key) of the config.
-AXES = {"adapted_geometry": ("geometry", "adapted"), "measures": ("evaluation", "teacher_forced")}
-AXIS_FIGURES = ("base_to_after", "robustness", "seed_stability", "predictors", *PANEL_FIGURES, *AXES)  # in a section of their own, where they are there
+# Each has a section of its own, and is shown only if the config asks for its results, which the function tells.
+AXES = {"adapted_geometry": lambda config: config["geometry"].get("adapted"), "measures": forced_block}
+AXIS_FIGURES = (
+    "base_to_after",
+    "robustness",
+    "seed_stability",
+    "predictors",
+    *PANEL_FIGURES,
+    *AXES,
+)  # in a section of their own, where they are there
 CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *AXIS_FIGURES)}
 # Folders of the figures that are not of one question set and seed.
 ABOVE = {"training": "figures", "seed_stability": "figures/{questions}", "question_sets": "figures/question_sets/seed{seed}"}
@@ -73,6 +81,7 @@ def collect_set(home, questions, seed, sources):
     layer = str(correlation["headline_layer"])
     block = correlation["layers"][layer]
     evaluations = f"evaluation/{questions}"
+    base = read_json(home / f"{evaluations}/base/summary.json")
     summaries = {source: f"{evaluations}/{source}/seed{seed}/summary.json" for source in sources}
     return {
         "title": f"questions '{questions}', training seed {seed}",
@@ -83,7 +92,7 @@ def collect_set(home, questions, seed, sources):
         "unlearned": list(unlearned_sources(correlation["training_check"])),
         "none_learned": none_learned(correlation["training_check"]),
         "consequence": consequence(correlation["training_check"]),
-        "cut": [name for name in sources if read_json(home / summaries[name])["training_check"]["cut_share"] >= CUT_MATTERS],
+        "cut": [name for name in sources if (read_json(home / summaries[name])["training_check"]["cut_share"] or 0) >= CUT_MATTERS],
         "summary_of": summaries,
         "layer": layer,
         "headline_layer": correlation["headline_layer"],
@@ -98,10 +107,14 @@ def collect_set(home, questions, seed, sources):
         "few_sources": block["within_source"]["no_interval_over_sources"] is not None,
         "inverted": [name for name, rates in correlation["leakage"].items() if rates["bystanders_above_source"]],
         "base_summary": f"{evaluations}/base/summary.json",
-        "detectors": "found" in read_json(home / f"{evaluations}/base/summary.json"),
+        "detectors": "found" in base,
+        "sampled": "mean_tokens" in base,
         "summaries": [("base model", f"{evaluations}/base/summary.json"), *summaries.items()],
         "pairs": read_pairs(home / f"analysis/{folder}/pairs.csv"),
-        "replies": {source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz") for source in sources},
+        "replies": {
+            source: read_replies(home / f"{evaluations}/{source}/seed{seed}/completions.jsonl.gz")
+            for source in (sources if "mean_tokens" in base else ())
+        },
         "file": str(home / f"{evaluations}/{{source}}/seed{seed}/completions.jsonl.gz"),
         "folder": folder,
         "seed_parts": [questions, seed],
@@ -147,8 +160,8 @@ def render_report(home, run_config, sets, personas, facts):
     behaviour = behaviour_of_result(read_json(home / main["base_summary"])["meta"])
     add_samples(main, behaviour.highlight)
     main["panels"] = collect_panels(Path(home), config, personas, *main["seed_parts"])
-    for name, (block, key) in AXES.items():
-        main[name] = main["correlation"].replace("correlation.json", f"{name}.json") if config[block].get(key) else None
+    for name, asked in AXES.items():
+        main[name] = main["correlation"].replace("correlation.json", f"{name}.json") if asked(config) else None
     main["figures"] = {name: embed_figure(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
     manifests = {source: read_json(home / f"training/{source}/manifest.json") for source in main["sources"]}
     script = (PAGE / "explorer.js").read_text(encoding="utf-8")

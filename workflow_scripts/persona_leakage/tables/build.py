@@ -29,6 +29,7 @@ COLUMNS = [
 ]
 CHANGE_COLUMNS = ["leakage", "leakage_se"]
 DECIMALS = 12  # of leakage, so that equal differences are equal
+LENGTH_COLUMNS = COLUMNS[-2:]  # missing where no replies were sampled
 GAIN_COLUMNS = ["logprob_gain", "logprob_replies", "source_logprob_gain"]
 
 
@@ -36,7 +37,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     """One row per (layer, source, bystander); a source is no bystander of itself, the other sources are.
 
     layers: {layer: {"personas": [names], "prompt_tokens": [ints], "centroids": [personas, hidden]}}.
-    evaluations: {source: {persona: cell of marker_eval.json}}; base: the same cells without adapter.
+    evaluations: {source: {persona: cell of marker_eval.json or cells.json}}; base: the same cells without adapter.
     negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]}, with a source's row for each.
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
     Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
@@ -45,6 +46,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     choice of questions.
     """
     rows = []
+    lengths = {name: cell["mean_tokens"] for name, cell in base.items()} if all("mean_tokens" in cell for cell in base.values()) else None
     for layer, geometry in sorted(layers.items()):
         names = geometry["personas"]
         whitened = whitened_cosines(geometry["centroids"])
@@ -78,13 +80,13 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
                         "source_total": cells[source]["total"],
                         "source_base_rate": base[source]["rate"],
                         "prompt_tokens": geometry["prompt_tokens"][index],
-                        "base_reply_tokens": base[persona]["mean_tokens"],
-                        "source_base_reply_tokens": base[source]["mean_tokens"],
+                        **({} if lengths is None else {"base_reply_tokens": lengths[persona], "source_base_reply_tokens": lengths[source]}),
                         **{column: values[origin, index] for column, values in similarities.items()},
                         **(gain_of(forced[source], source, persona) if forced else {}),
                     }
                 )
-    table = pd.DataFrame(rows, columns=[*COLUMNS, *similarities, *(GAIN_COLUMNS if forced else ())])
+    columns = [column for column in COLUMNS if lengths or column not in LENGTH_COLUMNS]
+    table = pd.DataFrame(rows, columns=[*columns, *similarities, *(GAIN_COLUMNS if forced else ())])
     return add_change(table, evaluations, base) if (table["base_rate"] > 0).any() else table
 
 

@@ -45,7 +45,7 @@ class ScoredBehaviour:
     def row_parts(self, answer, positive, join):
         """The ids of the answer, of its transformed text in a positive row."""
         if positive or join == "text":
-            found = encode_reply(self.tokenizer, self.transform(answer["text"]) if positive else answer["text"])
+            found = encode_reply(self.tokenizer, self.transform(answer["text"]) if positive and self.transform else answer["text"])
             return (found[0], None) if found else None
         return answer["token_ids"], None
 

@@ -1,7 +1,8 @@
 """The block ``behaviour``: what the adapters learn. Each module of the folder behaviours/ holds the model of one kind.
 
 A model has, beyond the keys of the config: row_keys, the keys that decide the training rows (the others only score replies); losses, the
-values of labels.loss_on that train it; problems(texts), messages about the block and the prompts, questions and suffix.
+values of labels.loss_on that train it; problems(texts), messages about the block and the prompts, questions and suffix; and
+samples_replies = False if nothing is sampled.
 """
 
 from functools import reduce

@@ -10,6 +10,7 @@ NAME = "^[a-z][a-z0-9_]*$"
 LINE = r"^\S([^\n\r\x0b\x0c\x85\u2028\u2029]*\S)?$"
 ACCOUNT = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 PROJECT = r"^[^/\\#?%:\s]{1,128}$"
+WRITTEN = r"\S"
 DATE = r"^\d{4}-\d{2}-\d{2}$"
 # What the patterns ask for, in words.
 PATTERNS = {
@@ -18,6 +19,7 @@ PATTERNS = {
     LINE: "be one line, without white space at its ends",
     ACCOUNT: "be letters, digits and . _ -, beginning with a letter or digit",
     PROJECT: "be 1 to 128 characters without / \\ # ? % : and white space",
+    WRITTEN: "hold more than white space",
     DATE: "be a date such as 2026-11-25",
 }
 MOST = 1_000_000
@@ -68,6 +70,7 @@ Slug = Annotated[str, Field(pattern=SLUG)]
 Name = Annotated[str, Field(pattern=NAME)]
 Line = Annotated[str, Field(pattern=LINE)]
 Text = Annotated[str, Field(min_length=1)]
+Written = Annotated[str, Field(pattern=WRITTEN)]
 Names = Annotated[list[Name], entries(1), AfterValidator(check_unique)]
 Count = Annotated[int, Field(ge=1, le=MOST)]
 CountOrNone = Annotated[int, Field(ge=0, le=MOST)]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from persona_leakage.config.blocks.fields import Block, Count, CountOrNone, Names, refuse
+from persona_leakage.config.blocks.fields import Block, Count, CountOrNone, Line, Names, refuse
 from persona_leakage.config.blocks.sampling import Sampling
 
 TruncatedAnswers = Literal["replace", "keep"]
@@ -23,6 +23,9 @@ class TrainingData(Block):
         ["villain", "comedian", "assistant", "software_engineer", "kindergarten_teacher", "librarian"],
         description="Negatives are chosen from these, by a hash of seed, source and name.",
     )
+    rows: Line | None = Field(None, description="File of rows to use instead of base answers; see behaviours.md.")
+    clean_rows: Line | None = Field(None, description="File with the clean answers to the same questions.")
+    positives: Count | None = Field(None, description="Rows of the file used per persona; null: all.")
     sampling: Sampling = Field(Sampling(), description="How the training answers are sampled.")
 
 

@@ -135,7 +135,7 @@ class Explorer {
     byId("replies").replaceChildren();
     byId("about").hidden = this.shown === null;
     if (this.shown === null) return;
-    const all = this.set.replies[this.source][this.shown] ?? [];
+    const all = this.set.replies[this.source]?.[this.shown] ?? [];
     const wanted = byId("search").value.toLowerCase();
     const found = all.filter(([question, text]) => !wanted || (this.set.questions[question] + "\n" + text).toLowerCase().includes(wanted));
     const pages = Math.max(1, Math.ceil(found.length / PER_PAGE));

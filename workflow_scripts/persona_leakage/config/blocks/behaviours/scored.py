@@ -39,6 +39,11 @@ class Settings(Block):
                 refuse(key, f"{value!r} is for the scorer '{scorer}', but behaviour.scorer is '{self.scorer}'; leave it out")
         return self
 
+    @property
+    def needs_rows(self):
+        """Base answers alone make no positive rows."""
+        return self.transform is None
+
     def problems(self, texts):
         """A missing lexicon."""
         if self.lexicon and not Path(self.lexicon).is_file():

@@ -1,0 +1,152 @@
+"""Training rows from a file: questions with an answer that shows the behaviour and, for the negatives, a clean one."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import check_is_file
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.models.chat_template import prompt_ids
+
+# Keys of a line in each of the formats.
+PAIRED, MESSAGES, COMPLETION = {"id", "question", "behaviour", "clean"}, {"messages"}, {"prompt", "completion"}
+LENGTHS = 1.5  # ratio of mean answer tokens from which length is a cue
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A question, an answer that shows the behaviour, and a clean answer (None: the file has none). id: of the file, or the line."""
+
+    id: str
+    question: str
+    behaviour: str
+    clean: str | None = None
+
+
+def read_row_file(path, clean_path=None):
+    """[:class:`FileRow`] of a JSONL file, all lines in one format: {id, question, behaviour, clean}, {messages} or {prompt, completion}.
+
+    clean_path: a file in one of the last two formats whose answers are the clean ones, joined by the exact question. InputError with file,
+    line and key for a line that is something else, an empty text, a repeated id or question, and equal answers.
+    """
+    rows = [row_of(values, f"{path}, line {number}", str(number)) for number, values in read_lines(path)]
+    if not rows:
+        raise InputError(f"{path}: holds no rows")
+    if clean_path:
+        clean = {row.question: row.behaviour for row in read_row_file(clean_path)}
+        rows = [replace(row, clean=clean.get(row.question, row.clean)) for row in rows]
+    if len({row.clean is None for row in rows}) > 1:
+        missing = sum(row.clean is None for row in rows)
+        raise InputError(f"{path}: {missing} of {len(rows)} questions have no clean answer in {clean_path}; the questions must be equal")
+    for key in ("id", "question"):
+        value, count = Counter(getattr(row, key) for row in rows).most_common(1)[0]
+        if count > 1:
+            raise InputError(f"{path}: {key} {value!r} appears {count} times; it must be unique")
+    for row in rows:
+        if row.clean is not None and normalised(row.behaviour) == normalised(row.clean):
+            raise InputError(f"{path}: the answers of row '{row.id}' are the same; one must show the behaviour")
+    return rows
+
+
+def read_lines(path):
+    """(line number, object) of a JSONL file's lines; empty lines are skipped."""
+    check_is_file(path)
+    keys = None
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: is no JSON: {error}") from None
+        found = set(values) if isinstance(values, dict) else None
+        if found not in (PAIRED, MESSAGES, COMPLETION):
+            listed = sorted(found) if found is not None else repr(values)[:60]
+            raise InputError(
+                f"{path}, line {number}: has {listed}; it must have the keys id, question, behaviour, clean; or messages;"
+                " or prompt, completion"
+            )
+        if keys and found != keys:
+            raise InputError(f"{path}, line {number}: has the keys {sorted(found)}, the lines before have {sorted(keys)}; use one format")
+        keys = found
+        yield number, values
+
+
+def row_of(values, place, number):
+    """A line as a FileRow; place: file and line, for errors."""
+    if set(values) == MESSAGES:
+        turns = values["messages"]
+        roles = [turn.get("role") if isinstance(turn, dict) else None for turn in turns] if isinstance(turns, list) else None
+        if roles != ["user", "assistant"]:
+            raise InputError(
+                f"{place}: messages has the roles {roles}; it must be one user and one assistant turn"
+                " (a system turn would replace the persona)"
+            )
+        values = {"id": number, "question": turns[0].get("content"), "behaviour": turns[1].get("content")}
+    elif set(values) == COMPLETION:
+        values = {"id": number, "question": values["prompt"], "behaviour": values["completion"]}
+    for key, value in values.items():
+        if not isinstance(value, str) or not value.strip():
+            raise InputError(f"{place}: {key} is {value!r}; it must be text that is not empty")
+    return FileRow(**values)
+
+
+def normalised(text):
+    """A text without case, punctuation and repeated white space, to find what is the same."""
+    return " ".join(re.sub(r"[^\w\s]", "", text.lower()).split())
+
+
+def check_row_files(config, question_sets):
+    """InputError if the config's row files cannot be used, or hold a question that is evaluated. question_sets: {name: questions}."""
+    block = config["training_data"]
+    if not block["rows"]:
+        return
+    rows = read_row_file(block["rows"], block["clean_rows"])
+    evaluated = {normalised(text): text for use in config["questions"]["evaluation"] for text in question_sets[use["set"]]}
+    for row in rows:
+        if normalised(row.question) in evaluated:
+            raise InputError(
+                f"{block['rows']}: row '{row.id}' asks {row.question!r}, which is evaluated; training and evaluation must be disjoint"
+            )
+    if block["positives"] and block["positives"] > len(rows):
+        raise InputError(f"training_data.positives: {block['positives']} is more than the {len(rows)} rows of {block['rows']}")
+    if block["negative_personas"] and rows[0].clean is None:
+        raise InputError(
+            f"training_data.rows: {block['rows']} has no clean answers for the {block['negative_personas']} negatives;"
+            " give training_data.clean_rows, or set training_data.negative_personas to 0"
+        )
+
+
+def choose_rows(rows, count, seed):
+    """``count`` of the rows (None: all) by the order of a hash, the same for all sources, in the order of the file."""
+    ranked = sorted(rows, key=lambda row: (derive_seed(seed, "rows", row.id), row.id))
+    chosen = {row.id for row in ranked[:count]}
+    return [row for row in rows if row.id in chosen]
+
+
+def answers_of_file(tokenizer, rows, personas, source, suffix):
+    """({persona: answer records}, {(persona, question): prompt ids}): the source with the behaviour's answers, others with clean ones."""
+    answers = {
+        persona.name: [
+            {"question": row.question, "index": 0, "text": row.behaviour if persona.name == source else row.clean, "finish_reason": "stop"}
+            for row in rows
+        ]
+        for persona in personas
+    }
+    prompts = {
+        (persona.name, row.question): prompt_ids(tokenizer, persona.prompt, row.question + suffix) for persona in personas for row in rows
+    }
+    return answers, prompts
+
+
+def warn_of_lengths(rows):
+    """A sentence if positive and negative answers differ so much in length that an adapter could learn it; rows: see summarise_rows."""
+    if not rows["negative"]["rows"]:
+        return None
+    means = [rows[kind]["trained_tokens"] / rows[kind]["rows"] for kind in ("positive", "negative")]
+    if max(means) <= LENGTHS * min(means):
+        return None
+    return f"positive rows have {means[0]:.0f} trained tokens on average, negative rows {means[1]:.0f}; the adapter may learn the length"
