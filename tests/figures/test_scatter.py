@@ -54,7 +54,8 @@ def test_from_base_rates_it_shows_the_change():
             np.c_[points.get_offsets(), points.get_array()] if points.get_array() is not None else points for points in drawn
         ]
         expected = np.c_[pairs["cosine"], pairs["rate"] - pairs["base_rate"], pairs["base_rate"]]
-        assert np.sort(np.concatenate(bystanders), axis=0) == pytest.approx(np.sort(expected, axis=0))
+        found = sorted(np.asarray(np.concatenate(bystanders)).tolist())
+        assert np.array(found) == pytest.approx(np.array(sorted(expected.tolist())))
         assert own.get_offsets().tolist() == [[1, pytest.approx(0.7)]]
         lines = [line.get_segments()[0][:, 1].tolist() for line in axis.collections if isinstance(line, LineCollection)]
         assert sorted(lines) == pytest.approx(np.array(sorted(block["interval"] for block in change[source]["personas"].values())))
