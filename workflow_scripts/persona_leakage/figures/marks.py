@@ -6,7 +6,6 @@ import numpy as np
 
 from persona_leakage.figures.style import BLUE, GREY, ORANGE, plt
 
-
 SHARE = "share of replies that show the behaviour"
 
 
