@@ -66,7 +66,7 @@ def draw_scatter(table, correlations, leakage, layer):
 
 def draw_change(table, correlations, change, layer):
     """The same from the change against the base model, colored by base rate; change: "signed_change" of correlation.json."""
-    figure, axes = panels(len(correlations), sharey=True)
+    figure, axes = panels(len(correlations), height=3.7, sharey=True)
     table = table.assign(leakage=table["rate"] - table["base_rate"])
     ends = np.abs([block["interval"] or [block["leakage"]] * 2 for source in change.values() for block in source["personas"].values()])
     own = np.abs(table["source_rate"] - table["source_base_rate"]).max() if {"source_rate", "source_base_rate"} <= {*table} else 0
