@@ -47,7 +47,7 @@ WRONG = {
     "no object": (["[1]"], ["line 1", "[1]", "JSON object"]),
     "empty file": ([""], ["has no items"]),
     "missing key": ([{key: value for key, value in ITEM.items() if key != "question"}], ["line 1", "missing key 'question'"]),
-    "unknown key": ([{**ITEM, "anwser": 1}], ["line 1", "unknown key 'anwser'", "did you mean answer?"]),
+    "unknown key": ([{**ITEM, "answers": 1}], ["line 1", "unknown key 'answers'", "did you mean answer?"]),
     "answer outside": ([{**ITEM, "answer": 3}], ["line 1", "answer: 3", "0 to 2"]),
     "answer as text": ([{**ITEM, "answer": "B"}], ["line 1", "answer: 'B'", "whole number"]),
     "answer no label": ([{**ARC, "answerKey": "5"}], ["line 1", "answerKey: '5'", "1, 2, 3, 4"]),

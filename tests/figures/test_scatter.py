@@ -66,5 +66,5 @@ def test_from_base_rates_it_shows_the_change():
         for name in axis.texts:
             box = Text.get_window_extent(name)
             assert panel.x0 <= box.x0 and box.x1 <= panel.x1 and panel.y0 <= box.y0 and box.y1 <= panel.y1, name.get_text()
-    assert axis.get_ylim()[0] == -axis.get_ylim()[1] and figure.axes[-1].get_ylabel() == "base rate"
+    assert axis.get_ylim()[0] == -axis.get_ylim()[1] and figure.axes[-1].get_xlabel() == "base rate"
     plt.close(figure)

@@ -204,8 +204,7 @@ def test_where_the_personas_began_has_a_section_with_its_numbers(with_base_rates
 
 
 def test_an_undefined_base_confound_says_why(with_base_rates, tmp_path):
-    _, home = with_base_rates
-    shutil.copytree(home, tmp_path / "results/made_up")
+    shutil.copytree(with_base_rates[1], tmp_path / "results/made_up")
     home = tmp_path / "results/made_up"
     path = home / "analysis/evaluation/seed42/correlation.json"
     content = json.loads(path.read_text())

@@ -66,7 +66,7 @@ def draw_scatter(table, correlations, leakage, layer):
 
 def draw_change(table, correlations, change, layer):
     """The same from the change against the base model, colored by base rate; change: "signed_change" of correlation.json."""
-    figure, axes = panels(len(correlations), sharey=True)
+    figure, axes = panels(len(correlations), height=3.7, sharey=True)
     table = table.assign(leakage=table["rate"] - table["base_rate"])
     ends = np.abs([block["interval"] or [block["leakage"]] * 2 for source in change.values() for block in source["personas"].values()])
     own = np.abs(table["source_rate"] - table["source_base_rate"]).max() if {"source_rate", "source_base_rate"} <= {*table} else 0
@@ -76,9 +76,9 @@ def draw_change(table, correlations, change, layer):
         points = draw_change_panel(axis, table[table["source"] == source], change[source]["personas"])
         axis.set_title(f"{words(source)}\n{describe(correlations[source])}")
         if position % COLUMNS == 0:
-            axis.set_ylabel("leakage (change of the share of replies\nfrom the base model)")
+            axis.set_ylabel("leakage (change from the base model)")
     label_cosine(figure, layer)
-    figure.colorbar(points, ax=axes, label="base rate", shrink=0.7, aspect=30)
+    figure.colorbar(points, ax=axes, label="base rate", location="bottom", shrink=0.4, aspect=40)
     shapes = (("bystander", "o", 4), ("relative of the source", "^", 4), ("the source itself", "*", 8))
     handles = [point_handle(label, "black", marker, size) for label, marker, size in shapes]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=7.5, handletextpad=0.3)
