@@ -63,6 +63,13 @@ def each(pattern, *wildcards):
     return expand(pattern, allow_missing=True, **values)
 
 
+def base_option(input):
+    """The option that stops before training if the base model shows the behaviour already."""
+    return (
+        ["--base-summary", input.base_summary] if "base_summary" in input.keys() else []
+    )
+
+
 def of_each_set(*files):
     """Files of evaluation/{questions}/ for each question set, as path patterns."""
     folders = each(EVALUATION, "questions")

@@ -52,13 +52,6 @@ rule sample_training_pool:
         """
 
 
-def base_option(input):
-    """The option that stops before training if the base model shows the behaviour already."""
-    return (
-        ["--base-summary", input.base_summary] if "base_summary" in input.keys() else []
-    )
-
-
 rule build_training_set:
     input:
         **BASE_SHOWS,
