@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 
+from persona_leakage.config.experiment import complete_config
 from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
@@ -115,9 +116,10 @@ def test_the_finding_in_the_readme_is_that_of_the_kept_study():
 
 @pytest.mark.parametrize(("tables", "config"), [("smollm2", "config.yaml"), ("smollm2_study", "presets/smollm2_study.yaml")])
 def test_committed_results_are_those_of_the_current_config(tables, config):
-    config = with_new_keys(yaml.safe_load((ROOT / config).read_text(encoding="utf-8")))
+    """Keys that are newer than the results have their defaults."""
+    config = complete_config(with_new_keys(yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))))
     archived = yaml.safe_load((ROOT / "docs/results" / tables / "run_config.yaml").read_text(encoding="utf-8"))["config"]
-    archived = with_new_keys(archived)
+    archived = complete_config(with_new_keys(archived))
     assert archived == {key: value for key, value in config.items() if key in archived}
     assert {"training", "engine", "evaluation"} <= set(archived)
 

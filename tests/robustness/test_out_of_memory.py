@@ -13,6 +13,7 @@ from persona_leakage.behaviours.marker_log_probability import scores_of_all
 from persona_leakage.geometry.hidden_states import last_token_states
 from persona_leakage.geometry.next_token_divergence import Comparison, measure_all
 from persona_leakage.inference import engine as engines
+from persona_leakage.inference import kv_cache
 from persona_leakage.inference.requests import Request, SamplingParams
 from persona_leakage.inference.transformers_engine import TransformersEngine
 from persona_leakage.infrastructure.cli import InputError
@@ -219,7 +220,7 @@ def test_sampling_keeps_finished_replies(model, tiny_model, requests, monkeypatc
     expected = {done.request: done.token_ids for done in TransformersEngine(model, tokenizer, stops, 8).sample(requests, WARM)}
     engine = TransformersEngine(model, tokenizer, stops, 8)
     asked = []
-    monkeypatch.setattr(engine, "_forward", failing_at({5, 9}, engine._forward))
+    monkeypatch.setattr(kv_cache, "forward", failing_at({5, 9}, kv_cache.forward))
     real = engine.sample
     monkeypatch.setattr(
         engine, "sample", lambda requests, sampling: asked.append((len(requests), engine.slots)) or real(requests, sampling)
@@ -234,7 +235,7 @@ def test_sampling_keeps_finished_replies(model, tiny_model, requests, monkeypatc
 
 def test_a_single_reply_that_does_not_fit_is_named(model, tiny_model, requests, monkeypatch):
     engine = TransformersEngine(model, load_tokenizer(tiny_model.parent), range(2, 140), 8)
-    monkeypatch.setattr(engine, "_forward", failing_at(range(100), engine._forward))
+    monkeypatch.setattr(kv_cache, "forward", failing_at(range(100), kv_cache.forward))
     with pytest.raises(InputError, match=r"sampling: out of memory with a single row of 45 tokens .*lower max_new_tokens"):
         list(engines.sample_with_fewer_slots(engine, requests, WARM, {"times": 0, "batch_size": 8}))
 
@@ -244,7 +245,7 @@ def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeyp
     manifest = read_json(tiny_model)
     engine = {"name": "transformers", "precision": "float32", "batch_size": 8, "checkpoint_every": 6, "merge_adapter": False}
     monkeypatch.setattr(TransformersEngine, "_check_cache", lambda self, own: None)  # its passes are none of the replies'
-    monkeypatch.setattr(TransformersEngine, "_forward", failing_at({3}, TransformersEngine._forward))
+    monkeypatch.setattr(kv_cache, "forward", failing_at({3}, kv_cache.forward))
     arguments = (manifest, requests, None, vars(WARM), engine, 8, tmp_path, "replies", "evaluation")
     records, facts = engines.sample_all(*arguments)
     assert len(records) == 12 and facts["out_of_memory"] == {"times": 1, "batch_size": 4}
