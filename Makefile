@@ -131,6 +131,7 @@ lint: $(VENV)/development.stamp
 	ruff format --check $(CODE)
 	snakefmt --check Snakefile rules
 	snakemake --lint
+	snakemake --lint --configfile presets/wrong_answers_small.yaml
 	codespell
 
 format: $(VENV)/development.stamp

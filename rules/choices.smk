@@ -14,16 +14,6 @@ ruleorder: score_choices > score_leakage
 ruleorder: score_base_choices > score_base_leakage
 
 
-def choice_settings(**more):
-    """Decides the scores of the items, apart from the items themselves and the adapter."""
-    return settings(
-        behaviour=config["behaviour"],
-        personas=personas_block(PANEL, "prompt", "category", "related_to"),
-        precision=config["geometry"]["precision"],
-        **more,
-    )
-
-
 use rule build_training_set as build_choice_rows with:
     input:
         code=code_of("build_training_set.py", KIND_CODE),

@@ -246,3 +246,13 @@ def compared_folders():
     if not folders:
         raise WorkflowError("compare: no results/*/run_config.yaml is there yet")
     return [f"./{folder}" if folder.startswith("-") else folder for folder in folders]
+
+
+def choice_settings(**more):
+    """Decides the scores of the items, apart from the items themselves and the adapter."""
+    return settings(
+        behaviour=config["behaviour"],
+        personas=personas_block(PANEL, "prompt", "category", "related_to"),
+        precision=config["geometry"]["precision"],
+        **more,
+    )

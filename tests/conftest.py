@@ -216,6 +216,14 @@ def copy_of(project, folder):
     return project_at(shutil.copytree(project.folder, folder, copy_function=shutil.copy2))
 
 
+def finished_with(project, folder, **changes):
+    """A copy of a finished project whose config is changed (see edit_config), run to its end again."""
+    changed = copy_of(project, folder)
+    changed.edit_config(**changes)
+    changed.run("--cores", "2")
+    return changed
+
+
 def make_tiny_project(folder, model_folder):
     """A project whose experiment runs on the tiny model in seconds."""
     project = Project(folder)

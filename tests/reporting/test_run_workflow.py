@@ -10,13 +10,14 @@ import time
 import pytest
 
 from persona_leakage.reporting.plan import PlannedJob, parse_jobs
-from persona_leakage.reporting.snakemake_output import STOPPED
+from persona_leakage.reporting.snakemake_output import STOPPED, Planning
 from persona_leakage.reporting.work_progress import WorkProgress, as_time
 from tests.conftest import ROOT, run_program
 
 # A Snakemake of two jobs: two minutes planned for the adapter, one for its replies. At SIGINT it cleans up, once.
 FAKE = """
 import signal, sys, time
+from pathlib import Path
 def interrupted(*_):
     print("cleaning up", file=sys.stderr, flush=True)
     time.sleep(0.3)
@@ -24,7 +25,10 @@ def interrupted(*_):
 signal.signal(signal.SIGINT, interrupted)
 signal.signal(signal.SIGTERM, interrupted)
 say = lambda text: print(text, file=sys.stderr, flush=True)
-time.sleep(0.5)
+deadline = time.monotonic() + 20
+while not Path(__file__).with_name("planned").exists():  # steps before the plan is there are shown as they are
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
 print("a job's own output", flush=True)
 say("Execute 1 jobs...")
 say("Finished jobid: 7 (Rule: train_adapter)")
@@ -38,6 +42,7 @@ sys.exit(int(sys.argv[1]))
 """
 CALL = """
 import sys
+from pathlib import Path
 from persona_leakage.reporting.plan import PlannedJob
 from persona_leakage.reporting.snakemake_output import run_snakemake
 from persona_leakage.reporting.work_progress import WorkProgress
@@ -48,6 +53,7 @@ class Planning:
             where = {"source": "villain", "seed": "42"}
             jobs = [PlannedJob(rule, where, ("nowhere",)) for rule in ("train_adapter", "sample_completions")]
             self.progress = WorkProgress(jobs, {"train_adapter": 120, "sample_completions": 60})
+        Path(sys.argv[2]).with_name("planned").touch()
 sys.exit(run_snakemake([sys.executable, *sys.argv[2:]], Planning()))
 """
 
@@ -80,6 +86,14 @@ def test_steps_become_work_and_nothing_else_changes(tmp_path, code):
 def test_without_a_plan_snakemakes_own_steps_are_shown(tmp_path):
     _, err = start(tmp_path, "none", "0").communicate(timeout=30)
     assert "1 of 3 steps (33%) done" in err and "work:" not in err
+
+
+def test_a_config_that_cannot_be_planned_leaves_the_run_alone(tmp_path):
+    """Snakemake reports what is wrong with it."""
+    planning = Planning(tmp_path / "missing.yaml")
+    planning.start()
+    planning.thread.join(20)
+    assert planning.progress is None and not planning.thread.is_alive()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,4 +1,4 @@
-"""Kills and signals: the next run goes on from there and ends with the same bytes."""
+"""Kills and signals: the next run resumes and produces the same bytes."""
 
 import gzip
 import json

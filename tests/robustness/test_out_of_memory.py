@@ -241,7 +241,7 @@ def test_a_single_reply_that_does_not_fit_is_named(model, tiny_model, requests, 
 
 
 def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeypatch):
-    """In the facts that stand in completions.json and pool.json."""
+    """completions.json and pool.json record it."""
     manifest = read_json(tiny_model)
     engine = {"name": "transformers", "precision": "float32", "batch_size": 8, "checkpoint_every": 6, "merge_adapter": False}
     monkeypatch.setattr(TransformersEngine, "_check_cache", lambda self, own: None)  # its passes are none of the replies'

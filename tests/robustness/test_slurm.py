@@ -193,7 +193,7 @@ def test_a_job_out_of_time_gets_more_and_goes_on_where_it_was(disturbed, undistu
 
 
 def test_a_job_cancelled_for_another_is_submitted_again(undisturbed, new_project, cluster):
-    """PreemptMode=CANCEL, with the wrapper of squeue: the new job goes on where the first was."""
+    """PreemptMode=CANCEL, with the wrapper of squeue: the new job resumes the work of the first."""
     project = new_project()
     shutil.rmtree(project.folder)
     shutil.copytree(undisturbed.folder, project.folder, copy_function=shutil.copy2)

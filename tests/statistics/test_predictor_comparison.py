@@ -12,7 +12,7 @@ from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS, World, simulate
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import ROOT, copy_of, run_program
+from tests.conftest import ROOT, finished_with, run_program
 from tests.support.synthetic import QUICK, SMALL, make_tables, save_tables
 
 OUTPUT = ("output_similarity_source_replies", "output_similarity_bystander_replies", "output_similarity")
@@ -92,10 +92,8 @@ def test_the_programs(tmp_path):
 @pytest.fixture(scope="module")
 def project_with_predictors(finished_project, tmp_path_factory):
     """The finished tiny experiment with the predictor comparison and the divergence switched on, run to its end."""
-    project = copy_of(finished_project, tmp_path_factory.mktemp("predictors") / "project")
-    project.edit_config(analysis__predictors=True, analysis__divergence={"replies_per_question": 1, "tokens": 4})
-    project.run("--cores", "2")
-    return project
+    changes = {"analysis__predictors": True, "analysis__divergence": {"replies_per_question": 1, "tokens": 4}}
+    return finished_with(finished_project, tmp_path_factory.mktemp("predictors") / "project", **changes)
 
 
 def test_a_finished_run_has_the_divergence_of_every_pair(project_with_predictors):

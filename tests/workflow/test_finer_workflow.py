@@ -14,7 +14,7 @@ from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.statistics.comparisons.adapted_geometry import MOVEMENTS, compare_geometries
 from persona_leakage.statistics.comparisons.leakage_measures import compare_measures
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import CONFIG, ROOT, copy_of
+from tests.conftest import CONFIG, ROOT, copy_of, finished_with
 from tests.reporting.test_report import build, check_numbers
 from tests.support.made_up_results import RATES, make_results
 
@@ -24,10 +24,7 @@ ON = {"geometry__adapted": True, "evaluation__teacher_forced": True}
 @pytest.fixture(scope="module")
 def axes_project(finished_project, tmp_path_factory):
     """The finished tiny experiment with both axes switched on, run to its end."""
-    project = copy_of(finished_project, tmp_path_factory.mktemp("axes") / "project")
-    project.edit_config(**ON)
-    project.run("--cores", "2")
-    return project
+    return finished_with(finished_project, tmp_path_factory.mktemp("axes") / "project", **ON)
 
 
 def test_the_files_hold_what_they_say(axes_project):

@@ -1,4 +1,4 @@
-"""One more persona, question or draw costs what is new, and the rest keeps its bytes."""
+"""Adding a persona, question or sample computes only the additions; the rest keeps its bytes."""
 
 import os
 import re

@@ -13,7 +13,7 @@ from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.statistics.comparisons.layer_sweep import analyse_sweep, chance_of_choices, swept_matrices
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import copy_of
+from tests.conftest import copy_of, finished_with
 from tests.reporting.test_report import build, check_numbers
 from tests.support.made_up_results import make_results
 
@@ -86,10 +86,7 @@ def test_too_few_bystanders_are_said_so():
 
 @pytest.fixture(scope="module")
 def swept_project(finished_project, tmp_path_factory):
-    project = copy_of(finished_project, tmp_path_factory.mktemp("swept") / "project")
-    project.edit_config(**SWEEP)
-    project.run("--cores", "2")
-    return project
+    return finished_with(finished_project, tmp_path_factory.mktemp("swept") / "project", **SWEEP)
 
 
 def test_a_swept_experiment(swept_project):

@@ -8,6 +8,7 @@ import sys
 from contextlib import contextmanager
 from threading import Thread
 
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.reporting.work_progress import WorkProgress
 
 STEPS = re.compile(rb"\d+ of \d+ steps \(\S+\) done\s*")
@@ -37,7 +38,7 @@ class Planning:
             if all(line.hours is not None for line in plan.lines):
                 seconds = {line.rule: 3600 * line.hours / line.jobs for line in plan.lines}
                 self.progress = WorkProgress(plan.jobs, seconds, kept=plan.kept)
-        except Exception:  # Snakemake reports any error itself; without a plan its own count of steps is shown
+        except (InputError, OSError):  # Snakemake reports what is wrong with a config; without a plan its own count of steps is shown
             self.progress = None
 
 
