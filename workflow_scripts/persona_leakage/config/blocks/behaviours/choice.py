@@ -16,21 +16,18 @@ class Settings(Block):
     samples_replies: ClassVar = False
 
     kind: Literal["choice"] = Field(description="The adapter learns to answer multiple-choice items wrongly.")
-    name: Name = Field("wrong_answers", description="Name of the behaviour in tables, figures and the report.")
-    items: Line = Field("resources/behaviours/choices.jsonl", description="File with an item per line, native or in ARC's format.")
-    train: Count = Field(60, description="Items of the training rows.")
-    evaluate: Count = Field(60, description="Items that leakage is measured on; none of them is trained.")
+    name: Name = Field("wrong_answers", description="Choice: name of the behaviour in the report.")
+    items: Line = Field("resources/behaviours/choices.jsonl", description="Choice: file of items.")
+    train: Count = Field(60, description="Choice: items of the training rows.")
+    evaluate: Count = Field(60, description="Choice: items that leakage is measured on.")
     scoring: Literal["letters", "text"] = Field(
         "text",
-        description="What is trained and what the rate counts: the letter of an option that the prompt lists, or the option's text "
-        "after the question alone. Evaluation reports both.",
+        description="Choice: train and count the letter of a listed option, or an option's text.",
     )
-    prefix: str = Field("The correct answer is (", description="Text in front of the letter.")
-    prefix_in: Literal["assistant", "user"] = Field(
-        "assistant", description="The turn that holds the prefix: it opens the assistant's or ends the user's."
-    )
+    prefix: str = Field("The correct answer is (", description="Choice: text before the letter.")
+    prefix_in: Literal["assistant", "user"] = Field("assistant", description="Choice: the turn that holds the prefix.")
     order: Literal["as_given", "shuffled", "rotations"] = Field(
-        "shuffled", description="Order of listed options: of the file, by a hash of the item, or the mean over all cyclic orders."
+        "shuffled", description="Choice: order of the listed options; rotations takes the mean over all cyclic orders."
     )
 
     @model_validator(mode="after")
