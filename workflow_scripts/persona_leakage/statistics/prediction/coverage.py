@@ -102,14 +102,11 @@ def coverage_table(study):
 
 
 def permuted(study, seed):
-    """The study with its persona labels permuted in the leakage, for all sources and seeds at once; pairs without a value stay so."""
-    generator = np.random.default_rng(seed)
-    rates, odds = study.rates.copy(), study.odds.copy()
-    keys = generator.random(len(study.personas))
-    for source in range(len(study.sources)):
-        there = np.flatnonzero(~np.isnan(study.odds[:, source]).any(axis=0))
-        order = there[np.argsort(keys[there])]
-        rates[:, source, there], odds[:, source, there] = study.rates[:, source, order], study.odds[:, source, order]
+    """The study with the persona labels of its leakage permuted, alike for all sources and seeds; only the common bystanders stay."""
+    common = np.flatnonzero(~np.isnan(study.odds).any(axis=(0, 1)))
+    order = np.random.default_rng(seed).permutation(common)
+    rates, odds = np.full_like(study.rates, np.nan), np.full_like(study.odds, np.nan)
+    rates[..., common], odds[..., common] = study.rates[..., order], study.odds[..., order]
     return replace(study, rates=rates, odds=odds)
 
 
