@@ -77,8 +77,8 @@ def held_out_predictions(x, y, used):
 def calibrate_known(x, odds, used):
     """The KnownSource of closeness x [P] and log-odds [K, P]; None with fewer than FEWEST bystanders.
 
-    Residuals are of held-out personas under a held-out seed (of one seed, where there is one). Each tail has the conformal
-    correction for n personas (Vovk, Gammerman & Shafer 2005; jackknife).
+    Residuals are of held-out personas under a held-out seed (of one seed, where there is one). Their quantiles are those of the
+    jackknife with the conformal n + 1 (Vovk, Gammerman & Shafer 2005), interpolated, for rounding up covers too much.
     """
     there = ~(np.isnan(x) | np.isnan(odds).any(axis=0))
     x, odds = x[there], odds[:, there]
@@ -89,10 +89,8 @@ def calibrate_known(x, odds, used):
     for seed in range(len(odds)):
         others = np.delete(odds, seed, axis=0) if len(odds) > 1 else odds
         residuals.append(odds[seed] - held_out_predictions(x, others.mean(axis=0), used))
-    level = min(1.0, math.ceil((size + 1) * (1 - TAIL)) / size)
-    above = float(np.quantile(np.concatenate(residuals), level, method="inverted_cdf"))
-    below = -float(np.quantile(-np.concatenate(residuals), level, method="inverted_cdf"))
-    return KnownSource(*line(x, odds.mean(axis=0), used), below, above)
+    below, above = np.quantile(np.concatenate(residuals), [TAIL, 1 - TAIL], method="weibull")
+    return KnownSource(*line(x, odds.mean(axis=0), used), float(below), float(above))
 
 
 def calibrate_new(closeness, odds, used):
