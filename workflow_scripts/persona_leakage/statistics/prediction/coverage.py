@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from persona_leakage.statistics.leakage.held_out_prediction import LEAKS, area_under_curve, r_squared
 from persona_leakage.statistics.prediction.calibration import calibrate_known, calibrate_new, judge_known, judge_new, rate_of
@@ -71,34 +70,28 @@ def join(rows):
 
 
 def describe_held_out(found):
-    """{"pairs", "coverage", "width", "r2", "rho", "auc", "per_source"}; width: mean of the intervals, as a rate; rho: mean over sources."""
+    """{"pairs", "coverage", "width", "r2", "auc", "per_source"}; width: mean of the intervals, as a rate; r2: of the log-odds."""
     if found is None:
         return None
     inside = (found.low <= found.rate) & (found.rate <= found.high)
     sources = [found.source == index for index in np.unique(found.source)]
-    rhos = [correlation(found.predicted[chosen], found.rate[chosen]) for chosen in sources]
     return {
         "pairs": len(inside),
         "coverage": float(inside.mean()),
         "width": float((found.high - found.low).mean()),
         "r2": r_squared(found.odds, found.predicted_odds, found.odds.mean()),
-        "rho": float(np.mean(rhos)) if None not in rhos else None,
         "auc": area_under_curve(found.predicted_odds, found.rate > LEAKS),
         "per_source": [float(inside[chosen].mean()) for chosen in sources],
     }
 
 
-def correlation(predicted, rate):
-    """Spearman's correlation; None if one is constant."""
-    return float(stats.spearmanr(predicted, rate).statistic) if np.ptp(predicted) > 1e-9 and np.ptp(rate) > 0 else None
-
-
-def coverage_table(study):
-    """{"known, closeness", ...: describe_held_out}, with closeness and without."""
+def describe_coverage(study):
+    """[{"mode", "closeness", "pairs", "coverage", ...}] with closeness and without; [] if the study gives no amounts."""
     modes = {"known source": held_out_personas, "new source": held_out_sources}
-    return {
-        (mode, used): describe_held_out(hold_out(study, used)) for mode, hold_out in modes.items() for used in (True, False)
-    }
+    if study.problem:
+        return []
+    rows = [(mode, used, describe_held_out(hold_out(study, used))) for mode, hold_out in modes.items() for used in (True, False)]
+    return [{"mode": mode, "closeness": used, **block} for mode, used, block in rows if block]
 
 
 def permuted(study, seed):

@@ -1,21 +1,16 @@
 """A finished study as the arrays that predictions are calibrated on, read from a results folder or a kept copy."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from persona_leakage.behaviours.training_check import check_table, unlearned_sources
-from persona_leakage.config.old_keys import with_new_keys
-from persona_leakage.config.personas import read_yaml
+from persona_leakage.config.finished_study import analysis_folders, study_config, study_files
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import read_json, sha256_of_file
+from persona_leakage.infrastructure.files import read_json
 from persona_leakage.statistics.core.pair_matrices import MIN_DIFFERENT, count_different, log_odds
 from persona_leakage.tables.question_counts import read_cosine_rows
 from persona_leakage.tables.read import read_pairs
-
-RECIPE_BLOCKS = ("behaviour", "labels", "training_data", "training")
-NO_RECIPE = {"seeds", "negative_pool", "max_tokens_per_micro_batch", "rows", "clean_rows", "positives"}
 
 
 @dataclass(frozen=True)
@@ -40,40 +35,6 @@ class Study:
     left_out: dict
     problem: str | None
     files: dict
-
-
-def study_config(folder):
-    """The config of a study, with today's keys; InputError if the folder is not one."""
-    path = Path(folder) / "run_config.yaml"
-    if not path.is_file():
-        raise InputError(f"predict_from: {folder}: no finished study there (no run_config.yaml); give a folder such as results/smollm2")
-    content = read_yaml(path)
-    config = content.get("config") if isinstance(content, dict) else None
-    if not isinstance(config, dict):
-        raise InputError(f"{path}: holds no config; expected the output of write_run_config")
-    try:
-        config = with_new_keys(config)
-        config["questions"]["evaluation"][0]["set"], config["training"]["seeds"], config["geometry"]["headline_layer"]
-    except (KeyError, IndexError, TypeError) as error:
-        raise InputError(f"{path}: not the config of an experiment ({type(error).__name__}: {error})") from None
-    return config
-
-
-def analysis_folders(folder, config):
-    """The folders with the tables of a study's first question set, one for each training seed."""
-    return [Path(folder) / f"analysis/{config['questions']['evaluation'][0]['set']}/seed{seed}" for seed in config["training"]["seeds"]]
-
-
-def study_files(folder):
-    """{path below the folder: SHA-256} of the files that read_study reads; InputError if one is missing."""
-    config, found = study_config(folder), {}
-    folders = analysis_folders(folder, config)
-    names = [each / name for each in folders for name in ("pairs.csv", "correlation.json")] + [folders[0] / "cosines.csv"]
-    for path in [Path(folder) / "run_config.yaml", *names]:
-        if not path.is_file():
-            raise InputError(f"predict_from: {path}: no such file; finish the study, or give the folder of a finished one")
-        found[path.relative_to(folder).as_posix()] = sha256_of_file(path)
-    return found
 
 
 def read_study(folder):
@@ -143,18 +104,3 @@ def problem_of(tables, rates, folder):
     if differ < MIN_DIFFERENT:
         return f"{folder} is at the floor: {differ} bystander(s) of any source differ in leakage; at least {MIN_DIFFERENT} needed"
     return None
-
-
-def recipe_differences(study, config):
-    """Keys (and both values) in which a config's recipe differs from the study's, apart from seeds, batching and the choice of negatives."""
-    pairs = [(name, study.config.get(name, {}), config.get(name, {})) for name in RECIPE_BLOCKS]
-    pairs.append(("questions", *({key: each["questions"].get(key) for key in ("training", "suffix")} for each in (study.config, config))))
-    differ = []
-    for name, theirs, ours in pairs:
-        for key in sorted({*theirs} & {*ours} - NO_RECIPE):
-            if theirs[key] != ours[key]:
-                differ.append(f"{name}.{key} is {ours[key]!r}, in the study {theirs[key]!r}")
-    rows = config.get("training_data", {}).get("rows")
-    if rows != study.config.get("training_data", {}).get("rows"):
-        differ.append(f"training_data.rows is {rows!r}, in the study {study.config.get('training_data', {}).get('rows')!r}")
-    return differ
