@@ -34,3 +34,12 @@ def check_same(frozen, now, path):
             raise InputError(
                 f"{path}: is for the {key} {frozen['inputs'][key]}, the results are of {value}; score the experiment that was predicted"
             )
+
+
+def check_study(frozen, path):
+    """InputError if a file of the study that the predictions came from has changed; one that is not here cannot be compared."""
+    study = frozen["inputs"]["study"]
+    for name, digest in study["files"].items():
+        file = Path(study["folder"]) / name
+        if file.is_file() and sha256_of_file(file) != digest:
+            raise InputError(f"{file}: changed since {path} was frozen; restore it")
