@@ -107,6 +107,11 @@ scores: config-there setup
 	$(workflow) $@
 	$(show) --of $@
 
+power: setup
+	@python workflow_scripts/plan_power.py $(if $(FROM),--study '$(subst ','\'',$(FROM))')
+	@python workflow_scripts/plot_figure.py power --table results/power/power.csv --output results/power/power.png
+	@echo "Figure: results/power/power.png"
+
 compare: config-there setup
 	$(workflow) $@
 	$(show) --of $@

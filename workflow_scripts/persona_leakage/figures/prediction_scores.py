@@ -15,7 +15,8 @@ def draw(args):
     """Left: cosine and measured rate. Right: predicted and measured rate with the intervals, and the calibration curve."""
     facts, table = read_json(args.scores, "score_predictions"), pd.read_csv(args.table)
     amounts = table[table["predicted"].notna()]
-    figure, axes = plt.subplots(1, 2 if len(amounts) else 1, figsize=(7.4 if len(amounts) else 3.9, 3.6), squeeze=False, layout="constrained")
+    columns = 2 if len(amounts) else 1
+    figure, axes = plt.subplots(1, columns, figsize=(3.8 * columns, 3.6), squeeze=False, layout="constrained")
     for source, (colour, marker) in style_of(list(dict.fromkeys(table["source"]))).items():
         rows = table[table["source"] == source]
         axes[0, 0].plot(rows["cosine"], rows["rate"], color=colour, marker=marker, linestyle="", markersize=4, label=words(source))
@@ -33,7 +34,8 @@ def draw_amounts(axis, rows, curve):
     for part, colour, label in ((rows[inside], BLUE, "inside the interval"), (rows[~inside], ORANGE, "outside")):
         spread = [part["predicted"] - part["low"], part["high"] - part["predicted"]]
         axis.errorbar(part["rate"], part["predicted"], yerr=spread, fmt="o", markersize=3, color=colour, linewidth=0.6, label=label)
-    axis.plot([each["measured"] for each in curve], [each["predicted"] for each in curve], color="black", marker="s", label="mean of a fifth")
+    points = [[each[key] for each in curve] for key in ("measured", "predicted")]
+    axis.plot(*points, color="black", marker="s", label="mean of a fifth")
     top = float(max(rows["high"].max(), rows["rate"].max()))
     axis.plot([0, top], [0, top], color=GREY, linewidth=0.8, linestyle=":")
     axis.set_xlabel("measured leakage")

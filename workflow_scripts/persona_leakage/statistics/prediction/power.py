@@ -2,17 +2,23 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
 from scipy.special import ndtr
 
+from persona_leakage.config.blocks.power import Guesses
+from persona_leakage.config.messages import parse
+from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.intervals import LEVEL
 from persona_leakage.statistics.core.bootstrap import MIN_SOURCES
 from persona_leakage.statistics.core.ranks import standard_ranks
 
+GUESSES = Path(__file__).resolve().parents[4] / "resources/power.yaml"
 DRAWN = 40_000  # personas behind an attenuation, which then is known to about 0.003
 NODES = 41
+QUANTILES = (np.arange(500) + 0.5) / 500
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,8 @@ class Components:
     """rho: mean over sources of the correlation (normal scores) of closeness and true leakage; rho_sd: between sources, Fisher's z.
 
     rate: mean leakage. persona, training, question: intraclass correlations, the share of p (1 - p) that lies between
-    personas, between trainings of a persona, between questions of a training (beta distributions). shared: correlation
-    of the estimates of two sources, which have the same bystanders.
+    personas, between trainings of a persona, between questions of a training (beta distributions). shared: of two sources,
+    the correlation of their closeness times that of their true leakage, for they have the same bystanders.
     """
 
     rho: float
@@ -42,6 +48,11 @@ class Design:
     questions: int
     replies: int
     seeds: int = 1
+
+
+def read_guesses(path=GUESSES):
+    """The Components in a YAML file; InputError with the key, the value and what is allowed."""
+    return Components(**parse(Guesses, read_yaml(path), path).model_dump())
 
 
 def beta_values(generator, mean, share):
@@ -93,28 +104,28 @@ def describe_design(components, design):
 
     mean: the mean correlation of sources like these (interval_over_sources; None with fewer than MIN_SOURCES); new_source: the
     correlation of one more source (next_source_interval). power: chance that the interval is above 0; intervals are those of
-    an average study. By the noncentral t; variance of z by Bonett & Wright (2000).
+    the median study. The variance between sources is taken over its
+    chi-squared distribution; variance of z by Bonett & Wright (2000).
     """
     factor = attenuation(components, design)
     mean, among = expected_correlation(components, factor)
     noise = (1 + np.tanh(mean) ** 2 / 2) / (design.personas - 3)
-    own = among + noise * (1 - components.shared)
-    shared = components.shared * noise
-    error = (own / design.sources + shared) ** 0.5
-    found = {"rho": float(np.tanh(mean)), "ceiling": factor}
-    freedom = design.sources - 1
-    quantile = stats.t.ppf((1 + LEVEL) / 2, freedom) * (1 + 1 / design.sources) ** 0.5
-    found["new_source_interval"] = tanh_interval(mean, quantile * own**0.5)
-    found["new_source_power"] = float(stats.nct.sf(quantile * own**0.5 / error, freedom, mean / error))
-    if design.sources < MIN_SOURCES:
+    shared, size = components.shared * factor**2 * noise, design.sources
+    own = (among + noise - shared) * stats.chi2.ppf(QUANTILES, size - 1) / (size - 1)  # the sources' sample variance
+    error = ((among + noise - shared) / size + shared) ** 0.5
+    wide = stats.t.ppf((1 + LEVEL) / 2, size - 1) * (own * (1 + 1 / size)) ** 0.5
+    found = {"rho": float(np.tanh(mean)), "ceiling": factor, **described("new_source", mean, wide, error)}
+    if size < MIN_SOURCES:
         return found | {"mean_interval": None, "mean_power": None}
-    freedom = error**4 / ((own / design.sources) ** 2 / freedom + shared**2 / (design.personas - 1))
-    quantile = stats.t.ppf((1 + LEVEL) / 2, freedom)
-    found["mean_interval"] = tanh_interval(mean, quantile * error)
-    found["mean_power"] = float(stats.nct.sf(quantile, freedom, mean / error))
-    return found
+    freedom = (own / size + shared) ** 2 / ((own / size) ** 2 / (size - 1) + shared**2 / (design.personas - 1))
+    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * (own / size + shared) ** 0.5
+    return found | described("mean", mean, half, error)
 
 
-def tanh_interval(mean, half):
-    """Back-transformed mean +- half."""
-    return [float(np.tanh(mean - half)), float(np.tanh(mean + half))]
+def described(name, mean, half, error):
+    """Interval of the median study and power, from the half widths [n] that studies have and the standard error of their mean."""
+    middle = float(np.median(half))
+    return {
+        f"{name}_interval": [float(np.tanh(mean - middle)), float(np.tanh(mean + middle))],
+        f"{name}_power": float(ndtr((mean - half) / error).mean()),
+    }

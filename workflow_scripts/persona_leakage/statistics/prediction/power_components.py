@@ -45,8 +45,9 @@ def estimate_components(study):
     bystanders = round(float((~np.isnan(study.closeness)).sum(axis=1).mean()))
     design = Design(bystanders, len(study.sources), questions, replies, seeds)
     measured = Components(rho=0.0, rho_sd=0.0, shared=0.0, **shares)
-    rho, spread = correlation_parts(study, attenuation(measured, design))
-    return Components(rho=rho, rho_sd=spread, shared=shared_part(study), **shares)
+    factor = attenuation(measured, design)
+    rho, spread = correlation_parts(study, factor)
+    return Components(rho=rho, rho_sd=spread, shared=shared_part(study, factor), **shares)
 
 
 def rate_shares(found, total):
@@ -94,10 +95,10 @@ def correlation_parts(study, factor):
     return float(np.tanh(np.mean(scores))), float(spread)
 
 
-def shared_part(study):
-    """Mean over pairs of sources of the correlation of their closeness times that of their leakage; 0 if negative."""
+def shared_part(study, factor):
+    """Mean over pairs of sources of the correlation of their closeness times that of their true leakage; 0 if negative."""
     rates = study.rates.mean(axis=0)
     common = ~(np.isnan(study.closeness) | np.isnan(rates)).any(axis=0)
     between = [standard_ranks(values[:, common]) @ standard_ranks(values[:, common]).T for values in (study.closeness, rates)]
     pairs = np.triu_indices(len(study.sources), k=1)
-    return float(max(0.0, np.nan_to_num(between[0] * between[1])[pairs].mean()))
+    return float(max(0.0, np.nan_to_num(between[0] * between[1])[pairs].mean()) / factor**2)

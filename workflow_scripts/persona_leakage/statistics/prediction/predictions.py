@@ -162,7 +162,7 @@ def what_would_change(study, table, facts, steady):
     if facts["kind"] == "new" and len(study.sources) >= 2:
         said.append(f"Train this source once: its own bystanders replace the spread over {len(study.sources)} studied sources.")
     if facts["kind"] == "new" and not facts["used"]:
-        said.append("A study with more sources (make power says how many) can show whether a new source follows closeness.")
+        said.append("More studied sources narrow the mean of the sources; the spread between them stays (make power).")
     low, name = min((value, name) for name, value in steady.items()) if steady else (None, None)
     if name:
         said.append(f"The order changes most with {name}: rank correlation {low:.2f} with the order shown.")

@@ -10,7 +10,6 @@ from persona_leakage.statistics.leakage.held_out_prediction import LEAKS, area_u
 
 RANKERS = ("cosine", "cosine_raw", "word_similarity", "char_similarity", "prompt_tokens")
 BINS = 5
-KEYS = ("rank_correlation", "auc", "coverage", "covered", "coverage_interval", "error", "error_of_the_mean", "answers")
 
 
 def join_measured(predictions, pairs):
@@ -39,7 +38,8 @@ def score_source(rows):
             "auc": {name: area_under_curve(values, rates > LEAKS) for name, values in scores.items()},
             "undefined": None,
         }
-    return {"personas": len(rows), "mean_rate": finite(rates.mean()) if len(rows) else None, **ranking, "amounts": score_amounts(rows, rates)}
+    mean = finite(rates.mean()) if len(rows) else None
+    return {"personas": len(rows), "mean_rate": mean, **ranking, "amounts": score_amounts(rows, rates)}
 
 
 def correlation(values, rates):

@@ -25,9 +25,7 @@ def draw_study(components, design, generator):
     """(closeness, measured leakage) [sources, personas] of one study; sources share a part of both."""
     shape = (design.sources, design.personas)
     shared = components.shared**0.25  # the product of the two correlations between sources is components.shared
-    parts = [
-        shared * generator.normal(size=shape[1]) + (1 - shared**2) ** 0.5 * generator.normal(size=shape) for _ in range(2)
-    ]
+    parts = [shared * generator.normal(size=shape[1]) + (1 - shared**2) ** 0.5 * generator.normal(size=shape) for _ in range(2)]
     rho = np.tanh(np.arctanh(components.rho) + components.rho_sd * generator.normal(size=(shape[0], 1)))
     latent = rho * parts[0] + (1 - rho**2) ** 0.5 * parts[1]
     return parts[0], measured_rates(components, design, true_rates(components, latent), generator)
