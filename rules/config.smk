@@ -37,7 +37,7 @@ from persona_leakage.config.experiment import (
     samples_replies,
     source_of_personas,
 )
-from persona_leakage.config.finished_study import study_config, study_files
+from persona_leakage.config.finished_study import panel_file, study_config, study_files
 from persona_leakage.config.layers import declared_layers, is_swept
 from persona_leakage.config.personas import (
     have_paraphrases,
@@ -265,7 +265,10 @@ def choice_settings(**more):
 
 
 def studied_configs(folder):
-    """(config of the study in a folder, the config with the layers and questions of predictions: this one if the model differs)."""
+    """(config of the study in a folder, config with the layers and questions of predictions, the study's file of its panel).
+
+    The second is this config, and the third is empty, if the model differs; the third also if the study keeps no such file.
+    """
     try:
         studied = study_config(folder)
         study_files(folder)
@@ -273,7 +276,12 @@ def studied_configs(folder):
         raise WorkflowError(str(error)) from None
     keys = ("location", "revision")
     same = all(studied["model"].get(key) == config["model"][key] for key in keys)
-    return studied, studied if same else config
+    kept = panel_file(folder, studied)
+    return (
+        studied,
+        studied if same else config,
+        str(kept) if same and kept.is_file() else [],
+    )
 
 
 def prediction_centroids(studied, asked):

@@ -1,11 +1,12 @@
 """Predictions before training, calibrated on a finished study (predict_from). Included only with that key.
 
 in:  run_config.yaml and analysis/ of the study, as they stand; personas and questions; resources/models/{model}/model.json
-out: predictions/centroids/, predictions/panel/: centroids of the experiment's personas and of the study's panel
+out: predictions/centroids/: centroids of the experiment's personas
+     predictions/panel/, panel.npz: of the study's panel, if the study keeps none
      predictions/predictions.csv, predictions.json, index.html; figures/predictions
 """
 
-STUDIED, ASKED = studied_configs(config["predict_from"])
+STUDIED, ASKED, KEPT_PANEL = studied_configs(config["predict_from"])
 OWN_CENTROIDS, STUDY_CENTROIDS = prediction_centroids(STUDIED, ASKED)
 PREDICTION_LAYERS = declared_layers(ASKED["geometry"])
 
@@ -43,14 +44,39 @@ use rule extract_centroids as extract_study_centroids with:
         settings=STUDY_CENTROIDS,
 
 
+rule keep_panel:
+    input:
+        code=code_of("keep_panel.py"),
+        centroids=rules.extract_study_centroids.output.centroids,
+        meta=rules.extract_study_centroids.output.meta,
+    output:
+        f"{PREDICTION}/panel.npz",
+    conda:
+        "../envs/inference.yaml"
+    threads: 1
+    resources:
+        **more_each_attempt(mem_mb=4000, runtime=10),
+    params:
+        packages=pins("inference", "numpy"),
+        settings=settings(),
+    shell:
+        r"""
+        python workflow_scripts/keep_panel.py \
+            --settings {params.settings:q} \
+            --centroids {input.centroids:q} \
+            --meta {input.meta:q} \
+            --output {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
 # The study's files are no inputs: digests of them are a setting, as for compare.
 rule predict_leakage:
     input:
         code=code_of("predict_leakage.py"),
         centroids=rules.extract_prediction_centroids.output.centroids,
         centroids_meta=rules.extract_prediction_centroids.output.meta,
-        panel_centroids=rules.extract_study_centroids.output.centroids,
-        panel_meta=rules.extract_study_centroids.output.meta,
+        panel=KEPT_PANEL or rules.keep_panel.output,
     output:
         table=f"{PREDICTION}/predictions.csv",
         predictions=f"{PREDICTION}/predictions.json",
@@ -92,8 +118,7 @@ rule predict_leakage:
             --study-personas {params.study_personas:q} \
             --centroids {input.centroids:q} \
             --centroids-meta {input.centroids_meta:q} \
-            --panel-centroids {input.panel_centroids:q} \
-            --panel-meta {input.panel_meta:q} \
+            --panel {input.panel:q} \
             --table {output.table:q} \
             --output {output.predictions:q} \
             2>&1 | tee {log:q}

@@ -28,7 +28,7 @@ def test_help_names_every_target_once():
     assert targets - set(named) == {"config-there", "test-vllm-here"}
 
 
-@pytest.mark.parametrize("target", ["run", "plan", "compare", "inspect", "tables", "wandb", "hub"])
+@pytest.mark.parametrize("target", ["run", "plan", "predict", "scores", "compare", "inspect", "tables", "wandb", "hub"])
 def test_a_config_with_blank_and_apostrophe_is_one_word(target):
     commands = [line for line in make("-n", target, "CONFIG=my 'own.yaml").stdout.splitlines() if "my '" in line]
     assert len(commands) >= 3 - (target == "plan")
@@ -52,6 +52,8 @@ def test_a_config_that_is_not_there_is_named():
         ("wandb", "results/mine/published/wandb/"),
         ("hub", "results/mine/published/hub/"),
         ("compare", "results/compare/index.html"),
+        ("predict", "results/mine/predictions/index.html"),
+        ("scores", "results/mine/predictions/score.json"),
     ],
 )
 def test_targets_end_with_the_place_of_their_results(tmp_path, target, said):

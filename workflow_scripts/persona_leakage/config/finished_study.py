@@ -45,6 +45,11 @@ def study_files(folder):
     return found
 
 
+def panel_file(folder, config):
+    """Where a study may keep the centroids of its panel (geometry/panel_centroids.py), so that they need not be computed again."""
+    return Path(folder) / f"geometry/{config['questions']['evaluation'][0]['set']}/base/panel.npz"
+
+
 def recipe_differences(studied, config):
     """Keys, with both values, in which two configs train adapters differently, apart from seeds, batching and the pool of negatives."""
     pairs = [(name, studied.get(name, {}), config.get(name, {})) for name in RECIPE_BLOCKS]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from persona_leakage.config.finished_study import recipe_differences
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.core.ranks import standard_ranks
 from persona_leakage.statistics.leakage.held_out_prediction import LEAKS
@@ -43,22 +44,72 @@ def cosines_between(first, second, centre):
     return units[0] @ units[1].T
 
 
-def check_panel(study, panel, model):
-    """InputError unless the centroids of the study's panel are of its personas, and with its model give the cosines that it recorded."""
-    names = panel["personas"]
+def why_ranking_only(study, recipe, model):
+    """Why only a ranking can be given, or None: the study's own problem, another model, another recipe (blocks of the config)."""
+    if model["digest"] != study.model.get("digest"):
+        theirs, ours = (f"{each.get('name')}, digest {str(each.get('digest'))[:8]}" for each in (study.model, model))
+        return f"the study is of another model ({theirs}; here {ours})"
+    differences = recipe_differences(study.config, recipe)
+    return f"the study has another recipe: {'; '.join(differences)}" if differences else study.problem
+
+
+def check_panel(study, panel, layer, facts, model, path):
+    """InputError unless a file of panel centroids (read_panel) is of the study's personas and of ``model``, with the cosines recorded."""
+    if facts["model"]["digest"] != model["digest"]:
+        raise InputError(f"{path}: is of the model {facts['model']['name']}, not of {model['name']}; delete it and run again")
+    if layer not in panel:
+        raise InputError(f"{path}: has no layer {layer}; it has {', '.join(map(str, sorted(panel)))}. Delete it and run again")
+    names = panel[layer]["personas"]
     if sorted(names) != study.personas:
         raise InputError(
-            f"{study.folder}: recorded {len(study.personas)} personas, its personas file gives {len(names)} of its panel; restore it"
+            f"{path}: {study.folder} recorded {len(study.personas)} personas, and its personas file gives {len(names)}; restore that file"
         )
     if model["digest"] != study.model.get("digest"):
         return
-    vectors = np.asarray(panel["centroids"], dtype=np.float64)[[names.index(name) for name in study.personas]]
+    vectors = np.asarray(panel[layer]["centroids"], dtype=np.float64)[[names.index(name) for name in study.personas]]
     difference = float(np.nanmax(np.abs(cosines_between(vectors, vectors, vectors.mean(axis=0)) - study.cosines)))
     if difference > SAME_PANEL:
         raise InputError(
-            f"{study.folder}: cosines of its panel differ by up to {difference:.2f} from those it recorded (at most {SAME_PANEL});"
+            f"{path}: cosines of the panel differ by up to {difference:.2f} from those that {study.folder} recorded (at most {SAME_PANEL});"
             " its personas, its questions or the model's files have changed: restore them"
         )
+
+
+def same_prompts(study, personas, studied):
+    """{name: name in the study} of the personas that the study measured with the same prompt; studied: {name: Persona} of its file."""
+    by_prompt = {persona.prompt: name for name, persona in studied.items() if name in study.personas}
+    return {persona.name: by_prompt[persona.prompt] for persona in personas if persona.prompt in by_prompt}
+
+
+def make_geometry(own, panel, headline, order, similarities, studied):
+    """The Geometry of the personas at the headline layer. own, panel: {layer: content}; order: names of the study's personas.
+
+    A half of the questions shifts all personas alike; their mean shift is taken out.
+    """
+    centres = {layer: np.asarray(content["centroids"], dtype=np.float64).mean(axis=0) for layer, content in panel.items()}
+    centroids, centre = own[headline]["centroids"], centres[headline]
+    names = panel[headline]["personas"]
+    reference = panel[headline]["centroids"][[names.index(name) for name in order]]
+    others = {
+        f"block {layer}": cosines_between(content["centroids"], content["centroids"], centres[layer])
+        for layer, content in own.items()
+        if layer != headline and layer in centres
+    }
+    states = np.asarray(own[headline]["per_question"], dtype=np.float64)
+    for half in (0, 1) if states.shape[1] > 1 else ():
+        part = states[:, half::2].mean(axis=1)
+        part = part - part.mean(axis=0) + np.asarray(centroids, dtype=np.float64).mean(axis=0)
+        others[f"half {half + 1} of the questions"] = cosines_between(part, part, centre)
+    return Geometry(
+        personas=own[headline]["personas"],
+        own=cosines_between(centroids, centroids, centre),
+        raw=cosines_between(centroids, centroids, 0.0),
+        panel=cosines_between(centroids, reference, centre),
+        others=others,
+        similarities=similarities,
+        prompt_tokens=own[headline]["prompt_tokens"],
+        studied=studied,
+    )
 
 
 def calibrate(study, source, problem):
