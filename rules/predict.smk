@@ -6,6 +6,12 @@ out: predictions/centroids/: centroids of the experiment's personas
      predictions/predictions.csv, predictions.json, index.html; figures/predictions
 """
 
+
+# "use rule" does not inherit localrule.
+localrules:
+    plot_predictions,
+
+
 STUDIED, ASKED, KEPT_PANEL = studied_configs(config["predict_from"])
 OWN_CENTROIDS, STUDY_CENTROIDS = prediction_centroids(STUDIED, ASKED)
 PREDICTION_LAYERS = declared_layers(ASKED["geometry"])

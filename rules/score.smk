@@ -5,6 +5,11 @@ out: predictions/score.json, score.csv; figures/prediction_scores
 """
 
 
+# "use rule" does not inherit localrule.
+localrules:
+    plot_prediction_scores,
+
+
 # The predictions are no inputs, which Snakemake would predict again after training. A digest of them is a setting.
 rule score_predictions:
     input:
