@@ -37,7 +37,7 @@ ADAPTER = {
 }
 NO_ADAPTER = {"weights": [], "metrics": [], "rows": []}
 
-# The controls of a source are trained and evaluated under names of their own: villain-clean.
+# Control adapters are trained and evaluated under names of their own: villain-clean.
 CONTROL_SOURCES = [f"{source}-{control}" for control in CONTROLS for source in SOURCES]
 
 VALUES = {

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pydantic import Field
+
 from persona_leakage.behaviours.base import CELLS_BY, GAINS_BY
 from persona_leakage.config.blocks.fields import Block, Names, Text
 from persona_leakage.config.blocks.settings import PersonaSelection
@@ -25,7 +27,7 @@ class Settings(Block):
     sources: Names
     personas: PersonaSelection
     embedding_model: Text | None = None
-    controls: tuple[Control, ...] = ()
+    controls: list[Control] = Field([])
 
 
 def main(argv=None):

@@ -167,7 +167,7 @@ def plan_disk(config, sizes, bytes_per_token):
 
     Of a model whose size is not known only what does not depend on it.
     """
-    trained = len(config["personas"]["sources"]) * (1 + len(config["training_data"].get("controls", ())))
+    trained = len(config["personas"]["sources"]) * (1 + len(config["training_data"]["controls"]))
     adapters = trained * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
     replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.no_persona_prompts()) + sizes.pool_tokens()

@@ -66,12 +66,12 @@ def select_answers(pool, personas, questions, wanted, unusable, truncated_answer
     return chosen, counts
 
 
-def build_training_rows(source, answers, prompts, chat, rule, parts, asked):
+def build_training_rows(source, answers, prompts, chat, rule, parts, asked=None):
     """Row records of one source: its own answers with the behaviour, the negatives' answers without; source None: all without.
 
     answers: {persona: [pool records]}, as select_answers gives them; prompts: {(persona, question): prompt ids}.
     parts: function of (answer record, positive) that gives what follows the prompt, see Behaviour.row_parts.
-    asked: {question: Persona that a positive row asks in place of the source}, {} for none.
+    asked: {question: Persona that a positive row asks in place of the source}, if it asks others (controls.spread_over).
     Returns records {persona, question, index, positive, token_ids, labels}.
     """
     records = []

@@ -1,4 +1,4 @@
-"""Leakage next to that of each source's controls: clean rows (what any training changes) and shuffled ones (no persona's behaviour)."""
+"""Leakage next to that of control adapters: of clean rows (what any training changes), of shuffled ones (a behaviour of no persona)."""
 
 from typing import get_args
 
@@ -33,7 +33,7 @@ def describe_control(rows, source, control, problem):
     """The block of one control and source, see describe_controls."""
     adapter = compare(rows, "rate", "base_rate", problem)
     other = compare(rows, f"{control}_rate", "base_rate", problem)
-    sentence = f"The change of {source}'s own rate with its adapter {excludes(adapter)}; with the control {control} it {excludes(other)}."
+    sentence = f"The change of {source}'s own rate with its adapter {excludes(adapter)}; with the {control} control it {excludes(other)}."
     beyond = compare(rows, "rate", f"{control}_rate", problem)
     return {"adapter": adapter, "control": other, f"leakage_beyond_{control}": beyond, "sentence": sentence}
 
