@@ -69,7 +69,7 @@ def test_an_experiment_on_items(tmp_path, tiny_model, known_items):
     assert (villain["leakage_beyond_clean"] - (villain["rate"] - villain["clean_rate"])).abs().max() < 1e-9
     assert set(json.loads((results / "analysis/evaluation/seed42/correlation.json").read_text())["controls"]["clean"]) == {*pairs["source"]}
     page = (results / "report/index.html").read_text()
-    assert "with the clean control it" in page
+    assert "with the clean control;" in page
     assert "wrong answers" in page and "replies-by-rule" not in page
     done = subprocess.run(
         [warm_python(), "workflow_scripts/show_results.py"], cwd=project.folder, capture_output=True, text=True, check=True
