@@ -74,7 +74,9 @@ def items_without_adapter(cells, matrices):
     """Whether the base model shows the behaviour on each item, 0 or 1 [personas, items], in the order of read_question_counts."""
     found = np.array([[block["found"] for _, block in sorted(cells[name]["per_question"].items())] for name in matrices.personas])
     if np.nanmax(np.abs(found.mean(axis=1) - matrices.base)) > RATE_TOLERANCE:
-        raise InputError("--marker-eval: its rates are not the base rates of the pairs table; give the base model's cells.json of that table")
+        raise InputError(
+            "--marker-eval: its rates are not the base rates of --pairs; give the base model's cells.json of the same evaluation"
+        )
     return found
 
 
