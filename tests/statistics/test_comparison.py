@@ -65,7 +65,7 @@ def test_the_figure_has_a_line_for_every_run_below_its_recipe(tmp_path):
     folders = [make_experiment(tmp_path / "low", (7, 42), 0.2), make_experiment(tmp_path / "high", rho=0.6, learning_rate=0.01)]
     (tmp_path / "comparison.json").write_text(json.dumps({"meta": {"program": "compare_experiments"}, **read_experiments(folders)}))
     figure = draw(Namespace(comparison=tmp_path / "comparison.json"))
-    axis, levels = figure.axes
+    axis, _ = figure.axes
     labels = [label.get_text() for label in axis.get_yticklabels()]
     assert [label.split(",")[-1] for label in labels] == [" seed 42", " seed 7", " seed 42"]
     assert [text.get_text().split(":")[0] for text in axis.texts] == [r"tiny \$x\$ <b>, marker"] * 2 and "rate 0.01," in axis.texts[

@@ -7,7 +7,6 @@ from persona_leakage.figures.style import GREY, ORANGE, plt, words
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.visible_text import visible_text
 
-
 GIVEN_BASE = "the same, given the base rate"
 PARTIAL = {"color": ORANGE, "marker": "s", "markersize": 3.5}
 

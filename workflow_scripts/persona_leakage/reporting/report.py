@@ -56,6 +56,7 @@ FIGURES = (
     "cosines",
     "noise_ceiling",
     "replies",
+    "chosen_options",
     "training",
 )
 # Each has a section of its own, and is shown only if the config asks for its results, which the function tells.
