@@ -29,9 +29,7 @@ use rule build_training_set as build_choice_rows with:
         ),
         settings=lambda wildcards: settings(
             seed=config["seed"],
-            personas=personas_block(
-                [wildcards.source, *negatives_of(wildcards.source)], "prompt"
-            ),
+            **personas_of_rows(wildcards),
             behaviour=row_settings(config["behaviour"]),
             labels=config["labels"],
             max_length=config["training"]["max_length"],
@@ -61,7 +59,7 @@ rule score_choices:
         trained_with=TRAINED_WITH,
         personas_file=PERSONAS_FILE,
         state="{source}/seed{seed}",
-        source=lambda wildcards: f"--source {wildcards.source}",
+        source=lambda wildcards: f"--source {split_control(wildcards.source)[0]}",
         restart="results/.kept/option_probabilities",
         packages=pins("inference", "torch", "transformers", "peft"),
         settings=choice_settings(merge_adapter=config["engine"]["merge_adapter"]),

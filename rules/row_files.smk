@@ -28,9 +28,7 @@ use rule build_training_set as build_file_rows with:
         ),
         settings=lambda wildcards: settings(
             seed=config["seed"],
-            personas=personas_block(
-                [wildcards.source, *negatives_of(wildcards.source)], "prompt"
-            ),
+            **personas_of_rows(wildcards),
             suffix=config["questions"]["suffix"],
             behaviour=row_settings(config["behaviour"]),
             labels=config["labels"],

@@ -98,6 +98,7 @@ def main_numbers(result):
     gain = result["outcomes"][LOGPROB_GAIN]
     lines = [block["why"] for block in check.values()]
     lines += [sentence for sentence in [consequence(check)] if sentence]
+    lines += [block["sentence"] for sources in result.get("controls", {}).values() for block in sources.values()]
     lines.append(f"Spearman's rho between cosine (layer {result['headline_layer']}) and leakage:")
     rows = [*layer["per_source"].items(), ("all pairs (pooled)", layer["pooled"])]
     width = max(len(name) for name, _ in rows)

@@ -133,6 +133,10 @@ def test_disk_by_hand():
     config = small_config(geometry={"layers": [1, 2], "headline_layer": 1, "positions": ["last_prompt_token"], "precision": "auto"})
     disk = plan_disk(config, small_sizes(config), 2)
     assert disk["adapters"] == 2 * 320 * 4
+    config["training_data"]["controls"] = ["clean", "shuffled"]
+    with_controls = plan_disk(config, small_sizes(config), 2)
+    assert with_controls["adapters"] == 3 * disk["adapters"]
+    assert with_controls["replies and training rows"] == (2 * (7 * 3000 + 960) + 6 * 12 * 65) * 2
     assert disk["centroids"] == (2 * 3 * 5 + 3 * 3) * 8 * 4  # layers, personas, vectors; beside them the training questions
     assert disk["replies and training rows"] == (2 * (3 * 3000 + 960) + 2 * 12 * 65) * 2
 

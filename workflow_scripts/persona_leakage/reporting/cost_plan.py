@@ -192,7 +192,8 @@ def plan_disk(config, sizes, bytes_per_token):
 
     Of a model whose size is not known only what does not depend on it.
     """
-    adapters = len(config["personas"]["sources"]) * len(config["training"]["seeds"])
+    trained = len(config["personas"]["sources"]) * (1 + len(config["training_data"]["controls"]))
+    adapters = trained * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
     replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.no_persona_prompts()) + sizes.pool_tokens()
     row_tokens = sizes.training_tokens() / config["training"]["epochs"]
@@ -201,7 +202,7 @@ def plan_disk(config, sizes, bytes_per_token):
         len(sizes.panel) * (geometries + sizes.no_persona_prompts()) * (len(questions) + 1) for questions in sizes.evaluation_sets
     )
     vectors = vectors * len(declared_layers(config["geometry"])) + len(sizes.panel) * (len(sizes.held_out) + 1)
-    texts = {"replies and training rows": (2 * replies + len(config["personas"]["sources"]) * row_tokens) * bytes_per_token}
+    texts = {"replies and training rows": (2 * replies + trained * row_tokens) * bytes_per_token}
     if sizes.model["parameters"] is None:
         return texts
     return {

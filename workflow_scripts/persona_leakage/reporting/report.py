@@ -89,6 +89,7 @@ def collect_set(home, questions, seed, sources):
         "correlation": f"analysis/{folder}/correlation.json",
         "verdict": correlation["verdict"],
         "beginnings": beginnings_section(correlation, layer),
+        "controls": {control: list(blocks) for control, blocks in correlation.get("controls", {}).items()},
         "gain": gain_section(correlation["outcomes"][LOGPROB_GAIN]),
         "unlearned": list(unlearned_sources(correlation["training_check"])),
         "none_learned": none_learned(correlation["training_check"]),
