@@ -6,6 +6,8 @@ out: training/{source}/train.jsonl.gz, manifest.json; evaluation/{questions}/{so
 """
 
 ITEMS = config["behaviour"]["items"]
+# A param, because Snakemake compares the contents of newer inputs only.
+ITEMS_DIGEST = sha256_of_file(ITEMS)
 
 
 # The three have outputs of the same names as the rules of sampled replies, which nothing asks for here.
@@ -21,6 +23,7 @@ use rule build_training_set as build_choice_rows with:
         choices=ITEMS,
         base_summary=BASE_SUMMARY,
     params:
+        contents=ITEMS_DIGEST,
         made_of=lambda wildcards, input: shlex.join(
             ["--items", input.choices, "--base-summary", input.base_summary]
         ),
@@ -52,6 +55,7 @@ rule score_choices:
         **more_each_attempt(mem_mb=16000, runtime=60),
         gpu=1,
     params:
+        contents=ITEMS_DIGEST,
         trained_with=TRAINED_WITH,
         personas_file=PERSONAS_FILE,
         state="{source}/seed{seed}",

@@ -236,6 +236,7 @@ FIGURES = [
         "figures/{questions}/seed{seed}/cosines.{kind}",
     ),
     *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),
+    *when(KIND == "choice", "figures/{questions}/seed{seed}/chosen_options.{kind}"),
     *when(KIND != "marker", "figures/{questions}/seed{seed}/base_to_after.{kind}"),
     *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
     *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),

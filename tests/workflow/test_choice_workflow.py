@@ -69,8 +69,15 @@ def test_an_experiment_on_items(tmp_path, tiny_model, known_items):
     assert (villain["leakage_beyond_clean"] - (villain["rate"] - villain["clean_rate"])).abs().max() < 1e-9
     assert set(json.loads((results / "analysis/evaluation/seed42/correlation.json").read_text())["controls"]["clean"]) == {*pairs["source"]}
     page = (results / "report/index.html").read_text()
+    assert "wrong answers" in page and "replies-by-rule" not in page and "figures/evaluation/seed42/chosen_options.png" in page
+    change = json.loads((results / "analysis/evaluation/seed42/correlation.json").read_text())["signed_change"]["villain"]
+    before = json.loads((results / "evaluation/evaluation/base/cells.json").read_text())["personas"]
+    assert change["test"] == "exact McNemar test"
+    for name, block in change["personas"].items():
+        known, now = (each[name]["per_question"] for each in (before, cells))
+        gained = sum(now[item]["found"] > known[item]["found"] for item in known)
+        assert (block["gained"], block["gained"] - block["lost"]) == (gained, cells[name]["found"] - before[name]["found"])
     assert "with the clean control;" in page
-    assert "wrong answers" in page and "replies-by-rule" not in page
     done = subprocess.run(
         [warm_python(), "workflow_scripts/show_results.py"], cwd=project.folder, capture_output=True, text=True, check=True
     )
