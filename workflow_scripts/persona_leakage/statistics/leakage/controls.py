@@ -9,7 +9,7 @@ from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.pair_matrices import DECIMALS
 from persona_leakage.statistics.leakage.claims import interval_text, number
 from persona_leakage.statistics.leakage.correlations import correlate
-from persona_leakage.statistics.leakage.signed_change import describe_source, newcombe_interval
+from persona_leakage.statistics.leakage.signed_change import describe_change, newcombe_interval
 
 KEYS = ("spearman_rho", "spearman_p")
 
@@ -42,13 +42,14 @@ def compare(rows, after, before, problem):
     """The change between two columns of rates, of a source's bystanders and of itself.
 
     "source_change" and "source_interval" (newcombe_interval): of its own rate. "n", "mean", "risen", "fallen": of the bystanders, see
-    describe_change. "spearman_rho", "spearman_p": of cosine and change, or why not ("undefined").
+    describe_change, as of independent replies, which is cautious where the items are the same. "spearman_rho", "spearman_p": of cosine
+    and change, or why not ("undefined").
     """
     total = int(rows["source_total"].iloc[0])
     own = [float(rows[f"source_{column}"].iloc[0]) for column in (after, before)]
     counts = np.rint(np.array(own) * total).astype(int)
     found = np.rint(rows[after] * rows["total"]).astype(int)
-    change = describe_source(rows.assign(rate=rows[after], found=found, base_rate=rows[before]))
+    change = describe_change(rows.assign(rate=rows[after], found=found, base_rate=rows[before]))[rows["source"].iloc[0]]
     rho = undefined(problem, *KEYS) if problem else correlate(rows["cosine"], (rows[after] - rows[before]).round(DECIMALS))
     return {
         "source_change": round(own[0] - own[1], DECIMALS),
