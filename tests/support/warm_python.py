@@ -16,7 +16,7 @@ import sys
 
 PACKAGES = (
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg"),
-    *("statsmodels.stats.contingency_tables", "statsmodels.stats.multitest", "statsmodels.stats.proportion"),
+    *("statsmodels.stats.contingency_tables", "statsmodels.stats.proportion"),
     *("jinja2", "matplotlib.pyplot", "pandas", "pydantic", "scipy.stats", "sklearn.feature_extraction.text", "snakemake.cli"),
     *("peft", "transformers.generation.utils", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto"),
     "transformers.models.llama.modeling_llama",
