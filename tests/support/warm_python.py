@@ -15,6 +15,7 @@ import socket
 import sys
 
 PACKAGES = (
+    *("smart_open", "snakemake.profiles", "snakemake.report.html_reporter", "yte"),
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg"),
     *("statsmodels.stats.contingency_tables", "statsmodels.stats.proportion"),
     *("jinja2", "matplotlib.pyplot", "pandas", "pydantic", "scipy.stats", "sklearn.feature_extraction.text", "snakemake.cli"),
