@@ -26,7 +26,7 @@ CHATML = (
 )
 
 # Files that take longest, and first, so that both processes of make test end at the same time.
-LONGEST = ("statistics_truth", "faults", "panels", "disk", "staleness", "incremental", "families", "workflow", "finer_workflow")
+LONGEST = ("faults", "staleness", "choice_workflow", "engine", "finer_workflow", "finished_work", "sweep", "report")
 
 
 def pytest_collection_modifyitems(items):
