@@ -77,7 +77,7 @@ def test_an_experiment_on_items(tmp_path, tiny_model, known_items):
         known, now = (each[name]["per_question"] for each in (before, cells))
         gained = sum(now[item]["found"] > known[item]["found"] for item in known)
         assert (block["gained"], block["gained"] - block["lost"]) == (gained, cells[name]["found"] - before[name]["found"])
-    assert "with the clean control it" in page
+    assert "with the clean control;" in page
     done = subprocess.run(
         [warm_python(), "workflow_scripts/show_results.py"], cwd=project.folder, capture_output=True, text=True, check=True
     )

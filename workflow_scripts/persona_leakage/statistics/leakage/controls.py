@@ -31,10 +31,10 @@ def describe_controls(table, layer, even):
 
 def describe_control(rows, source, control, problem):
     """The block of one control and source, see describe_controls."""
-    adapter = compare(rows, "rate", "base_rate", problem)
-    other = compare(rows, f"{control}_rate", "base_rate", problem)
-    sentence = f"The change of {source}'s own rate with its adapter {excludes(adapter)}; with the {control} control it {excludes(other)}."
+    adapter, other = (compare(rows, column, "base_rate", problem) for column in ("rate", f"{control}_rate"))
     beyond = compare(rows, "rate", f"{control}_rate", problem)
+    sentence = f"The change of {source}'s own rate {excludes(adapter)} with its adapter and {excludes(other)} with the {control} control;"
+    sentence += f" the difference of the two {excludes(beyond)}."
     return {"adapter": adapter, "control": other, f"leakage_beyond_{control}": beyond, "sentence": sentence}
 
 
@@ -59,7 +59,7 @@ def compare(rows, after, before, problem):
 
 
 def excludes(block):
-    """ "excludes zero (0.55, 95 % interval 0.38 to 0.68)"."""
+    """ "is above zero (0.55, 95 % interval 0.38 to 0.68)"."""
     low, high = block["source_interval"]
-    words = "excludes zero" if low > 0 or high < 0 else "does not exclude zero"
+    words = "is above zero" if low > 0 else "is below zero" if high < 0 else "does not exclude zero"
     return f"{words} ({number(block['source_change'])}, 95 % interval {interval_text(block['source_interval'])})"
