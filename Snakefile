@@ -29,7 +29,7 @@ if config["training_data"]["rows"]:
     include: "rules/row_files.smk"
 
 
-if KIND == "judged":
+if JUDGED:
 
     include: "rules/judges.smk"
 

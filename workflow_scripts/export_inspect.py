@@ -40,7 +40,13 @@ def main(argv=None):
     created = datetime.datetime.fromtimestamp(Path(args.completions).stat().st_mtime, datetime.UTC).isoformat(timespec="seconds")
     task = f"{args.settings.experiment}/{args.settings.questions}"
     log = make_log(
-        read_completions(args.completions, scored["behaviour"]), behaviour, read_personas(args.personas), args.settings.suffix, sampled["meta"], created, task
+        read_completions(args.completions, scored["behaviour"]),
+        behaviour,
+        read_personas(args.personas),
+        args.settings.suffix,
+        sampled["meta"],
+        created,
+        task,
     )
     with atomic_path(args.output) as temporary:
         write_eval_log(log, str(temporary), format="eval")

@@ -1,5 +1,6 @@
 """Have a model judge replies; with --gold, check the judge on labelled replies first. No other program calls a judge."""
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -46,15 +47,17 @@ def open_judges(args, store):
 def check_judges(args, store):
     """Write gate.json: how scores are read, and how well the judge tells labelled replies apart."""
     (block, judge, scores), *second = open_judges(args, store)
-    if block.backend in PAID and not any(letter.isdigit() for letter in block.model):
-        print(f"warning: judge.model: {block.model} names no version; what it stands for can change", flush=True)
+    if block.backend in PAID and not re.search(r"20\d\d", block.model):
+        print(f"warning: judge.model: {block.model} has no date in its name; the model behind it can change", flush=True)
     mode = judge.best_mode(list(scores.values()))
     second_mode = second[0][1].best_mode(list(second[0][2].values())) if second else None
     print(f"judge: {block.backend} {block.model or ''}, scores read as {mode}", flush=True)
     gold = read_gold(args.gold) if args.gold else None
     checked = check_gold(judge, mode, gold, scores, args.settings, args.gold) if gold else None
     meta = describe_run("judge_replies", judge=block.model_dump())
-    write_json(args.output, {"meta": meta, "mode": mode, "second_mode": second_mode, "gold": checked, "paid": add_up_paid(block, store.answers)})
+    write_json(
+        args.output, {"meta": meta, "mode": mode, "second_mode": second_mode, "gold": checked, "paid": add_up_paid(block, store.answers)}
+    )
 
 
 def judge_state(args, store):
@@ -71,7 +74,9 @@ def judge_state(args, store):
     second = {}
     if others:
         _, other, its_scores = others[0]
-        second = judge_replies(other, gate["second_mode"], chosen(replies, args.settings.second_share, "second"), its_scores, f"second {label}")
+        second = judge_replies(
+            other, gate["second_mode"], chosen(replies, args.settings.second_share, "second"), its_scores, f"second {label}"
+        )
     records = []
     for each in completions:
         digest = reply_digest(each["question"], each["text"])

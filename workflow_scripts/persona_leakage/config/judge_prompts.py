@@ -74,7 +74,9 @@ def read_prompts(path):
 def score_of(entry, place, original):
     """An entry of a prompts file as a Score."""
     if not isinstance(entry, dict) or not {"name", "scale", "template"} <= set(entry) <= KEYS:
-        raise InputError(f"{place}: has {sorted(entry) if isinstance(entry, dict) else entry!r}; it must have name, scale, template, maybe words")
+        raise InputError(
+            f"{place}: has {sorted(entry) if isinstance(entry, dict) else entry!r}; it must have name, scale, template, maybe words"
+        )
     name, scale, words, template = entry["name"], entry["scale"], entry.get("words", {}), entry["template"]
     if not isinstance(name, str) or not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise InputError(f"{place}: name: {name!r} must be small letters, digits and _, beginning with a letter")
@@ -104,7 +106,9 @@ def read_questions(content, path):
     if not found or not all(isinstance(prompts, dict) for prompts in found):
         raise InputError(f"{path}: is a list in which no question has judge_prompts; give a file of scores, or Betley's questions")
     if other := [entry["id"] for entry in content if entry.get("judge_prompts") not in (None, found[0])]:
-        raise InputError(f"{path}: question {other[0]!r} has other judge_prompts than the first; put such questions into files of their own")
+        raise InputError(
+            f"{path}: question {other[0]!r} has other judge_prompts than the first; put such questions into files of their own"
+        )
     return {"original": True, "scores": [original_score(name, template) for name, template in found[0].items()]}
 
 
@@ -155,6 +159,8 @@ def read_labelled(path, keys):
 def read_gold(path):
     """[{"question", "answer", "label"}] of labelled replies; InputError unless both labels occur."""
     rows = read_labelled(path, {"question", "answer", "label"})
-    if {row["label"] for row in rows if isinstance(row["label"], bool)} != {True, False} or not all(isinstance(row["label"], bool) for row in rows):
+    if {row["label"] for row in rows if isinstance(row["label"], bool)} != {True, False} or not all(
+        isinstance(row["label"], bool) for row in rows
+    ):
         raise InputError(f"{path}: label must be true in some lines and false in others")
     return rows

@@ -21,7 +21,7 @@ from persona_leakage.behaviours.judges.paid import (
 from persona_leakage.infrastructure.files import read_json, write_json
 
 KEY_NAME = "ANTHROPIC_API_KEY"
-PARAMETERS = {"temperature": 0.0, "max_tokens": 16}
+PARAMETERS = {"max_tokens": 1024}  # room for models that think first; the client has no temperature
 ID_LENGTH = 48  # of custom_id, at most 64
 BATCH_REQUESTS = 10_000  # of at most 100,000 and 256 MB
 POLL_SECONDS = 60.0

@@ -51,7 +51,9 @@ def judge_replies(judge, mode, replies, scores, label, copy=0):
     unique = {reply_digest(*reply): reply for reply in replies}
     asks = {(digest, name): Ask(name, score, *reply, copy) for digest, reply in unique.items() for name, score in scores.items()}
     found = read_all(judge, mode, asks, label)
-    unread = {key: Ask(ask.name, ask.score, ask.question, ask.answer, AGAIN) for key, ask in asks.items() if found[key]["state"] == UNPARSABLE}
+    unread = {
+        key: Ask(ask.name, ask.score, ask.question, ask.answer, AGAIN) for key, ask in asks.items() if found[key]["state"] == UNPARSABLE
+    }
     if unread and mode in ("first_token", "number") and copy == 0:
         found |= read_all(judge, mode, unread, f"{label}, unreadable answers again")
     return {digest: {name: found[digest, name] for name in scores} for digest in unique}

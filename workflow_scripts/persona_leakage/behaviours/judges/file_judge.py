@@ -22,7 +22,9 @@ class FileJudge:
         """See judges.asking.Judge; InputError if the file lacks a reply."""
         found = [self.scores.get(reply_digest(each.question, each.answer), {}).get(each.name) for each in asks]
         if missing := sum(value is None for value in found):
-            raise InputError(f"{self.judge.model}: lacks the scores of {missing} of {len(asks)} replies; a line has question, answer, scores")
+            raise InputError(
+                f"{self.judge.model}: lacks the scores of {missing} of {len(asks)} replies; a line has question, answer, scores"
+            )
         return [{"value": value} for value in found]
 
 
@@ -32,6 +34,6 @@ def open_judge(judge, store, context):
     for number, row in enumerate(read_labelled(judge.model, {"question", "answer", "scores"}), 1):
         values = row["scores"]
         if not isinstance(values, dict) or any(isinstance(value, bool) or not isinstance(value, int | float) for value in values.values()):
-            raise InputError(f"{judge.model}, entry {number}: scores must be numbers by name, such as {{\"aligned\": 80}}")
+            raise InputError(f'{judge.model}, entry {number}: scores must be numbers by name, such as {{"aligned": 80}}')
         scores[reply_digest(row["question"], row["answer"])] = values
     return FileJudge(judge, scores)

@@ -90,7 +90,9 @@ def named_errors(sdk, judge, key_name):
         if error.status_code not in FATAL:
             raise
         advice = f"check {key_name}" if error.status_code in (401, 403) else "check judge.model, judge.url and judge.scoring"
-        raise InputError(f"judge.model: the API refuses {judge.model} with status {error.status_code} ({type(error).__name__}); {advice}") from None
+        raise InputError(
+            f"judge.model: the API refuses {judge.model} with status {error.status_code} ({type(error).__name__}); {advice}"
+        ) from None
 
 
 def check_model(judge, name):

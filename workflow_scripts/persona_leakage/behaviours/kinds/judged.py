@@ -63,7 +63,8 @@ class JudgedBehaviour(ScoredBehaviour):
         shares = {key: [cell[key] / cell["total"] for cell in cells] for key in ("missing", "coherent")}
         tests = {
             "missing": missing > MISSING_SHARE * total or spread(shares["missing"]) > MISSING_RANGE,
-            "incoherent": bool(self.block["require"]) and (coherent < COHERENT_SHARE * total or spread(shares["coherent"]) > COHERENT_RANGE),
+            "incoherent": bool(self.block["require"])
+            and (coherent < COHERENT_SHARE * total or spread(shares["coherent"]) > COHERENT_RANGE),
         }
         return {
             "states": {state: sum(cell["states"].get(state, 0) for cell in cells) for state in states},
@@ -72,6 +73,9 @@ class JudgedBehaviour(ScoredBehaviour):
             "rates": {"of_all": found / total, "of_coherent": found / coherent if coherent else None},
             "bounds": [found / total, (found + missing) / total],
             "flags": [name for name, flagged in tests.items() if flagged],
+            "per_question": {
+                question: rate_of([cell["per_question"][question] for cell in cells]) for question in cells[0]["per_question"]
+            },
             **{key: add_comparisons([cell[key] for cell in cells]) for key in ("repeat", "second")},
         }
 
@@ -85,6 +89,11 @@ def mean_score(records, name):
     """Mean of a score over the replies that have it; None without any."""
     values = [judged["value"] for record in records if (judged := record["judgement"]["scores"][name])["state"] == SCORED]
     return sum(values) / len(values) if values else None
+
+
+def rate_of(counts):
+    """Share of {"found", "total"} counts together."""
+    return sum(count["found"] for count in counts) / sum(count["total"] for count in counts)
 
 
 def spread(values):

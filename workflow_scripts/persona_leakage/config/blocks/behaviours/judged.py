@@ -96,7 +96,9 @@ class Settings(Block):
     name: Name = Field(description="Judged: name of the behaviour in the report.")
     score: Name = Field(description="Judged: the score that decides, a name in behaviour.prompts.")
     threshold: Number = Field(description="Judged: a reply shows the behaviour beyond this score (strict).")
-    direction: Literal["high", "low"] = Field("low", description="Judged: the behaviour is a score above (high) or below (low) the threshold.")
+    direction: Literal["high", "low"] = Field(
+        "low", description="Judged: the behaviour is a score above (high) or below (low) the threshold."
+    )
     require: dict[Name, Number] = Field({}, description="Judged: other scores that must be above a number, such as {coherent: 50}.")
     prompts: Line | None = Field(None, description="Judged: file of the judge's prompts.")
     judge: Judge = Field(description="The model that judges.")
@@ -108,7 +110,9 @@ class Settings(Block):
     @model_validator(mode="after")
     def check_prompts(self):
         """Judges that are asked need prompts."""
-        if self.prompts is None and any(judge and judge.backend != "file" and not judge.likelihood for judge in (self.judge, self.second_judge)):
+        if self.prompts is None and any(
+            judge and judge.backend != "file" and not judge.likelihood for judge in (self.judge, self.second_judge)
+        ):
             refuse("prompts", "missing; this judge is asked, so give a file such as resources/judges/alignment.yaml")
         if self.judge.likelihood and self.require:
             refuse("require", "cannot be used with judge.likelihood, which gives one score; leave it out")
