@@ -37,16 +37,19 @@ def judge_settings(**more):
     )
 
 
-rule check_judge:
+rule judge_replies:
     input:
         **ASKED,
         code=code_of("judge_replies.py", *JUDGE_CODE),
         model=MODEL,
         files=SCORE_FILES,
-        gold=config["behaviour"]["gold"] or [],
+        gate=GATE,
+        completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
+        meta=f"{ADAPTED}/completions.json",
     output:
-        GATE,
-    priority: 100  # a missing key or a poor judge stops the run before anything is sampled
+        judgements=f"{ADAPTED}/judgements.jsonl.gz",
+        meta=f"{ADAPTED}/judgements.json",
+    priority: 20
     conda:
         "../envs/inference.yaml"
     threads: 1
@@ -54,27 +57,24 @@ rule check_judge:
         **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=int(any(block["backend"] == "local" for block in JUDGES.values())),
     params:
-        job="",
         prompts=lambda wildcards, input: (
             shlex.join(["--prompts", input.prompts]) if input.prompts else ""
         ),
-        what=lambda wildcards, input: shlex.join(
-            ["--check", *(["--gold", input.gold] if input.gold else [])]
+        what=lambda wildcards, input, output: shlex.join(
+            ["--gate", input.gate, "--completions", input.completions]
+            + ["--completions-meta", input.meta, "--meta", output.meta]
         ),
         limits=untracked(
             settings(
                 **{
-                    name: {key: block[key] for key in JUDGE_LIMITS if key in block}
+                    name: {key: block[key] for key in JUDGE_LIMITS}
                     for name, block in JUDGES.items()
                 }
             )
         ),
         store="results/{experiment}/judge",
         restart="results/.kept/judge_probabilities",
-        settings=judge_settings(
-            **{key: config["behaviour"][key] for key in ("score", "direction")},
-            min_auc=config["behaviour"]["min_auc"],
-        ),
+        settings=judge_settings(),
     shell:
         r"""
         python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
@@ -91,25 +91,25 @@ rule check_judge:
         """
 
 
-use rule check_judge as judge_replies with:
+# Before anything is sampled, so that a missing key or a poor judge stops the run early.
+use rule judge_replies as check_judge with:
     input:
         **ASKED,
         code=code_of("judge_replies.py", *JUDGE_CODE),
         model=MODEL,
         files=SCORE_FILES,
-        gate=GATE,
-        completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
-        meta=f"{ADAPTED}/completions.json",
+        gold=config["behaviour"]["gold"] or [],
     output:
-        judgements=f"{ADAPTED}/judgements.jsonl.gz",
-        meta=f"{ADAPTED}/judgements.json",
-    priority: 20
+        GATE,
+    priority: 100
     params:
-        what=lambda wildcards, input, output: shlex.join(
-            ["--gate", input.gate, "--completions", input.completions]
-            + ["--completions-meta", input.meta, "--meta", output.meta]
+        what=lambda wildcards, input: shlex.join(
+            ["--check", *(["--gold", input.gold] if input.gold else [])]
         ),
-        settings=judge_settings(),
+        settings=judge_settings(
+            **{key: config["behaviour"][key] for key in ("score", "direction")},
+            min_auc=config["behaviour"]["min_auc"],
+        ),
 
 
 use rule judge_replies as judge_base_replies with:

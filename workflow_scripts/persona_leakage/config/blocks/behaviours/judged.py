@@ -102,7 +102,11 @@ class Settings(Block):
     require: dict[Name, Number] = Field({}, description="Judged: other scores that must be above a number, such as {coherent: 50}.")
     prompts: Line | None = Field(None, description="Judged: file of the judge's prompts.")
     judge: Judge = Field(description="The model that judges.")
-    second_judge: Judge | None = Field(None, description="Another judge for a share of the replies, in the same form.")
+    second_judge: Judge | None = Field(
+        None,
+        description="Judged: another judge for a share of the replies, with the keys of judge.",
+        json_schema_extra={"same_as": "judge"},
+    )
     second_share: Share = Field(0.1, description="Judged: share of replies that the second judge sees.")
     gold: Line | None = Field(None, description="Judged: labelled replies that the judge must tell apart first; null: no check.")
     min_auc: Annotated[float, Field(ge=0.5, le=1)] = Field(0.8, description="Judged: smallest AUC on the labelled replies.")
