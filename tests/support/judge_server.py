@@ -1,6 +1,7 @@
 """An API on this machine that judges as a function says, in the protocols of OpenAI and Anthropic; it counts what it is asked."""
 
 import json
+import socket
 import threading
 import time
 from datetime import UTC, datetime
@@ -57,7 +58,8 @@ class JudgeServer:
         decided = self.decide(prompt, number)
         time.sleep(decided.get("hang", 0))
         if decided.get("cut"):
-            return handler.connection.close()
+            handler.close_connection = True
+            return handler.connection.shutdown(socket.SHUT_RDWR)
         if "status" in decided:
             return send(handler, {"error": {"message": f"no: {prompt}"}}, decided["status"], decided.get("headers", {}))
         shape = openai_reply if path == "/v1/chat/completions" else anthropic_message
