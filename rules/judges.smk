@@ -15,6 +15,7 @@ JUDGE_CODE = [
     f"persona_leakage/behaviours/judges/{block['backend']}_judge.py"
     for block in JUDGES.values()
 ]
+JUDGED_HERE = any(block["backend"] == "local" for block in JUDGES.values())
 GATE = "results/{experiment}/judge/gate.json"
 ASKED = {"prompts": config["behaviour"]["prompts"] or []}
 SCORE_FILES = [
@@ -55,7 +56,7 @@ rule judge_replies:
     threads: 1
     resources:
         **more_each_attempt(mem_mb=16000, runtime=120),
-        gpu=int(any(block["backend"] == "local" for block in JUDGES.values())),
+        gpu=int(JUDGED_HERE),
     params:
         prompts=lambda wildcards, input: (
             shlex.join(["--prompts", input.prompts]) if input.prompts else ""
@@ -74,6 +75,7 @@ rule judge_replies:
         ),
         store="results/{experiment}/judge",
         restart="results/.kept/judge_probabilities",
+        packages=pins("inference", *(["torch", "transformers"] if JUDGED_HERE else [])),
         settings=judge_settings(),
     shell:
         r"""

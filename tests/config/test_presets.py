@@ -33,7 +33,14 @@ FULL_SIZE_JOBS = {**dict.fromkeys(PER_SOURCE, 5), **dict.fromkeys(ONCE, 1), **FI
 # Three training seeds, with the geometry after training and the predictor comparison.
 STUDY_JUDGED_JOBS = {
     **{name: count for name, count in FULL_SIZE_JOBS.items() if not re.search("training_(set|pool)|leakage$|teacher|measures", name)},
-    **{"build_file_rows": 5, "check_judge": 1, "judge_replies": 5, "judge_base_replies": 1, "score_judgements": 5, "score_base_judgements": 1},
+    **{
+        "build_file_rows": 5,
+        "check_judge": 1,
+        "judge_replies": 5,
+        "judge_base_replies": 1,
+        "score_judgements": 5,
+        "score_base_judgements": 1,
+    },
     **{"correlate_leakage": 1, "plot_base_to_after": 1, "plot_judged_scores": 1},
 }
 JOBS = {

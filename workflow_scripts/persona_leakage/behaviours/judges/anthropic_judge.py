@@ -18,6 +18,7 @@ from persona_leakage.behaviours.judges.paid import (
     read_key,
     request_key,
 )
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, write_json
 
 KEY_NAME = "ANTHROPIC_API_KEY"
@@ -50,8 +51,11 @@ class AnthropicJudge:
             return ask_missing(self.judge, requests, self.store, self.call, anthropic, label)
         wanted = {request_key(self.judge, request): request for request in requests}
         announce(self.judge, wanted, self.store.answers, label)
-        with named_errors(anthropic, self.judge, KEY_NAME):
-            self.ask_in_batches(wanted)
+        try:
+            with named_errors(anthropic, self.judge, KEY_NAME):
+                self.ask_in_batches(wanted)
+        except (anthropic.APIConnectionError, anthropic.APIStatusError) as error:
+            raise InputError(f"judge.batch: {type(error).__name__}; answers are kept and the batch is on record; run again") from None
         return [self.store.answers[request_key(self.judge, request)] for request in requests]
 
     def parameters(self, request):
