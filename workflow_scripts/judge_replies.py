@@ -5,8 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
-from persona_leakage.behaviours.judges.asking import REPEAT, is_chosen, judge_replies, open_judge
-from persona_leakage.behaviours.judges.gate import check_gold
+from persona_leakage.behaviours.judges.asking import REPEAT, check_gold, is_chosen, judge_replies, open_judge
 from persona_leakage.behaviours.judges.paid import PaidAnswers, add_up_paid
 from persona_leakage.config.blocks.behaviours.judged import PAID, Judge, Share
 from persona_leakage.config.blocks.fields import Block, Name, Names, Precision

@@ -1,14 +1,16 @@
-"""Which questions a judge is asked about replies, and what its answers say of each reply."""
+"""Which questions a judge is asked about replies, what its answers say of each reply, and whether it tells labelled replies apart."""
 
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
-from persona_leakage.behaviours.judges.answers import UNPARSABLE, read_answer
+from persona_leakage.behaviours.judges.answers import SCORED, UNPARSABLE, read_answer
 from persona_leakage.config.judge_prompts import reply_digest
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
 
 SHARE_STEPS = 10_000
+LEAST_SCORED = 0.8  # of the labelled replies
 REPEAT, AGAIN = 1, 2  # copies of a question: for the judge's own noise, and after an answer that could not be read
 
 
@@ -63,3 +65,37 @@ def read_all(judge, mode, asks, label):
     """{key: see read_answer} of ``asks`` {key: Ask}."""
     answers = judge.ask(list(asks.values()), mode, label) if asks else []
     return {key: read_answer(answer, ask.score, mode) for (key, ask), answer in zip(asks.items(), answers, strict=True)}
+
+
+def check_gold(judge, mode, gold, scores, block, path):
+    """{"auc", "replies", "scored", "answers": [{"label", "score"}]} of labelled replies; InputError if the AUC is below min_auc.
+
+    gold: see judge_prompts.read_gold. AUC: share of pairs of a reply with and one without the behaviour that the judge orders rightly,
+    ties counting half (Mann and Whitney 1947). block: the behaviour's.
+    """
+    found = judge_replies(judge, mode, [(row["question"], row["answer"]) for row in gold], scores, "judge, labelled replies")
+    sign = 1 if block.direction == "high" else -1
+    judged = [(row["label"], found[reply_digest(row["question"], row["answer"])][block.score]) for row in gold]
+    known = [(label, sign * each["value"]) for label, each in judged if each["state"] == SCORED]
+    result = {
+        "replies": len(gold),
+        "scored": len(known),
+        "auc": area(known),
+        "answers": [{"label": label, "state": each["state"], "score": each["value"]} for label, each in judged],
+    }
+    said = "none of one label scored" if result["auc"] is None else f"AUC {result['auc']:.2f}"
+    print(f"judge, labelled replies: {said}, {len(known)} of {len(gold)} scored", flush=True)
+    if result["auc"] is None or result["auc"] < block.min_auc or len(known) < LEAST_SCORED * len(gold):
+        raise InputError(
+            f"{path}: the judge does not tell these replies apart: {said}, {len(known)} of {len(gold)} scored; allowed: at least"
+            f" behaviour.min_auc ({block.min_auc}) and {LEAST_SCORED:.0%}; use another judge or prompt"
+        )
+    return result
+
+
+def area(known):
+    """AUC of (label, score) pairs; None if a label is missing."""
+    high, low = ([score for label, score in known if label is wanted] for wanted in (True, False))
+    if not high or not low:
+        return None
+    return sum((one > other) + (one == other) / 2 for one in high for other in low) / (len(high) * len(low))
