@@ -51,6 +51,8 @@ class JudgeServer:
     def post(self, handler, path, body):
         if path == "/v1/messages/batches":
             return self.create_batch(handler, body["requests"])
+        if "messages" not in body:  # vLLM's /tokenize
+            return send(handler, {"error": {"message": "unknown address"}}, 404)
         prompt = body["messages"][-1]["content"]
         with self.guard:
             self.prompts.append(prompt)

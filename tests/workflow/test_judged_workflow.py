@@ -80,10 +80,11 @@ def test_an_experiment_with_a_judge(judged, monkeypatch):
         assert 'id="judge"' in page and "AUC is" in page and "cost:" in page
         assert project.planned() == {}
         project.edit_config(behaviour__threshold=6)
-        planned = project.planned()
-        assert planned["score_judgements"] == 2 and not {"judge_replies", "judge_base_replies", "check_judge"} & set(planned)
+        assert not {"judge_base_replies", "check_judge"} & set(project.planned())
         project.run("--cores", "2", "evaluations")
         assert len(server.prompts) == calls
+        cells = read_json(folder / "cells.json")["personas"]
+        assert sum(cell["found"] for cell in cells.values()) == sum(value > 6 for value in values)
     assert places_of(KEY, project.folder) == []
 
 
