@@ -31,19 +31,7 @@ ONCE = (
 )
 FULL_SIZE_JOBS = {**dict.fromkeys(PER_SOURCE, 5), **dict.fromkeys(ONCE, 1), **FIGURES}
 # Three training seeds, with the geometry after training and the predictor comparison.
-STUDY_JUDGED_JOBS = {
-    **{name: count for name, count in FULL_SIZE_JOBS.items() if not re.search("training_(set|pool)|leakage$|teacher|measures", name)},
-    **{
-        "build_file_rows": 5,
-        "check_judge": 1,
-        "judge_replies": 5,
-        "judge_base_replies": 1,
-        "score_judgements": 5,
-        "score_base_judgements": 1,
-    },
-    **{"correlate_leakage": 1, "plot_base_to_after": 1, "plot_judged_scores": 1},
-}
-JOBS = {
+STUDY_JOBS = {
     **FULL_SIZE_JOBS,
     **dict.fromkeys(("train_adapter", "sample_completions", "score_leakage", "teacher_force", "extract_adapted_centroids"), 15),
     **dict.fromkeys(set(FIGURES) - {"plot_training"}, 3),
@@ -61,6 +49,18 @@ CHOICE_JOBS = {
         if not re.search("sample_|leakage$|teacher|measures|replies|training_set", name)
     },
     **{"build_choice_rows": 5, "score_choices": 5, "score_base_choices": 1, "correlate_leakage": 1},
+}
+JUDGED_JOBS = {
+    **{name: count for name, count in FULL_SIZE_JOBS.items() if not re.search("training_(set|pool)|leakage$|teacher|measures", name)},
+    **{
+        "build_file_rows": 5,
+        "check_judge": 1,
+        "judge_replies": 5,
+        "judge_base_replies": 1,
+        "score_judgements": 5,
+        "score_base_judgements": 1,
+    },
+    **{"correlate_leakage": 1, "plot_base_to_after": 1, "plot_judged_scores": 1},
 }
 JOBS = {
     **{"paper": FULL_SIZE_JOBS, "as_run": FULL_SIZE_JOBS, "llama3": FULL_SIZE_JOBS, "smollm2_study": STUDY_JOBS},
