@@ -73,7 +73,7 @@ rule judge_replies:
                 }
             )
         ),
-        store="results/{experiment}/judge",
+        store=lambda wildcards, input: str(Path(input.gate).parent),
         restart="results/.kept/judge_probabilities",
         packages=pins("inference", *(["torch", "transformers"] if JUDGED_HERE else [])),
         settings=judge_settings(),
@@ -108,6 +108,7 @@ use rule judge_replies as check_judge with:
         what=lambda wildcards, input: shlex.join(
             ["--check", *(["--gold", input.gold] if input.gold else [])]
         ),
+        store=lambda wildcards, output: str(Path(output[0]).parent),
         settings=judge_settings(
             **{key: config["behaviour"][key] for key in ("score", "direction")},
             min_auc=config["behaviour"]["min_auc"],
