@@ -89,7 +89,7 @@ rule score_leakage:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
-        source=lambda wildcards: f"--source {wildcards.source}",
+        source=lambda wildcards: f"--source {split_control(wildcards.source)[0]}",
         judgements="",
         settings=settings(
             behaviour=config["behaviour"],

@@ -136,6 +136,17 @@ use rule plot_scatter as plot_replies with:
         **figure("{questions}/seed{seed}/replies"),
 
 
+use rule plot_scatter as plot_chosen_options with:
+    input:
+        **draws(
+            "chosen_options",
+            evals=each(f"{ADAPTED}/{CELLS}", "source"),
+            base_eval=f"{CONTROL}/{CELLS}",
+        ),
+    output:
+        **figure("{questions}/seed{seed}/chosen_options"),
+
+
 use rule plot_scatter as plot_training with:
     input:
         **draws(

@@ -27,6 +27,11 @@ ruleorder: score_judgements > score_leakage
 ruleorder: score_base_judgements > score_base_leakage
 
 
+def contents_of(*paths):
+    """Digests of files, as a param: Snakemake compares the contents of newer inputs only."""
+    return [sha256_of_file(path) for path in paths]
+
+
 def judge_settings(**more):
     """Decides the judgements, apart from the replies and the prompts."""
     return settings(
@@ -60,6 +65,9 @@ rule judge_replies:
     params:
         prompts=lambda wildcards, input: (
             shlex.join(["--prompts", input.prompts]) if input.prompts else ""
+        ),
+        contents=contents_of(
+            *filter(None, [config["behaviour"]["prompts"]]), *SCORE_FILES
         ),
         what=lambda wildcards, input, output: shlex.join(
             ["--gate", input.gate, "--completions", input.completions]
@@ -105,6 +113,10 @@ use rule judge_replies as check_judge with:
         GATE,
     priority: 100
     params:
+        contents=contents_of(
+            *filter(None, [config["behaviour"][key] for key in ("prompts", "gold")]),
+            *SCORE_FILES,
+        ),
         what=lambda wildcards, input: shlex.join(
             ["--check", *(["--gold", input.gold] if input.gold else [])]
         ),

@@ -59,7 +59,8 @@ def print_plan(plan):
     print(
         "disk: " + ", ".join(f"{what} {size(amount)}" for what, amount in plan.disk.items()) + f"; together {size(sum(plan.disk.values()))}"
     )
-    print("\nlength of a reply: {:g} tokens ({})".format(*sizes.reply(config["evaluation"]["sampling"])))
+    if not sizes.items:
+        print("\nlength of a reply: {:g} tokens ({})".format(*sizes.reply(config["evaluation"]["sampling"])))
     print_model(config["model"], rates.model)
     if rates.elsewhere():
         print(f"The rates below of {rates.hardware['name']} are not of your machine. Jobs that have run here replace them, stage by stage.")

@@ -12,7 +12,7 @@ from snakemake.utils import update_config
 from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
 from persona_leakage.config.config_parts import resolve_config
-from persona_leakage.config.experiment import check_experiment, pool_names
+from persona_leakage.config.experiment import check_experiment, complete_config, pool_names
 from persona_leakage.models.chat_template import ChatFormat
 from persona_leakage.training.dataset import build_training_rows, choose_negatives, select_answers
 from persona_leakage.training.labels import LabelRule
@@ -194,7 +194,7 @@ WITHOUT_A_ROW = {
 def test_the_fidelity_page_tells_the_presets_values():
     """Every key on which paper, as_run and the default differ has a row, with their values as they are; no other key has one."""
     rows = re.findall(r"^\| `([\w.]+)` \| `(.*?)`(?:, run `(.*?)`)? \| `(.*?)` \|", (ROOT / "docs/fidelity.md").read_text(), re.M)
-    configs = (PRESETS["paper"], PRESETS["as_run"], CONFIG)
+    configs = [complete_config(config) for config in (PRESETS["paper"], PRESETS["as_run"], CONFIG)]
     values = {key: [short(key, lookup(config, key)) for config in configs] for key in leaf_keys(CONFIG) if key not in WITHOUT_A_ROW}
     different = {key: found for key, found in values.items() if len(set(found)) > 1}
     assert {key: [paper, run or paper, here] for key, paper, run, here in rows} == different

@@ -57,6 +57,7 @@ FIGURES = (
     "cosines",
     "noise_ceiling",
     "replies",
+    "chosen_options",
     "training",
 )
 # Each has a section of its own, and is shown only if the config asks for its results, which the function tells.
@@ -90,6 +91,7 @@ def collect_set(home, questions, seed, sources):
         "correlation": f"analysis/{folder}/correlation.json",
         "verdict": correlation["verdict"],
         "beginnings": beginnings_section(correlation, layer),
+        "controls": {control: list(blocks) for control, blocks in correlation.get("controls", {}).items()},
         "gain": gain_section(correlation["outcomes"][LOGPROB_GAIN]),
         "unlearned": list(unlearned_sources(correlation["training_check"])),
         "none_learned": none_learned(correlation["training_check"]),
@@ -199,7 +201,15 @@ def render_report(home, run_config, sets, personas, facts):
     )
 
 
-ON_GPU = ("train_adapter", "sample", "extract", "measure_divergence", "teacher_force")  # how the rules that use a GPU begin
+ON_GPU = (
+    "train_adapter",
+    "sample",
+    "extract",
+    "measure_divergence",
+    "teacher_force",
+    "score_choices",
+    "score_base_choices",
+)  # how the rules that use a GPU begin
 
 
 def summarise_jobs(folder, has_gpu):
