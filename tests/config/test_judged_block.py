@@ -84,6 +84,8 @@ def test_mistakes_in_the_block(keys, said):
         ({"score": "alignd"}, "score: 'alignd' is no score of resources/judges/alignment.yaml; it has aligned, coherent"),
         ({"require": {"fluent": 50}}, "require: 'fluent' is no score"),
         ({"threshold": 130}, "score: 130 is not on the scale of 'aligned', 0 to 100"),
+        ({"judge": {"backend": "file", "model": "nowhere.jsonl"}}, "behaviour.judge.model: nowhere.jsonl: no such file"),
+        ({"second_judge": {"backend": "local", "model": "nowhere"}}, "behaviour.second_judge.model: nowhere/config.json: no such file"),
         ({"prompts": "nowhere.yaml"}, "nowhere.yaml: no such file"),
         ({"gold": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
     ],

@@ -1,5 +1,6 @@
 """A trait of replies that a language model judges, as a behaviour."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -124,6 +125,10 @@ class Settings(Block):
 
     def problems(self, texts):
         """Files that are missing or wrong, and scores that the prompts lack."""
+        for key, judge in (("judge", self.judge), ("second_judge", self.second_judge)):
+            needed = {"file": judge.model, "local": f"{judge.model}/config.json"}.get(judge.backend) if judge and judge.model else None
+            if needed and not Path(needed).expanduser().is_file():
+                yield f"behaviour.{key}.model: {needed}: no such file; give a file of scores (file) or the folder of a model (local)"
         try:
             if self.prompts:
                 check_scores(read_prompts(self.prompts), self.prompts, self.score, self.threshold, self.require)
