@@ -101,7 +101,7 @@ rule judge_replies:
         """
 
 
-# Before anything is sampled, so that a missing key or a poor judge stops the run early.
+# First of all; with a missing key or a poor judge nothing is judged or trained.
 use rule judge_replies as check_judge with:
     input:
         **ASKED,

@@ -88,11 +88,11 @@ def test_an_experiment_with_a_judge(judged, monkeypatch):
     assert places_of(KEY, project.folder) == []
 
 
-def test_a_judge_that_cannot_tell_stops_the_run_first(judged, monkeypatch):
-    """The check fails with its AUC before anything is sampled."""
+def test_a_judge_that_cannot_tell_trains_nothing(judged, monkeypatch):
+    """The check fails with its AUC, and no reply but the labelled ones is judged."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with JudgeServer(lambda prompt, number: {"text": "5"}) as server:
         project = judged(server)
-        done = project.run("--cores", "1", check=False)
+        done = project.run("--cores", "2", "adapters", check=False)
         assert done.returncode and "the judge does not tell these replies apart: AUC 0.50" in done.stdout
-        assert not list((project.folder / "results").rglob("completions.jsonl.gz"))
+        assert not list((project.folder / "results").rglob("adapter_model.safetensors")) and len(server.prompts) == 41
