@@ -90,6 +90,7 @@ rule score_leakage:
     params:
         personas_file=PERSONAS_FILE,
         source=lambda wildcards: f"--source {split_control(wildcards.source)[0]}",
+        judgements="",
         settings=settings(
             behaviour=config["behaviour"],
             personas=personas_block(PANEL, "category", "related_to"),
@@ -104,6 +105,7 @@ rule score_leakage:
             --personas {params.personas_file:q} \
             --completions {input.completions:q} \
             --completions-meta {input.meta:q} \
+            {params.judgements} \
             --marker-eval {output.marker_eval:q} \
             --summary {output.summary:q} \
             2>&1 | tee {log:q}

@@ -15,6 +15,8 @@ CELLS = "marker_eval.json" if KIND == "marker" else "cells.json"
 GAINS = "teacher_forced.json" if TEACHER_FORCED else None if SAMPLES else CELLS
 RECORDS = "completions.jsonl.gz" if SAMPLES else "items.jsonl.gz"
 RECORDS_META = ["completions.json"] if SAMPLES else []
+JUDGED = KIND == "judged"
+JUDGEMENTS = ["judgements.jsonl.gz", "judgements.json"] if JUDGED else []
 HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(
@@ -238,6 +240,10 @@ FIGURES = [
     *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),
     *when(KIND == "choice", "figures/{questions}/seed{seed}/chosen_options.{kind}"),
     *when(KIND != "marker", "figures/{questions}/seed{seed}/base_to_after.{kind}"),
+    *when(
+        JUDGED and config["behaviour"]["require"],
+        "figures/{questions}/seed{seed}/judged_scores.{kind}",
+    ),
     *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
     *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),
     *when(
