@@ -74,6 +74,7 @@ use rule sample_completions as sample_base_completions with:
 
 rule score_leakage:
     input:
+        **SCORER_WORDS,
         code=code_of("score_leakage.py", KIND_CODE),
         model=MODEL,
         completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
@@ -114,6 +115,7 @@ rule score_leakage:
 
 use rule score_leakage as score_base_leakage with:
     input:
+        **SCORER_WORDS,
         code=code_of("score_leakage.py", KIND_CODE),
         model=MODEL,
         completions=ancient(f"{CONTROL}/completions.jsonl.gz"),

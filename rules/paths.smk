@@ -30,6 +30,13 @@ BASE_SUMMARY = f"{CONTROL}/summary.json".replace(
 )
 BASE_SHOWS = {} if KIND == "marker" else {"base_summary": BASE_SUMMARY}
 
+# The file that the scorer of a behaviour reads, if it reads one.
+WORDS = {
+    "lexicon": config["behaviour"].get("lexicon"),
+    "refusal": "resources/behaviours/refusal_patterns.txt",
+}.get(config["behaviour"].get("scorer"))
+SCORER_WORDS = {"words": WORDS} if WORDS else {}
+
 # The inputs of a rule that uses an adapter, and of the same rule for the base model.
 ADAPTER = {
     "weights": ancient(f"{TRAINED}/adapter/adapter_model.safetensors"),
