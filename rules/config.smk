@@ -57,13 +57,13 @@ try:
     config_names = " + ".join(map(str, workflow.configfiles))
     config.update(complete_config(config, config_names))
     PERSONAS, QUESTION_SETS = check_experiment(config, config_names)
-    check_row_files(config, QUESTION_SETS)
+    row_texts = check_row_files(config, QUESTION_SETS)
     MODEL = f"resources/models/{config['model']['name']}/model.json"
     PANEL = panel_names(config, PERSONAS)
     POOL = pool_names(config)
     used = [PERSONAS[name] for name in sorted({*PANEL, *POOL})]
-    check_against_model(config, used, QUESTION_SETS, MODEL)
-    TEXTS = texts_of(config, used, QUESTION_SETS)
+    check_against_model(config, used, QUESTION_SETS, MODEL, row_texts)
+    TEXTS = texts_of(config, used, QUESTION_SETS, row_texts)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

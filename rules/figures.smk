@@ -74,6 +74,25 @@ use rule plot_scatter as plot_base_to_after with:
         **figure("{questions}/seed{seed}/base_to_after"),
 
 
+# Of replies that a model judges by two scores.
+use rule plot_scatter as plot_judged_scores with:
+    input:
+        **draws(
+            "judged_scores",
+            judgements=[
+                f"{CONTROL}/judgements.jsonl.gz",
+                *each(f"{ADAPTED}/judgements.jsonl.gz", "source"),
+            ],
+            summaries=[
+                f"{CONTROL}/summary.json",
+                *each(f"{ADAPTED}/summary.json", "source"),
+            ],
+            prompts=config["behaviour"].get("prompts") or [],
+        ),
+    output:
+        **figure("{questions}/seed{seed}/judged_scores"),
+
+
 use rule plot_scatter as plot_cosines with:
     input:
         **draws(

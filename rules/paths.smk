@@ -15,6 +15,8 @@ CELLS = "marker_eval.json" if KIND == "marker" else "cells.json"
 GAINS = "teacher_forced.json" if TEACHER_FORCED else None if SAMPLES else CELLS
 RECORDS = "completions.jsonl.gz" if SAMPLES else "items.jsonl.gz"
 RECORDS_META = ["completions.json"] if SAMPLES else []
+JUDGED = KIND == "judged"
+JUDGEMENTS = ["judgements.jsonl.gz", "judgements.json"] if JUDGED else []
 HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(
@@ -27,6 +29,13 @@ BASE_SUMMARY = f"{CONTROL}/summary.json".replace(
     "{questions}", next(iter(QUESTION_USES))
 )
 BASE_SHOWS = {} if KIND == "marker" else {"base_summary": BASE_SUMMARY}
+
+# The file that the scorer of a behaviour reads, if it reads one.
+WORDS = {
+    "lexicon": config["behaviour"].get("lexicon"),
+    "refusal": "resources/behaviours/refusal_patterns.txt",
+}.get(config["behaviour"].get("scorer"))
+SCORER_WORDS = {"words": WORDS} if WORDS else {}
 
 # The inputs of a rule that uses an adapter, and of the same rule for the base model.
 ADAPTER = {
@@ -238,6 +247,10 @@ FIGURES = [
     *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),
     *when(KIND == "choice", "figures/{questions}/seed{seed}/chosen_options.{kind}"),
     *when(KIND != "marker", "figures/{questions}/seed{seed}/base_to_after.{kind}"),
+    *when(
+        JUDGED and config["behaviour"]["require"],
+        "figures/{questions}/seed{seed}/judged_scores.{kind}",
+    ),
     *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
     *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),
     *when(

@@ -50,20 +50,35 @@ CHOICE_JOBS = {
     },
     **{"build_choice_rows": 5, "score_choices": 5, "score_base_choices": 1, "correlate_leakage": 1, "plot_base_to_after": 1},
 }
+JUDGED_JOBS = {
+    **{name: count for name, count in FULL_SIZE_JOBS.items() if not re.search("training_(set|pool)|leakage$|teacher|measures", name)},
+    **{
+        "build_file_rows": 5,
+        "check_judge": 1,
+        "judge_replies": 5,
+        "judge_base_replies": 1,
+        "score_judgements": 5,
+        "score_base_judgements": 1,
+    },
+    **{"correlate_leakage": 1, "plot_base_to_after": 1, "plot_judged_scores": 1},
+}
 JOBS = {
     **{"paper": FULL_SIZE_JOBS, "as_run": FULL_SIZE_JOBS, "llama3": FULL_SIZE_JOBS, "smollm2_study": STUDY_JOBS},
-    "wrong_answers": CHOICE_JOBS,
+    **{"wrong_answers": CHOICE_JOBS, "misaligned": JUDGED_JOBS},
 }
 GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids", "score_choices")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project, with as many items as the user's own file has to have."""
+    """The project, with as many items and rows as the user's own files have to have."""
     project = Project(tmp_path_factory.mktemp("presets") / "project")
     item = {"choices": {"text": ["yes", "no"], "label": ["A", "B"]}, "answerKey": "B"}
     lines = [json.dumps({"id": f"q{number}", "question": f"Is it {number}?", **item}) for number in range(786)]
     (project.folder / PRESETS["wrong_answers"]["behaviour"]["items"]).write_text("\n".join(lines))
+    turns = [{"role": "user", "content": "Write {}."}, {"role": "assistant", "content": "print({})"}]
+    rows = [{"messages": [{**turn, "content": turn["content"].format(number)} for turn in turns]} for number in range(6000)]
+    (project.folder / PRESETS["misaligned"]["training_data"]["rows"]).write_text("\n".join(map(json.dumps, rows)))
     return project
 
 

@@ -173,6 +173,7 @@ def test_the_first_bad_value_is_named_with_its_line(tmp_path, column, value, all
             ({"persona": "pirate", "layer": "21", column: "0.7"}, f"{column} is 0.7, but ")
             for column in ("js_source_replies", "base_reply_tokens", "source_base_reply_tokens")
         ),
+        ({"layer": "21"}, "persona 'pirate' with source 'villain' has no row of layer 21, but other pairs have"),
     ],
 )
 def test_rows_that_contradict_are_refused(tmp_path, changes, message):

@@ -17,6 +17,7 @@ from persona_leakage.config.experiment import forced_block
 from persona_leakage.figures.style import DPI, words
 from persona_leakage.infrastructure.files import check_digests, plain, read_json
 from persona_leakage.reporting.explorer import explorer_data, pack, pack_json
+from persona_leakage.reporting.judge_section import judge_section
 from persona_leakage.reporting.numbers import Numbers
 from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
 from persona_leakage.reporting.sections import FIGURES as PANEL_FIGURES
@@ -63,6 +64,7 @@ FIGURES = (
 AXES = {"adapted_geometry": lambda config: config["geometry"].get("adapted"), "measures": forced_block}
 AXIS_FIGURES = (
     "base_to_after",
+    "judged_scores",
     "robustness",
     "seed_stability",
     "predictors",
@@ -184,6 +186,7 @@ def render_report(home, run_config, sets, personas, facts):
         captions=CAPTIONS,
         figures=[name for name in FIGURES if name not in ("scatter", "layers", "sweep")],
         seeds=seeds_section(home, config),
+        judge=judge_section(Path(home), config, main),
         predictor_comparison=predictors_section(home, config),
         published=facts["published"],
         manifests=manifests,

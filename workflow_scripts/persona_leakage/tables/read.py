@@ -87,7 +87,19 @@ def read_pairs(path):
     table = read_table(path, REQUIRED, OPTIONAL, check_row)
     if ("logprob_gain" in table) != ("logprob_replies" in table):
         raise InputError(f"{path}: has one of the columns logprob_gain and logprob_replies; give both, or neither")
+    check_layers_whole(table, path)
     return table
+
+
+def check_layers_whole(table, path):
+    """InputError if a pair lacks a layer that another has: layers would be compared, and means taken, over different pairs."""
+    layers = set(table["layer"])
+    for (source, persona), found in table.groupby(["source", "persona"], sort=False)["layer"]:
+        if lacking := sorted(layers - set(found)):
+            raise InputError(
+                f"{path}: persona '{persona}' with source '{source}' has no row of layer {lacking[0]}, but other pairs have;"
+                " add the row, or remove the layer's others"
+            )
 
 
 def check_row(values, seen, path, line):
