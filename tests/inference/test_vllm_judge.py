@@ -1,5 +1,6 @@
 """A judge behind a vLLM server on this machine: the scores of whole answers are those of the local backend."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -31,8 +32,9 @@ def server(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = ["--model", folder, "--served-model-name", "judge", "--host", "127.0.0.1", "--port", str(port)]
-    options += ["--dtype", "float32", "--max-model-len", "1024", "--enforce-eager"]
-    process = subprocess.Popen([sys.executable, "-m", "vllm.entrypoints.openai.api_server", *options])
+    options += ["--dtype", "float32", "--max-model-len", "1024", "--enforce-eager", "--gpu-memory-utilization", "0.1"]
+    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}
+    process = subprocess.Popen([sys.executable, "-m", "vllm.entrypoints.openai.api_server", *options], env=environment)
     try:
         for _ in range(1200):
             assert process.poll() is None
