@@ -28,7 +28,14 @@ from persona_leakage.models.limits import check_length
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, model_facts, read_manifest
 from persona_leakage.models.prompts import build_prompts
 from persona_leakage.training.choice_rows import build_choice_rows, warn_of_rows
-from persona_leakage.training.dataset import build_training_rows, count_different, keep_rows_within, select_answers, summarise_rows
+from persona_leakage.training.dataset import (
+    build_training_rows,
+    check_all_have_rows,
+    count_different,
+    keep_rows_within,
+    select_answers,
+    summarise_rows,
+)
 from persona_leakage.training.labels import LabelRule
 from persona_leakage.training.row_files import answers_of_file, choose_rows, read_row_file, warn_of_lengths
 
@@ -182,8 +189,7 @@ def main(argv=None):
     else:
         rows, facts = rows_of_answers(args, tokenizer, chat, rule, behaviour)
     rows, too_long = keep_rows_within(rows, settings.max_length)
-    if not any(row["positive"] for row in rows):
-        raise InputError(f"training.max_length: {settings.max_length} leaves no positive row of '{args.source}'")
+    check_all_have_rows(rows, settings.personas.names, settings.max_length)
     check_length(model["limits"], max(len(row["token_ids"]) for row in rows), "training.max_length", "rows")
     write_jsonl_gz(args.output, rows)
     write_json(
