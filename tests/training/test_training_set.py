@@ -224,9 +224,9 @@ def test_long_rows_are_left_out_whole(limit, kept, too_long):
 
 def test_a_negative_without_rows_is_an_error():
     """An adapter that never saw clean answers learns another lesson."""
-    check_all_have_rows([{"persona": "villain"}, {"persona": "nurse"}], ["villain", "nurse"], 99)
+    check_all_have_rows([{"persona": "villain"}, {"persona": "nurse"}], {"villain", "nurse"}, 99)
     with pytest.raises(InputError, match=r"training\.max_length: 99 leaves no row of nurse"):
-        check_all_have_rows([{"persona": "villain"}], ["villain", "nurse"], 99)
+        check_all_have_rows([{"persona": "villain"}], {"villain", "nurse"}, 99)
 
 
 def test_summary_of_rows():

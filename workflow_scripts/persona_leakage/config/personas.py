@@ -1,6 +1,7 @@
 """The personas and question sets that people edit, and the experiment's selection from them."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,7 +34,10 @@ class Persona:
 def read_yaml(path):
     """Parse a YAML file; InputError if it is missing, malformed or has the same key twice."""
     try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+        text = Path(path).read_text(encoding="utf-8")
+        with suppress(yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError):
+            return yaml.load(text, Loader=_FastLoader)
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # says better what is wrong
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -148,6 +152,10 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """A loader that refuses a repeated key, which YAML would silently let the last one win."""
 
 
+class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """The same in C."""
+
+
 class _RepeatedKeyError(yaml.constructor.ConstructorError):
     """A key that a mapping has twice; its mark is at the second one."""
 
@@ -164,4 +172,5 @@ def _construct_unique_mapping(loader, node):
     return loader.construct_mapping(node)
 
 
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_unique_mapping)
+for _loader in (_UniqueKeyLoader, _FastLoader):
+    _loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_unique_mapping)

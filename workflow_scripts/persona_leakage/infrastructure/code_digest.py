@@ -1,7 +1,11 @@
 """What of the project's code can change a result: the files that a program runs, and what of each file counts."""
 
 import ast
+import atexit
 import hashlib
+import json
+import os
+from contextlib import suppress
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -38,18 +42,28 @@ def files_of_program(program, *modules):
 @cache
 def local_imports(path, home):
     """The set of files below the folder ``home`` that a Python file imports. ValueError for a relative import: it could not be followed."""
-    names = []
-    for node in nodes_that_count(path.read_bytes()):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ValueError(f"{path}, line {node.lineno}: a relative import; give the module's full name")
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    source = path.read_bytes()
+    try:
+        names = remembered("imports", source, imported_names)
+    except ValueError as error:
+        raise ValueError(f"{path}{error}") from None
     parts = [name.split(".") for name in names]
     prefixes = {".".join(some[: depth + 1]) for some in parts for depth in range(len(some))}
     files = local_modules(home)
     return {files[name] for name in prefixes if name in files}
+
+
+def imported_names(source):
+    """The full names that a Python file's bytes import. ValueError for a relative import."""
+    names = []
+    for node in nodes_that_count(source):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f", line {node.lineno}: a relative import; give the module's full name")
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return sorted(set(names))
 
 
 @cache
@@ -87,6 +101,11 @@ def spans_lines(node):
 def digest_of_code(source):
     """Hex SHA-256 of what counts of a Python file's bytes: not its comment lines, docstrings and empty lines, nor what it prints and
     the texts of the errors it raises. So an edit of those invalidates no result. A file that is no Python counts whole."""
+    return remembered("digest", source, digest_of_counted)
+
+
+def digest_of_counted(source):
+    """Hex SHA-256 as digest_of_code says."""
     try:
         counted = counted_source(source)
     except (SyntaxError, ValueError):
@@ -125,3 +144,31 @@ def counted_source(source):
         kept.append(source[reached : max(start, reached)])
         reached = max(reached, end)
     return b"".join([*kept, source[reached:]])
+
+
+def remembered(kind, source, compute):
+    """compute(source), kept for later commands by the digest of ``source``: parsing all files takes a third of a second each time."""
+    known, key = known_facts(), f"{kind} {hashlib.sha256(source).hexdigest()}"
+    if key not in known:
+        known[key] = compute(source)
+    return known[key]
+
+
+@cache
+def known_facts():
+    """What :func:`remembered` keeps, as an earlier command with the same version of this module left it beside the compiled code."""
+    file = Path(__file__).parent / "__pycache__" / f"facts-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]}.json"
+    found = {}
+    with suppress(OSError, ValueError):
+        found = json.loads(file.read_text())
+    atexit.register(keep_facts, file, found, len(found))
+    return found
+
+
+def keep_facts(file, found, before):
+    """Write what was found in addition to the first ``before`` facts; where the folder cannot be written, the next command parses again."""
+    if len(found) > before and file.parent.is_dir():
+        with suppress(OSError):
+            part = file.with_suffix(f".{os.getpid()}")
+            part.write_text(json.dumps(found))
+            part.replace(file)

@@ -2,12 +2,14 @@
 
 import re
 import unicodedata
+from functools import lru_cache
 
 UNSEEN = {*map(chr, range(0xFE00, 0xFE10)), "\u034f", "\u115f", "\u1160", "\u3164", "\uffa0"}  # variation selectors, fillers
 MINUS = "\u2212\u02d7\u2043"  # dashes to a reader; Unicode counts them among other kinds
 QUOTES = "'\"`\u00b4\u2018\u2019\u201c\u201d"
 
 
+@lru_cache(10_000)  # a table names each persona many times
 def folded(text):
     """What texts that look alike have in common: one Unicode form and case, single blanks, one kind of dash and quote, nothing unseen.
 

@@ -11,6 +11,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.look_alikes import same_question
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.models.chat_template import prompt_ids
+from persona_leakage.training.controls import CLEAN
 
 # Keys of a line in each of the formats.
 PAIRED, MESSAGES, COMPLETION = {"id", "question", "behaviour", "clean"}, {"messages"}, {"prompt", "completion"}
@@ -109,10 +110,11 @@ def check_row_files(config, question_sets):
             )
     if block["positives"] and block["positives"] > len(rows):
         raise InputError(f"training_data.positives: {block['positives']} is more than the {len(rows)} rows of {block['rows']}")
-    if block["negative_personas"] and rows[0].clean is None:
+    if rows[0].clean is None and (block["negative_personas"] or CLEAN in block["controls"]):
+        users = f"the {block['negative_personas']} negatives" if block["negative_personas"] else "training_data.controls: clean"
         raise InputError(
-            f"training_data.rows: {block['rows']} has no clean answers for the {block['negative_personas']} negatives;"
-            " give training_data.clean_rows, or set training_data.negative_personas to 0"
+            f"training_data.rows: {block['rows']} has no clean answers for {users};"
+            " give training_data.clean_rows, or set training_data.negative_personas to 0 and training_data.controls to []"
         )
     texts = texts_of_rows(rows, block["rows"])
     check_answers(rows, texts, config["behaviour"], block["rows"])
@@ -152,7 +154,10 @@ def choose_rows(rows, count, seed):
 
 
 def answers_of_file(tokenizer, rows, personas, source, suffix):
-    """({persona: answer records}, {(persona, question): prompt ids}): the source with the behaviour's answers, others with clean ones."""
+    """({persona: answer records}, {(persona, question): prompt ids}): the source with the behaviour's answers, others with clean ones.
+
+    source None: all have clean ones.
+    """
     answers = {
         persona.name: [
             {"question": row.question, "index": 0, "text": row.behaviour if persona.name == source else row.clean, "finish_reason": "stop"}
@@ -168,7 +173,7 @@ def answers_of_file(tokenizer, rows, personas, source, suffix):
 
 def warn_of_lengths(rows):
     """A sentence if positive and negative answers differ so much in length that an adapter could learn it; rows: see summarise_rows."""
-    if not rows["negative"]["rows"]:
+    if not all(rows[kind]["rows"] for kind in ("positive", "negative")):
         return None
     means = [rows[kind]["trained_tokens"] / rows[kind]["rows"] for kind in ("positive", "negative")]
     if max(means) <= LENGTHS * min(means):
