@@ -29,7 +29,14 @@ from persona_leakage.models.loading import load_chat_format, load_tokenizer, mod
 from persona_leakage.models.prompts import build_prompts
 from persona_leakage.training.choice_rows import build_choice_rows, warn_of_rows
 from persona_leakage.training.controls import CLEAN, SHUFFLED, split_control, spread_over
-from persona_leakage.training.dataset import build_training_rows, count_different, keep_rows_within, select_answers, summarise_rows
+from persona_leakage.training.dataset import (
+    build_training_rows,
+    check_all_have_rows,
+    count_different,
+    keep_rows_within,
+    select_answers,
+    summarise_rows,
+)
 from persona_leakage.training.labels import LabelRule
 from persona_leakage.training.row_files import answers_of_file, choose_rows, read_row_file, warn_of_lengths
 
@@ -207,6 +214,8 @@ def main(argv=None):
     rows, too_long = keep_rows_within(rows, settings.max_length)
     if not any(row["positive"] or args.control == CLEAN for row in rows):
         raise InputError(f"training.max_length: {settings.max_length} leaves no positive row of '{args.source}'")
+    speakers = {*settings.personas.names} - ({args.source} if args.control == SHUFFLED else set())
+    check_all_have_rows(rows, speakers, settings.max_length)
     check_length(model["limits"], max(len(row["token_ids"]) for row in rows), "training.max_length", "rows")
     write_jsonl_gz(args.output, rows)
     write_json(

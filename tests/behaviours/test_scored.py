@@ -105,11 +105,11 @@ BAD = {
     "key of another kind": ({"marker": "[X]"}, r"behaviour: unknown key 'marker'.*allowed: .*scorer"),
     "a parameter is missing": ({"scorer": "regex"}, r"behaviour\.pattern: missing; the scorer 'regex' needs it"),
     "a parameter of another scorer": ({"language": "fr"}, r"behaviour\.language: 'fr' is for the scorer 'language'"),
-    "a share as a percentage": ({"threshold": 90}, r"behaviour\.threshold: 90 divides nothing: 'capitals' gives numbers from 0 to 1"),
-    "a threshold that all reach": ({"scorer": "length", "threshold": 0}, r"behaviour\.threshold: 0 .* numbers from 0 up, .*direction high"),
+    "a share as a percentage": ({"threshold": 90}, r"behaviour\.threshold: with 90 .* 'capitals' gives numbers from 0 to 1"),
+    "a threshold that all reach": ({"scorer": "length", "threshold": 0}, r"behaviour\.threshold: with 0 .* from 0 up"),
     "a threshold that none is below": (
         {"scorer": "length", "threshold": -1, "direction": "low"},
-        r"behaviour\.threshold: -1 .*direction low",
+        r"behaviour\.threshold: with -1 and direction low",
     ),
     "no lexicon": ({"scorer": "lexicon", "lexicon": "no.tsv"}, r"behaviour\.lexicon: no\.tsv: no such file"),
 }

@@ -85,13 +85,6 @@ BAD_CONFIGS = {
         },
         ["training_data.rows", "behaviour.transform 'capitals'"],
     ),
-    **{
-        f"added {key} that looks like another": (
-            {"personas.add": [{"name": "pirate_x", "category": "own", "related_to": [], "prompt": "You sail.", key: value}]},
-            [f"personas.add: {key} '{value}' looks like '{value.replace('__', '_').rstrip('_')}'"],
-        )
-        for key, value in {"name": "pirate_", "category": "fictional__exemplar"}.items()
-    },
     "added prompt with an escape": (
         {"personas.add": [{"name": "x", "category": "own", "related_to": [], "prompt": "You \x1b[2J sail."}]},
         ["personas.add.0.prompt", "without control characters"],

@@ -133,7 +133,7 @@ def test_a_score_twice(tmp_path):
     [
         (['{"question": "a", "answer": "b", "label": true}'], "label must be true in some lines and false in others"),
         (['{"question": "a", "answer": "b"}'], "line 1: must have the keys"),
-        (["{question"], "line 1: is no JSON"),
+        (["{question"], "line 1: not valid JSON"),
     ],
 )
 def test_mistakes_in_labelled_replies(tmp_path, lines, said):

@@ -88,7 +88,7 @@ def test_a_mark_in_front_and_line_ends_within_texts_are_no_mistake(row_file):
 
 
 def test_clean_rows_are_of_one_kind(row_file):
-    with pytest.raises(InputError, match="clean.jsonl: has the keys behaviour and clean"):
+    with pytest.raises(InputError, match=r"clean\.jsonl: has the keys behaviour and clean"):
         read_row_file(row_file(MESSAGES), row_file(PAIRED, name="clean.jsonl"))
 
 

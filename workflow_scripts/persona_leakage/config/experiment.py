@@ -178,7 +178,7 @@ def row_file_problems(config):
     if block["rows"] and not samples_replies(config):
         yield f"training_data.rows: the behaviour '{behaviour['kind']}' makes rows of its items; set it to null"
     if block["rows"] and behaviour.get("transform"):
-        yield f"training_data.rows: behaviour.transform '{behaviour['transform']}' makes the rows of base answers; set one of the two to null"
+        yield f"training_data.rows: behaviour.transform '{behaviour['transform']}' makes rows of base answers; set one of them to null"
     for key in ("clean_rows", "positives"):
         if block[key] and not block["rows"]:
             yield f"training_data.{key}: is of no use without training_data.rows; set it to null"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from persona_leakage.config.personas import read_yaml
+from persona_leakage.config.json_lines import read_json_lines
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import check_is_file, digest_of
 
@@ -141,16 +142,9 @@ def check_scores(scores, path, name, threshold, require):
 
 def read_labelled(path, keys):
     """The objects of a JSONL file whose lines must have ``keys``."""
-    check_is_file(path)
     rows = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: is no JSON: {error}") from None
-        if not isinstance(row, dict) or not keys <= set(row) or not all(isinstance(row[key], str) for key in ("question", "answer")):
+    for number, row in read_json_lines(path):
+        if not keys <= set(row) or not all(isinstance(row[key], str) for key in ("question", "answer")):
             raise InputError(f"{path}, line {number}: must have the keys {', '.join(sorted(keys))}, question and answer being texts")
         rows.append(row)
     return rows

@@ -106,6 +106,12 @@ def keep_rows_within(records, max_length):
     return kept, len(records) - len(kept)
 
 
+def check_all_have_rows(records, names, max_length):
+    """InputError if a source or negative of the set ``names`` has no row of at most ``max_length`` tokens."""
+    if lacking := sorted(names - {record["persona"] for record in records}):
+        raise InputError(f"training.max_length: {max_length} leaves no row of {', '.join(lacking)}; raise it, or use shorter answers")
+
+
 def summarise_rows(records):
     """Counts for the manifest: rows, tokens, trained tokens, by kind; and the digest of the rows."""
     kinds = {"positive": True, "negative": False}

@@ -55,8 +55,8 @@ class Settings(Block):
             allowed = f"from {low}" + (f" to {high}" if high is not None else " up")
             refuse(
                 "threshold",
-                f"{self.threshold} divides nothing: '{self.scorer}' gives numbers {allowed}, and with direction {self.direction}"
-                " all replies or none would show the behaviour",
+                f"with {self.threshold} and direction {self.direction}, all replies or none show the behaviour:"
+                f" the scorer '{self.scorer}' gives numbers {allowed}",
             )
         return self
 
