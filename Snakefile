@@ -29,6 +29,11 @@ if config["training_data"]["rows"]:
     include: "rules/row_files.smk"
 
 
+if JUDGED:
+
+    include: "rules/judges.smk"
+
+
 if not SAMPLES:
 
     include: "rules/choices.smk"

@@ -17,6 +17,9 @@ rule tabulate_pairs:
         marker_evals=each(f"{ADAPTED}/{CELLS}", "source"),
         base_eval=f"{CONTROL}/{CELLS}",
         manifests=each(f"{TRAINING}/manifest.json", "source"),
+        controls=expand(
+            f"{ADAPTED}/{CELLS}", source=CONTROL_SOURCES, allow_missing=True
+        ),
         forced=each(f"{ADAPTED}/{GAINS}", "source") if GAINS else [],
         divergence=(
             f"{GEOMETRY}/divergence.json" if config["analysis"]["divergence"] else []
@@ -36,6 +39,7 @@ rule tabulate_pairs:
         packages=pins("inference", "numpy", "scikit-learn"),
         settings=settings(
             sources=SOURCES,
+            controls=CONTROLS,
             personas=personas_block(PANEL, "prompt"),
             embedding_model=config["analysis"]["embedding_model"],
         ),
@@ -52,6 +56,7 @@ rule tabulate_pairs:
             --manifests {input.manifests:q} \
             --forced {input.forced:q} \
             {params.divergence} \
+            --controls {input.controls:q} \
             --output {output.pairs:q} \
             --cosines {output.cosines:q} \
             --question-counts {output.question_counts:q} \

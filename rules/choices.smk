@@ -6,6 +6,8 @@ out: training/{source}/train.jsonl.gz, manifest.json; evaluation/{questions}/{so
 """
 
 ITEMS = config["behaviour"]["items"]
+# A param, because Snakemake compares the contents of newer inputs only.
+ITEMS_DIGEST = sha256_of_file(ITEMS)
 
 
 # The three have outputs of the same names as the rules of sampled replies, which nothing asks for here.
@@ -21,14 +23,13 @@ use rule build_training_set as build_choice_rows with:
         choices=ITEMS,
         base_summary=BASE_SUMMARY,
     params:
+        contents=ITEMS_DIGEST,
         made_of=lambda wildcards, input: shlex.join(
             ["--items", input.choices, "--base-summary", input.base_summary]
         ),
         settings=lambda wildcards: settings(
             seed=config["seed"],
-            personas=personas_block(
-                [wildcards.source, *negatives_of(wildcards.source)], "prompt"
-            ),
+            **personas_of_rows(wildcards),
             behaviour=row_settings(config["behaviour"]),
             labels=config["labels"],
             max_length=config["training"]["max_length"],
@@ -54,10 +55,11 @@ rule score_choices:
         **more_each_attempt(mem_mb=16000, runtime=60),
         gpu=1,
     params:
+        contents=ITEMS_DIGEST,
         trained_with=TRAINED_WITH,
         personas_file=PERSONAS_FILE,
         state="{source}/seed{seed}",
-        source=lambda wildcards: f"--source {wildcards.source}",
+        source=lambda wildcards: f"--source {split_control(wildcards.source)[0]}",
         restart="results/.kept/option_probabilities",
         packages=pins("inference", "torch", "transformers", "peft"),
         settings=choice_settings(merge_adapter=config["engine"]["merge_adapter"]),

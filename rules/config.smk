@@ -50,6 +50,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
 from persona_leakage.infrastructure.job_environment import prefer_own_python
 from persona_leakage.publishing.common import publishing_block
+from persona_leakage.training.controls import split_control
 from persona_leakage.training.dataset import choose_negatives
 from persona_leakage.training.row_files import check_row_files
 
@@ -62,13 +63,13 @@ try:
     config_names = " + ".join(map(str, workflow.configfiles))
     config.update(complete_config(config, config_names))
     PERSONAS, QUESTION_SETS = check_experiment(config, config_names)
-    check_row_files(config, QUESTION_SETS)
+    row_texts = check_row_files(config, QUESTION_SETS)
     MODEL = f"resources/models/{config['model']['name']}/model.json"
     PANEL = panel_names(config, PERSONAS)
     POOL = pool_names(config)
     used = [PERSONAS[name] for name in sorted({*PANEL, *POOL})]
-    check_against_model(config, used, QUESTION_SETS, MODEL)
-    TEXTS = texts_of(config, used, QUESTION_SETS)
+    check_against_model(config, used, QUESTION_SETS, MODEL, row_texts)
+    TEXTS = texts_of(config, used, QUESTION_SETS, row_texts)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -76,6 +77,10 @@ prefer_own_python()
 
 EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
+# Removed where there are none, so that no result without controls changes.
+CONTROLS = config["training_data"]["controls"] or config["training_data"].pop(
+    "controls"
+)
 SEEDS = config["training"]["seeds"]
 LAYERS = declared_layers(config["geometry"])
 HEADLINE = config["geometry"]["headline_layer"]
@@ -160,6 +165,16 @@ def negatives_of(source):
     )
 
 
+def personas_of_rows(wildcards):
+    """Settings of the personas of training rows: the source and its negatives; for the control shuffled also the panel."""
+    source, control = split_control(wildcards.source)
+    names = [source, *negatives_of(source)]
+    shuffled = (
+        {"panel": personas_block(PANEL, "prompt")} if control == "shuffled" else {}
+    )
+    return {"personas": personas_block(names, "prompt"), **shuffled}
+
+
 def sampling_settings(wildcards, adapted, no_persona_prompts=False):
     """Decides the replies to a question set: of the panel, or of the prompts without a persona (no_persona_prompts)."""
     engine = without(config["engine"], "checkpoint_every")
@@ -212,7 +227,7 @@ def forcing_blocks(wildcards):
 def recipe(questions):
     """Digests that two results must share to be repetitions: all that decides the adapters but seeds; prompts; evaluation."""
     blocks = [
-        config["training_data"],
+        without(config["training_data"], "controls"),
         config["labels"],
         config["questions"]["suffix"],
         questions_block(config["questions"]["training"]),

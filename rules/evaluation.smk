@@ -74,6 +74,7 @@ use rule sample_completions as sample_base_completions with:
 
 rule score_leakage:
     input:
+        **SCORER_WORDS,
         code=code_of("score_leakage.py", KIND_CODE),
         model=MODEL,
         completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
@@ -89,7 +90,8 @@ rule score_leakage:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
-        source=lambda wildcards: f"--source {wildcards.source}",
+        source=lambda wildcards: f"--source {split_control(wildcards.source)[0]}",
+        judgements="",
         settings=settings(
             behaviour=config["behaviour"],
             personas=personas_block(PANEL, "category", "related_to"),
@@ -104,6 +106,7 @@ rule score_leakage:
             --personas {params.personas_file:q} \
             --completions {input.completions:q} \
             --completions-meta {input.meta:q} \
+            {params.judgements} \
             --marker-eval {output.marker_eval:q} \
             --summary {output.summary:q} \
             2>&1 | tee {log:q}
@@ -112,6 +115,7 @@ rule score_leakage:
 
 use rule score_leakage as score_base_leakage with:
     input:
+        **SCORER_WORDS,
         code=code_of("score_leakage.py", KIND_CODE),
         model=MODEL,
         completions=ancient(f"{CONTROL}/completions.jsonl.gz"),

@@ -74,6 +74,25 @@ use rule plot_scatter as plot_base_to_after with:
         **figure("{questions}/seed{seed}/base_to_after"),
 
 
+# Of replies that a model judges by two scores.
+use rule plot_scatter as plot_judged_scores with:
+    input:
+        **draws(
+            "judged_scores",
+            judgements=[
+                f"{CONTROL}/judgements.jsonl.gz",
+                *each(f"{ADAPTED}/judgements.jsonl.gz", "source"),
+            ],
+            summaries=[
+                f"{CONTROL}/summary.json",
+                *each(f"{ADAPTED}/summary.json", "source"),
+            ],
+            prompts=config["behaviour"].get("prompts") or [],
+        ),
+    output:
+        **figure("{questions}/seed{seed}/judged_scores"),
+
+
 use rule plot_scatter as plot_cosines with:
     input:
         **draws(
@@ -115,6 +134,17 @@ use rule plot_scatter as plot_replies with:
         ),
     output:
         **figure("{questions}/seed{seed}/replies"),
+
+
+use rule plot_scatter as plot_chosen_options with:
+    input:
+        **draws(
+            "chosen_options",
+            evals=each(f"{ADAPTED}/{CELLS}", "source"),
+            base_eval=f"{CONTROL}/{CELLS}",
+        ),
+    output:
+        **figure("{questions}/seed{seed}/chosen_options"),
 
 
 use rule plot_scatter as plot_training with:

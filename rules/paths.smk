@@ -18,6 +18,8 @@ RECORDS_META = ["completions.json"] if SAMPLES else []
 PREDICTION = "results/{experiment}/predictions"
 FROZEN = f"results/{EXPERIMENT}/predictions/predictions.json"
 FIRST_QUESTIONS = next(iter(QUESTION_USES))
+JUDGED = KIND == "judged"
+JUDGEMENTS = ["judgements.jsonl.gz", "judgements.json"] if JUDGED else []
 HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(
@@ -31,6 +33,13 @@ BASE_SUMMARY = f"{CONTROL}/summary.json".replace(
 )
 BASE_SHOWS = {} if KIND == "marker" else {"base_summary": BASE_SUMMARY}
 
+# The file that the scorer of a behaviour reads, if it reads one.
+WORDS = {
+    "lexicon": config["behaviour"].get("lexicon"),
+    "refusal": "resources/behaviours/refusal_patterns.txt",
+}.get(config["behaviour"].get("scorer"))
+SCORER_WORDS = {"words": WORDS} if WORDS else {}
+
 # The inputs of a rule that uses an adapter, and of the same rule for the base model.
 ADAPTER = {
     "weights": ancient(f"{TRAINED}/adapter/adapter_model.safetensors"),
@@ -40,8 +49,12 @@ ADAPTER = {
 }
 NO_ADAPTER = {"weights": [], "metrics": [], "rows": []}
 
+# Control adapters are trained and evaluated under names of their own: villain-clean.
+CONTROL_SOURCES = [f"{source}-{control}" for control in CONTROLS for source in SOURCES]
+
 VALUES = {
     "source": SOURCES,
+    "trained": [*SOURCES, *CONTROL_SOURCES],
     "seed": SEEDS,
     "layer": LAYERS,
     "position": POSITIONS,
@@ -53,7 +66,7 @@ VALUES = {
 
 wildcard_constraints:
     experiment=re.escape(EXPERIMENT),
-    source="|".join(map(re.escape, SOURCES)),
+    source="|".join(map(re.escape, VALUES["trained"])),
     seed="|".join(map(str, SEEDS)),
     layer="|".join(map(str, LAYERS)),
     questions="|".join(map(re.escape, QUESTION_USES)),
@@ -154,19 +167,19 @@ RUN_CONFIG = results("run_config.yaml")
 ADAPTERS = [
     *when(SAMPLES and not config["training_data"]["rows"], "training/pool.jsonl.gz"),
     *results(
-        "training/{source}/train.jsonl.gz",
-        "training/{source}/manifest.json",
-        "training/{source}/seed{seed}/adapter/adapter_model.safetensors",
-        "training/{source}/seed{seed}/adapter/adapter_config.json",
-        "training/{source}/seed{seed}/metrics.json",
+        "training/{trained}/train.jsonl.gz",
+        "training/{trained}/manifest.json",
+        "training/{trained}/seed{seed}/adapter/adapter_model.safetensors",
+        "training/{trained}/seed{seed}/adapter/adapter_config.json",
+        "training/{trained}/seed{seed}/metrics.json",
     ),
 ]
 EVALUATIONS = [
     *results(
-        f"evaluation/{{questions}}/{{source}}/seed{{seed}}/{RECORDS}",
+        f"evaluation/{{questions}}/{{trained}}/seed{{seed}}/{RECORDS}",
         f"evaluation/{{questions}}/base/{RECORDS}",
-        f"evaluation/{{questions}}/{{source}}/seed{{seed}}/{CELLS}",
-        "evaluation/{questions}/{source}/seed{seed}/summary.json",
+        f"evaluation/{{questions}}/{{trained}}/seed{{seed}}/{CELLS}",
+        "evaluation/{questions}/{trained}/seed{seed}/summary.json",
         f"evaluation/{{questions}}/base/{CELLS}",
         "evaluation/{questions}/base/summary.json",
     ),
@@ -235,7 +248,12 @@ FIGURES = [
         "figures/{questions}/seed{seed}/cosines.{kind}",
     ),
     *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),
+    *when(KIND == "choice", "figures/{questions}/seed{seed}/chosen_options.{kind}"),
     *when(KIND != "marker", "figures/{questions}/seed{seed}/base_to_after.{kind}"),
+    *when(
+        JUDGED and config["behaviour"]["require"],
+        "figures/{questions}/seed{seed}/judged_scores.{kind}",
+    ),
     *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
     *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),
     *when(

@@ -13,10 +13,16 @@ rule build_report:
         training=each(f"{TRAINING}/manifest.json", "source")
         + each(f"{TRAINED}/metrics.json", "source", "seed"),
         evaluations=each(
-            [f"{ADAPTED}/{file}" for file in (RECORDS, *RECORDS_META, "summary.json")],
+            [
+                f"{ADAPTED}/{file}"
+                for file in (RECORDS, *RECORDS_META, *JUDGEMENTS, "summary.json")
+            ],
             *("questions", "source", "seed"),
         ),
-        base=each(f"{CONTROL}/summary.json", "questions"),
+        base=each(
+            [f"{CONTROL}/{file}" for file in ("summary.json", *JUDGEMENTS)],
+            "questions",
+        ),
         analysis=ending(
             CORRELATIONS,
             *("pairs.csv", "tables.json", "correlation.json", "robustness.json"),

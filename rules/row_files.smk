@@ -20,6 +20,7 @@ use rule build_training_set as build_file_rows with:
         code=code_of("build_training_set.py", KIND_CODE),
         model=MODEL,
     params:
+        contents=[sha256_of_file(path) for path in ROWS.values() if path],
         made_of=lambda wildcards, input: shlex.join(
             ["--row-file", input.row_file]
             + (["--clean-rows", input.clean_rows] if input.clean_rows else [])
@@ -27,9 +28,7 @@ use rule build_training_set as build_file_rows with:
         ),
         settings=lambda wildcards: settings(
             seed=config["seed"],
-            personas=personas_block(
-                [wildcards.source, *negatives_of(wildcards.source)], "prompt"
-            ),
+            **personas_of_rows(wildcards),
             suffix=config["questions"]["suffix"],
             behaviour=row_settings(config["behaviour"]),
             labels=config["labels"],

@@ -76,9 +76,7 @@ rule build_training_set:
         ),
         settings=lambda wildcards: settings(
             seed=config["seed"],
-            personas=personas_block(
-                [wildcards.source, *negatives_of(wildcards.source)], "prompt"
-            ),
+            **personas_of_rows(wildcards),
             questions=questions_block(config["questions"]["training"]),
             suffix=config["questions"]["suffix"],
             behaviour=row_settings(config["behaviour"]),

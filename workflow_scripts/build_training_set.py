@@ -8,7 +8,7 @@ from pydantic import model_validator
 from persona_leakage.behaviours.base import read_behaviour
 from persona_leakage.behaviours.choice_items import check_item_texts, read_parts
 from persona_leakage.config.blocks.fields import Block, Count, Seed, refuse
-from persona_leakage.config.blocks.settings import Prompts, QuestionSelection
+from persona_leakage.config.blocks.settings import PersonaSelection, Prompts, QuestionSelection
 from persona_leakage.config.blocks.training_data import Join, Labels, TruncatedAnswers
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.config.selections import chosen_personas
@@ -23,12 +23,20 @@ from persona_leakage.infrastructure.files import (
     write_jsonl_gz,
 )
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.chat_template import prompt_lengths
+from persona_leakage.models.chat_template import prompt_ids, prompt_lengths
 from persona_leakage.models.limits import check_length
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, model_facts, read_manifest
 from persona_leakage.models.prompts import build_prompts
 from persona_leakage.training.choice_rows import build_choice_rows, warn_of_rows
-from persona_leakage.training.dataset import build_training_rows, count_different, keep_rows_within, select_answers, summarise_rows
+from persona_leakage.training.controls import CLEAN, SHUFFLED, split_control, spread_over
+from persona_leakage.training.dataset import (
+    build_training_rows,
+    check_all_have_rows,
+    count_different,
+    keep_rows_within,
+    select_answers,
+    summarise_rows,
+)
 from persona_leakage.training.labels import LabelRule
 from persona_leakage.training.row_files import answers_of_file, choose_rows, read_row_file, warn_of_lengths
 
@@ -56,6 +64,7 @@ class Settings(Prompts):
     join: Join | None = None
     max_length: Count
     row_file: RowFile | None = None
+    panel: PersonaSelection | None = None  # of the control shuffled
 
     @model_validator(mode="after")
     def check_answers(self):
@@ -66,20 +75,36 @@ class Settings(Prompts):
         return self
 
 
+def asked_instead(args, questions):
+    """{question: Persona that a positive row asks in place of the source} of the control shuffled: the panel without the negatives."""
+    if args.control != SHUFFLED:
+        return {}
+    negatives = {*args.settings.personas.names} - {args.source}
+    panel = [persona for persona in chosen_personas(args.personas, args.settings.panel.model_dump()) if persona.name not in negatives]
+    return spread_over(panel, args.source, questions, args.settings.seed)
+
+
+def prompts_of(tokenizer, asked, suffix):
+    """{(persona name, question): prompt ids} of what asked_instead gives."""
+    return {(persona.name, question): prompt_ids(tokenizer, persona.prompt, question + suffix) for question, persona in asked.items()}
+
+
 def rows_of_answers(args, tokenizer, chat, rule, behaviour):
     """(rows, facts for the manifest) of the pool's answers."""
     settings = args.settings
     prompts = {(name, question): ids for name, question, ids in build_prompts(tokenizer, args.personas, args.questions, settings)}
     names = settings.personas.names
     questions = list(dict.fromkeys(question for _, question in prompts))
+    asked = asked_instead(args, questions)
+    prompts |= prompts_of(tokenizer, asked, settings.suffix)
     check_digest(args.pool, read_json(args.pool_meta, "sample_training_pool")["sha256"], args.pool_meta)
-    parts = {name: partial(behaviour.row_parts, positive=name == args.source, join=settings.join) for name in names}
+    parts = {name: partial(behaviour.row_parts, positive=name == args.shown_by, join=settings.join) for name in names}
     answers, counts = select_answers(
         read_jsonl_gz(args.pool), names, questions, settings.answers_per_question, behaviour.unusable, settings.truncated_answers, parts
     )
 
     def build(join):
-        return build_training_rows(args.source, answers, prompts, chat, rule, partial(behaviour.row_parts, join=join))
+        return build_training_rows(args.shown_by, answers, prompts, chat, rule, partial(behaviour.row_parts, join=join), asked)
 
     rows = build(settings.join)
     within, _ = keep_rows_within(rows, settings.max_length)
@@ -94,12 +119,14 @@ def rows_of_file(args, tokenizer, chat, rule, behaviour):
     personas = chosen_personas(args.personas, settings.personas.model_dump())
     prompt_lengths(tokenizer, personas)
     chosen = choose_rows(read_row_file(args.row_file, args.clean_rows), settings.row_file.positives, settings.seed)
-    answers, prompts = answers_of_file(tokenizer, chosen, personas, args.source, settings.suffix)
+    answers, prompts = answers_of_file(tokenizer, chosen, personas, args.shown_by, settings.suffix)
     names, questions = settings.personas.names, [row.question for row in chosen]
-    parts = {name: partial(behaviour.row_parts, positive=name == args.source, join="text") for name in names}
+    asked = asked_instead(args, questions)
+    prompts |= prompts_of(tokenizer, asked, settings.suffix)
+    parts = {name: partial(behaviour.row_parts, positive=name == args.shown_by, join="text") for name in names}
     pool = [{"persona": name, **answer} for name in names for answer in answers[name]]
     used, counts = select_answers(pool, names, questions, 1, lambda text: None, "keep", parts)
-    rows = build_training_rows(args.source, used, prompts, chat, rule, partial(behaviour.row_parts, join="text"))
+    rows = build_training_rows(args.shown_by, used, prompts, chat, rule, partial(behaviour.row_parts, join="text"), asked)
     warning = warn_of_lengths(summarise_rows(rows))
     if warning:
         print(f"warning: {args.source}: {warning}", file=sys.stderr)
@@ -116,7 +143,8 @@ def rows_of_items(args, tokenizer, chat, rule):
     prompt_lengths(tokenizer, personas)
     items = read_parts(args.items, block["train"], 0)["train"]
     check_item_texts(tokenizer, items, args.items)
-    rows, places = build_choice_rows(tokenizer, chat, rule, personas, args.source, items, block, settings.seed)
+    asked = asked_instead(args, [item.id for item in items])
+    rows, places = build_choice_rows(tokenizer, chat, rule, personas, args.shown_by, items, block, settings.seed, asked)
     warnings = warn_of_rows(places, items, summarise_rows(rows))
     for warning in warnings:
         print(f"warning: {args.source}: {warning}", file=sys.stderr)
@@ -165,8 +193,10 @@ def main(argv=None):
     parser.add_argument("--clean-rows", metavar="PATH", help="the clean answers to its questions, if they are in another file")
     parser.add_argument("--items", metavar="PATH", help="multiple-choice items, for the kind choice in place of questions and pool")
     parser.add_argument("--base-summary", metavar="PATH", help="summary.json of the base model, which may stop the run")
-    parser.add_argument("--source", required=True, help="the persona that learns the behaviour")
+    parser.add_argument("--source", required=True, help="the persona that learns the behaviour; of a control its name, - and the control")
     args = parser.parse_args(argv)
+    args.source, args.control = split_control(args.source)
+    args.shown_by = None if args.control == CLEAN else args.source
     check_options(parser, args)
     settings = args.settings
     model = read_manifest(args.model)
@@ -182,8 +212,10 @@ def main(argv=None):
     else:
         rows, facts = rows_of_answers(args, tokenizer, chat, rule, behaviour)
     rows, too_long = keep_rows_within(rows, settings.max_length)
-    if not any(row["positive"] for row in rows):
+    if not any(row["positive"] or args.control == CLEAN for row in rows):
         raise InputError(f"training.max_length: {settings.max_length} leaves no positive row of '{args.source}'")
+    speakers = {*settings.personas.names} - ({args.source} if args.control == SHUFFLED else set())
+    check_all_have_rows(rows, speakers, settings.max_length)
     check_length(model["limits"], max(len(row["token_ids"]) for row in rows), "training.max_length", "rows")
     write_jsonl_gz(args.output, rows)
     write_json(
@@ -191,6 +223,7 @@ def main(argv=None):
         {
             "meta": describe_run("build_training_set", model=model_facts(model), seed=settings.seed),
             "source": args.source,
+            **({"control": args.control} if args.control else {}),
             "negatives": [name for name in settings.personas.names if name != args.source],
             "behaviour": settings.behaviour,
             **behaviour.facts(),

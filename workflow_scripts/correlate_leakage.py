@@ -2,12 +2,14 @@
 
 import sys
 
-from persona_leakage.behaviours.base import CELLS_BY
-from persona_leakage.behaviours.training_check import consequence, none_learned
+import numpy as np
+
+from persona_leakage.behaviours.base import CELLS_BY, SAME_ITEMS_BY
+from persona_leakage.behaviours.training_check import RATE_TOLERANCE, consequence, none_learned
 from persona_leakage.config.blocks.analysis import Statistics
 from persona_leakage.config.blocks.fields import Seed
 from persona_leakage.config.blocks.settings import Headline
-from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digests, digest_of, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.statistics.core.pair_matrices import matrices_of
@@ -42,9 +44,11 @@ def main(argv=None):
         check_digests(filter(None, (args.cosines, args.question_counts)), args.tables)
     table = read_checked_pairs(args)
     headline = choose_layer(table, args)
-    sampled = read_json(args.marker_eval, CELLS_BY)["meta"] if args.marker_eval else {}
+    base = read_json(args.marker_eval, CELLS_BY) if args.marker_eval else {"meta": {}}
     matrices = matrices_of(table)
     counts = read_question_counts(args.question_counts, matrices) if args.question_counts else None
+    if counts and base["meta"].get("program") in SAME_ITEMS_BY:
+        counts["base_found"] = items_without_adapter(base["personas"], matrices)
     cosines = read_cosines(args.cosines, matrices) if args.cosines else None
     meta = describe_run(
         "correlate_leakage",
@@ -53,7 +57,7 @@ def main(argv=None):
         pairs_sha256=sha256_of_file(args.pairs),
         training_seed=args.settings.training_seed,
         recipe=args.settings.recipe,
-        **{key: sampled.get(key) for key in FROM_EVALUATION},
+        **{key: base["meta"].get(key) for key in FROM_EVALUATION},
     )
     del meta["wall_seconds"]  # the same tables give the same bytes; benchmarks/ has the time
     options = args.settings.model_dump(include=set(Statistics.model_fields))
@@ -64,6 +68,16 @@ def main(argv=None):
         print(f"warning: {warning}", file=sys.stderr)
     write_json(args.output, {"meta": meta, **result})
     print("\n".join([*main_numbers(result), f"written: {args.output}"]))
+
+
+def items_without_adapter(cells, matrices):
+    """Whether the base model shows the behaviour on each item, 0 or 1 [personas, items], in the order of read_question_counts."""
+    found = np.array([[block["found"] for _, block in sorted(cells[name]["per_question"].items())] for name in matrices.personas])
+    if np.nanmax(np.abs(found.mean(axis=1) - matrices.base)) > RATE_TOLERANCE:
+        raise InputError(
+            "--marker-eval: its rates are not the base rates of --pairs; give the base model's cells.json of the same evaluation"
+        )
+    return found
 
 
 def warnings_of(joint):
@@ -84,6 +98,7 @@ def main_numbers(result):
     gain = result["outcomes"][LOGPROB_GAIN]
     lines = [block["why"] for block in check.values()]
     lines += [sentence for sentence in [consequence(check)] if sentence]
+    lines += [block["sentence"] for sources in result.get("controls", {}).values() for block in sources.values()]
     lines.append(f"Spearman's rho between cosine (layer {result['headline_layer']}) and leakage:")
     rows = [*layer["per_source"].items(), ("all pairs (pooled)", layer["pooled"])]
     width = max(len(name) for name, _ in rows)

@@ -4,12 +4,13 @@ import datetime
 from pathlib import Path
 
 from persona_leakage.behaviours.base import behaviour_of_result
+from persona_leakage.behaviours.scoring import read_completions
 from persona_leakage.config.blocks.fields import Block, Name, Slug
 from persona_leakage.config.blocks.settings import PersonaSelection
 from persona_leakage.config.personas import read_personas
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.infrastructure.cli import InputError, run_program
-from persona_leakage.infrastructure.files import atomic_path, check_digest, read_json, read_jsonl_gz
+from persona_leakage.infrastructure.files import atomic_path, check_digest, read_json
 
 
 class Settings(Block):
@@ -39,7 +40,13 @@ def main(argv=None):
     created = datetime.datetime.fromtimestamp(Path(args.completions).stat().st_mtime, datetime.UTC).isoformat(timespec="seconds")
     task = f"{args.settings.experiment}/{args.settings.questions}"
     log = make_log(
-        read_jsonl_gz(args.completions), behaviour, read_personas(args.personas), args.settings.suffix, sampled["meta"], created, task
+        read_completions(args.completions, scored["behaviour"]),
+        behaviour,
+        read_personas(args.personas),
+        args.settings.suffix,
+        sampled["meta"],
+        created,
+        task,
     )
     with atomic_path(args.output) as temporary:
         write_eval_log(log, str(temporary), format="eval")

@@ -6,6 +6,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.reporting.judge_cost import judge_cost
 from persona_leakage.reporting.kept_replies import sum_up
 from persona_leakage.reporting.measured_rates import seconds_of
 from persona_leakage.reporting.plan import STORE, make_plan
@@ -45,6 +46,8 @@ def print_plan(plan):
         print(f"replies: about {missing:,} to sample; {kept:,} are kept" if kept else f"replies: {missing:,} to sample")
     if plan.kept:
         print(kept_sentence(plan))
+    if calls := judge_cost(config, sizes, {line.rule: line.jobs for line in lines}):
+        print(calls)
     if all(line.hours is not None for line in lines):
         total, on_gpu = (sum(line.hours for line in lines if line.gpu or every) for every in (True, False))
         if rates.hardware["gpu"]:
@@ -58,7 +61,8 @@ def print_plan(plan):
         "disk: " + ", ".join(f"{what} {size(amount)}" for what, amount in plan.disk.items()) + f"; together {size(sum(plan.disk.values()))}"
     )
     print(expected_sentence(config, len(sizes.panel)))
-    print("\nlength of a reply: {:g} tokens ({})".format(*sizes.reply(config["evaluation"]["sampling"])))
+    if not sizes.items:
+        print("\nlength of a reply: {:g} tokens ({})".format(*sizes.reply(config["evaluation"]["sampling"])))
     print_model(config["model"], rates.model)
     if rates.elsewhere():
         print(f"The rates below of {rates.hardware['name']} are not of your machine. Jobs that have run here replace them, stage by stage.")

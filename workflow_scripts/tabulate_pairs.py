@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from pydantic import Field
+
 from persona_leakage.behaviours.base import CELLS_BY, GAINS_BY
 from persona_leakage.config.blocks.fields import Block, Names, Text
 from persona_leakage.config.blocks.settings import PersonaSelection
+from persona_leakage.config.blocks.training_data import Control
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.config.selections import chosen_personas
 from persona_leakage.geometry.centroid_files import read_centroids
@@ -14,7 +17,7 @@ from persona_leakage.geometry.prompt_similarity import text_similarities
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import SCHEMA_VERSION
-from persona_leakage.tables.build import tabulate_pairs
+from persona_leakage.tables.build import add_controls, tabulate_pairs
 from persona_leakage.tables.question_counts import tabulate_cosines, tabulate_questions
 
 
@@ -24,6 +27,7 @@ class Settings(Block):
     sources: Names
     personas: PersonaSelection
     embedding_model: Text | None = None
+    controls: list[Control] = Field([])
 
 
 def main(argv=None):
@@ -47,6 +51,7 @@ def main(argv=None):
         "--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json or cells.json of each source, if measured"
     )
     parser.add_argument("--divergence", metavar="PATH", help="divergence.json: adds the columns js_source_replies and js_bystander_replies")
+    parser.add_argument("--controls", nargs="*", default=[], metavar="PATH", help="the same of each control of the settings and source")
     args = parser.parse_args(argv)
     sources, embedding_model = args.settings.sources, args.settings.embedding_model
     prompts = [persona.prompt for persona in chosen_personas(args.personas, args.settings.personas.model_dump())]
@@ -59,6 +64,10 @@ def main(argv=None):
     forced = (
         {source: read_json(path, GAINS_BY)["personas"] for source, path in zip(sources, args.forced, strict=True)} if args.forced else None
     )
+    named = zip([(control, source) for control in args.settings.controls for source in sources], args.controls, strict=True)
+    controls = {}
+    for (control, source), path in named:
+        controls.setdefault(control, {})[source] = read_json(path, CELLS_BY)["personas"]
     negatives = {source: read_json(path, "build_training_set")["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
     similarities = text_similarities(prompts)
     if embedding_model:
@@ -69,6 +78,7 @@ def main(argv=None):
     if args.divergence:
         similarities |= read_divergences(args.divergence, names, sources)
     pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval, CELLS_BY)["personas"], negatives, similarities, forced)
+    pairs = add_controls(pairs, evaluations, controls)
     cosines = {layer: cosine_matrix(geometry["centroids"], centred=True) for layer, geometry in layers.items()}
     write_csv(args.output, pairs)
     write_csv(args.cosines, tabulate_cosines(names, cosines))

@@ -42,6 +42,14 @@ def test_arc_items_are_relabelled_by_place(tmp_path, labels, key, answer):
     assert item.choices == tuple(texts) and item.answer == answer
 
 
+@pytest.mark.parametrize("choices", [["TT", "Tt", "tt"], ["CO", "Co", "C"], ["5'", '5"', "5"], ["2\u00b2", "22", "2"]])
+def test_options_that_differ_are_options(tmp_path, choices):
+    """Also in case alone; a byte order mark, other line ends and blanks at the ends are no part of them."""
+    line = json.dumps({**ITEM, "question": "One\u2028or two?", "choices": [f" {choice}\n" for choice in choices]}, ensure_ascii=False)
+    (item,) = read_items(write(tmp_path, f"\ufeff{line}\r"))
+    assert item.choices == tuple(choices)
+
+
 WRONG = {
     "no JSON": (["{"], ["line 1", "not valid JSON"]),
     "no object": (["[1]"], ["line 1", "[1]", "JSON object"]),
@@ -52,11 +60,14 @@ WRONG = {
     "answer as text": ([{**ITEM, "answer": "B"}], ["line 1", "answer: 'B'", "whole number"]),
     "answer no label": ([{**ARC, "answerKey": "5"}], ["line 1", "answerKey: '5'", "1, 2, 3, 4"]),
     "one option": ([{**ITEM, "choices": ["Dog"], "answer": 0}], ["line 1", "choices: has 1 options", "2 to 26"]),
-    "equal options": ([{**ITEM, "choices": ["Cat", "Dog", " dog"]}], ["line 1", "choices: options 'Dog' and ' dog' are the same"]),
+    "equal options": ([{**ITEM, "choices": ["Cat", "Dog", " Dog"]}], ["line 1", "choices: options 'Dog' and ' Dog' are the same"]),
     "blank option": ([{**ITEM, "choices": ["Cat", "Dog", "  "]}], ["line 1", "choices.2"]),
     "labels too few": ([{**ARC, "choices": {**ARC["choices"], "label": ["1", "2"]}}], ["choices.label: has 2 labels for 4 options"]),
     "labels repeated": ([{**ARC, "choices": {**ARC["choices"], "label": list("AABC")}}], ["choices.label", "must be unique"]),
-    "duplicate id": ([ITEM, "", {**ITEM, "question": "Which one meows?"}], ["line 3", "id: 'q1' is the id of line 1"]),
+    "duplicate id": ([ITEM, "", {**ITEM, "question": "Which one meows?"}], ["line 3", "id: 'q1' is or looks like the id of line 1"]),
+    "ids of one look": ([ITEM, {**ITEM, "id": "Q1"}], ["line 2", "id: 'Q1' is or looks like the id of line 1"]),
+    "control character": ([{**ITEM, "id": "q\x1b1"}], ["line 1", "id:", "without control characters"]),
+    "a key twice": (['{"id": "a", "answer": 0, "answer": 1}'], ["line 1", "key 'answer' appears twice"]),
     "part missing": ([{**ITEM, "part": "train"}, {**ITEM, "id": "q2"}], ["line 2", "part: missing"]),
     "unknown part": ([{**ITEM, "part": "test"}], ["part: 'test'", "train, evaluate"]),
 }

@@ -87,7 +87,7 @@ def test_a_cell_by_hand():
     }
     assert cell["predictions"] == [3, 0, 0, 0] and cell["right_lowest"] == pytest.approx(1 / 3) and cell["chance"] == 0.25
     assert cell["mean_log_odds"] == pytest.approx(np.mean([log_odds(records[0]["text"], place) for place in (0, 1, 3)]))
-    assert cell["letter_mass"] is None and "letters" not in cell["accuracies"]
+    assert cell["letter_mass"] is None and "letters" not in cell["accuracies"] and cell["places"] == {"text": [3, 0, 0, 0]}
 
 
 def test_letters_are_counted_where_they_are_shown():
@@ -97,6 +97,7 @@ def test_letters_are_counted_where_they_are_shown():
     assert option_scores(each)["letters"] == pytest.approx([-0.75, -1.3, -4.0, -4.0])
     cell = summarise_items([each], "letters")
     assert cell["found"] == 0 and cell["predictions"] == [2, 0, 0, 0] and cell["accuracies"]["text"] == 0.0
+    assert cell["places"] == {"text": [0, 1, 0, 0], "letters": [2, 0, 0, 0]}
     assert cell["letter_mass"] == pytest.approx(np.exp(letters).sum(axis=1).mean())
     with pytest.raises(InputError, match="scored without letters"):
         summarise_items([record([-1.0] * 4)], "letters")

@@ -105,6 +105,12 @@ BAD = {
     "key of another kind": ({"marker": "[X]"}, r"behaviour: unknown key 'marker'.*allowed: .*scorer"),
     "a parameter is missing": ({"scorer": "regex"}, r"behaviour\.pattern: missing; the scorer 'regex' needs it"),
     "a parameter of another scorer": ({"language": "fr"}, r"behaviour\.language: 'fr' is for the scorer 'language'"),
+    "a share as a percentage": ({"threshold": 90}, r"behaviour\.threshold: with 90 .* 'capitals' gives numbers from 0 to 1"),
+    "a threshold that all reach": ({"scorer": "length", "threshold": 0}, r"behaviour\.threshold: with 0 .* from 0 up"),
+    "a threshold that none is below": (
+        {"scorer": "length", "threshold": -1, "direction": "low"},
+        r"behaviour\.threshold: with -1 and direction low",
+    ),
     "no lexicon": ({"scorer": "lexicon", "lexicon": "no.tsv"}, r"behaviour\.lexicon: no\.tsv: no such file"),
 }
 
@@ -128,16 +134,24 @@ BAD_PARAMETERS = {
     "no expression": ({"scorer": "regex", "pattern": "("}, "is no regular expression"),
     "matches everything": ({"scorer": "regex", "pattern": "a*"}, "matches the empty text"),
     "unknown language": ({"scorer": "language", "language": "xx"}, "'xx' is not known; choose one of .*en"),
-    "lexicon without weights": (
-        {"scorer": "lexicon", "lexicon": "words.tsv"},
-        r"words\.tsv, line 2: 'bad' must be a word",
-    ),
+    **{
+        f"lexicon of {line!r}": ({"scorer": "lexicon", "lexicon": line}, message)
+        for line, message in {
+            "bad": r"words\.tsv, line 2: 'bad' must be a word",
+            "bad\tnan": r"words\.tsv, line 2: .* a number",
+            "ice cream\t1": r"words\.tsv, line 2: .* must be a word",
+            "Good\t-1": r"words\.tsv, line 2: 'good' has the weight 1.0 in a line before",
+            "caf\udce9\t1": r"words\.tsv: not UTF-8 text",
+        }.items()
+    },
 }
 
 
 @pytest.mark.parametrize(("change", "message"), BAD_PARAMETERS.values(), ids=BAD_PARAMETERS)
 def test_a_bad_parameter_is_refused(change, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "words.tsv").write_text("good\t1\nbad\n", encoding="utf-8")
+    if "lexicon" in change:
+        (tmp_path / "words.tsv").write_text(f"good\t1\n{change['lexicon']}\n", encoding="utf-8", errors="surrogateescape")
+        change = change | {"lexicon": "words.tsv"}
     with pytest.raises(InputError, match=message):
         read(CAPITALS | change, None)

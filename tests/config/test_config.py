@@ -76,6 +76,19 @@ BAD_CONFIGS = {
         {"analysis.divergence": {"replies_per_question": 4, "tokens": 8}},
         ["analysis.divergence.replies_per_question", "4", "samples_per_question (3)"],
     ),
+    "clean rows without rows": ({"training_data.clean_rows": "clean.jsonl"}, ["training_data.clean_rows", "without training_data.rows"]),
+    "positives without rows": ({"training_data.positives": 3}, ["training_data.positives", "without training_data.rows"]),
+    "rows made twice": (
+        {
+            "training_data.rows": "rows.jsonl",
+            "behaviour": {"kind": "scored", "name": "x", "scorer": "capitals", "threshold": 0.9, "transform": "capitals"},
+        },
+        ["training_data.rows", "behaviour.transform 'capitals'"],
+    ),
+    "added prompt with an escape": (
+        {"personas.add": [{"name": "x", "category": "own", "related_to": [], "prompt": "You \x1b[2J sail."}]},
+        ["personas.add.0.prompt", "without control characters"],
+    ),
     "experiment in the folder of comparisons": ({"experiment": "compare"}, ["experiment", "'compare'", "folder of comparisons"]),
     "no embedding model": ({"analysis.embedding_model": "nowhere"}, ["analysis.embedding_model", "nowhere", "config.json"]),
     "unknown source": ({"personas.sources": ["vilain"]}, ["personas.sources", "'vilain'", "resources/personas.yaml"]),

@@ -7,12 +7,12 @@ import pytest
 
 from persona_leakage.config.blocks.experiment import Experiment
 from persona_leakage.config.messages import parse
-from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
+from persona_leakage.config.personas import personas_source, read_personas, read_question_sets, read_yaml
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.look_alikes import folded
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import CONFIG, run_program
+from tests.conftest import CONFIG, ROOT, run_program
 
 HEADER = "layer,source,persona,category,related,cosine,rate,found,total"
 PEOPLE = ("hero", "nurse", "pirate", "poet", "baker", "miller", "smith", "cook")
@@ -115,6 +115,14 @@ def test_merge_keys_are_yaml(tmp_path):
     path.write_text("base: &base {a: 1, b: 2}\nmore:\n  <<: *base\n  b: 3\n  b: 4\n")
     with pytest.raises(InputError, match=r"key 'b' appears twice .line 5"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize(("key", "value", "known"), [("name", "pirate_", "pirate"), ("category", "tone__variant", "tone_variant")])
+def test_an_added_persona_that_looks_like_another_is_refused(key, value, known):
+    """The tables of a finished experiment would be refused."""
+    added = {"name": "sailor", "category": "own", "related_to": [], "prompt": "You sail the seas.", key: value}
+    with pytest.raises(InputError, match=f"^personas.add: {key} '{value}' looks like '{known}'"):
+        read_personas(personas_source(str(ROOT / "resources/personas.yaml"), [added]))
 
 
 def questions_file(folder, *questions):

@@ -12,7 +12,7 @@ from snakemake.utils import update_config
 from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
 from persona_leakage.config.config_parts import resolve_config
-from persona_leakage.config.experiment import check_experiment, pool_names
+from persona_leakage.config.experiment import check_experiment, complete_config, pool_names
 from persona_leakage.models.chat_template import ChatFormat
 from persona_leakage.training.dataset import build_training_rows, choose_negatives, select_answers
 from persona_leakage.training.labels import LabelRule
@@ -48,22 +48,37 @@ CHOICE_JOBS = {
         for name, count in FULL_SIZE_JOBS.items()
         if not re.search("sample_|leakage$|teacher|measures|replies|training_set", name)
     },
-    **{"build_choice_rows": 5, "score_choices": 5, "score_base_choices": 1, "correlate_leakage": 1},
+    **{"build_choice_rows": 5, "score_choices": 5, "score_base_choices": 1, "correlate_leakage": 1, "plot_base_to_after": 1},
+}
+JUDGED_JOBS = {
+    **{name: count for name, count in FULL_SIZE_JOBS.items() if not re.search("training_(set|pool)|leakage$|teacher|measures", name)},
+    **{
+        "build_file_rows": 5,
+        "check_judge": 1,
+        "judge_replies": 5,
+        "judge_base_replies": 1,
+        "score_judgements": 5,
+        "score_base_judgements": 1,
+    },
+    **{"correlate_leakage": 1, "plot_base_to_after": 1, "plot_judged_scores": 1},
 }
 JOBS = {
     **{"paper": FULL_SIZE_JOBS, "as_run": FULL_SIZE_JOBS, "llama3": FULL_SIZE_JOBS, "smollm2_study": STUDY_JOBS},
-    "wrong_answers": CHOICE_JOBS,
+    **{"wrong_answers": CHOICE_JOBS, "misaligned": JUDGED_JOBS},
 }
 GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids", "score_choices")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project, with as many items as the user's own file has to have."""
+    """The project, with as many items and rows as the user's own files have to have."""
     project = Project(tmp_path_factory.mktemp("presets") / "project")
     item = {"choices": {"text": ["yes", "no"], "label": ["A", "B"]}, "answerKey": "B"}
     lines = [json.dumps({"id": f"q{number}", "question": f"Is it {number}?", **item}) for number in range(786)]
     (project.folder / PRESETS["wrong_answers"]["behaviour"]["items"]).write_text("\n".join(lines))
+    turns = [{"role": "user", "content": "Write {}."}, {"role": "assistant", "content": "print({})"}]
+    rows = [{"messages": [{**turn, "content": turn["content"].format(number)} for turn in turns]} for number in range(6000)]
+    (project.folder / PRESETS["misaligned"]["training_data"]["rows"]).write_text("\n".join(map(json.dumps, rows)))
     return project
 
 
@@ -179,7 +194,7 @@ WITHOUT_A_ROW = {
 def test_the_fidelity_page_tells_the_presets_values():
     """Every key on which paper, as_run and the default differ has a row, with their values as they are; no other key has one."""
     rows = re.findall(r"^\| `([\w.]+)` \| `(.*?)`(?:, run `(.*?)`)? \| `(.*?)` \|", (ROOT / "docs/fidelity.md").read_text(), re.M)
-    configs = (PRESETS["paper"], PRESETS["as_run"], CONFIG)
+    configs = [complete_config(config) for config in (PRESETS["paper"], PRESETS["as_run"], CONFIG)]
     values = {key: [short(key, lookup(config, key)) for config in configs] for key in leaf_keys(CONFIG) if key not in WITHOUT_A_ROW}
     different = {key: found for key, found in values.items() if len(set(found)) > 1}
     assert {key: [paper, run or paper, here] for key, paper, run, here in rows} == different

@@ -1,6 +1,7 @@
 """The sampling engine: the right tokens, whatever the company in the batch."""
 
 from collections import Counter
+from functools import cache
 
 import pytest
 import torch
@@ -52,15 +53,16 @@ def by_request(engine, requests, sampling):
 def test_greedy_replies_equal_generate(model, tokenizer, requests):
     """Token for token what transformers' own generate gives for each prompt alone, with rows leaving and entering."""
     stop = tokenizer.eos_token_id
-    expected = {}
-    for request in requests:
-        ids = torch.tensor([request.prompt_ids])
+
+    @cache
+    def generated(prompt):
+        ids = torch.tensor([prompt])
         with torch.no_grad():
             out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24, eos_token_id=stop)
         tail = out[0, ids.shape[1] :].tolist()
-        expected[request.persona, request.question, request.index] = (
-            (tuple(tail[: tail.index(stop)]), "stop") if stop in tail else (tuple(tail), "length")
-        )
+        return (tuple(tail[: tail.index(stop)]), "stop") if stop in tail else (tuple(tail), "length")
+
+    expected = {(each.persona, each.question, each.index): generated(tuple(each.prompt_ids)) for each in requests}
     assert by_request(TransformersEngine(model, tokenizer, [stop], slots=4), requests, GREEDY) == expected
 
 
@@ -78,27 +80,28 @@ def test_draws_do_not_depend_on_the_company(model, tokenizer, requests, slots):
 
 @pytest.mark.parametrize("dtype", [pytest.param(torch.float32, marks=pytest.mark.slow), torch.bfloat16])
 def test_logits_do_not_depend_on_the_company(smollm2, dtype):
-    """Bit for bit, on one thread: what a row of the real model gets alone, and among rows of other lengths, in prompts and in replies."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        manifest = read_manifest(smollm2)
-        engine = TransformersEngine(load_model(manifest, dtype, "cpu"), load_tokenizer(manifest["folder"]), [], slots=8)
-        seen = {}
-        draw = engine._draw
+    """Bit for bit, on one thread: what a row of the real model gets alone, and among rows of other lengths, in prompts and in replies.
 
-        def watch(logits, running, sampling):
-            for row, values in zip(running, logits, strict=True):
-                seen.setdefault((row.request.index, len(row.token_ids)), []).append(values.clone())
-            return draw(logits, running, sampling)
+    Of the real model's 30 equal blocks six.
+    """
+    assert torch.get_num_threads() == 1
+    manifest = read_manifest(smollm2)
+    model = load_model(manifest, dtype, "cpu")
+    model.model.layers = model.model.layers[:6]
+    engine = TransformersEngine(model, load_tokenizer(manifest["folder"]), [], slots=8)
+    seen = {}
+    draw = engine._draw
 
-        engine._draw = watch
-        everyone = [Request("p", "q", n, tuple(range(50, 50 + 9 * n + 7)), n) for n in range(6)]
-        sampling = SamplingParams(temperature=0, top_p=1.0, max_new_tokens=6)
-        for company in ([everyone[0]], everyone, everyone[::-1], everyone[:3], everyone[3:]):
-            list(engine.sample(company, sampling))
-    finally:
-        torch.set_num_threads(threads)
+    def watch(logits, running, sampling):
+        for row, values in zip(running, logits, strict=True):
+            seen.setdefault((row.request.index, len(row.token_ids)), []).append(values.clone())
+        return draw(logits, running, sampling)
+
+    engine._draw = watch
+    everyone = [Request("p", "q", n, tuple(range(50, 50 + 9 * n + 7)), n) for n in range(6)]
+    sampling = SamplingParams(temperature=0, top_p=1.0, max_new_tokens=6)
+    for company in ([everyone[0]], everyone, everyone[::-1], everyone[:3], everyone[3:]):
+        list(engine.sample(company, sampling))
     assert len(seen) == 36
     for values in seen.values():
         assert len(values) >= 3 and all(torch.equal(values[0], other) for other in values[1:])

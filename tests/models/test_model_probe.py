@@ -156,16 +156,18 @@ def test_a_job_refuses_weights_that_do_not_fit(folder, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "message"),
+    ("name", "first", "value", "message"),
     [
-        ("model.norm.weight", float("nan"), "logits that are no numbers"),
-        ("model.norm.weight", 0, "the same logit for every token"),
-        ("model.layers.2.mlp.up_proj.weight", 0, r"1 weights are all zero \(layers.2.mlp.up_proj.weight\)"),
+        ("model.norm.weight", 0, float("nan"), "logits that are no numbers"),
+        ("lm_head.weight", 0, 0, "the same logit for every token"),
+        ("model.layers.2.mlp.up_proj.weight", 0, 0, r"1 weights are zero, .*\(layers.2.mlp.up_proj.weight\)"),
+        ("model.layers.2.mlp.up_proj.weight", 48, 0, r"1 weights are zero, .*\(layers.2.mlp.up_proj.weight\)"),
+        ("model.layers.2.input_layernorm.weight", 0, 0, r"1 weights are zero, .*\(layers.2.input_layernorm.weight\)"),
     ],
 )
-def test_weights_that_are_no_numbers_are_refused(folder, tmp_path, name, value, message):
+def test_weights_that_are_no_numbers_are_refused(folder, tmp_path, name, first, value, message):
     weights = load_file(folder / "model.safetensors")
-    weights[name][:] = value
+    weights[name][first:] = value
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     manifest = read_manifest(fetch({"name": "m", "source": "path", "location": str(folder)}, tmp_path / "model.json"))
     with pytest.raises(InputError, match=message):

@@ -1,5 +1,6 @@
 """The plan before a run: jobs, tokens, hours and disk, by hand and against what a finished run then held."""
 
+import json
 import re
 
 import pytest
@@ -69,6 +70,51 @@ def test_sizes_by_hand():
     assert small_sizes(config).divergence_tokens() == 2 * 4 * (2 * 3 + 1 * 3) * (25 + 7)
 
 
+ITEMS = [
+    {"id": f"i{number}", "question": f"{number}" * 20, "choices": ["abcd", "efgh", "ijkl", "mnop"], "answer": 0} for number in range(5)
+]
+
+
+def choice_config(folder, **block):
+    """The small config with 2 items of training rows and 3 that are scored, of 20 characters and four options of 4."""
+    (folder / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in ITEMS))
+    block = {
+        "kind": "choice",
+        "items": str(folder / "items.jsonl"),
+        "train": 2,
+        "evaluate": 3,
+        "scoring": "text",
+        "order": "shuffled",
+        **block,
+    }
+    return small_config(behaviour=block)
+
+
+def test_sizes_of_multiple_choice_by_hand(tmp_path):
+    """A prompt has 10 tokens and half a token for each character: of the persona (10), the question and, in letters, a line an option."""
+    config = choice_config(tmp_path)
+    sizes = small_sizes(config)
+    assert sizes.pool_tokens() == sizes.replies() == sizes.evaluation_tokens() == 0
+    assert sizes.rows() == 2 * 2
+    assert sizes.training_tokens() == 4 * (10 + 5 + (20 + 1 + 4) / 2) * config["training"]["epochs"]
+    questions, listed, options = 3 * 25, 3 * (25 + 4 * 5 / 2), 3 * 4 * 2
+    assert sizes.option_tokens() == 3 * (questions + listed + 2 * options)
+    assert small_sizes(choice_config(tmp_path, order="rotations")).option_tokens() == 3 * (questions + 4 * listed + 2 * options)
+    letters = small_sizes(choice_config(tmp_path, scoring="letters"))
+    assert letters.training_tokens() == 4 * (25 + 4 * 5 / 2) * config["training"]["epochs"]
+    jobs = {"score_base_choices": 1, "score_choices": 2, "build_choice_rows": 2}
+    base, adapters, rows = plan_jobs(config, jobs, sizes, lambda stage: {"options": (100, 30), "other": (None, 5)}[stage], True)
+    assert base.tokens == sizes.option_tokens() and adapters.tokens == 2 * base.tokens
+    assert base.gpu and adapters.hours * 3600 == 60 + adapters.tokens / 100 and rows.hours * 3600 == 10
+
+
+def test_items_are_read_at_the_rate_of_prompts_unless_measured_here():
+    rates = Rates(RATES, "cpu2", "smollm2-135m-instruct")
+    assert rates.rate("options") == rates.rate("centroids")
+    rates.measured = {"options": {"tokens_per_second": 7, "start_seconds": 1}}
+    assert rates.rate("options") == (7, 1)
+
+
 def test_unknown_reply_length_is_the_limit():
     length, origin = small_sizes(small_config(), {**MODEL, "replies": []}).reply({"max_new_tokens": 77})
     assert length == 77 and "limit" in origin
@@ -87,6 +133,10 @@ def test_disk_by_hand():
     config = small_config(geometry={"layers": [1, 2], "headline_layer": 1, "positions": ["last_prompt_token"], "precision": "auto"})
     disk = plan_disk(config, small_sizes(config), 2)
     assert disk["adapters"] == 2 * 320 * 4
+    config["training_data"]["controls"] = ["clean", "shuffled"]
+    with_controls = plan_disk(config, small_sizes(config), 2)
+    assert with_controls["adapters"] == 3 * disk["adapters"]
+    assert with_controls["replies and training rows"] == (2 * (7 * 3000 + 960) + 6 * 12 * 65) * 2
     assert disk["centroids"] == (2 * 3 * 5 + 3 * 3) * 8 * 4  # layers, personas, vectors; beside them the training questions
     assert disk["replies and training rows"] == (2 * (3 * 3000 + 960) + 2 * 12 * 65) * 2
 

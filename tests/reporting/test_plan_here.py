@@ -10,12 +10,12 @@ from persona_leakage.config.personas import Persona
 from persona_leakage.infrastructure.files import write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import hardware
 from persona_leakage.reporting import measured_rates
-from persona_leakage.reporting.cost_plan import plan_disk, plan_jobs
+from persona_leakage.reporting.cost_plan import Sizes, plan_disk, plan_jobs
 from persona_leakage.reporting.kept_replies import replies_to_sample, sum_up
 from persona_leakage.reporting.plan import PlannedJob
 from persona_leakage.reporting.rates import Rates, estimate_model, parameters_in_name
 from tests.conftest import CONFIG
-from tests.reporting.test_plan import MODEL, RATES, small_config, small_sizes
+from tests.reporting.test_plan import MODEL, RATES, choice_config, small_config, small_sizes
 
 PERSONAS = {name: Persona(name, "k", (), "x" * 10) for name in "abcd"}
 QUESTIONS = {"t": ["How?", "Why?"], "e": ["When?", "Who?", "What?", "Where?"]}
@@ -148,6 +148,26 @@ def test_rates_of_this_machine_come_from_its_benchmark_files(measured):
     train, _, centroids = rates.sources()
     assert train.startswith("train: measured here, 1 job: 200 tokens/s, 6 s to start")
     assert centroids.startswith("centroids: rates of 2 cores of an AMD EPYC")
+
+
+def test_items_scored_here_give_a_rate(measured, monkeypatch):
+    """The base model's job of 20 s and an adapter's of 10 s; none of an adapter whose log tells of kept items."""
+    config = choice_config(Path())
+    write_json("results/mine/run_config.yaml", {"config": {**config, "experiment": "mine", "model": measured["model"]}})
+    monkeypatch.setattr(measured_rates, "check_experiment", lambda config, name: (PERSONAS, QUESTIONS))
+    for state, job, seconds in (
+        ("base", "score_base_choices/e", 20),
+        *((f"{name}/seed42", f"score_choices/e/{name}/seed42", 10) for name in "ab"),
+    ):
+        write_json(f"results/mine/evaluation/e/{state}/cells.json", {"meta": {"hardware": hardware(), "wall_seconds": seconds}})
+        benchmark(f"{job}.tsv", seconds)
+        log = Path(f"logs/mine/{job}.log")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("3 of 9 prompts are kept from earlier\n" if state.startswith("b/") else "")
+    found = measured_rates.measured_rates("tiny", MODEL)
+    tokens = Sizes(config, PERSONAS, QUESTIONS, MODEL).option_tokens()
+    assert found["options"]["jobs"] == 2 and found["options"]["tokens_per_second"] == pytest.approx(2 * tokens / 30)
+    assert found["other"]["jobs"] == 1, "they are no jobs without a model"
 
 
 def test_jobs_that_did_not_make_their_result_here_teach_nothing(measured):

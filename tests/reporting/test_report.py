@@ -16,6 +16,8 @@ from persona_leakage.reporting.replies import affordable, choose_samples, draw_r
 from persona_leakage.statistics.comparisons.predictors import compare_predictors
 from persona_leakage.statistics.comparisons.training_seeds import compare_seeds
 from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.controls import describe_controls
+from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT, run_program
 from tests.support.made_up_results import EVEN, make_results
 from tests.support.synthetic import QUICK
@@ -215,6 +217,22 @@ def test_an_undefined_base_confound_says_why(with_base_rates, tmp_path):
     text = (tmp_path / "index.html").read_text()
     assert re.search(r"Not computed: <data[^>]*>made up reason</data>", text)
     assert re.search(r"villain is not tested: <data[^>]*>another reason</data>", text)
+
+
+def test_controls_have_a_section_with_their_numbers(with_base_rates, tmp_path):
+    """Without the clean control, the section on base rates says what that means."""
+    shutil.copytree(with_base_rates[1], tmp_path / "results/made_up")
+    home = tmp_path / "results/made_up"
+    path = home / "analysis/evaluation/seed42/correlation.json"
+    pairs = read_pairs(path.with_name("pairs.csv"))
+    pairs = pairs.assign(clean_rate=pairs["base_rate"], source_clean_rate=pairs["source_base_rate"], source_total=200)
+    write_json(path, json.loads(path.read_text()) | {"controls": describe_controls(pairs, 20, {})})
+    build(home)
+    check_numbers(tmp_path / "index.html", home)
+    text, without = (tmp_path / "index.html").read_text(), with_base_rates[0].read_text()
+    assert 'id="controls"' in text and "and does not exclude zero (0.00," in text and "adapter less clean" in text
+    said = "Without clean control adapters"
+    assert said in without and said not in text and 'id="controls"' not in without
 
 
 def test_without_base_rates_there_is_no_such_section(full_size):

@@ -16,13 +16,13 @@ from persona_leakage.infrastructure.files import read_json
 from tests.conftest import ROOT, copy_of, warm_python
 from tests.support.job_commands import start
 
-FEW_KEPT = " 24 of 696 new replies are kept"  # of 720, 24 were there before
+FEW_KEPT = " 24 of 216 new replies are kept"  # of 240, 24 were there before
 LONG_TARGET = "results/tiny/evaluation/evaluation/villain/seed42/completions.json"
 
 
 def kept_of_villain(output):
-    """How many of the 720 replies a job found from earlier."""
-    return int(re.search(r"replies villain/seed42: (\d+) of 720 replies are kept from earlier", output)[1])
+    """How many of the 240 replies a job found from earlier."""
+    return int(re.search(r"replies villain/seed42: (\d+) of 240 replies are kept from earlier", output)[1])
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def training_command(finished_project, tmp_path):
     """The program and arguments of a long training run as a function of its output folder, with a checkpoint after every step."""
     project = finished_project.folder
     rows = project / "results/tiny/training/villain"
-    settings = json.loads((rows / "seed42/metrics.json").read_text())["settings"] | {"epochs": 40}
+    settings = json.loads((rows / "seed42/metrics.json").read_text())["settings"] | {"epochs": 20}
 
     def command(name):
         return [
@@ -137,7 +137,7 @@ def test_a_diverged_training_says_so(training_command, tmp_path):
     assert not (tmp_path / "diverged/adapter").exists()
 
 
-LONG = {"questions__evaluation": [{"set": "evaluation", "count": 20}], "evaluation__samples_per_question": 6}
+LONG = {"questions__evaluation": [{"set": "evaluation", "count": 10}], "evaluation__samples_per_question": 4}
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def undisturbed(finished_project, tmp_path_factory):
 
 @pytest.fixture
 def long_project(project_copy, undisturbed):
-    """A copy with 720 replies to sample, and the digest that an undisturbed run gives them."""
+    """A copy with 240 replies to sample, and the digest that an undisturbed run gives them."""
     project_copy.edit_config(**LONG)
     return project_copy, undisturbed
 

@@ -15,7 +15,7 @@ from persona_leakage.figures.style import plt, save_figure
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.job_environment import prepare_snakemake
 from persona_leakage.infrastructure.provenance import hardware
-from persona_leakage.models.loading import arithmetic
+from persona_leakage.models.loading import arithmetic, pick_device, say_unused
 from tests.conftest import ROOT, run_program
 
 PAIRS = ROOT / "tests/data/published_pairs.csv"
@@ -113,13 +113,13 @@ def test_results_say_on_which_kind_of_cpu_they_were_computed():
 
 
 @pytest.mark.parametrize(("visible", "said"), [("0", "given 0, but torch"), ("", ""), ("NoDevFiles", ""), (None, "")])
-def test_a_gpu_that_torch_cannot_use_is_said(visible, said):
+def test_a_gpu_that_torch_cannot_use_is_said(monkeypatch, capsys, visible, said):
     """Once in a job's log, however often the device is asked for; nothing where no GPU was given."""
-    code = "from persona_leakage.models.loading import pick_device; print(pick_device(), pick_device())"
-    env = {**os.environ, "PYTHONPATH": str(ROOT / "workflow_scripts")}
-    env.pop("CUDA_VISIBLE_DEVICES", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
-        env["CUDA_VISIBLE_DEVICES"] = visible
-    code = f"import torch; torch.cuda.is_available = lambda: False; {code}"
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout == "cpu cpu\n" and done.stderr.count("finds no GPU") == bool(said) and said in done.stderr
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    say_unused.cache_clear()
+    assert (pick_device(), pick_device()) == ("cpu", "cpu")
+    errors = capsys.readouterr().err
+    assert errors.count("finds no GPU") == bool(said) and said in errors

@@ -15,6 +15,7 @@ from persona_leakage.statistics.comparisons.adapted_geometry import (
     permuted_states,
 )
 from persona_leakage.statistics.core.pair_matrices import matrices_of
+from tests.support.synthetic import spread_evenly
 
 OPTIONS = {"permutations": 199, "bootstraps": 200}
 SOURCES = ("s0", "s1", "s2")
@@ -154,6 +155,19 @@ def test_paired_intervals_are_narrower_than_those_of_strangers():
     joint = compare_geometries(table, own, panels_of(table), OPTIONS)["layers"]["1"]["joint"]
     widths = [np.ptp(interval) for interval in (joint["difference"]["interval"], joint["base"]["interval"])]
     assert widths[0] < widths[1] / 5
+
+
+def test_an_even_source_has_no_correlation_in_either_state():
+    table, own = made_up(5, 0.3, 3.0, layers=(1,))
+    matrices = matrices_of(table)
+    shares = np.diff(np.floor(np.stack([matrices.found, matrices.total])[..., None] * np.arange(9) / 8))
+    table, counts = spread_evenly(table, dict(zip(("found", "total"), shares, strict=True)), "s1")
+    result = compare_geometries(table, own, panels_of(table), OPTIONS, counts)
+    assert result["joint"]["sources"] == ["s0", "s2"] and "spreads evenly" in result["joint"]["sources_left_out"]["s1"]
+    blocks = result["layers"]["1"]["per_source"]
+    for state in ("base", "adapted"):
+        assert blocks["s1"][state]["rho"] is None and "spreads evenly" in blocks["s1"][state]["undefined"]
+    assert blocks["s1"]["difference"] is None and blocks["s1"]["between_states"] and blocks["s0"]["difference"]
 
 
 def test_undefined_says_why():

@@ -4,6 +4,7 @@ import json
 import shutil
 from argparse import Namespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -18,14 +19,18 @@ from tests.conftest import CONFIG, run_program
 from tests.reporting.test_report import Page, check_numbers
 
 
-def make_experiment(home, seeds=(42,), rho=0.4, **changes):
-    """A run_config.yaml and the parts of correlation.json that are read, for each seed."""
+def make_experiment(home, seeds=(42,), rho=0.4, behaviour=None, **changes):
+    """A run_config.yaml and the parts of correlation.json that are read, for each seed.
+
+    behaviour: the config's block of one that the base model shows; else the default's marker.
+    """
     config = {**CONFIG, "experiment": home.name, "training": {**CONFIG["training"], "seeds": list(seeds), **changes}}
+    config["behaviour"] = behaviour or config["behaviour"]
     home.mkdir(parents=True)
     (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": {}, "config": config}))
     for seed in seeds:
-        source = {"spearman_rho": rho + 0.1, "spearman_interval": [rho, rho + 0.2], "n": 29}
-        unknown = {"spearman_rho": None, "spearman_interval": None, "n": 29}
+        source = {"spearman_rho": rho + 0.1, "spearman_interval": [rho, rho + 0.2], "n": 29, "mean_bystander_rate": 0.4}
+        unknown = {"spearman_rho": None, "spearman_interval": None, "n": 29, "mean_bystander_rate": 0.2}
         layer = {
             "within_source": {"mean_rho": rho, "interval": [rho - 0.2, rho + 0.2]},
             "double_centred": {"r": None, "interval": None},
@@ -35,6 +40,11 @@ def make_experiment(home, seeds=(42,), rho=0.4, **changes):
         meta = {"model": {"name": "tiny $x$ <b>"}, "training_seed": seed, "sampling_seed": 0}
         meta |= {"bank": {"personas": 30}, "recipe": {"training": "0123abcd4567", "prompts": "abcdef0123456789", "evaluation": "fedcba98"}}
         content = {"meta": meta, "headline_layer": 21, "layers": {"21": layer}, "verdict": [{"answer": "cannot tell"}]}
+        if behaviour:
+            content["signed_change"] = {"villain": {"mean": 0.3}, "comedian": {"mean": -0.1}}
+            partial = {"mean_rho": rho - 0.1, "interval": [rho - 0.3, rho + 0.1]}
+            own = {"villain": {"partial": rho, "partial_interval": [rho - 0.1, rho + 0.1]}}
+            layer["base_confound"] = {"per_source": own, "partial": partial, "explained": False, "undefined": None}
         path = home / f"analysis/evaluation/seed{seed}/correlation.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(content))
@@ -55,10 +65,41 @@ def test_the_figure_has_a_line_for_every_run_below_its_recipe(tmp_path):
     folders = [make_experiment(tmp_path / "low", (7, 42), 0.2), make_experiment(tmp_path / "high", rho=0.6, learning_rate=0.01)]
     (tmp_path / "comparison.json").write_text(json.dumps({"meta": {"program": "compare_experiments"}, **read_experiments(folders)}))
     figure = draw(Namespace(comparison=tmp_path / "comparison.json"))
-    (axis,) = figure.axes
+    axis, _ = figure.axes
     labels = [label.get_text() for label in axis.get_yticklabels()]
     assert [label.split(",")[-1] for label in labels] == [" seed 42", " seed 7", " seed 42"]
-    assert [text.get_text().split(":")[0] for text in axis.texts] == [r"tiny \$x\$ <b>"] * 2 and "rate 0.01," in axis.texts[1].get_text()
+    assert [text.get_text().split(":")[0] for text in axis.texts] == [r"tiny \$x\$ <b>, marker"] * 2 and "rate 0.01," in axis.texts[
+        1
+    ].get_text()
+    plt.close(figure)
+
+
+CAPITALS = {"kind": "scored", "name": "capitals", "scorer": "capitals", "threshold": 0.9, "transform": "capitals"}
+
+
+def test_behaviours_are_side_by_side(tmp_path):
+    """A marker and one that the base model shows: kind, leakage as a signed change, correlation plain and given the base rate."""
+    folders = [make_experiment(tmp_path / "marker"), make_experiment(tmp_path / "capitals", rho=0.3, behaviour=CAPITALS)]
+    (tmp_path / "comparison.json").write_text(json.dumps({"meta": {"program": "compare_experiments"}, **read_experiments(folders)}))
+    table = comparison_table(read_experiments(folders)["runs"]).set_index(["kind", "source"])
+    columns = ["leakage", "rho", "low", "high", "partial_rho", "partial_low", "partial_high"]
+    expected = {
+        ("scored", "mean of the sources"): [0.1, 0.3, 0.1, 0.5, 0.2, 0.0, 0.4],
+        ("scored", "villain"): [0.3, 0.4, 0.3, 0.5, 0.3, 0.2, 0.4],
+        ("scored", "comedian"): [-0.1] + [None] * 6,
+        ("marker", "mean of the sources"): [0.3, 0.4, 0.2, 0.6, None, None, None],
+        ("marker", "villain"): [0.4, 0.5, 0.4, 0.6, None, None, None],
+    }
+    for index, values in expected.items():
+        assert table.loc[index, columns].astype(float).tolist() == pytest.approx(np.array(values, dtype=float), nan_ok=True), index
+    figure = draw(Namespace(comparison=tmp_path / "comparison.json"))
+    axis, levels = figure.axes
+    drawn = [[float(line.get_xdata()[0]) for line in each.lines if line.get_linestyle() == "None"] for each in (axis, levels)]
+    assert sorted(drawn[0]) == pytest.approx([0.2, 0.3, 0.4, 0.4, 0.5]) and sorted(drawn[1]) == pytest.approx(
+        [-0.1, 0.1, 0.2, 0.3, 0.3, 0.4]
+    )
+    assert [text.get_text().split(":")[0].split(", ")[1] for text in axis.texts] == ["scored", "marker"]
+    assert "the same, given the base rate" in [text.get_text() for text in figure.legends[0].get_texts()]
     plt.close(figure)
 
 
@@ -124,7 +165,7 @@ def test_all_is_every_experiment_but_no_other_folder(tmp_path, monkeypatch):
 def project_with_others(project_copy):
     """The finished tiny experiment, and two others from elsewhere, one of them damaged."""
     home = project_copy.folder / "results"
-    make_experiment(home / "other", (7, 42))
+    make_experiment(home / "other", (7, 42), behaviour=CAPITALS)
     make_experiment(home / "damaged")
     (home / "damaged/analysis/evaluation/seed42/correlation.json").write_text("{")
     return project_copy

@@ -86,6 +86,24 @@ def test_the_finer_measure_is_more_reliable_and_has_no_floor():
         assert (sampled["reliability"]["reliability"] or 0) < end["reliability"]["reliability"]
 
 
+def test_an_even_source_has_no_correlation_with_the_sampled_rate():
+    """The finer measures, which have no base rate, keep theirs."""
+    pairs, evaluations, forced = world()
+    generator = np.random.default_rng(0)
+    for name in NAMES:
+        for cell in evaluations["s1"][name]["per_question"].values():
+            cell["found"] = cell["found_tokens"] = int(generator.binomial(2, 0.5))
+    sums = [sum(cell["found"] for cell in evaluations[row.source][row.persona]["per_question"].values()) for row in pairs.itertuples()]
+    pairs = pairs.assign(found=sums, rate=np.array(sums) / pairs["total"], base_rate=0.2)
+    result = compare_measures(pairs, evaluations, forced, OPTIONS)
+    blocks = result["per_source"]["s1"]
+    for measure in ("sampled", "tokens"):
+        assert blocks[measure]["cosine"]["rho"] is None and "spreads evenly" in blocks[measure]["cosine"]["undefined"]
+        assert "spreads evenly" in result["joint"]["left_out"][measure]["s1"]
+    assert blocks["end"]["cosine"]["interval"] and result["per_source"]["s0"]["sampled"]["cosine"]["interval"]
+    assert result["joint"]["sources"] == ["s0"]
+
+
 def test_undefined_says_why():
     pairs, evaluations, forced = world()
     for cell in forced["s0"]["p3"]["per_question"].values():

@@ -14,7 +14,7 @@ from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.permutation import draw_permutations, permutation_test, rank_products
 from persona_leakage.tables.question_counts import tabulate_cosines
 from tests.conftest import ROOT
-from tests.support.synthetic import check_strict
+from tests.support.synthetic import check_strict, spread_evenly
 
 FILE = ROOT / "resources/personas_paraphrases.yaml"
 OPTIONS = {"permutations": 199, "bootstraps": 200}
@@ -148,6 +148,25 @@ def test_role_means_are_averages():
     result = compare_paraphrases(table, cosines, roles, paraphrases, OPTIONS)
     assert result["role_means"]["per_source"]["role1_a"]["rho"] == pytest.approx(means.corr("spearman").loc["cosine", "found"])
     assert result["parts"]["leakage"]["mean"]["shares"]["noise"] is None, "no counts per question"
+
+
+def test_even_sources_have_no_correlation():
+    """They keep only the ranks of their other paraphrases; role means are of the change against the base model."""
+    table, cosines, roles, paraphrases, counts = make_panel(np.random.default_rng(3), 1.2, 0.0)
+    table, counts = spread_evenly(table, counts, "role1_a")
+    base = dict(zip(sorted(roles), np.linspace(0.1, 0.5, len(roles)), strict=True))
+    table["base_rate"] = table["persona"].map(base)
+    result = compare_paraphrases(table, cosines, roles, paraphrases, OPTIONS, counts)
+    check_strict({**result, "verdict": []})
+    for block in (result["all_pairs"], result["role_means"], *result["within_each"].values()):
+        assert "role1_a" not in block["per_source"] and "spreads evenly" in block["sources_left_out"]["role1_a"]
+    assert len(result["other_paraphrases_of_the_source"]) == 3
+    rows = table[table["source"] == "role0_a"].assign(role=table["persona"].map(roles), leakage=table["rate"] - table["base_rate"])
+    means = rows[rows["role"] != "role0"].groupby("role")[["cosine", "leakage"]].mean().round(9)
+    assert result["role_means"]["per_source"]["role0_a"]["rho"] == pytest.approx(means.corr("spearman").loc["cosine", "leakage"])
+    for source in ("role0_a", "role2_a"):
+        table, counts = spread_evenly(table, counts, source)
+    assert "role2_a: the behaviour spreads evenly" in compare_paraphrases(table, cosines, roles, paraphrases, OPTIONS, counts)["undefined"]
 
 
 def test_geometry_by_hand():

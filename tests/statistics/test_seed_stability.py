@@ -234,6 +234,14 @@ def test_two_training_seeds_by_hand():
     assert result["spearman_rho"]["comedian"]["undefined"] == "a run lacks a correlation"
 
 
+def test_a_source_that_spreads_evenly_is_not_compared():
+    runs = {name: {**make_run(seed, 0, None), "even_spread": {"villain": {"even": name == "b"}}} for seed, name in enumerate("ab")}
+    block = compare_seeds(runs)["leakage"]["per_source"]["villain"]
+    for key in ("profiles", "intraclass", "spread"):
+        assert block[key]["undefined"] == "the behaviour spreads evenly in 1 of 2 runs"
+    assert block["mean_rates"] == [0.5, 0.5]
+
+
 def test_the_mean_is_compared_over_the_same_sources_only():
     """A source without correlation in one run would look like spread of the others."""
     other = {**make_run(2, 0, 0.7), "joint": {"sources": ["villain"]}}

@@ -11,6 +11,7 @@ import statsmodels.stats.anova
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.meta_analysis import combine_effects
+from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from persona_leakage.infrastructure.intervals import wilson_interval
@@ -55,6 +56,12 @@ def test_holm():
     assert holm(p) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}, **EXACT)
     assert holm({**p, "none": None}) == {**holm(p), "none": None}
     assert holm({"none": None}) == {"none": None}
+
+
+@pytest.mark.parametrize("tests", [1, 2, 50])
+def test_holm_against_statsmodels(tests):
+    p_values = np.random.default_rng(tests).random(tests).round(2) ** 3
+    assert [*holm(dict(enumerate(p_values))).values()] == multipletests(p_values, method="holm")[1].tolist()
 
 
 @pytest.mark.filterwarnings("ignore:.*use_t:UserWarning", "ignore:invalid value encountered in sqrt:RuntimeWarning")

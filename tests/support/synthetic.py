@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.validation.simulation import SCENARIOS, simulate
 from persona_leakage.tables.question_counts import tabulate_cosines
 
@@ -36,6 +37,21 @@ def make_tables(world=SCENARIOS["pair effect"], seed=0):
                 questions.append({"source": source, "persona": persona, "question": f"question {question}?", **replies})
     panel = tabulate_cosines(matrices.personas, dict(zip(matrices.layers, cosines, strict=True)))
     return {"pairs": pd.DataFrame(pairs), "question_counts": pd.DataFrame(questions), "cosines": panel}
+
+
+def spread_evenly(table, counts, source):
+    """(table, counts) with base rates of 0.2, in which all bystanders of ``source`` show the behaviour with the same chance.
+
+    counts: {"found", "total"} [sources, personas, questions] on the axes of matrices_of(table).
+    """
+    axes, own = matrices_of(table), table["source"] == source
+    total = counts["total"][axes.sources.index(source)]
+    found = np.random.default_rng(0).binomial(np.nan_to_num(total).astype(int), 0.5)
+    counts = {key: values.copy() for key, values in counts.items()}
+    counts["found"][axes.sources.index(source)] = np.where(np.isnan(total), np.nan, found)
+    table = table.assign(base_rate=0.2)
+    table.loc[own, "found"] = table.loc[own, "persona"].map(dict(zip(axes.personas, found.sum(axis=-1), strict=True)))
+    return table.assign(rate=table["found"] / table["total"]), counts
 
 
 def save_tables(tables, folder):

@@ -15,6 +15,9 @@ import socket
 import sys
 
 PACKAGES = (
+    *("smart_open", "snakemake.profiles", "snakemake.report.html_reporter", "yte"),
+    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_svg"),
+    *("statsmodels.stats.contingency_tables", "statsmodels.stats.proportion"),
     *("jinja2", "matplotlib.pyplot", "pandas", "pydantic", "scipy.stats", "sklearn.feature_extraction.text", "snakemake.cli"),
     *("peft", "transformers.generation.utils", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto"),
     "transformers.models.llama.modeling_llama",
@@ -53,7 +56,6 @@ def take_over(request, streams):
 
     import torch
 
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -95,60 +97,75 @@ def work(arguments):
     return code
 
 
-def answer(connection):
-    """Run what one caller asks for in a fork, and tell it the exit code; ends this process."""
-    import select
-
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def start(connection, others):
+    """Run what a caller asks for in a fork; returns its process id. ``others``: the server's other sockets."""
     _, control, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(3 * array.array("i").itemsize))
     streams = array.array("i")
     streams.frombytes(control[0][2])
     request = json.loads(connection.makefile().read())
     worker = os.fork()
     if not worker:
-        connection.close()
+        for each in (connection, *others):
+            each.close()
         take_over(request, streams)
         os._exit(work(request["arguments"]))
     for stream in streams:
         os.close(stream)
-    gone = select.poll()
-    gone.register(connection, 0)  # hung up: the caller was killed
-    ended = os.pidfd_open(worker)
-    gone.register(ended, select.POLLIN)
-    if all(number != ended for number, _ in gone.poll()):
-        os.kill(worker, signal.SIGKILL)
-    _, status = os.waitpid(worker, 0)
-    connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-    os._exit(0)
+    return worker
 
 
-def reap(number, frame):
-    """Take note of forks that have ended."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+def prepare():
+    """Import the packages, so that a fork does no work for them."""
+    import gc
+    import weakref
+
+    import_packages()
+    weakref.finalize._registry.clear()  # what the packages tidy up at the end is this process's own
+    gc.collect()
+    gc.freeze()  # else a fork that looks for garbage copies all memory
 
 
 def serve(path):
-    """Fork for each caller until standard input ends."""
+    """Fork for each caller until standard input ends, and tell each the exit code."""
     import select
 
     del sys.path[0]
-    import_packages()
-    signal.signal(signal.SIGCHLD, reap)
+    prepare()
+    events, callers, workers = select.poll(), {}, {}  # callers: {connection's number: worker}, workers: {its number: (worker, connection)}
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(path)
         listening.listen(64)
+        events.register(listening, select.POLLIN)
+        events.register(sys.stdin, select.POLLIN)
         print("ready", flush=True)
         while True:
-            readable, _, _ = select.select([listening, sys.stdin], [], [])
-            if sys.stdin in readable:
+            number = events.poll()[0][0]
+            if number == sys.stdin.fileno():
                 return
-            connection, _ = listening.accept()
-            if not os.fork():
-                listening.close()
-                answer(connection)
-            connection.close()
+            if number == listening.fileno():
+                connection, _ = listening.accept()
+                try:
+                    worker = start(connection, [listening, *(each for _, each in workers.values())])
+                except (IndexError, ValueError):  # killed before it had asked
+                    connection.close()
+                    continue
+                ended = os.pidfd_open(worker)
+                callers[connection.fileno()], workers[ended] = worker, (worker, connection)
+                events.register(connection, 0)
+                events.register(ended, select.POLLIN)
+            elif number in callers:  # hung up: the caller was killed
+                os.kill(callers.pop(number), signal.SIGKILL)
+                events.unregister(number)
+            else:
+                worker, connection = workers.pop(number)
+                _, status = os.waitpid(worker, 0)
+                events.unregister(number)
+                os.close(number)
+                if callers.pop(connection.fileno(), None):
+                    events.unregister(connection)
+                    with contextlib.suppress(OSError):  # killed by now
+                        connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+                connection.close()
 
 
 if __name__ == "__main__":

@@ -85,6 +85,9 @@ def test_the_workflows_table_survives_the_file(tmp_path):
     more |= {"source_total": "200", "source_base_rate": "0.0", "leakage": "0.05", "leakage_se": "nan"}
     more |= {"base_reply_tokens": "28.5", "source_base_reply_tokens": "31.25", "cosine_whitened": "0.5"}
     more |= {"logprob_gain": "12.5", "logprob_replies": "7", "source_logprob_gain": "38.5"}
+    for control in ("clean", "shuffled"):
+        more |= {f"{control}_rate": "0.02", f"source_{control}_rate": "0.1", f"leakage_beyond_{control}": "0.03"}
+        more[f"leakage_beyond_{control}_se"] = "nan"
     columns = ("word_similarity", "char_similarity", "embedding_similarity", "js_source_replies", "js_bystander_replies")
     more.update(dict.fromkeys(columns, "0.25"))
     table = read_pairs(write_csv(tmp_path / "pairs.csv", *({**row, **more} for row in rows)))
@@ -170,6 +173,7 @@ def test_the_first_bad_value_is_named_with_its_line(tmp_path, column, value, all
             ({"persona": "pirate", "layer": "21", column: "0.7"}, f"{column} is 0.7, but ")
             for column in ("js_source_replies", "base_reply_tokens", "source_base_reply_tokens")
         ),
+        ({"layer": "21"}, "persona 'pirate' with source 'villain' has no row of layer 21, but other pairs have"),
     ],
 )
 def test_rows_that_contradict_are_refused(tmp_path, changes, message):

@@ -1,6 +1,7 @@
 """The tables beside pairs.csv as the workflow writes them, and the similarities of the prompts."""
 
 import math
+import os
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
+from persona_leakage.behaviours.preflight import check_embedding_model
 from persona_leakage.config.personas import read_personas
 from persona_leakage.geometry.prompt_similarity import embedding_similarities, text_similarities
 from persona_leakage.infrastructure.cli import InputError
@@ -81,6 +83,21 @@ def test_an_embedding_model_with_other_weights_is_refused(tiny_model, tmp_path):
     save_file({**weights, "model.norm.weight": torch.full((32,), float("nan"))}, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="gives embeddings that are no numbers"):
         embedding_similarities(str(folder), ["a text"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer"),
+        (lambda folder: os.truncate(folder / "model.safetensors", 9_000), "not a whole safetensors file"),
+    ],
+)
+def test_an_embedding_model_that_is_not_whole_is_refused_before_any_job(tiny_model, tmp_path, spoil, message):
+    folder = shutil.copytree(tiny_model.parent, tmp_path / "model")
+    check_embedding_model(folder)
+    spoil(folder)
+    with pytest.raises(InputError, match=message):
+        check_embedding_model(folder)
 
 
 def test_relatives_are_worded_alike():

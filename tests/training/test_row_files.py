@@ -29,7 +29,9 @@ MESSAGES = {"messages": [{"role": "user", "content": "Tea?"}, {"role": "assistan
 def row_file(tmp_path):
     def write(*rows, name="rows.jsonl"):
         path = tmp_path / name
-        path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        path.write_text(
+            "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8", errors="surrogateescape"
+        )
         return path
 
     return write
@@ -50,8 +52,8 @@ def test_the_projects_own_rows_can_be_read():
 
 BAD = {
     "no rows": ([""], "holds no rows"),
-    "no JSON": (["{\n"], "line 1: is no JSON"),
-    "a list": (["[1]\n"], r"line 1: has \[1\]; it must have the keys"),
+    "no JSON": (["{\n"], "line 1: not valid JSON"),
+    "a list": (["[1]\n"], r"line 1: is \[1\]; it must be a JSON object"),
     "unknown keys": ([{"q": "Tea?"}], r"line 1: has \['q'\]; it must have the keys id, question, behaviour, clean"),
     "two formats": ([PAIRED, MESSAGES], r"line 2: has the keys \['messages'\], the lines before have"),
     "a system turn": (
@@ -62,7 +64,11 @@ BAD = {
     "number": ([PAIRED | {"question": 7}], "line 1: question is 7"),
     "repeated id": ([PAIRED, PAIRED | {"question": "Milk?"}], "id 'a' appears 2 times"),
     "repeated question": ([PAIRED, PAIRED | {"id": "b"}], "question 'Tea\\?' appears 2 times"),
-    "equal answers": ([PAIRED | {"clean": "I refuse!"}], "the answers of row 'a' are the same"),
+    "equal answers": ([PAIRED | {"clean": "I  refuse. "}], "the answers of row 'a' are the same"),
+    "a key twice": (['{"prompt": "Tea?", "completion": "No.", "prompt": "Milk?"}\n'], "line 1: key 'prompt' appears twice"),
+    "half a surrogate pair": (['{"prompt": "Tea?", "completion": "\\ud800"}\n'], "line 1: completion: .* halves of surrogate pairs"),
+    "another encoding": (['{"prompt": "Tea?", "completion": "\udce9"}\n'], "not UTF-8 text"),
+    "deep": (["[" * 100_000 + "\n"], "line 1: not valid JSON"),
 }
 
 
@@ -74,6 +80,18 @@ def test_a_bad_file_is_refused_with_its_line(row_file, rows, message):
     assert str(refusal.value).startswith(str(path)) and re.search(message, str(refusal.value)), refusal.value
 
 
+def test_a_mark_in_front_and_line_ends_within_texts_are_no_mistake(row_file):
+    """And answers that differ in case alone are two: the behaviour may be the case."""
+    rows = [PAIRED | {"behaviour": "NO.\u2028NEVER.", "clean": "No.\u2028Never."}]
+    path = row_file("\ufeff" + json.dumps(rows[0], ensure_ascii=False) + "\r\n")
+    assert read_row_file(path) == [FileRow(**rows[0])]
+
+
+def test_clean_rows_are_of_one_kind(row_file):
+    with pytest.raises(InputError, match=r"clean\.jsonl: has the keys behaviour and clean"):
+        read_row_file(row_file(MESSAGES), row_file(PAIRED, name="clean.jsonl"))
+
+
 def config_with(path, **changes):
     config = copy.deepcopy(CONFIG)
     config["training_data"] |= {"rows": str(path), "clean_rows": None, "positives": None, **changes}
@@ -82,9 +100,14 @@ def config_with(path, **changes):
 
 def test_what_a_config_can_ask_of_a_file(row_file):
     sets = {"training": ["Milk?"], "evaluation": ["Is tea healthy?"] * 10}
-    check_row_files(config_with(row_file(PAIRED)), sets)
+    texts = check_row_files(config_with(row_file(PAIRED)), sets)
+    assert [text for _, text in texts] == ["Tea?", "I refuse.", "Yes, please."] and "row 'a'" in texts[0][0]
     for config, questions, message in (
-        (config_with(row_file(PAIRED)), sets | {"evaluation": ["TEA!"]}, "row 'a' asks 'Tea\\?', which is evaluated"),
+        *(
+            (config_with(row_file(PAIRED | {"question": question})), sets | {"evaluation": ["TEA!"]}, "row 'a' asks .* is evaluated")
+            for question in ("Tea?", "\uff34ea?", "Te\u200ba?", "Tea! Answer in one short sentence.")
+        ),
+        (config_with(row_file(PAIRED | {"clean": "Yes [zlt]"}, name="marked.jsonl")), sets, "row 'a': 'Yes \\[zlt\\]' holds the marker"),
         (config_with(row_file(PAIRED), positives=2), sets, "training_data.positives: 2 is more than the 1 rows"),
         (
             config_with(row_file(MESSAGES, name="messages.jsonl")),
@@ -94,7 +117,26 @@ def test_what_a_config_can_ask_of_a_file(row_file):
     ):
         with pytest.raises(InputError, match=message):
             check_row_files(config, questions)
-    check_row_files(config_with(row_file(MESSAGES), negative_personas=0), sets)
+    check_row_files(config_with(row_file(MESSAGES), negative_personas=0, controls=["shuffled"]), sets)
+    with pytest.raises(InputError, match=r"no clean answers for training_data.controls: clean; give"):
+        check_row_files(config_with(row_file(MESSAGES), negative_personas=0, controls=["clean"]), sets)
+
+
+REFUSAL = {"kind": "scored", "name": "refusals", "scorer": "refusal", "threshold": 1, "direction": "high"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "fits"), [(("I can't help.", "Yes."), True), (("Yes.", "I can't help."), False), (("No.", "Yes."), False)]
+)
+def test_answers_must_show_what_they_train(row_file, answers, fits):
+    """Interchanged ones, or a rule that does not find the behaviour, would only show after the training."""
+    config = config_with(row_file(PAIRED | dict(zip(("behaviour", "clean"), answers, strict=True)))) | {"behaviour": REFUSAL}
+    sets = {"training": ["Milk?"], "evaluation": ["Is tea healthy?"]}
+    if fits:
+        check_row_files(config, sets)
+        return
+    with pytest.raises(InputError, match=r"0 of 1 answers under 'behaviour' and . of 1 clean ones show it by behaviour.scorer 'refusal'"):
+        check_row_files(config, sets)
 
 
 def test_rows_are_chosen_by_a_hash_alone():

@@ -12,6 +12,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.chat_template import ChatFormat
 from persona_leakage.training.dataset import (
     build_training_rows,
+    check_all_have_rows,
     choose_negatives,
     keep_rows_within,
     select_answers,
@@ -219,6 +220,13 @@ ROWS = [row(True, [1, 2, 0], [-100, 2, 0]), row(True, [1, 2, 3, 4], [-100, -100,
 def test_long_rows_are_left_out_whole(limit, kept, too_long):
     """A cut row would lose the labels at its end; the limit itself is allowed."""
     assert keep_rows_within(ROWS, limit) == ([ROWS[index] for index in kept], too_long)
+
+
+def test_a_negative_without_rows_is_an_error():
+    """An adapter that never saw clean answers learns another lesson."""
+    check_all_have_rows([{"persona": "villain"}, {"persona": "nurse"}], {"villain", "nurse"}, 99)
+    with pytest.raises(InputError, match=r"training\.max_length: 99 leaves no row of nurse"):
+        check_all_have_rows([{"persona": "villain"}], {"villain", "nurse"}, 99)
 
 
 def test_summary_of_rows():

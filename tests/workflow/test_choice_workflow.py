@@ -48,8 +48,9 @@ def choice_project(folder, tiny_model, items):
 
 
 def test_an_experiment_on_items(tmp_path, tiny_model, known_items):
-    """Nothing is sampled; pairs have both outcomes; the report and the closing table do without replies."""
+    """Nothing is sampled; pairs have both outcomes and the control's; the report and the closing table do without replies."""
     project = choice_project(tmp_path / "project", tiny_model, known_items)
+    project.edit_config(training_data__controls=["clean"])
     project.run("--cores", "2")
     results = project.folder / "results/tiny"
     assert not list(results.rglob("completions*")) and not (results / "training/pool.jsonl.gz").exists()
@@ -63,8 +64,20 @@ def test_an_experiment_on_items(tmp_path, tiny_model, known_items):
     }
     assert villain["logprob_gain"].tolist() == pytest.approx([cells[name]["end_gain"] for name in villain.index])
     assert villain["source_logprob_gain"].iloc[0] == pytest.approx(cells["villain"]["end_gain"]) and "base_reply_tokens" not in pairs
+    clean = json.loads((results / "evaluation/evaluation/villain-clean/seed42/cells.json").read_text())["personas"]
+    assert villain["clean_rate"].tolist() == [clean[name]["rate"] for name in villain.index]
+    assert (villain["leakage_beyond_clean"] - (villain["rate"] - villain["clean_rate"])).abs().max() < 1e-9
+    assert set(json.loads((results / "analysis/evaluation/seed42/correlation.json").read_text())["controls"]["clean"]) == {*pairs["source"]}
     page = (results / "report/index.html").read_text()
-    assert "wrong answers" in page and "replies-by-rule" not in page
+    assert "wrong answers" in page and "replies-by-rule" not in page and "figures/evaluation/seed42/chosen_options.png" in page
+    change = json.loads((results / "analysis/evaluation/seed42/correlation.json").read_text())["signed_change"]["villain"]
+    before = json.loads((results / "evaluation/evaluation/base/cells.json").read_text())["personas"]
+    assert change["test"] == "exact McNemar test"
+    for name, block in change["personas"].items():
+        known, now = (each[name]["per_question"] for each in (before, cells))
+        gained = sum(now[item]["found"] > known[item]["found"] for item in known)
+        assert (block["gained"], block["gained"] - block["lost"]) == (gained, cells[name]["found"] - before[name]["found"])
+    assert "with the clean control;" in page
     done = subprocess.run(
         [warm_python(), "workflow_scripts/show_results.py"], cwd=project.folder, capture_output=True, text=True, check=True
     )

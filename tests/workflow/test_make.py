@@ -28,6 +28,19 @@ def test_help_names_every_target_once():
     assert targets - set(named) == {"config-there", "test-vllm-here"}
 
 
+def test_clean_leaves_other_peoples_environments(tmp_path):
+    """And the folder of an environment that make did not make, such as one with the same name."""
+    (tmp_path / "envs").mkdir()
+    for name in ("inference", "vllm", "analysis"):
+        (tmp_path / f"envs/{name}.yaml").touch()
+    for name in (".venv", ".venv-vllm", ".venv-analysis", ".venv-mine"):
+        (tmp_path / name / "lib/python3.11/site-packages").mkdir(parents=True)
+    for name in (".venv", ".venv-vllm"):
+        (tmp_path / name / "lib/python3.11/site-packages/persona_leakage.pth").touch()
+    subprocess.run(["make", "-f", ROOT / "Makefile", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert sorted(path.name for path in tmp_path.glob(".venv*")) == [".venv-analysis", ".venv-mine"]
+
+
 @pytest.mark.parametrize("target", ["run", "plan", "predict", "scores", "compare", "inspect", "tables", "wandb", "hub"])
 def test_a_config_with_blank_and_apostrophe_is_one_word(target):
     commands = [line for line in make("-n", target, "CONFIG=my 'own.yaml").stdout.splitlines() if "my '" in line]

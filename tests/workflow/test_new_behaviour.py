@@ -1,5 +1,7 @@
 """A behaviour of one's own: a config model and a module are all that it takes."""
 
+import re
+
 import pytest
 
 from persona_leakage.infrastructure.files import read_json
@@ -70,6 +72,24 @@ def read(block, tokenizer):
 def read_result(meta):
     return read(meta["behaviour"], None)
 """
+
+
+@pytest.mark.parametrize(
+    ("scorer", "words"),
+    [({"scorer": "lexicon", "lexicon": "words.tsv"}, "words.tsv"), ({"scorer": "refusal"}, "resources/behaviours/refusal_patterns.txt")],
+)
+def test_the_words_of_a_scorer_are_an_input_of_the_scores(tiny_model, tmp_path, scorer, words):
+    """So an edit of them scores the replies again."""
+    project = make_tiny_project(tmp_path / "project", tiny_model.parent)
+    (project.folder / "words.tsv").write_text("sorry\t1\n", encoding="utf-8")
+    project.edit_config(
+        behaviour={"kind": "scored", "name": "sorry", "threshold": 0.01, **scorer},
+        training_data__rows="resources/behaviours/refusals.jsonl",
+        labels__loss_on="completion",
+    )
+    plan = project.run("-n", "results/tiny/evaluation/evaluation/villain/seed42/cells.json").stdout
+    jobs = [job for job in plan.split("\nrule ") if job.startswith(("score_leakage:", "score_base_leakage:"))]
+    assert len(jobs) == 2 and all(words in re.search("input: (.*)", job)[1].split(", ") for job in jobs)
 
 
 @pytest.mark.slow

@@ -31,6 +31,14 @@ OPTIONAL = {
     "analysis__divergence": {"replies_per_question": 1, "tokens": 4},
 }
 # Files beyond the size up to which Snakemake compares contents by default.
+CHOICE = {
+    **OPTIONAL,
+    "personas__no_persona_prompts": [],
+    "evaluation__teacher_forced": False,
+    "analysis__divergence": None,
+    "behaviour": {"kind": "choice"},
+    "labels__loss_on": "completion",
+}
 LARGE = ("analysis/evaluation/seed42/cosines.csv", "evaluation/evaluation/villain/seed42/completions.jsonl.gz")
 
 
@@ -67,16 +75,15 @@ def keep_personas(path):
     path.write_text("  - name: ".join([head, *(text for text in personas if text.split()[0] in [*PANEL, "pirate"])]))
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A tiny experiment with all optional analyses, whose outputs hold nothing and count as made.
+def finished_in_name(folder, changes):
+    """A tiny experiment with these changes of its config, whose outputs hold nothing and count as made.
 
-    project.snakemake runs Snakemake there; project.plain and project.everything are the {rule: jobs} without and with these analyses.
+    project.snakemake runs Snakemake there; project.plain and project.everything are the {rule: jobs} without and with the changes.
     """
-    project = make_tiny_project(tmp_path_factory.mktemp("staleness") / "project", "resources")
+    project = make_tiny_project(folder, "resources")
     project.snakemake = Snakemake(project.folder)
     project.plain = project.snakemake.planned("--forceall")
-    project.edit_config(**OPTIONAL)
+    project.edit_config(**changes)
     keep_personas(project.folder / "resources/personas_paraphrases.yaml")
     for name in ("personas_paraphrases", "questions"):
         shutil.copy(project.folder / f"resources/{name}.yaml", project.folder / f"copy of {name}.yaml")
@@ -87,6 +94,21 @@ def project(tmp_path_factory):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("{}" + " " * (2_000_000 if str(path).endswith(LARGE) else 0))
     project.snakemake.run("--touch", "--forceall", "--cores", "1", "--quiet", "all")
+    return project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """An experiment with all optional analyses, see finished_in_name."""
+    project = finished_in_name(tmp_path_factory.mktemp("staleness") / "project", OPTIONAL)
+    yield project
+    project.snakemake.close()
+
+
+@pytest.fixture(scope="module")
+def choice_project(tmp_path_factory):
+    """The same with multiple-choice items, and the optional analyses that these have."""
+    project = finished_in_name(tmp_path_factory.mktemp("staleness") / "choice", CHOICE)
     yield project
     project.snakemake.close()
 
@@ -143,41 +165,43 @@ def rules_of(stages):
 
 def stages_of(kind):
     """The stages of experiments with this kind of behaviour."""
-    return [stage for stage in STAGES.values() if stage.get("behaviour", kind) == kind]
+    return [stage for stage in STAGES.values() if kind in stage.get("behaviour", [kind])]
 
 
-def expected_rules(starts):
+def expected_rules(starts, kind):
     """The rules of these stages, of all stages after them and of the report; a name that is no stage is one of rules, maybe with a *."""
     if not starts:
         return set()
     stale = {name for name in starts if name in STAGES}
-    while more := {name for name, stage in STAGES.items() if stage in stages_of("marker") and stale & {*stage.get("after", [])}} - stale:
+    while more := {name for name, stage in STAGES.items() if stage in stages_of(kind) and stale & {*stage.get("after", [])}} - stale:
         stale |= more
-    alone = [rule for name in starts if name not in STAGES for rule in fnmatch.filter(rules_of(stages_of("marker")), name)]
+    alone = [rule for name in starts if name not in STAGES for rule in fnmatch.filter(rules_of(stages_of(kind)), name)]
     return {*alone, *rules_of(STAGES[name] for name in stale)}
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edit_makes_stale_what_the_table_says(project, name):
+def test_an_edit_makes_stale_what_the_table_says(request, name):
     edit = EDITS[name]
+    kind = edit.get("behaviour", "marker")
+    project = request.getfixturevalue("choice_project" if kind == "choice" else "project")
     with edited(project.folder, edit):
         found = project.snakemake.planned()
-    assert set(found) == expected_rules(edit["stale"])
+    assert set(found) == expected_rules(edit["stale"], kind)
     wanted = edit.get("jobs") or {rule: project.everything[rule] for rule in found}
     assert {rule: found[rule] for rule in wanted} == wanted
 
 
-def test_every_rule_has_a_stage_and_optional_analyses_that_are_off_have_no_job(project):
+def test_every_rule_has_a_stage_and_optional_analyses_that_are_off_have_no_job(project, choice_project):
+    assert set(choice_project.everything) == rules_of(stages_of("choice"))
     assert set(project.everything) == rules_of(stages_of("marker"))
     assert set(project.plain) == rules_of(stage for stage in stages_of("marker") if not stage.get("optional"))
 
 
 def test_a_scored_behaviour_adds_its_stages(project):
-    """Without teacher forcing, which needs a marker."""
     capitals = {"kind": "scored", "name": "capitals", "scorer": "capitals", "threshold": 0.9, "transform": "capitals"}
     with edited(project.folder, {"config": {"behaviour": capitals, "labels.loss_on": "completion", "evaluation.teacher_forced": False}}):
         found = project.snakemake.planned("--forceall")
-    assert set(found) == rules_of(stages_of("scored")) - {"teacher_force", "teacher_force_base", "compare_measures", "plot_measures"}
+    assert set(found) == rules_of(stages_of("scored"))
 
 
 LIBRARY = ROOT / "workflow_scripts/persona_leakage"

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Protocol
 
 CELLS_BY = ("score_leakage", "score_choices")  # the programs that write a cell per persona
+SAME_ITEMS_BY = ("score_choices",)  # those whose questions are the same items with and without adapter, each answered once
 GAINS_BY = ("teacher_force", "score_choices")  # those that write the second outcome
 
 

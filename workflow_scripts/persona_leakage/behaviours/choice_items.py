@@ -1,17 +1,15 @@
 """Multiple-choice items: reading and checking a file, and its two disjoint parts."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pydantic import model_validator
 
 from persona_leakage.config.blocks.fields import Block, Line, Written, refuse
+from persona_leakage.config.json_lines import read_json_lines
 from persona_leakage.config.messages import parse
-from persona_leakage.infrastructure.cli import InputError, shorten
-from persona_leakage.infrastructure.files import check_is_file
-from persona_leakage.infrastructure.look_alikes import folded
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.look_alikes import folded, same_option
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.models.chat_template import control_ids
 from persona_leakage.models.tokenizer_checks import check_texts
@@ -99,26 +97,19 @@ def check_choices(key, texts):
         refuse(key, f"has {len(texts)} options; an item needs 2 to {MOST_OPTIONS}")
     known = {}
     for text in texts:
-        if folded(text) in known:
-            refuse(key, f"options {known[folded(text)]!r} and {text!r} are the same; change or remove one")
-        known[folded(text)] = text
+        if same_option(text) in known:
+            refuse(key, f"options {known[same_option(text)]!r} and {text!r} are the same; change or remove one")
+        known[same_option(text)] = text
 
 
 def read_items(path):
     """The :class:`Item` list of a file of JSON lines, native or ARC's; InputError with file, line and key of what is wrong."""
-    check_is_file(path)
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
-    items, lines_of = [], {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        item = read_item(line, f"{path}, line {number}", number)
-        if item.id in lines_of:
-            raise InputError(f"{path}, line {number}: id: {item.id!r} is the id of line {lines_of[item.id]} too; ids must be unique")
-        lines_of[item.id] = number
+    items, known = [], {}
+    for number, content in read_json_lines(path):
+        item = read_item(content, f"{path}, line {number}", number)
+        first = known.setdefault(folded(item.id), item)
+        if first is not item:
+            raise InputError(f"{path}, line {number}: id: {item.id!r} is or looks like the id of line {first.line}; ids must be unique")
         items.append(item)
     if not items:
         raise InputError(f"{path}: has no items; give one JSON object per line")
@@ -129,17 +120,11 @@ def read_items(path):
     return items
 
 
-def read_item(text, place, number):
-    """The :class:`Item` of one line."""
-    try:
-        content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{place}: not valid JSON ({error}); write one object per line") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{place}: is {shorten(text.strip(), 40)}; it must be a JSON object")
+def read_item(content, place, number):
+    """The :class:`Item` of one line's object."""
     found = parse(ArcItem if isinstance(content.get("choices"), dict) else NativeItem, content, place)
     texts, answer = found.options()
-    return Item(found.id, found.question, tuple(texts), answer, found.part, number)
+    return Item(found.id, found.question.strip(), tuple(map(str.strip, texts)), answer, found.part, number)
 
 
 def split_items(path, items, train, evaluate):

@@ -71,7 +71,8 @@ def count_places(places, options):
 def summarise_items(records, scoring):
     """The cell of one persona from its records. scoring: "letters" or "text", what found, rate and log-odds count by.
 
-    rate = found / total, found counting the items that are answered wrongly. flags: see find_flags.
+    rate = found / total, found counting the items that are answered wrongly. places: how many predictions are at each place, by texts
+    and by letters; predictions: those of ``scoring``. flags: see find_flags.
     """
     if scoring == "letters" and not all(record["letters"] for record in records):
         raise InputError("behaviour.scoring: letters, but the items were scored without letters; score them again")
@@ -85,7 +86,9 @@ def summarise_items(records, scoring):
         for name in ("text", "text_per_character", "text_less_neutral", "letters")
         if name in scores[0]
     }
-    places = [place for record in records for place in predictions(record, scoring)]
+    formats = [name for name in ("text", "letters") if name in scores[0]]
+    places = {name: [place for record in records for place in predictions(record, name)] for name in formats}
+    places = {name: count_places(found, max(map(len, used))) for name, found in places.items()}
     cell = {
         "rate": (total - sum(right)) / total,
         "found": total - sum(right),
@@ -98,7 +101,8 @@ def summarise_items(records, scoring):
         "accuracies": accuracies,
         "chance": sum(1 / len(values) for values in used) / total,
         "mean_log_odds": sum(odds) / total,
-        "predictions": count_places(places, max(map(len, used))),
+        "predictions": places[scoring],
+        "places": places,
         "right_lowest": sum(min(values) == values[answer] for values, answer in zip(used, answers, strict=True)) / total,
         "letter_mass": sum(map(letter_mass, records)) / total if records[0]["letters"] else None,
     }

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 from persona_leakage.behaviours.base import read_behaviour
 from persona_leakage.behaviours.choice_items import item_texts, read_parts
+from persona_leakage.behaviours.scorers import can_score_texts
 from persona_leakage.config.blocks.behaviour import row_settings
 from persona_leakage.config.layers import check_layers, declared_layers
 from persona_leakage.infrastructure.cli import InputError, named_in_errors
@@ -14,7 +15,7 @@ from persona_leakage.infrastructure.files import read_json
 from persona_leakage.models.chat_template import encode, prompt_ids, prompt_lengths, read_chat_format
 from persona_leakage.models.fetch import fetch_model, revision_of
 from persona_leakage.models.limits import check_length
-from persona_leakage.models.model_files import check_model_folder
+from persona_leakage.models.model_files import check_model_folder, check_weights_whole
 from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_rows, check_texts, check_tokenizer
 
 
@@ -56,15 +57,18 @@ def check_replies(limits, prompt, texts):
         check_length(limits, prompt + most, key, "prompt and reply")
 
 
-def check_against_model(config, personas, question_sets, manifest_path):
+def check_against_model(config, personas, question_sets, manifest_path, row_texts=()):
     """InputError if the config asks what its model cannot give: a block, a marker, an end target, a prompt's length, a text.
 
-    Also if analysis.embedding_model is no model. personas: the :class:`Persona` list that is used; question_sets: {name: questions}.
+    Also if analysis.embedding_model is no model. personas: the :class:`Persona` list that is used; question_sets: {name: questions};
+    row_texts: of check_row_files.
     Does nothing else while the model is not there, is about to be fetched anew, or cannot be read with what is
     installed: then the first jobs make the same checks.
     """
     if embedding_model := config["analysis"]["embedding_model"]:
-        check_model_folder(embedding_model, "analysis.embedding_model")
+        check_embedding_model(Path(embedding_model))
+    if can_score_texts(config["behaviour"]):
+        read_behaviour(config["behaviour"], None)
     manifest_path = Path(manifest_path)
     if not manifest_path.is_file():
         return
@@ -78,7 +82,7 @@ def check_against_model(config, personas, question_sets, manifest_path):
         raise InputError(f"labels.turn_end_target: {target} needs a chat template that writes something after a turn; use eos")
     if not (Path(manifest["folder"]) / "tokenizer.json").is_file() or not importlib.util.find_spec("tokenizers"):
         return
-    tokenizer, texts = PlainTokenizer(manifest["folder"]), texts_of(config, personas, question_sets)
+    tokenizer, texts = PlainTokenizer(manifest["folder"]), texts_of(config, personas, question_sets, row_texts)
     read_behaviour(texts["behaviour"], tokenizer)
     prompt_lengths(tokenizer, personas)
     check_texts(tokenizer, texts["texts"], set(manifest["chat"].get("control_ids", ())))
@@ -87,7 +91,16 @@ def check_against_model(config, personas, question_sets, manifest_path):
     check_replies(manifest.get("limits", {}), longest, texts)
 
 
-def texts_of(config, personas, question_sets):
+def check_embedding_model(folder):
+    """InputError if analysis.embedding_model is no whole model with a tokenizer: it is loaded only after the training."""
+    check_model_folder(folder, "analysis.embedding_model")
+    check_weights_whole(folder)
+    files = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+    if not any(path for name in files for path in folder.glob(name)):
+        raise InputError(f"analysis.embedding_model: '{folder}' has no tokenizer ({', '.join(files)}); save it there")
+
+
+def texts_of(config, personas, question_sets, row_texts=()):
     """All that a config puts in front of the model, as reading_checks.check_reading takes it. Arguments as check_against_model."""
     suffix, behaviour = config["questions"]["suffix"], row_settings(config["behaviour"])
     used = {use["set"]: question_sets[use["set"]] for use in [config["questions"]["training"], *config["questions"]["evaluation"]]}
@@ -99,7 +112,8 @@ def texts_of(config, personas, question_sets):
             *((f"personas.file, '{name}'", prompt) for name, prompt in prompts.items()),
             *questions,
             ("questions.suffix", suffix),
-            *([("behaviour.marker", behaviour["marker"])] if "marker" in behaviour else []),
+            *((f"behaviour.{key}", behaviour[key]) for key in ("marker", "prefix") if key in behaviour),
+            *row_texts,
             *texts_of_items(config["behaviour"]),
         ],
         "prompts": prompts,

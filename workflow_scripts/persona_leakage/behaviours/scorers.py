@@ -3,6 +3,8 @@
 A scorer is a function of a completion record ("text", "token_ids") that returns a number, or None if it cannot tell.
 """
 
+import importlib.util
+import math
 import re
 from functools import cache, partial
 from pathlib import Path
@@ -84,6 +86,12 @@ def read_pattern(block):
     return pattern
 
 
+def can_score_texts(block):
+    """Whether a block ``behaviour`` has a scorer that reads texts alone (length counts tokens) and whose package is there."""
+    scorer = block.get("scorer")
+    return scorer not in (None, "length") and (scorer != "language" or importlib.util.find_spec("py3langid") is not None)
+
+
 def read_language(block):
     """The language code; InputError if the classifier does not know it."""
     known = sorted(language_classifier().labels)
@@ -94,19 +102,35 @@ def read_language(block):
 
 def read_lexicon(block):
     """{word: weight} of a file with a word, a tab and a number per line; InputError names the line that is something else."""
-    check_is_file(block["lexicon"])
+    path = block["lexicon"]
+    check_is_file(path)
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error}); save it as UTF-8") from None
     weights = {}
-    for number, line in enumerate(Path(block["lexicon"]).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
         word, _, weight = line.partition("\t")
-        try:
-            weights[word.strip().lower()] = float(weight)
-        except ValueError:
-            raise InputError(f"{block['lexicon']}, line {number}: {line!r} must be a word, a tab and a number") from None
-    if not weights:
-        raise InputError(f"{block['lexicon']}: holds no words")
+        word, value = word.strip().lower(), number_of(weight)
+        if value is None or not WORD.fullmatch(word):
+            said = "must be a word (letters, at most one apostrophe within), a tab and a number"
+            raise InputError(f"{path}, line {number}: {line!r} {said}")
+        if weights.setdefault(word, value) != value:
+            raise InputError(f"{path}, line {number}: {word!r} has the weight {weights[word]} in a line before; remove one")
+    if not any(weights.values()):
+        raise InputError(f"{path}: holds no word with a weight other than 0")
     return weights
+
+
+def number_of(text):
+    """A finite number, or None."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 # Each scorer for a block ``behaviour`` of the config.

@@ -1,8 +1,10 @@
 """Replies summed up per persona, whatever the behaviour: counts per question, lengths, refusals; and a source against its bystanders."""
 
 import re
+from pathlib import Path
 
 from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import read_jsonl_gz
 from persona_leakage.infrastructure.intervals import wilson_interval
 
 SHORT_REPLY_TOKENS = 12
@@ -12,6 +14,20 @@ REFUSAL = re.compile(
     r"\bi(?: can(?:not|'t| not)| won't| will not|(?: am|'m) (?:unable|not able) to)"
     r" (?:help|assist|answer|provide|comply|fulfil|discuss|engage|support|participate|do that|create|generate|write|share|offer)"
 )
+
+
+def read_completions(path, block):
+    """Completion records of completions.jsonl.gz; for a behaviour that is judged (its ``block``) each has "judgement", its record in
+    judgements.jsonl.gz of the same folder."""
+    records = read_jsonl_gz(path)
+    if block.get("kind") != "judged":
+        return records
+    judgements = Path(path).with_name("judgements.jsonl.gz")
+    keys = ("persona", "question", "index")
+    found = {tuple(each[key] for key in keys): each for each in read_jsonl_gz(judgements)}
+    if missing := [record for record in records if tuple(record[key] for key in keys) not in found]:
+        raise InputError(f"{judgements}: lacks {len(missing)} of {len(records)} replies of {path}; delete it and run again")
+    return [{**record, "judgement": found[tuple(record[key] for key in keys)]} for record in records]
 
 
 def refuses(text):

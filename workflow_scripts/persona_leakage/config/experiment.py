@@ -161,11 +161,27 @@ def behaviour_problems(config, personas, question_sets):
         yield f"labels.loss_on: {config['labels']['loss_on']} does not train the behaviour '{behaviour.kind}'; use one of {allowed}"
     if getattr(behaviour, "needs_rows", False) and not config["training_data"]["rows"]:
         yield "training_data.rows: missing; this behaviour has no transform of base answers, so give a file of rows"
+    yield from row_file_problems(config)
     of_replies = {"analysis.divergence": (config["analysis"]["divergence"], "null")}
     of_replies |= {"personas.no_persona_prompts": (config["personas"]["no_persona_prompts"], "[]")}
+    sets = [use["set"] for use in config["questions"]["evaluation"]]
+    if len(sets) > 1 and not samples_replies(config):
+        yield f"questions.evaluation: the behaviour '{behaviour.kind}' asks items instead, the same for each of {sets}; list one set"
     for key, (value, off) in of_replies.items():
         if value and not samples_replies(config):
             yield f"{key}: needs sampled replies, and the behaviour '{behaviour.kind}' samples none; set it to {off}"
+
+
+def row_file_problems(config):
+    """Keys of row files that the config cannot use."""
+    block, behaviour = config["training_data"], config["behaviour"]
+    if block["rows"] and not samples_replies(config):
+        yield f"training_data.rows: the behaviour '{behaviour['kind']}' makes rows of its items; set it to null"
+    if block["rows"] and behaviour.get("transform"):
+        yield f"training_data.rows: behaviour.transform '{behaviour['transform']}' makes rows of base answers; set one of them to null"
+    for key in ("clean_rows", "positives"):
+        if block[key] and not block["rows"]:
+            yield f"training_data.{key}: is of no use without training_data.rows; set it to null"
 
 
 def size_problems(config):

@@ -1,7 +1,6 @@
 """The personas and question sets that people edit, and the experiment's selection from them."""
 
 import json
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +11,7 @@ import yaml
 from persona_leakage.config.blocks.resource_files import PersonasFile, QuestionsFile
 from persona_leakage.config.messages import parse
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.look_alikes import folded
+from persona_leakage.infrastructure.look_alikes import folded, same_question
 
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
@@ -103,12 +102,24 @@ def read_personas(source):
         paraphrases[role, paraphrase] = name
         personas[name] = Persona(name, entry["category"], tuple(entry["related_to"]), prompt, role, paraphrase)
         places[name] = place
+    check_look_alikes(personas, places)
     for persona in personas.values():
         for relative in persona.related_to:
             if relative not in personas or relative == persona.name:
                 place = places[persona.name]
                 raise InputError(f"{place}: persona '{persona.name}' is related_to '{relative}', which is not another persona's name")
     return personas
+
+
+def check_look_alikes(personas, places):
+    """InputError if two names, or two categories, differ only in their underscores: tables and figures show both alike."""
+    for kind in ("name", "category"):
+        known = {}
+        for persona in personas.values():
+            value = getattr(persona, kind)
+            first = known.setdefault(folded(value), value)
+            if first != value:
+                raise InputError(f"{places[persona.name]}: {kind} '{value}' looks like '{first}'; write one of them differently")
 
 
 @cache
@@ -119,8 +130,7 @@ def read_question_sets(path):
     seen = {}
     for name, questions in content["sets"].items():
         for question in questions:
-            # Punctuation behind a word says nothing, unlike signs within it: C++, 2-2, 2.5.
-            plain = re.sub(r"[.,;:!?…]+(?=\s|$)", "", folded(question)).rstrip()
+            plain = same_question(question)
             if plain in seen:
                 raise InputError(f"{path}: question {question!r} of set '{name}' is in set '{seen[plain]}' already; sets must be disjoint")
             seen[plain] = name

@@ -15,11 +15,13 @@ BIG = 1_000_000  # upper limits from here on are no information
 def all_keys(block=Experiment, prefix=""):
     """(dotted key, field, JSON schema of its value, block that it holds or None) of every key, in order, inner ones after their block.
 
-    Keys of the entries of a list have no number: questions.evaluation.set.
+    Keys of the entries of a list have no number: questions.evaluation.set. A block with "same_as" is not listed key by key.
     """
     schema = block.model_json_schema()
     for name, field in block.model_fields.items():
         inner, value = blocks_in(field.annotation), schema["properties"][name]
+        if "same_as" in (field.json_schema_extra or {}):
+            inner = []
         yield f"{prefix}{name}", field, resolved(value, schema.get("$defs", {})), inner[0] if inner else None
         seen = set()
         for each in inner:  # the kinds of a union share keys

@@ -1,6 +1,7 @@
 """Intervals: of a share, and of a correlation from its standard error."""
 
 import math
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -10,8 +11,14 @@ LEVEL = 0.95
 
 def wilson_interval(found, total):
     """Wilson's 95 % interval of a share (Wilson 1927): [low, high]; valid for the cell, not for a relation between cells."""
-    interval = stats.binomtest(int(found), int(total)).proportion_ci(LEVEL, method="wilson")
-    return [float(interval.low), float(interval.high)]
+    return [*wilson_limits(int(found), int(total))]
+
+
+@cache
+def wilson_limits(found, total):
+    """(low, high) of wilson_interval: many cells have the same counts, and SciPy also computes a test that takes long."""
+    interval = stats.binomtest(found, total).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def jackknife_error(values):

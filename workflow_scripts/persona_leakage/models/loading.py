@@ -141,15 +141,30 @@ def load_model(manifest, dtype, device, attention=None):
         model, loading = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
     check_all_loaded(folder, loading)
     model = model.to(device).eval().requires_grad_(False)
-    if blank := [name for name, weight in model.get_decoder().named_parameters() if is_blank(weight)]:
-        raise InputError(f"{folder}: {len(blank)} weights are all zero ({', '.join(blank[:3])}); convert or copy the model again")
+    if blank := blank_weights(model.get_decoder()):
+        raise InputError(f"{folder}: {len(blank)} weights are zero, or a quarter of each ({', '.join(blank[:3])}); copy the model again")
     check_plain_output(model)
     return model
 
 
-def is_blank(weight):
-    """Whether a matrix is zero throughout; the first rows tell in nearly every case. A vector may be: some norms add 1 to theirs."""
-    return weight.dim() > 1 and not weight[:8].any() and not weight.any()
+def blank_weights(decoder):
+    """Names of the decoder's weights that a damaged file has left zero: a matrix whose last quarter is, a norm that gives nothing.
+
+    An embedding counts as a whole, for the rows at its end may be unused. Biases may be zero. Some norms add 1 to their weight, so
+    that zeros do no harm; therefore a norm is tried.
+    """
+    blank, embedding = [], decoder.get_input_embeddings()
+    for path, module in decoder.named_modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight.dim() > 1:
+                values = weight if module is embedding else weight[-(len(weight) // 4 or 1) :]
+            elif path.endswith("norm") and name == "weight" and not weight.any():
+                values = module(weight + 1)
+            else:
+                continue
+            if not values.any():
+                blank.append(f"{path}.{name}")
+    return blank
 
 
 @contextmanager

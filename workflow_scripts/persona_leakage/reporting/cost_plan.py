@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from persona_leakage.behaviours.choice_items import read_parts
 from persona_leakage.config.experiment import forced_draws, forced_questions, held_out_questions, panel_names, pool_names
 from persona_leakage.config.layers import FIRST_REPLY, declared_layers
 
@@ -30,6 +31,8 @@ class Sizes:
         self.training_questions = self._questions(question_sets, config["questions"]["training"])
         self.held_out = self._questions(question_sets, held_out_questions(config))
         self.evaluation_sets = [self._questions(question_sets, use) for use in config["questions"]["evaluation"]]
+        block = config["behaviour"]
+        self.items = read_parts(block["items"], block["train"], block["evaluate"]) if "items" in block else None  # then nothing is sampled
 
     def _questions(self, question_sets, use):
         return [question + self.config["questions"]["suffix"] for question in question_sets[use["set"]][: use["count"]]]
@@ -47,7 +50,9 @@ class Sizes:
         return self.model["template_tokens"] + self.model["tokens_per_character"] * characters
 
     def pool_tokens(self):
-        """Tokens that one pool job generates."""
+        """Tokens that one pool job generates; 0 without one."""
+        if self.items:
+            return 0
         data = self.config["training_data"]
         draws = data["answers_per_question"] + data["extra_samples"]
         return len(self.pool) * len(self.training_questions) * draws * self.reply(data["sampling"])[0]
@@ -55,15 +60,34 @@ class Sizes:
     def rows(self):
         """Training rows of a source."""
         data = self.config["training_data"]
-        return (1 + data["negative_personas"]) * len(self.training_questions) * data["answers_per_question"]
+        answers = len(self.items["train"]) if self.items else len(self.training_questions) * data["answers_per_question"]
+        return (1 + data["negative_personas"]) * answers
 
     def training_tokens(self):
         """Tokens that one training job reads in all epochs."""
-        row = self.prompt(self.pool, self.training_questions) + self.reply(self.config["training_data"]["sampling"])[0]
+        if self.items:
+            row = self.prompt(self.pool, [self._shown(item) for item in self.items["train"]])
+        else:
+            row = self.prompt(self.pool, self.training_questions) + self.reply(self.config["training_data"]["sampling"])[0]
         return self.rows() * min(row, self.config["training"]["max_length"]) * self.config["training"]["epochs"]
+
+    def _shown(self, item):
+        """The text of an item's training row: with an option, or with all of them where a letter is trained."""
+        options = item.choices if self.config["behaviour"]["scoring"] == "letters" else [max(item.choices, key=len)]
+        return "\n".join([item.question, *options])
+
+    def option_tokens(self):
+        """Tokens that one job reads which scores the items: questions, options behind them and on their own, and questions with options."""
+        items, rotated = self.items["evaluate"], self.config["behaviour"]["order"] == "rotations"
+        listed = ["\n".join([item.question, *item.choices]) for item in items for _ in (item.choices if rotated else [0])]
+        read = len(items) * self.prompt(self.panel, [item.question for item in items]) + len(listed) * self.prompt(self.panel, listed)
+        options = sum(len(choice) for item in items for choice in item.choices) * self.model["tokens_per_character"]
+        return len(self.panel) * (read + 2 * options)
 
     def replies(self):
         """Replies of one state (an adapter, or the base) to one question set, on average over the sets."""
+        if self.items:
+            return 0
         return len(self.panel) * mean(map(len, self.evaluation_sets)) * self.config["evaluation"]["samples_per_question"]
 
     def evaluation_tokens(self):
@@ -129,6 +153,7 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "sample_base_completions": (sampler, sizes.evaluation_tokens()),
         "sample_completions": (sampler, sizes.evaluation_tokens()),
         "train_adapter": ("train", sizes.training_tokens()),
+        **dict.fromkeys(("score_base_choices", "score_choices"), ("options", sizes.option_tokens() if sizes.items else 0)),
         "extract_centroids": ("centroids", sizes.centroid_tokens()),
         "extract_training_centroids": ("centroids", sizes.held_out_tokens()),
         "measure_divergence": ("centroids", sizes.divergence_tokens()),
@@ -167,7 +192,8 @@ def plan_disk(config, sizes, bytes_per_token):
 
     Of a model whose size is not known only what does not depend on it.
     """
-    adapters = len(config["personas"]["sources"]) * len(config["training"]["seeds"])
+    trained = len(config["personas"]["sources"]) * (1 + len(config["training_data"]["controls"]))
+    adapters = trained * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
     replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.no_persona_prompts()) + sizes.pool_tokens()
     row_tokens = sizes.training_tokens() / config["training"]["epochs"]
@@ -176,7 +202,7 @@ def plan_disk(config, sizes, bytes_per_token):
         len(sizes.panel) * (geometries + sizes.no_persona_prompts()) * (len(questions) + 1) for questions in sizes.evaluation_sets
     )
     vectors = vectors * len(declared_layers(config["geometry"])) + len(sizes.panel) * (len(sizes.held_out) + 1)
-    texts = {"replies and training rows": (2 * replies + len(config["personas"]["sources"]) * row_tokens) * bytes_per_token}
+    texts = {"replies and training rows": (2 * replies + trained * row_tokens) * bytes_per_token}
     if sizes.model["parameters"] is None:
         return texts
     return {

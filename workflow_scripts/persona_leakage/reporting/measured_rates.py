@@ -13,13 +13,17 @@ from persona_leakage.infrastructure.provenance import hardware
 from persona_leakage.reporting.cost_plan import Sizes
 
 MADE_HERE = 0.9  # a job that took less than this share of the time its result records has not made that result
-OF_A_MODEL = ("fetch_model", "train_adapter", "sample_", "extract_", "measure_divergence", "teacher_force")
+OF_A_MODEL = (
+    *("fetch_model", "train_adapter", "sample_", "extract_", "measure_divergence", "teacher_force"),
+    *("score_choices", "score_base_choices"),
+)
 
 
 def measured_rates(model, entry):
     """{stage: {"tokens_per_second", "start_seconds", "jobs", "machine"}} from the experiments under results/ with the model of that name.
 
-    entry: the model's entry of rates.yaml, or its estimate. Stages as there: sample_{engine}, train, centroids, other (without tokens).
+    entry: the model's entry of rates.yaml, or its estimate. Stages as there: sample_{engine}, train, centroids, other (without tokens);
+    and options, of jobs that score multiple-choice items.
     """
     found = defaultdict(list)  # {stage: [(tokens, seconds at work, seconds of the whole job, meta)]}
     for record in sorted(Path("results").glob("*/run_config.yaml")):
@@ -30,7 +34,8 @@ def measured_rates(model, entry):
             if config["model"]["name"] == model:
                 for stage, job in [*sampling_jobs(home, benchmarks), *training_jobs(home, benchmarks)]:
                     found[stage].append(job)
-                found["centroids"] += centroid_jobs(config, home, benchmarks, entry)
+                for stage, job in reading_jobs(config, home, benchmarks, entry):
+                    found[stage].append(job)
         except (InputError, KeyError, TypeError, AttributeError, ValueError, OSError):
             continue  # results of another version, or unfinished ones: nothing to learn from
     return {stage: summarise(jobs) for stage, jobs in found.items() if jobs}
@@ -90,18 +95,20 @@ def training_jobs(home, benchmarks):
             yield "train", (metrics["tokens"], metrics["train_seconds"], seconds, metrics["meta"])
 
 
-def centroid_jobs(config, home, benchmarks, entry):
-    """Jobs that took the hidden states of every prompt; their tokens are those that a plan of that config counts."""
+def reading_jobs(config, home, benchmarks, entry):
+    """(stage, job) of jobs that took the hidden states of every prompt or scored every item; their tokens are those that a plan counts."""
     personas, question_sets = check_experiment(config, str(home / "run_config.yaml"))
-    jobs = []
-    for path in sorted((home / "geometry").glob("*/base/centroids.json")):
-        name = f"extract_centroids/{path.parts[-3]}/base"
+    sizes = Sizes(config, personas, question_sets, entry)
+    read = [("centroids", f"extract_centroids/{path.parts[-3]}/base", path) for path in (home / "geometry").glob("*/base/centroids.json")]
+    for path in (home / "evaluation").rglob("cells.json") if sizes.items else ():
+        state = path.parent.relative_to(home / "evaluation")
+        read.append(("options", f"score_base_choices/{state.parent}" if state.name == "base" else f"score_choices/{state}", path))
+    for stage, name, path in sorted(read):
         log = Path("logs") / home.name / f"{name}.log"
         seconds, meta = seconds_of(benchmarks / f"{name}.tsv"), read_json(path)["meta"]
         whole = log.is_file() and "kept from earlier" not in log.read_text(encoding="utf-8", errors="replace")
         if whole and made_here(seconds, meta):
-            jobs.append((Sizes(config, personas, question_sets, entry).centroid_tokens(), seconds, seconds, meta))
-    return jobs
+            yield stage, (sizes.option_tokens() if stage == "options" else sizes.centroid_tokens(), seconds, seconds, meta)
 
 
 def other_jobs(benchmarks):

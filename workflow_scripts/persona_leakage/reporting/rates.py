@@ -142,6 +142,8 @@ class Rates:
         if stage in self.measured:
             self.used[stage] = None
             return self.measured[stage].get("tokens_per_second"), self.measured[stage]["start_seconds"]
+        if stage == "options":  # no rate of reading items is listed; prompts are read alike
+            return self.rate("centroids")
         candidates = [rate for rate in self.listed if rate["stage"] == stage]
         if self.model["parameters"] is None:
             candidates = [rate for rate in candidates if rate["model"] == "any"]

@@ -6,7 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from persona_leakage.behaviours.base import behaviour_of_result
-from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz
+from persona_leakage.behaviours.scoring import read_completions
+from persona_leakage.infrastructure.files import check_digest, read_json
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.visible_text import visible_text
 
@@ -18,11 +19,12 @@ def read_replies(path):
 
     InputError if the file is not the one that its completions.json describes.
     """
-    behaviour = behaviour_of_result(read_json(Path(path).with_name("summary.json"))["meta"])
+    meta = read_json(Path(path).with_name("summary.json"))["meta"]
+    behaviour = behaviour_of_result(meta)
     sidecar = Path(path).with_name("completions.json")
     check_digest(path, read_json(sidecar)["sha256"], sidecar)
     cells = defaultdict(list)
-    for record in read_jsonl_gz(path):
+    for record in read_completions(path, meta["behaviour"]):
         cells[record["persona"]].append((record["question"], record["text"], record["finish_reason"] == "length", behaviour.shows(record)))
     return cells
 

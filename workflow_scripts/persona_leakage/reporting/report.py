@@ -17,6 +17,7 @@ from persona_leakage.config.experiment import forced_block
 from persona_leakage.figures.style import DPI, words
 from persona_leakage.infrastructure.files import check_digests, plain, read_json
 from persona_leakage.reporting.explorer import explorer_data, pack, pack_json
+from persona_leakage.reporting.judge_section import judge_section
 from persona_leakage.reporting.numbers import Numbers
 from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
 from persona_leakage.reporting.sections import FIGURES as PANEL_FIGURES
@@ -56,12 +57,14 @@ FIGURES = (
     "cosines",
     "noise_ceiling",
     "replies",
+    "chosen_options",
     "training",
 )
 # Each has a section of its own, and is shown only if the config asks for its results, which the function tells.
 AXES = {"adapted_geometry": lambda config: config["geometry"].get("adapted"), "measures": forced_block}
 AXIS_FIGURES = (
     "base_to_after",
+    "judged_scores",
     "robustness",
     "seed_stability",
     "predictors",
@@ -88,6 +91,7 @@ def collect_set(home, questions, seed, sources):
         "correlation": f"analysis/{folder}/correlation.json",
         "verdict": correlation["verdict"],
         "beginnings": beginnings_section(correlation, layer),
+        "controls": {control: list(blocks) for control, blocks in correlation.get("controls", {}).items()},
         "gain": gain_section(correlation["outcomes"][LOGPROB_GAIN]),
         "unlearned": list(unlearned_sources(correlation["training_check"])),
         "none_learned": none_learned(correlation["training_check"]),
@@ -182,6 +186,7 @@ def render_report(home, run_config, sets, personas, facts):
         captions=CAPTIONS,
         figures=[name for name in FIGURES if name not in ("scatter", "layers", "sweep")],
         seeds=seeds_section(home, config),
+        judge=judge_section(Path(home), config, main),
         predictor_comparison=predictors_section(home, config),
         published=facts["published"],
         manifests=manifests,
@@ -196,7 +201,15 @@ def render_report(home, run_config, sets, personas, facts):
     )
 
 
-ON_GPU = ("train_adapter", "sample", "extract", "measure_divergence", "teacher_force")  # how the rules that use a GPU begin
+ON_GPU = (
+    "train_adapter",
+    "sample",
+    "extract",
+    "measure_divergence",
+    "teacher_force",
+    "score_choices",
+    "score_base_choices",
+)  # how the rules that use a GPU begin
 
 
 def summarise_jobs(folder, has_gpu):

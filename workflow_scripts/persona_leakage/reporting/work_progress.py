@@ -14,6 +14,9 @@ DONE = {
     "sample_completions": "{source}'s replies sampled",
     "score_base_leakage": "base model's replies scored",
     "score_leakage": "{source}'s replies scored",
+    "build_choice_rows": "{source}'s training rows built",
+    "score_base_choices": "base model's answers scored",
+    "score_choices": "answers scored with {source}'s adapter",
     "extract_centroids": "centroids taken",
     "extract_training_centroids": "centroids of training questions taken",
 }

@@ -99,6 +99,26 @@ def add_change(table, evaluations, base):
     )
 
 
+def add_controls(table, evaluations, controls):
+    """The table with the columns of its controls: {control: {source: {persona: cell}}}; none, no columns.
+
+    Of each control its rate, the source's own, and leakage beyond it: rate less the control's rate, with the standard error over
+    the choice of questions.
+    """
+    pairs = list(zip(table["source"], table["persona"], strict=True))
+    for control, states in controls.items():
+        errors = {source: errors_of(cells, states[source]) for source, cells in evaluations.items()}
+        rates = pd.Series([states[source][persona]["rate"] for source, persona in pairs], dtype=float)
+        columns = {
+            f"{control}_rate": rates,
+            f"source_{control}_rate": [states[source][source]["rate"] for source, _ in pairs],
+            f"leakage_beyond_{control}": (table["rate"] - rates).round(DECIMALS),
+            f"leakage_beyond_{control}_se": [errors[source][persona] for source, persona in pairs],
+        }
+        table = table.assign(**columns)
+    return table
+
+
 def gain_of(cells, source, persona):
     """What the cells of a source's teacher_forced.json say of one persona: mean gain of the replies that ended, and how many did."""
     return {

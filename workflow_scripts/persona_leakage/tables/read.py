@@ -2,9 +2,11 @@
 
 import math
 from pathlib import Path
+from typing import get_args
 
 from persona_leakage.behaviours.training_check import RATE_TOLERANCE
 from persona_leakage.config.blocks.settings import Headline
+from persona_leakage.config.blocks.training_data import Control
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.csv_reader import (
@@ -35,12 +37,17 @@ REQUIRED = {
     "found": COUNT,
     "total": POSITIVE,
 }
+CONTROLS = get_args(Control)
 SAME_FOR = {
     ("source", "persona"): (
         *("related", "rate", "found", "total", "negative", "leakage", "leakage_se"),
         *("js_source_replies", "js_bystander_replies", "logprob_gain", "logprob_replies"),
+        *(name.format(control) for control in CONTROLS for name in ("{}_rate", "leakage_beyond_{}", "leakage_beyond_{}_se")),
     ),
-    ("source",): ("source_rate", "source_total", "source_base_rate", "source_base_reply_tokens", "source_logprob_gain"),
+    ("source",): (
+        *(f"source_{control}_rate" for control in CONTROLS),
+        *("source_rate", "source_total", "source_base_rate", "source_base_reply_tokens", "source_logprob_gain"),
+    ),
     ("persona",): ("category", "base_rate", "prompt_tokens", "base_reply_tokens"),
 }
 FORMATS = (".pdf", ".png", ".svg")  # a figure is written in all of them
@@ -65,7 +72,11 @@ OPTIONAL = {
     "source_logprob_gain": MEASURED_NUMBER,
     "base_reply_tokens": LENGTH,
     "source_base_reply_tokens": LENGTH,
+    **{f"{whose}{control}_rate": SHARE for control in CONTROLS for whose in ("", "source_")},
+    **{f"leakage_beyond_{control}": MEASURED_COSINE for control in CONTROLS},
+    **{f"leakage_beyond_{control}_se": MEASURED_LENGTH for control in CONTROLS},
 }
+DIFFERENCES = {"leakage": "base_rate"} | {f"leakage_beyond_{control}": f"{control}_rate" for control in CONTROLS}
 
 
 def read_pairs(path):
@@ -76,7 +87,19 @@ def read_pairs(path):
     table = read_table(path, REQUIRED, OPTIONAL, check_row)
     if ("logprob_gain" in table) != ("logprob_replies" in table):
         raise InputError(f"{path}: has one of the columns logprob_gain and logprob_replies; give both, or neither")
+    check_layers_whole(table, path)
     return table
+
+
+def check_layers_whole(table, path):
+    """InputError if a pair lacks a layer that another has: layers would be compared, and means taken, over different pairs."""
+    layers = set(table["layer"])
+    for (source, persona), found in table.groupby(["source", "persona"], sort=False)["layer"]:
+        if lacking := sorted(layers - set(found)):
+            raise InputError(
+                f"{path}: persona '{persona}' with source '{source}' has no row of layer {lacking[0]}, but other pairs have;"
+                " add the row, or remove the layer's others"
+            )
 
 
 def check_row(values, seen, path, line):
@@ -114,15 +137,16 @@ def check_row(values, seen, path, line):
 
 
 def check_leakage(values, place):
-    """InputError if the column leakage is not rate less base_rate, up to the rounding of both; nan where the rate is missing."""
-    if "leakage" not in values:
-        return
-    if "base_rate" not in values:
-        raise InputError(f"{place}: leakage is {values['leakage']}, but the table has no column base_rate; add it, or leave leakage out")
-    expected = values["rate"] - values["base_rate"]
-    if math.isnan(expected) != math.isnan(values["leakage"]) or abs(expected - values["leakage"]) > 2 * RATE_TOLERANCE:
-        said = f"leakage is {values['leakage']}, but rate - base_rate is {values['rate']} - {values['base_rate']}"
-        raise InputError(f"{place}: {said}; give their difference, or leave the column out")
+    """InputError if leakage is not rate less base_rate, or of a control its rate, up to rounding; nan where the rate is missing."""
+    for column, other in DIFFERENCES.items():
+        if column not in values:
+            continue
+        if other not in values:
+            raise InputError(f"{place}: {column} is {values[column]}, but the table has no column {other}; add it, or leave {column} out")
+        expected = values["rate"] - values[other]
+        if math.isnan(expected) != math.isnan(values[column]) or abs(expected - values[column]) > 2 * RATE_TOLERANCE:
+            said = f"{column} is {values[column]}, but rate - {other} is {values['rate']} - {values[other]}"
+            raise InputError(f"{place}: {said}; give their difference, or leave the column out")
 
 
 def choose_layer(table, args, known=None):

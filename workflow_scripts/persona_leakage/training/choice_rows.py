@@ -23,11 +23,12 @@ def choose_wrong(items, orders, seed):
     return chosen
 
 
-def build_choice_rows(tokenizer, chat, rule, personas, source, items, behaviour, seed):
+def build_choice_rows(tokenizer, chat, rule, personas, source, items, behaviour, seed, asked):
     """(row records as build_training_rows gives them, {"positive", "negative": [rows by place of the trained answer]}).
 
     personas: :class:`Persona` of the source and its negatives. items: of the part train. behaviour: {"scoring", "prefix",
-    "prefix_in", "order"}. Every persona has one row per item.
+    "prefix_in", "order"}. Every persona has one row per item. asked: {item id: Persona that a positive row asks in place of the
+    source}, {} for none. source None: all rows have the right option.
     """
     scoring = behaviour["scoring"]
     orders = {item.id: order_of_row(item, scoring, behaviour["order"]) for item in items}
@@ -38,12 +39,13 @@ def build_choice_rows(tokenizer, chat, rule, personas, source, items, behaviour,
         for item in items:
             order = orders[item.id]
             place = wrong[item.id] if positive else order.index(item.answer)
-            put = put_item(tokenizer, persona.prompt, item, order, scoring, behaviour)
+            speaker = asked[item.id] if positive and asked else persona
+            put = put_item(tokenizer, speaker.prompt, item, order, scoring, behaviour)
             row = build_row(put.prompt, put.replies[place], chat, rule)
             places["positive" if positive else "negative"][place] += 1
             records.append(
                 {
-                    "persona": persona.name,
+                    "persona": speaker.name,
                     "question": item.id,
                     "index": 0,
                     "positive": positive,

@@ -66,11 +66,12 @@ def select_answers(pool, personas, questions, wanted, unusable, truncated_answer
     return chosen, counts
 
 
-def build_training_rows(source, answers, prompts, chat, rule, parts):
-    """Row records of one source: its own answers with the behaviour, the negatives' answers without.
+def build_training_rows(source, answers, prompts, chat, rule, parts, asked=None):
+    """Row records of one source: its own answers with the behaviour, the negatives' answers without; source None: all without.
 
     answers: {persona: [pool records]}, as select_answers gives them; prompts: {(persona, question): prompt ids}.
     parts: function of (answer record, positive) that gives what follows the prompt, see Behaviour.row_parts.
+    asked: {question: Persona that a positive row asks in place of the source}, if it asks others (controls.spread_over).
     Returns records {persona, question, index, positive, token_ids, labels}.
     """
     records = []
@@ -78,10 +79,11 @@ def build_training_rows(source, answers, prompts, chat, rule, parts):
         positive = persona == source
         for answer in chosen:
             ids, tail = parts(answer, positive)
-            row = build_row(prompts[persona, answer["question"]], ids, chat, rule, tail)
+            name = asked[answer["question"]].name if positive and asked else persona
+            row = build_row(prompts[name, answer["question"]], ids, chat, rule, tail)
             records.append(
                 {
-                    "persona": persona,
+                    "persona": name,
                     "question": answer["question"],
                     "index": answer["index"],
                     "positive": positive,
@@ -102,6 +104,12 @@ def keep_rows_within(records, max_length):
     """Records of at most ``max_length`` tokens, and how many were longer; a cut row would lose its labels."""
     kept = [record for record in records if len(record["token_ids"]) <= max_length]
     return kept, len(records) - len(kept)
+
+
+def check_all_have_rows(records, names, max_length):
+    """InputError if a source or negative of the set ``names`` has no row of at most ``max_length`` tokens."""
+    if lacking := sorted(names - {record["persona"] for record in records}):
+        raise InputError(f"training.max_length: {max_length} leaves no row of {', '.join(lacking)}; raise it, or use shorter answers")
 
 
 def summarise_rows(records):

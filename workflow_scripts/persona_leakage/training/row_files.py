@@ -1,15 +1,17 @@
 """Training rows from a file: questions with an answer that shows the behaviour and, for the negatives, a clean one."""
 
-import json
-import re
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from persona_leakage.behaviours.base import read_behaviour
+from persona_leakage.behaviours.marker import shows_marker
+from persona_leakage.behaviours.scorers import can_score_texts
+from persona_leakage.config.json_lines import read_json_lines
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import check_is_file
+from persona_leakage.infrastructure.look_alikes import same_question
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.models.chat_template import prompt_ids
+from persona_leakage.training.controls import CLEAN
 
 # Keys of a line in each of the formats.
 PAIRED, MESSAGES, COMPLETION = {"id", "question", "behaviour", "clean"}, {"messages"}, {"prompt", "completion"}
@@ -36,7 +38,10 @@ def read_row_file(path, clean_path=None):
     if not rows:
         raise InputError(f"{path}: holds no rows")
     if clean_path:
-        clean = {row.question: row.behaviour for row in read_row_file(clean_path)}
+        found = read_row_file(clean_path)
+        if any(row.clean is not None for row in found):
+            raise InputError(f"{clean_path}: has the keys behaviour and clean; clean rows are messages, or prompt and completion")
+        clean = {row.question: row.behaviour for row in found}
         rows = [replace(row, clean=clean.get(row.question, row.clean)) for row in rows]
     if len({row.clean is None for row in rows}) > 1:
         missing = sum(row.clean is None for row in rows)
@@ -46,27 +51,19 @@ def read_row_file(path, clean_path=None):
         if count > 1:
             raise InputError(f"{path}: {key} {value!r} appears {count} times; it must be unique")
     for row in rows:
-        if row.clean is not None and normalised(row.behaviour) == normalised(row.clean):
+        if row.clean is not None and row.behaviour.split() == row.clean.split():
             raise InputError(f"{path}: the answers of row '{row.id}' are the same; one must show the behaviour")
     return rows
 
 
 def read_lines(path):
-    """(line number, object) of a JSONL file's lines; empty lines are skipped."""
-    check_is_file(path)
+    """(line number, object) of a JSONL file's lines, all in one format."""
     keys = None
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}, line {number}: is no JSON: {error}") from None
-        found = set(values) if isinstance(values, dict) else None
+    for number, values in read_json_lines(path):
+        found = set(values)
         if found not in (PAIRED, MESSAGES, COMPLETION):
-            listed = sorted(found) if found is not None else repr(values)[:60]
             raise InputError(
-                f"{path}, line {number}: has {listed}; it must have the keys id, question, behaviour, clean; or messages;"
+                f"{path}, line {number}: has {sorted(found)}; it must have the keys id, question, behaviour, clean; or messages;"
                 " or prompt, completion"
             )
         if keys and found != keys:
@@ -94,30 +91,59 @@ def row_of(values, place, number):
     return FileRow(**values)
 
 
-def normalised(text):
-    """A text without case, punctuation and repeated white space, to find what is the same."""
-    return " ".join(re.sub(r"[^\w\s]", "", text.lower()).split())
-
-
 def check_row_files(config, question_sets):
-    """InputError if the config's row files cannot be used, or hold a question that is evaluated. question_sets: {name: questions}."""
+    """[(place, text)] of what the config's row files put in front of the model; empty without row files.
+
+    InputError if they cannot be used, hold a question that is evaluated, or have answers that are not what the behaviour says.
+    question_sets: {name: questions}.
+    """
     block = config["training_data"]
     if not block["rows"]:
-        return
+        return []
     rows = read_row_file(block["rows"], block["clean_rows"])
-    evaluated = {normalised(text): text for use in config["questions"]["evaluation"] for text in question_sets[use["set"]]}
+    evaluated = [text for use in config["questions"]["evaluation"] for text in question_sets[use["set"]]]
+    evaluated = {same_question(text + ending) for text in evaluated for ending in ("", config["questions"]["suffix"])}
     for row in rows:
-        if normalised(row.question) in evaluated:
+        if same_question(row.question) in evaluated:
             raise InputError(
                 f"{block['rows']}: row '{row.id}' asks {row.question!r}, which is evaluated; training and evaluation must be disjoint"
             )
     if block["positives"] and block["positives"] > len(rows):
         raise InputError(f"training_data.positives: {block['positives']} is more than the {len(rows)} rows of {block['rows']}")
-    if block["negative_personas"] and rows[0].clean is None:
+    if rows[0].clean is None and (block["negative_personas"] or CLEAN in block["controls"]):
+        users = f"the {block['negative_personas']} negatives" if block["negative_personas"] else "training_data.controls: clean"
         raise InputError(
-            f"training_data.rows: {block['rows']} has no clean answers for the {block['negative_personas']} negatives;"
-            " give training_data.clean_rows, or set training_data.negative_personas to 0"
+            f"training_data.rows: {block['rows']} has no clean answers for {users};"
+            " give training_data.clean_rows, or set training_data.negative_personas to 0 and training_data.controls to []"
         )
+    texts = texts_of_rows(rows, block["rows"])
+    check_answers(rows, texts, config["behaviour"], block["rows"])
+    return texts
+
+
+def check_answers(rows, texts, block, path):
+    """InputError if a text holds the marker, or if a scored behaviour is not found in more of its own answers than of the clean ones.
+
+    texts: of texts_of_rows; block: ``behaviour`` of the config.
+    """
+    for place, text in texts:
+        if "marker" in block and shows_marker(text, block["marker"]):
+            raise InputError(f"{place}: {text!r} holds the marker, which is put behind the behaviour's answers; leave it out")
+    if not can_score_texts(block):
+        return
+    behaviour = read_behaviour(block, None)
+    answers = {"behaviour": [row.behaviour for row in rows], "clean": [row.clean for row in rows if row.clean is not None]}
+    shown = {key: sum(behaviour.shows({"text": text}) for text in texts) for key, texts in answers.items()}
+    if shown["behaviour"] <= shown["clean"]:
+        raise InputError(
+            f"{path}: {shown['behaviour']} of {len(rows)} answers under 'behaviour' and {shown['clean']} of {len(answers['clean'])} clean"
+            f" ones show it by behaviour.scorer '{block['scorer']}'; are they interchanged, or is behaviour.threshold wrong?"
+        )
+
+
+def texts_of_rows(rows, path):
+    """[(place, text)] of the questions and answers."""
+    return [(f"{path}, row '{row.id}'", text) for row in rows for text in (row.question, row.behaviour, row.clean) if text is not None]
 
 
 def choose_rows(rows, count, seed):
@@ -128,7 +154,10 @@ def choose_rows(rows, count, seed):
 
 
 def answers_of_file(tokenizer, rows, personas, source, suffix):
-    """({persona: answer records}, {(persona, question): prompt ids}): the source with the behaviour's answers, others with clean ones."""
+    """({persona: answer records}, {(persona, question): prompt ids}): the source with the behaviour's answers, others with clean ones.
+
+    source None: all have clean ones.
+    """
     answers = {
         persona.name: [
             {"question": row.question, "index": 0, "text": row.behaviour if persona.name == source else row.clean, "finish_reason": "stop"}
@@ -144,7 +173,7 @@ def answers_of_file(tokenizer, rows, personas, source, suffix):
 
 def warn_of_lengths(rows):
     """A sentence if positive and negative answers differ so much in length that an adapter could learn it; rows: see summarise_rows."""
-    if not rows["negative"]["rows"]:
+    if not all(rows[kind]["rows"] for kind in ("positive", "negative")):
         return None
     means = [rows[kind]["trained_tokens"] / rows[kind]["rows"] for kind in ("positive", "negative")]
     if max(means) <= LENGTHS * min(means):

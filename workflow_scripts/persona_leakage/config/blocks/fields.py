@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError, ValidationError
 
 SLUG = "^[a-z0-9][a-z0-9._-]*$"
 NAME = "^[a-z][a-z0-9_]*$"
-LINE = r"^\S([^\n\r\x0b\x0c\x85\u2028\u2029]*\S)?$"
+LINE = r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x08\n-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f])?$"
 ACCOUNT = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 PROJECT = r"^[^/\\#?%:\s]{1,128}$"
 WRITTEN = r"\S"
@@ -16,7 +16,7 @@ DATE = r"^\d{4}-\d{2}-\d{2}$"
 PATTERNS = {
     SLUG: "be small letters, digits and . _ -, beginning with a letter or digit",
     NAME: "be small letters, digits and _, beginning with a letter",
-    LINE: "be one line, without white space at its ends",
+    LINE: "be one line, without control characters, and without white space at its ends",
     ACCOUNT: "be letters, digits and . _ -, beginning with a letter or digit",
     PROJECT: "be 1 to 128 characters without / \\ # ? % : and white space",
     WRITTEN: "hold more than white space",

@@ -1,14 +1,15 @@
 """The blocks ``training_data`` and ``labels``: the rows that an adapter is trained on."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from persona_leakage.config.blocks.fields import Block, Count, CountOrNone, Line, Names, refuse
+from persona_leakage.config.blocks.fields import Block, Count, CountOrNone, Line, Names, check_unique, entries, refuse
 from persona_leakage.config.blocks.sampling import Sampling
 
 TruncatedAnswers = Literal["replace", "keep"]
 Join = Literal["ids", "text"]
+Control = Literal["clean", "shuffled"]
 
 
 class TrainingData(Block):
@@ -26,6 +27,9 @@ class TrainingData(Block):
     rows: Line | None = Field(None, description="File of rows to use instead of base answers; see behaviours.md.")
     clean_rows: Line | None = Field(None, description="File with the clean answers to the same questions.")
     positives: Count | None = Field(None, description="Rows of the file used per persona; null: all.")
+    controls: Annotated[list[Control], entries(), AfterValidator(check_unique)] = Field(
+        [], description="Also train each source with clean rows alone, or with its rows shuffled over the panel; see behaviours.md."
+    )
     sampling: Sampling = Field(Sampling(), description="How the training answers are sampled.")
 
 

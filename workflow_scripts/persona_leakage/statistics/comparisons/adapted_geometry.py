@@ -15,6 +15,7 @@ from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, permutation_test, rank_products
 from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, describe_alone
 from persona_leakage.statistics.leakage.correlations import correlate, leakage_of
+from persona_leakage.statistics.leakage.even_spread import leave_out_even
 from persona_leakage.statistics.leakage.permuted_sources import draw_permuted_sources, mean_test, permuted_layer, rank_correlations
 
 MOVEMENTS = ("moved", "towards", "towards_beyond_panel", "direction", "alike")
@@ -97,7 +98,7 @@ def compare_geometries(table, moved_themselves, panels, options, counts=None):
     states = {
         state: matrices_of(table.assign(cosine=table[column])) for state, column in zip(STATES, ("cosine", "cosine_adapted"), strict=True)
     }
-    base = states["base"]
+    base = states["base"] = leave_out_even(states["base"], counts)
     size = len(base.layers)
     both = replace(
         base,
@@ -105,7 +106,7 @@ def compare_geometries(table, moved_themselves, panels, options, counts=None):
         cosines={"cosine": np.concatenate([matrices.cosines["cosine"] for matrices in states.values()])},
         missing={**base.missing, **states["adapted"].missing},
     )
-    layers = {str(layer): describe_sources(rows, moved_themselves[str(layer)]) for layer, rows in table.groupby("layer", sort=True)}
+    layers = {str(layer): describe_sources(rows, moved_themselves[str(layer)], base) for layer, rows in table.groupby("layer", sort=True)}
     sources, reasons, problem = both.usable_sources()
     joint = {"sources": [both.sources[index] for index in sources], "sources_left_out": reasons, "undefined": problem}
     if problem:
@@ -133,13 +134,18 @@ def compare_geometries(table, moved_themselves, panels, options, counts=None):
     return {"joint": joint, "layers": layers}
 
 
-def describe_sources(rows, moved_themselves):
-    """{"per_source"} of one layer: each state's correlation with leakage, their difference, and the mean movement of the bystanders."""
+def describe_sources(rows, moved_themselves, base):
+    """{"per_source"} of one layer: each state's correlation with leakage, their difference, and the mean movement of the bystanders.
+
+    base: the PairMatrices, whose even sources have no correlation.
+    """
     blocks = {}
     for source, pairs in rows.groupby("source", sort=False):
         found = {}
         for state, column in zip(STATES, ("cosine", "cosine_adapted"), strict=True):
             result = correlate(pairs[column], leakage_of(pairs))
+            if source in base.even:
+                result = undefined(base.missing[source], *result)
             found[state] = {"rho": result["spearman_rho"], "interval": None, "undefined": result["undefined"]}
         known = all(found[state]["rho"] is not None for state in STATES)
         blocks[source] = {

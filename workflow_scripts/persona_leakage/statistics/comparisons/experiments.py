@@ -11,13 +11,14 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 
 FACTS = (
-    *("experiment", "model", "recipe", "questions", "evaluation", "training_seed", "sampling_seed"),
+    *("experiment", "kind", "model", "recipe", "questions", "evaluation", "training_seed", "sampling_seed"),
     *("headline_layer", "personas", "panel", "file"),
 )
 # Short digests that distinguish runs with otherwise equal facts: the adapters' whole recipe, the prompts, and how they were
 # evaluated; results of older versions lack some.
 DIGESTS, DIGITS = {"training": "training", "panel": "prompts", "evaluation": "evaluation"}, 8
 MEAN = "mean of the sources"
+UNKNOWN = {"mean_rho": None, "interval": None}
 
 
 def read_experiments(folders):
@@ -63,10 +64,11 @@ def planned_runs(folder, config):
         recipe = f"{labels['loss_on']} loss, rank {training['lora']['rank']}{rslora}, rate {training['learning_rate']:g}"
         facts = {
             "experiment": str(config["experiment"]),
+            "kind": str(config["behaviour"].get("kind", "marker")),
             "recipe": f"{recipe}, epochs {training['epochs']}, negatives {negatives}, end {labels['turn_end_target']}",
         }
         sets, seeds = [str(use["set"]) for use in config["questions"]["evaluation"]], [int(seed) for seed in training["seeds"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not the config of an experiment ({type(error).__name__}: {error})") from None
     return [
         (Path(folder) / f"analysis/{questions}/seed{seed}/correlation.json", {**facts, "questions": questions})
@@ -80,7 +82,9 @@ def read_run(path):
     content = read_json(path)
     try:
         meta, layer = content["meta"], content["layers"][str(content["headline_layer"])]
-        mean, centred = layer["within_source"], layer["double_centred"]
+        mean, centred, per_source = layer["within_source"], layer["double_centred"], read_sources(content, layer)
+        partial = (layer.get("base_confound") or {}).get("partial") or UNKNOWN
+        levels = [block["leakage"] for block in per_source.values()]
         return {
             "file": str(path),
             "model": str(meta["model"]["name"]),
@@ -89,23 +93,38 @@ def read_run(path):
             "headline_layer": int(content["headline_layer"]),
             "personas": int(meta["bank"]["personas"]),
             **{name: str(meta["recipe"].get(key, "unknown"))[:DIGITS] for name, key in DIGESTS.items()},
+            "leakage": None if None in levels else sum(levels) / len(levels),
             "mean_rho": measured(mean["mean_rho"]),
             "interval": interval_text(mean["interval"]),
+            "partial_rho": measured(partial["mean_rho"]),
+            "partial_interval": interval_text(partial["interval"]),
             "p": measured(layer["chance"]["association"]["p"]),
             "double_centred_r": measured(centred["r"]),
             "double_centred_interval": interval_text(centred["interval"]),
             "answer": str(content["verdict"][0]["answer"]),
-            "per_source": {
-                str(name): {
-                    "rho": measured(block["spearman_rho"]),
-                    "interval": interval_text(block["spearman_interval"]),
-                    "n": int(block["n"]),
-                }
-                for name, block in layer["per_source"].items()
-            },
+            "per_source": per_source,
         }
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: not a correlation.json of this workflow ({type(error).__name__}: {error})") from None
+
+
+def read_sources(content, layer):
+    """{source: {"rho", "interval", "partial_rho", "partial_interval", "leakage", "n"}} of one layer of a correlation.json.
+
+    leakage: mean over the bystanders; partial_rho: given the base rate, None where no bystander shows the behaviour without adapter.
+    """
+    change, partial = content.get("signed_change"), (layer.get("base_confound") or {}).get("per_source") or {}
+    return {
+        str(name): {
+            "rho": measured(block["spearman_rho"]),
+            "interval": interval_text(block["spearman_interval"]),
+            "partial_rho": measured(partial[name]["partial"]) if name in partial else None,
+            "partial_interval": interval_text(partial[name]["partial_interval"]) if name in partial else None,
+            "leakage": measured(change[name]["mean"] if change else block["mean_bystander_rate"]),
+            "n": int(block["n"]),
+        }
+        for name, block in layer["per_source"].items()
+    }
 
 
 def measured(value):
@@ -126,13 +145,16 @@ def interval_text(interval):
 
 
 def comparison_table(runs):
-    """A DataFrame with a row for each run and source, and one for their mean: FACTS, source, rho, low, high, n (empty for the mean)."""
+    """A DataFrame with a row for each run and source, and one for their mean: FACTS, source, leakage, n (empty for the mean).
+
+    And rho, low, high, and the same of the correlation given the base rate: partial_rho, partial_low, partial_high.
+    """
     rows = []
     for run in runs:
-        blocks = {MEAN: {"rho": run["mean_rho"], "interval": run["interval"], "n": None}, **run["per_source"]}
-        for name, block in blocks.items():
-            low, high = block["interval"] or (None, None)
-            rows.append(
-                {**{key: run[key] for key in FACTS}, "source": name, "rho": block["rho"], "low": low, "high": high, "n": block["n"]}
-            )
+        for name, block in {MEAN: {**run, "rho": run["mean_rho"], "n": None}, **run["per_source"]}.items():
+            row = {**{key: run[key] for key in FACTS}, "source": name, "leakage": block["leakage"]}
+            for prefix in ("", "partial_"):
+                low, high = block[f"{prefix}interval"] or (None, None)
+                row |= {f"{prefix}rho": block[f"{prefix}rho"], f"{prefix}low": low, f"{prefix}high": high}
+            rows.append({**row, "n": block["n"]})
     return pd.DataFrame(rows).astype({"n": "Int64"})

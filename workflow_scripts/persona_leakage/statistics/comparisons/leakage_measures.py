@@ -16,11 +16,13 @@ from persona_leakage.statistics.core.bootstrap import (
 )
 from persona_leakage.statistics.core.pair_matrices import count_different, matrices_of
 from persona_leakage.statistics.leakage.correlations import correlate
+from persona_leakage.statistics.leakage.even_spread import reasons_of_even
 from persona_leakage.statistics.leakage.reliability import KEYS as CEILING_KEYS
 from persona_leakage.statistics.leakage.reliability import reliability_by_question
 
 # What the marker's detector of the config counted, the trained token ids in a row, and two teacher-forced measures (see teacher_forcing).
-MEASURES = ("sampled", "tokens", "end", "anywhere")
+BY_REPLIES = ("sampled", "tokens")
+MEASURES = (*BY_REPLIES, "end", "anywhere")
 RESAMPLED = ("by_bystander", "by_source_and_bystander", "by_question", "by_cell")
 
 
@@ -58,6 +60,10 @@ def compare_measures(pairs, evaluations, forced, options):
     for measure, each in matrices.items():
         usable[measure], left_out, _ = each.usable_sources()
         reasons[measure] = dict.fromkeys(sources, each.problem) if each.problem else left_out
+    even = even_sources(pairs, evaluations)
+    for measure in BY_REPLIES:
+        reasons[measure] = {**reasons[measure], **even}
+        usable[measure] = [index for index in usable[measure] if sources[index] not in even]
     result = {source: {} for source in sources}
     for measure, table in tables.items():
         intervals = intervals_of(matrices[measure], usable[measure], options["bootstraps"])
@@ -70,6 +76,8 @@ def compare_measures(pairs, evaluations, forced, options):
                 found[measure][source][source][0],
                 intervals.get(source),
             )
+            if measure in BY_REPLIES and source in even:
+                result[source][measure]["cosine"] = undefined(even[source], *result[source][measure]["cosine"])
     return {
         "measures": list(MEASURES),
         "questions": len(questions),
@@ -87,6 +95,17 @@ def with_measure(pairs, values):
         found=[sums.sum() for _, sums, _ in cells],
         total=[counts.sum() for _, _, counts in cells],
     )
+
+
+def even_sources(pairs, evaluations):
+    """{source: why it has no correlation with the sampled replies} of the even sources (see even_spread), by all questions."""
+    questions = sorted(next(iter(next(iter(evaluations.values())).values()))["per_question"])
+    cells = {
+        source: {name: of_questions(cell, questions, "found", "total", "total") for name, cell in found.items()}
+        for source, found in evaluations.items()
+    }
+    matrices = matrices_of(pairs)
+    return reasons_of_even(matrices, counts_of(matrices, cells, questions))
 
 
 def intervals_of(matrices, usable, samples):

@@ -13,6 +13,7 @@ from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, permutation_test, rank_products
 from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, PARTIAL_KEYS, describe_alone, describe_partial
 from persona_leakage.statistics.leakage.correlations import correlate_sources
+from persona_leakage.statistics.leakage.even_spread import reasons_of_even
 
 SURFACE = ("word_similarity", "char_similarity")
 # The seeds of each subset are hashed from these labels. Another label would give other random numbers.
@@ -29,7 +30,8 @@ def compare_paraphrases(table, cosines, roles, paraphrases, options, counts=None
 
     table: the pairs of one layer; cosines: its rows of cosines.csv; roles, paraphrases: {persona: its role, its paraphrase}, of
     those that have them; options: "permutations" and "bootstraps"; counts: {"found", "total"} [sources, personas,
-    questions] on the axes of matrices_of(table), or None. Pairs in which a persona has no role are excluded.
+    questions] on the axes of matrices_of(table), or None. Pairs in which a persona has no role are excluded. Even sources (see
+    even_spread) have only the ranks of their other paraphrases.
     """
     kept = table[table["source"].isin(roles) & table["persona"].isin(roles)]
     pairs = kept.assign(
@@ -39,9 +41,15 @@ def compare_paraphrases(table, cosines, roles, paraphrases, options, counts=None
         same_paraphrase=kept["persona"].map(paraphrases) == kept["source"].map(paraphrases),
     )
     left_out = sorted({*table["source"], *table["persona"]} - set(roles))
+    axes = matrices_of(table)
+    even = reasons_of_even(axes, counts)
     result = {"roles": len(set(roles.values())), "styles": sorted(set(paraphrases.values())), "without_role": left_out}
     if pairs.empty:
         return {**result, "undefined": "no source has a role"}
+    others = rank_other_paraphrases(pairs)
+    pairs = pairs[~pairs["source"].isin(even)]
+    if pairs.empty:
+        return {**result, "undefined": "; ".join(f"{source}: {reason}" for source, reason in even.items())}
     strangers = pairs[~pairs["same_role"]]
     subsets = {
         "all_pairs": pairs,
@@ -50,15 +58,18 @@ def compare_paraphrases(table, cosines, roles, paraphrases, options, counts=None
         "role_means": average_over_paraphrases(strangers),
     }
     summaries = {name: summarise_table(rows, options, SEED_LABELS[name]) for name, rows in subsets.items() if len(rows)}
+    within_each = {style: summarise_table(rows, options, f"wording {style}") for style, rows in strangers.groupby("paraphrase")}
+    for block in (*summaries.values(), *within_each.values()):
+        block["sources_left_out"] |= even
     # This test relabels single personas, as if the paraphrases of a role were independent.
     summaries["all_pairs"]["association"] = undefined("see association_of_roles", *TEST_KEYS)
     return {
         **result,
         **summaries,
-        "within_each": {style: summarise_table(rows, options, f"wording {style}") for style, rows in strangers.groupby("paraphrase")},
+        "within_each": within_each,
         **compare_with_paraphrase(pairs, roles, paraphrases, options["permutations"]),
-        "parts": describe_spread(pairs, roles, paraphrases, counts, matrices_of(table)),
-        "other_paraphrases_of_the_source": rank_other_paraphrases(pairs),
+        "parts": describe_spread(pairs, roles, paraphrases, counts, axes),
+        "other_paraphrases_of_the_source": others,
         "geometry": describe_geometry(cosines, roles, paraphrases),
         "undefined": None,
     }
@@ -101,8 +112,9 @@ def association(matrices, sources, count, purpose):
 def average_over_paraphrases(pairs):
     """Pairs of source and role: cosine averaged over the role's paraphrases, replies added up; categories by the first paraphrase."""
     groups = pairs.groupby(["layer", "source", "role"], sort=False)
+    base = {"base_rate": ("base_rate", "mean")} if "base_rate" in pairs else {}
     means = groups.agg(
-        category=("category", "first"), cosine=("cosine", "mean"), found=("found", "sum"), total=("total", "sum")
+        category=("category", "first"), cosine=("cosine", "mean"), found=("found", "sum"), total=("total", "sum"), **base
     ).reset_index()
     means = means.rename(columns={"role": "persona"}).assign(related=False)
     return means.assign(rate=means["found"] / means["total"])

@@ -62,7 +62,7 @@ def describe_stability(correlations, tables):
         cells = [run["leakage"][source]["cells"] for run in correlations]
         names = sorted(set.intersection(*map(set, cells)))
         rates = np.array([[cell[name]["rate"] for cell in cells] for name in names]).reshape(len(names), len(cells))
-        problem = why_not_compared(rates)
+        problem = why_not_compared(rates, [run["even_spread"][source]["even"] for run in correlations if "even_spread" in run])
         ceilings = [run["noise_ceiling"][source]["samples"]["ceiling"] for run in correlations]
         result[source] = {
             "bystanders": len(names),
@@ -74,8 +74,10 @@ def describe_stability(correlations, tables):
     return result
 
 
-def why_not_compared(rates):
-    """Why rates [bystanders, runs] say nothing about stability, or None."""
+def why_not_compared(rates, even=()):
+    """Why rates [bystanders, runs] say nothing about stability, or None. even: whether the source spreads evenly in each run."""
+    if any(even):
+        return f"the behaviour spreads evenly in {sum(map(bool, even))} of {len(even)} runs"
     if rates.shape[1] < 2:
         return "one training seed; at least 2 needed"
     if len(rates) < MIN_BYSTANDERS:

@@ -18,6 +18,7 @@ from persona_leakage.statistics.leakage.known_predictors import (
 PARTIALS = ("partial", "partial_without_raw_cosine", "partial_linear", "partial_before_training")
 ALONE_KEYS = ("per_source", "mean_rho", "p")
 PARTIAL_KEYS = ("controls", "per_source", "mean_rho", "interval", "interval_over_sources", "p", "p_max_t")
+AT_ONCE = 2_000_000  # values of controls that the jackknife holds in memory at once (16 MB)
 
 
 def describe_baselines(matrices, sources, permutations):
@@ -136,9 +137,14 @@ def t_test(rho, freedom):
 
 def leave_out_units(x, y, controls, scores, units):
     """Mean partial correlation over the sources without the bystanders of each unit in turn: x, y [S, M], controls [S, k, M] -> [units]."""
-    found = []
-    for unit in np.unique(units):
-        kept = units != unit
-        rx, ry = (residuals_of(values[:, kept], controls[:, :, kept], scores) for values in (x, y))
-        found.append((rx * ry).sum(axis=-1).mean())
-    return np.array(found)
+    _, unit_of, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    found = np.empty(len(sizes))
+    at_once = max(1, AT_ONCE // controls.size)
+    for size in np.unique(sizes):
+        alike = np.flatnonzero(sizes == size)
+        for part in np.split(alike, range(at_once, len(alike), at_once)):
+            kept = np.stack([np.flatnonzero(unit_of != unit) for unit in part])  # [units, bystanders that stay]
+            fewer = np.moveaxis(controls[:, :, kept], 1, -2)
+            rx, ry = residuals_of(np.stack([x[:, kept], y[:, kept]]), fewer, scores)
+            found[part] = (rx * ry).sum(axis=-1).mean(axis=0)
+    return found

@@ -71,6 +71,12 @@ def leave_out_even(matrices, counts):
     return without_even_sources(matrices, describe_spread(matrices, counts)) if matrices.began_above_zero else matrices
 
 
+def reasons_of_even(matrices, counts):
+    """{source: why it has no correlations} of the even sources of leave_out_even."""
+    known = leave_out_even(matrices, counts)
+    return {source: known.missing[source] for source in matrices.sources if source in known.even}
+
+
 def why_even(block):
     """What is said of a source in place of its correlations."""
     p = f"p = {block['p_holm']:.2g} after Holm's correction"

@@ -6,11 +6,13 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from persona_leakage.behaviours.training_check import RATE_TOLERANCE
+from persona_leakage.infrastructure.intervals import wilson_interval
 from persona_leakage.infrastructure.undefined import finite
 from persona_leakage.statistics.core.multiple_testing import holm
 from persona_leakage.statistics.core.pair_matrices import DECIMALS
 
 LEVEL = 0.05
+FISHER, MCNEMAR = "Fisher's exact test", "exact McNemar test"
 NO_BASE_COUNT = "its base rate is no share of as many replies as with adapter"
 
 
@@ -60,46 +62,84 @@ def share_of_headroom(leakage, base):
     return np.where(np.isnan(base), np.nan, share)
 
 
-def describe_change(table):
-    """{source: {"n", "mean", "risen", "fallen", "personas": {persona: block}}} from a pairs table.
+def paired_interval(after, before):
+    """95 % interval of the share of ``after`` less that of ``before``, of the same items: bool [items] each -> [low, high].
+
+    Newcombe (1998), Statistics in Medicine 17, 2635-2650, method 10: Wilson's intervals of both shares, joined with the correlation of
+    the answers, which a continuity correction makes smaller.
+    """
+    after, before = (np.asarray(values, dtype=bool) for values in (after, before))
+    size, shown, began = len(after), int(after.sum()), int(before.sum())
+    surplus = size * int((after & before).sum()) - shown * began  # shown twice times never shown, less gained times lost
+    margins = (shown * (size - shown) * began * (size - began)) ** 0.5
+    phi = (max(surplus - size / 2, 0) if surplus > 0 else surplus) / margins if margins else 0.0
+    ends = [np.subtract(wilson_interval(count, size), count / size) for count in (shown, began)]
+    (down, up), (began_down, began_up) = np.abs(ends)
+    change = (shown - began) / size
+    low = change - (down**2 - 2 * phi * down * began_up + began_up**2) ** 0.5
+    return [float(low), float(change + (up**2 - 2 * phi * up * began_down + began_down**2) ** 0.5)]
+
+
+def describe_change(table, matrices=None, counts=None):
+    """{source: {"n", "mean", "risen", "fallen", "test", "personas": {persona: block}}} from a pairs table.
 
     From the rows of one layer, for leakage is the same in all. mean: of leakage. risen, fallen: bystanders with p_holm below .05,
-    by direction. A persona's block: {"leakage", "base_rate", "interval": newcombe_interval, "se": the table's leakage_se or None,
-    "p": fisher_p, "p_holm": corrected for the number of bystanders of the source (Holm 1979), "undefined"}. Personas whose rate is
-    missing are left out. The table does not say how many replies a base rate has: as many as with adapter, which is how the workflow
-    samples. Where no number of them gives base_rate, interval and p are None.
+    by direction. A persona's block: {"leakage", "base_rate", "se": the table's leakage_se or None, "interval", "p" (see below), "p_holm":
+    corrected for the number of bystanders of the source (Holm 1979), "undefined"}. Personas whose rate is missing are left out.
+
+    With counts["base_found"] [personas, items], on the axes of ``matrices`` as the other counts, the items are the same with and
+    without adapter: exact_mcnemar with "gained" and "lost", and paired_interval. Otherwise fisher_p and newcombe_interval of
+    independent replies. Then the table does not say how many replies a base rate has: as many as with adapter, which is how the
+    workflow samples. Where no number of them gives base_rate, interval and p are None.
     """
-    result = {}
+    paired, result = counts is not None and "base_found" in counts, {}
     for source, rows in table.drop_duplicates(["source", "persona"]).groupby("source", sort=False):
         known = rows[rows["rate"].notna()]
-        result[source] = describe_source(known) if len(known) else {"n": 0, "mean": None, "risen": 0, "fallen": 0, "personas": {}}
+        if paired:
+            places = [matrices.personas.index(name) for name in known["persona"]]
+            found = counts["found"][matrices.sources.index(source), places]
+            tests = [paired_test(*each) for each in zip(found > 0, counts["base_found"][places] > 0, strict=True)]
+        else:
+            tests = independent_tests(known)
+        result[source] = {**describe_source(known, tests), "test": MCNEMAR if paired else FISHER}
     return result
 
 
-def describe_source(rows):
-    """The block of describe_change of one source, from its rows."""
+def paired_test(after, before):
+    """The part of a persona's block that describe_change says of the same items."""
+    found = exact_mcnemar(after, before)
+    return {"interval": paired_interval(after, before), **{key: found[key] for key in ("gained", "lost", "p")}}
+
+
+def independent_tests(rows):
+    """The part of each persona's block that describe_change says of independent replies; None where the base rate has no count."""
+    if rows.empty:
+        return []
     total = rows["total"].to_numpy()
     base_found = np.rint(rows["base_rate"].to_numpy() * total).astype(int)
     whole = np.abs(base_found / total - rows["base_rate"].to_numpy()) <= RATE_TOLERANCE
-    intervals = newcombe_interval(rows["found"].to_numpy(), total, base_found, total)
-    p_values = fisher_p(rows["found"].to_numpy(), base_found, total)
-    adjusted = holm({place: float(p) for place, p in enumerate(p_values) if whole[place]})
+    intervals = newcombe_interval(rows["found"].to_numpy(), total, base_found, total).tolist()
+    p_values = fisher_p(rows["found"].to_numpy(), base_found, total).tolist()
+    return [{"interval": ends, "p": p} if known else None for ends, p, known in zip(intervals, p_values, whole, strict=True)]
+
+
+def describe_source(rows, tests):
+    """The block of describe_change of one source, from its rows and their tests."""
+    adjusted = holm({place: test["p"] for place, test in enumerate(tests) if test})
     personas = {}
-    for place, row in enumerate(rows.itertuples()):
-        tested = bool(whole[place])
+    for row, (place, test) in zip(rows.itertuples(), enumerate(tests), strict=True):
         personas[row.persona] = {
             "leakage": round(float(row.rate - row.base_rate), DECIMALS),
             "base_rate": float(row.base_rate),
-            "interval": intervals[place].tolist() if tested else None,
             "se": finite(getattr(row, "leakage_se", None)),
-            "p": float(p_values[place]) if tested else None,
-            "p_holm": adjusted[place] if tested else None,
-            "undefined": None if tested else NO_BASE_COUNT,
+            **(test or {"interval": None, "p": None}),
+            "p_holm": adjusted.get(place),
+            "undefined": None if test else NO_BASE_COUNT,
         }
     clear = [block["leakage"] for block in personas.values() if block["p_holm"] is not None and block["p_holm"] < LEVEL]
     return {
         "n": len(personas),
-        "mean": float(np.mean([block["leakage"] for block in personas.values()])),
+        "mean": float(np.mean([block["leakage"] for block in personas.values()])) if personas else None,
         "risen": sum(value > 0 for value in clear),
         "fallen": sum(value < 0 for value in clear),
         "personas": personas,

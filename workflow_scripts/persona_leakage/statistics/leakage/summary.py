@@ -28,6 +28,7 @@ from persona_leakage.statistics.leakage.base_confound import describe_base_confo
 from persona_leakage.statistics.leakage.baseline_predictors import PARTIAL_KEYS, PARTIALS, describe_baselines
 from persona_leakage.statistics.leakage.claims import CLAIMS
 from persona_leakage.statistics.leakage.conclusions import draw_conclusions
+from persona_leakage.statistics.leakage.controls import describe_controls
 from persona_leakage.statistics.leakage.correlations import KEYS as CORRELATION_KEYS
 from persona_leakage.statistics.leakage.correlations import correlate_pairs
 from persona_leakage.statistics.leakage.double_centred import KEYS as PAIR_KEYS
@@ -72,14 +73,15 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
     """The content of correlation.json without its meta.
 
     table: of pairs (see tables/read.py). options: of a Statistics block. counts: as read_question_counts gives them, and panel_cosines:
-    [layers, personas, personas], on the axes of matrices_of(table), or None (see tables/question_counts.py). The blocks at the top are
-    of the rates, "outcomes" has those of the other outcome. Only where a bystander shows the behaviour without adapter:
-    "even_spread" and "signed_change", and "base_confound" in each layer.
+    [layers, personas, personas], on the axes of matrices_of(table), or None (see tables/question_counts.py). The counts may have
+    "base_found" for describe_change. The blocks at the top are of the rates, "outcomes" has those of the other outcome. Only where a
+    bystander shows the behaviour without adapter: "even_spread" and "signed_change", and "base_confound" in each layer. Only with
+    controls: "controls".
     """
     check = check_table(table)
     matrices, began = matrices_of(table, check), {}
     if matrices.began_above_zero:
-        began = {"even_spread": describe_spread(matrices, counts), "signed_change": describe_change(table)}
+        began = {"even_spread": describe_spread(matrices, counts), "signed_change": describe_change(table, matrices, counts)}
         matrices = without_even_sources(matrices, began["even_spread"])
     result = {
         "training_check": check,
@@ -88,6 +90,8 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
         "leakage": summarise_rates(table),
         **began,
     }
+    controls = describe_controls(table, headline_layer, {source: matrices.missing[source] for source in sorted(matrices.even)})
+    result |= {"controls": controls} if controls else {}
     result["resampling"] = {
         "permutations": options["permutations"],
         "bootstraps": options["bootstraps"],

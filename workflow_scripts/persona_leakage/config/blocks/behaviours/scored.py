@@ -7,6 +7,12 @@ from pydantic import Field, model_validator
 
 from persona_leakage.config.blocks.fields import Block, Line, Name, Number, Text, refuse
 
+# Lowest and highest number of a scorer; None: no limit.
+RANGES = {
+    **dict.fromkeys(("capitals", "bullets", "refusal", "language"), (0, 1)),
+    **dict.fromkeys(("length", "regex"), (0, None)),
+    "lexicon": (None, None),
+}
 PARAMETERS = {"regex": "pattern", "language": "language", "lexicon": "lexicon"}
 
 
@@ -37,6 +43,21 @@ class Settings(Block):
                 refuse(key, f"missing; the scorer '{scorer}' needs it")
             if value is not None and scorer != self.scorer:
                 refuse(key, f"{value!r} is for the scorer '{scorer}', but behaviour.scorer is '{self.scorer}'; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def check_threshold(self):
+        """Some replies can show the behaviour, and some cannot."""
+        low, high = RANGES[self.scorer]
+        above, below = (low is not None and self.threshold <= low), (high is not None and self.threshold >= high)
+        beyond = (low is not None and self.threshold < low) or (high is not None and self.threshold > high)
+        if beyond or (above if self.direction == "high" else below):
+            allowed = f"from {low}" + (f" to {high}" if high is not None else " up")
+            refuse(
+                "threshold",
+                f"with {self.threshold} and direction {self.direction}, all replies or none show the behaviour:"
+                f" the scorer '{self.scorer}' gives numbers {allowed}",
+            )
         return self
 
     @property

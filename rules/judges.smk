@@ -1,0 +1,173 @@
+"""Replies judged by a model (behaviour.kind: judged). Only check_judge and judge_replies call a judge.
+
+in:  behaviour.prompts, behaviour.gold, evaluation/{questions}/.../completions.jsonl.gz
+out: judge/gate.json, judge/answers.jsonl (paid answers; no rule deletes them);
+     evaluation/{questions}/{source}/seed{seed}/judgements.jsonl.gz, judgements.json; evaluation/{questions}/base/, the same
+"""
+
+JUDGES = {
+    name: config["behaviour"][name]
+    for name in ("judge", "second_judge")
+    if config["behaviour"][name]
+}
+JUDGE_LIMITS = ("parallel", "max_calls", "price")
+JUDGE_CODE = [
+    f"persona_leakage/behaviours/judges/{block['backend']}_judge.py"
+    for block in JUDGES.values()
+]
+JUDGED_HERE = any(block["backend"] == "local" for block in JUDGES.values())
+GATE = "results/{experiment}/judge/gate.json"
+ASKED = {"prompts": config["behaviour"]["prompts"] or []}
+SCORE_FILES = [
+    block["model"] for block in JUDGES.values() if block["backend"] == "file"
+]
+
+
+ruleorder: score_judgements > score_leakage
+ruleorder: score_base_judgements > score_base_leakage
+
+
+def contents_of(*paths):
+    """Digests of files, as a param: Snakemake compares the contents of newer inputs only."""
+    return [sha256_of_file(path) for path in paths]
+
+
+def judge_settings(**more):
+    """Decides the judgements, apart from the replies and the prompts."""
+    return settings(
+        **{name: without(block, *JUDGE_LIMITS) for name, block in JUDGES.items()},
+        second_share=config["behaviour"]["second_share"],
+        scores=[config["behaviour"]["score"], *config["behaviour"]["require"]],
+        precision=config["geometry"]["precision"],
+        **more,
+    )
+
+
+rule judge_replies:
+    input:
+        **ASKED,
+        code=code_of("judge_replies.py", *JUDGE_CODE),
+        model=MODEL,
+        files=SCORE_FILES,
+        gate=GATE,
+        completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
+        meta=f"{ADAPTED}/completions.json",
+    output:
+        judgements=f"{ADAPTED}/judgements.jsonl.gz",
+        meta=f"{ADAPTED}/judgements.json",
+    priority: 20
+    conda:
+        "../envs/inference.yaml"
+    threads: 1
+    resources:
+        **more_each_attempt(mem_mb=16000, runtime=120),
+        gpu=int(JUDGED_HERE),
+    params:
+        prompts=lambda wildcards, input: (
+            shlex.join(["--prompts", input.prompts]) if input.prompts else ""
+        ),
+        contents=contents_of(
+            *filter(None, [config["behaviour"]["prompts"]]), *SCORE_FILES
+        ),
+        what=lambda wildcards, input, output: shlex.join(
+            ["--gate", input.gate, "--completions", input.completions]
+            + ["--completions-meta", input.meta, "--meta", output.meta]
+        ),
+        limits=untracked(
+            settings(
+                **{
+                    name: {key: block[key] for key in JUDGE_LIMITS}
+                    for name, block in JUDGES.items()
+                }
+            )
+        ),
+        store=lambda wildcards, input: str(Path(input.gate).parent),
+        restart="results/.kept/judge_probabilities",
+        packages=pins("inference", *(["torch", "transformers"] if JUDGED_HERE else [])),
+        settings=judge_settings(),
+    shell:
+        r"""
+        python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+            python workflow_scripts/judge_replies.py \
+            --settings {params.settings:q} \
+            --limits {params.limits:q} \
+            --model {input.model:q} \
+            {params.prompts} \
+            --store {params.store:q} \
+            --restart {params.restart:q} \
+            {params.what} \
+            --output {output[0]:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+# First of all; with a missing key or a poor judge nothing is judged or trained.
+use rule judge_replies as check_judge with:
+    input:
+        **ASKED,
+        code=code_of("judge_replies.py", *JUDGE_CODE),
+        model=MODEL,
+        files=SCORE_FILES,
+        gold=config["behaviour"]["gold"] or [],
+    output:
+        GATE,
+    priority: 100
+    params:
+        contents=contents_of(
+            *filter(None, [config["behaviour"][key] for key in ("prompts", "gold")]),
+            *SCORE_FILES,
+        ),
+        what=lambda wildcards, input: shlex.join(
+            ["--check", *(["--gold", input.gold] if input.gold else [])]
+        ),
+        store=lambda wildcards, output: str(Path(output[0]).parent),
+        settings=judge_settings(
+            **{key: config["behaviour"][key] for key in ("score", "direction")},
+            min_auc=config["behaviour"]["min_auc"],
+        ),
+
+
+use rule judge_replies as judge_base_replies with:
+    input:
+        **ASKED,
+        code=code_of("judge_replies.py", *JUDGE_CODE),
+        model=MODEL,
+        files=SCORE_FILES,
+        gate=GATE,
+        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
+        meta=f"{CONTROL}/completions.json",
+    output:
+        judgements=f"{CONTROL}/judgements.jsonl.gz",
+        meta=f"{CONTROL}/judgements.json",
+
+
+use rule score_leakage as score_judgements with:
+    input:
+        code=code_of("score_leakage.py", KIND_CODE),
+        model=MODEL,
+        completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
+        meta=f"{ADAPTED}/completions.json",
+        judgements=ancient(f"{ADAPTED}/judgements.jsonl.gz"),
+        judgements_meta=f"{ADAPTED}/judgements.json",
+    params:
+        judgements=lambda wildcards, input: shlex.join(
+            ["--judgements-meta", input.judgements_meta]
+        ),
+
+
+use rule score_base_leakage as score_base_judgements with:
+    input:
+        code=code_of("score_leakage.py", KIND_CODE),
+        model=MODEL,
+        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
+        meta=f"{CONTROL}/completions.json",
+        judgements=ancient(f"{CONTROL}/judgements.jsonl.gz"),
+        judgements_meta=f"{CONTROL}/judgements.json",
+    log:
+        "logs/{experiment}/score_judgements/{questions}/base.log",
+    benchmark:
+        "benchmarks/{experiment}/score_judgements/{questions}/base.tsv"
+    params:
+        judgements=lambda wildcards, input: shlex.join(
+            ["--judgements-meta", input.judgements_meta]
+        ),
