@@ -328,12 +328,17 @@ def frozen_digest(path):
     return sha256_of_file(path)
 
 
+def trained_sources():
+    """Names of the sources that have an adapter already."""
+    paths = Path(f"results/{EXPERIMENT}/training").glob("*/seed*/metrics.json")
+    return sorted({path.parents[1].name for path in paths} & {*SOURCES})
+
+
 def refuse_to_unfreeze(path):
     """A param: WorkflowError if predictions that training has begun to test would be replaced."""
 
     def check(wildcards):
-        trained = Path(f"results/{EXPERIMENT}/training").glob("*/seed*/metrics.json")
-        if Path(path).is_file() and any(trained):
+        if Path(path).is_file() and trained_sources():
             raise WorkflowError(
                 f"{path}: frozen, because training has begun; score it with make scores,"
                 " or move its folder away to predict again"

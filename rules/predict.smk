@@ -102,6 +102,7 @@ rule predict_leakage:
             sources=SOURCES,
             personas=personas_block(PANEL, "prompt"),
             negatives={source: negatives_of(source) for source in SOURCES},
+            trained=trained_sources(),
             headline_layer=ASKED["geometry"]["headline_layer"],
             recipe={
                 key: config[key]

@@ -31,7 +31,10 @@ from persona_leakage.statistics.prediction.study import read_study
 
 
 class Settings(Block):
-    """The parts of the config that decide the predictions. study: digests of its files, which make the predictions stale."""
+    """The parts of the config that decide the predictions. study: digests of its files, which make the predictions stale.
+
+    trained: sources that have an adapter already, whose predictions come too late.
+    """
 
     experiment: Text
     sources: Names
@@ -41,6 +44,7 @@ class Settings(Block):
     recipe: dict
     training_recipe: Text
     study: dict[str, str] = Field({})
+    trained: list[str] = Field([])
 
 
 def main(argv=None):
@@ -83,6 +87,7 @@ def main(argv=None):
         "replies": study.replies,
         "inputs": inputs,
         "ranking_only": problem,
+        "trained_before": settings.trained,
         "sources": sources,
         "coverage": describe_coverage(study),
     }

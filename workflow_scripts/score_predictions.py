@@ -47,10 +47,10 @@ def main(argv=None):
     whole = pd.concat(joined)
     with atomic_path(args.table) as temporary:
         whole.to_csv(temporary, index=False, lineterminator="\n")
-    warning = fewer_replies(whole, frozen["replies"])
+    warnings = [each for each in (fewer_replies(whole, frozen["replies"]), too_late(frozen["trained_before"])) if each]
     content = {"frozen": frozen["time"], "ranking_only": frozen["ranking_only"], "scores": scores, "curve": calibration_curve(whole)}
-    write_json(args.output, {"meta": describe_run("score_predictions"), **content, "warning": warning})
-    print("\n".join([*map(describe, scores), *([f"warning: {warning}"] if warning else []), f"written: {args.output}"]))
+    write_json(args.output, {"meta": describe_run("score_predictions"), **content, "warnings": warnings})
+    print("\n".join([*map(describe, scores), *(f"warning: {each}" for each in warnings), f"written: {args.output}"]))
 
 
 def described(meta, settings):
@@ -65,6 +65,11 @@ def fewer_replies(rows, replies):
     if least >= replies:
         return None
     return f"{least} replies of a persona; the intervals are for {replies}. Fewer replies add noise, so that fewer rates are inside"
+
+
+def too_late(trained):
+    """A sentence if sources were trained before their predictions; else None."""
+    return f"{', '.join(trained)}: trained before the predictions, which therefore predict nothing" if trained else None
 
 
 def describe(score):

@@ -129,8 +129,8 @@ def test_predictions_are_ranked_calibrated_frozen_and_scored(studied, capsys):
     scored = score(folder, measured(table, table["predicted"]))
     for each in scored["scores"]:
         assert each["amounts"]["coverage"] == 1 and each["rank_correlation"]["cosine"]["rho"] > 0.9, each
-    assert scored["warning"] is None and "8 of 8 rates inside" in capsys.readouterr().out
-    assert "50 replies of a persona" in score(folder, measured(table, table["predicted"], total=50))["warning"]
+    assert scored["warnings"] == [] and "8 of 8 rates inside" in capsys.readouterr().out
+    assert "50 replies of a persona" in score(folder, measured(table, table["predicted"], total=50))["warnings"][0]
 
 
 def make_png(folder):
