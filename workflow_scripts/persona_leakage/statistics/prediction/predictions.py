@@ -131,7 +131,9 @@ def calibrate(study, source, problem):
     if model is None:
         return None, facts | {"used": False, "because": few}
     if not facts["used"]:
-        facts["because"] = f"closeness predicts nothing here: {facts['because']}; every persona gets the same prediction"
+        unsure = facts["kind"] == "new" and facts["p"] is not None and facts["p"] < 0.05
+        said = "the study cannot tell whether a new source follows closeness" if unsure else "closeness predicts nothing here"
+        facts["because"] = f"{said}: {facts['because']}; every persona gets the same prediction"
     return model, facts
 
 
