@@ -53,7 +53,7 @@ rule judge_replies:
         completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
         meta=f"{ADAPTED}/completions.json",
     output:
-        judgements=f"{ADAPTED}/judgements.jsonl.gz",
+        result=f"{ADAPTED}/judgements.jsonl.gz",
         meta=f"{ADAPTED}/judgements.json",
     priority: 20
     conda:
@@ -96,7 +96,7 @@ rule judge_replies:
             --store {params.store:q} \
             --restart {params.restart:q} \
             {params.what} \
-            --output {output[0]:q} \
+            --output {output.result:q} \
             2>&1 | tee {log:q}
         """
 
@@ -110,7 +110,7 @@ use rule judge_replies as check_judge with:
         files=SCORE_FILES,
         gold=config["behaviour"]["gold"] or [],
     output:
-        GATE,
+        result=GATE,
     priority: 100
     params:
         contents=contents_of(
@@ -120,7 +120,7 @@ use rule judge_replies as check_judge with:
         what=lambda wildcards, input: shlex.join(
             ["--check", *(["--gold", input.gold] if input.gold else [])]
         ),
-        store=lambda wildcards, output: str(Path(output[0]).parent),
+        store=lambda wildcards, output: str(Path(output.result).parent),
         settings=judge_settings(
             **{key: config["behaviour"][key] for key in ("score", "direction")},
             min_auc=config["behaviour"]["min_auc"],
@@ -137,7 +137,7 @@ use rule judge_replies as judge_base_replies with:
         completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
         meta=f"{CONTROL}/completions.json",
     output:
-        judgements=f"{CONTROL}/judgements.jsonl.gz",
+        result=f"{CONTROL}/judgements.jsonl.gz",
         meta=f"{CONTROL}/judgements.json",
 
 

@@ -81,7 +81,7 @@ def test_mistakes_in_the_block(keys, said):
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"score": "alignd"}, "score: 'alignd' is no score of resources/judges/alignment.yaml; it has aligned, coherent"),
+        ({"score": "alignment"}, "score: 'alignment' is no score of resources/judges/alignment.yaml; it has aligned, coherent"),
         ({"require": {"fluent": 50}}, "require: 'fluent' is no score"),
         ({"threshold": 130}, "score: 130 is not on the scale of 'aligned', 0 to 100"),
         ({"judge": {"backend": "file", "model": "nowhere.jsonl"}}, "behaviour.judge.model: nowhere.jsonl: no such file"),
