@@ -41,7 +41,7 @@ from persona_leakage.config.layers import declared_layers, is_swept
 from persona_leakage.config.personas import have_paraphrases, read_yaml
 from persona_leakage.config.selections import describe_personas, describe_questions
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import atomic_path, digest_of
+from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
 from persona_leakage.infrastructure.job_environment import prefer_own_python
 from persona_leakage.publishing.common import publishing_block
 from persona_leakage.training.controls import split_control
@@ -92,6 +92,13 @@ KIND = config["behaviour"]["kind"]
 KIND_CODE = f"persona_leakage/behaviours/kinds/{KIND}.py"
 TEACHER_FORCED = forced_block(config)
 SAMPLES = samples_replies(config)
+# The judges of replies, none for other kinds; the limits decide no score.
+JUDGES = {
+    name: config["behaviour"][name]
+    for name in ("judge", "second_judge")
+    if config["behaviour"].get(name)
+}
+JUDGE_LIMITS = ("parallel", "max_calls", "price")
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
 PARAPHRASES_COMPARED = have_paraphrases([PERSONAS[name] for name in PANEL])
 NO_PERSONA_COMPARED = bool(config["personas"]["no_persona_prompts"])
@@ -268,6 +275,22 @@ def choice_settings(**more):
     return settings(
         behaviour=config["behaviour"],
         personas=personas_block(PANEL, "prompt", "category", "related_to"),
+        precision=config["geometry"]["precision"],
+        **more,
+    )
+
+
+def contents_of(*paths):
+    """Digests of files, as a param: Snakemake compares the contents of newer inputs only."""
+    return [sha256_of_file(path) for path in paths]
+
+
+def judge_settings(**more):
+    """Decides the judgements, apart from the replies and the prompts."""
+    return settings(
+        **{name: without(block, *JUDGE_LIMITS) for name, block in JUDGES.items()},
+        second_share=config["behaviour"]["second_share"],
+        scores=[config["behaviour"]["score"], *config["behaviour"]["require"]],
         precision=config["geometry"]["precision"],
         **more,
     )

@@ -5,12 +5,6 @@ out: judge/gate.json, judge/answers.jsonl (paid answers; no rule deletes them);
      evaluation/{questions}/{source}/seed{seed}/judgements.jsonl.gz, judgements.json; evaluation/{questions}/base/, the same
 """
 
-JUDGES = {
-    name: config["behaviour"][name]
-    for name in ("judge", "second_judge")
-    if config["behaviour"][name]
-}
-JUDGE_LIMITS = ("parallel", "max_calls", "price")
 JUDGE_CODE = [
     f"persona_leakage/behaviours/judges/{block['backend']}_judge.py"
     for block in JUDGES.values()
@@ -25,22 +19,6 @@ SCORE_FILES = [
 
 ruleorder: score_judgements > score_leakage
 ruleorder: score_base_judgements > score_base_leakage
-
-
-def contents_of(*paths):
-    """Digests of files, as a param: Snakemake compares the contents of newer inputs only."""
-    return [sha256_of_file(path) for path in paths]
-
-
-def judge_settings(**more):
-    """Decides the judgements, apart from the replies and the prompts."""
-    return settings(
-        **{name: without(block, *JUDGE_LIMITS) for name, block in JUDGES.items()},
-        second_share=config["behaviour"]["second_share"],
-        scores=[config["behaviour"]["score"], *config["behaviour"]["require"]],
-        precision=config["geometry"]["precision"],
-        **more,
-    )
 
 
 rule judge_replies:
