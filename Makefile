@@ -1,6 +1,9 @@
 # make help        this list (also what make alone prints)
 # make run         set everything up and run an experiment (TARGET=scatter: only that)
 # make plan        what that would cost: jobs, tokens, hours, disk; runs nothing
+# make predict     who will catch it, before training: FROM=docs/results/smollm2_study is the study to calibrate on
+# make scores      how good those predictions were, after training
+# make power       width of the intervals and power by size of the study (FROM=folder: with its variances)
 # make compare     finished experiments side by side
 # make inspect     replies of a finished run as Inspect AI logs
 # make tables      copies of a finished run's tables, scores and figures, with digests
@@ -21,6 +24,7 @@
 #
 # Settings, as in make run CONFIG=my.yaml:
 # CONFIG=my.yaml   another experiment than config.yaml
+# FROM=folder      a finished study, for predict and power
 # CORES=n          processor cores to use (default: all)
 # GPUS=n           at most n jobs that use a GPU at once (auto: as many as there are; without: the others wait inside their jobs)
 # INFERENCE=vllm   the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
@@ -31,6 +35,7 @@ CONFIG ?= config.yaml
 CORES ?= all
 GPUS ?=
 TARGET ?=
+FROM ?=
 INFERENCE ?= inference
 VENV := .venv$(patsubst %,-%,$(filter-out inference,$(INFERENCE)))
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -48,7 +53,7 @@ BENCH ?= docs/performance/cpu
 # Two processes, each with one file at a time; the longest files come first (tests/conftest.py).
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run plan compare inspect tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench docs lint format clean
+.PHONY: help run plan predict scores power compare inspect tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench docs lint format clean
 .PHONY: config-there test-vllm-here  # parts of others
 
 # In quotes of the shell's, for blanks in the path; an apostrophe in it is written as '\''.
@@ -93,6 +98,19 @@ test-vllm:
 
 test-vllm-here: $(VENV)/development.stamp
 	python -m pytest -m vllm tests/inference/test_vllm.py tests/inference/test_vllm_judge.py
+
+predict: config-there setup
+	snakemake --cores $(CORES) --configfile $(config) $(if $(FROM),--config predict_from='$(subst ','\'',$(FROM))') --quiet rules host -- predictions
+	$(show) --of $@
+
+scores: config-there setup
+	$(workflow) $@
+	$(show) --of $@
+
+power: setup
+	@python workflow_scripts/plan_power.py $(if $(FROM),--study '$(subst ','\'',$(FROM))')
+	@python workflow_scripts/plot_figure.py power --table results/power/power.csv --output results/power/power.png
+	@echo "Figure: results/power/power.png"
 
 compare: config-there setup
 	$(workflow) $@

@@ -45,6 +45,14 @@ include: "rules/panels.smk"
 include: "rules/adapted_geometry.smk"
 include: "rules/measures.smk"
 include: "rules/figures.smk"
+include: "rules/score.smk"
+
+
+if config["predict_from"]:
+
+    include: "rules/predict.smk"
+
+
 include: "rules/report.smk"
 include: "rules/publishing.smk"
 include: "rules/compare.smk"
@@ -102,6 +110,11 @@ rule inspect:
         INSPECT_LOGS,
 
 
+rule predictions:
+    input:
+        PREDICTIONS if config["predict_from"] else lambda wildcards: no_study(),
+
+
 rule report:
     input:
         REPORT,
@@ -110,6 +123,11 @@ rule report:
 rule scatter:
     input:
         SCATTERS,
+
+
+rule scores:
+    input:
+        PREDICTION_SCORES,
 
 
 rule tables:

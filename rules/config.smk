@@ -37,8 +37,14 @@ from persona_leakage.config.experiment import (
     samples_replies,
     source_of_personas,
 )
+from persona_leakage.config.finished_study import panel_file, study_config, study_files
 from persona_leakage.config.layers import declared_layers, is_swept
-from persona_leakage.config.personas import have_paraphrases, read_yaml
+from persona_leakage.config.personas import (
+    have_paraphrases,
+    read_personas,
+    read_question_sets,
+    read_yaml,
+)
 from persona_leakage.config.selections import describe_personas, describe_questions
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
@@ -293,4 +299,81 @@ def judge_settings(**more):
         scores=[config["behaviour"]["score"], *config["behaviour"]["require"]],
         precision=config["geometry"]["precision"],
         **more,
+    )
+
+
+def studied_configs(folder):
+    """(config of the study in a folder, config with the layers and questions of predictions, the study's file of its panel).
+
+    The second is this config, and the third is empty, if the model differs; the third also if the study keeps no such file.
+    """
+    try:
+        studied = study_config(folder)
+        study_files(folder)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    keys = ("location", "revision")
+    same = all(studied["model"].get(key) == config["model"][key] for key in keys)
+    kept = panel_file(folder, studied)
+    return (
+        studied,
+        studied if same else config,
+        str(kept) if same and kept.is_file() else [],
+    )
+
+
+def prediction_centroids(studied, asked):
+    """Decides the centroids of the panel, and of the study's panel, with layers and questions of the config ``asked``."""
+    try:
+        theirs = read_personas(source_of_personas(studied))
+        questions = read_question_sets(asked["questions"]["file"])
+        chosen = asked["questions"]["evaluation"][0]
+        blocks = {
+            "questions": describe_questions(questions, chosen),
+            "suffix": asked["questions"]["suffix"],
+            "layers": declared_layers(asked["geometry"]),
+            "position": asked["geometry"]["positions"][0],
+            "precision": asked["geometry"]["precision"],
+        }
+        panel = describe_personas(theirs, panel_names(studied, theirs), "prompt")
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    own = settings(personas=personas_block(PANEL, "prompt"), **blocks)
+    return own, settings(personas=panel, **blocks)
+
+
+def frozen_digest(path):
+    """SHA-256 of frozen predictions; WorkflowError if there are none."""
+    if not Path(path).is_file():
+        raise WorkflowError(
+            f"{path}: no such file; freeze predictions with make predict before training"
+        )
+    return sha256_of_file(path)
+
+
+def trained_sources():
+    """Names of the sources that have an adapter already."""
+    paths = Path(f"results/{EXPERIMENT}/training").glob("*/seed*/metrics.json")
+    return sorted({path.parents[1].name for path in paths} & {*SOURCES})
+
+
+def refuse_to_unfreeze(path):
+    """A param: WorkflowError if predictions that training has begun to test would be replaced."""
+
+    def check(wildcards):
+        if Path(path).is_file() and trained_sources():
+            raise WorkflowError(
+                f"{path}: frozen, because training has begun; score it with make scores,"
+                " or move its folder away to predict again"
+            )
+        return ""
+
+    return check
+
+
+def no_study():
+    """WorkflowError: predictions need a study."""
+    raise WorkflowError(
+        "predict_from: missing; name the folder of a finished study, as in"
+        " make predict CONFIG=my.yaml FROM=docs/results/smollm2_study"
     )

@@ -48,7 +48,7 @@ rule write_run_config:
         mem_mb=500,
         runtime=5,
     params:
-        settings=settings(**without(config, "publishing", "compare")),
+        settings=settings(**without(config, "publishing", "compare", "predict_from")),
     shell:
         r"""
         python workflow_scripts/write_run_config.py \

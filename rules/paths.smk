@@ -15,6 +15,9 @@ CELLS = "marker_eval.json" if KIND == "marker" else "cells.json"
 GAINS = "teacher_forced.json" if TEACHER_FORCED else None if SAMPLES else CELLS
 RECORDS = "completions.jsonl.gz" if SAMPLES else "items.jsonl.gz"
 RECORDS_META = ["completions.json"] if SAMPLES else []
+PREDICTION = "results/{experiment}/predictions"
+FROZEN = f"results/{EXPERIMENT}/predictions/predictions.json"
+FIRST_QUESTIONS = next(iter(QUESTION_USES))
 JUDGED = KIND == "judged"
 JUDGEMENTS = ["judgements.jsonl.gz", "judgements.json"] if JUDGED else []
 HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
@@ -284,6 +287,17 @@ COMPARISON_FILES = [
         "index.html",
     )
 ]
+PREDICTIONS = results(
+    "predictions/predictions.csv",
+    "predictions/predictions.json",
+    "predictions/index.html",
+    "figures/predictions.{kind}",
+)
+PREDICTION_SCORES = results(
+    "predictions/score.json",
+    "predictions/score.csv",
+    "figures/prediction_scores.{kind}",
+)
 # What the numbers and figures are made from, without model, adapters, hidden states and records of each reply.
 SMALL_FILES = [
     path

@@ -10,6 +10,7 @@ from persona_leakage.reporting.judge_cost import judge_cost
 from persona_leakage.reporting.kept_replies import sum_up
 from persona_leakage.reporting.measured_rates import seconds_of
 from persona_leakage.reporting.plan import STORE, make_plan
+from persona_leakage.statistics.prediction.power import Design, describe_design, read_guesses
 
 
 def main(argv=None):
@@ -59,6 +60,7 @@ def print_plan(plan):
     print(
         "disk: " + ", ".join(f"{what} {size(amount)}" for what, amount in plan.disk.items()) + f"; together {size(sum(plan.disk.values()))}"
     )
+    print(expected_sentence(config, len(sizes.panel)))
     if not sizes.items:
         print("\nlength of a reply: {:g} tokens ({})".format(*sizes.reply(config["evaluation"]["sampling"])))
     print_model(config["model"], rates.model)
@@ -66,6 +68,20 @@ def print_plan(plan):
         print(f"The rates below of {rates.hardware['name']} are not of your machine. Jobs that have run here replace them, stage by stage.")
     for source in rates.sources():
         print(f"rates: {source}")
+
+
+def expected_sentence(config, panel):
+    """What the experiment can be expected to show, with the variance components of resources/power.yaml."""
+    sources, questions = len(config["personas"]["sources"]), config["questions"]["evaluation"][0]["count"]
+    if sources < 2 or panel < 6:
+        return "\nexpected correlation: needs at least 2 sources and 5 bystanders"
+    replies, seeds = config["evaluation"]["samples_per_question"], len(config["training"]["seeds"])
+    found = describe_design(read_guesses(), Design(panel - 1, sources, questions, replies, seeds))
+    kind = "mean" if found["mean_interval"] else "new_source"
+    what = "the mean correlation of sources like these" if kind == "mean" else "a new source's correlation"
+    low, high = found[f"{kind}_interval"]
+    power = f"above 0 with a chance of {100 * found[f'{kind}_power']:.0f} %"
+    return f"\nexpected 95 % interval of {what}: [{low:.2f}, {high:.2f}], {power} (make power; resources/power.yaml)"
 
 
 def kept_sentence(plan):

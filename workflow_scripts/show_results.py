@@ -17,6 +17,9 @@ from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 # What make's targets end with, by target.
 PLACES = {
     "compare": "Comparison, open it in a browser: results/compare/index.html  As a table: results/compare/comparison.csv",
+    "predict": "Predictions, open them in a browser: {home}/predictions/index.html  As a table: {home}/predictions/predictions.csv\n"
+    "They are frozen by their digests. After training: make scores",
+    "scores": "Scores: {home}/predictions/score.json  Figure: {home}/figures/prediction_scores.png",
     "inspect": "Logs for Inspect AI: {home}/inspect/\nOpen them with: {activate}inspect view --log-dir {folder}",
     "tables": "Tables, scores and figures: {home}/published/tables/\n"
     "Check them with: {activate}python workflow_scripts/check_tables.py {folder}",

@@ -159,7 +159,7 @@ def test_a_missing_key_has_its_default():
     missing = dict.fromkeys(("geometry", "behaviour.separator", "personas.no_persona_prompts", "training.lora.rank"), DROP)
     config = edited({**missing, "training.lora.alpha": 8})
     whole = complete_config(config)
-    assert whole["personas"].pop("add") == [] and whole.pop("compare") == "all"
+    assert whole["personas"].pop("add") == [] and whole.pop("compare") == "all" and whole.pop("predict_from") is None
     assert whole == edited({"training.lora.alpha": 8}) and isinstance(whole["training"]["lora"]["alpha"], int)
     assert config == edited({**missing, "training.lora.alpha": 8}), "the config itself stays as it is"
 

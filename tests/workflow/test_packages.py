@@ -19,6 +19,7 @@ ORDER = [
     "statistics/core",
     "statistics/leakage",
     "statistics/comparisons",
+    "statistics/prediction",
     "statistics/validation",
     "figures",
     "reporting",

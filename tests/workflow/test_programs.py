@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT, run_program
 
 PROGRAMS = sorted(path.stem for path in (ROOT / "workflow_scripts").glob("*.py"))
-WITH_DEFAULTS = {"check_statistics", "plan_run", "show_results", "write_configuration"}
+WITH_DEFAULTS = {"check_statistics", "plan_power", "plan_run", "show_results", "write_configuration"}
 SAMPLE_PATHS = [f"--{name}=x" for name in ("model", "personas", "questions", "restart", "output", "meta")]
 SAMPLE_SETTINGS = {
     "personas": {"names": "all", "fields": ["prompt"], "digest": ""},

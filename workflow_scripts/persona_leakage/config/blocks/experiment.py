@@ -6,7 +6,7 @@ from persona_leakage.config.blocks.analysis import Analysis
 from persona_leakage.config.blocks.behaviour import DEFAULT_KIND, KINDS, Behaviour
 from persona_leakage.config.blocks.engine import Engine
 from persona_leakage.config.blocks.evaluation import Evaluation
-from persona_leakage.config.blocks.fields import Block, Seed, Slug
+from persona_leakage.config.blocks.fields import Block, Seed, Slug, Text
 from persona_leakage.config.blocks.geometry import Geometry
 from persona_leakage.config.blocks.model import Model
 from persona_leakage.config.blocks.personas import Personas
@@ -33,4 +33,5 @@ class Experiment(Block):
     geometry: Geometry = Field(Geometry(), description="Which hidden states are taken.")
     analysis: Analysis = Field(Analysis(), description="The statistics.")
     compare: Compared = Field("all", description="Result folders that make compare reads.")
+    predict_from: Text | None = Field(None, description="Results folder of a finished study that make predict calibrates on.")
     publishing: Publishing = Field(Publishing(), description="Where finished results go when the targets wandb and hub ask for it.")

@@ -1,0 +1,62 @@
+"""The score of frozen predictions, after training.
+
+in:  predictions/predictions.json, predictions.csv, as they were frozen; analysis/{questions}/seed{seed}/
+out: predictions/score.json, score.csv; figures/prediction_scores
+"""
+
+
+# "use rule" does not inherit localrule.
+localrules:
+    plot_prediction_scores,
+
+
+# The predictions are no inputs, which Snakemake would predict again after training. A digest of them is a setting.
+rule score_predictions:
+    input:
+        code=code_of("score_predictions.py"),
+        pairs=each(
+            f"{ANALYSIS}/pairs.csv".replace("{questions}", FIRST_QUESTIONS), "seed"
+        ),
+        correlations=each(
+            f"{ANALYSIS}/correlation.json".replace("{questions}", FIRST_QUESTIONS),
+            "seed",
+        ),
+    output:
+        score=f"{PREDICTION}/score.json",
+        table=f"{PREDICTION}/score.csv",
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        predictions=FROZEN,
+        settings=lambda wildcards: settings(
+            prompts=personas_block(PANEL, "prompt")["digest"],
+            training_recipe=recipe(FIRST_QUESTIONS)["training"],
+            predictions=frozen_digest(FROZEN),
+        ),
+    shell:
+        r"""
+        python workflow_scripts/score_predictions.py \
+            --settings {params.settings:q} \
+            --predictions {params.predictions:q} \
+            --pairs {input.pairs:q} \
+            --correlations {input.correlations:q} \
+            --table {output.table:q} \
+            --output {output.score:q} \
+            2>&1 | tee {log:q}
+        """
+
+
+use rule plot_scatter as plot_prediction_scores with:
+    input:
+        **draws(
+            "prediction_scores",
+            scores=f"{PREDICTION}/score.json",
+            table=f"{PREDICTION}/score.csv",
+        ),
+    output:
+        **figure("prediction_scores"),

@@ -1,0 +1,65 @@
+"""The config and files of a study that predictions come from, and how its recipe differs. Runs while Snakemake reads the workflow."""
+
+from pathlib import Path
+
+from persona_leakage.config.old_keys import with_new_keys
+from persona_leakage.config.personas import read_yaml
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import sha256_of_file
+
+RECIPE_BLOCKS = ("behaviour", "labels", "training_data", "training")
+NO_RECIPE = {"seeds", "negative_pool", "max_tokens_per_micro_batch", "rows", "clean_rows", "positives"}
+
+
+def study_config(folder):
+    """The config of a study, with today's keys; InputError if the folder is not one."""
+    path = Path(folder) / "run_config.yaml"
+    if not path.is_file():
+        raise InputError(f"predict_from: {folder}: no finished study there (no run_config.yaml); give a folder such as results/smollm2")
+    content = read_yaml(path)
+    config = content.get("config") if isinstance(content, dict) else None
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: holds no config; expected the output of write_run_config")
+    try:
+        config = with_new_keys(config)
+        config["questions"]["evaluation"][0]["set"], config["training"]["seeds"], config["geometry"]["headline_layer"]
+    except (KeyError, IndexError, TypeError) as error:
+        raise InputError(f"{path}: not the config of an experiment ({type(error).__name__}: {error})") from None
+    return config
+
+
+def analysis_folders(folder, config):
+    """The folders with the tables of a study's first question set, one for each training seed."""
+    return [Path(folder) / f"analysis/{config['questions']['evaluation'][0]['set']}/seed{seed}" for seed in config["training"]["seeds"]]
+
+
+def study_files(folder):
+    """{path below the folder: SHA-256} of the files that read_study reads; InputError if one is missing."""
+    config, found = study_config(folder), {}
+    folders = analysis_folders(folder, config)
+    names = [each / name for each in folders for name in ("pairs.csv", "correlation.json")] + [folders[0] / "cosines.csv"]
+    for path in [Path(folder) / "run_config.yaml", *names]:
+        if not path.is_file():
+            raise InputError(f"predict_from: {path}: no such file; finish the study, or give the folder of a finished one")
+        found[path.relative_to(folder).as_posix()] = sha256_of_file(path)
+    return found
+
+
+def panel_file(folder, config):
+    """Where a study may keep the centroids of its panel (geometry/panel_centroids.py), so that they need not be computed again."""
+    return Path(folder) / f"geometry/{config['questions']['evaluation'][0]['set']}/base/panel.npz"
+
+
+def recipe_differences(studied, config):
+    """Keys, with both values, in which two configs train adapters differently, apart from seeds, batching and the pool of negatives."""
+    pairs = [(name, studied.get(name, {}), config.get(name, {})) for name in RECIPE_BLOCKS]
+    pairs.append(("questions", *({key: each["questions"].get(key) for key in ("training", "suffix")} for each in (studied, config))))
+    differ = []
+    for name, theirs, ours in pairs:
+        for key in sorted({*theirs} & {*ours} - NO_RECIPE):
+            if theirs[key] != ours[key]:
+                differ.append(f"{name}.{key} is {ours[key]!r}, in the study {theirs[key]!r}")
+    rows = config.get("training_data", {}).get("rows")
+    if rows != studied.get("training_data", {}).get("rows"):
+        differ.append(f"training_data.rows is {rows!r}, in the study {studied.get('training_data', {}).get('rows')!r}")
+    return differ
