@@ -5,6 +5,7 @@ from pydantic import Field
 
 from persona_leakage.config.blocks.fields import Block, Names, Text
 from persona_leakage.config.blocks.settings import PersonaSelection
+from persona_leakage.config.finished_study import model_identity
 from persona_leakage.config.personas import read_personas
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.config.selections import chosen_personas
@@ -77,7 +78,7 @@ def main(argv=None):
     inputs = {
         "study": {"folder": study.folder, "files": study.files},
         "panel": sha256_of_file(args.panel),
-        "model": model["digest"],
+        "model": model_identity(model),
         "prompts": settings.personas.digest,
         "training recipe": settings.training_recipe,
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from persona_leakage.config.blocks.fields import Block
+from persona_leakage.config.finished_study import model_identity
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import atomic_path, check_is_file, read_json, write_json
@@ -55,7 +56,8 @@ def main(argv=None):
 
 def described(meta, settings):
     """What the results are of, as the names of a frozen file's inputs; without what is unknown."""
-    found = {"model": (meta.get("model") or {}).get("digest"), "prompts": settings.prompts, "training recipe": settings.training_recipe}
+    model = model_identity(meta["model"]) if meta.get("model") else None
+    found = {"model": model, "prompts": settings.prompts, "training recipe": settings.training_recipe}
     return {key: value for key, value in found.items() if value is not None}
 
 

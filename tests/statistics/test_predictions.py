@@ -207,7 +207,7 @@ def test_another_recipe_or_a_study_at_the_floor_gives_only_a_ranking(studied, tm
 
 def test_a_panel_that_is_not_the_studys_is_refused(studied, tmp_path):
     folder, options = studied
-    with pytest.raises(InputError, match=r"panel\.npz: is of the model made-up, not of made-up"):
+    with pytest.raises(InputError, match=r"panel\.npz: is of the model digest d1, not of digest d2"):
         predict(folder, other_model(options, tmp_path))
     make_study(tmp_path / "second", seed=9)
     with pytest.raises(InputError, match=r"cosines of the panel differ by up to .* from those that"):
@@ -222,6 +222,8 @@ def test_another_model_gives_only_a_ranking(studied):
     study = replace(read_study(options["study"]), model={"name": "larger", "digest": "d9"})
     said = why_ranking_only(study, settings_of(folder)["recipe"], {"name": "made-up", "digest": "d1"})
     assert said == "the study is of another model (larger, digest d9; here made-up, digest d1)"
+    unpacked = {"name": "made-up", "location": "x", "revision": "r", "digest": "of other versions"}
+    assert why_ranking_only(replace(study, model=unpacked | {"digest": "d3"}), settings_of(folder)["recipe"], unpacked) is None
 
 
 def test_a_study_that_is_not_one_is_named(tmp_path, studied):

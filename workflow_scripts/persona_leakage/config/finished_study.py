@@ -45,6 +45,14 @@ def study_files(folder):
     return found
 
 
+def model_identity(facts):
+    """What tells a model of results apart: its location and pinned revision, else the digest of its files.
+
+    The digest of a model with a revision varies with the versions of the packages that unpacked it.
+    """
+    return f"{facts['location']}@{facts['revision']}" if facts.get("revision") else f"digest {facts.get('digest')}"
+
+
 def panel_file(folder, config):
     """Where a study may keep the centroids of its panel (geometry/panel_centroids.py), so that they need not be computed again."""
     return Path(folder) / f"geometry/{config['questions']['evaluation'][0]['set']}/base/panel.npz"

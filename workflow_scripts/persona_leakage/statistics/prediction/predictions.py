@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from persona_leakage.config.finished_study import recipe_differences
+from persona_leakage.config.finished_study import model_identity, recipe_differences
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.core.ranks import standard_ranks
 from persona_leakage.statistics.leakage.held_out_prediction import LEAKS
@@ -46,8 +46,8 @@ def cosines_between(first, second, centre):
 
 def why_ranking_only(study, recipe, model):
     """Why only a ranking can be given, or None: the study's own problem, another model, another recipe (blocks of the config)."""
-    if model["digest"] != study.model.get("digest"):
-        theirs, ours = (f"{each.get('name')}, digest {str(each.get('digest'))[:8]}" for each in (study.model, model))
+    theirs, ours = (f"{each.get('name')}, {model_identity(each)}" for each in (study.model, model))
+    if model_identity(study.model) != model_identity(model):
         return f"the study is of another model ({theirs}; here {ours})"
     differences = recipe_differences(study.config, recipe)
     return f"the study has another recipe: {'; '.join(differences)}" if differences else study.problem
@@ -55,8 +55,9 @@ def why_ranking_only(study, recipe, model):
 
 def check_panel(study, panel, layer, facts, model, path):
     """InputError unless a file of panel centroids (read_panel) is of the study's personas and of ``model``, with the cosines recorded."""
-    if facts["model"]["digest"] != model["digest"]:
-        raise InputError(f"{path}: is of the model {facts['model']['name']}, not of {model['name']}; delete it and run again")
+    theirs, ours = model_identity(facts["model"]), model_identity(model)
+    if theirs != ours:
+        raise InputError(f"{path}: is of the model {theirs}, not of {ours}; delete it and run again")
     if layer not in panel:
         raise InputError(f"{path}: has no layer {layer}; it has {', '.join(map(str, sorted(panel)))}. Delete it and run again")
     names = panel[layer]["personas"]
@@ -64,7 +65,7 @@ def check_panel(study, panel, layer, facts, model, path):
         raise InputError(
             f"{path}: {study.folder} recorded {len(study.personas)} personas, and its personas file gives {len(names)}; restore that file"
         )
-    if model["digest"] != study.model.get("digest"):
+    if ours != model_identity(study.model):
         return
     vectors = np.asarray(panel[layer]["centroids"], dtype=np.float64)[[names.index(name) for name in study.personas]]
     difference = float(np.nanmax(np.abs(cosines_between(vectors, vectors, vectors.mean(axis=0)) - study.cosines)))
@@ -130,7 +131,9 @@ def calibrate(study, source, problem):
     if model is None:
         return None, facts | {"used": False, "because": few}
     if not facts["used"]:
-        facts["because"] = f"closeness predicts nothing here: {facts['because']}; every persona gets the same prediction"
+        unsure = facts["kind"] == "new" and facts["p"] is not None and facts["p"] < 0.05
+        said = "the study cannot tell whether a new source follows closeness" if unsure else "closeness predicts nothing here"
+        facts["because"] = f"{said}: {facts['because']}; every persona gets the same prediction"
     return model, facts
 
 
