@@ -342,6 +342,13 @@ def prediction_centroids(studied, asked):
     return own, settings(personas=panel, **blocks)
 
 
+def measured_digest():
+    """Digest of what predictions are of, beside the training: the behaviour, the questions and how replies are sampled."""
+    first = config["questions"]["evaluation"][0]["set"]
+    blocks = [config["behaviour"], recipe(first)["evaluation"]]
+    return digest_of([*blocks, config["evaluation"]["sampling"]])
+
+
 def frozen_digest(path):
     """SHA-256 of frozen predictions; WorkflowError if there are none."""
     if not Path(path).is_file():

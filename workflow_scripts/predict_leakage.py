@@ -44,6 +44,7 @@ class Settings(Block):
     headline_layer: int
     recipe: dict
     training_recipe: Text
+    measured: Text
     study: dict[str, str] = Field({})
     trained: list[str] = Field([])
 
@@ -81,6 +82,7 @@ def main(argv=None):
         "model": model_identity(model),
         "prompts": settings.personas.digest,
         "training recipe": settings.training_recipe,
+        "behaviour, questions and sampling": settings.measured,
     }
     content = {
         "meta": describe_run(PROGRAM, experiment=settings.experiment, layer=settings.headline_layer),

@@ -20,6 +20,7 @@ class Settings(Block):
 
     prompts: str | None = None
     training_recipe: str | None = None
+    measured: str | None = None
     predictions: str | None = None
 
 
@@ -58,6 +59,7 @@ def described(meta, settings):
     """What the results are of, as the names of a frozen file's inputs; without what is unknown."""
     model = model_identity(meta["model"]) if meta.get("model") else None
     found = {"model": model, "prompts": settings.prompts, "training recipe": settings.training_recipe}
+    found["behaviour, questions and sampling"] = settings.measured
     return {key: value for key, value in found.items() if value is not None}
 
 

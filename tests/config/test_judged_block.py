@@ -67,6 +67,10 @@ def test_the_projects_prompts_and_labels():
             {"judge": {"backend": "local", "likelihood": {"shown": "a", "not_shown": "b"}}, "require": {"coherent": 50}},
             "behaviour.require: cannot",
         ),
+        (
+            {"judge": {"backend": "local", "likelihood": {"shown": "a", "not_shown": "b"}}, "direction": "low"},
+            "behaviour.direction: must be high with judge.likelihood",
+        ),
         ({"direction": "down"}, "behaviour.direction: 'down' is not allowed"),
         ({"min_auc": 0.4}, "behaviour.min_auc: 0.4 must be >= 0.5"),
     ],

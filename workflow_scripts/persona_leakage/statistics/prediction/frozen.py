@@ -28,9 +28,9 @@ def read_sealed(path, table):
 
 
 def check_same(frozen, now, path):
-    """InputError that names the first of the inputs (model, prompts, training recipe) that is not the one the predictions were for."""
+    """InputError that names the first of the frozen inputs that is not the one the predictions were for."""
     for key, value in now.items():
-        if frozen["inputs"][key] != value:
+        if frozen["inputs"].get(key, value) != value:
             raise InputError(
                 f"{path}: is for the {key} {frozen['inputs'][key]}, the results are of {value}; score the experiment that was predicted"
             )

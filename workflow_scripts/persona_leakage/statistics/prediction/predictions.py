@@ -225,4 +225,8 @@ def what_would_change(study, table, facts, steady):
         said.append(f"{open_} of {len(table)} intervals hold {100 * LEAKS:.0f} %; only sampled replies of those personas decide.")
     if not study.problem and facts["kind"] == "known":
         said.append(f"The intervals hold for {study.replies} replies of a persona, and for the recipe of the study.")
+        if len(study.odds) == 1:
+            said.append(
+                "The study has one training seed: how much trainings differ is unknown, and the intervals are too narrow for another."
+            )
     return said

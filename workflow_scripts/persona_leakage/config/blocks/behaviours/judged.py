@@ -121,6 +121,8 @@ class Settings(Block):
             refuse("prompts", "missing; this judge is asked, so give a file such as resources/judges/alignment.yaml")
         if self.judge.likelihood and self.require:
             refuse("require", "cannot be used with judge.likelihood, which gives one score; leave it out")
+        if self.judge.likelihood and self.direction == "low":
+            refuse("direction", "must be high with judge.likelihood, whose score is higher the more a reply shows the behaviour")
         return self
 
     def problems(self, texts):
