@@ -1,4 +1,4 @@
-"""Score frozen predictions with what training then showed; a file that changed since they were frozen is refused."""
+"""Score frozen predictions against the leakage measured after training; changed files are rejected."""
 
 from pathlib import Path
 
@@ -68,12 +68,12 @@ def fewer_replies(rows, replies):
     least = int(rows["total"].min())
     if least >= replies:
         return None
-    return f"{least} replies of a persona; the intervals are for {replies}. Fewer replies add noise, so that fewer rates are inside"
+    return f"{least} replies of a persona; the intervals are for {replies}. Fewer replies add noise, so fewer rates are inside"
 
 
 def too_late(trained):
     """A sentence if sources were trained before their predictions; else None."""
-    return f"{', '.join(trained)}: trained before the predictions, which therefore predict nothing" if trained else None
+    return f"{', '.join(trained)}: trained before the predictions were made, so these are not predictions" if trained else None
 
 
 def describe(score):

@@ -1,4 +1,4 @@
-"""Predictions that cannot change unnoticed: a file with the digest of its content and of the table next to it."""
+"""Frozen predictions: a file with digests of its content and of its table, so that any change is noticed."""
 
 import datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ def read_sealed(path, table):
 
 
 def check_same(frozen, now, path):
-    """InputError that names the first of the frozen inputs that is not the one the predictions were for."""
+    """InputError naming the first input that differs from what was predicted."""
     for key, value in now.items():
         if frozen["inputs"].get(key, value) != value:
             raise InputError(
@@ -37,7 +37,7 @@ def check_same(frozen, now, path):
 
 
 def check_study(frozen, path):
-    """InputError if a file of the study that the predictions came from has changed; one that is not here cannot be compared."""
+    """InputError if a file of the study that the predictions came from has changed; missing files cannot be compared."""
     study = frozen["inputs"]["study"]
     for name, digest in study["files"].items():
         file = Path(study["folder"]) / name

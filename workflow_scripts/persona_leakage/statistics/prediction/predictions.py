@@ -1,4 +1,4 @@
-"""The predictions themselves: rank, predicted leakage with interval, neighbours, and what would change the answer."""
+"""Predictions for each persona: rank, leakage with interval, neighbours, and what would change the answer."""
 
 import math
 from dataclasses import dataclass
@@ -178,7 +178,7 @@ def predict_source(study, model, geometry, source, negatives):
 
 
 def ranks_of(cosines):
-    """1 for the closest; equal ones in the given order."""
+    """Ranks, 1 for the closest; ties keep the given order."""
     ranks = np.empty(len(cosines), dtype=int)
     ranks[np.argsort(-cosines, kind="stable")] = np.arange(1, len(cosines) + 1)
     return ranks
@@ -211,7 +211,7 @@ def stability(geometry, source):
 
 
 def what_would_change(study, table, facts, steady):
-    """Sentences for one source: what the answer rests on, and what would make it another. facts: of calibrate; steady: of stability."""
+    """Sentences for one source: what the answer rests on, and what would change it. facts: of calibrate; steady: of stability."""
     said = []
     if facts["kind"] == "new" and len(study.sources) >= 2:
         said.append(f"Train this source once: its own bystanders replace the spread over {len(study.sources)} studied sources.")
