@@ -1,9 +1,9 @@
 # make help        this list (also what make alone prints)
 # make run         set everything up and run an experiment (TARGET=scatter: only that)
 # make plan        what that would cost: jobs, tokens, hours, disk; runs nothing
-# make predict     who will catch it, before training: FROM=docs/results/smollm2_study is the study to calibrate on
-# make scores      how good those predictions were, after training
-# make power       width of the intervals and power by size of the study (FROM=folder: with its variances)
+# make predict     predict leakage before training, calibrated on a study (FROM=docs/results/smollm2_study)
+# make scores      score those predictions after training
+# make power       interval width and power by study size (FROM=folder: with that study's variances)
 # make compare     finished experiments side by side
 # make inspect     replies of a finished run as Inspect AI logs
 # make tables      copies of a finished run's tables, scores and figures, with digests
@@ -24,7 +24,7 @@
 #
 # Settings, as in make run CONFIG=my.yaml:
 # CONFIG=my.yaml   another experiment than config.yaml
-# FROM=folder      a finished study, for predict and power
+# FROM=folder      a finished study, for make predict and make power
 # CORES=n          processor cores to use (default: all)
 # GPUS=n           at most n jobs that use a GPU at once (auto: as many as there are; without: the others wait inside their jobs)
 # INFERENCE=vllm   the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
@@ -158,7 +158,7 @@ format: $(VENV)/development.stamp
 	ruff format $(CODE)
 	snakefmt Snakefile rules
 
-# Only environments that the next rule made, which leaves persona_leakage.pth in them.
+# Removes only environments made by the next rule, which puts persona_leakage.pth into them.
 clean:
 	rm -rf $(foreach env,.venv $(patsubst envs/%.yaml,.venv-%,$(wildcard envs/*.yaml)),$(if $(wildcard $(env)/lib/python*/site-packages/persona_leakage.pth),$(env))) .pytest_cache .ruff_cache
 

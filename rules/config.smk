@@ -98,6 +98,13 @@ KIND = config["behaviour"]["kind"]
 KIND_CODE = f"persona_leakage/behaviours/kinds/{KIND}.py"
 TEACHER_FORCED = forced_block(config)
 SAMPLES = samples_replies(config)
+# The judges of replies, none for other kinds; the limits decide no score.
+JUDGES = {
+    name: config["behaviour"][name]
+    for name in ("judge", "second_judge")
+    if config["behaviour"].get(name)
+}
+JUDGE_LIMITS = ("parallel", "max_calls", "price")
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
 PARAPHRASES_COMPARED = have_paraphrases([PERSONAS[name] for name in PANEL])
 NO_PERSONA_COMPARED = bool(config["personas"]["no_persona_prompts"])
@@ -279,6 +286,22 @@ def choice_settings(**more):
     )
 
 
+def contents_of(*paths):
+    """Digests of files, as a param: Snakemake compares the contents of newer inputs only."""
+    return [sha256_of_file(path) for path in paths]
+
+
+def judge_settings(**more):
+    """Decides the judgements, apart from the replies and the prompts."""
+    return settings(
+        **{name: without(block, *JUDGE_LIMITS) for name, block in JUDGES.items()},
+        second_share=config["behaviour"]["second_share"],
+        scores=[config["behaviour"]["score"], *config["behaviour"]["require"]],
+        precision=config["geometry"]["precision"],
+        **more,
+    )
+
+
 def studied_configs(folder):
     """(config of the study in a folder, config with the layers and questions of predictions, the study's file of its panel).
 
@@ -317,6 +340,13 @@ def prediction_centroids(studied, asked):
         raise WorkflowError(str(error)) from None
     own = settings(personas=personas_block(PANEL, "prompt"), **blocks)
     return own, settings(personas=panel, **blocks)
+
+
+def measured_digest():
+    """Digest of what predictions are of, beside the training: the behaviour, the questions and how replies are sampled."""
+    first = config["questions"]["evaluation"][0]["set"]
+    blocks = [config["behaviour"], recipe(first)["evaluation"]]
+    return digest_of([*blocks, config["evaluation"]["sampling"]])
 
 
 def frozen_digest(path):

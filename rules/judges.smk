@@ -5,12 +5,6 @@ out: judge/gate.json, judge/answers.jsonl (paid answers; no rule deletes them);
      evaluation/{questions}/{source}/seed{seed}/judgements.jsonl.gz, judgements.json; evaluation/{questions}/base/, the same
 """
 
-JUDGES = {
-    name: config["behaviour"][name]
-    for name in ("judge", "second_judge")
-    if config["behaviour"][name]
-}
-JUDGE_LIMITS = ("parallel", "max_calls", "price")
 JUDGE_CODE = [
     f"persona_leakage/behaviours/judges/{block['backend']}_judge.py"
     for block in JUDGES.values()
@@ -27,22 +21,6 @@ ruleorder: score_judgements > score_leakage
 ruleorder: score_base_judgements > score_base_leakage
 
 
-def contents_of(*paths):
-    """Digests of files, as a param: Snakemake compares the contents of newer inputs only."""
-    return [sha256_of_file(path) for path in paths]
-
-
-def judge_settings(**more):
-    """Decides the judgements, apart from the replies and the prompts."""
-    return settings(
-        **{name: without(block, *JUDGE_LIMITS) for name, block in JUDGES.items()},
-        second_share=config["behaviour"]["second_share"],
-        scores=[config["behaviour"]["score"], *config["behaviour"]["require"]],
-        precision=config["geometry"]["precision"],
-        **more,
-    )
-
-
 rule judge_replies:
     input:
         **ASKED,
@@ -53,7 +31,7 @@ rule judge_replies:
         completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
         meta=f"{ADAPTED}/completions.json",
     output:
-        judgements=f"{ADAPTED}/judgements.jsonl.gz",
+        result=f"{ADAPTED}/judgements.jsonl.gz",
         meta=f"{ADAPTED}/judgements.json",
     priority: 20
     conda:
@@ -96,7 +74,7 @@ rule judge_replies:
             --store {params.store:q} \
             --restart {params.restart:q} \
             {params.what} \
-            --output {output[0]:q} \
+            --output {output.result:q} \
             2>&1 | tee {log:q}
         """
 
@@ -110,7 +88,7 @@ use rule judge_replies as check_judge with:
         files=SCORE_FILES,
         gold=config["behaviour"]["gold"] or [],
     output:
-        GATE,
+        result=GATE,
     priority: 100
     params:
         contents=contents_of(
@@ -120,7 +98,7 @@ use rule judge_replies as check_judge with:
         what=lambda wildcards, input: shlex.join(
             ["--check", *(["--gold", input.gold] if input.gold else [])]
         ),
-        store=lambda wildcards, output: str(Path(output[0]).parent),
+        store=lambda wildcards, output: str(Path(output.result).parent),
         settings=judge_settings(
             **{key: config["behaviour"][key] for key in ("score", "direction")},
             min_auc=config["behaviour"]["min_auc"],
@@ -137,7 +115,7 @@ use rule judge_replies as judge_base_replies with:
         completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
         meta=f"{CONTROL}/completions.json",
     output:
-        judgements=f"{CONTROL}/judgements.jsonl.gz",
+        result=f"{CONTROL}/judgements.jsonl.gz",
         meta=f"{CONTROL}/judgements.json",
 
 

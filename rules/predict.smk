@@ -110,10 +110,13 @@ rule predict_leakage:
             }
             | {
                 "questions": {
-                    key: config["questions"][key] for key in ("training", "suffix")
-                }
+                    key: config["questions"][key]
+                    for key in ("training", "suffix", "evaluation")
+                },
+                "evaluation": {"sampling": config["evaluation"]["sampling"]},
             },
             training_recipe=recipe(FIRST_QUESTIONS)["training"],
+            measured=measured_digest(),
             study=study_files(config["predict_from"]),
         ),
     shell:

@@ -36,6 +36,7 @@ rule score_predictions:
         settings=lambda wildcards: settings(
             prompts=personas_block(PANEL, "prompt")["digest"],
             training_recipe=recipe(FIRST_QUESTIONS)["training"],
+            measured=measured_digest(),
             predictions=frozen_digest(FROZEN),
         ),
     shell:

@@ -31,10 +31,12 @@ def main(argv=None):
     sets = [
         collect_set(home, use["set"], seed, sources) for use in config["questions"]["evaluation"] for seed in config["training"]["seeds"]
     ]
+    published = read_json(args.published)
+    comparable = config["behaviour"].get("kind", "marker") == published["behaviour"] and set(sources) & set(published["per_source"])
     training = read_json(home / f"training/{sources[0]}/seed{config['training']['seeds'][0]}/metrics.json")["meta"]
     facts = {
         "meta": describe_run("build_report"),
-        "published": read_json(args.published) if set(sources) & set(read_json(args.published)["per_source"]) else None,
+        "published": published if comparable else None,
         "explorer": {"replies_per_cell": affordable([cells for each in sets for cells in each["replies"].values()], TEXT_BUDGET)},
         "jobs": summarise_jobs(args.benchmarks, has_gpu="gpu" in training["hardware"]),
         "provenance": {

@@ -17,7 +17,7 @@ from persona_leakage.infrastructure.provenance import describe_run
 
 
 class Settings(Block):
-    """The parts of the config that decide the judgements; direction and min_auc decide the check with labelled replies alone."""
+    """The parts of the config that decide the judgements; direction and min_auc decide only the check on labelled replies."""
 
     judge: Judge
     second_judge: Judge | None = None

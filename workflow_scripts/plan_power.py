@@ -1,4 +1,4 @@
-"""How large must a study be? Interval width and power by personas, sources, questions, replies and seeds, before anything is run."""
+"""Plan the size of a study: interval width and power by personas, sources, questions, replies and seeds."""
 
 import argparse
 from dataclasses import asdict
@@ -44,7 +44,7 @@ def main(argv=None):
     write_json(folder / "power.json", {"meta": describe_run("plan_power"), **content})
     print(f"Variance components of {source}: " + ", ".join(f"{key} {value:.3g}" for key, value in asdict(components).items()))
     print(tabulate([as_text(row) for row in rows], headers=HEADERS, disable_numparse=True, stralign="right"))
-    print("\nmean: 95 % interval of the mean correlation of sources like these, at least 5. a new source: of the correlation of one more.")
+    print("\nmean: 95 % interval of the mean correlation (from 5 sources on). a new source: of the correlation of one more.")
     print(f"written: {folder}/power.json, {folder}/power.csv")
 
 

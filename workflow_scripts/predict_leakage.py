@@ -1,4 +1,4 @@
-"""Predict which personas catch a behaviour from a source, before training: ranking, and leakage calibrated on a finished study."""
+"""Predict before training which personas will show a source's behaviour: ranking, and leakage calibrated on a finished study."""
 
 import pandas as pd
 from pydantic import Field
@@ -34,7 +34,7 @@ from persona_leakage.statistics.prediction.study import read_study
 class Settings(Block):
     """The parts of the config that decide the predictions. study: digests of its files, which make the predictions stale.
 
-    trained: sources that have an adapter already, whose predictions come too late.
+    trained: sources that already have an adapter, so their predictions are too late.
     """
 
     experiment: Text
@@ -44,12 +44,13 @@ class Settings(Block):
     headline_layer: int
     recipe: dict
     training_recipe: Text
+    measured: Text
     study: dict[str, str] = Field({})
     trained: list[str] = Field([])
 
 
 def main(argv=None):
-    """Write predictions.csv, and predictions.json with digests of everything that they came from."""
+    """Write predictions.csv, and predictions.json with digests of all inputs."""
     parser = new_parser(PROGRAM, __doc__, "study", "panel", "centroids-meta", "table", "output", settings=Settings)
     for option in ("--personas", "--study-personas"):
         parser.add_argument(option, required=True, help="personas file, or a JSON text with added personas")
@@ -81,6 +82,7 @@ def main(argv=None):
         "model": model_identity(model),
         "prompts": settings.personas.digest,
         "training recipe": settings.training_recipe,
+        "behaviour, questions and sampling": settings.measured,
     }
     content = {
         "meta": describe_run(PROGRAM, experiment=settings.experiment, layer=settings.headline_layer),

@@ -1,4 +1,4 @@
-"""Score frozen predictions with what training then showed; a file that changed since they were frozen is refused."""
+"""Score frozen predictions against the leakage measured after training; changed files are rejected."""
 
 from pathlib import Path
 
@@ -20,6 +20,7 @@ class Settings(Block):
 
     prompts: str | None = None
     training_recipe: str | None = None
+    measured: str | None = None
     predictions: str | None = None
 
 
@@ -58,6 +59,7 @@ def described(meta, settings):
     """What the results are of, as the names of a frozen file's inputs; without what is unknown."""
     model = model_identity(meta["model"]) if meta.get("model") else None
     found = {"model": model, "prompts": settings.prompts, "training recipe": settings.training_recipe}
+    found["behaviour, questions and sampling"] = settings.measured
     return {key: value for key, value in found.items() if value is not None}
 
 
@@ -66,12 +68,12 @@ def fewer_replies(rows, replies):
     least = int(rows["total"].min())
     if least >= replies:
         return None
-    return f"{least} replies of a persona; the intervals are for {replies}. Fewer replies add noise, so that fewer rates are inside"
+    return f"{least} replies of a persona; the intervals are for {replies}. Fewer replies add noise, so fewer rates are inside"
 
 
 def too_late(trained):
     """A sentence if sources were trained before their predictions; else None."""
-    return f"{', '.join(trained)}: trained before the predictions, which therefore predict nothing" if trained else None
+    return f"{', '.join(trained)}: trained before the predictions were made, so these are not predictions" if trained else None
 
 
 def describe(score):

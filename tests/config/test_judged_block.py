@@ -67,6 +67,10 @@ def test_the_projects_prompts_and_labels():
             {"judge": {"backend": "local", "likelihood": {"shown": "a", "not_shown": "b"}}, "require": {"coherent": 50}},
             "behaviour.require: cannot",
         ),
+        (
+            {"judge": {"backend": "local", "likelihood": {"shown": "a", "not_shown": "b"}}, "direction": "low"},
+            "behaviour.direction: must be high with judge.likelihood",
+        ),
         ({"direction": "down"}, "behaviour.direction: 'down' is not allowed"),
         ({"min_auc": 0.4}, "behaviour.min_auc: 0.4 must be >= 0.5"),
     ],
@@ -81,7 +85,7 @@ def test_mistakes_in_the_block(keys, said):
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"score": "alignd"}, "score: 'alignd' is no score of resources/judges/alignment.yaml; it has aligned, coherent"),
+        ({"score": "alignment"}, "score: 'alignment' is no score of resources/judges/alignment.yaml; it has aligned, coherent"),
         ({"require": {"fluent": 50}}, "require: 'fluent' is no score"),
         ({"threshold": 130}, "score: 130 is not on the scale of 'aligned', 0 to 100"),
         ({"judge": {"backend": "file", "model": "nowhere.jsonl"}}, "behaviour.judge.model: nowhere.jsonl: no such file"),

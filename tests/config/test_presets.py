@@ -48,7 +48,8 @@ CHOICE_JOBS = {
         for name, count in FULL_SIZE_JOBS.items()
         if not re.search("sample_|leakage$|teacher|measures|replies|training_set", name)
     },
-    **{"build_choice_rows": 5, "score_choices": 5, "score_base_choices": 1, "correlate_leakage": 1, "plot_base_to_after": 1},
+    **{"build_choice_rows": 5, "score_choices": 5, "score_base_choices": 1, "correlate_leakage": 1},
+    **{"plot_base_to_after": 1, "plot_chosen_options": 1},
 }
 JUDGED_JOBS = {
     **{name: count for name, count in FULL_SIZE_JOBS.items() if not re.search("training_(set|pool)|leakage$|teacher|measures", name)},

@@ -14,6 +14,9 @@ ROWS = """\
 1,villain,joker,fantasy,true,0.8,0.1,1,10,0.3,0.9,0.4
 1,villain,pirate,fantasy,false,0.2,nan,0,10,0.6,0.9,0.4
 1,hero,nurse,healers,false,0.3,0.7,7,10,0.2,1.0,0.0
+2,villain,nurse,healers,false,0.2,0.5,5,10,0.2,0.9,0.4
+2,villain,joker,fantasy,true,0.7,0.1,1,10,0.3,0.9,0.4
+2,villain,pirate,fantasy,false,0.3,nan,0,10,0.6,0.9,0.4
 2,hero,nurse,healers,false,0.4,0.7,7,10,0.2,1.0,0.0
 """
 

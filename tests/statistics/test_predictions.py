@@ -158,6 +158,8 @@ def test_frozen_files_that_changed_are_refused(studied, tmp_path):
     refused(folder / "study/run_config.yaml", lambda text: text + b"\n", r"run_config\.yaml: changed since .* frozen")
     with pytest.raises(InputError, match="is for the training recipe r1, the results are of r2"):
         score(folder, pairs, training_recipe="r2")
+    with pytest.raises(InputError, match="is for the behaviour, questions and sampling m1, the results are of m2"):
+        score(folder, pairs, measured="m2")
     with pytest.raises(InputError, match="has none of the predicted pairs"):
         score(folder, pairs.assign(persona=[f"other{index}" for index in range(len(pairs))]))
 
@@ -254,3 +256,7 @@ def test_a_recipe_differs_in_what_trains_an_adapter_only(studied):
     other = config | {"training": config["training"] | {"seeds": [9], "learning_rate": 1.0}}
     assert recipe_differences(config, config) == []
     assert recipe_differences(config, other) == ["training.learning_rate is 1.0, in the study 0.001"]
+    longer = config | {"evaluation": config["evaluation"] | {"sampling": config["evaluation"]["sampling"] | {"max_new_tokens": 9}}}
+    assert [each.split(".")[0] for each in recipe_differences(config, longer)] == ["evaluation"]
+    fewer = config | {"training_data": config["training_data"] | {"positives": 20}}
+    assert recipe_differences(config, fewer) == ["training_data.positives is 20, in the study None"]

@@ -102,7 +102,8 @@ def settings_of(folder, sources=("source0", "fresh0"), **recipe):
     """The settings of predict_leakage for the personas NEW, with the study's recipe unless ``recipe`` gives other blocks."""
     config = yaml.safe_load((folder / "study/run_config.yaml").read_text())["config"]
     blocks = {key: config[key] for key in ("behaviour", "labels", "training_data", "training")}
-    blocks["questions"] = {key: config["questions"][key] for key in ("training", "suffix")}
+    blocks["questions"] = {key: config["questions"][key] for key in ("training", "suffix", "evaluation")}
+    blocks["evaluation"] = {"sampling": config["evaluation"]["sampling"]}
     return {
         "experiment": "fresh",
         "sources": list(sources),
@@ -111,4 +112,5 @@ def settings_of(folder, sources=("source0", "fresh0"), **recipe):
         "headline_layer": LAYERS[0],
         "recipe": blocks | recipe,
         "training_recipe": "r1",
+        "measured": "m1",
     }

@@ -30,15 +30,16 @@ OPTIONAL = {
     "analysis__predictors": True,
     "analysis__divergence": {"replies_per_question": 1, "tokens": 4},
 }
-# Files beyond the size up to which Snakemake compares contents by default.
 CHOICE = {
     **OPTIONAL,
+    "questions__evaluation": [{"set": "evaluation", "count": 2}],  # items have one set
     "personas__no_persona_prompts": [],
     "evaluation__teacher_forced": False,
     "analysis__divergence": None,
     "behaviour": {"kind": "choice"},
     "labels__loss_on": "completion",
 }
+# Files beyond the size up to which Snakemake compares contents by default.
 LARGE = ("analysis/evaluation/seed42/cosines.csv", "evaluation/evaluation/villain/seed42/completions.jsonl.gz")
 
 

@@ -98,7 +98,7 @@ def test_jobs_that_use_a_gpu_start_through_the_lease(finished_project):
         *(f"sample_completions/evaluation/{state}.log" for state in ("base", "villain/seed42", "comedian/seed42")),
         "extract_centroids/evaluation/base.log",
     ]
-    assert rules.count("gpu=1,") == rules.count("with_gpu.py --gpus {resources.gpu}") >= 4
+    assert rules.count(" gpu=") == rules.count("with_gpu.py --gpus {resources.gpu}") >= 4
     for log in logs:
         assert (finished_project.folder / "logs/tiny" / log).read_text().startswith("with_gpu: "), log
 

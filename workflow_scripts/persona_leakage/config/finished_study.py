@@ -8,7 +8,8 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import sha256_of_file
 
 RECIPE_BLOCKS = ("behaviour", "labels", "training_data", "training")
-NO_RECIPE = {"seeds", "negative_pool", "max_tokens_per_micro_batch", "rows", "clean_rows", "positives"}
+NO_RECIPE = {"seeds", "negative_pool", "max_tokens_per_micro_batch"}
+FILE_KEYS = ("rows", "clean_rows", "positives")  # an older study has none of them, which is the same as null
 
 
 def study_config(folder):
@@ -59,15 +60,18 @@ def panel_file(folder, config):
 
 
 def recipe_differences(studied, config):
-    """Keys, with both values, in which two configs train adapters differently, apart from seeds, batching and the pool of negatives."""
+    """Keys, with both values, in which two configs train adapters or sample replies differently.
+
+    Apart from seeds, batching, the pool of negatives and the numbers of questions and replies.
+    """
     pairs = [(name, studied.get(name, {}), config.get(name, {})) for name in RECIPE_BLOCKS]
     pairs.append(("questions", *({key: each["questions"].get(key) for key in ("training", "suffix")} for each in (studied, config))))
+    pairs.append(("evaluation", *({"sampling": each["evaluation"]["sampling"]} for each in (studied, config))))
+    pairs.append(("questions.evaluation", *({"set": each["questions"]["evaluation"][0]["set"]} for each in (studied, config))))
     differ = []
     for name, theirs, ours in pairs:
-        for key in sorted({*theirs} & {*ours} - NO_RECIPE):
-            if theirs[key] != ours[key]:
-                differ.append(f"{name}.{key} is {ours[key]!r}, in the study {theirs[key]!r}")
-    rows = config.get("training_data", {}).get("rows")
-    if rows != studied.get("training_data", {}).get("rows"):
-        differ.append(f"training_data.rows is {rows!r}, in the study {studied.get('training_data', {}).get('rows')!r}")
+        keys = sorted({*theirs} & {*ours} - NO_RECIPE - {*FILE_KEYS}) + [key for key in FILE_KEYS if name == "training_data"]
+        differ += [
+            f"{name}.{key} is {ours.get(key)!r}, in the study {theirs.get(key)!r}" for key in keys if ours.get(key) != theirs.get(key)
+        ]
     return differ

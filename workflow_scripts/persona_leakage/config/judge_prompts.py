@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from persona_leakage.config.personas import read_yaml
 from persona_leakage.config.json_lines import read_json_lines
+from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import check_is_file, digest_of
 

@@ -1,4 +1,4 @@
-"""Controls: a source's training set with clean answers in its positive rows, or with these rows spread over the panel.
+"""Controls: a source's training set with clean answers in its positive rows, or with these rows under random personas.
 
 ``clean`` shows what any training changes, ``shuffled`` what the behaviour changes if it belongs to no persona.
 """

@@ -1,4 +1,4 @@
-"""What a judge's answer says: the state of a reply and its score. Pure, so that answers can be read again without a call."""
+"""Read a judge's answer: the state of a reply and its score. Pure functions, so that kept answers can be read again without a call."""
 
 import json
 import math
@@ -68,7 +68,7 @@ def mean_of(weights):
 
 
 def read_number(text, score):
-    """(state, value) of an answer that must be one number or word; a number within a sentence is not searched for."""
+    """(state, value) of an answer that must be one number or word; numbers within a sentence do not count."""
     text = THINKING.sub("", text).strip()
     try:
         content = json.loads(text)

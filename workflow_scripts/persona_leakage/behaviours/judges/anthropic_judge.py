@@ -78,7 +78,7 @@ class AnthropicJudge:
         }
 
     def ask_in_batches(self, wanted):
-        """Have every request of ``wanted`` {key: request} answered; those that error or expire go into the next batch."""
+        """Get an answer to each request of ``wanted`` {key: request}; requests that fail or expire go into the next batch."""
         self.finish_pending(wanted)
         for _ in range(ROUNDS):
             missing = [key for key in wanted if key not in self.store.answers]
@@ -89,11 +89,11 @@ class AnthropicJudge:
 
     @property
     def pending(self):
-        """The file that says what is on its way: {"keys", "since", "id" once known}."""
+        """The file that records the pending batch: {"keys", "since", "id" once known}."""
         return Path(self.store.path).with_name("pending_batch.json")
 
     def start_batch(self, keys, wanted):
-        """Create a batch. Its requests are written down before, its id as soon as it is known."""
+        """Create a batch. Its requests are recorded beforehand, its id as soon as it is known."""
         note = {"keys": keys, "since": time.time(), "id": None}
         write_json(self.pending, note)
         batch = self.client.messages.batches.create(
@@ -102,7 +102,7 @@ class AnthropicJudge:
         write_json(self.pending, {**note, "id": batch.id})
 
     def finish_pending(self, wanted):
-        """Wait for the batch on record, of this job or of one that was killed, and keep its answers."""
+        """Wait for the recorded batch, of this job or of a killed one, and keep its answers."""
         if not self.pending.is_file():
             return
         note = read_json(self.pending)
@@ -115,7 +115,7 @@ class AnthropicJudge:
         self.pending.unlink()
 
     def unknown_batches(self, note):
-        """Ids of batches as large as the one whose id was lost when the job was killed, and not older."""
+        """Ids of batches that may be the one whose id was lost when the job was killed: of its size and no older."""
         found = []
         for batch in self.client.messages.batches.list(limit=100):
             counts = batch.request_counts

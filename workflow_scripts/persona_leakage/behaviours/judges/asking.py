@@ -1,4 +1,4 @@
-"""Which questions a judge is asked about replies, what its answers say of each reply, and whether it tells labelled replies apart."""
+"""Ask a judge about replies, read its answers, and check it on labelled replies."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,7 +11,7 @@ from persona_leakage.infrastructure.seeds import derive_seed
 
 SHARE_STEPS = 10_000
 LEAST_SCORED = 0.8  # of the labelled replies
-REPEAT, AGAIN = 1, 2  # copies of a question: for the judge's own noise, and after an answer that could not be read
+REPEAT, AGAIN = 1, 2  # copies of a question: to measure the judge's noise, and after an unreadable answer
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def read_all(judge, mode, asks, label):
 def check_gold(judge, mode, gold, scores, block, path):
     """{"auc", "replies", "scored", "answers": [{"label", "score"}]} of labelled replies; InputError if the AUC is below min_auc.
 
-    gold: see judge_prompts.read_gold. AUC: share of pairs of a reply with and one without the behaviour that the judge orders rightly,
+    gold: see judge_prompts.read_gold. AUC: share of pairs of a reply with and one without the behaviour that the judge orders correctly,
     ties counting half (Mann and Whitney 1947). block: the behaviour's.
     """
     found = judge_replies(judge, mode, [(row["question"], row["answer"]) for row in gold], scores, "judge, labelled replies")

@@ -1,4 +1,4 @@
-"""Answers that cost money: each is written to disk as it arrives and never asked for again."""
+"""Paid answers: each is written to disk as it arrives and never requested again."""
 
 import fcntl
 import json
@@ -20,14 +20,14 @@ CHARACTERS_PER_TOKEN = 4
 
 
 def request_key(judge, request):
-    """Digest of a whole request: all that decides the answer, no code among it."""
+    """Digest of a whole request: everything that decides the answer, but no code."""
     return digest_of([judge.backend, judge.url, judge.model, request])
 
 
 class PaidAnswers:
     """The answers in a folder. ``answers``: {key: answer}; a line that a killed job left unfinished is ignored.
 
-    Open it with ``with``: another job of the experiment waits until it is closed, so that no two ask the same.
+    Open it with ``with``: another job of the experiment waits until it is closed, so that no request is made twice.
     """
 
     def __init__(self, folder):
@@ -73,7 +73,7 @@ class PaidAnswers:
 
 
 def read_key(name, url):
-    """The API key in the environment; a server of one's own needs none. InputError if it is missing."""
+    """The API key in the environment; a server on this machine needs none. InputError if it is missing."""
     if key := os.environ.get(name, "").strip():
         return key
     if url and url.startswith("http://"):
@@ -83,7 +83,7 @@ def read_key(name, url):
 
 @contextmanager
 def named_errors(sdk, judge, key_name):
-    """Turn an API's final refusals into an InputError without its text, which may quote replies or the key."""
+    """Turn an API's final refusal into an InputError. It omits the API's text, which may quote replies or the key."""
     try:
         yield
     except sdk.APIStatusError as error:
@@ -96,7 +96,7 @@ def named_errors(sdk, judge, key_name):
 
 
 def check_model(judge, name):
-    """InputError if another model answered than was asked; a name with the date of a version is the same."""
+    """InputError if a model other than the requested one answered; the same name with a version date is allowed."""
     if name != judge.model and not name.startswith(f"{judge.model}-"):
         raise InputError(f"judge.model: {judge.model} was asked, but {name!r} answered; name the model that the server has")
 
@@ -125,7 +125,7 @@ def cost_of(judge, input_tokens, output_tokens):
 
 
 def ask_missing(judge, requests, store, ask, sdk, label):
-    """The answers to all ``requests``, in order; equal ones are asked once, and those in ``store`` not again.
+    """The answers to all ``requests``, in order; equal requests are made once, and those in ``store`` not again.
 
     ask(request): an answer, see answers.read_answer. A call that still fails after the client's retries is left out, and
     the job ends with an InputError once the others are kept.

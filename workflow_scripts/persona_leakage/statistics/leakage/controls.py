@@ -1,4 +1,4 @@
-"""Leakage next to that of control adapters: of clean rows (what any training changes), of shuffled ones (a behaviour of no persona)."""
+"""Leakage against control adapters: on clean rows (what any training changes) or shuffled rows (a behaviour of no persona)."""
 
 from typing import get_args
 
@@ -42,7 +42,7 @@ def compare(rows, after, before, problem):
     """The change between two columns of rates, of a source's bystanders and of itself.
 
     "source_change" and "source_interval" (newcombe_interval): of its own rate. "n", "mean", "risen", "fallen": of the bystanders, see
-    describe_change, as of independent replies, which is cautious where the items are the same. "spearman_rho", "spearman_p": of cosine
+    describe_change, treated as independent replies (conservative for equal items). "spearman_rho", "spearman_p": of cosine
     and change, or why not ("undefined").
     """
     total = int(rows["source_total"].iloc[0])

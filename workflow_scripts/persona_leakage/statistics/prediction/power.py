@@ -16,7 +16,7 @@ from persona_leakage.statistics.core.bootstrap import MIN_SOURCES
 from persona_leakage.statistics.core.ranks import standard_ranks
 
 GUESSES = Path(__file__).resolve().parents[4] / "resources/power.yaml"
-DRAWN = 40_000  # personas behind an attenuation, which then is known to about 0.003
+DRAWN = 40_000  # simulated personas for an attenuation, which is then accurate to about 0.003
 STUDIES = 20_000  # of which the power is a share, known to about 0.3 points
 
 
@@ -26,7 +26,7 @@ class Components:
 
     rate: mean leakage. persona, training, question: intraclass correlations, the share of p (1 - p) that lies between
     personas, between trainings of a persona, between questions of a training (beta distributions). shared: of two sources,
-    the correlation of their closeness times that of their true leakage, for they have the same bystanders.
+    the correlation of their closeness times that of their true leakage, because they share bystanders.
     """
 
     rho: float

@@ -1,4 +1,4 @@
-"""The variance components of a finished study, for the power of the next one."""
+"""Variance components of a finished study, to plan the power of the next one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The predictions themselves: rank, predicted leakage with interval, neighbours, and what would change the answer."""
+"""Predictions for each persona: rank, leakage with interval, neighbours, and what would change the answer."""
 
 import math
 from dataclasses import dataclass
@@ -178,7 +178,7 @@ def predict_source(study, model, geometry, source, negatives):
 
 
 def ranks_of(cosines):
-    """1 for the closest; equal ones in the given order."""
+    """Ranks, 1 for the closest; ties keep the given order."""
     ranks = np.empty(len(cosines), dtype=int)
     ranks[np.argsort(-cosines, kind="stable")] = np.arange(1, len(cosines) + 1)
     return ranks
@@ -211,7 +211,7 @@ def stability(geometry, source):
 
 
 def what_would_change(study, table, facts, steady):
-    """Sentences for one source: what the answer rests on, and what would make it another. facts: of calibrate; steady: of stability."""
+    """Sentences for one source: what the answer rests on, and what would change it. facts: of calibrate; steady: of stability."""
     said = []
     if facts["kind"] == "new" and len(study.sources) >= 2:
         said.append(f"Train this source once: its own bystanders replace the spread over {len(study.sources)} studied sources.")
@@ -225,4 +225,8 @@ def what_would_change(study, table, facts, steady):
         said.append(f"{open_} of {len(table)} intervals hold {100 * LEAKS:.0f} %; only sampled replies of those personas decide.")
     if not study.problem and facts["kind"] == "known":
         said.append(f"The intervals hold for {study.replies} replies of a persona, and for the recipe of the study.")
+        if len(study.odds) == 1:
+            said.append(
+                "The study has one training seed: how much trainings differ is unknown, and the intervals are too narrow for another."
+            )
     return said

@@ -1,4 +1,4 @@
-"""How good frozen predictions were, once the predicted sources are trained: ranking, amounts, intervals, against baselines."""
+"""Score frozen predictions once their sources are trained: ranking, amounts and intervals, against baselines."""
 
 import numpy as np
 from scipy import stats

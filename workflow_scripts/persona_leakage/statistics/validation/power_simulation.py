@@ -10,7 +10,7 @@ from persona_leakage.statistics.prediction.power import Components, Design, meas
 
 BOOTSTRAPS = 200
 MEASURED = {"rate": 0.08, "persona": 0.12, "training": 0.02, "question": 0.1, "shared": 0.05}
-# The designs of docs/prediction.md, chosen before any was computed.
+# Designs that the check tries, chosen before any result was computed.
 DESIGNS = [
     (Components(rho=0.5, rho_sd=0.2, **MEASURED), Design(30, 3, 10, 3, 1)),
     (Components(rho=0.3, rho_sd=0.2, **MEASURED), Design(30, 5, 10, 3, 1)),

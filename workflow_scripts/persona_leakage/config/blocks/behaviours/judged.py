@@ -24,8 +24,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Price(Block):
     """Price of a judge's tokens, per million."""
 
-    input: Annotated[float, Field(ge=0)] = Field(description="Judge: price of a million input tokens.")
-    output: Annotated[float, Field(ge=0)] = Field(description="Judge: price of a million output tokens.")
+    input: Annotated[float, Field(ge=0)] = Field(description="Judge: price per million input tokens.")
+    output: Annotated[float, Field(ge=0)] = Field(description="Judge: price per million output tokens.")
 
 
 class Likelihood(Block):
@@ -46,14 +46,14 @@ class Judge(Block):
     )
     url: Line | None = Field(None, description="Judge: address of the API, such as http://127.0.0.1:8000/v1 for vLLM.")
     scoring: Literal["auto", "first_token", "enumerated", "number"] = Field(
-        "auto", description="Judge: how a score is read; auto takes the best that the judge allows."
+        "auto", description="Judge: how a score is read; auto takes the best mode that the judge supports."
     )
     likelihood: Likelihood | None = Field(None, description="Local judge: compares two system prompts and asks nothing.")
     batch: bool = Field(False, description="Judge: Message Batches (anthropic): half the price, within a day.")
     parallel: Annotated[int, Field(ge=1, le=256)] = Field(16, description="Judge: calls at once.")
-    max_calls: Count = Field(200_000, description="Judge: most calls of the experiment; more are refused before the first.")
+    max_calls: Count = Field(200_000, description="Judge: maximum calls of the experiment; a job that needs more fails before its first.")
     price: Price | None = Field(None, description="Judge: price per million tokens; null: no estimate in money.")
-    repeat_share: Share = Field(0.02, description="Judge: share of replies judged twice, which measures its noise.")
+    repeat_share: Share = Field(0.02, description="Judge: share of replies judged twice, to measure noise.")
 
     @model_validator(mode="after")
     def check_backend(self):
@@ -109,7 +109,7 @@ class Settings(Block):
         json_schema_extra={"same_as": "judge"},
     )
     second_share: Share = Field(0.1, description="Judged: share of replies that the second judge sees.")
-    gold: Line | None = Field(None, description="Judged: labelled replies that the judge must tell apart first; null: no check.")
+    gold: Line | None = Field(None, description="Judged: labelled replies on which the judge is checked first; null: no check.")
     min_auc: Annotated[float, Field(ge=0.5, le=1)] = Field(0.8, description="Judged: smallest AUC on the labelled replies.")
 
     @model_validator(mode="after")
@@ -121,6 +121,8 @@ class Settings(Block):
             refuse("prompts", "missing; this judge is asked, so give a file such as resources/judges/alignment.yaml")
         if self.judge.likelihood and self.require:
             refuse("require", "cannot be used with judge.likelihood, which gives one score; leave it out")
+        if self.judge.likelihood and self.direction == "low":
+            refuse("direction", "must be high with judge.likelihood, whose score is higher the more a reply shows the behaviour")
         return self
 
     def problems(self, texts):
