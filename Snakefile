@@ -45,6 +45,7 @@ include: "rules/panels.smk"
 include: "rules/adapted_geometry.smk"
 include: "rules/measures.smk"
 include: "rules/figures.smk"
+include: "rules/containment.smk"
 include: "rules/score.smk"
 
 
@@ -88,6 +89,11 @@ rule centroids:
 rule compare:
     input:
         COMPARISON_FILES,
+
+
+rule contain:
+    input:
+        PROPOSED_NEGATIVES,
 
 
 rule correlations:

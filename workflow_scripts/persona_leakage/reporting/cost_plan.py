@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from persona_leakage.behaviours.choice_items import read_parts
-from persona_leakage.config.experiment import forced_draws, forced_questions, held_out_questions, panel_names, pool_names
+from persona_leakage.config.experiment import (
+    count_negatives,
+    forced_draws,
+    forced_questions,
+    held_out_questions,
+    negative_conditions,
+    panel_names,
+    pool_names,
+)
 from persona_leakage.config.layers import FIRST_REPLY, declared_layers
 
 BYTES_PER_FLOAT = 4
@@ -58,10 +66,11 @@ class Sizes:
         return len(self.pool) * len(self.training_questions) * draws * self.reply(data["sampling"])[0]
 
     def rows(self):
-        """Training rows of a source."""
+        """Training rows of an adapter, on average over the sources and the choices of negatives."""
         data = self.config["training_data"]
         answers = len(self.items["train"]) if self.items else len(self.training_questions) * data["answers_per_question"]
-        return (1 + data["negative_personas"]) * answers
+        sources, conditions = self.config["personas"]["sources"], negative_conditions(self.config)
+        return (1 + mean(count_negatives(self.config, source, *each) for source in sources for each in conditions)) * answers
 
     def training_tokens(self):
         """Tokens that one training job reads in all epochs."""
@@ -192,7 +201,7 @@ def plan_disk(config, sizes, bytes_per_token):
 
     Of a model whose size is not known only what does not depend on it.
     """
-    trained = len(config["personas"]["sources"]) * (1 + len(config["training_data"]["controls"]))
+    trained = len(config["personas"]["sources"]) * (len(negative_conditions(config)) + len(config["training_data"]["controls"]))
     adapters = trained * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
     replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.no_persona_prompts()) + sizes.pool_tokens()
