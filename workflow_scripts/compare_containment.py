@@ -17,6 +17,9 @@ from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.statistics.comparisons.containment import MEASURES, collect, describe_containment
 
 
+INTERVALS = ("leakage", "relative_leakage", "logit_difference", "gain_difference")
+
+
 class Settings(Bootstraps):
     """The parts of the config that decide the comparison. conditions: names such as hash4, the experiment's own first."""
 
@@ -71,8 +74,9 @@ def cosines_to(content, source, names):
 
 
 def table_rows(trained, result):
-    """Rows of containment.csv: of each condition and source, then of their mean."""
+    """Rows of containment.csv: of each condition and source, then of their mean, with 95 % intervals over bystanders."""
     for condition, sources in trained.items():
+        counts = {len(block["negatives"]) for block in sources.values()}
         measured = (result["per_condition"] or {}).get(condition, {})
         for source, block in sources.items():
             cosines = block["cosines"]
@@ -85,8 +89,12 @@ def table_rows(trained, result):
             }
             yield {"condition": condition, "source": source, **facts, **{name: measured.get(source, {}).get(name) for name in MEASURES}}
         mean = measured.get("mean", {})
-        low, high = mean.get("relative_leakage_interval") or (None, None)
-        yield {"condition": condition, "source": "mean", **{name: mean.get(name) for name in MEASURES}, "low": low, "high": high}
+        steps = [block["steps"] for block in sources.values()]
+        facts = {"number": counts.pop() if len(counts) == 1 else None, "steps": sum(steps) / len(steps)}
+        row = {"condition": condition, "source": "mean", **facts, **{name: mean.get(name) for name in MEASURES}}
+        for name in INTERVALS:
+            row[f"{name}_low"], row[f"{name}_high"] = mean.get(f"{name}_interval") or (None, None)
+        yield row
 
 
 if __name__ == "__main__":

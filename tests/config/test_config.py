@@ -120,8 +120,14 @@ BAD_CONFIGS = {
         {"training_data.negative_variants": ["hash0", "hash3"]},
         ["training_data.negative_variants", "'hash3' is the experiment's own choice"],
     ),
-    "negatives that are no number": ({"training_data.negative_personas": "some"}, ["training_data.negative_personas", "'some'", "word all"]),
-    "choice of another word": ({"training_data.negative_choice": "near"}, ["training_data.negative_choice", "'near'", "did you mean nearest"]),
+    "negatives that are no number": (
+        {"training_data.negative_personas": "some"},
+        ["training_data.negative_personas", "'some'", "word all"],
+    ),
+    "choice of another word": (
+        {"training_data.negative_choice": "near"},
+        ["training_data.negative_choice", "'near'", "did you mean nearest"],
+    ),
     "candidate without a centroid": (
         {"training_data.negative_choice": "spread", "training_data.negative_pool": ["comedian", "gandalf", "librarian", "assistant"]},
         ["training_data.negative_pool", "'gandalf' is not in personas.panel", "spread needs its centroid"],

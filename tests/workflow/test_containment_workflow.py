@@ -10,7 +10,7 @@ from tests.conftest import make_tiny_project, run_program
 
 HOME = "results/tiny"
 PANEL = ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "physicist", "jarvis"]
-POOL, VARIANTS = ["assistant", "pirate", "nurse"], ["hash0", "hash1", "farthest2", "hashall"]
+POOL, VARIANTS = ["assistant", "pirate", "nurse"], ["hash0", "farthest2", "hashall"]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,9 @@ def test_the_comparison_reads_bystanders_that_were_never_negatives(project):
     steps = [result["trained"][name]["villain"]["steps"] for name in ("hash0", "nearest1", "farthest2", "hashall")]
     assert steps == sorted(steps) and steps[0] < steps[-1]
     table = pd.read_csv(project.file(f"{HOME}/analysis/evaluation/seed42/containment.csv"))
-    assert len(table) == 5 * 3 and set(table[table["condition"] == "hash0"]["number"].dropna()) == {0}
+    assert len(table) == 4 * 3 and table[table["condition"] == "farthest2"]["number"].tolist() == [2, 2, 2]
+    mean = table[table["source"] == "mean"].set_index("condition")["leakage"]
+    assert mean["hash0"] == pytest.approx(result["per_condition"]["hash0"]["mean"]["leakage"])
     assert project.file(f"{HOME}/figures/evaluation/seed42/containment.png").stat().st_size > 0
 
 
