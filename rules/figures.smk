@@ -59,6 +59,13 @@ use rule plot_scatter as plot_category_correlations with:
         **figure("{questions}/seed{seed}/category_correlations"),
 
 
+use rule plot_scatter as plot_containment with:
+    input:
+        **draws("containment", containment=f"{ANALYSIS}/containment.json"),
+    output:
+        **figure("{questions}/seed{seed}/containment"),
+
+
 use rule plot_scatter as plot_heat_map with:
     input:
         **draws("heat_map", **tables("pairs", "tables")),

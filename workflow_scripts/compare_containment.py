@@ -16,7 +16,6 @@ from persona_leakage.infrastructure.files import atomic_path, check_digests, rea
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.statistics.comparisons.containment import MEASURES, collect, describe_containment
 
-
 INTERVALS = ("leakage", "relative_leakage", "logit_difference", "gain_difference")
 
 

@@ -57,7 +57,7 @@ def test_the_source_is_never_its_own_negative():
 
 
 def test_a_candidate_without_a_centroid_is_named():
-    with pytest.raises(InputError, match=r"panel.pt: holds no centroid of ghost; add them to personas.panel"):
+    with pytest.raises(InputError, match=r"panel\.pt: holds no centroid of ghost; add them to personas\.panel"):
         closeness_of(*vectors(), ["source", "ghost"], "panel.pt")
 
 
@@ -71,5 +71,5 @@ def test_a_choice_from_a_file_has_its_cosines_and_checks_the_digest(tmp_path):
     found, layer = choose_from_file(path, meta, "spread", "source", ["source", *CANDIDATES], 2)
     assert layer == 3 and found == pytest.approx({"near": np.cos(np.radians(10)), "far": np.cos(np.radians(150))}, abs=1e-6)
     write_json(meta, {"sha256": {path.name: "0"}})
-    with pytest.raises(InputError, match="centroids_layer3.pt"):
+    with pytest.raises(InputError, match=r"centroids_layer3\.pt"):
         choose_from_file(path, meta, "spread", "source", CANDIDATES, 2)
