@@ -9,7 +9,7 @@ from persona_leakage.behaviours.marker_scoring import count_by_detector, detect,
 
 @dataclass(frozen=True)
 class MarkerBehaviour:
-    """See behaviours.base.Behaviour. tokenizer: of the model; match_mode: a key of scoring.detect, or None where only rows are built."""
+    """See behaviours.base.Behaviour. tokenizer: of the model. match_mode: a key of marker_scoring.detect, None if it only builds rows."""
 
     tokenizer: Any
     marker: Marker
