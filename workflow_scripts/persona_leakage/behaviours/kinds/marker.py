@@ -20,6 +20,8 @@ class MarkerBehaviour:
         """What the adapter learns."""
         return f"the marker {self.marker.text}"
 
+    gain = "the marker's gain in log-probability at the end of the base model's replies"
+
     @property
     def highlight(self):
         """The marker's text."""
