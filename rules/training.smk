@@ -1,7 +1,8 @@
 """One LoRA adapter for each source and training seed.
 
 in:  training/{source}/train.jsonl.gz
-out: training/{source}/seed{seed}/adapter/, training/{source}/seed{seed}/metrics.json
+out: training/{source}/seed{seed}/adapter/, training/{source}/seed{seed}/metrics.json;
+     training/{source}/seed{seed}/snapshots/{snapshot}/, the same of earlier steps (training.snapshots)
 """
 
 
@@ -15,6 +16,7 @@ rule train_adapter:
         weights=f"{TRAINED}/adapter/adapter_model.safetensors",
         config=f"{TRAINED}/adapter/adapter_config.json",
         metrics=f"{TRAINED}/metrics.json",
+        snapshots=each([f"{SNAPSHOT}/{name}" for name in ADAPTER_FILES], "snapshot"),
     priority: 5
     conda:
         "../envs/inference.yaml"
@@ -26,7 +28,9 @@ rule train_adapter:
         folder=subpath(output.weights, parent=True),
         restart="results/.kept/checkpoints",
         packages=pins("inference", "torch", "transformers", "peft"),
-        settings=settings(training=without(config["training"], "seeds")),
+        settings=settings(
+            training=RECIPE, **({"snapshots": SNAPSHOTS} if SNAPSHOTS else {})
+        ),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
