@@ -1,9 +1,27 @@
-"""Leakage along training: teacher-forced gain of snapshots of each adapter (training.snapshots).
+"""Leakage along training: each adapter trained again, kept after equally spaced steps, and teacher-forced (training.snapshots).
 
-in:  training/{source}/seed{seed}/snapshots/{snapshot}/, evaluation/{questions}/base/, analysis/{questions}/seed{seed}/pairs.csv
-out: evaluation/{questions}/{source}/seed{seed}/snapshots/{snapshot}/teacher_forced.json;
+in:  training/{source}/train.jsonl.gz, evaluation/{questions}/base/, analysis/{questions}/seed{seed}/pairs.csv
+out: training/{source}/seed{seed}/snapshots/{snapshot}/, an adapter and its metrics.json;
+     evaluation/{questions}/{source}/seed{seed}/snapshots/{snapshot}/teacher_forced.json;
      analysis/{questions}/seed{seed}/along_training.csv, along_training.json
 """
+
+
+# Apart from train_adapter, so that it makes no finished adapter stale. The last snapshot is that adapter.
+use rule train_adapter as train_snapshots with:
+    output:
+        weights=f"{TRAINED}/snapshots/{SNAPSHOTS}/adapter_model.safetensors",
+        config=f"{TRAINED}/snapshots/{SNAPSHOTS}/adapter_config.json",
+        metrics=f"{TRAINED}/snapshots/{SNAPSHOTS}/metrics.json",
+        earlier=expand(
+            f"{SNAPSHOT}/{{file}}",
+            snapshot=range(1, SNAPSHOTS),
+            file=("adapter_model.safetensors", "adapter_config.json", "metrics.json"),
+            allow_missing=True,
+        ),
+    params:
+        folder=lambda wildcards, output: Path(output.weights).parents[1],
+        settings=settings(training=RECIPE, snapshots=SNAPSHOTS),
 
 
 use rule teacher_force as teacher_force_snapshot with:

@@ -3,7 +3,6 @@
 TRAINING = "results/{experiment}/training/{source}"
 TRAINED = f"{TRAINING}/seed{{seed}}"
 SNAPSHOT = f"{TRAINED}/snapshots/{{snapshot}}"
-ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json", "metrics.json")
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 ADAPTED = f"{EVALUATION}/{{source}}/seed{{seed}}"
 CONTROL = f"{EVALUATION}/base"

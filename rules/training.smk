@@ -1,8 +1,7 @@
 """One LoRA adapter for each source and training seed.
 
 in:  training/{source}/train.jsonl.gz
-out: training/{source}/seed{seed}/adapter/, training/{source}/seed{seed}/metrics.json;
-     training/{source}/seed{seed}/snapshots/{snapshot}/, the same of earlier steps (training.snapshots)
+out: training/{source}/seed{seed}/adapter/, training/{source}/seed{seed}/metrics.json
 """
 
 
@@ -16,7 +15,6 @@ rule train_adapter:
         weights=f"{TRAINED}/adapter/adapter_model.safetensors",
         config=f"{TRAINED}/adapter/adapter_config.json",
         metrics=f"{TRAINED}/metrics.json",
-        snapshots=each([f"{SNAPSHOT}/{name}" for name in ADAPTER_FILES], "snapshot"),
     priority: 5
     conda:
         "../envs/inference.yaml"
@@ -28,9 +26,7 @@ rule train_adapter:
         folder=subpath(output.weights, parent=True),
         restart="results/.kept/checkpoints",
         packages=pins("inference", "torch", "transformers", "peft"),
-        settings=settings(
-            training=RECIPE, **({"snapshots": SNAPSHOTS} if SNAPSHOTS else {})
-        ),
+        settings=settings(training=RECIPE),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \

@@ -57,9 +57,8 @@ def rhos_of(study, outcome):
         known = ~(np.isnan(x) | np.isnan(y))
         rows.append((float(standard_ranks(x[known]) @ standard_ranks(y[known])), int(known.sum())))
     rhos, sizes = map(np.array, zip(*rows, strict=True))
-    if np.isnan(rhos).any():
-        alike = ", ".join(name for name, rho in zip(study.sources, rhos, strict=True) if np.isnan(rho))
-        raise InputError(f"{study.folder}: all bystanders of {alike} leak alike; there is no correlation")
+    if wrong := [f"{name} {rho:.3g}" for name, rho in zip(study.sources, rhos, strict=True) if not abs(rho) < 1 - 1e-12]:
+        raise InputError(f"{study.folder}: correlations without an interval: {', '.join(wrong)} (nan: all bystanders leak alike)")
     return rhos, sizes
 
 

@@ -25,7 +25,7 @@ from persona_leakage.training.loop import train
 
 
 class Settings(Block):
-    """The parts of the config that decide an adapter. snapshots: at how many steps it is kept."""
+    """The parts of the config that decide an adapter. snapshots: after how many steps it is kept; 0: only at the end."""
 
     training: TrainingRecipe
     snapshots: CountOrNone = 0
@@ -34,7 +34,7 @@ class Settings(Block):
 def main(argv=None):
     """Write the adapter's two files into the output folder and metrics.json (loss curve, speed, memory, digest).
 
-    With snapshots also snapshots/1/ and so on beside metrics.json: an adapter's two files and metrics.json, with its step.
+    With snapshots their files and a short metrics.json are in the folders 1, 2 and so on of the output folder.
     """
     parser = new_parser(
         "train_adapter", __doc__, "model", "rows", "rows-manifest", "restart", "output-folder", "metrics", settings=Settings
@@ -60,30 +60,20 @@ def main(argv=None):
     results = train(
         model, rows, training, args.seed, checkpoint, device, dtype, args.checkpoint_seconds, f"training {args.source}", snapshots
     )
-    kept = results.pop("snapshots", {})
+    kept, name, folder = results.pop("snapshots", {}), manifest["name"], Path(args.output_folder)
     facts = {
         "meta": describe_run("train_adapter", model=model_facts(manifest), seed=args.seed, source=args.source),
         "settings": training,
         "rows_sha256": rows_sha256,
     }
-    write_adapter(
-        model,
-        manifest["name"],
-        args.output_folder,
-        args.metrics,
-        {
-            **facts,
-            "adapted_layers": adapted_layers(model),
-            "precision": str(dtype).removeprefix("torch."),
-            **results,
-            "tokens_per_second": results["tokens"] / results["train_seconds"],
-            "peak_memory_bytes": peak_memory_bytes(),
-        },
-    )
     for number, (step, weights) in enumerate(kept.items(), start=1):
         set_peft_model_state_dict(model, weights)
-        folder = Path(args.metrics).with_name("snapshots") / str(number)
-        write_adapter(model, manifest["name"], folder, folder / "metrics.json", {**facts, "step": step, "steps": results["steps"]})
+        path = folder / str(number)
+        write_adapter(model, name, path, path / "metrics.json", {**facts, "step": step, "steps": results["steps"]})
+    if not snapshots:
+        facts |= {"adapted_layers": adapted_layers(model), "precision": str(dtype).removeprefix("torch."), **results}
+        speed = {"tokens_per_second": results["tokens"] / results["train_seconds"], "peak_memory_bytes": peak_memory_bytes()}
+        write_adapter(model, name, folder, args.metrics, {**facts, **speed})
     checkpoint.unlink(missing_ok=True)
 
 

@@ -206,7 +206,7 @@ def render_report(home, run_config, sets, personas, facts):
 
 
 ON_GPU = (
-    "train_adapter",
+    "train_",
     "sample",
     "extract",
     "measure_divergence",
