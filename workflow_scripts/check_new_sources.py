@@ -41,13 +41,13 @@ def read_outcomes(study):
 
 
 def read_predictors(study):
-    """{predictor: [S]} of PREDICTORS, from the first seed's table; without those that it does not have."""
+    """{predictor: [S]} of PREDICTORS, from the first seed's table; without those that it does not have or that are constant."""
     table = read_pairs(analysis_folders(study.folder, study.config)[0] / "pairs.csv")
     table = table[table["layer"] == study.layer]
     of_persona = table.drop_duplicates("persona").set_index("persona")
     found = {"cosine_raw": table.groupby("source")["cosine_raw"].mean().reindex(study.sources)}
     found |= {name: of_persona[name].reindex(study.sources) for name in PREDICTORS[1:] if name in of_persona}
-    return {name: values.to_numpy(dtype=float) for name, values in found.items() if values.notna().all()}
+    return {name: values.to_numpy(dtype=float) for name, values in found.items() if values.notna().all() and values.nunique() > 1}
 
 
 def rhos_of(study, outcome):

@@ -87,9 +87,10 @@ def with_gains(folder):
     make_study(folder)
     for path in (folder / "study/analysis/evaluation").glob("seed*/pairs.csv"):
         table = pd.read_csv(path)
-        noise = np.random.default_rng(0).normal(0, 0.5, len(table))
+        noise = np.repeat(np.random.default_rng(0).normal(0, 0.5, len(table) // 2), 2)  # two layers
         table["logprob_gain"] = 30 + 5 * table["cosine"] + table["source"].str[-1].astype(int) + noise
-        table.assign(logprob_replies=20, cosine_raw=0.9, prompt_tokens=9, base_reply_tokens=20.0).to_csv(path, index=False)
+        length = table["persona"].str[-1].astype(float)
+        table.assign(logprob_replies=20, cosine_raw=0.9, prompt_tokens=9, base_reply_tokens=length).to_csv(path, index=False)
     return folder / "study"
 
 
@@ -100,6 +101,7 @@ def test_the_program_writes_the_answers_and_names_what_is_wrong(tmp_path, monkey
     monkeypatch.setattr(check_new_sources, "FEWEST", 5)
     check_new_sources.main([str(study), "--output-folder", str(tmp_path / "out")])
     found = read_json(tmp_path / "out/new_sources.json")["outcomes"]["logprob_gain"]
+    assert set(found["level"]["predictors"]) == {"none", "base_reply_tokens"}, "the others are constant"
     assert found["correlation"]["positive"]["sources"] == 5 and found["bystanders"]["none"]["pairs"] == 5 * 54
     table = pd.read_csv(tmp_path / "out/new_sources.csv")
     levels = table[table["outcome"] == "logprob_gain"].set_index("source")["level"]
