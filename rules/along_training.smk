@@ -20,7 +20,7 @@ use rule train_adapter as train_snapshots with:
             allow_missing=True,
         ),
     params:
-        folder=lambda wildcards, output: Path(output.weights).parents[1],
+        folder=f"{TRAINED}/snapshots",
         settings=settings(training=RECIPE, snapshots=SNAPSHOTS),
 
 
