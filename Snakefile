@@ -44,6 +44,7 @@ include: "rules/analysis.smk"
 include: "rules/panels.smk"
 include: "rules/adapted_geometry.smk"
 include: "rules/measures.smk"
+include: "rules/along_training.smk"
 include: "rules/figures.smk"
 include: "rules/score.smk"
 

@@ -76,6 +76,12 @@ except InputError as error:
 
 prefer_own_python()
 
+
+def without(block, *keys):
+    """A config block less some keys."""
+    return {key: value for key, value in block.items() if key not in keys}
+
+
 EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
 # Removed where there are none, so that no result without controls changes.
@@ -83,6 +89,9 @@ CONTROLS = config["training_data"]["controls"] or config["training_data"].pop(
     "controls"
 )
 SEEDS = config["training"]["seeds"]
+# As the controls: removed where there are none.
+SNAPSHOTS = config["training"]["snapshots"] or config["training"].pop("snapshots")
+RECIPE = without(config["training"], "seeds", "snapshots")
 LAYERS = declared_layers(config["geometry"])
 HEADLINE = config["geometry"]["headline_layer"]
 POSITIONS = config["geometry"]["positions"]
@@ -140,11 +149,6 @@ def settings_file(text):
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return path
-
-
-def without(block, *keys):
-    """A config block less some keys."""
-    return {key: value for key, value in block.items() if key not in keys}
 
 
 def more_each_attempt(**amounts):
@@ -239,7 +243,7 @@ def recipe(questions):
         config["labels"],
         config["questions"]["suffix"],
         questions_block(config["questions"]["training"]),
-        without(config["training"], "seeds"),
+        RECIPE,
     ]
     evaluation = [
         questions_block(QUESTION_USES[questions]),

@@ -198,6 +198,9 @@ def size_problems(config):
     for key, wanted in read.items():
         if wanted and wanted > drawn:
             yield f"{key}: {wanted} is more than evaluation.samples_per_question ({drawn})"
+    if config["training"].get("snapshots") and not forced_block(config):
+        why = "set it, too" if "marker" in config["behaviour"] else "it exists for the behaviour 'marker' only"
+        yield f"training.snapshots: {config['training']['snapshots']} needs evaluation.teacher_forced ({why}); or set it to 0"
     if config["experiment"] == COMPARISON:
         yield f"experiment: '{COMPARISON}' is the folder of comparisons under results/; choose another name"
 

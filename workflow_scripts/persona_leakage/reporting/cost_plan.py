@@ -162,7 +162,7 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "sample_training_pool": (sampler, sizes.pool_tokens()),
         "sample_base_completions": (sampler, sizes.evaluation_tokens()),
         "sample_completions": (sampler, sizes.evaluation_tokens()),
-        "train_adapter": ("train", sizes.training_tokens()),
+        **dict.fromkeys(("train_adapter", "train_snapshots"), ("train", sizes.training_tokens())),
         **dict.fromkeys(("score_base_choices", "score_choices"), ("options", sizes.option_tokens() if sizes.items else 0)),
         "extract_centroids": ("centroids", sizes.centroid_tokens()),
         "extract_training_centroids": ("centroids", sizes.held_out_tokens()),
@@ -171,8 +171,8 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "sample_no_persona_completions": (sampler, sizes.no_persona_prompts() * sizes.evaluation_tokens()),
         "extract_no_persona_centroids": ("centroids", sizes.no_persona_prompts() * sizes.centroid_tokens()),
         "extract_adapted_centroids": ("centroids", sizes.centroid_tokens()),
-        "teacher_force": ("centroids", sizes.forced_tokens()),  # replies are read as prompts are
-        "teacher_force_base": ("centroids", sizes.forced_tokens()),
+        # Replies are read as prompts are.
+        **dict.fromkeys(("teacher_force", "teacher_force_base", "teacher_force_snapshot"), ("centroids", sizes.forced_tokens())),
         # The first reply token is found in a pass of its own.
         "extract_sweep": ("centroids", sizes.centroid_tokens() * (1 + (FIRST_REPLY in config["geometry"]["positions"]))),
     }
