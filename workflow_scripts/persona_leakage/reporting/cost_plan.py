@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from persona_leakage.behaviours.choice_items import read_parts
-from persona_leakage.config.experiment import forced_draws, forced_questions, held_out_questions, panel_names, pool_names
+from persona_leakage.config.experiment import (
+    count_negatives,
+    forced_draws,
+    forced_questions,
+    held_out_questions,
+    negative_conditions,
+    panel_names,
+    pool_names,
+)
 from persona_leakage.config.layers import FIRST_REPLY, declared_layers
 from persona_leakage.training.row_files import read_row_file
 
@@ -60,7 +68,7 @@ class Sizes:
         return len(self.pool) * len(self.training_questions) * draws * self.reply(data["sampling"])[0]
 
     def rows(self):
-        """Training rows of a source."""
+        """Training rows of an adapter, on average over the sources and the choices of negatives."""
         data = self.config["training_data"]
         if self.items:
             answers = len(self.items["train"])
@@ -68,7 +76,8 @@ class Sizes:
             answers = data["positives"] or len(self.file_rows)
         else:
             answers = len(self.training_questions) * data["answers_per_question"]
-        return (1 + data["negative_personas"]) * answers
+        sources, conditions = self.config["personas"]["sources"], negative_conditions(self.config)
+        return (1 + mean(count_negatives(self.config, source, *each) for source in sources for each in conditions)) * answers
 
     def training_tokens(self):
         """Tokens that one training job reads in all epochs."""
@@ -202,7 +211,7 @@ def plan_disk(config, sizes, bytes_per_token):
 
     Of a model whose size is not known only what does not depend on it.
     """
-    trained = len(config["personas"]["sources"]) * (1 + len(config["training_data"]["controls"]))
+    trained = len(config["personas"]["sources"]) * (len(negative_conditions(config)) + len(config["training_data"]["controls"]))
     adapters = trained * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
     replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.no_persona_prompts()) + sizes.pool_tokens()
