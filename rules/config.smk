@@ -53,6 +53,7 @@ from persona_leakage.config.selections import describe_personas, describe_questi
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
 from persona_leakage.infrastructure.job_environment import prefer_own_python
+from persona_leakage.models.model_files import model_files
 from persona_leakage.publishing.common import publishing_block
 from persona_leakage.training.controls import split_control
 from persona_leakage.training.dataset import choose_negatives
@@ -79,6 +80,12 @@ except InputError as error:
 
 prefer_own_python()
 
+
+def without(block, *keys):
+    """A config block less some keys."""
+    return {key: value for key, value in block.items() if key not in keys}
+
+
 EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
 CONDITIONS = negative_conditions(config)
@@ -96,6 +103,9 @@ for key, default in {
     if config["training_data"][key] == default:
         config["training_data"].pop(key)
 SEEDS = config["training"]["seeds"]
+# As the controls: removed where there are none.
+SNAPSHOTS = config["training"]["snapshots"] or config["training"].pop("snapshots")
+RECIPE = without(config["training"], "seeds", "snapshots")
 LAYERS = declared_layers(config["geometry"])
 HEADLINE = config["geometry"]["headline_layer"]
 POSITIONS = config["geometry"]["positions"]
@@ -153,11 +163,6 @@ def settings_file(text):
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return path
-
-
-def without(block, *keys):
-    """A config block less some keys."""
-    return {key: value for key, value in block.items() if key not in keys}
 
 
 def more_each_attempt(**amounts):
@@ -272,7 +277,7 @@ def recipe(questions):
         config["labels"],
         config["questions"]["suffix"],
         questions_block(config["questions"]["training"]),
-        without(config["training"], "seeds"),
+        RECIPE,
     ]
     evaluation = [
         questions_block(QUESTION_USES[questions]),

@@ -2,6 +2,7 @@
 
 TRAINING = "results/{experiment}/training/{source}"
 TRAINED = f"{TRAINING}/seed{{seed}}"
+SNAPSHOT = f"{TRAINED}/snapshots/{{snapshot}}"
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 ADAPTED = f"{EVALUATION}/{{source}}/seed{{seed}}"
 CONTROL = f"{EVALUATION}/base"
@@ -65,6 +66,7 @@ VALUES = {
     "trained": [*SOURCES, *CONTROL_SOURCES, *VARIANT_SOURCES],
     "variant": VARIANT_SOURCES,
     "seed": SEEDS,
+    "snapshot": range(1, SNAPSHOTS + 1),
     "layer": LAYERS,
     "position": POSITIONS,
     "questions": list(QUESTION_USES),
@@ -77,6 +79,7 @@ wildcard_constraints:
     experiment=re.escape(EXPERIMENT),
     source="|".join(map(re.escape, VALUES["trained"])),
     seed="|".join(map(str, SEEDS)),
+    snapshot=r"\d+",
     layer="|".join(map(str, LAYERS)),
     questions="|".join(map(re.escape, QUESTION_USES)),
     model=re.escape(config["model"]["name"]),
@@ -158,9 +161,10 @@ def name_logs(rules):
     logs/{experiment}/RULE/{questions}/{source}/seed{seed}.log and benchmarks/, the same with .tsv.
     """
     patterns = {
-        name: f"{{{name}}}" for name in ("questions", "source", "seed", "state")
+        name: f"{{{name}}}"
+        for name in ("questions", "source", "seed", "snapshot", "state")
     }
-    patterns["seed"] = "seed{seed}"
+    patterns |= {"seed": "seed{seed}", "snapshot": "snapshot{snapshot}"}
     for each in rules:
         if each.shellcmd and not each.log:
             home = "{experiment}" if "experiment" in each.wildcard_names else COMPARISON
@@ -243,6 +247,7 @@ COMPARISONS = [
     ),
 ]
 AXIS_RESULTS = [
+    *when(SNAPSHOTS, "analysis/{questions}/seed{seed}/along_training.json"),
     *when(ADAPTED_GEOMETRY, "analysis/{questions}/seed{seed}/adapted_geometry.json"),
     *when(TEACHER_FORCED, "analysis/{questions}/seed{seed}/measures.json"),
 ]
@@ -301,6 +306,7 @@ FIGURES = [
     ),
     *when(ADAPTED_GEOMETRY, "figures/{questions}/seed{seed}/adapted_geometry.{kind}"),
     *when(TEACHER_FORCED, "figures/{questions}/seed{seed}/measures.{kind}"),
+    *when(SNAPSHOTS, "figures/{questions}/seed{seed}/along_training.{kind}"),
     *when(SWEPT, "figures/{questions}/seed{seed}/sweep.{kind}"),
     *ending(CONTAINMENT, ".pdf", ".png", ".svg"),
 ]

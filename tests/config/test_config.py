@@ -106,11 +106,11 @@ BAD_CONFIGS = {
     "source outside the panel": ({"personas.sources": ["gandalf"]}, ["personas.sources", "'gandalf'", "personas.panel"]),
     "too few candidates": (
         {"training_data.negative_personas": 6},
-        ["training_data.negative_personas", "6", "'villain'", "only 5", "negative_pool"],
+        ["training_data.negative_personas", "6", "'villain'", "only 5 personas", "negative_pool"],
     ),
     "more of a variant than there are": (
         {"training_data.negative_variants": ["nearest6"]},
-        ["training_data.negative_variants: nearest6", "6 are wanted", "'villain'", "only 5"],
+        ["training_data.negative_variants: nearest6", "is 6", "only 5 personas", "'villain'"],
     ),
     "variant of another word": (
         {"training_data.negative_variants": ["closest2"]},
@@ -266,7 +266,7 @@ def test_every_training_role_needs_enough_negatives():
         {"personas.sources": ["villain", "pirate"], "training_data.negative_pool": candidates, "training_data.negative_personas": 3}
     )
     (line,) = problems_of(config)
-    assert "'villain' has only 2" in line
+    assert "has only 2 personas besides 'villain'" in line
 
 
 def test_panel_and_pool():

@@ -165,7 +165,10 @@ def negative_problems(block, conditions, sources, panel):
         for source in sources:
             available = len({*block["negative_pool"]} - {source})
             if choice != "list" and number != "all" and number > available:
-                yield f"training_data.{key}: {number} are wanted, but '{source}' has only {available} other negative_pool"
+                yield (
+                    f"training_data.{key}: is {number}, but training_data.negative_pool has only {available} personas besides '{source}';"
+                    " lower it or add names to the pool"
+                )
         if by_closeness(choice, number):
             for name in block["negative_pool"]:
                 if name not in panel:
@@ -248,6 +251,9 @@ def size_problems(config):
     for key, wanted in read.items():
         if wanted and wanted > drawn:
             yield f"{key}: {wanted} is more than evaluation.samples_per_question ({drawn})"
+    if config["training"].get("snapshots") and not forced_block(config):
+        why = "set it, too" if "marker" in config["behaviour"] else "it exists for the behaviour 'marker' only"
+        yield f"training.snapshots: {config['training']['snapshots']} needs evaluation.teacher_forced ({why}); or set it to 0"
     if config["experiment"] == COMPARISON:
         yield f"experiment: '{COMPARISON}' is the folder of comparisons under results/; choose another name"
 
