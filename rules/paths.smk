@@ -22,6 +22,11 @@ FIRST_QUESTIONS = next(iter(QUESTION_USES))
 JUDGED = KIND == "judged"
 JUDGEMENTS = ["judgements.jsonl.gz", "judgements.json"] if JUDGED else []
 HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
+# Centroids of training questions, so that no evaluated question decides which negatives are trained.
+HELD_OUT_CENTROIDS = {
+    "centroids": f"{HELD_OUT}/centroids_layer{HEADLINE}.pt",
+    "centroids_meta": f"{HELD_OUT}/centroids.json",
+}
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(
     str(path.relative_to(workflow.basedir))
@@ -50,12 +55,16 @@ ADAPTER = {
 }
 NO_ADAPTER = {"weights": [], "metrics": [], "rows": []}
 
-# Control adapters are trained and evaluated under names of their own: villain-clean.
+# Control adapters and those with other negatives have names of their own: villain-clean, villain-nearest2.
 CONTROL_SOURCES = [f"{source}-{control}" for control in CONTROLS for source in SOURCES]
+VARIANT_SOURCES = [
+    f"{source}-{variant}" for variant in NEGATIVE_VARIANTS for source in SOURCES
+]
 
 VALUES = {
     "source": SOURCES,
-    "trained": [*SOURCES, *CONTROL_SOURCES],
+    "trained": [*SOURCES, *CONTROL_SOURCES, *VARIANT_SOURCES],
+    "variant": VARIANT_SOURCES,
     "seed": SEEDS,
     "snapshot": range(1, SNAPSHOTS + 1),
     "layer": LAYERS,
@@ -82,11 +91,29 @@ def each(pattern, *wildcards):
     return expand(pattern, allow_missing=True, **values)
 
 
-def base_option(input):
-    """The option that stops before training if the base model shows the behaviour already."""
-    return (
-        ["--base-summary", input.base_summary] if "base_summary" in input.keys() else []
+def centroids_of_choice(name):
+    """An input of training rows: a file of HELD_OUT_CENTROIDS, nothing unless closeness chooses their negatives."""
+    return lambda wildcards: (
+        HELD_OUT_CENTROIDS[name] if chosen_by_closeness(wildcards.source) else []
     )
+
+
+CLOSENESS = (
+    {name: centroids_of_choice(name) for name in HELD_OUT_CENTROIDS}
+    if CLOSENESS_CHOOSES
+    else {}
+)
+
+
+def row_options(input):
+    """Options of training rows: the base model's summary, which may stop the run, and the centroids that choose negatives."""
+    given = {name: input.get(name) for name in ("base_summary", *HELD_OUT_CENTROIDS)}
+    return [
+        word
+        for name, path in given.items()
+        if path
+        for word in (f"--{name.replace('_', '-')}", path)
+    ]
 
 
 def of_each_set(*files):
@@ -190,6 +217,7 @@ EVALUATIONS = [
     *when(
         TEACHER_FORCED,
         "evaluation/{questions}/{source}/seed{seed}/teacher_forced.json",
+        "evaluation/{questions}/{variant}/seed{seed}/teacher_forced.json",
         "evaluation/{questions}/base/teacher_forced.json",
     ),
 ]
@@ -223,6 +251,13 @@ AXIS_RESULTS = [
     *when(ADAPTED_GEOMETRY, "analysis/{questions}/seed{seed}/adapted_geometry.json"),
     *when(TEACHER_FORCED, "analysis/{questions}/seed{seed}/measures.json"),
 ]
+PROPOSED_NEGATIVES = results("negatives/proposal.csv", "negatives/proposal.txt")
+CONTAINMENT = when(
+    NEGATIVE_VARIANTS,
+    "analysis/{questions}/seed{seed}/containment.json",
+    "analysis/{questions}/seed{seed}/containment.csv",
+    "figures/{questions}/seed{seed}/containment.{kind}",
+)
 CORRELATIONS = [
     *results(
         "analysis/{questions}/seed{seed}/pairs.csv",
@@ -236,6 +271,7 @@ CORRELATIONS = [
     *when(COMPARES_PREDICTORS, "analysis/{questions}/seed{seed}/predictors.json"),
     *COMPARISONS,
     *AXIS_RESULTS,
+    *ending(CONTAINMENT, "containment.json", "containment.csv"),
     *when(SWEPT, "analysis/{questions}/seed{seed}/sweep.json"),
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
@@ -272,6 +308,7 @@ FIGURES = [
     *when(TEACHER_FORCED, "figures/{questions}/seed{seed}/measures.{kind}"),
     *when(SNAPSHOTS, "figures/{questions}/seed{seed}/along_training.{kind}"),
     *when(SWEPT, "figures/{questions}/seed{seed}/sweep.{kind}"),
+    *ending(CONTAINMENT, ".pdf", ".png", ".svg"),
 ]
 REPORT = results("report/index.html", "report/facts.json")
 INSPECT_LOGS = when(

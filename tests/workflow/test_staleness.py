@@ -23,6 +23,7 @@ OPTIONAL = {
     "personas__panel": PANEL,
     "training__seeds": [42, 7],
     "training__snapshots": 2,
+    "training_data__negative_variants": ["hash0"],
     "personas__no_persona_prompts": ["no_system"],
     "questions__evaluation": [{"set": name, "count": 2} for name in ("evaluation", "ood_math")],
     "evaluation__teacher_forced": True,
@@ -39,6 +40,7 @@ CHOICE = {
     "training__snapshots": 0,
     "analysis__divergence": None,
     "behaviour": {"kind": "choice"},
+    "training_data__negative_variants": [],
     "labels__loss_on": "completion",
 }
 # Files beyond the size up to which Snakemake compares contents by default.
