@@ -112,8 +112,7 @@ def test_the_published_table():
     centred = {layer: round(block["double_centred"]["r"], 3) for layer, block in result["layers"].items()}
     assert centred == {"10": 0.626, "15": 0.845, "20": 0.823, "25": 0.808}
     layer = result["layers"]["20"]
-    assert np.round(layer["meta_analysis"]["interval"], 2).tolist() == [0.63, 0.84]
-    assert np.round(layer["meta_analysis"]["prediction_interval"], 2).tolist() == [0.38, 0.92]
+    assert np.round(layer["meta_analysis"]["next_source_interval"], 2).tolist() == [0.37, 0.92]
     assert layer["chance"]["association"]["null_sd"] == pytest.approx(0.0727, abs=1e-4)
     assert layer["chance"]["association"]["p"] == 1e-4
     assert result["effective_sources"]["participation_ratio"] == pytest.approx(2.1, abs=0.01)

@@ -10,8 +10,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.leakage.controls import describe_controls
 from persona_leakage.statistics.leakage.signed_change import newcombe_interval
 from persona_leakage.statistics.leakage.summary import analyse
-from persona_leakage.tables.build import add_controls
-from persona_leakage.tables.leakage_error import errors_of
+from persona_leakage.tables.build import add_controls, errors_of
 from persona_leakage.tables.read import read_pairs
 from tests.support.synthetic import QUICK, SMALL, check_strict, make_tables
 

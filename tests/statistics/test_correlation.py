@@ -56,7 +56,7 @@ def test_undefined_correlations_say_why(x, y, reason):
 def make_table(layer=3):
     """Two sources: villain with 6 bystanders whose leakage rises with the cosine, comedian with 5 where it falls.
 
-    cosine_raw runs against cosine. Category near: 3 + 3 pairs, far: 3 + 2. Relatives: 2 + 1.
+    Category near: 3 + 3 pairs, far: 3 + 2. Relatives: 2 + 1.
     """
     rows = []
     for source, size, sign, source_rate in (("villain", 6, 1, 0.9), ("comedian", 5, -1, 0.2)):
@@ -79,8 +79,6 @@ def test_layer_block_per_source():
     assert (villain["n"], comedian["n"]) == (6, 5)
     assert villain["spearman_rho"] == pytest.approx(1)
     assert comedian["spearman_rho"] == pytest.approx(-1)
-    assert villain["uncentred"]["spearman_rho"] == pytest.approx(-1)
-    assert comedian["uncentred"]["spearman_rho"] == pytest.approx(1)
     assert (villain["source_rate"], comedian["source_rate"]) == (0.9, 0.2)
     assert villain["mean_bystander_rate"] == pytest.approx(0.5 + 0.125)
     assert comedian["mean_bystander_rate"] == pytest.approx(0.5 - 0.1)
@@ -91,7 +89,6 @@ def test_layer_block_over_all_sources():
     table = make_table()
     block = correlate_layer(table, 5)
     assert block["pooled"]["n"] == 11
-    assert block["pooled"]["uncentred"]["spearman_rho"] == pytest.approx(-block["pooled"]["spearman_rho"])
     assert {name: part["n"] for name, part in block["per_category"].items()} == {"near": 6, "far": 5}
     assert block["related_only"]["n"] == 3
     related = table[table["related"]]

@@ -14,7 +14,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.tensor_files import write_tensors
-from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean
+from persona_leakage.statistics.core.bootstrap import describe_mean, draw_bootstrap
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.robustness import describe_robustness
 from persona_leakage.statistics.leakage.robustness_checks import KEYS, weighted_area
@@ -158,7 +158,7 @@ def test_intervals_of_fewer_pairs_are_those_of_their_own_table(tables, name):
     for source, persona in zip(rows["source"], rows["persona"], strict=True):
         kept[whole.sources.index(source), whole.personas.index(persona)] = True
     thinner = replace(whole, rate=np.where(kept, whole.rate, np.nan))
-    bootstrap = Bootstrap(thinner, np.flatnonzero(kept.any(axis=1)).tolist(), SAMPLES, derive_seed("statistics", "bootstrap"))
+    bootstrap = draw_bootstrap(thinner, np.flatnonzero(kept.any(axis=1)).tolist(), SAMPLES, derive_seed("statistics", "bootstrap"))
     rhos = [stats.spearmanr(each["cosine"], each["rate"]).statistic for _, each in rows.groupby("source", sort=False)]
     assert found["interval"] == pytest.approx(describe_mean(bootstrap, 0, rhos)["interval"], abs=1e-9)
 

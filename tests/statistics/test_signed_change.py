@@ -8,7 +8,7 @@ import pingouin
 import pytest
 from scipy import stats
 
-from persona_leakage.statistics.core.bootstrap import Bootstrap, Draws
+from persona_leakage.statistics.core.bootstrap import draw_resamples, resample
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.base_claims import EXPLAINED
 from persona_leakage.statistics.leakage.base_confound import describe_base_confound, is_explained, partial_correlation
@@ -23,7 +23,7 @@ from persona_leakage.statistics.leakage.signed_change import (
 )
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.levelling_worlds import EXPECTED, WORLDS, levelling_answers, right_answers
-from persona_leakage.tables.leakage_error import clustered_error, errors_of
+from persona_leakage.tables.build import clustered_error, errors_of
 from persona_leakage.tables.question_counts import read_question_counts
 from persona_leakage.tables.read import read_pairs
 from tests.support.synthetic import QUICK, SMALL, check_strict, make_tables, save_tables
@@ -157,9 +157,8 @@ def test_personas_without_room_are_left_out():
 def test_resampled_partials_are_those_of_the_resampled_personas():
     """The partial bootstrap's correlations in one resample, against a table in which personas stand as often as they are drawn."""
     matrices = matrices_of(with_base())
-    draws = Draws(matrices, [0, 1, 2], 200, 5)
-    bootstrap = Bootstrap(matrices, [0, 1, 2], None, None, draws=draws)
-    block = describe_base_confound(matrices, bootstrap, draws)[0]
+    draws = draw_resamples(matrices, [0, 1, 2], 200, 5)
+    block = describe_base_confound(matrices, resample(matrices, [0, 1, 2], draws), draws)[0]
     drawn = []
     members = np.flatnonzero(~np.isnan(matrices.rate[1]))
     for weights in draws.weights:

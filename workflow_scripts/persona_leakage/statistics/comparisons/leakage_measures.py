@@ -1,7 +1,5 @@
 """Alternative measures of leakage: agreement with the sampled rate, reliability, and correlation of the cosine with each."""
 
-import copy
-
 import numpy as np
 
 from persona_leakage.infrastructure.seeds import derive_seed
@@ -9,10 +7,10 @@ from persona_leakage.infrastructure.undefined import finite, undefined
 from persona_leakage.statistics.core.bootstrap import (
     DIFFERENCE_KEYS,
     MEAN_KEYS,
-    Bootstrap,
     describe_difference,
     describe_mean,
     describe_source,
+    draw_bootstrap,
 )
 from persona_leakage.statistics.core.pair_matrices import count_different, matrices_of
 from persona_leakage.statistics.leakage.correlations import correlate
@@ -23,7 +21,6 @@ from persona_leakage.statistics.leakage.reliability import reliability_by_questi
 # What the marker's detector of the config counted, the trained token ids in a row, and two teacher-forced measures (see teacher_forcing).
 BY_REPLIES = ("sampled", "tokens")
 MEASURES = (*BY_REPLIES, "end", "anywhere")
-RESAMPLED = ("by_bystander", "by_source_and_bystander", "by_question", "by_cell")
 
 
 def measured(evaluations, forced, questions):
@@ -112,7 +109,7 @@ def intervals_of(matrices, usable, samples):
     """{source: function of its rho that gives the interval over bystanders} of the usable sources."""
     if not usable:
         return {}
-    bootstrap = Bootstrap(matrices, usable, samples, derive_seed("statistics", "bootstrap"))
+    bootstrap = draw_bootstrap(matrices, usable, samples, derive_seed("statistics", "bootstrap"))
     return {matrices.sources[index]: lambda rho, row=row: describe_source(bootstrap, 0, row, rho) for row, index in enumerate(usable)}
 
 
@@ -153,7 +150,7 @@ def split_half(cells):
 def describe_joint(matrices, found, usable, reasons, questions, samples):
     """Over the sources that every measure allows: mean correlation of cosine with each, and how it differs from the sampled rate's."""
     sources = [index for index in range(len(matrices["sampled"].sources)) if all(index in usable[measure] for measure in MEASURES)]
-    names = [matrices["sampled"].sources[index] for index in sources]
+    names = matrices["sampled"].names(sources)
     left_out = {measure: reasons[measure] for measure in MEASURES}
     if not sources:
         problem = "no source has values that differ under every measure"
@@ -162,13 +159,15 @@ def describe_joint(matrices, found, usable, reasons, questions, samples):
     blocks, reference = {}, None
     for measure in MEASURES:
         each = matrices[measure]
-        bootstrap = Bootstrap(each, sources, samples, derive_seed("statistics", "bootstrap"), counts_of(each, found[measure], questions))
+        counts = counts_of(each, found[measure], questions)
+        bootstrap = draw_bootstrap(each, sources, samples, derive_seed("statistics", "bootstrap"), counts)
         rhos = [source_rho(each, index) for index in sources]
         block = describe_mean(bootstrap, 0, rhos)
         if reference is None:
             reference, from_sampled = (bootstrap, rhos), undefined("the sampled rate itself", *DIFFERENCE_KEYS)
         else:
-            from_sampled = describe_difference(side_by_side(reference[0], bootstrap), 1, 0, rhos, reference[1])
+            both = reference[0].change(lambda way, drawn, other=bootstrap.drawn: np.concatenate([drawn, other[way]]))
+            from_sampled = describe_difference(both, 1, 0, rhos, reference[1])
         blocks[measure] = {**block, "from_sampled": from_sampled}
     return {"sources": names, "left_out": left_out, "measures": blocks, "undefined": None}
 
@@ -186,12 +185,3 @@ def counts_of(matrices, found, questions):
         _, sums, numbers = found[matrices.sources[row]][matrices.personas[column]]
         counts["found"][row, column], counts["total"][row, column] = sums, numbers
     return counts
-
-
-def side_by_side(first, second):
-    """Two bootstraps of the same resamples as one with the layers of both: what differs between them is then paired."""
-    joined = copy.copy(first)
-    for name in RESAMPLED:
-        parts = [getattr(each, name) for each in (first, second)]
-        setattr(joined, name, None if parts[0] is None else np.concatenate(parts))
-    return joined

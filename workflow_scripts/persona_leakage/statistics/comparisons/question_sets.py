@@ -8,9 +8,9 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.intervals import plain_interval
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
-from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean, describe_source, variance
+from persona_leakage.statistics.core.bootstrap import describe_mean, describe_source, draw_bootstrap, variance
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.core.ranks import rank_correlation
 from persona_leakage.statistics.leakage.even_spread import leave_out_even
 
 DROP_KEYS = ("drop", "interval", "interval_bystanders", "interval_covers")
@@ -32,7 +32,7 @@ def compare_question_sets(tables, counts, bootstraps):
     problem = "; ".join(problems) or (None if sources else "no source can be used in every set")
     result = {
         "first": first,
-        "sources": [matrices[first].sources[index] for index in sources] if not problem else [],
+        "sources": [] if problem else matrices[first].names(sources),
         "sources_left_out": {name: reasons for name, (_, reasons, _) in found.items()},
         "undefined": problem,
         "sets": {name: describe_leakage(each, counts[name]) for name, each in matrices.items()},
@@ -40,7 +40,7 @@ def compare_question_sets(tables, counts, bootstraps):
     }
     if problem:
         return result
-    resampled = {name: resample(each, sources, bootstraps, counts[name]) for name, each in matrices.items()}
+    resampled = {name: correlate_set(each, sources, bootstraps, counts[name]) for name, each in matrices.items()}
     for name, (bootstrap, rhos) in resampled.items():
         result["sets"][name]["per_source"] = describe_sources(bootstrap, rhos, result["sources"])
         result["sets"][name]["mean"] = describe_mean(bootstrap, 0, rhos)
@@ -48,7 +48,7 @@ def compare_question_sets(tables, counts, bootstraps):
         moved = replace(matrices[name], cosines=matrices[first].cosines)
         result["drops"][name] = {
             "own_cosines": describe_drops(resampled[first], resampled[name], result["sources"]),
-            "first_cosines": describe_drops(resampled[first], resample(moved, sources, bootstraps, counts[name]), result["sources"]),
+            "first_cosines": describe_drops(resampled[first], correlate_set(moved, sources, bootstraps, counts[name]), result["sources"]),
             "agreement_with_first": describe_agreement(matrices[first], matrices[name], sources),
         }
     return result
@@ -73,19 +73,14 @@ def describe_leakage(matrices, counts):
     }
 
 
-def resample(matrices, sources, bootstraps, counts):
+def correlate_set(matrices, sources, bootstraps, counts):
     """(Bootstrap, within-source correlations [sources]) at the first layer.
 
     Seed and number of personas are the same for every set, so all sets resample the same bystanders and are paired.
     """
-    bootstrap = Bootstrap(matrices, sources, bootstraps, derive_seed("statistics", "question sets"), counts)
-    return bootstrap, [rank_correlation(matrices.cosines["cosine"][0, index], matrices.leakage[index]) for index in sources]
-
-
-def rank_correlation(x, y):
-    """Spearman correlation of two vectors over the positions where both are known."""
-    known = ~(np.isnan(x) | np.isnan(y))
-    return float(standard_ranks(x[known]) @ standard_ranks(y[known]))
+    bootstrap = draw_bootstrap(matrices, sources, bootstraps, derive_seed("statistics", "question sets"), counts)
+    cosines = matrices.cosines["cosine"][0]
+    return bootstrap, [rank_correlation(cosines[index], matrices.leakage[index]) for index in sources]
 
 
 def describe_sources(bootstrap, rhos, names):
@@ -114,8 +109,8 @@ def describe_drop(first, other, drop, statistic, size):
     The bystanders' part of the variance is that of the paired differences; the questions of the two sets are different
     ones, so their parts add up.
     """
-    bystanders = variance(statistic(first.by_bystander) - statistic(other.by_bystander))
-    known = first.by_question is not None and other.by_question is not None
+    bystanders = variance(statistic(first.drawn["bystanders"]) - statistic(other.drawn["bystanders"]))
+    known = "questions" in first.drawn and "questions" in other.drawn
     errors = [bootstrap.errors(statistic) for bootstrap in (first, other)]
     questions = sum(error["both"] ** 2 - error["bystanders"] ** 2 for error in errors)
     if not np.isfinite(bystanders + questions):

@@ -143,64 +143,29 @@ SAME_IN_ALL = ("model", "engine", "sampling", "behaviour", "detector", "bank", "
 KEYS = ("training", "sampling", "training_and_sampling")
 
 
-def variance_parts(groups):
-    """Standard deviations between and within groups (one-way random effects, moments): training seeds, sampling seeds within them.
-
-    groups: {training seed: [values, one for each sampling seed]}. {"training", "sampling"} need two of each somewhere; with
-    one sampling seed per training seed only their sum, "training_and_sampling", can be told. A negative moment counts as 0.
-    """
-    sizes = np.array([len(values) for values in groups.values()])
-    total, number = int(sizes.sum()), len(groups)
-    if total < 2:
-        return undefined("one run; at least 2 training seeds or sampling seeds needed", *KEYS)
-    means = np.array([np.mean(values) for values in groups.values()])
-    parts = dict.fromkeys(KEYS)
-    within = sum(((np.array(values) - mean) ** 2).sum() for values, mean in zip(groups.values(), means, strict=True))
-    if total > number:
-        within /= total - number
-        parts["sampling"] = float(within**0.5)
-    if number == 1:
-        return {**parts, "undefined": "one training seed: no part for training"}
-    grand = (sizes * means).sum() / total
-    among = (sizes * (means - grand) ** 2).sum() / (number - 1)
-    if total == number:
-        return {
-            **parts,
-            "training_and_sampling": float(among**0.5),
-            "undefined": "one sampling seed for each training seed: parts not separable",
-        }
-    repeats = (total - (sizes**2).sum() / total) / (number - 1)
-    parts["training"] = float(max(0.0, (among - within) / repeats) ** 0.5)
-    return {**parts, "undefined": None}
-
-
 def compare_seeds(runs, tables=None):
     """Parts of the spread of Spearman's rho at the headline layer, per source and of the mean; and how stable leakage is.
 
-    runs: {path: content of correlation.json}; tables: {path: (PairMatrices, counts per question)} behind them, if they are
-    there: then the part of sampling is known from the replies, and needs no second sampling seed. Leakage is compared
-    between training seeds, of each the first run. InputError if the runs are not repetitions of one experiment, or
-    if two have the same pair of seeds.
+    runs: {path: content of correlation.json}; tables: {path: (PairMatrices, counts per question)} behind them, if they are there: then
+    the part of sampling is known from the replies. InputError if the runs are not repetitions of one experiment with other training seeds.
     """
     seeds = check_runs(runs)
     tables = dict.fromkeys(runs) if tables is None else tables
-    errors = {path: errors_of(run, tables[path]) for path, run in runs.items()}
-    trainings = {training: path for path, (training, _) in reversed(seeds.items())}
-    first = [path for path in runs if path in trainings.values()]
+    errors = [errors_of(run, tables[path]) for path, run in runs.items()]
     values = {}
-    for path, run in runs.items():
+    for run in runs.values():
         layer = run["layers"][str(run["headline_layer"])]
-        for name, block in layer["per_source"].items():
-            values.setdefault(name, {})[seeds[path]] = block["spearman_rho"]
         whole = run["joint"]["sources"] == list(layer["per_source"])
-        values.setdefault(MEAN, {})[seeds[path]] = layer["within_source"]["mean_rho"] if whole else None
+        rhos = {name: block["spearman_rho"] for name, block in layer["per_source"].items()}
+        for name, rho in {**rhos, MEAN: layer["within_source"]["mean_rho"] if whole else None}.items():
+            values.setdefault(name, []).append(rho)
     return {
-        "runs": [{"training_seed": training, "sampling_seed": sampling} for training, sampling in seeds.values()],
+        "runs": [{"training_seed": seeds[path], "sampling_seed": run["meta"]["sampling_seed"]} for path, run in runs.items()],
         "headline_layer": next(iter(runs.values()))["headline_layer"],
-        "spearman_rho": {name: describe_values(found, [errors[path].get(name) for path in runs]) for name, found in values.items()},
+        "spearman_rho": {name: describe_values(found, [known.get(name) for known in errors]) for name, found in values.items()},
         "leakage": {
-            "training_seeds": [seeds[path][0] for path in first],
-            "per_source": describe_stability([runs[path] for path in first], [tables[path] for path in first]),
+            "training_seeds": list(seeds.values()),
+            "per_source": describe_stability(list(runs.values()), [tables[path] for path in runs]),
         },
     }
 
@@ -210,31 +175,28 @@ def errors_of(run, table):
     return sampling_errors(*table, run["headline_layer"], run["joint"]["sources"]) if table else {}
 
 
-def describe_values(found, errors):
-    """Values, mean, range and parts of {(training seed, sampling seed): value}; the parts are undefined if a value is.
+def describe_values(values, errors):
+    """Values, mean, range and parts of a correlation [runs]; the parts are undefined if a value is None.
 
-    errors: standard deviation of each value from sampling alone, None where unknown. With one sampling seed for each
-    training seed they stand for what several would show; sampling_from says where the part of sampling is from.
+    training_and_sampling: standard deviation between the runs; sampling: from ``errors``, that of each value from the replies alone, None
+    where unknown; training: what is left, 0 if nothing is.
     """
-    values = list(found.values())
     if None in values:
         nothing = dict.fromkeys(("mean", "lowest", "highest", "sampling_from"))
         return {"values": values, **nothing, **undefined("a run lacks a correlation", *KEYS)}
-    groups = {}
-    for (training, _), value in found.items():
-        groups.setdefault(training, []).append(value)
-    parts = {"sampling_from": None, **variance_parts(groups)}
-    if parts["sampling"] is not None:
-        parts["sampling_from"] = "sampling seeds"
-    elif parts["training_and_sampling"] is not None and None not in errors:
-        sampling = float(np.mean(np.square(errors)))
-        training = max(0.0, parts["training_and_sampling"] ** 2 - sampling)
-        parts |= {"training": training**0.5, "sampling": sampling**0.5, "sampling_from": "replies", "undefined": None}
+    parts = {"sampling_from": None, **undefined("one run; at least 2 training seeds needed", *KEYS)}
+    if len(values) > 1:
+        parts["training_and_sampling"] = both = float(np.var(values, ddof=1) ** 0.5)
+        parts["undefined"] = "sampling is not known from the replies: parts not separable"
+        if None not in errors:
+            sampling = float(np.mean(np.square(errors)))
+            training = max(0.0, both**2 - sampling)
+            parts |= {"training": training**0.5, "sampling": sampling**0.5, "sampling_from": "replies", "undefined": None}
     return {"values": values, "mean": float(np.mean(values)), "lowest": min(values), "highest": max(values), **parts}
 
 
 def check_runs(runs):
-    """{path: (training seed, sampling seed)}; see compare_seeds for what is refused."""
+    """{path: training seed}; see compare_seeds for what is refused."""
     (first_path, first), seeds = next(iter(runs.items())), {}
     for path, run in runs.items():
         for key in SAME_IN_ALL:
@@ -242,18 +204,20 @@ def check_runs(runs):
                 raise InputError(
                     f"{path}: {key} is {run['meta'].get(key)}, but {first['meta'].get(key)} in {first_path}; runs may differ in seeds only"
                 )
-        sources = list(run["layers"][str(run["headline_layer"])]["per_source"])
-        expected = list(first["layers"][str(first["headline_layer"])]["per_source"])
-        if (run["headline_layer"], sources) != (first["headline_layer"], expected):
-            raise InputError(
-                f"{path}: headline layer {run['headline_layer']} and sources {', '.join(sources)}; {first_path} has layer"
-                f" {first['headline_layer']} and {', '.join(expected)}"
-            )
-        pair = (run["meta"].get("training_seed"), run["meta"].get("sampling_seed"))
-        if None in pair:
+        layer, expected = (layer_and_sources(each) for each in (run, first))
+        if layer != expected:
+            raise InputError(f"{path}: has {layer}; {first_path} has {expected}")
+        seed = run["meta"].get("training_seed")
+        if seed is None or run["meta"].get("sampling_seed") is None:
             raise InputError(f"{path}: meta has no training_seed or no sampling_seed")
         for other, known in seeds.items():
-            if known == pair:
-                raise InputError(f"{path}: training seed {pair[0]} and sampling seed {pair[1]} are those of {other}")
-        seeds[path] = pair
+            if known == seed:
+                raise InputError(f"{path}: training seed {seed} is that of {other}; compare runs with different training seeds")
+        seeds[path] = seed
     return seeds
+
+
+def layer_and_sources(run):
+    """ "headline layer 21 and sources villain, comedian" of a correlation.json."""
+    layer = run["headline_layer"]
+    return f"headline layer {layer} and sources {', '.join(run['layers'][str(layer)]['per_source'])}"

@@ -1,6 +1,6 @@
 """The pairs table as arrays [layers, sources, personas], the input of every joint statistic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -42,8 +42,8 @@ class PairMatrices:
     found: np.ndarray
     total: np.ndarray
     related: np.ndarray
-    prompt_tokens: np.ndarray | None
-    missing: dict
+    prompt_tokens: np.ndarray | None = None
+    missing: dict = field(default_factory=dict)
     unlearned: frozenset = frozenset()
     base: np.ndarray | None = None
     linear: bool = False
@@ -61,6 +61,15 @@ class PairMatrices:
         whole = [index for index, source in enumerate(self.sources) if source not in self.missing]
         complete = ~np.isnan(self.rate[whole]).any(axis=0) & ~np.isnan(self.cosines["cosine"][:, whole]).any(axis=(0, 1))
         return np.array([index for index, name in enumerate(self.personas) if complete[index] and name not in self.sources], dtype=int)
+
+    def names(self, sources):
+        """Names of ``sources`` (indices)."""
+        return [self.sources[index] for index in sources]
+
+    def common(self, values, sources):
+        """``values`` [S, P] or [L, S, P] of ``sources`` (indices) over the common bystanders: [sources, bystanders] or [L, ...]."""
+        chosen = np.ix_(sources, self.bystanders)
+        return values[chosen] if values.ndim == 2 else np.stack([layer[chosen] for layer in values])
 
     @property
     def left_out(self):

@@ -29,11 +29,11 @@ def describe_baselines(matrices, sources, permutations):
     plain ones do, so several strong baselines together leave a part of their effect in the ranks: partial_linear is tested.
     partial_before_training: as partial_linear, given only what is known before any adapter is trained.
     """
-    chosen = np.ix_(sources, matrices.bystanders)
-    cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
-    rates, logits = matrices.leakage[chosen], matrices.logits()[chosen]
+    cosines, rates, logits = (
+        matrices.common(values, sources) for values in (matrices.cosines["cosine"], matrices.leakage, matrices.logits())
+    )
     baselines, reasons = baseline_predictors(matrices, sources)
-    names = [matrices.sources[index] for index in sources]
+    names = matrices.names(sources)
     alone = {name: describe_alone(values, rates, names, permutations) for name, values in {"cosine": cosines, **baselines}.items()}
     every, others = controls_of(baselines), controls_of(baselines, *SAME_GEOMETRY)
     plain = plain_baselines(matrices, sources, baselines)

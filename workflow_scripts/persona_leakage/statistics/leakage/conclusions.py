@@ -96,7 +96,7 @@ def conclude_new_sources(result, layer):
     """The interval for one more source."""
     block = layer["meta_analysis"]
     found = unless(block)
-    if not found and (block["n_sources"] < MIN_SOURCES or block["next_source_interval"] is None):
+    if not found and block["n_sources"] < MIN_SOURCES:
         found = CANNOT_TELL, f"{block['n_sources']} sources; {MIN_SOURCES} are the least from which to speak about others"
     if not found:
         interval = interval_text(block["next_source_interval"])

@@ -21,15 +21,12 @@ def baseline_predictors(matrices, sources):
     A predictor is missing where the table lacks its column or a value, and where it is the same for all bystanders of a source.
     base_outcome, the rate without adapter, is one only where it is above 0 for some persona.
     """
-    chosen = np.ix_(sources, matrices.bystanders)
     shape = len(matrices.layers), len(sources), len(matrices.bystanders)
-    found = {**lengths(matrices, sources), **similarities(matrices, chosen)}
+    found = {**lengths(matrices, sources), **similarities(matrices, sources)}
     if matrices.began_above_zero:
         found["base_outcome"] = np.tile(matrices.base[matrices.bystanders], (len(sources), 1))
-    if len(sources) > 1:
-        found["mean_leakage_other_sources"] = over_other_sources(matrices.leakage[chosen], shape)
-    else:
-        found["mean_leakage_other_sources"] = "one source"
+    several = len(sources) > 1
+    found["mean_leakage_other_sources"] = over_other_sources(matrices.common(matrices.leakage, sources)) if several else "one source"
     baselines, reasons = {}, {}
     for name, values in found.items():
         if isinstance(values, str):
@@ -49,13 +46,11 @@ def lengths(matrices, sources):
     length_similarity: minus the difference in reply length between bystander and source, in tokens.
     """
     rows = [matrices.personas.index(matrices.sources[index]) for index in sources]
-    found = {}
-    for name, values in (("prompt_tokens", matrices.prompt_tokens), ("base_reply_tokens", matrices.base_reply_tokens)):
-        if values is None:
-            found[name] = "no such column"
-        else:
-            found[name] = np.tile(values[matrices.bystanders], (len(sources), 1))
     replies = matrices.base_reply_tokens
+    found = {
+        name: "no such column" if values is None else np.tile(values[matrices.bystanders], (len(sources), 1))
+        for name, values in (("prompt_tokens", matrices.prompt_tokens), ("base_reply_tokens", replies))
+    }
     if replies is None:
         found["length_similarity"] = "needs base_reply_tokens: no such column"
     elif np.isnan(replies[rows]).any():
@@ -65,14 +60,14 @@ def lengths(matrices, sources):
     return found
 
 
-def similarities(matrices, chosen):
+def similarities(matrices, sources):
     """{name: [layers, sources, bystanders], or why it is missing}: similarities of source and bystander, larger for more alike ones.
 
     output_similarity_*: one less the Jensen-Shannon divergence in bits, along the replies of either; output_similarity: their mean.
     """
 
     def column(name):
-        return np.stack([layer[chosen] for layer in matrices.cosines[name]]) if name in matrices.cosines else "no such column"
+        return matrices.common(matrices.cosines[name], sources) if name in matrices.cosines else "no such column"
 
     found = {name: column(name) for name in SIMILARITIES}
     for name, divergence in DIVERGENCES.items():
@@ -84,9 +79,9 @@ def similarities(matrices, chosen):
     return {**found, **{name: column(name) for name in SAME_GEOMETRY}}
 
 
-def over_other_sources(values, shape):
-    """Each bystander's mean of ``values`` [S, M] over the other sources, as an array of ``shape`` [layers, S, M]."""
-    return np.broadcast_to((values.sum(axis=0) - values) / (len(values) - 1), shape)
+def over_other_sources(values):
+    """Each bystander's mean of ``values`` [S, M] over the other sources: [S, M]."""
+    return (values.sum(axis=0) - values) / (len(values) - 1)
 
 
 def controls_of(baselines, *without):
@@ -96,12 +91,12 @@ def controls_of(baselines, *without):
 
 def plain_baselines(matrices, sources, baselines):
     """The controls of partial_linear: all but other cosines of the same geometry; rates among them in log-odds, as leakage is."""
-    chosen, plain = np.ix_(sources, matrices.bystanders), controls_of(baselines, *SAME_GEOMETRY)
-    if "mean_leakage_other_sources" in plain:
-        plain["mean_leakage_other_sources"] = over_other_sources(matrices.logits()[chosen], plain["mean_leakage_other_sources"].shape)
-    if "base_outcome" in plain:
-        plain["base_outcome"] = np.broadcast_to(matrices.base_logits()[chosen], plain["base_outcome"].shape)
-    return plain
+    plain = controls_of(baselines, *SAME_GEOMETRY)
+    of_logits = {
+        "mean_leakage_other_sources": lambda: over_other_sources(matrices.common(matrices.logits(), sources)),
+        "base_outcome": lambda: matrices.common(matrices.base_logits(), sources),
+    }
+    return {name: np.broadcast_to(of_logits[name](), values.shape) if name in of_logits else values for name, values in plain.items()}
 
 
 def plain_values(matrices, sources):

@@ -63,13 +63,11 @@ def describe_agreement(table, by_rate, by_gain):
     result = {}
     for source, rows in table.groupby("source", sort=False):
         known = rows.dropna(subset=["logprob_gain"])
-        both = correlate(leakage_of(known), known["logprob_gain"])
         source_gain = rows["source_logprob_gain"].iloc[0] if "source_logprob_gain" in rows else np.nan
         result[source] = {
             "source_logprob_gain": finite(source_gain),
             "mean_bystander_logprob_gain": finite(known["logprob_gain"].mean()),
-            "agreement": both["spearman_rho"],
-            "no_agreement": both["undefined"],
+            "agreement": correlate(leakage_of(known), known["logprob_gain"])["spearman_rho"],
             "rho": {RATE: by_rate[source]["spearman_rho"], LOGPROB_GAIN: by_gain[source]["spearman_rho"]},
         }
     return result

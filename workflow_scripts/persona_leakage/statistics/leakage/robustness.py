@@ -1,13 +1,12 @@
 """Robustness checks: the main analysis, and the same with one choice changed at a time."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
-from persona_leakage.statistics.core.bootstrap import Draws
+from persona_leakage.statistics.core.bootstrap import draw_resamples, resample
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.correlations import correlate_table
 from persona_leakage.statistics.leakage.even_spread import leave_out_even
@@ -22,16 +21,14 @@ from persona_leakage.statistics.leakage.robustness_checks import (
     check_main,
     check_pairs,
     check_without_source,
-    correlate_cosines,
+    mean_block,
     nothing,
-    resample,
     spread_cosines,
 )
 from persona_leakage.tables.question_counts import spread
 
 RHO, AUC, R = "rho", "AUC", "r"
 NO_EFFECT = {RHO: 0.0, AUC: 0.5, R: 0.0}
-NO_CENTROIDS = "needs the centroids themselves (--centroids); a pairs table has only their cosines"
 NO_HELD_OUT = "no centroids of other questions were given (--held-out-centroids)"
 COSINE_TOLERANCE = 1e-5
 
@@ -70,29 +67,17 @@ def prepare(table, matrices, sources, headline_layer, samples, counts, held_out)
         layer: [correlate_table(rows[rows["source"] == matrices.sources[index]])["spearman_rho"] for index in sources]
         for layer, rows in table.groupby("layer")
     }
-    headline, draws = (
-        matrices.layers.index(headline_layer),
-        Draws(matrices, sources, samples, derive_seed("statistics", "bootstrap"), counts),
-    )
+    headline = matrices.layers.index(headline_layer)
+    draws = draw_resamples(matrices, sources, samples, derive_seed("statistics", "bootstrap"), counts)
     bootstrap = resample(matrices, sources, draws)
     main = Main(matrices, headline, sources, by_layer[headline_layer], draws, bootstrap)
-    ways = {layer: partial(check_cosines, main, bootstrap, index, by_layer[layer]) for index, layer in enumerate(matrices.layers)}
+    ways = {layer: partial(mean_block, main, bootstrap, index, by_layer[layer]) for index, layer in enumerate(matrices.layers)}
     raw = matrices.cosines.get("cosine_raw")
     others = {
         "raw": (None, "the table has no column cosine_raw") if raw is None else (raw[headline], None),
         "held_out": (None, NO_HELD_OUT) if held_out is None else held_out_cosines(matrices, held_out),
     }
-    return main, ways | {name: partial(check_other_cosines, main, *other) for name, other in others.items()}
-
-
-def check_other_cosines(main, cosine, reason):
-    """The main analysis with cosines [sources of the table, personas] of another kind; or ``reason``, why there are none."""
-    rhos, problem = (None, reason) if reason else correlate_cosines(main, cosine)
-    if problem:
-        return nothing(problem)
-    measured = np.where(np.isnan(main.matrices.rate), np.nan, cosine)
-    bootstrap = resample(replace(main.matrices, layers=[0], cosines={"cosine": measured[None]}), main.sources, main.draws)
-    return check_cosines(main, bootstrap, 0, rhos)
+    return main, ways | {name: partial(check_cosines, main, *other) for name, other in others.items()}
 
 
 def held_out_cosines(matrices, held_out):
@@ -144,7 +129,7 @@ def list_checks(table, matrices, main, other_cosines, headline_layer, centroids)
             rows.append((f"layer/{layer}", "layers", f"layer {layer}", RHO, other_cosines.get(layer)))
     rows += [
         ("raw_cosine", "cosines", "cosine not centred on the panel", RHO, other_cosines.get("raw")),
-        ("half_panel", "cosines", f"cosine centred on half of the panel, {HALVES} times", RHO, partial(half_panels, main, centroids)),
+        ("half_panel", "cosines", f"cosine centred on half of the panel, {HALVES} times", RHO, partial(check_half_panels, main, centroids)),
         ("held_out_questions", "cosines", "centroids of questions not evaluated", RHO, other_cosines.get("held_out")),
         ("log_odds", "statistics", "Pearson's r with log-odds of leakage", R, partial(check_log_odds, main)),
         ("gain_adjusted", "statistics", "gain-adjusted double-centred r", R, partial(check_gain_adjusted, main)),
@@ -171,11 +156,6 @@ def bystander_masks(table, matrices):
         "without_sources": ("without the other sources", of_sources, "no source is a bystander of another"),
         "non_zero": ("only pairs with leakage above 0", ~(matrices.leakage > 0), "every pair has leakage above 0"),
     }
-
-
-def half_panels(main, centroids):
-    """check_half_panels, or why there is none."""
-    return check_half_panels(main, centroids["personas"], centroids["centroids"]) if centroids else nothing(NO_CENTROIDS)
 
 
 def summarise(checks):

@@ -20,7 +20,7 @@ def newcombe_interval(found, total, base_found, base_total):
     """95 % interval of found / total - base_found / base_total, of two independent samples: arrays [...] -> [..., 2].
 
     Newcombe (1998), Statistics in Medicine 17, 873-890, method 10: the ends come from Wilson's intervals of both shares. It
-    covers sampling of replies, not other questions; for those see tables.leakage_error.
+    covers sampling of replies, not other questions; for those see errors_of in tables/build.py.
     """
     counts = (np.asarray(values) for values in (found, total, base_found, base_total))
     return np.stack(confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=LEVEL), axis=-1)
