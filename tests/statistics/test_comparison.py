@@ -209,14 +209,3 @@ def test_nothing_to_compare(project_copy, tmp_path):
     done = run_program("compare_experiments", "--folders", "nowhere", "--table", "a.csv", "--output", "a.json", cwd=tmp_path)
     assert done.returncode == 1 and "nowhere/run_config.yaml: no such file" in done.stderr
     assert list(tmp_path.glob("a.*")) == []
-
-
-@pytest.mark.parametrize("value", ["0.4", True, [1], float("nan")])
-def test_a_number_that_is_none_is_damage(tmp_path, value):
-    home = make_experiment(tmp_path / "bad")
-    path = home / "analysis/evaluation/seed42/correlation.json"
-    content = read_json(path)
-    content["layers"]["21"]["within_source"]["mean_rho"] = value
-    path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"(?s)no finished experiment among 1 folder.*not a correlation\.json"):
-        read_experiments([home])

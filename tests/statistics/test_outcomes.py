@@ -14,11 +14,11 @@ from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.outcomes import gain_counts
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS
-from persona_leakage.tables.question_counts import read_cosines, read_question_counts
+from persona_leakage.tables.question_counts import read_question_counts
 from persona_leakage.tables.read import read_pairs
 from tests.reporting.test_report import build, check_numbers
 from tests.support.made_up_results import RATES, make_results
-from tests.support.synthetic import check_strict, make_tables, save_tables
+from tests.support.synthetic import check_strict, make_tables, read_back
 
 OPTIONS = {"min_category_size": 5, "permutations": 499, "bootstraps": 200}
 
@@ -49,10 +49,7 @@ def with_gains(slope=3.0, noise=0.3, seed=0, unread=0):
 
 
 def analysed(tables, folder):
-    save_tables(tables, folder)
-    pairs = read_pairs(folder / "pairs.csv")
-    matrices = matrices_of(pairs)
-    counts, cosines = read_question_counts(folder / "question_counts.csv", matrices), read_cosines(folder / "cosines.csv", matrices)
+    pairs, counts, cosines = read_back(tables, folder)
     return analyse(pairs, 0, OPTIONS, counts, cosines)
 
 

@@ -24,9 +24,7 @@ from persona_leakage.statistics.leakage.signed_change import (
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.levelling_worlds import EXPECTED, WORLDS, levelling_answers, right_answers
 from persona_leakage.tables.build import clustered_error, errors_of
-from persona_leakage.tables.question_counts import read_question_counts
-from persona_leakage.tables.read import read_pairs
-from tests.support.synthetic import QUICK, SMALL, check_strict, make_tables, save_tables
+from tests.support.synthetic import QUICK, SMALL, check_strict, make_tables, read_back
 
 OWN_KEYS = {"even_spread", "signed_change"}
 
@@ -287,10 +285,7 @@ ALL = ("source0", "source1", "source2")
 @pytest.mark.parametrize(("even", "answer"), [((), "supported"), (("source1",), "cannot tell"), (ALL, "not supported")])
 def test_even_sources_take_no_part(tmp_path, even, answer):
     """They have no correlations, and the finding says so."""
-    save_tables(even_tables(even), tmp_path)
-    table = read_pairs(tmp_path / "pairs.csv")
-    matrices = matrices_of(table)
-    counts = read_question_counts(tmp_path / "question_counts.csv", matrices)
+    table, counts, _ = read_back(even_tables(even), tmp_path)
     result = analyse(table, 0, QUICK, counts)
     check_strict(result)
     assert {source for source, block in result["even_spread"].items() if block["even"]} == {*even}
@@ -303,7 +298,7 @@ def test_even_sources_take_no_part(tmp_path, even, answer):
     assert layer["pooled"]["n"] == (3 - len(even)) * 14
     if len(even) == 3:
         assert "spreads evenly" in layer["pooled"]["undefined"] and "spreads evenly" in entry_of(result, "association")["because"]
-    assert leave_out_even(matrices, counts).even == frozenset(even)
+    assert leave_out_even(matrices_of(table), counts).even == frozenset(even)
 
 
 def test_without_counts_nobody_is_left_out(result):

@@ -44,8 +44,6 @@ def exact_mcnemar(after, before):
     ``gained + lost`` is binomial with chance 1/2 (McNemar 1947); two-sided; p is 1 if no item changed.
     """
     after, before = (np.asarray(values, dtype=bool) for values in (after, before))
-    if after.shape != before.shape or after.ndim != 1:
-        raise ValueError(f"after and before are of shapes {after.shape} and {before.shape}; both must be [items]")
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     table = [[int((after & before).sum()), lost], [gained, int((~after & ~before).sum())]]
     p = float(mcnemar(table, exact=True).pvalue) if gained + lost else 1.0

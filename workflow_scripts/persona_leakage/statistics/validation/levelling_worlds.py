@@ -29,7 +29,7 @@ def world(generator, slope=0.0, scatter=SCATTER, tied=1.0, kept=0.0):
     shared = close.mean(axis=0)
     start = -1.5 - tied * (shared - shared.mean()) / shared.std() + 0.5 * generator.normal(size=len(family))
     logits = levels(generator, 0.0) + kept * (start - start.mean()) + slope * close / close.std() + scatter * noise
-    return Drawn(vectors, logits, 1 / (1 + np.exp(-start)), family)
+    return Drawn(vectors, logits, family, 1 / (1 + np.exp(-start)))
 
 
 WORLDS = {
