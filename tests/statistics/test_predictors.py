@@ -15,11 +15,9 @@ from persona_leakage.infrastructure.files import write_json
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.leakage.claims import BASELINES
 from persona_leakage.statistics.leakage.known_predictors import baseline_predictors
-from persona_leakage.statistics.leakage.permuted_sources import draw_permuted_sources, partial_correlations
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.null_worlds import NULL_WORLDS, experiment
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import ROOT
 from tests.support.synthetic import QUICK, SMALL, make_tables
 
 WORLD = {"min_category_size": 5, "permutations": 299, "bootstraps": 200}
@@ -111,15 +109,6 @@ def test_partial_before_training_against_a_regression():
     assert block["per_source"]["source1"]["rho"] == pytest.approx(stats.pearsonr(*left).statistic, abs=1e-9)
 
 
-def test_an_old_table_is_read_as_before():
-    table = read_pairs(ROOT / "docs/results/smollm2_epyc/analysis/evaluation/seed42/pairs.csv")
-    baselines = analyse(table, 21, QUICK)["layers"]["21"]["baseline_predictors"]
-    assert baselines["partial_before_training"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity"]
-    assert baselines["partial_linear"]["controls"] == ["prompt_tokens", "word_similarity", "char_similarity", "mean_leakage_other_sources"]
-    missing = ("base_reply_tokens", "length_similarity", "output_similarity_source_replies", "output_similarity", "cosine_whitened")
-    assert all("no such column" in baselines["left_out"][name] for name in missing)
-
-
 def test_one_source_needs_its_own_reply_length():
     table = full_table().query("source == 'source0' and persona not in ('source1', 'source2')").reset_index(drop=True)
     baselines = analyse(table, 0, QUICK)["layers"]["0"]["baseline_predictors"]
@@ -190,15 +179,3 @@ def test_reply_length_that_explains_leakage_leaves_nothing_to_closeness(seed):
     answer, rho, sentence = judged(seed)
     assert answer != "supported" and abs(rho) < 0.1
     assert "reply length" in sentence and "similar reply length" in sentence
-
-
-def test_permuted_sources_are_judged_with_the_same_controls():
-    """The true sources' partial correlations among those of permuted sources are those of partial_linear."""
-    table = full_table(replace(SMALL, bystanders=40))
-    matrices = matrices_of(table)
-    sources, _, _ = matrices.usable_sources()
-    permuted_sources, _ = draw_permuted_sources(matrices, sources, None, 5, np.random.default_rng(0))
-    found = partial_correlations(matrices, sources, permuted_sources)
-    expected = analyse(table, 0, QUICK)["layers"]["0"]["baseline_predictors"]["partial_linear"]["per_source"]
-    for column, source in enumerate(sources):
-        assert found[0, permuted_sources.actual[column], column] == pytest.approx(expected[matrices.sources[source]]["rho"], abs=1e-9)

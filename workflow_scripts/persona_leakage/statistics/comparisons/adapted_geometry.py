@@ -120,9 +120,12 @@ def compare_geometries(table, moved_themselves, panels, options, counts=None):
     movements = {name: describe_movement(table, name, both, sources, permutations) for name in MOVEMENTS}
     for index, block in enumerate(layers.values()):
         rhos = [[block["per_source"][name][state]["rho"] for name in joint["sources"]] for state in STATES]
+        difference = describe_difference(bootstrap, index + size, index, rhos[1], rhos[0])
+        test, by_permuted = layer_of(tests, index, "both states rank the bystanders alike"), permuted["difference"][index]
+        better = better_state(difference, (test, by_permuted))
         block["joint"] = {
             **{state: describe_mean(bootstrap, index + size * late, rhos[late]) for late, state in enumerate(STATES)},
-            "difference": describe_pair(bootstrap, index, size, rhos, tests, permuted["difference"][index]),
+            "difference": {**difference, "test": test, "permuted_sources": by_permuted, "better": better},
             "permuted_sources": {state: permuted[state][index] for state in STATES},
             "movement": {name: found[index] for name, found in movements.items()},
             "undefined": None,
@@ -183,18 +186,12 @@ def permuted_states(base, sources, panels, count):
     return {name: [permuted_layer(test, chosen, None, index) for index in range(len(before))] for name, test in tests.items()}
 
 
-def describe_pair(bootstrap, index, size, rhos, tests, permuted):
-    """The adapted states' mean correlation minus the base model's at one layer: paired interval, both tests, and which predicts better."""
-    found = describe_difference(bootstrap, index + size, index, rhos[1], rhos[0])
-    test = layer_of(tests, index, "both states rank the bystanders alike")
-    interval = found["interval"]
-    sure = (
-        all(each["p_max_t"] is not None and each["p_max_t"] < 0.05 for each in (test, permuted))
-        and interval is not None
-        and interval[0] * interval[1] > 0
-    )
-    better = ("adapted" if found["difference"] > 0 else "base") if sure else "cannot tell"
-    return {**found, "test": test, "permuted_sources": permuted, "better": better}
+def better_state(difference, tests):
+    """Which state predicts better, if both ``tests`` and the paired interval of the difference of the correlations say so."""
+    interval, shown = difference["interval"], all(test["p_max_t"] is not None and test["p_max_t"] < 0.05 for test in tests)
+    if not shown or interval is None or not interval[0] * interval[1] > 0:
+        return "cannot tell"
+    return "adapted" if difference["difference"] > 0 else "base"
 
 
 def paired_test(both, sources, size, permutations):

@@ -54,16 +54,7 @@ def conclude_base_confound(result, layer):
             found = (SUPPORTED, because) if apart else (CANNOT_TELL, f"{because}: there is no clear association to explain")
         else:
             found = NOT_SUPPORTED, because
-    return (
-        "base_confound",
-        "Does closeness go with leakage among personas that began alike?",
-        (
-            "Closeness goes with leakage also among personas that showed the behaviour equally often before training.",
-            "Where the personas began explains the association: among those that began alike, it does not hold.",
-            "Whether where the personas began explains an association is open.",
-        ),
-        found,
-    )
+    return found
 
 
 def conclude_even_spread(result, layer):
@@ -79,13 +70,6 @@ def conclude_even_spread(result, layer):
         found = SUPPORTED, because
     else:
         found = (NOT_SUPPORTED if len(even) == len(tested) else CANNOT_TELL), f"{because}; spreads evenly: {', '.join(even)}"
-    return (
-        "even_spread",
-        "Do the bystanders differ after training?",
-        (
-            "After training, bystanders differ in how often they show the behaviour.",
-            "The behaviour spreads evenly: after training, bystanders do not differ, so there is nothing to predict.",
-            f"{'From some sources the behaviour spreads evenly' if even else 'Whether bystanders differ after training is open'}.",
-        ),
-        found,
-    )
+    return *found, {
+        "open": "From some sources the behaviour spreads evenly" if even else "Whether bystanders differ after training is open"
+    }

@@ -130,17 +130,7 @@ def conclude_association(result, layer):
     if test["statistic"] is not None:
         said = f"{found[1]}, tested over the common bystanders, where it is {number(test['statistic'])}"
         found = found[0], said + without(result["joint"]["sources_left_out"])
-    return (
-        "association",
-        "Do personas that lie closer to the source in the base model leak more?",
-        (
-            f"Personas closer to the source leak more than closeness to other personas would explain{scope(sources)}.",
-            f"Closeness to the source does not rank the personas by leakage, upwards, to an extent that would matter{scope(sources)}.",
-            "Whether personas closer to the source leak more is open.",
-            f"Personas closer to the source leak less{scope(sources)}.",
-        ),
-        found,
-    )
+    return *found, {"scope": scope(sources)}
 
 
 def conclude_pairs(result, layer):
@@ -151,17 +141,7 @@ def conclude_pairs(result, layer):
     found = conclude_effect(result, layer, "pair_specific", words, block, block["r"], z, sources)
     if found[0] in SIGNS and not SIGNS[found[0]] * (block["gain_adjusted_r"] or 0) > 0:
         found = CANNOT_TELL, f"{found[1]}; but it is {number(block['gain_adjusted_r'])} once sources may differ in gain"
-    return (
-        "pair_specific",
-        "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
-        (
-            f"Which source reaches which bystander follows their closeness, apart from what either does in general{scope(sources)}.",
-            f"Apart from what sources and bystanders do in general, closeness of the pair says next to nothing{scope(sources)}.",
-            "Whether closeness of the pair matters apart from what sources and bystanders do in general is open.",
-            f"Apart from what sources and bystanders do in general, closer pairs leak less{scope(sources)}.",
-        ),
-        found,
-    )
+    return *found, {"scope": scope(sources)}
 
 
 def conclude_baselines(result, layer):
@@ -177,14 +157,4 @@ def conclude_baselines(result, layer):
     if found[0] in SIGNS and (p is None or p >= LEVEL or not SIGNS[found[0]] * (pairs or 0) > 0):
         found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
     known = join(dict.fromkeys(BASELINES[name] for name in block["controls"] or ())) or "simpler predictors"
-    return (
-        "beyond_baselines",
-        "Does closeness add to what simpler things about a persona and its prompt say?",
-        (
-            f"Closeness adds to what can be said of leakage from {known}{scope(sources)}.",
-            f"Once {known} {'are' if ' and ' in known else 'is'} known, closeness adds next to nothing{scope(sources)}.",
-            f"Whether closeness adds anything to {known} is open.",
-            f"Once {known} {'are' if ' and ' in known else 'is'} known, closer personas leak less{scope(sources)}.",
-        ),
-        found,
-    )
+    return *found, {"scope": scope(sources), "known": known, "are": "are" if " and " in known else "is"}

@@ -25,45 +25,6 @@ GOOD_CEILING, POOR_CEILING = 0.9, 0.7
 GOOD_R2 = 0.25  # of every source, for a level that counts as predicted
 
 
-def draw_conclusions(result):
-    """The block "verdict": a list of {"id", "outcome", "question", "answer", "sentence", "because"} from the statistics of one outcome.
-
-    At the headline layer, over the sources whose adapters learned the behaviour. Rules: docs/statistics.md. Whether bystanders
-    exceed their source is answered for rates alone. Where personas show the behaviour without adapter, base_claims.py adds two answers.
-    """
-    layer = result["layers"][str(result["headline_layer"])]
-    steps = [
-        conclude_association,
-        conclude_pairs,
-        conclude_identity,
-        conclude_baselines,
-        conclude_new_sources,
-        conclude_level,
-        conclude_measurement,
-    ]
-    steps += [conclude_lead] if "leakage" in result else []
-    steps += [conclude_even_spread, conclude_base_confound] if "even_spread" in result else []
-    conclusions = []
-    for conclude in steps:
-        name, question, sentences, (answer, because) = conclude(result, layer)
-        if explained := explained_by_base(name, layer):
-            answer, because = CANNOT_TELL, f"{explained}; {because}"
-        if none_learned(result["training_check"]):
-            answer, because = CANNOT_TELL, NONE_LEARNED
-        sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
-        if result["outcome"] == LOGPROB_GAIN:
-            sentence = f"By log-probability: {sentence[0].lower()}{sentence[1:]}"
-        conclusions.append(
-            {"id": name, "outcome": result["outcome"], "question": question, "answer": answer, "sentence": sentence, "because": because}
-        )
-    return conclusions
-
-
-def conclusion_lines(entries):
-    """One line for each entry of the verdict, for a terminal: the answer, and the sentence, or the question if the answer is open."""
-    return [f"{entry['answer']:>14}: {entry['question'] if entry['answer'] == CANNOT_TELL else entry['sentence']}" for entry in entries]
-
-
 def conclude_identity(result, layer):
     """Source identity test, and the ranks of the true sources among the permuted sources."""
     test = layer["chance"]["source_identity"]
@@ -80,16 +41,7 @@ def conclude_identity(result, layer):
         few, shown = too_few(len(result["joint"]["sources"])), p < LEVEL and test["z"] > 0
         answer = NOT_SUPPORTED if test["z"] <= 0 else SUPPORTED if shown and not few else CANNOT_TELL
         found = answer, because + few if shown and few else because
-    return (
-        "source_identity",
-        "Is it closeness to the source itself that counts, not to any persona?",
-        (
-            "Closeness to the source itself predicts its leakage better than closeness to other personas does.",
-            "Closeness to other personas predicts a source's leakage as well as closeness to the source.",
-            "Whether closeness to the source itself predicts better than closeness to other personas is open.",
-        ),
-        found,
-    )
+    return found
 
 
 def conclude_new_sources(result, layer):
@@ -103,17 +55,7 @@ def conclude_new_sources(result, layer):
         because = f"a new source's correlation is expected in {interval} (95 %, from {block['n_sources']} sources)"
         low, high = block["next_source_interval"]
         found = (SUPPORTED if low > 0 else REVERSED if high < 0 else NOT_SUPPORTED), because
-    return (
-        "new_sources",
-        "Is a source that was not measured expected to show it too?",
-        (
-            "A new source of this kind is expected to show a positive correlation.",
-            "A new source may well show no correlation.",
-            "What a new source would show is open.",
-            "A new source of this kind is expected to show a negative correlation.",
-        ),
-        found,
-    )
+    return found
 
 
 def conclude_level(result, layer):
@@ -130,16 +72,7 @@ def conclude_level(result, layer):
             found = NOT_SUPPORTED, because
         else:
             found = (SUPPORTED if min(values.values()) >= GOOD_R2 else CANNOT_TELL), because
-    return (
-        "level",
-        "Can the level of leakage of a new source be told before training?",
-        (
-            "The geometry predicts how much a new source leaks to each persona.",
-            "The geometry does not predict how much a new source leaks; at best it ranks the personas.",
-            "Whether the geometry predicts how much a new source leaks is open.",
-        ),
-        found,
-    )
+    return found
 
 
 def conclude_measurement(result, layer):
@@ -156,16 +89,7 @@ def conclude_measurement(result, layer):
         found = SUPPORTED, because
     else:
         found = CANNOT_TELL, because
-    return (
-        "measurement",
-        "Is leakage measured well enough to be predicted?",
-        (
-            "Leakage is measured so well that noise hides little of a correlation.",
-            "Leakage of a source is measured too coarsely: more replies would raise its correlation.",
-            "Noise of measurement may hide part of a correlation.",
-        ),
-        found,
-    )
+    return found
 
 
 def conclude_lead(result, layer):
@@ -182,19 +106,120 @@ def conclude_lead(result, layer):
         shown = all(block["source_rate"] > 0 for block in blocks.values())
         none = not any(block["bystanders_above_source"] for block in blocks.values())
         found = (NOT_SUPPORTED if clear else SUPPORTED if none and shown else CANNOT_TELL), because
-    return (
-        "source_leads",
-        "Does the trained source show the behaviour most?",
-        (
-            "No bystander shows the behaviour more often than the source it was trained into.",
-            "Some bystanders show the behaviour more often than the source it was trained into.",
-            "Whether bystanders exceed the source is open.",
-        ),
-        found,
-    )
+    return found
 
 
 def of_learned(result, key):
     """The blocks {source: block} under ``key``, without sources whose adapters did not learn the behaviour."""
     left_out = unlearned_sources(result["training_check"])
     return {name: block for name, block in result[key].items() if name not in left_out}
+
+
+# {id: (rule, question, what is said where it is supported, not supported, open and, of an effect, reversed)}, in the order of the verdict.
+ENTRIES = {
+    "association": (
+        conclude_association,
+        "Do personas that lie closer to the source in the base model leak more?",
+        "Personas closer to the source leak more than closeness to other personas would explain{scope}.",
+        "Closeness to the source does not rank the personas by leakage, upwards, to an extent that would matter{scope}.",
+        "Whether personas closer to the source leak more is open.",
+        "Personas closer to the source leak less{scope}.",
+    ),
+    "pair_specific": (
+        conclude_pairs,
+        "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
+        "Which source reaches which bystander follows their closeness, apart from what either does in general{scope}.",
+        "Apart from what sources and bystanders do in general, closeness of the pair says next to nothing{scope}.",
+        "Whether closeness of the pair matters apart from what sources and bystanders do in general is open.",
+        "Apart from what sources and bystanders do in general, closer pairs leak less{scope}.",
+    ),
+    "source_identity": (
+        conclude_identity,
+        "Is it closeness to the source itself that counts, not to any persona?",
+        "Closeness to the source itself predicts its leakage better than closeness to other personas does.",
+        "Closeness to other personas predicts a source's leakage as well as closeness to the source.",
+        "Whether closeness to the source itself predicts better than closeness to other personas is open.",
+    ),
+    "beyond_baselines": (
+        conclude_baselines,
+        "Does closeness add to what simpler things about a persona and its prompt say?",
+        "Closeness adds to what can be said of leakage from {known}{scope}.",
+        "Once {known} {are} known, closeness adds next to nothing{scope}.",
+        "Whether closeness adds anything to {known} is open.",
+        "Once {known} {are} known, closer personas leak less{scope}.",
+    ),
+    "new_sources": (
+        conclude_new_sources,
+        "Is a source that was not measured expected to show it too?",
+        "A new source of this kind is expected to show a positive correlation.",
+        "A new source may well show no correlation.",
+        "What a new source would show is open.",
+        "A new source of this kind is expected to show a negative correlation.",
+    ),
+    "level": (
+        conclude_level,
+        "Can the level of leakage of a new source be told before training?",
+        "The geometry predicts how much a new source leaks to each persona.",
+        "The geometry does not predict how much a new source leaks; at best it ranks the personas.",
+        "Whether the geometry predicts how much a new source leaks is open.",
+    ),
+    "measurement": (
+        conclude_measurement,
+        "Is leakage measured well enough to be predicted?",
+        "Leakage is measured so well that noise hides little of a correlation.",
+        "Leakage of a source is measured too coarsely: more replies would raise its correlation.",
+        "Noise of measurement may hide part of a correlation.",
+    ),
+    "source_leads": (
+        conclude_lead,
+        "Does the trained source show the behaviour most?",
+        "No bystander shows the behaviour more often than the source it was trained into.",
+        "Some bystanders show the behaviour more often than the source it was trained into.",
+        "Whether bystanders exceed the source is open.",
+    ),
+    "even_spread": (
+        conclude_even_spread,
+        "Do the bystanders differ after training?",
+        "After training, bystanders differ in how often they show the behaviour.",
+        "The behaviour spreads evenly: after training, bystanders do not differ, so there is nothing to predict.",
+        "{open}.",
+    ),
+    "base_confound": (
+        conclude_base_confound,
+        "Does closeness go with leakage among personas that began alike?",
+        "Closeness goes with leakage also among personas that showed the behaviour equally often before training.",
+        "Where the personas began explains the association: among those that began alike, it does not hold.",
+        "Whether where the personas began explains an association is open.",
+    ),
+}
+
+
+def draw_conclusions(result):
+    """The block "verdict": a list of {"id", "outcome", "question", "answer", "sentence", "because"} from the statistics of one outcome.
+
+    At the headline layer, over the sources whose adapters learned the behaviour. Rules: docs/statistics.md. Whether bystanders
+    exceed their source is answered for rates alone. Where personas show the behaviour without adapter, base_claims.py adds two answers.
+    """
+    layer, conclusions = result["layers"][str(result["headline_layer"])], []
+    needs = {"source_leads": "leakage", "even_spread": "even_spread", "base_confound": "even_spread"}
+    for name, (conclude, question, *sentences) in ENTRIES.items():
+        if needs.get(name, "layers") not in result:
+            continue
+        answer, because, *fields = conclude(result, layer)
+        if explained := explained_by_base(name, layer):
+            answer, because = CANNOT_TELL, f"{explained}; {because}"
+        if none_learned(result["training_check"]):
+            answer, because = CANNOT_TELL, NONE_LEARNED
+        sentence = dict(zip((SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED), sentences, strict=False))[answer]
+        sentence = sentence.format(**fields[0]) if fields else sentence
+        if result["outcome"] == LOGPROB_GAIN:
+            sentence = f"By log-probability: {sentence[0].lower()}{sentence[1:]}"
+        conclusions.append(
+            {"id": name, "outcome": result["outcome"], "question": question, "answer": answer, "sentence": sentence, "because": because}
+        )
+    return conclusions
+
+
+def conclusion_lines(entries):
+    """One line for each entry of the verdict, for a terminal: the answer, and the sentence, or the question if the answer is open."""
+    return [f"{entry['answer']:>14}: {entry['question'] if entry['answer'] == CANNOT_TELL else entry['sentence']}" for entry in entries]

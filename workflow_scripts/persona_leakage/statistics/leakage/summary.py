@@ -124,24 +124,18 @@ def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines
     }
 
 
-def known_rows(table):
-    """The rows whose outcome is known, and all rows of a source of which none is."""
-    known = table["rate"].notna()
-    return table[known | ~known.groupby(table["source"]).transform("any")]
-
-
 def describe_outcome(table, matrices, check, headline_layer, options, counts, panel_cosines):
     """The statistics of one outcome: all blocks of correlation.json but "training_check", "leakage", "resampling" and the verdict."""
     left_out = {*unlearned_sources(check), *matrices.even}
-    result = correlate_pairs(
-        known_rows(table) if matrices.linear else table, headline_layer, options["min_category_size"], left_out, matrices.problem
-    )
-    for layer in result["layers"].values():
-        for source in sorted(matrices.even):
-            layer["per_source"][source].update(undefined(matrices.missing[source], *CORRELATION_KEYS))
+    if matrices.linear:  # the rows whose outcome is known, and all rows of a source of which none is
+        known = table["rate"].notna()
+        table = table[known | ~known.groupby(table["source"]).transform("any")]
+    result = correlate_pairs(table, headline_layer, options["min_category_size"], left_out, matrices.problem)
     result["noise_ceiling"] = noise_ceilings(matrices, derive_seed("statistics", "halves"), counts)
     for layer in result["layers"].values():
         for source, block in layer["per_source"].items():
+            if source in matrices.even:
+                block |= undefined(matrices.missing[source], *CORRELATION_KEYS)
             block["spearman_interval"] = None
             block["disattenuated"] = disattenuate(block["spearman_rho"], result["noise_ceiling"][source])
     add_joint_statistics(result, matrices, options, counts, panel_cosines)

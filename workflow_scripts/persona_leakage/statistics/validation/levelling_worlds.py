@@ -8,8 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from persona_leakage.statistics.leakage.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED
-from persona_leakage.statistics.leakage.conclusions import conclude_association
+from persona_leakage.statistics.leakage.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, conclude_association
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.null_worlds import OPTIONS, SOURCES, Drawn, cosines_of, draw, experiment, levels
 
@@ -55,7 +54,7 @@ def levelling_answers(drawn_world, seed):
     table, counts, cosines = experiment(drawn_world(generator), generator)
     result = analyse(table.drop(columns=["logprob_gain", "logprob_replies"]), 0, OPTIONS, counts, cosines)
     found = {entry["id"]: entry["answer"] for entry in result["verdict"]}
-    unasked = conclude_association(result, result["layers"]["0"])[3][0]
+    unasked = conclude_association(result, result["layers"]["0"])[0]
     return {**{entry: found[entry] for entry in ENTRIES}, "association without base": unasked}
 
 
