@@ -70,6 +70,5 @@ def conclude_even_spread(result, layer):
         found = SUPPORTED, because
     else:
         found = (NOT_SUPPORTED if len(even) == len(tested) else CANNOT_TELL), f"{because}; spreads evenly: {', '.join(even)}"
-    return *found, {
-        "open": "From some sources the behaviour spreads evenly" if even else "Whether bystanders differ after training is open"
-    }
+    few = "From some sources the behaviour spreads evenly" if even else "Whether bystanders differ after training is open"
+    return *found, {"open": few}
