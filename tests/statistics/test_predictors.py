@@ -13,8 +13,8 @@ from persona_leakage.geometry.next_token_divergence import Comparison
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.baseline_predictors import baseline_predictors
 from persona_leakage.statistics.leakage.claims import BASELINES
-from persona_leakage.statistics.leakage.known_predictors import baseline_predictors
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.null_worlds import NULL_WORLDS, experiment
 from persona_leakage.tables.read import read_pairs

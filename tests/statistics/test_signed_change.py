@@ -10,11 +10,10 @@ from scipy import stats
 
 from persona_leakage.statistics.core.bootstrap import draw_resamples, resample
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.leakage.base_claims import EXPLAINED
 from persona_leakage.statistics.leakage.base_confound import describe_base_confound, is_explained, partial_correlation
-from persona_leakage.statistics.leakage.conclusions import draw_conclusions
+from persona_leakage.statistics.leakage.baseline_predictors import baseline_predictors, plain_baselines
+from persona_leakage.statistics.leakage.conclusions import EXPLAINED, draw_conclusions
 from persona_leakage.statistics.leakage.even_spread import leave_out_even, spread_test
-from persona_leakage.statistics.leakage.known_predictors import baseline_predictors, plain_baselines
 from persona_leakage.statistics.leakage.signed_change import (
     describe_change,
     exact_mcnemar,

@@ -9,8 +9,8 @@ from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.bootstrap import describe_difference, describe_mean, describe_source, draw_bootstrap
 from persona_leakage.statistics.core.permutation import draw_permutations, generator_of, permutation_test, rank_products
 from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.baseline_predictors import AFTER_TRAINING, baseline_predictors
 from persona_leakage.statistics.leakage.even_spread import leave_out_even
-from persona_leakage.statistics.leakage.known_predictors import AFTER_TRAINING, baseline_predictors
 
 KEYS = ("sources", "bystanders", "order", "predictors", "left_out")
 

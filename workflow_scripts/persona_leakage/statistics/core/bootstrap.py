@@ -146,9 +146,9 @@ class Bootstrap:
 
 
 def resample(matrices, sources, draws):
-    """The Bootstrap of ``sources``, of those of ``draws``; draws may be of a table with the same personas, and with all these pairs.
+    """The Bootstrap of ``sources`` with ``draws``, which may be those of another table with the same personas and at least these pairs.
 
-    Two tables with the same draws are paired. A source with few pairs may have none of them in a resample, which is NaN there.
+    Tables with the same draws are paired. A source with few pairs may have none of them in a resample, which is NaN there.
     """
     with np.errstate(invalid="ignore"):
         drawn = {

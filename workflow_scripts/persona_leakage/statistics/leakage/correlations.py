@@ -5,7 +5,7 @@ from scipy import stats
 
 from persona_leakage.behaviours.training_check import NONE_LEARNED
 from persona_leakage.infrastructure.intervals import correlation_interval
-from persona_leakage.infrastructure.undefined import describe_missing, finite, undefined
+from persona_leakage.infrastructure.undefined import describe_missing, finite
 from persona_leakage.statistics.core.pair_matrices import DECIMALS
 
 MIN_PAIRS = 3
@@ -100,27 +100,17 @@ def correlate_layer(table, min_category_size, left_out=(), why=NONE_LEARNED):
     """
     per_source = correlate_sources(table)
     table = table[~table["source"].isin(list(left_out))]
-    if table.empty:
-        return {"per_source": per_source, **nothing_pooled(why)}
     categories = table.groupby("category", sort=True)
-    return {
-        "per_source": per_source,
+    over_sources = {
         "pooled": correlate_together(table),
         "within_source_ranks": correlate_ranks(table),
         "per_category": {name: correlate_together(rows) for name, rows in categories if len(rows) >= min_category_size},
         "related_only": correlate_together(table[table["related"]]),
     }
-
-
-def nothing_pooled(why):
-    """The keys of the correlations over several sources, undefined because no source is left."""
-    together = {"n": 0, **undefined(why, *KEYS), "interval_if_independent": None}
-    return {
-        "pooled": together,
-        "within_source_ranks": {"rho": None, "n": 0, "undefined": why},
-        "per_category": {},
-        "related_only": together,
-    }
+    if table.empty:
+        for name in ("pooled", "within_source_ranks", "related_only"):
+            over_sources[name]["undefined"] = why
+    return {"per_source": per_source, **over_sources}
 
 
 def correlate_pairs(table, headline_layer, min_category_size, left_out=(), why=NONE_LEARNED):

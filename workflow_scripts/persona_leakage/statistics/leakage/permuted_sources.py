@@ -14,9 +14,8 @@ import numpy as np
 from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.permutation import TEST_KEYS, compare_with_draws
 from persona_leakage.statistics.core.ranks import standard_ranks
-from persona_leakage.statistics.leakage.baseline_predictors import as_they_are, residuals_of
+from persona_leakage.statistics.leakage.baseline_predictors import as_they_are, plain_values, residuals_of
 from persona_leakage.statistics.leakage.double_centred import correlate_all, gain_adjust
-from persona_leakage.statistics.leakage.known_predictors import plain_values
 
 DRAW_KEYS = ("draws", "least_p")
 PERSONAS, SOURCES = "other personas", "the other sources"
@@ -118,7 +117,7 @@ def rank_correlations(matrices, sources, cosines, personas):
 
 
 def partial_correlations(matrices, sources, permuted):
-    """The same of log-odds given the baseline predictors of each source (known_predictors.plain_values); None if there are none."""
+    """The same of log-odds given the baseline predictors of each source (baseline_predictors.plain_values); None if there are none."""
     controls = plain_values(matrices, sources)
     if controls is None or controls.shape[-1] - 2 - controls.shape[-2] < 1:
         return None
