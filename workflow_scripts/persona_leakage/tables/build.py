@@ -8,25 +8,9 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
 
 COLUMNS = [
-    "layer",
-    "source",
-    "persona",
-    "category",
-    "related",
-    "negative",
-    "cosine",
-    "cosine_raw",
-    "cosine_whitened",
-    "rate",
-    "found",
-    "total",
-    "base_rate",
-    "source_rate",
-    "source_total",
-    "source_base_rate",
-    "prompt_tokens",
-    "base_reply_tokens",
-    "source_base_reply_tokens",
+    *("layer", "source", "persona", "category", "related", "negative", "cosine", "cosine_raw", "cosine_whitened"),
+    *("rate", "found", "total", "base_rate", "source_rate", "source_total", "source_base_rate"),
+    *("prompt_tokens", "base_reply_tokens", "source_base_reply_tokens"),
 ]
 CHANGE_COLUMNS = ["leakage", "leakage_se"]
 DECIMALS = 12  # of leakage, so that equal differences are equal

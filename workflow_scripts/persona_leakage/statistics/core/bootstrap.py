@@ -10,13 +10,8 @@ from persona_leakage.statistics.core.ranks import standard_ranks, weighted_corre
 
 MIN_SOURCES, MIN_QUESTIONS = 5, 5
 MEAN_KEYS = (
-    "mean_rho",
-    "n_sources",
-    "interval",
-    "interval_covers",
-    "interval_bystanders",
-    "interval_over_sources",
-    "no_interval_over_sources",
+    *("mean_rho", "n_sources", "interval", "interval_covers", "interval_bystanders"),
+    *("interval_over_sources", "no_interval_over_sources"),
 )
 DIFFERENCE_KEYS = ("difference", "interval")
 

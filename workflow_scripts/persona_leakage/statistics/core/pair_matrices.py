@@ -11,14 +11,8 @@ from persona_leakage.tables.question_counts import spread
 MIN_BYSTANDERS, MIN_DIFFERENT = 5, 5
 DECIMALS = 12  # of leakage, so that equal differences are equal
 PAIR_COLUMNS = (
-    "cosine",
-    "cosine_raw",
-    "cosine_whitened",
-    "word_similarity",
-    "char_similarity",
-    "embedding_similarity",
-    "js_source_replies",
-    "js_bystander_replies",
+    *("cosine", "cosine_raw", "cosine_whitened", "word_similarity", "char_similarity", "embedding_similarity"),
+    *("js_source_replies", "js_bystander_replies"),
 )
 
 

@@ -11,23 +11,14 @@ from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.bootstrap import Bootstrap, Draws, describe_difference, describe_mean, present, resample, variance
 from persona_leakage.statistics.core.pair_matrices import MIN_BYSTANDERS, PairMatrices
 from persona_leakage.statistics.core.ranks import weighted_correlation, weighted_ranks
-from persona_leakage.statistics.leakage.correlations import correlate
+from persona_leakage.statistics.leakage.correlations import correlate, correlate_table
 from persona_leakage.statistics.leakage.double_centred import correlate_all, describe_layer, gain_adjust
 from persona_leakage.statistics.leakage.held_out_prediction import area_under_curve
 
 HALVES = 20
 KEYS = (
-    "n_sources",
-    "n_bystanders",
-    "n_pairs",
-    "estimate",
-    "interval",
-    "interval_covers",
-    "no_interval",
-    "range",
-    "difference",
-    "difference_interval",
-    "sources_left_out",
+    *("n_sources", "n_bystanders", "n_pairs", "estimate", "interval", "interval_covers", "no_interval"),
+    *("range", "difference", "difference_interval", "sources_left_out"),
 )
 
 
@@ -152,9 +143,38 @@ def check_without_source(main, row):
     return mean_block(main, bootstrap, main.headline, rhos, pairs)
 
 
-def check_cosines(main, cosine, reason):
-    """The main analysis with cosines [sources of the table, personas] of another kind; or ``reason``, why there are none."""
-    rhos, problem = (None, reason) if reason else correlate_cosines(main, cosine)
+def source_correlations(table, layer, names):
+    """Spearman correlations of the sources ``names`` at a layer of a pairs table."""
+    rows = table[table["layer"] == layer]
+    return [correlate_table(rows[rows["source"] == name])["spearman_rho"] for name in names]
+
+
+def check_layer(main, table, layer):
+    """The main analysis at another layer."""
+    rhos = source_correlations(table, layer, main.matrices.names(main.sources))
+    return mean_block(main, main.bootstrap, main.matrices.layers.index(layer), rhos)
+
+
+def check_raw_cosine(main):
+    """The main analysis with cosines that are not centred on the panel."""
+    raw = main.matrices.cosines.get("cosine_raw")
+    return nothing("the table has no column cosine_raw") if raw is None else check_cosines(main, raw[main.headline])
+
+
+def check_held_out(main, held_out):
+    """The main analysis with cosines of centroids of other questions: {"personas", "centroids" [panel, hidden]}, or None."""
+    if held_out is None:
+        return nothing("no centroids of other questions were given (--held-out-centroids)")
+    try:
+        cosine = spread_cosines(main.matrices, held_out["personas"], held_out["centroids"], centred=True)
+    except ValueError as error:
+        return nothing(str(error))
+    return check_cosines(main, cosine)
+
+
+def check_cosines(main, cosine):
+    """The main analysis with cosines [sources of the table, personas] of another kind."""
+    rhos, problem = correlate_cosines(main, cosine)
     if problem:
         return nothing(problem)
     measured = np.where(np.isnan(main.matrices.rate), np.nan, cosine)
