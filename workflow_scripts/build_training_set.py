@@ -52,7 +52,7 @@ class RowFile(Block):
 
 
 class Settings(Prompts):
-    """The parts of the config that decide the rows: OF_ANSWERS of sampled answers, FROM_FILE of a file; of items neither."""
+    """What decides the rows. Sampled answers need the keys in OF_ANSWERS, row files those in FROM_FILE, items none."""
 
     seed: Seed
     questions: QuestionSelection | None = None
@@ -163,8 +163,14 @@ def refuse_ceiling(path):
 
 
 def refuse_chance(path):
-    """InputError if summary.json of the base model has the flag at_chance."""
+    """InputError if summary.json of the base model has the flag at_chance or collapsed."""
     summary = read_json(path, "score_choices")
+    if "collapsed" in summary["flags"]:
+        counts = ", ".join(map(str, summary["predictions"]))
+        raise InputError(
+            f"{path}: the base model chooses by position, not by content (collapsed): it answers with the options in the order shown"
+            f" {counts} times, so nothing is trained; use a stronger model or behaviour.scoring: text"
+        )
     if "at_chance" in summary["flags"]:
         low, high = summary["accuracy_interval"]
         raise InputError(
