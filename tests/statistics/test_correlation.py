@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 from persona_leakage.geometry.cosine import centroids, cosine_matrix
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.leakage.correlations import correlate, correlate_layer, correlate_pairs
 from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
 from persona_leakage.tables.build import CHANGE_COLUMNS, COLUMNS, tabulate_pairs
@@ -215,31 +214,3 @@ def test_pairs_have_the_error_of_their_leakage():
             cell["per_question"] = {name: {"found": share * (place < 2), "total": 4} for place, name in enumerate(questions)}
     table = tabulate_pairs(LAYERS, {"villain": cells}, base, NEGATIVES, {})
     assert table["leakage_se"].to_numpy() == pytest.approx(np.std([0.75, 0.75, *[0] * 6], ddof=1) / math.sqrt(8), rel=0.05)
-
-
-def test_pairs_of_the_second_source():
-    table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES, {})
-    pairs = table[(table["layer"] == 21) & (table["source"] == "comedian")]
-    assert pairs["persona"].tolist() == ["villain", "pirate", "nurse"]
-    assert pairs["related"].tolist() == [False, False, True]
-    assert pairs["negative"].tolist() == [False, True, False]
-    assert pairs["rate"].tolist() == [0.3, 0.0, 1.0]
-    assert pairs["source_rate"].tolist() == [0.6] * 3
-    assert pairs["cosine_raw"].tolist() == pytest.approx([0, 0, 1 / math.sqrt(5)])
-
-
-def less(cells, name):
-    return {key: cell for key, cell in cells.items() if key != name}
-
-
-OTHER_PANELS = {
-    "evaluation lacks one": ({**EVALUATIONS, "comedian": less(EVALUATIONS["comedian"], "nurse")}, BASE),
-    "evaluation has one more": ({**EVALUATIONS, "comedian": {**EVALUATIONS["comedian"], "hero": BASE["nurse"]}}, BASE),
-    "control lacks one": (EVALUATIONS, less(BASE, "nurse")),
-}
-
-
-@pytest.mark.parametrize(("evaluations", "base"), OTHER_PANELS.values(), ids=OTHER_PANELS)
-def test_different_panels_are_an_error(evaluations, base):
-    with pytest.raises(InputError, match="different panels"):
-        tabulate_pairs(LAYERS, evaluations, base, NEGATIVES, {})

@@ -122,14 +122,6 @@ def test_one_source_needs_its_own_reply_length():
     assert "source_base_reply_tokens" in left_out["length_similarity"] and "base_reply_tokens" not in left_out
 
 
-def test_a_sources_reply_length_is_the_same_in_both_columns(tmp_path):
-    table = full_table()
-    table.loc[table["source"] == "source1", "source_base_reply_tokens"] = 7.5
-    table.to_csv(tmp_path / "pairs.csv", index=False)
-    with pytest.raises(InputError, match=r"line \d+: source_base_reply_tokens of 'source1' is 7.5, but base_reply_tokens is .* in line"):
-        read_pairs(tmp_path / "pairs.csv")
-
-
 def test_divergences_are_means_over_positions(tmp_path):
     """Two replies of other lengths weigh by their positions; each direction is its own; the file gives back what was measured."""
     work = [

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.geometry.cosine import cosine_matrix, whitened_cosines
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
 
 COLUMNS = [
@@ -39,10 +38,6 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
         whitened = whitened_cosines(geometry["centroids"])
         centred, raw = (cosine_matrix(geometry["centroids"], centred=flag) for flag in (True, False))
         for source, cells in evaluations.items():
-            if set(cells) != set(names):
-                raise InputError(f"the evaluation of '{source}' and the centroids of layer {layer} have different panels")
-            if set(base) != set(names):
-                raise InputError(f"the evaluation of the base model and the centroids of layer {layer} have different panels")
             origin = names.index(source)
             for index, persona in enumerate(names):
                 if persona == source:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.geometry.cosine import cosine_matrix
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.intervals import plain_interval
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import finite, undefined
@@ -32,8 +31,6 @@ def adapted_pairs(pairs, base, adapted):
     frames, moved_themselves = [], {}
     for (layer, source), rows in pairs.groupby(["layer", "source"], sort=False):
         before, after = base[layer], adapted[source][layer]
-        if before["personas"] != after["personas"]:
-            raise InputError(f"the centroids of layer {layer} with the adapter of '{source}' have another panel than the base model's")
         names = before["personas"]
         origin, indices = names.index(source), [names.index(name) for name in rows["persona"]]
         movement = measure_movement(before["centroids"], after["centroids"], origin)

@@ -4,7 +4,6 @@ from itertools import combinations
 
 import numpy as np
 
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.comparisons.variance_components import AGREEMENT_KEYS, intraclass, two_way_parts
@@ -54,8 +53,7 @@ def sampling_variance(found, total):
 def describe_stability(correlations, tables):
     """{source: leakage of its bystanders in several trainings compared}.
 
-    correlations: contents of correlation.json, one for each training. tables: for each the (PairMatrices, counts) it
-    was made from, or None: then nothing is known of sampling but the noise ceiling.
+    correlations: contents of correlation.json, one for each training. tables: for each the (PairMatrices, counts) it was made from.
     """
     result = {}
     for source in correlations[0]["leakage"]:
@@ -108,7 +106,7 @@ def compare_profiles(rates, ceilings):
 def describe_spread(rates, source, names, tables):
     """Standard deviations behind rates [bystanders, runs]: between bystanders, of the level of a run, of the profile, of sampling.
 
-    profile: of one bystander from one training to the next, once sampling is taken out; without counts per question
+    profile: of one bystander from one training to the next, once sampling is taken out; with one reply per question
     only the sum of the two is known. agreement_if_only_sampling: the intraclass correlation of adapters that leak alike.
     """
     parts = two_way_parts(rates)
@@ -116,7 +114,7 @@ def describe_spread(rates, source, names, tables):
     sampling = mean_sampling_variance(source, names, tables)
     if sampling is None:
         missing = {"profile": None, "sampling": None, "agreement_if_only_sampling": None}
-        return {**found, **missing, "undefined": "no counts per question, or one reply per question: sampling not separable"}
+        return {**found, **missing, "undefined": "one reply per question: sampling not separable"}
     whole = parts["things"] + sampling
     return {
         **found,
@@ -129,8 +127,6 @@ def describe_spread(rates, source, names, tables):
 
 def mean_sampling_variance(source, names, tables):
     """Mean over runs and bystanders of sampling_variance, or None."""
-    if any(table is None for table in tables):
-        return None
     values = []
     for matrices, counts in tables:
         row, columns = matrices.sources.index(source), [matrices.personas.index(name) for name in names]
@@ -139,40 +135,29 @@ def mean_sampling_variance(source, names, tables):
     return mean if np.isfinite(mean) else None
 
 
-SAME_IN_ALL = ("model", "engine", "sampling", "behaviour", "detector", "bank", "seed", "recipe")
 KEYS = ("training", "sampling", "training_and_sampling")
 
 
-def compare_seeds(runs, tables=None):
+def compare_seeds(runs, tables):
     """Parts of the spread of Spearman's rho at the headline layer, per source and of the mean; and how stable leakage is.
 
-    runs: {path: content of correlation.json}; tables: {path: (PairMatrices, counts per question)} behind them, if they are there: then
-    the part of sampling is known from the replies. InputError if the runs are not repetitions of one experiment with other training seeds.
+    runs: contents of correlation.json of one experiment, a training seed each; tables: the (PairMatrices, counts per question) behind each.
     """
-    seeds = check_runs(runs)
-    tables = dict.fromkeys(runs) if tables is None else tables
-    errors = [errors_of(run, tables[path]) for path, run in runs.items()]
+    errors = [sampling_errors(*table, run["headline_layer"], run["joint"]["sources"]) for run, table in zip(runs, tables, strict=True)]
     values = {}
-    for run in runs.values():
+    for run in runs:
         layer = run["layers"][str(run["headline_layer"])]
         whole = run["joint"]["sources"] == list(layer["per_source"])
         rhos = {name: block["spearman_rho"] for name, block in layer["per_source"].items()}
         for name, rho in {**rhos, MEAN: layer["within_source"]["mean_rho"] if whole else None}.items():
             values.setdefault(name, []).append(rho)
+    seeds = [{key: run["meta"][key] for key in ("training_seed", "sampling_seed")} for run in runs]
     return {
-        "runs": [{"training_seed": seeds[path], "sampling_seed": run["meta"]["sampling_seed"]} for path, run in runs.items()],
-        "headline_layer": next(iter(runs.values()))["headline_layer"],
+        "runs": seeds,
+        "headline_layer": runs[0]["headline_layer"],
         "spearman_rho": {name: describe_values(found, [known.get(name) for known in errors]) for name, found in values.items()},
-        "leakage": {
-            "training_seeds": list(seeds.values()),
-            "per_source": describe_stability(list(runs.values()), [tables[path] for path in runs]),
-        },
+        "leakage": {"training_seeds": [each["training_seed"] for each in seeds], "per_source": describe_stability(runs, tables)},
     }
-
-
-def errors_of(run, table):
-    """{source: standard deviation of its rho from sampling} of a run; {} without its tables."""
-    return sampling_errors(*table, run["headline_layer"], run["joint"]["sources"]) if table else {}
 
 
 def describe_values(values, errors):
@@ -193,31 +178,3 @@ def describe_values(values, errors):
             training = max(0.0, both**2 - sampling)
             parts |= {"training": training**0.5, "sampling": sampling**0.5, "sampling_from": "replies", "undefined": None}
     return {"values": values, "mean": float(np.mean(values)), "lowest": min(values), "highest": max(values), **parts}
-
-
-def check_runs(runs):
-    """{path: training seed}; see compare_seeds for what is refused."""
-    (first_path, first), seeds = next(iter(runs.items())), {}
-    for path, run in runs.items():
-        for key in SAME_IN_ALL:
-            if run["meta"].get(key) != first["meta"].get(key):
-                raise InputError(
-                    f"{path}: {key} is {run['meta'].get(key)}, but {first['meta'].get(key)} in {first_path}; runs may differ in seeds only"
-                )
-        layer, expected = (layer_and_sources(each) for each in (run, first))
-        if layer != expected:
-            raise InputError(f"{path}: has {layer}; {first_path} has {expected}")
-        seed = run["meta"].get("training_seed")
-        if seed is None or run["meta"].get("sampling_seed") is None:
-            raise InputError(f"{path}: meta has no training_seed or no sampling_seed")
-        for other, known in seeds.items():
-            if known == seed:
-                raise InputError(f"{path}: training seed {seed} is that of {other}; compare runs with different training seeds")
-        seeds[path] = seed
-    return seeds
-
-
-def layer_and_sources(run):
-    """ "headline layer 21 and sources villain, comedian" of a correlation.json."""
-    layer = run["headline_layer"]
-    return f"headline layer {layer} and sources {', '.join(run['layers'][str(layer)]['per_source'])}"

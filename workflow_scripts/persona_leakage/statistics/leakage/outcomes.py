@@ -8,7 +8,6 @@ The two are different things and need not agree, so each has statistics and a ve
 
 import numpy as np
 
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.undefined import finite
 from persona_leakage.statistics.leakage.correlations import correlate, leakage_of
 
@@ -41,19 +40,6 @@ def gain_counts(counts):
     read = np.nansum(counts["logprob_replies"], axis=(0, 1)) > 0
     found = {"found": np.nan_to_num(counts["logprob_gain"]) * counts["logprob_replies"], "total": counts["logprob_replies"]}
     return {name: values[:, :, read] for name, values in found.items()}
-
-
-def check_gain_counts(matrices, counts):
-    """InputError if the gains per question (see gain_counts) do not add up to those of the pairs; matrices: of gain_table."""
-    for kind, known in (("logprob_gain", matrices.found), ("logprob_replies", matrices.total)):
-        sums = np.nansum(counts["found" if kind == "logprob_gain" else "total"], axis=2)
-        off = np.abs(sums - known) > 1e-6 * np.maximum(1, np.abs(known))
-        for source, persona in np.argwhere(off)[:1]:
-            pair = f"persona '{matrices.personas[persona]}' with source '{matrices.sources[source]}'"
-            raise InputError(
-                f"--question-counts: {kind} of {pair}, over its replies, adds up to {sums[source, persona]:.6g}; the pairs table has"
-                f" {known[source, persona]:.6g}"
-            )
 
 
 def describe_agreement(table, by_rate, by_gain):

@@ -42,7 +42,6 @@ from persona_leakage.statistics.leakage.outcomes import (
     LOGPROB_GAIN,
     RATE,
     UNIT,
-    check_gain_counts,
     describe_agreement,
     gain_counts,
     gain_table,
@@ -105,10 +104,7 @@ def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines
         return undefined(problem)
     gains = gain_table(table)
     matrices = matrices_of(gains, check, linear=True)
-    by_question = gain_counts(counts)
-    if by_question is not None:
-        check_gain_counts(matrices, by_question)
-    block = describe_outcome(gains, matrices, check, headline_layer, options, by_question, panel_cosines)
+    block = describe_outcome(gains, matrices, check, headline_layer, options, gain_counts(counts), panel_cosines)
     headline, rates = (each["layers"][str(headline_layer)] for each in (block, by_rate))
     rows = table[table["layer"] == headline_layer]
     for layer in block["layers"].values():
