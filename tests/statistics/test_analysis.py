@@ -15,14 +15,13 @@ from persona_leakage.statistics.validation.simulation import SCENARIOS
 from persona_leakage.tables.question_counts import read_cosines, read_question_counts
 from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT, run_program
-from tests.support.synthetic import QUICK, SMALL, blocks_of, check_strict, make_tables, read_back, save_tables
+from tests.support.synthetic import QUICK, SMALL, blocks_of, check_strict, checked, make_tables, read_back, save_tables
 
 
 def test_all_tables_together(tmp_path):
     """Every block is filled when the table has everything, questions and panel cosines included."""
     pairs, counts, cosines = read_back(make_tables(replace(SCENARIOS["pair effect"], bystanders=25)), tmp_path)
-    result = analyse(pairs, 1, QUICK, counts, cosines)
-    check_strict(result)
+    result = checked(pairs, counts, cosines, headline=1)
     undefined_blocks = {path: block["undefined"] for path, block in blocks_of(result) if block["undefined"]}
     assert undefined_blocks.pop("/outcomes/logprob_gain").startswith("the table has no columns logprob_gain")
     assert undefined_blocks == {"/layers/1/difference_from_headline": "the headline layer itself"}

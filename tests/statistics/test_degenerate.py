@@ -15,7 +15,7 @@ from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean
 from persona_leakage.statistics.leakage.correlations import correlate_ranks
 from persona_leakage.statistics.leakage.summary import FAMILIES, analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS
-from tests.support.synthetic import QUICK, SMALL, check_strict, make_tables, read_back
+from tests.support.synthetic import QUICK, SMALL, checked, make_tables, read_back
 
 
 def shape_of(value):
@@ -65,8 +65,7 @@ DEGENERATE = {
 @pytest.mark.parametrize(("spoil", "reason"), DEGENERATE.values(), ids=DEGENERATE)
 def test_what_cannot_be_computed_is_null_with_its_reason(spoil, reason):
     pairs = spoil(make_tables(SMALL)["pairs"])
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
+    result = checked(pairs)
     assert reason in result["joint"]["undefined"]
     layer = result["layers"]["0"]
     for block in (layer["within_source"], layer["double_centred"], layer["chance"]["association"], layer["baseline_predictors"]["partial"]):
@@ -91,8 +90,7 @@ def test_undefined_blocks_have_the_keys_of_defined_ones():
 @pytest.mark.parametrize("column", ["rate", "cosine"])
 def test_a_missing_value_costs_its_source_alone(column):
     """Null with a reason for the source that lacks it, out of what takes all sources together; the others stay."""
-    result = analyse(with_hole(make_tables(SMALL)["pairs"], column), 0, QUICK)
-    check_strict(result)
+    result = checked(with_hole(make_tables(SMALL)["pairs"], column))
     first, *others = result["layers"]["0"]["per_source"].values()
     name = {"rate": "leakage", "cosine": "cosine"}[column]
     assert first["undefined"] == f"{name} is missing in 1 of 14 pairs"
@@ -112,8 +110,7 @@ def test_a_source_at_the_floor_is_no_evidence_for_pairs():
     pairs = make_tables(replace(SMALL, bystanders=20))["pairs"]
     few = (pairs["source"] == "source1") & ~pairs["persona"].isin([f"persona{index}" for index in range(3, 11)])
     pairs.loc[few, ["found", "rate"]] = 0
-    result = analyse(pairs.astype({"found": int}), 0, QUICK)
-    check_strict(result)
+    result = checked(pairs.astype({"found": int}))
     block = result["layers"]["0"]["double_centred"]
     assert result["joint"]["sources"] == block["sources"] == ["source0", "source1", "source2"]
     assert block["clear_of_floor"]["sources"] == ["source0", "source2"]
@@ -121,8 +118,7 @@ def test_a_source_at_the_floor_is_no_evidence_for_pairs():
 
 def test_a_silent_source_is_left_out_with_its_name():
     pairs = make_tables(SMALL)["pairs"]
-    result = analyse(silence(pairs.copy(), "source1"), 0, QUICK)
-    check_strict(result)
+    result = checked(silence(pairs.copy(), "source1"))
     assert result["joint"]["sources"] == ["source0", "source2"]
     assert result["joint"]["sources_left_out"] == {"source1": "leakage is the same for all bystanders"}
     assert result["layers"]["0"]["within_source"]["n_sources"] == 2
@@ -137,8 +133,7 @@ def test_five_perfect_sources_do_not_divide_by_nothing():
     pairs["cosine"] = pairs.groupby(["source", "layer"])["persona"].rank() / 20
     pairs["found"] = (pairs["cosine"] * 100).round().astype(int)
     pairs["rate"] = pairs["found"] / pairs["total"]
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
+    result = checked(pairs)
     block = result["layers"]["0"]["within_source"]
     assert block["mean_rho"] == pytest.approx(1) and block["interval_over_sources"] is None
     assert "all the same" in block["no_interval_over_sources"]
@@ -147,8 +142,7 @@ def test_five_perfect_sources_do_not_divide_by_nothing():
 def test_one_bystander_with_another_cosine():
     pairs = make_tables(SMALL)["pairs"]
     pairs.loc[pairs["source"] == "source0", "cosine"] = np.where(pairs.loc[pairs["source"] == "source0", "persona"] == "persona5", 0.5, 0.1)
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
+    result = checked(pairs)
     scores = result["layers"]["0"]["prediction"]["leave_one_persona_out"]
     assert scores["per_source"]["source0"] is None and scores["per_source"]["source1"] is not None
 
@@ -156,8 +150,7 @@ def test_one_bystander_with_another_cosine():
 def test_one_leaking_bystander_is_too_little():
     pairs = silence(make_tables(SMALL)["pairs"], "source1")
     pairs.loc[(pairs["source"] == "source1") & (pairs["persona"] == "persona5"), ["found", "rate"]] = [50, 0.5]
-    result = analyse(pairs.astype({"found": int}), 0, QUICK)
-    check_strict(result)
+    result = checked(pairs.astype({"found": int}))
     assert result["joint"]["sources_left_out"] == {"source1": "1 bystander(s) differ in leakage from the rest; at least 5 needed"}
     assert "1 bystander(s) differ in leakage" in result["noise_ceiling"]["source1"]["samples"]["undefined"]
     assert result["layers"]["0"]["per_source"]["source1"]["spearman_interval"] is None
@@ -192,8 +185,7 @@ def test_panels_of_different_size_do_not_make_a_correlation():
 
 def test_one_source_has_its_own_statistics_and_no_comparison():
     pairs = make_tables(replace(SMALL, sources=1, bystanders=20))["pairs"]
-    result = analyse(pairs, 0, QUICK)
-    check_strict(result)
+    result = checked(pairs)
     layer = result["layers"]["0"]
     assert layer["within_source"]["mean_rho"] == layer["per_source"]["source0"]["spearman_rho"]
     assert layer["chance"]["association"]["p"] <= 1

@@ -49,8 +49,10 @@ def with_gains(slope=3.0, noise=0.3, seed=0, unread=0):
 
 
 def analysed(tables, folder):
-    pairs, counts, cosines = read_back(tables, folder)
-    return analyse(pairs, 0, OPTIONS, counts, cosines)
+    pairs, *side_tables = read_back(tables, folder)
+    result = analyse(pairs, 0, OPTIONS, *side_tables)
+    check_strict(result)
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +125,6 @@ def test_a_source_whose_bystanders_never_show_the_marker_is_judged_by_the_gain(t
         tables[name].loc[silent, "found"] = 0
     tables["pairs"].loc[tables["pairs"]["source"] == "source3", "rate"] = 0.0
     result = analysed(tables, tmp_path)
-    check_strict(result)
     assert "source3" not in result["joint"]["sources"] and "source3" in gain_of(result)["joint"]["sources"]
     alone = gain_of(result)["judged_by_it_alone"]
     assert list(alone) == ["source3"] and alone["source3"]["reason"] == "leakage is the same for all bystanders"
@@ -145,7 +146,6 @@ def test_a_persona_without_gain_is_no_common_bystander(tmp_path):
         cut = tables[name]["persona"] == "persona7"
         tables[name].loc[cut, "logprob_gain"], tables[name].loc[cut, "logprob_replies"] = np.nan, 0
     result = analysed(tables, tmp_path)
-    check_strict(result)
     joint = gain_of(result)["joint"]
     assert joint["bystanders_left_out"] == ["persona7"] and len(joint["sources"]) == 5 and joint["bystanders"] == 44
     assert result["joint"]["bystanders_left_out"] == [] and gain_of(result)["verdict"][0]["answer"] == "supported"
@@ -180,7 +180,6 @@ def test_without_any_gain_the_outcome_says_so(tmp_path):
         tables[name]["logprob_gain"], tables[name]["logprob_replies"] = np.nan, 0
     tables["pairs"]["source_logprob_gain"] = np.nan
     result = analysed(tables, tmp_path)
-    check_strict(result)
     assert "raise evaluation.sampling.max_new_tokens" in gain_of(result)["undefined"]
     assert result["verdict"][0]["answer"] == "supported"
 
@@ -189,7 +188,6 @@ def test_questions_that_were_not_read_take_no_part(tmp_path):
     """evaluation.teacher_forced.questions: the rest have no gain; halves and resamples are of those that were read."""
     tables = with_gains(unread=4)
     result = analysed(tables, tmp_path)
-    check_strict(result)
     ceilings = gain_of(result)["noise_ceiling"]["source0"]
     assert ceilings["questions"]["ceiling"] > 0.9 and ceilings["samples"]["ceiling"] is None
     assert gain_of(result)["layers"]["0"]["within_source"]["interval_covers"] == "bystanders and questions"

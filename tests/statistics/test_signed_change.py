@@ -25,7 +25,7 @@ from persona_leakage.statistics.leakage.signed_change import (
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.levelling_worlds import EXPECTED, WORLDS, levelling_answers, right_answers
 from persona_leakage.tables.build import clustered_error, errors_of
-from tests.support.synthetic import QUICK, SMALL, check_strict, make_tables, read_back
+from tests.support.synthetic import QUICK, SMALL, check_strict, checked, make_tables, read_back
 
 OWN_KEYS = {"even_spread", "signed_change"}
 
@@ -259,8 +259,7 @@ def levelled():
 
 def test_a_table_in_which_the_base_explains_everything():
     """Leakage is .9 less the base rate: rho with closeness is 1, and nothing of it is left."""
-    result = analyse(levelled(), 0, QUICK)
-    check_strict(result)
+    result = checked(levelled())
     block = result["layers"]["0"]["base_confound"]
     assert block["explained"] is True and "determines leakage or cosine wholly" in block["partial"]["undefined"]
     assert block["per_source"]["source0"]["plain"] == pytest.approx(1)
@@ -273,8 +272,7 @@ def test_a_table_in_which_the_base_explains_everything():
 
 def test_equal_base_rates_explain_nothing():
     table = with_base(base=dict.fromkeys(set(make_tables(SMALL)["pairs"]["persona"]), 0.1))
-    result = analyse(table, 0, QUICK)
-    check_strict(result)
+    result = checked(table)
     assert "the same for all bystanders" in result["layers"]["0"]["base_confound"]["undefined"]
     assert entry_of(result, "base_confound")["answer"] == "cannot tell"
     assert not entry_of(result, "association")["because"].startswith(EXPLAINED)
@@ -340,8 +338,7 @@ ALL = ("source0", "source1", "source2")
 def test_even_sources_take_no_part(tmp_path, even, answer):
     """They have no correlations, and the finding says so."""
     table, counts, _ = read_back(even_tables(even), tmp_path)
-    result = analyse(table, 0, QUICK, counts)
-    check_strict(result)
+    result = checked(table, counts)
     assert {source for source, block in result["even_spread"].items() if block["even"]} == {*even}
     entry = entry_of(result, "even_spread")
     assert entry["answer"] == answer and all(name in entry["because"] for name in even)
