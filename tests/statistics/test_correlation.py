@@ -63,23 +63,19 @@ def test_layer_block_per_source():
 
 
 def test_layer_block_over_all_sources():
-    """Pooled, per category of the bystander and relatives only: who is counted."""
+    """Pooled, per category of the bystander and relatives only: who is counted, and Bonett and Wright's error on Fisher's z."""
     table = make_table()
     block = correlate_layer(table, 5)
-    assert block["pooled"]["n"] == 11
+    assert block["pooled"]["n"] == 11 and block["related_only"]["n"] == 3
     assert {name: part["n"] for name, part in block["per_category"].items()} == {"near": 6, "far": 5}
-    assert block["related_only"]["n"] == 3
     related = table[table["related"]]
     assert block["related_only"]["pearson_r"] == pytest.approx(np.corrcoef(related["cosine"], related["rate"])[0, 1])
-
-
-def test_interval_as_if_pairs_were_independent():
-    """Bonett and Wright's standard error on Fisher's z; none for fewer than four pairs."""
-    block = correlate_layer(make_table(), 5)
-    rho, n = block["pooled"]["spearman_rho"], block["pooled"]["n"]
-    middle, half = np.arctanh(rho), 1.959964 * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    rho = block["pooled"]["spearman_rho"]
+    middle, half = np.arctanh(rho), 1.959964 * np.sqrt((1 + rho**2 / 2) / (11 - 3))
     assert block["pooled"]["interval_if_independent"] == pytest.approx(np.tanh([middle - half, middle + half]), abs=1e-6)
-    assert block["related_only"]["n"] == 3 and block["related_only"]["interval_if_independent"] is None
+    assert block["related_only"]["interval_if_independent"] is None, "three pairs"
+    for minimum, categories in ((3, {"near", "far"}), (6, {"near"}), (7, set())):
+        assert set(correlate_layer(table, minimum)["per_category"]) == categories
 
 
 def test_rates_by_category():
@@ -96,11 +92,6 @@ def test_rates_by_category():
     assert found["near"]["interval"] == [0.0, pytest.approx(high)] and high < 1
 
 
-@pytest.mark.parametrize(("minimum", "categories"), [(3, {"near", "far"}), (6, {"near"}), (7, set())])
-def test_small_categories_are_left_out(minimum, categories):
-    assert set(correlate_layer(make_table(), minimum)["per_category"]) == categories
-
-
 def test_blocks_of_all_layers():
     other = make_table(layer=21).assign(cosine=lambda table: -table["cosine"])
     found = correlate_pairs(pd.concat([other, make_table(layer=3)]), 21, 5)
@@ -111,17 +102,13 @@ def test_blocks_of_all_layers():
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_raw_cosines_by_hand():
-    found = cosine_matrix([[1, 0], [0, 2], [3, 3], [-5, 0]], centred=False)
+def test_cosines_by_hand():
+    """Raw; and centred, where the mean (1, 1) comes off first, which leaves (1, 0), (0, 1) and (-1, -1)."""
     half = math.sqrt(0.5)
-    assert found == pytest.approx(np.array([[1, 0, half, -1], [0, 1, half, 0], [half, half, 1, -half], [-1, 0, -half, 1]]))
-
-
-def test_centred_cosines_by_hand():
-    """The mean (1, 1) comes off first, which leaves (1, 0), (0, 1) and (-1, -1)."""
-    vectors = [[2, 1], [1, 2], [0, 0]]
-    half = math.sqrt(0.5)
-    assert cosine_matrix(vectors, centred=True) == pytest.approx(np.array([[1, 0, -half], [0, 1, -half], [-half, -half, 1]]))
+    raw = [[1, 0, half, -1], [0, 1, half, 0], [half, half, 1, -half], [-1, 0, -half, 1]]
+    assert cosine_matrix([[1, 0], [0, 2], [3, 3], [-5, 0]], centred=False) == pytest.approx(np.array(raw))
+    centred = [[1, 0, -half], [0, 1, -half], [-half, -half, 1]]
+    assert cosine_matrix([[2, 1], [1, 2], [0, 0]], centred=True) == pytest.approx(np.array(centred))
 
 
 def test_cosines_are_taken_in_double_precision():

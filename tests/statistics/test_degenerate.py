@@ -116,15 +116,21 @@ def test_a_source_at_the_floor_is_no_evidence_for_pairs():
     assert block["clear_of_floor"]["sources"] == ["source0", "source2"]
 
 
-def test_a_silent_source_is_left_out_with_its_name():
-    pairs = make_tables(SMALL)["pairs"]
-    result = checked(silence(pairs.copy(), "source1"))
-    assert result["joint"]["sources"] == ["source0", "source2"]
-    assert result["joint"]["sources_left_out"] == {"source1": "leakage is the same for all bystanders"}
+@pytest.mark.parametrize(
+    ("leaking", "reason"),
+    [(0, "leakage is the same for all bystanders"), (1, "1 bystander(s) differ in leakage from the rest; at least 5 needed")],
+)
+def test_a_source_whose_bystanders_hardly_differ_is_left_out_with_its_name(leaking, reason):
+    pairs = silence(make_tables(SMALL)["pairs"], "source1")
+    if leaking:
+        pairs.loc[(pairs["source"] == "source1") & (pairs["persona"] == "persona5"), ["found", "rate"]] = [50, 0.5]
+    result = checked(pairs.astype({"found": int}))
+    assert result["joint"]["sources"] == ["source0", "source2"] and result["joint"]["sources_left_out"] == {"source1": reason}
     assert result["layers"]["0"]["within_source"]["n_sources"] == 2
-    assert result["verdict"][0]["because"].endswith("; without source1 (leakage is the same for all bystanders)")
-    assert result["noise_ceiling"]["source1"]["samples"]["ceiling"] is None
-    assert result["leakage"]["source1"]["zeros"] == 14
+    assert result["verdict"][0]["because"].endswith(f"; without source1 ({reason})")
+    assert f"{leaking} bystander(s) differ in leakage" in result["noise_ceiling"]["source1"]["samples"]["undefined"]
+    assert result["layers"]["0"]["per_source"]["source1"]["spearman_interval"] is None
+    assert result["leakage"]["source1"]["zeros"] == 14 - leaking
 
 
 def test_five_perfect_sources_do_not_divide_by_nothing():
@@ -145,15 +151,6 @@ def test_one_bystander_with_another_cosine():
     result = checked(pairs)
     scores = result["layers"]["0"]["prediction"]["leave_one_persona_out"]
     assert scores["per_source"]["source0"] is None and scores["per_source"]["source1"] is not None
-
-
-def test_one_leaking_bystander_is_too_little():
-    pairs = silence(make_tables(SMALL)["pairs"], "source1")
-    pairs.loc[(pairs["source"] == "source1") & (pairs["persona"] == "persona5"), ["found", "rate"]] = [50, 0.5]
-    result = checked(pairs.astype({"found": int}))
-    assert result["joint"]["sources_left_out"] == {"source1": "1 bystander(s) differ in leakage from the rest; at least 5 needed"}
-    assert "1 bystander(s) differ in leakage" in result["noise_ceiling"]["source1"]["samples"]["undefined"]
-    assert result["layers"]["0"]["per_source"]["source1"]["spearman_interval"] is None
 
 
 def test_an_unknown_variance_stays_unknown():
