@@ -98,8 +98,10 @@ def draw_resamples(matrices, sources, samples, seed, counts=None):
     questions = 0 if counts is None else counts["found"].shape[-1]
     if questions < MIN_QUESTIONS:
         return Draws(weights, apart, {})
-    ways = {"questions": False, "cells": True}
-    rates = {way: resample_rates(matrices, sources, counts, generator, samples, apart) for way, apart in ways.items()}
+    rates = {
+        way: resample_rates(matrices, sources, counts, generator, samples, per_persona)
+        for way, per_persona in (("questions", False), ("cells", True))
+    }
     return Draws(weights, apart, rates, questions / (questions - 1))
 
 
