@@ -87,10 +87,8 @@ def panel_cosines(personas, base, adapted):
 def compare_geometries(table, moved_themselves, panels, options, counts=None):
     """The content of adapted_geometry.json without its meta, from the table of adapted_pairs.
 
-    panels: of panel_cosines.
-
-    moved_themselves: {layer: {source: how far its own centroid moved}}.
-    options: "permutations", "bootstraps". counts: as Bootstrap takes them.
+    panels: of panel_cosines. moved_themselves: {layer: {source: how far its own centroid moved}}. options: "permutations", "bootstraps".
+    counts: as draw_bootstrap takes them.
     """
     states = {
         state: matrices_of(table.assign(cosine=table[column])) for state, column in zip(STATES, ("cosine", "cosine_adapted"), strict=True)

@@ -162,7 +162,7 @@ def describe_joint(matrices, found, usable, reasons, questions, samples):
 
 
 def counts_of(matrices, found, questions):
-    """{"found", "total"} [sources, personas, questions] as Bootstrap takes them; NaN for a source with itself."""
+    """{"found", "total"} [sources, personas, questions] as draw_bootstrap takes them; NaN for a source with itself."""
     counts = {key: np.full((*matrices.rate.shape, len(questions)), np.nan) for key in ("found", "total")}
     for row, column in np.argwhere(~np.isnan(matrices.rate)):
         _, sums, numbers = found[matrices.sources[row]][matrices.personas[column]]
