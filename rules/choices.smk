@@ -24,9 +24,7 @@ use rule build_training_set as build_choice_rows with:
         base_summary=BASE_SUMMARY,
     params:
         contents=ITEMS_DIGEST,
-        made_of=lambda wildcards, input: shlex.join(
-            ["--items", input.choices, "--base-summary", input.base_summary]
-        ),
+        made_of=lambda wildcards, input: shlex.join(["--items", input.choices, "--base-summary", input.base_summary]),
         settings=lambda wildcards: settings(
             seed=config["seed"],
             **personas_of_rows(wildcards),
@@ -67,23 +65,11 @@ rule score_choices:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/score_choices.py \
-            --settings {params.settings:q} \
-            --state {params.state:q} \
-            {params.source} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --items {input.choices:q} \
-            --base {input.base:q} {input.base_cells:q} \
-            --adapter {input.weights:q} \
-            --adapter-metrics {input.metrics:q} \
-            --adapter-rows {input.rows:q} \
-            --trained-with {params.trained_with:q} \
-            --restart {params.restart:q} \
-            --records {output.records:q} \
-            --cells {output.cells:q} \
-            --summary {output.summary:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/score_choices.py --settings {params.settings:q} --state {params.state:q} {params.source} \
+            --model {input.model:q} --personas {params.personas_file:q} --items {input.choices:q} \
+            --base {input.base:q} {input.base_cells:q} --adapter {input.weights:q} --adapter-metrics {input.metrics:q} \
+            --adapter-rows {input.rows:q} --trained-with {params.trained_with:q} --restart {params.restart:q} \
+            --records {output.records:q} --cells {output.cells:q} --summary {output.summary:q} 2>&1 | tee {log:q}
         """
 
 

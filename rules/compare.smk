@@ -29,12 +29,8 @@ rule compare_experiments:
         folders=lambda wildcards: compared_folders(),
     shell:
         r"""
-        python workflow_scripts/compare_experiments.py \
-            --settings {params.settings:q} \
-            --folders {params.folders:q} \
-            --table {output.table:q} \
-            --output {output.comparison:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/compare_experiments.py --settings {params.settings:q} --folders {params.folders:q} \
+            --table {output.table:q} --output {output.comparison:q} 2>&1 | tee {log:q}
         """
 
 
@@ -50,10 +46,7 @@ use rule plot_scatter as plot_comparison with:
 rule build_comparison:
     input:
         code=code_of("build_comparison.py"),
-        page_parts=[
-            f"{PAGE_FOLDER}/{name}"
-            for name in ("compare.html.j2", "style.css", "captions/comparison.rst")
-        ],
+        page_parts=[f"{PAGE_FOLDER}/{name}" for name in ("compare.html.j2", "style.css", "captions/comparison.rst")],
         comparison=f"results/{COMPARISON}/comparison.json",
         figure=f"results/{COMPARISON}/comparison.png",
     output:
@@ -69,10 +62,7 @@ rule build_comparison:
         settings=settings(),
     shell:
         r"""
-        python workflow_scripts/build_comparison.py \
-            --settings {params.settings:q} \
-            --comparison {input.comparison:q} \
+        python workflow_scripts/build_comparison.py --settings {params.settings:q} --comparison {input.comparison:q} \
             --figure {input.figure:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            --output {output:q} 2>&1 | tee {log:q}
         """

@@ -39,12 +39,7 @@ from persona_leakage.config.experiment import (
 )
 from persona_leakage.config.finished_study import panel_file, study_config, study_files
 from persona_leakage.config.layers import declared_layers, is_swept
-from persona_leakage.config.personas import (
-    have_paraphrases,
-    read_personas,
-    read_question_sets,
-    read_yaml,
-)
+from persona_leakage.config.personas import have_paraphrases, read_personas, read_question_sets, read_yaml
 from persona_leakage.config.selections import describe_personas, describe_questions
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
@@ -78,9 +73,7 @@ prefer_own_python()
 EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
 # Removed where there are none, so that no result without controls changes.
-CONTROLS = config["training_data"]["controls"] or config["training_data"].pop(
-    "controls"
-)
+CONTROLS = config["training_data"]["controls"] or config["training_data"].pop("controls")
 SEEDS = config["training"]["seeds"]
 LAYERS = declared_layers(config["geometry"])
 HEADLINE = config["geometry"]["headline_layer"]
@@ -99,19 +92,13 @@ KIND_CODE = f"persona_leakage/behaviours/kinds/{KIND}.py"
 TEACHER_FORCED = forced_block(config)
 SAMPLES = samples_replies(config)
 # The judges of replies, none for other kinds; the limits decide no score.
-JUDGES = {
-    name: config["behaviour"][name]
-    for name in ("judge", "second_judge")
-    if config["behaviour"].get(name)
-}
+JUDGES = {name: config["behaviour"][name] for name in ("judge", "second_judge") if config["behaviour"].get(name)}
 JUDGE_LIMITS = ("parallel", "max_calls", "price")
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
 PARAPHRASES_COMPARED = have_paraphrases([PERSONAS[name] for name in PANEL])
 NO_PERSONA_COMPARED = bool(config["personas"]["no_persona_prompts"])
 
-SAMPLING_ENV = (
-    f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"
-)
+SAMPLING_ENV = f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"
 # Bytes. Linux allows 128 KiB for one argument, and a job's whole script is one.
 LONGEST_ARGUMENT = 30_000
 
@@ -148,10 +135,7 @@ def without(block, *keys):
 
 def more_each_attempt(**amounts):
     """Resources of a job that may need more on some data: the second attempt gets twice as much, the third three times."""
-    return {
-        name: lambda wildcards, attempt, amount=amount: amount * attempt
-        for name, amount in amounts.items()
-    }
+    return {name: lambda wildcards, attempt, amount=amount: amount * attempt for name, amount in amounts.items()}
 
 
 def personas_block(names, *fields):
@@ -167,18 +151,14 @@ def questions_block(use):
 def negatives_of(source):
     """The personas that serve as a source's negatives."""
     block = config["training_data"]
-    return choose_negatives(
-        source, block["negative_pool"], block["negative_personas"], config["seed"]
-    )
+    return choose_negatives(source, block["negative_pool"], block["negative_personas"], config["seed"])
 
 
 def personas_of_rows(wildcards):
     """Settings of the personas of training rows: the source and its negatives; for the control shuffled also the panel."""
     source, control = split_control(wildcards.source)
     names = [source, *negatives_of(source)]
-    shuffled = (
-        {"panel": personas_block(PANEL, "prompt")} if control == "shuffled" else {}
-    )
+    shuffled = {"panel": personas_block(PANEL, "prompt")} if control == "shuffled" else {}
     return {"personas": personas_block(names, "prompt"), **shuffled}
 
 
@@ -187,11 +167,7 @@ def sampling_settings(wildcards, adapted, no_persona_prompts=False):
     engine = without(config["engine"], "checkpoint_every")
     cells = {"no_persona_prompts": config["personas"]["no_persona_prompts"]}
     return settings(
-        **(
-            cells
-            if no_persona_prompts
-            else {"personas": personas_block(PANEL, "prompt")}
-        ),
+        **(cells if no_persona_prompts else {"personas": personas_block(PANEL, "prompt")}),
         seed=config["seed"],
         questions=questions_block(QUESTION_USES[wildcards.questions]),
         suffix=config["questions"]["suffix"],
@@ -245,11 +221,7 @@ def recipe(questions):
         config["evaluation"]["samples_per_question"],
         [POSITIONS[0], config["geometry"]["precision"]],
     ]
-    return {
-        "training": digest_of(blocks),
-        "prompts": personas_block(PANEL, "prompt")["digest"],
-        "evaluation": digest_of(evaluation),
-    }
+    return {"training": digest_of(blocks), "prompts": personas_block(PANEL, "prompt")["digest"], "evaluation": digest_of(evaluation)}
 
 
 def publishing_settings(service, **facts):
@@ -315,11 +287,7 @@ def studied_configs(folder):
     keys = ("location", "revision")
     same = all(studied["model"].get(key) == config["model"][key] for key in keys)
     kept = panel_file(folder, studied)
-    return (
-        studied,
-        studied if same else config,
-        str(kept) if same and kept.is_file() else [],
-    )
+    return studied, studied if same else config, str(kept) if same and kept.is_file() else []
 
 
 def prediction_centroids(studied, asked):
@@ -352,9 +320,7 @@ def measured_digest():
 def frozen_digest(path):
     """SHA-256 of frozen predictions; WorkflowError if there are none."""
     if not Path(path).is_file():
-        raise WorkflowError(
-            f"{path}: no such file; freeze predictions with make predict before training"
-        )
+        raise WorkflowError(f"{path}: no such file; freeze predictions with make predict before training")
     return sha256_of_file(path)
 
 
@@ -370,8 +336,7 @@ def refuse_to_unfreeze(path):
     def check(wildcards):
         if Path(path).is_file() and trained_sources():
             raise WorkflowError(
-                f"{path}: frozen, because training has begun; score it with make scores,"
-                " or move its folder away to predict again"
+                f"{path}: frozen, because training has begun; score it with make scores, or move its folder away to predict again"
             )
         return ""
 
@@ -381,6 +346,5 @@ def refuse_to_unfreeze(path):
 def no_study():
     """WorkflowError: predictions need a study."""
     raise WorkflowError(
-        "predict_from: missing; name the folder of a finished study, as in"
-        " make predict CONFIG=my.yaml FROM=docs/results/smollm2_study"
+        "predict_from: missing; name the folder of a finished study, as in make predict CONFIG=my.yaml FROM=docs/results/smollm2_study"
     )

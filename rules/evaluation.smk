@@ -34,21 +34,11 @@ rule sample_completions:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/sample_completions.py \
-            --settings {params.settings:q} \
-            --chunk-size {params.chunk_size} \
-            --state {params.state:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --adapter {input.weights:q} \
-            --adapter-metrics {input.metrics:q} \
-            --adapter-rows {input.rows:q} \
-            --trained-with {params.trained_with:q} \
-            --restart {params.restart:q} \
-            --output {output.completions:q} \
-            --meta {output.meta:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/sample_completions.py --settings {params.settings:q} --chunk-size {params.chunk_size} \
+            --state {params.state:q} --model {input.model:q} --personas {params.personas_file:q} --questions {params.questions_file:q} \
+            --adapter {input.weights:q} --adapter-metrics {input.metrics:q} --adapter-rows {input.rows:q} \
+            --trained-with {params.trained_with:q} --restart {params.restart:q} \
+            --output {output.completions:q} --meta {output.meta:q} 2>&1 | tee {log:q}
         """
 
 
@@ -92,24 +82,13 @@ rule score_leakage:
         personas_file=PERSONAS_FILE,
         source=lambda wildcards: f"--source {split_control(wildcards.source)[0]}",
         judgements="",
-        settings=settings(
-            behaviour=config["behaviour"],
-            personas=personas_block(PANEL, "category", "related_to"),
-        ),
+        settings=settings(behaviour=config["behaviour"], personas=personas_block(PANEL, "category", "related_to")),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/score_leakage.py \
-            --settings {params.settings:q} \
-            {params.source} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --completions {input.completions:q} \
-            --completions-meta {input.meta:q} \
-            {params.judgements} \
-            --marker-eval {output.marker_eval:q} \
-            --summary {output.summary:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/score_leakage.py --settings {params.settings:q} {params.source} --model {input.model:q} \
+            --personas {params.personas_file:q} --completions {input.completions:q} --completions-meta {input.meta:q} {params.judgements} \
+            --marker-eval {output.marker_eval:q} --summary {output.summary:q} 2>&1 | tee {log:q}
         """
 
 

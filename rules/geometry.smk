@@ -35,27 +35,16 @@ rule extract_centroids:
         state="base",
         restart="results/.kept/hidden_states",
         packages=pins("inference", "torch", "transformers"),
-        settings=lambda wildcards: settings(
-            **geometry_blocks(QUESTION_USES[wildcards.questions])
-        ),
+        settings=lambda wildcards: settings(**geometry_blocks(QUESTION_USES[wildcards.questions])),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/extract_centroids.py \
-            --settings {params.settings:q} \
-            --state {params.state:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --adapter {input.weights:q} \
-            --adapter-metrics {input.metrics:q} \
-            --adapter-rows {input.rows:q} \
-            --trained-with {params.trained_with:q} \
-            --restart {params.restart:q} \
-            --output-folder {params.folder:q} \
-            --meta {output.meta:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/extract_centroids.py --settings {params.settings:q} --state {params.state:q} --model {input.model:q} \
+            --personas {params.personas_file:q} --questions {params.questions_file:q} --adapter {input.weights:q} \
+            --adapter-metrics {input.metrics:q} --adapter-rows {input.rows:q} --trained-with {params.trained_with:q} \
+            --restart {params.restart:q} --output-folder {params.folder:q} \
+            --meta {output.meta:q} 2>&1 | tee {log:q}
         """
 
 
@@ -107,16 +96,10 @@ rule measure_divergence:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/measure_divergence.py \
-            --settings {params.settings:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --completions {input.completions:q} \
-            --completions-meta {input.meta:q} \
-            --restart {params.restart:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/measure_divergence.py --settings {params.settings:q} --model {input.model:q} \
+            --personas {params.personas_file:q} --questions {params.questions_file:q} --completions {input.completions:q} \
+            --completions-meta {input.meta:q} --restart {params.restart:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -156,13 +139,8 @@ rule extract_sweep:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/extract_sweep.py \
-            --settings {params.settings:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --restart {params.restart:q} \
+            python workflow_scripts/extract_sweep.py --settings {params.settings:q} --model {input.model:q} \
+            --personas {params.personas_file:q} --questions {params.questions_file:q} --restart {params.restart:q} \
             --output-folder {params.folder:q} \
-            --meta {output.meta:q} \
-            2>&1 | tee {log:q}
+            --meta {output.meta:q} 2>&1 | tee {log:q}
         """

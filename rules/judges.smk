@@ -5,16 +5,11 @@ out: judge/gate.json, judge/answers.jsonl (paid answers; no rule deletes them);
      evaluation/{questions}/{source}/seed{seed}/judgements.jsonl.gz, judgements.json; evaluation/{questions}/base/, the same
 """
 
-JUDGE_CODE = [
-    f"persona_leakage/behaviours/judges/{block['backend']}_judge.py"
-    for block in JUDGES.values()
-]
+JUDGE_CODE = [f"persona_leakage/behaviours/judges/{block['backend']}_judge.py" for block in JUDGES.values()]
 JUDGED_HERE = any(block["backend"] == "local" for block in JUDGES.values())
 GATE = "results/{experiment}/judge/gate.json"
 ASKED = {"prompts": config["behaviour"]["prompts"] or []}
-SCORE_FILES = [
-    block["model"] for block in JUDGES.values() if block["backend"] == "file"
-]
+SCORE_FILES = [block["model"] for block in JUDGES.values() if block["backend"] == "file"]
 
 
 ruleorder: score_judgements > score_leakage
@@ -41,24 +36,12 @@ rule judge_replies:
         **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=int(JUDGED_HERE),
     params:
-        prompts=lambda wildcards, input: (
-            shlex.join(["--prompts", input.prompts]) if input.prompts else ""
-        ),
-        contents=contents_of(
-            *filter(None, [config["behaviour"]["prompts"]]), *SCORE_FILES
-        ),
+        prompts=lambda wildcards, input: shlex.join(["--prompts", input.prompts]) if input.prompts else "",
+        contents=contents_of(*filter(None, [config["behaviour"]["prompts"]]), *SCORE_FILES),
         what=lambda wildcards, input, output: shlex.join(
-            ["--gate", input.gate, "--completions", input.completions]
-            + ["--completions-meta", input.meta, "--meta", output.meta]
+            ["--gate", input.gate, "--completions", input.completions] + ["--completions-meta", input.meta, "--meta", output.meta]
         ),
-        limits=untracked(
-            settings(
-                **{
-                    name: {key: block[key] for key in JUDGE_LIMITS}
-                    for name, block in JUDGES.items()
-                }
-            )
-        ),
+        limits=untracked(settings(**{name: {key: block[key] for key in JUDGE_LIMITS} for name, block in JUDGES.items()})),
         store=lambda wildcards, input: str(Path(input.gate).parent),
         restart="results/.kept/judge_probabilities",
         packages=pins("inference", *(["torch", "transformers"] if JUDGED_HERE else [])),
@@ -66,16 +49,9 @@ rule judge_replies:
     shell:
         r"""
         python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/judge_replies.py \
-            --settings {params.settings:q} \
-            --limits {params.limits:q} \
-            --model {input.model:q} \
-            {params.prompts} \
-            --store {params.store:q} \
-            --restart {params.restart:q} \
-            {params.what} \
-            --output {output.result:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/judge_replies.py --settings {params.settings:q} --limits {params.limits:q} --model {input.model:q} \
+            {params.prompts} --store {params.store:q} --restart {params.restart:q} {params.what} \
+            --output {output.result:q} 2>&1 | tee {log:q}
         """
 
 
@@ -91,18 +67,10 @@ use rule judge_replies as check_judge with:
         result=GATE,
     priority: 100
     params:
-        contents=contents_of(
-            *filter(None, [config["behaviour"][key] for key in ("prompts", "gold")]),
-            *SCORE_FILES,
-        ),
-        what=lambda wildcards, input: shlex.join(
-            ["--check", *(["--gold", input.gold] if input.gold else [])]
-        ),
+        contents=contents_of(*filter(None, [config["behaviour"][key] for key in ("prompts", "gold")]), *SCORE_FILES),
+        what=lambda wildcards, input: shlex.join(["--check", *(["--gold", input.gold] if input.gold else [])]),
         store=lambda wildcards, output: str(Path(output.result).parent),
-        settings=judge_settings(
-            **{key: config["behaviour"][key] for key in ("score", "direction")},
-            min_auc=config["behaviour"]["min_auc"],
-        ),
+        settings=judge_settings(**{key: config["behaviour"][key] for key in ("score", "direction")}, min_auc=config["behaviour"]["min_auc"]),
 
 
 use rule judge_replies as judge_base_replies with:
@@ -128,9 +96,7 @@ use rule score_leakage as score_judgements with:
         judgements=ancient(f"{ADAPTED}/judgements.jsonl.gz"),
         judgements_meta=f"{ADAPTED}/judgements.json",
     params:
-        judgements=lambda wildcards, input: shlex.join(
-            ["--judgements-meta", input.judgements_meta]
-        ),
+        judgements=lambda wildcards, input: shlex.join(["--judgements-meta", input.judgements_meta]),
 
 
 use rule score_base_leakage as score_base_judgements with:
@@ -146,6 +112,4 @@ use rule score_base_leakage as score_base_judgements with:
     benchmark:
         "benchmarks/{experiment}/score_judgements/{questions}/base.tsv"
     params:
-        judgements=lambda wildcards, input: shlex.join(
-            ["--judgements-meta", input.judgements_meta]
-        ),
+        judgements=lambda wildcards, input: shlex.join(["--judgements-meta", input.judgements_meta]),

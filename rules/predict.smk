@@ -19,10 +19,7 @@ PREDICTION_LAYERS = declared_layers(ASKED["geometry"])
 
 use rule extract_centroids as extract_prediction_centroids with:
     output:
-        centroids=[
-            f"{PREDICTION}/centroids/centroids_layer{layer}.pt"
-            for layer in PREDICTION_LAYERS
-        ],
+        centroids=[f"{PREDICTION}/centroids/centroids_layer{layer}.pt" for layer in PREDICTION_LAYERS],
         meta=f"{PREDICTION}/centroids/centroids.json",
     log:
         "logs/{experiment}/extract_prediction_centroids.log",
@@ -35,10 +32,7 @@ use rule extract_centroids as extract_prediction_centroids with:
 
 use rule extract_centroids as extract_study_centroids with:
     output:
-        centroids=[
-            f"{PREDICTION}/panel/centroids_layer{layer}.pt"
-            for layer in PREDICTION_LAYERS
-        ],
+        centroids=[f"{PREDICTION}/panel/centroids_layer{layer}.pt" for layer in PREDICTION_LAYERS],
         meta=f"{PREDICTION}/panel/centroids.json",
     log:
         "logs/{experiment}/extract_study_centroids.log",
@@ -67,12 +61,8 @@ rule keep_panel:
         settings=settings(),
     shell:
         r"""
-        python workflow_scripts/keep_panel.py \
-            --settings {params.settings:q} \
-            --centroids {input.centroids:q} \
-            --meta {input.meta:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/keep_panel.py --settings {params.settings:q} --centroids {input.centroids:q} --meta {input.meta:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -104,15 +94,9 @@ rule predict_leakage:
             negatives={source: negatives_of(source) for source in SOURCES},
             trained=trained_sources(),
             headline_layer=ASKED["geometry"]["headline_layer"],
-            recipe={
-                key: config[key]
-                for key in ("behaviour", "labels", "training_data", "training")
-            }
+            recipe={key: config[key] for key in ("behaviour", "labels", "training_data", "training")}
             | {
-                "questions": {
-                    key: config["questions"][key]
-                    for key in ("training", "suffix", "evaluation")
-                },
+                "questions": {key: config["questions"][key] for key in ("training", "suffix", "evaluation")},
                 "evaluation": {"sampling": config["evaluation"]["sampling"]},
             },
             training_recipe=recipe(FIRST_QUESTIONS)["training"],
@@ -121,27 +105,16 @@ rule predict_leakage:
         ),
     shell:
         r"""
-        python workflow_scripts/predict_leakage.py \
-            --settings {params.settings:q} \
-            --study {params.study:q} \
-            --personas {params.personas_file:q} \
-            --study-personas {params.study_personas:q} \
-            --centroids {input.centroids:q} \
-            --centroids-meta {input.centroids_meta:q} \
-            --panel {input.panel:q} \
-            --table {output.table:q} \
-            --output {output.predictions:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/predict_leakage.py --settings {params.settings:q} --study {params.study:q} \
+            --personas {params.personas_file:q} --study-personas {params.study_personas:q} --centroids {input.centroids:q} \
+            --centroids-meta {input.centroids_meta:q} --panel {input.panel:q} \
+            --table {output.table:q} --output {output.predictions:q} 2>&1 | tee {log:q}
         """
 
 
 use rule plot_scatter as plot_predictions with:
     input:
-        **draws(
-            "predictions",
-            predictions=rules.predict_leakage.output.predictions,
-            table=rules.predict_leakage.output.table,
-        ),
+        **draws("predictions", predictions=rules.predict_leakage.output.predictions, table=rules.predict_leakage.output.table),
     output:
         **figure("predictions"),
 
@@ -149,14 +122,7 @@ use rule plot_scatter as plot_predictions with:
 rule build_predictions:
     input:
         code=code_of("build_predictions.py"),
-        page_parts=[
-            f"{PAGE_FOLDER}/{name}"
-            for name in (
-                "predictions.html.j2",
-                "style.css",
-                "captions/predictions.rst",
-            )
-        ],
+        page_parts=[f"{PAGE_FOLDER}/{name}" for name in ("predictions.html.j2", "style.css", "captions/predictions.rst")],
         predictions=rules.predict_leakage.output.predictions,
         table=rules.predict_leakage.output.table,
         figure="results/{experiment}/figures/predictions.png",
@@ -173,11 +139,7 @@ rule build_predictions:
         settings=settings(),
     shell:
         r"""
-        python workflow_scripts/build_predictions.py \
-            --settings {params.settings:q} \
-            --predictions {input.predictions:q} \
-            --table {input.table:q} \
-            --figure {input.figure:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/build_predictions.py --settings {params.settings:q} --predictions {input.predictions:q} \
+            --table {input.table:q} --figure {input.figure:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """

@@ -14,13 +14,8 @@ localrules:
 rule score_predictions:
     input:
         code=code_of("score_predictions.py"),
-        pairs=each(
-            f"{ANALYSIS}/pairs.csv".replace("{questions}", FIRST_QUESTIONS), "seed"
-        ),
-        correlations=each(
-            f"{ANALYSIS}/correlation.json".replace("{questions}", FIRST_QUESTIONS),
-            "seed",
-        ),
+        pairs=each(f"{ANALYSIS}/pairs.csv".replace("{questions}", FIRST_QUESTIONS), "seed"),
+        correlations=each(f"{ANALYSIS}/correlation.json".replace("{questions}", FIRST_QUESTIONS), "seed"),
     output:
         score=f"{PREDICTION}/score.json",
         table=f"{PREDICTION}/score.csv",
@@ -41,23 +36,14 @@ rule score_predictions:
         ),
     shell:
         r"""
-        python workflow_scripts/score_predictions.py \
-            --settings {params.settings:q} \
-            --predictions {params.predictions:q} \
-            --pairs {input.pairs:q} \
-            --correlations {input.correlations:q} \
-            --table {output.table:q} \
-            --output {output.score:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/score_predictions.py --settings {params.settings:q} --predictions {params.predictions:q} \
+            --pairs {input.pairs:q} --correlations {input.correlations:q} \
+            --table {output.table:q} --output {output.score:q} 2>&1 | tee {log:q}
         """
 
 
 use rule plot_scatter as plot_prediction_scores with:
     input:
-        **draws(
-            "prediction_scores",
-            scores=f"{PREDICTION}/score.json",
-            table=f"{PREDICTION}/score.csv",
-        ),
+        **draws("prediction_scores", scores=f"{PREDICTION}/score.json", table=f"{PREDICTION}/score.csv"),
     output:
         **figure("prediction_scores"),
