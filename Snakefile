@@ -140,5 +140,7 @@ rule wandb:
         WANDB_RECEIPTS,
 
 
+# On a cluster the submitting host draws figures, seconds each, and publishes; "use rule" does not inherit localrule.
+workflow.localrules(*(each.name for each in workflow.rules if each.name.startswith(("plot_", "publish_"))))
 name_logs(workflow.rules)
 note_contents(workflow.rules)

@@ -14,10 +14,6 @@ use rule extract_centroids as extract_adapted_centroids with:
     output:
         centroids=each(f"{ADAPTED_STATES}/centroids_layer{{layer}}.pt", "layer"),
         meta=f"{ADAPTED_STATES}/centroids.json",
-    log:
-        "logs/{experiment}/extract_adapted_centroids/{questions}/{source}/seed{seed}.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_adapted_centroids/{questions}/{source}/seed{seed}.tsv"
     params:
         state="{source}/seed{seed}",
         packages=pins("inference", "torch", "transformers", "peft"),

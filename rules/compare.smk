@@ -5,11 +5,6 @@ out: results/compare/comparison.json, comparison.csv, comparison.pdf, .png, .svg
 """
 
 
-# "use rule" does not inherit localrule.
-localrules:
-    plot_comparison,
-
-
 # The results are no inputs, whose stale or missing files Snakemake would compute first. Digests of them are a param.
 rule compare_experiments:
     input:

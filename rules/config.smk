@@ -12,10 +12,6 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-if set("{}") & set(str(workflow.basedir)):
-    raise WorkflowError(
-        f"{workflow.basedir}: Snakemake takes braces in the path of a workflow for wildcards; move the project to a folder without"
-    )
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
@@ -272,75 +268,6 @@ def judge_settings(**more):
         precision=config["geometry"]["precision"],
         **more,
     )
-
-
-def studied_configs(folder):
-    """(config of the study in a folder, config with the layers and questions of predictions, the study's file of its panel).
-
-    The second is this config, and the third is empty, if the model differs; the third also if the study keeps no such file.
-    """
-    try:
-        studied = study_config(folder)
-        study_files(folder)
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    keys = ("location", "revision")
-    same = all(studied["model"].get(key) == config["model"][key] for key in keys)
-    kept = panel_file(folder, studied)
-    return studied, studied if same else config, str(kept) if same and kept.is_file() else []
-
-
-def prediction_centroids(studied, asked):
-    """Decides the centroids of the panel, and of the study's panel, with layers and questions of the config ``asked``."""
-    try:
-        theirs = read_personas(source_of_personas(studied))
-        questions = read_question_sets(asked["questions"]["file"])
-        chosen = asked["questions"]["evaluation"][0]
-        blocks = {
-            "questions": describe_questions(questions, chosen),
-            "suffix": asked["questions"]["suffix"],
-            "layers": declared_layers(asked["geometry"]),
-            "position": asked["geometry"]["positions"][0],
-            "precision": asked["geometry"]["precision"],
-        }
-        panel = describe_personas(theirs, panel_names(studied, theirs), "prompt")
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    own = settings(personas=personas_block(PANEL, "prompt"), **blocks)
-    return own, settings(personas=panel, **blocks)
-
-
-def measured_digest():
-    """Digest of what predictions are of, beside the training: the behaviour, the questions and how replies are sampled."""
-    first = config["questions"]["evaluation"][0]["set"]
-    blocks = [config["behaviour"], recipe(first)["evaluation"]]
-    return digest_of([*blocks, config["evaluation"]["sampling"]])
-
-
-def frozen_digest(path):
-    """SHA-256 of frozen predictions; WorkflowError if there are none."""
-    if not Path(path).is_file():
-        raise WorkflowError(f"{path}: no such file; freeze predictions with make predict before training")
-    return sha256_of_file(path)
-
-
-def trained_sources():
-    """Names of the sources that have an adapter already."""
-    paths = Path(f"results/{EXPERIMENT}/training").glob("*/seed*/metrics.json")
-    return sorted({path.parents[1].name for path in paths} & {*SOURCES})
-
-
-def refuse_to_unfreeze(path):
-    """A param: WorkflowError if predictions that training has begun to test would be replaced."""
-
-    def check(wildcards):
-        if Path(path).is_file() and trained_sources():
-            raise WorkflowError(
-                f"{path}: frozen, because training has begun; score it with make scores, or move its folder away to predict again"
-            )
-        return ""
-
-    return check
 
 
 def no_study():

@@ -185,7 +185,3 @@ use rule plot_scatter as plot_measures with:
         **draws("measures", table=f"{ANALYSIS}/measures.csv", result=f"{ANALYSIS}/measures.json"),
     output:
         **figure("{questions}/seed{seed}/measures"),
-
-
-# Seconds each, from small tables: on a cluster the submitting host draws them.
-workflow.localrules(*(each.name for each in workflow.rules if each.name.startswith("plot_")))

@@ -16,10 +16,6 @@ rule extract_centroids:
     output:
         centroids=each(f"{GEOMETRY}/centroids_layer{{layer}}.pt", "layer"),
         meta=f"{GEOMETRY}/centroids.json",
-    log:
-        "logs/{experiment}/extract_centroids/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_centroids/{questions}/base.tsv"
     priority: 10
     conda:
         "../envs/inference.yaml"
@@ -53,10 +49,6 @@ use rule extract_centroids as extract_training_centroids with:
     output:
         centroids=f"{HELD_OUT}/centroids_layer{HEADLINE}.pt",
         meta=f"{HELD_OUT}/centroids.json",
-    log:
-        "logs/{experiment}/extract_training_centroids/base.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_training_centroids/base.tsv"
     params:
         settings=settings(**geometry_blocks(HELD_OUT_QUESTIONS, [HEADLINE])),
 
@@ -69,10 +61,6 @@ rule measure_divergence:
         meta=f"{CONTROL}/completions.json",
     output:
         f"{GEOMETRY}/divergence.json",
-    log:
-        "logs/{experiment}/measure_divergence/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/measure_divergence/{questions}/base.tsv"
     conda:
         "../envs/inference.yaml"
     threads: 1
@@ -110,10 +98,6 @@ rule extract_sweep:
     output:
         centroids=each(f"{GEOMETRY}/sweep_{{position}}.npz", "position"),
         meta=f"{GEOMETRY}/sweep.json",
-    log:
-        "logs/{experiment}/extract_sweep/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_sweep/{questions}/base.tsv"
     priority: 10
     conda:
         "../envs/inference.yaml"

@@ -61,10 +61,6 @@ use rule extract_centroids as extract_no_persona_centroids with:
     output:
         centroids=f"{VARIANTS}/base/centroids_layer{HEADLINE}.pt",
         meta=f"{VARIANTS}/base/centroids.json",
-    log:
-        "logs/{experiment}/extract_no_persona_centroids/{questions}.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_no_persona_centroids/{questions}.tsv"
     priority: 30
     params:
         settings=lambda wildcards: settings(

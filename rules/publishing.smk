@@ -8,11 +8,6 @@ out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
 """
 
 
-# "use rule" does not inherit localrule.
-localrules:
-    publish_wandb_experiment,
-
-
 rule export_inspect:
     input:
         code=code_of("export_inspect.py", KIND_CODE),
@@ -60,7 +55,6 @@ rule publish_wandb:
         large=ancient(of_each_set(f"{{source}}/seed{{seed}}/{RECORDS}")),
     output:
         "results/{experiment}/published/wandb/{source}/seed{seed}.json",
-    localrule: True
     conda:
         "../envs/publishing.yaml"
     threads: 1
@@ -112,7 +106,6 @@ rule publish_hub:
         summaries=of_each_set("{source}/seed{seed}/summary.json"),
     output:
         "results/{experiment}/published/hub/{source}/seed{seed}.json",
-    localrule: True
     conda:
         "../envs/publishing.yaml"
     threads: 1
