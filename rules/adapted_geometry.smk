@@ -1,6 +1,5 @@
 """The geometry of the adapted models, compared with that of the base model (geometry.adapted).
 
-in:  training/{source}/seed{seed}/adapter/, geometry/{questions}/base/, analysis/{questions}/seed{seed}/pairs.csv
 out: geometry/{questions}/{source}-seed{seed}/centroids_layer{layer}.pt, centroids.json;
      analysis/{questions}/seed{seed}/adapted_geometry.json, adapted_geometry.csv
 """

@@ -1,6 +1,5 @@
 """Pairs of source and bystander, and the correlation of their cosine with leakage.
 
-in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/manifest.json
 out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, tables.json, correlation.json;
      analysis/{questions}/seed{seed}/robustness.json
      analysis/{questions}/seeds.json, with several training seeds

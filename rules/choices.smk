@@ -1,6 +1,5 @@
 """Multiple-choice items instead of sampled replies (behaviour.kind: choice): training rows, and scores with each adapter and without.
 
-in:  behaviour.items, training/{source}/seed{seed}/adapter/
 out: training/{source}/train.jsonl.gz, manifest.json; evaluation/{questions}/{source}/seed{seed}/items.jsonl.gz, cells.json,
      summary.json; evaluation/{questions}/base/, the same without adapter
 """

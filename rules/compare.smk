@@ -1,6 +1,5 @@
 """A comparison of finished experiments, for the target compare.
 
-in:  run_config.yaml and analysis/ of other experiments, as they stand
 out: results/compare/comparison.json, comparison.csv, comparison.pdf, .png, .svg, index.html
 """
 

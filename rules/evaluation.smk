@@ -1,6 +1,5 @@
 """Replies of the panel, with each adapter and without, and how many of them show the behaviour.
 
-in:  training/{source}/seed{seed}/adapter/
 out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eval.json (cells.json for other behaviours
      than the marker), summary.json
      evaluation/{questions}/base/, the same without adapter (the control)

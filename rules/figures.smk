@@ -1,6 +1,5 @@
 """Figures as pdf, png and svg, each from small tables. Every rule after the first is the first with other files.
 
-in:  analysis/, evaluation/{questions}/{source}/seed{seed}/marker_eval.json, training/{source}/seed{seed}/metrics.json
 out: figures/
 """
 

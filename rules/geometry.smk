@@ -1,6 +1,5 @@
 """Geometry of the base model: centroids of the panel, optionally of many layers and positions, and next-token divergence.
 
-in:  resources/models/{model}/model.json, personas and questions; evaluation/{questions}/base/
 out: geometry/{questions}/base/centroids_layer{layer}.pt, geometry/{questions}/base/centroids.json
      geometry/{training questions}/base/, the same of the headline layer, from questions that are not evaluated
      geometry/{questions}/base/divergence.json, with analysis.divergence

@@ -1,6 +1,5 @@
 """Replies judged by a model (behaviour.kind: judged). Only check_judge and judge_replies call a judge.
 
-in:  behaviour.prompts, behaviour.gold, evaluation/{questions}/.../completions.jsonl.gz
 out: judge/gate.json, judge/answers.jsonl (paid answers; no rule deletes them);
      evaluation/{questions}/{source}/seed{seed}/judgements.jsonl.gz, judgements.json; evaluation/{questions}/base/, the same
 """

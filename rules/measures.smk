@@ -1,6 +1,5 @@
 """Finer measures of leakage, compared with the sampled rate (evaluation.teacher_forced).
 
-in:  evaluation/{questions}/base/, training/{source}/seed{seed}/adapter/, analysis/{questions}/seed{seed}/pairs.csv
 out: evaluation/{questions}/{source}/seed{seed}/teacher_forced.json, evaluation/{questions}/base/teacher_forced.json,
      analysis/{questions}/seed{seed}/measures.json
 """

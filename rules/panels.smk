@@ -1,6 +1,5 @@
 """Question sets, paraphrases and prompts without a persona, each when the config asks for it.
 
-in:  analysis/{questions}/seed{seed}/pairs.csv and its side tables, training/{source}/seed{seed}/adapter/
 out: analysis/question_sets/seed{seed}.json; analysis/{questions}/seed{seed}/paraphrases.json, no_persona_prompts.json;
      no_persona_prompts/{questions}/, replies and centroids of the prompts without a persona
 """

@@ -1,6 +1,5 @@
 """Predictions before training, calibrated on a finished study (predict_from). Included only with that key.
 
-in:  run_config.yaml and analysis/ of the study, as they stand; personas and questions; resources/models/{model}/model.json
 out: predictions/centroids/: centroids of the experiment's personas
      predictions/panel/, panel.npz: of the study's panel, if the study keeps none
      predictions/predictions.csv, predictions.json, index.html; figures/predictions

@@ -1,6 +1,5 @@
 """Finished results for other services and tools; asked for by name, never part of `all`.
 
-in:  evaluation/, training/, analysis/, geometry/, report/
 out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
      published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of the runs on Weights & Biases
      published/hub/{source}/seed{seed}.json: receipts of the repositories on the Hugging Face hub

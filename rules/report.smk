@@ -1,6 +1,5 @@
 """The report: one self-contained page.
 
-in:  run_config.yaml, training/, evaluation/, analysis/, figures/, benchmarks/ (as far as there)
 out: report/index.html, report/facts.json
 """
 

@@ -1,6 +1,5 @@
 """Training rows from a file (training_data.rows), in place of rows of the base model's answers.
 
-in:  training_data.rows, training_data.clean_rows
 out: training/{source}/train.jsonl.gz, training/{source}/manifest.json
 """
 

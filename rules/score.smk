@@ -1,6 +1,5 @@
 """The score of frozen predictions, after training.
 
-in:  predictions/predictions.json, predictions.csv, as they were frozen; analysis/{questions}/seed{seed}/
 out: predictions/score.json, score.csv; figures/prediction_scores
 """
 

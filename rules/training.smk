@@ -1,6 +1,5 @@
 """One LoRA adapter for each source and training seed.
 
-in:  training/{source}/train.jsonl.gz
 out: training/{source}/seed{seed}/adapter/, training/{source}/seed{seed}/metrics.json
 """
 

@@ -1,6 +1,5 @@
 """Training data: answers of the base model, and each source's rows made of them.
 
-in:  resources/models/{model}/model.json, personas and questions
 out: training/pool.jsonl.gz, training/{source}/train.jsonl.gz, training/{source}/manifest.json
 """
 

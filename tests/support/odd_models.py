@@ -77,12 +77,6 @@ def add_later_tokens(folder):
     tokenizer.save_pretrained(folder)
 
 
-def list_shards(folder, **content):
-    """An index beside shards."""
-    (folder / "model.safetensors").rename(folder / "part.safetensors")
-    (folder / "model.safetensors.index.json").write_text(json.dumps(content))
-
-
 def drop_words(folder):
     """A template that takes a word out of what it is given."""
     template = (folder / "chat_template.jinja").read_text()

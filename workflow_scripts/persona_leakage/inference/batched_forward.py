@@ -6,8 +6,7 @@ from functools import partial
 import torch
 
 from persona_leakage.infrastructure.progress import Progress
-from persona_leakage.models.attention import round_up, use_causal_attention
-from persona_leakage.models.attention_backend import kernels_for_any_shape
+from persona_leakage.models.attention import kernels_for_any_shape, round_up, use_causal_attention
 from persona_leakage.models.batching import pad_right, split_by_tokens
 from persona_leakage.models.limits import check_length, limits_of
 from persona_leakage.models.out_of_memory import add_up, fits, half_of

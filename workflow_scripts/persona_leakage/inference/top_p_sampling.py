@@ -25,10 +25,7 @@ def draw_tokens(logits, uniforms, temperature, top_p):
         raise InputError("model: logits are no numbers; copy the model again, or set engine.precision: float32")
     if temperature == 0:
         return logits.argmax(-1)
-    scaled = logits.float() / temperature
-    if not scaled.amax(-1).isfinite().all():
-        raise InputError(f"sampling.temperature: {temperature} is too small to divide logits by; use 0 for the likeliest token")
-    return draw_from_nucleus(scaled, uniforms, top_p, FIRST_CUT)
+    return draw_from_nucleus(logits.float() / temperature, uniforms, top_p, FIRST_CUT)
 
 
 def draw_from_nucleus(logits, uniforms, top_p, cut):

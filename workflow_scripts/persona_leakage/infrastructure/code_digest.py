@@ -56,7 +56,7 @@ def local_imports(path, home):
 def imported_names(source):
     """The full names that a Python file's bytes import. ValueError for a relative import."""
     names = []
-    for node in nodes_that_count(source):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -74,28 +74,6 @@ def local_modules(home):
         parts = path.relative_to(home).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
-
-
-@cache
-def nodes_that_count(source):
-    """The nodes of a Python file's syntax tree that this module looks at: all statements, and expressions over several lines.
-
-    Other expressions hold no statement and no text over several lines; a walk over all nodes takes several times as long.
-    """
-    found, todo = [], [ast.parse(source)]
-    while todo:
-        node = todo.pop()
-        found.append(node)
-        if hasattr(node, "body") or spans_lines(node):
-            todo += [
-                child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt) or hasattr(child, "body") or spans_lines(child)
-            ]
-    return found
-
-
-def spans_lines(node):
-    """Whether a node is on several lines, or has no lines of its own."""
-    return getattr(node, "end_lineno", 0) != getattr(node, "lineno", None)
 
 
 def digest_of_code(source):
@@ -125,7 +103,7 @@ def counted_source(source):
     def end_of(node):
         return starts[node.end_lineno - 1] + node.end_col_offset
 
-    for node in nodes_that_count(source):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, clean=False):
             spans.append((start_of(node.body[0]), end_of(node.body[0])))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "print":

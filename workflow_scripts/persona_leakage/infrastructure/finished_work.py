@@ -5,7 +5,6 @@ that one will write. So a job looks here first: what was computed already, in th
 with its bytes, without a model being loaded or a GPU being waited for. Nothing but the standard library.
 """
 
-import json
 import os
 import shutil
 import time
@@ -111,8 +110,3 @@ def remove_unused(store, now=None):
                     shutil.rmtree(entry)
                 else:
                     entry.unlink()
-
-
-def read_job(text):
-    """The job that a rule describes as JSON: {"key": digest, "inputs": {name: [paths]}, "outputs": [paths]}."""
-    return json.loads(text)

@@ -6,10 +6,9 @@ and an incomplete vector is added otherwise), and a matrix product has MIN_ROWS 
 float32 takes another kernel). That is what lets finished work be kept row by row. On a GPU it holds up to rounding.
 """
 
-from contextlib import contextmanager
-
 import torch
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface
 
 from persona_leakage.infrastructure.cli import InputError
@@ -18,7 +17,6 @@ NAME = "grouped_causal"
 LENGTH_STEP = 16
 MIN_ROWS = 4
 PROBE_TOKENS = 24
-CALLS = None  # where counted_calls counts
 TOLERANCE = {
     torch.float64: 1e-6,
     torch.float32: 1e-3,
@@ -42,8 +40,6 @@ def grouped_causal_attention(module, query, key, value, attention_mask, scaling,
     where no token of the prompt looks, so the mask is not needed. InputError for attention of other kinds
     (sinks, capped scores), which would be computed as if it were plain.
     """
-    if CALLS is not None:
-        CALLS.append(module)
     if any(kwargs.get(name) is not None for name in ("s_aux", "softcap")):
         raise InputError(f"model: {type(module).__name__} has attention sinks or caps its scores, which is not supported")
     rows, heads, length, width = query.shape
@@ -58,15 +54,12 @@ def grouped_causal_attention(module, query, key, value, attention_mask, scaling,
     return mixed.transpose(1, 2).contiguous(), None
 
 
-@contextmanager
-def counted_calls():
-    """A list that gets an entry for each call of grouped_causal_attention, as long as the context lasts."""
-    global CALLS
-    CALLS = []
-    try:
-        yield CALLS
-    finally:
-        CALLS = None
+def kernels_for_any_shape():
+    """A context without cuDNN's attention, torch's first choice on new GPUs.
+
+    It is slow where a batch has a shape that it has not met, and nearly every batch has its own (docs/performance.md).
+    """
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 
 def probe_states(model):
@@ -82,8 +75,14 @@ def use_causal_attention(model):
     if model.config._attn_implementation == NAME:
         return
     own = probe_states(model)
-    model.set_attn_implementation(NAME)
-    check_alike(model, probe_states(model), own, "with attention that reads prompts padded on the right")
+    try:
+        model.set_attn_implementation(NAME)
+        found = probe_states(model)
+    # Whatever a foreign architecture's code raises when it meets an attention that it was not written for.
+    except (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        kind = model.config.get_text_config().model_type
+        raise InputError(f"model: architecture '{kind}' does not take the workflow's attention ({' '.join(str(error).split())})") from error
+    check_alike(model, found, own, "with attention that reads prompts padded on the right")
 
 
 def check_alike(model, found, own, what):

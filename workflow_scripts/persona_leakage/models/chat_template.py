@@ -1,7 +1,7 @@
 """Prompts and replies as token ids, in the model's own chat template."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import accumulate
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from persona_leakage.infrastructure.files import read_json
 
 MIN_PROMPT_TOKENS, MAX_PROMPT_TOKENS = 6, 30
 OWN, FOLDED = "own", "folded"
+NO_PERSONA = {"no_system": [], "empty_system": [{"role": "system", "content": ""}]}  # system turns of prompts without a persona
 SYSTEM, QUESTION, ANSWER = "A system text.", "A question?", "An answer"
 
 
@@ -29,6 +30,12 @@ class ChatFormat:
     stop_ids: tuple
     system_turn: str = OWN
     control_ids: tuple = ()
+
+
+def once_per_template(function):
+    """A decorator: compute function(tokenizer) once for a tokenizer, and again when it has another chat template."""
+    remembered = lru_cache(maxsize=4)(lambda tokenizer, template: function(tokenizer))
+    return wraps(function)(lambda tokenizer: remembered(tokenizer, str(tokenizer.chat_template)))
 
 
 def read_chat_format(tokenizer, folder):
@@ -86,7 +93,7 @@ def encode_reply(tokenizer, *parts):
 
     Tokens do not read as the text if the tokenizer normalises it, if it merges with the prompt or if it spells a control token.
     """
-    prompt, gap = _reply_context(tokenizer, str(tokenizer.chat_template))
+    prompt, gap = reply_context(tokenizer)
     # A model that expects white space in front of its words writes it itself, as the first token.
     first = parts[0] if parts[0].startswith(gap) else gap + parts[0]
     ends = list(accumulate([first, *parts[1:]]))
@@ -110,9 +117,9 @@ def read_back(tokenizer, ids):
     return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
-@lru_cache(maxsize=4)
-def _reply_context(tokenizer, template):
-    """(prompt, gap) as cut_turn; ``template`` tells a tokenizer from itself with another template."""
+@once_per_template
+def reply_context(tokenizer):
+    """(prompt, gap) as cut_turn."""
     return cut_turn(tokenizer)[:2]
 
 
@@ -126,35 +133,25 @@ def listed_stops(tokenizer, path):
     return [token for token in listed if token is not None]
 
 
+@once_per_template
 def control_ids(tokenizer):
     """Ids of the tokens that stand for the structure of a conversation and not for text: a sorted tuple.
 
     The special ones, which decoding leaves out, and added ones that the chat template writes around words. White space that is
     an added token, as in Gemma's vocabulary, is text.
     """
-    return _control_ids(tokenizer, str(tokenizer.chat_template))
-
-
-@lru_cache(maxsize=4)
-def _control_ids(tokenizer, template):
-    """As control_ids; ``template`` tells a tokenizer from itself with another template."""
     written = set(encode(tokenizer, render(tokenizer, SYSTEM, QUESTION)))
     added = {token: each.content for token, each in tokenizer.added_tokens_decoder.items() if each.special or token in written}
     return tuple(sorted(token for token, content in added.items() if content.replace("▁", " ").strip()))
 
 
+@once_per_template
 def system_turn(tokenizer):
     """Where prompts carry the persona: "own" = in a system turn, "folded" = in front of the question, in the user turn.
 
     Folded if the chat template refuses a system turn, as Gemma's does, or writes nothing of it. Templates that
     take one and put it into the user turn themselves (Mistral, Gemma 3) count as having their own.
     """
-    return _system_turn(tokenizer, str(tokenizer.chat_template))
-
-
-@lru_cache(maxsize=4)
-def _system_turn(tokenizer, template):
-    """As system_turn; ``template`` tells a tokenizer from itself with another template."""
     from jinja2 import TemplateError
 
     try:
@@ -193,6 +190,24 @@ def prompt_ids(tokenizer, system, user):
         if words.strip() not in text:
             raise InputError(f"the model's chat template changes the text {words!r}: it writes {text!r}; reword it")
     return encode(tokenizer, text)
+
+
+def no_persona_ids(tokenizer, variant, question):
+    """Token ids of no_persona_text()."""
+    return encode(tokenizer, no_persona_text(tokenizer, variant, question))
+
+
+def no_persona_text(tokenizer, variant, question):
+    """The prompt of a ``variant`` of NO_PERSONA, with the system text that some templates add; InputError if the template refuses it."""
+    from jinja2 import TemplateError
+
+    try:
+        return apply_template(tokenizer, [*NO_PERSONA[variant], {"role": "user", "content": question}])
+    except TemplateError as error:
+        raise InputError(
+            f"personas.no_persona_prompts: '{variant}' is not possible with this model, whose chat template takes no system turn "
+            f"({error}); remove it"
+        ) from None
 
 
 def persona_span(tokenizer, system, user):

@@ -14,8 +14,8 @@ from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.models.bundled_model import conversion_code, unpack_bundled
 from persona_leakage.models.hub_download import download_from_hub
 from persona_leakage.models.limits import limits_of
-from persona_leakage.models.model_files import check_model_folder, check_weights_whole, model_files
-from persona_leakage.models.model_home import INCOMING, check_unchanged, home_of
+from persona_leakage.models.model_files import check_model_folder, model_files
+from persona_leakage.models.model_home import INCOMING, home_of
 from persona_leakage.models.tokenizer_checks import PlainTokenizer
 
 
@@ -51,14 +51,11 @@ def fetch_into(home, model, check_reading):
     code = conversion_code() if model["source"] == "bundled" else ""
     try:
         with home_of(home, [model["source"], model["location"], model["revision"], code], fill) as folder:
-            content = describe_model(model, folder, check_reading)
-            if folder == home:
-                check_unchanged(home, {name: entry["sha256"] for name, entry in content["files"].items()})
+            return describe_model(model, folder, check_reading)
     except InputError as error:
         # Not the name of a folder that is only on the way: its files may be links into the hub's cache.
         where = re.escape(str(home / INCOMING)) + r"/[0-9a-f]+(/(?=\S))?"
         raise InputError(re.sub(where, f"{model['location']}: ", str(error)).replace(": :", ":")) from None
-    return content
 
 
 def look_before_weights(folder, check_reading):
@@ -81,7 +78,6 @@ def describe_model(model, folder, check_reading):
     from persona_leakage.models.probe import probe_model
 
     check_model_folder(folder, "model.location")
-    check_weights_whole(folder)
     config, rows = probe_model(folder)
     PlainTokenizer(folder)
     limits = limits_of(config)

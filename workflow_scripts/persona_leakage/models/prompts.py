@@ -1,8 +1,7 @@
 """The prompts of a stage: every chosen persona with every chosen question, as token ids."""
 
 from persona_leakage.config.selections import chosen_personas, chosen_questions
-from persona_leakage.models.chat_template import control_ids, persona_span, prompt_ids, prompt_lengths
-from persona_leakage.models.no_persona_prompts import no_persona_ids
+from persona_leakage.models.chat_template import control_ids, no_persona_ids, persona_span, prompt_ids, prompt_lengths
 from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_same_ids, check_texts
 
 

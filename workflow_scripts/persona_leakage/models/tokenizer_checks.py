@@ -25,8 +25,6 @@ class PlainTokenizer:
             from tokenizers import Tokenizer
 
             self.tokenizer = Tokenizer.from_file(str(path))
-            if getattr(self.tokenizer.model, "dropout", None):
-                raise InputError(f"{path}: has a dropout, so the same text gives other tokens each time; set it to null")
         # As transformers does: both would cut or fill texts, and are no part of what a text means.
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
