@@ -51,10 +51,6 @@ use rule sample_completions as sample_base_completions with:
     output:
         completions=f"{CONTROL}/completions.jsonl.gz",
         meta=f"{CONTROL}/completions.json",
-    log:
-        "logs/{experiment}/sample_completions/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_completions/{questions}/base.tsv"
     params:
         state="base",
         packages=sampling_pins(),
@@ -101,9 +97,5 @@ use rule score_leakage as score_base_leakage with:
     output:
         marker_eval=f"{CONTROL}/{CELLS}",
         summary=f"{CONTROL}/summary.json",
-    log:
-        "logs/{experiment}/score_leakage/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/score_leakage/{questions}/base.tsv"
     params:
         source="",

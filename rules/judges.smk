@@ -106,9 +106,5 @@ use rule score_base_leakage as score_base_judgements with:
         meta=f"{CONTROL}/completions.json",
         judgements=ancient(f"{CONTROL}/judgements.jsonl.gz"),
         judgements_meta=f"{CONTROL}/judgements.json",
-    log:
-        "logs/{experiment}/score_judgements/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/score_judgements/{questions}/base.tsv"
     params:
         judgements=lambda wildcards, input: shlex.join(["--judgements-meta", input.judgements_meta]),

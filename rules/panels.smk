@@ -76,10 +76,6 @@ use rule sample_base_completions as sample_base_no_persona_completions with:
     output:
         completions=f"{VARIANTS}/base/completions.jsonl.gz",
         meta=f"{VARIANTS}/base/completions.json",
-    log:
-        "logs/{experiment}/sample_no_persona_completions/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_no_persona_completions/{questions}/base.tsv"
     params:
         settings=partial(sampling_settings, adapted=False, no_persona_prompts=True),
 

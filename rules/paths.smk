@@ -113,7 +113,8 @@ def as_options(wildcards, input):
 def name_logs(rules):
     """Name the log and the benchmark of each of ``rules`` that gives none: by the rule and the wildcards of its outputs.
 
-    logs/{experiment}/RULE/{questions}/{source}/seed{seed}.log and benchmarks/, the same with .tsv.
+    logs/{experiment}/RULE/{questions}/{source}/seed{seed}.log and benchmarks/, the same with .tsv. Of sample_base_completions
+    and the like: sample_completions/{questions}/base.log.
     """
     patterns = {name: f"{{{name}}}" for name in ("questions", "source", "seed", "state")}
     patterns["seed"] = "seed{seed}"
@@ -121,7 +122,8 @@ def name_logs(rules):
         if each.shellcmd and not each.log:
             home = "{experiment}" if "experiment" in each.wildcard_names else COMPARISON
             used = [patterns[name] for name in patterns if name in each.wildcard_names]
-            path = "/".join([home, each.name, *used])
+            folder, base, rest = each.name.partition("_base" if "seed" not in each.wildcard_names else " ")
+            path = "/".join([home, folder + rest, *used, *([base[1:]] if base else [])])
             each.log_modifier = each.benchmark_modifier = each.output_modifier
             each.set_log(f"logs/{path}.log")
             each.benchmark = f"benchmarks/{path}.tsv"

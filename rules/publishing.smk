@@ -85,10 +85,6 @@ use rule publish_wandb as publish_wandb_experiment with:
         large=ancient(of_each_set(f"base/{RECORDS}") + ending(CENTROIDS, ".pt")),
     output:
         "results/{experiment}/published/wandb/experiment.json",
-    log:
-        "logs/{experiment}/publish_wandb/experiment.log",
-    benchmark:
-        "benchmarks/{experiment}/publish_wandb/experiment.tsv"
     params:
         adapter="",
         settings=publishing_settings("wandb", questions=list(QUESTION_USES), seeds=SEEDS),

@@ -65,8 +65,6 @@ def test_an_adapter_that_cannot_be_written_leaves_the_old_one(tmp_path):
         raise SafetensorError("I/O error: No space left on device")
 
     (tmp_path / WEIGHTS).write_text("old")
-    with pytest.raises(
-        InputError, match=r"^cannot write .*adapter_model.safetensors: .*No space left.* Finished results are safe"
-    ):
+    with pytest.raises(InputError, match=r"^cannot write .*adapter_model.safetensors: .*No space left.* Finished results are safe"):
         save_adapter(SimpleNamespace(peft_config={}, save_pretrained=refuse), "base", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [WEIGHTS] and (tmp_path / WEIGHTS).read_text() == "old"
