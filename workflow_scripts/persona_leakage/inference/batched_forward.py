@@ -25,16 +25,12 @@ class Stage:
 
 
 def prefill(model, sequences, work, batch_tokens, stage, progress=None):
-    """Call work(indices into ``sequences``, forward) for one batch after the other; forward() runs the blocks over the
-    batch and returns their last hidden states [rows, padded length, hidden].
+    """Call work(indices into ``sequences``, forward) batch by batch; forward() gives the last hidden states [rows, padded length, hidden].
 
-    No output layer runs. Sequences (lists of token ids) go sorted by length, padded on the right, at most
-    ``batch_tokens`` padded tokens at a time; what stands beside a sequence does not change its states (see
-    causal_attention). A batch whose work does not fit into memory is split, and with it all behind it; its work is done again.
-    stage: a :class:`Stage`; progress: of more than these sequences.
-
-    Returns {"times", "batch_tokens"}: how often memory ran out, and the limit at the end. InputError if a sequence
-    exceeds the model's window or positions, or does not fit by itself.
+    Sequences are lists of token ids, sorted by length and padded on the right, at most ``batch_tokens`` padded tokens a batch; a
+    sequence's states do not depend on its batch (models/attention.py). A batch that does not fit into memory is split and done again.
+    progress: of more than these sequences. Returns {"times", "batch_tokens"}: how often memory ran out, and the limit at the end.
+    InputError if a sequence exceeds the model's window or positions, or does not fit alone.
     """
     decoder = model.get_decoder()
     check_length(limits_of(decoder.config), max(len(ids) for ids in sequences), stage.length_key, stage.unit)
@@ -75,9 +71,9 @@ def last_states(decoder, sequences):
 
 
 def in_chunks(load, measure, memory, size):
-    """A function for compute_missing() that measures ``size`` items at a time with one model.
+    """A function for compute_missing() that measures ``size`` items at a time with the model of load(); ``memory`` is kept up to date.
 
-    load(): the model; measure(model, items, batch tokens): (a result of each, memory, see prefill). memory is kept up to date.
+    measure(model, items, batch tokens) gives (a result of each item, memory as of prefill).
     """
 
     def compute(missing):

@@ -36,10 +36,9 @@ NAMED_PERSONAS = 5
 
 
 def sample_with_fewer_slots(engine, requests, sampling, record):
-    """As ``engine.sample``, halving ``engine.slots`` whenever memory runs out; finished replies are kept.
+    """As ``engine.sample``, halving ``engine.slots`` (the most rows at once) whenever memory runs out; finished replies are kept.
 
-    engine.slots, the most rows that run at once, stays halved. record: {"times", "batch_size"}, updated here.
-    Each reply has its own random stream, so another batch changes it by rounding at most.
+    record: {"times", "batch_size"}, updated here. Each reply has its own random stream, so another batch changes it by rounding at most.
     """
     left = dict.fromkeys(requests)
     while left:
@@ -82,7 +81,7 @@ def engine_class(name):
 
 
 def start_engine(chosen_class, manifest, engine, adapter, longest):
-    """Start an engine of ``chosen_class`` for ``adapter`` (None: the base model): its .sample(requests, sampling) yields completions.
+    """An engine of ``chosen_class`` for ``adapter`` (None: the base model): its .sample(requests, sampling) yields completions.
 
     engine: config block; longest: tokens of the longest prompt and reply together.
     """
@@ -120,8 +119,7 @@ def describe_engine(engine, model_folder):
 def sample_and_count(start, memory, sampled, requests, sampling):
     """Yield the completions of the engine that ``start`` returns, and add replies, tokens and seconds to ``sampled``.
 
-    memory: see sample_with_fewer_slots; None for vLLM, which sizes its batches itself. The seconds leave out the start
-    of the engine and loading the model, so that they give the rate of a job of any size.
+    memory: see sample_with_fewer_slots; None for vLLM, which sizes its batches itself. The seconds begin when the engine is ready.
     """
     engine = start()
     ready = time.monotonic()
@@ -134,15 +132,12 @@ def sample_and_count(start, memory, sampled, requests, sampling):
 
 
 def sample_missing(sample, requests, sampling, part_size, identity, store, label):
-    """Sample those of ``requests`` that are not kept from earlier; returns the records (see completion_record) of all, in their order.
+    """Records (see completion_record) of all ``requests``, in their order; only those not kept from earlier are sampled.
 
-    Each ``part_size`` replies that finish are kept in a folder of ``store`` under the digests of everything
-    they depend on: request, ``sampling`` and ``identity`` (model, adapter, engine, precision, versions,
-    code). Experiments share the store. So a run that was killed, or that got another persona, question or more draws,
-    samples what is missing. The outcome is that of a run from nothing, as far as the engine's replies do not depend on
-    the other replies in their batch.
-
-    sample(requests, sampling): yields a Completion for each request, in any order; called once, if a reply is missing.
+    sample(requests, sampling) yields a Completion for each request, in any order; it is called once, if a reply is missing. Each
+    ``part_size`` replies are kept in a folder of ``store`` under the digests of all they depend on: request, ``sampling`` and
+    ``identity`` (model, adapter, engine, precision, versions, code). Experiments share the store; an interrupted or extended run
+    samples what is missing, with the outcome of a new run as far as replies do not depend on their batch.
     """
     shared = digest_of([identity, vars(sampling)])
     keys = {request: digest_of([shared, vars(request)]) for request in requests}
@@ -167,14 +162,12 @@ def personas_of(requests):
 
 
 def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store, label, block):
-    """Sample ``requests`` with ``adapter`` (None: the base model); finished replies are kept in the folder ``store``.
+    """(records of ``requests`` in their order, facts for the meta block); finished replies are kept in the folder ``store``.
 
-    sampling, engine: config blocks; label, block: what is sampled and the config block of ``sampling``, for messages.
-    chunk_size: finished replies between two restart points. InputError if a prompt and the longest reply
-    allowed exceed what the model can take.
-    Returns (records in request order, facts for the meta block). Among the facts are, of the transformers engine,
-    out_of_memory: how often memory has run out, and the batch size since then; sampled: the replies
-    that were not kept from earlier, their tokens, and the seconds they took once the engine was ready.
+    adapter: None samples the base model. sampling, engine: config blocks; label, block: what is sampled and the config block of
+    ``sampling``, for messages; chunk_size: finished replies between two restart points. Among the facts are sampled (replies not
+    kept from earlier, their tokens and seconds) and, of the transformers engine, out_of_memory: how often, and the batch size since.
+    InputError if a prompt and the longest reply exceed what the model can take.
     """
     params = SamplingParams(**sampling)
     longest = max(len(request.prompt_ids) for request in requests) + params.max_new_tokens

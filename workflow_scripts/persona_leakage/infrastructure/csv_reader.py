@@ -41,10 +41,7 @@ def number(least, most, missing=False):
 
 
 def name(text):
-    """A text that is not blank, nor has blanks at its ends: another name to a computer and the same one to a reader.
-
-    Nor control characters, with which a name could rewrite the terminal that it is printed on.
-    """
+    """A text that is not blank, without blanks at its ends (a reader does not see them) and without control characters."""
     if not text or text != text.strip() or any(picture(character) != character for character in text):
         raise ValueError
     return text

@@ -1,8 +1,7 @@
 """Outputs of finished jobs, kept under the digest of all that decides them.
 
-Snakemake removes the outputs of a job before it starts it, and plans a job again when one before it runs, whatever
-that one will write. So a job looks here first: what was computed already, in this experiment or in another, comes back
-with its bytes, without a model being loaded or a GPU being waited for. Nothing but the standard library.
+Snakemake removes a job's outputs before it starts, and plans it again when one before it runs. So a job looks here first: outputs
+computed already, in this or another experiment, come back without loading a model. Standard library only.
 """
 
 import os

@@ -9,10 +9,7 @@ from persona_leakage.infrastructure.cli import InputError
 
 
 def prefer_own_python():
-    """Let jobs find the Python that runs Snakemake, also when its environment is not activated.
-
-    An environment that Snakemake activates for a job itself (conda, a container) still comes first.
-    """
+    """Let jobs find the Python that runs Snakemake; an environment that Snakemake activates for a job (conda) still comes first."""
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 

@@ -13,18 +13,12 @@ ONE_QUOTE = str.maketrans({**dict.fromkeys(QUOTES, "'"), "_": " "})
 
 @lru_cache(10_000)  # a table names each persona many times
 def folded(text):
-    """What texts that look alike have in common: one Unicode form and case, single blanks, one kind of dash and quote, nothing unseen.
-
-    An underscore counts as a blank: names are shown without it.
-    """
+    """What texts that look alike have in common: one Unicode form and case, single blanks (also for underscores), one dash and quote."""
     return same_option(text.translate(ONE_QUOTE)).casefold()
 
 
 def same_question(text):
-    """What two spellings of a question have in common: as folded, and punctuation behind a word says nothing.
-
-    Signs within a word do, as in C++, 2-2 and 2.5.
-    """
+    """What two spellings of a question have in common: as folded, without punctuation behind a word; C++, 2-2 and 2.5 keep their signs."""
     return re.sub(r"[.,;:!?\u2026]+(?=\s|$)", "", folded(text)).rstrip()
 
 

@@ -1,9 +1,8 @@
-"""Attention for prompts padded on the right and for cached rows of unequal length, the same whatever stands beside a row.
+"""Attention for prompts padded on the right and for cached rows of unequal length, in which a row does not depend on the others.
 
-On a CPU with one thread, a row's hidden states come out bit for bit alike in any batch if two things hold,
-which the callers see to: lengths are rounded up with ``round_up`` (kernels add in vectors of up to 16 numbers,
-and an incomplete vector is added otherwise), and a matrix product has MIN_ROWS rows or more (below that
-float32 takes another kernel). That is what lets finished work be kept row by row. On a GPU it holds up to rounding.
+On a CPU with one thread, a row's hidden states are bit for bit alike in any batch if lengths are rounded up with ``round_up``
+(kernels add in vectors of up to 16 numbers, and an incomplete vector otherwise) and a matrix product has MIN_ROWS rows or more
+(below that float32 takes another kernel). So finished work can be kept row by row. On a GPU it holds up to rounding.
 """
 
 import torch
@@ -33,12 +32,10 @@ def round_up(length):
 def grouped_causal_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
     """Attention without copying keys for the query heads that share them (grouped-query attention).
 
-    query [rows, heads, length, width], key and value [rows, kv_heads, keys, width]; returns
-    [rows, length, heads, width]. With one query token the heads of a group act as its query
-    positions, so the cache is read once, and ``attention_mask`` hides what lies beyond a row's
-    length. Longer queries (prompts) are causal within themselves: padding stands on their right,
-    where no token of the prompt looks, so the mask is not needed. InputError for attention of other kinds
-    (sinks, capped scores), which would be computed as if it were plain.
+    query [rows, heads, length, width], key and value [rows, kv_heads, keys, width]; returns [rows, length, heads, width]. With one
+    query token the heads of a group act as its query positions, so the cache is read once, and ``attention_mask`` hides what is
+    beyond a row's length. Longer queries (prompts, padded on the right) are causal within themselves and need no mask.
+    InputError for attention of other kinds (sinks, capped scores).
     """
     if any(kwargs.get(name) is not None for name in ("s_aux", "softcap")):
         raise InputError(f"model: {type(module).__name__} has attention sinks or caps its scores, which is not supported")
@@ -55,10 +52,7 @@ def grouped_causal_attention(module, query, key, value, attention_mask, scaling,
 
 
 def kernels_for_any_shape():
-    """A context without cuDNN's attention, torch's first choice on new GPUs.
-
-    It is slow where a batch has a shape that it has not met, and nearly every batch has its own (docs/performance.md).
-    """
+    """A context without cuDNN's attention, torch's first choice on new GPUs: it is slow for each new shape (docs/performance.md)."""
     return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 

@@ -18,11 +18,8 @@ SYSTEM, QUESTION, ANSWER = "A system text.", "A question?", "An answer"
 class ChatFormat:
     """How an assistant turn ends and where the persona stands, read from a chat template.
 
-    end_id: the end-of-turn token, the first token after the assistant's words.
-    after_end_ids: what the template writes behind it (a newline in ChatML, nothing in Llama 3).
-    stop_ids: every token that ends generation (end_id and the model's own list).
-    system_turn: see system_turn().
-    control_ids: see control_ids().
+    end_id: the first token after the assistant's words; after_end_ids: what the template writes behind it (a newline in ChatML,
+    nothing in Llama 3); stop_ids: every token that ends generation. system_turn, control_ids: see the functions.
     """
 
     end_id: int
@@ -41,9 +38,8 @@ def once_per_template(function):
 def read_chat_format(tokenizer, folder):
     """Read the :class:`ChatFormat` of a model folder by rendering a conversation and cutting it apart.
 
-    InputError if there is no template, or if it does not write the assistant's words behind the
-    generation prompt (then nothing trained on such rows would be what the model sees later). White space
-    between the two is allowed: a model that expects it writes it itself, as the first token of its reply.
+    InputError if there is no template, or if it does not write the assistant's words behind the generation prompt: training rows
+    would not be what the model sees later. White space between the two is allowed: a model that expects it writes it itself.
     """
     from jinja2 import TemplateError
 
@@ -71,8 +67,7 @@ def read_chat_format(tokenizer, folder):
 def cut_turn(tokenizer):
     """(prompt, gap, behind): a sample conversation as the chat template writes it, cut apart around the assistant's words.
 
-    prompt: up to and with the generation prompt. gap: the white space between that and the words, None if they do not stand
-    there. behind: what follows the words.
+    prompt: up to and with the generation prompt; gap: white space between that and the words, None if other text is; behind: the rest.
     """
     prompt = render(tokenizer, SYSTEM, QUESTION)
     turns = [*conversation(SYSTEM, QUESTION, system_turn(tokenizer)), {"role": "assistant", "content": ANSWER}]
@@ -87,11 +82,9 @@ def cut_turn(tokenizer):
 def encode_reply(tokenizer, *parts):
     """A reply's text encoded again: (token ids, borders), or None if its tokens do not read as the text.
 
-    parts: strings that make up the text, such as answer, separator and marker; they are encoded as one text behind the generation
-    prompt, where the chat template writes them, because by itself a text may begin with other tokens. borders[i] is
-    the number of leading tokens that hold nothing behind parts[i]: a token that spans two parts belongs to the second.
-
-    Tokens do not read as the text if the tokenizer normalises it, if it merges with the prompt or if it spells a control token.
+    parts: strings that make up the text, such as answer, separator and marker, encoded as one text behind the generation prompt.
+    borders[i]: number of leading tokens that hold nothing behind parts[i]; a token that spans two parts belongs to the second.
+    Tokens differ from the text if the tokenizer normalises it, if it merges with the prompt or if it spells a control token.
     """
     prompt, gap = reply_context(tokenizer)
     # A model that expects white space in front of its words writes it itself, as the first token.
@@ -137,8 +130,7 @@ def listed_stops(tokenizer, path):
 def control_ids(tokenizer):
     """Ids of the tokens that stand for the structure of a conversation and not for text: a sorted tuple.
 
-    The special ones, which decoding leaves out, and added ones that the chat template writes around words. White space that is
-    an added token, as in Gemma's vocabulary, is text.
+    The special ones, and added ones that the chat template writes around words; white space that is an added token (Gemma) is text.
     """
     written = set(encode(tokenizer, render(tokenizer, SYSTEM, QUESTION)))
     added = {token: each.content for token, each in tokenizer.added_tokens_decoder.items() if each.special or token in written}
@@ -149,8 +141,8 @@ def control_ids(tokenizer):
 def system_turn(tokenizer):
     """Where prompts carry the persona: "own" = in a system turn, "folded" = in front of the question, in the user turn.
 
-    Folded if the chat template refuses a system turn, as Gemma's does, or writes nothing of it. Templates that
-    take one and put it into the user turn themselves (Mistral, Gemma 3) count as having their own.
+    Folded if the chat template refuses a system turn (Gemma) or leaves it out. Templates that put a system turn into the user turn
+    themselves (Mistral, Gemma 3) count as having their own.
     """
     from jinja2 import TemplateError
 
@@ -211,10 +203,7 @@ def no_persona_text(tokenizer, variant, question):
 
 
 def persona_span(tokenizer, system, user):
-    """(first, end): the tokens of prompt_ids() that hold the persona's own words are those from first to before end; (0, 0) without any.
-
-    A token that spans the border between them and the template belongs to them.
-    """
+    """(first, end): the tokens of prompt_ids() from first to before end hold the persona's own words, border tokens too; else (0, 0)."""
     text, words = render(tokenizer, system, user), (system or "").strip()
     begin = text.find(words) if words else -1
     if begin < 0:
@@ -225,10 +214,7 @@ def persona_span(tokenizer, system, user):
 
 
 def prompt_lengths(tokenizer, personas):
-    """{name: tokens of the persona's prompt}; InputError naming those outside 6 to 30 tokens.
-
-    Lengths are a known confounder, so the range is kept narrow and the counts go into pairs.csv.
-    """
+    """{name: tokens of the persona's prompt}; InputError naming those outside 6 to 30 tokens: length is a known confounder."""
     lengths = {persona.name: len(encode(tokenizer, persona.prompt)) for persona in personas}
     outside = {name: count for name, count in lengths.items() if not MIN_PROMPT_TOKENS <= count <= MAX_PROMPT_TOKENS}
     if outside:

@@ -1,7 +1,6 @@
 """Getting a model: out of an installed package (GGUF), from the Hugging Face hub, or from a local folder.
 
-Each way ends in a folder with safetensors weights and a tokenizer, described by a small ``model.json``:
-what it is, where it lies, its layer count, its chat template's end of turn, the digest of every file.
+Each way ends in a folder with safetensors weights and a tokenizer, described by its ``model.json``.
 """
 
 import re
@@ -22,13 +21,10 @@ from persona_leakage.models.tokenizer_checks import PlainTokenizer
 def fetch_model(model, manifest_path, check_reading):
     """Make the model of the config block ``model`` available and write its manifest (``model.json``), once it is known to be usable.
 
-    model: {"name", "source": bundled | hub | path, "location", "revision"}; a folder's revision may be
-    missing or None, and the manifest then has "content:" and the digest of its files.
-    check_reading(tokenizer, folder, limits, rows): the :class:`ChatFormat` after checking that the model can read what the
-    config will put in front of it (behaviours.preflight).
-    Weights land beside the manifest, or stay where they are for ``path``; what is there already with
-    the right content is not made again. InputError if the source cannot be had, or cannot be used
-    (see probe_model, check_tokenizer).
+    model: {"name", "source": bundled | hub | path, "location", "revision"}; without revision the manifest has "content:" and the
+    digest of the files. check_reading(tokenizer, folder, limits, rows): the :class:`ChatFormat` after checking that the model can
+    read the config's texts (behaviours.preflight). Weights are put beside the manifest, once, or stay in place for ``path``.
+    InputError if the source cannot be had, or cannot be used (see probe_model, check_tokenizer).
     """
     home = Path(manifest_path).parent
     if model["source"] == "path":

@@ -67,10 +67,9 @@ def copy_from_cache(model, folder):
 
 
 def wanted_files(names, get):
-    """Those of a repository's files that are the model: at its top level what is small, and the weights that its index names.
+    """Those of a repository's files that are the model: small ones at its top level, and the weights that its index names.
 
-    So not the same weights in other forms (consolidated, original/, checkpoint-*) and no adapter. get(name) gives a path of a
-    file of the repository. InputError if there are no safetensors weights.
+    get(name) gives the path of a file of the repository. InputError if there are no safetensors weights.
     """
     top = {name for name in names if "/" not in name and not name.startswith(("adapter_", "."))}
     small = sorted(name for name in top if Path(name).suffix in SMALL_FILES and not name.endswith(".index.json"))

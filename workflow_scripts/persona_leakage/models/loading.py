@@ -22,10 +22,9 @@ AS_IT_STANDS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 def read_manifest(manifest_path):
-    """The content of ``model.json``, after checking that its files are there at their sizes, and all but the weights with their digests.
+    """The content of ``model.json``; InputError if a file is missing or changed, or if transformers would read one that is new.
 
-    InputError if not, or if the folder has others that transformers would read. The weights are left to
-    check_model_files: they are large, and only some stages read them.
+    Weights are compared by size: check_model_files reads them, in the stages that do.
     """
     manifest = read_json(manifest_path, "fetch_model")
     for name, entry in manifest["files"].items():
@@ -58,8 +57,7 @@ def model_facts(manifest):
 def load_tokenizer(folder):
     """The fast tokenizer of a model folder; InputError if transformers cannot make one.
 
-    One that says it is tokenizer.json as it stands is read so: AutoTokenizer would take the class that goes with config.json's
-    model_type, whose rules (how digits are split, for one) may be others.
+    One of AS_IT_STANDS is read from tokenizer.json: AutoTokenizer would take the class of config.json's model_type, with other rules.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -157,10 +155,9 @@ def quiet_transformers():
 
 
 def check_all_loaded(folder, loading):
-    """InputError unless the weights of a model folder are those that its architecture has, by what transformers says of loading them.
+    """InputError unless a model folder's weights are those of its architecture, by what transformers says of loading them.
 
-    transformers itself goes on: it fills in random weights, others in every process, for what is missing, and leaves out what it
-    does not know.
+    transformers itself fills in random weights for what is missing, and leaves out what it does not know.
     """
     faults = {
         "missing": sorted(loading["missing_keys"]),
@@ -178,8 +175,7 @@ def check_all_loaded(folder, loading):
 def check_plain_output(model):
     """InputError unless the model's logits are numbers, and its output layer applied to its last hidden state.
 
-    Training and sampling rely on that to run the output layer only where it is needed. It does not
-    hold for models that scale or cap their logits (Granite, Gemma 2).
+    Training and sampling run the output layer on its own; that fails for models that scale or cap their logits (Granite, Gemma 2).
     """
     import torch
 

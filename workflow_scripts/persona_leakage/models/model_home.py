@@ -12,11 +12,10 @@ OWN = {"model.json", STAMP}
 
 @contextmanager
 def home_of(home, wanted, fill):
-    """Yield a folder with the files of the source ``wanted``, and move them into ``home`` if the block ends well.
+    """Yield a folder with the files of the source ``wanted`` (JSON values), and move them into ``home`` if the block ends well.
 
-    wanted: what says where the model comes from, as JSON values. fill(folder): put its files there, where part of them may be
-    from a try before. That folder lies within ``home``, so the model that is there now goes only when the new one stands.
-    InputError if the home holds files of other origin, or ones that were changed since.
+    fill(folder): put its files there, where part of them may be from a try before. That folder is within ``home``; the model that is
+    there now goes only when the new one stands. InputError if the home holds other files, or ones that were changed.
     """
     home.mkdir(parents=True, exist_ok=True)
     wanted = digest_of(wanted)

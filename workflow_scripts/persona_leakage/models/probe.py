@@ -1,7 +1,6 @@
 """A look at a model folder before anything is computed with it: can its model be loaded whole, adapted and sampled?
 
-It takes seconds at any size: the architecture is built without memory (torch's meta device), and of the weights only the
-files' headers are read.
+It takes seconds at any size: the architecture is built on torch's meta device, and of weights only the headers are read.
 """
 
 from pathlib import Path
@@ -19,8 +18,7 @@ SCALES = ("logits_scaling", "logit_scale", "final_logit_softcapping", "attn_logi
 def probe_model(folder):
     """(config of the text model, rows of the embedding) of a model folder.
 
-    InputError, in one line with the folder in front, if probe_architecture refuses it or if the architecture has other
-    weights than the files.
+    InputError, in one line with the folder in front, as probe_architecture, or if the files have other weights than the architecture.
     """
     model = probe_architecture(folder)
     check_all_loaded(folder, loading_report(Path(folder), model))

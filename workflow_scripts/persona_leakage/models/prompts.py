@@ -8,8 +8,7 @@ from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_same_i
 def build_prompts(tokenizer, personas_file, questions_file, settings):
     """[(persona name, question, prompt ids)], persona by persona; InputError if a persona's prompt is too short or long.
 
-    settings: a :class:`Prompts` block. The question stands in results without the suffix. Prompts without a persona go by their
-    names.
+    settings: a :class:`Prompts` block. Questions are given without the suffix; prompts without a persona have their variant's name.
     """
     if settings.no_persona_prompts is not None:
         questions = chosen_questions(questions_file, settings.questions.model_dump())

@@ -47,8 +47,7 @@ class PlainTokenizer:
 def check_texts(tokenizer, texts, control_ids):
     """InputError if the tokenizer loses part of a text, or if a text holds a token that stands for the structure of a conversation.
 
-    texts: [(config key or file, text)]. control_ids: see ChatFormat. A model would take such a token for the end of a turn,
-    and decoding leaves special ones out.
+    texts: [(config key or file, text)]; control_ids: see ChatFormat. A model would take such a token for the end of a turn.
     """
     for key, text in texts:
         ids = encode(tokenizer, text)
