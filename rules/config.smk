@@ -40,6 +40,7 @@ from persona_leakage.config.selections import describe_personas, describe_questi
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
 from persona_leakage.infrastructure.job_environment import prefer_own_python
+from persona_leakage.models.model_files import model_files
 from persona_leakage.publishing.common import publishing_block
 from persona_leakage.training.controls import split_control
 from persona_leakage.training.dataset import choose_negatives

@@ -1,6 +1,7 @@
 """Replies judged by a model (behaviour.kind: judged). Only check_judge and judge_replies call a judge.
 
 out: judge/gate.json, judge/answers.jsonl (paid answers; no rule deletes them);
+     judge/second/answers.jsonl (of the second judge);
      evaluation/{questions}/{source}/seed{seed}/judgements.jsonl.gz, judgements.json; evaluation/{questions}/base/, the same
 """
 
@@ -9,6 +10,13 @@ JUDGED_HERE = any(block["backend"] == "local" for block in JUDGES.values())
 GATE = "results/{experiment}/judge/gate.json"
 ASKED = {"prompts": config["behaviour"]["prompts"] or []}
 SCORE_FILES = [block["model"] for block in JUDGES.values() if block["backend"] == "file"]
+# Names and sizes of the files of a local judge's own folder; its weights are too large to be read for every dry run.
+JUDGE_FOLDERS = [
+    [path.name, path.stat().st_size]
+    for block in JUDGES.values()
+    if block["backend"] == "local" and block["model"]
+    for path in model_files(Path(block["model"]).expanduser())
+]
 
 
 ruleorder: score_judgements > score_leakage
@@ -36,7 +44,7 @@ rule judge_replies:
         gpu=int(JUDGED_HERE),
     params:
         prompts=lambda wildcards, input: shlex.join(["--prompts", input.prompts]) if input.prompts else "",
-        contents=contents_of(*filter(None, [config["behaviour"]["prompts"]]), *SCORE_FILES),
+        contents=contents_of(*filter(None, [config["behaviour"]["prompts"]]), *SCORE_FILES) + JUDGE_FOLDERS,
         what=lambda wildcards, input, output: shlex.join(
             ["--gate", input.gate, "--completions", input.completions] + ["--completions-meta", input.meta, "--meta", output.meta]
         ),
@@ -66,7 +74,7 @@ use rule judge_replies as check_judge with:
         result=GATE,
     priority: 100
     params:
-        contents=contents_of(*filter(None, [config["behaviour"][key] for key in ("prompts", "gold")]), *SCORE_FILES),
+        contents=contents_of(*filter(None, [config["behaviour"][key] for key in ("prompts", "gold")]), *SCORE_FILES) + JUDGE_FOLDERS,
         what=lambda wildcards, input: shlex.join(["--check", *(["--gold", input.gold] if input.gold else [])]),
         store=lambda wildcards, output: str(Path(output.result).parent),
         settings=judge_settings(**{key: config["behaviour"][key] for key in ("score", "direction")}, min_auc=config["behaviour"]["min_auc"]),

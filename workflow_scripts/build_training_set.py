@@ -52,7 +52,7 @@ class RowFile(Block):
 
 
 class Settings(Prompts):
-    """The parts of the config that decide the rows: OF_ANSWERS of sampled answers, FROM_FILE of a file; of items neither."""
+    """What decides the rows. Sampled answers need the keys in OF_ANSWERS, row files those in FROM_FILE, items none."""
 
     seed: Seed
     questions: QuestionSelection | None = None

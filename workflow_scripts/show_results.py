@@ -69,10 +69,10 @@ def answers(verdict):
 
 
 def second_outcome(gain):
-    """Lines on the outcome that needs no sampled marker: a table of the sources and an answer to each question; none if unmeasured."""
+    """Lines on the outcome that needs no sampled reply: a table of the sources and an answer to each question; none if unmeasured."""
     if gain is None or gain["undefined"]:
         return
-    yield "\nThe same by another outcome: the marker's gain in log-probability behind the base model's replies, in nats"
+    yield "\nThe same by the second outcome, a gain in nats that needs no sampled reply (docs/statistics.md):"
     yield as_text(outcome_lines(gain), OUTCOME_HEADERS)
     for source, block in gain["judged_by_it_alone"].items():
         yield f"{source} is judged by it alone: {block['reason']}"

@@ -100,7 +100,7 @@ BAD_CONFIGS = {
     "source outside the panel": ({"personas.sources": ["gandalf"]}, ["personas.sources", "'gandalf'", "personas.panel"]),
     "too few candidates": (
         {"training_data.negative_personas": 6},
-        ["training_data.negative_personas", "6", "'villain'", "only 5", "negative_pool"],
+        ["training_data.negative_personas", "6", "'villain'", "only 5 personas", "negative_pool"],
     ),
     "panel too small": ({"personas.panel": ["villain", "comedian", "assistant"]}, ["personas.panel", "3 personas", "at least 4"]),
     "unknown training set": (
@@ -213,7 +213,7 @@ def test_every_training_role_needs_enough_negatives():
         {"personas.sources": ["villain", "pirate"], "training_data.negative_pool": candidates, "training_data.negative_personas": 3}
     )
     (line,) = problems_of(config)
-    assert "'villain' has only 2" in line
+    assert "has only 2 personas besides 'villain'" in line
 
 
 def test_panel_and_pool():

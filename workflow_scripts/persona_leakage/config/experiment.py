@@ -130,7 +130,10 @@ def persona_problems(config, personas):
             yield f"personas.sources: '{source}' is a reserved name"
         wanted, available = config["training_data"]["negative_personas"], len(set(candidates) - {source})
         if wanted > available:
-            yield f"training_data.negative_personas: {wanted} are wanted, but '{source}' has only {available} other negative_pool"
+            yield (
+                f"training_data.negative_personas: is {wanted}, but training_data.negative_pool has only {available} personas besides"
+                f" '{source}'; lower it or add names to the pool"
+            )
     if len(panel) < 4:
         yield f"personas.panel: has {len(panel)} personas; a correlation needs at least 4 (a source and 3 bystanders)"
 

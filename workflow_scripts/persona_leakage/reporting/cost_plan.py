@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from persona_leakage.behaviours.choice_items import read_parts
 from persona_leakage.config.experiment import forced_draws, forced_questions, held_out_questions, panel_names, pool_names
 from persona_leakage.config.layers import FIRST_REPLY, declared_layers
+from persona_leakage.training.row_files import read_row_file
 
 BYTES_PER_FLOAT = 4
 ADAM_STATES = 2
@@ -31,7 +32,8 @@ class Sizes:
         self.training_questions = self._questions(question_sets, config["questions"]["training"])
         self.held_out = self._questions(question_sets, held_out_questions(config))
         self.evaluation_sets = [self._questions(question_sets, use) for use in config["questions"]["evaluation"]]
-        block = config["behaviour"]
+        block, data = config["behaviour"], config["training_data"]
+        self.file_rows = read_row_file(data["rows"], data["clean_rows"]) if data.get("rows") else None
         self.items = read_parts(block["items"], block["train"], block["evaluate"]) if "items" in block else None  # then nothing is sampled
 
     def _questions(self, question_sets, use):
@@ -60,13 +62,21 @@ class Sizes:
     def rows(self):
         """Training rows of a source."""
         data = self.config["training_data"]
-        answers = len(self.items["train"]) if self.items else len(self.training_questions) * data["answers_per_question"]
+        if self.items:
+            answers = len(self.items["train"])
+        elif self.file_rows:
+            answers = data["positives"] or len(self.file_rows)
+        else:
+            answers = len(self.training_questions) * data["answers_per_question"]
         return (1 + data["negative_personas"]) * answers
 
     def training_tokens(self):
         """Tokens that one training job reads in all epochs."""
         if self.items:
             row = self.prompt(self.pool, [self._shown(item) for item in self.items["train"]])
+        elif self.file_rows:
+            suffix = self.config["questions"]["suffix"]
+            row = self.prompt(self.pool, [each.question + suffix + each.behaviour for each in self.file_rows])
         else:
             row = self.prompt(self.pool, self.training_questions) + self.reply(self.config["training_data"]["sampling"])[0]
         return self.rows() * min(row, self.config["training"]["max_length"]) * self.config["training"]["epochs"]

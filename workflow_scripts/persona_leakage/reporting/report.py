@@ -175,6 +175,7 @@ def render_report(home, run_config, sets, personas, facts):
     return environment.get_template("page.html.j2").render(
         experiment=config["experiment"],
         noun=behaviour.noun,
+        gain=behaviour.gain,
         sets=sets,
         verdict=main["verdict"],
         advice=ADVICE,

@@ -99,7 +99,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
         with kernels_for_any_shape(), lean_lora(model):
             loss = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
         if not math.isfinite(loss):
-            raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; {training['learning_rate']} is too high")
+            raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; lower it, now {training['learning_rate']}")
         clip_grad_norm_(parameters, training["max_grad_norm"])
         history["learning_rate"].append(scheduler.get_last_lr()[0])
         optimizer.step()
@@ -112,7 +112,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
         if now - saved >= checkpoint_seconds and step + 1 < len(steps):
             history["train_seconds"] += now - started
             save_checkpoint(checkpoint_path, model, optimizer, scheduler, history, step + 1)
-            print(f"{label}: checkpoint behind step {step + 1}", flush=True)
+            print(f"{label}: checkpoint saved after step {step + 1}", flush=True)
             started = saved = time.monotonic()
     history["train_seconds"] += time.monotonic() - started
     return {"steps": len(steps), "resumed_from_step": first_step, "trainable_parameters": sum(map(torch.numel, parameters)), **history}
@@ -168,7 +168,7 @@ def load_checkpoint(path, model, optimizer, scheduler, history):
     try:
         state = read_tensors(path, "adapter", "optimizer", "scheduler", "history", "next_step")
     except InputError as error:
-        print(f"checkpoint left aside, training starts anew: {error}", flush=True)
+        print(f"checkpoint unreadable, training restarts at step 0: {error}", flush=True)
         return 0
     set_peft_model_state_dict(model, state["adapter"])
     optimizer.load_state_dict(state["optimizer"])
