@@ -4,6 +4,7 @@ Runs while Snakemake reads the workflow: no torch, no network.
 """
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -39,7 +40,6 @@ from persona_leakage.config.personas import have_paraphrases, read_personas, rea
 from persona_leakage.config.selections import describe_personas, describe_questions
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
-from persona_leakage.infrastructure.job_environment import prefer_own_python
 from persona_leakage.models.model_files import model_files
 from persona_leakage.publishing.common import publishing_block
 from persona_leakage.training.controls import split_control
@@ -65,7 +65,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-prefer_own_python()
+# Jobs find the Python that runs Snakemake; an environment that Snakemake activates for a job (conda) still comes first.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]

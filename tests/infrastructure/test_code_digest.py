@@ -126,9 +126,3 @@ def test_modules_of_packages_count_by_their_path(small_project):
     assert len(set(digests)) == 3
     (small_project / "geometry/build.py").write_text("NUMBER = 1\n")
     assert run_small(small_project) not in digests, "one of the two edited: not the same as the other"
-
-
-def test_a_relative_import_is_an_error(small_project):
-    (small_project / "geometry/build.py").write_text("from . import other\n")
-    with pytest.raises(ValueError, match=r"build\.py, line 1: a relative import"):
-        files_of_program(small_project.parent / "program.py")

@@ -19,6 +19,7 @@ from persona_leakage.models.limits import limits_of
 from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
 from persona_leakage.models.lora import attach_new_adapter
 from persona_leakage.models.probe import probe_model
+from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_texts
 from tests.conftest import CHATML, fetch, make_tiny_model, make_tokenizer
 from tests.support.families import TINY, fetch_folder, make_family, make_seeing, save_tiny
 from tests.support.odd_models import (
@@ -28,7 +29,6 @@ from tests.support.odd_models import (
     another_tokenizer_format,
     drop_words,
     edit_json,
-    lose_accents,
     quantise,
     rename_weights,
     shrink_embedding,
@@ -65,7 +65,6 @@ REFUSED = {
         lambda folder: edit_json(folder / "tokenizer_config.json", tokenizer_class="LlamaTokenizerFast"),
         r"transformers makes a LlamaTokenizer of this folder, which reads .* as .* where tokenizer.json says .*; set tokenizer_class",
     ),
-    "lossy tokenizer": (lose_accents, r"the tokenizer turns 'You are .* into 'you are"),
     "small embedding": (shrink_embedding, r"token ids up to 1999, but the model's embedding only 1500 rows"),
     "template's tokens": (
         add_later_tokens,
@@ -100,6 +99,12 @@ def test_a_folder_that_is_not_what_it_seems(folder, tmp_path, case, capfd):
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert not (tmp_path / "home").exists()
     assert "LOAD REPORT" not in "".join(capfd.readouterr())
+
+
+def test_a_text_that_a_tokenizer_changes_is_refused(folder):
+    edit_json(folder / "tokenizer.json", normalizer={"type": "Lowercase"})
+    with pytest.raises(InputError, match=r"questions.file: 'Why\?' comes back from this model's tokenizer as 'why\?'"):
+        check_texts(PlainTokenizer(folder), [("questions.file", "Why?")], set())
 
 
 def test_a_model_that_sees_and_speaks_no_text_class(tmp_path):

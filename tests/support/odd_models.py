@@ -53,11 +53,6 @@ def another_tokenizer_format(folder):
     edit_json(folder / "tokenizer.json", model={**content["model"], "type": "NewerBPE"})
 
 
-def lose_accents(folder):
-    """A tokenizer that changes what it reads."""
-    edit_json(folder / "tokenizer.json", normalizer={"type": "Lowercase"})
-
-
 def texts_with(*questions, marker="[ZLT]", most=8):
     """What a config puts in front of the model, as fetch_model takes it."""
     return {

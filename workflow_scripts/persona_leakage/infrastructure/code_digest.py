@@ -13,7 +13,7 @@ from pathlib import Path
 # Modules and folders of the library that change no number: they report to users, share devices, and read and check the command
 # line and the config, whose values pass through them as they are.
 NOT_COUNTED = (
-    *(f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "job_environment", "progress")),
+    *(f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "progress")),
     *("config/__init__.py", "config/program_options.py", "config/messages.py", "config/old_keys.py", "config/blocks"),
 )
 
@@ -41,27 +41,20 @@ def files_of_program(program, *modules):
 
 @cache
 def local_imports(path, home):
-    """The set of files below the folder ``home`` that a Python file imports. ValueError for a relative import: it could not be followed."""
-    source = path.read_bytes()
-    try:
-        names = remembered("imports", source, imported_names)
-    except ValueError as error:
-        raise ValueError(f"{path}{error}") from None
-    parts = [name.split(".") for name in names]
+    """The set of files below the folder ``home`` that a Python file imports."""
+    parts = [name.split(".") for name in remembered("imports", path.read_bytes(), imported_names)]
     prefixes = {".".join(some[: depth + 1]) for some in parts for depth in range(len(some))}
     files = local_modules(home)
     return {files[name] for name in prefixes if name in files}
 
 
 def imported_names(source):
-    """The full names that a Python file's bytes import. ValueError for a relative import."""
+    """The full names that a Python file's bytes import; relative imports are not followed (ruff refuses them)."""
     names = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ValueError(f", line {node.lineno}: a relative import; give the module's full name")
+        elif isinstance(node, ast.ImportFrom) and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return sorted(set(names))
 
