@@ -97,11 +97,6 @@ def start_engine(chosen_class, manifest, engine, adapter, longest):
     return chosen_class(model, tokenizer, stop_ids, engine["batch_size"])
 
 
-def engine_packages(name):
-    """Versions of the packages that decide what an engine's arithmetic gives."""
-    return {package: number for package, number in package_versions().items() if package in ENGINE_PACKAGES[name]}
-
-
 def describe_engine(engine, model_folder):
     """What decides an engine's replies besides model, adapter and requests; recorded with them."""
     chosen, device = engine_name(engine), pick_device()
@@ -111,7 +106,7 @@ def describe_engine(engine, model_folder):
         **{key: engine[key] for key in ENGINE_KEYS[chosen] if key in engine},
         "device": device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
-        "packages": engine_packages(chosen),
+        "packages": {package: number for package, number in package_versions().items() if package in ENGINE_PACKAGES[chosen]},
         **engine_class(chosen).own_facts(model_folder, device),
     }
 
@@ -145,7 +140,9 @@ def sample_missing(sample, requests, sampling, part_size, identity, store, label
     def compute(missing):
         progress = Progress(label, len(requests), "replies")
         progress.skip(len(requests) - len(missing))
-        print(f"{label}: sampling {len(missing)} of {personas_of(missing.values())}", flush=True)
+        personas = list(dict.fromkeys(request.persona for request in missing.values()))
+        whose = ", ".join(personas) if len(personas) <= NAMED_PERSONAS else f"{len(personas)} personas"
+        print(f"{label}: sampling {len(missing)} of {whose}", flush=True)
         for completion in sample(list(missing.values()), sampling):
             progress.advance(1)
             yield {keys[completion.request]: completion_record(completion)}
@@ -153,12 +150,6 @@ def sample_missing(sample, requests, sampling, part_size, identity, store, label
     items = {key: request for request, key in keys.items()}
     kept = compute_missing(items, shared, store, compute, part_size, label, "replies")
     return [kept[keys[request]] for request in requests]
-
-
-def personas_of(requests):
-    """Whose replies are sampled, for the log."""
-    personas = list(dict.fromkeys(request.persona for request in requests))
-    return ", ".join(personas) if len(personas) <= NAMED_PERSONAS else f"{len(personas)} personas"
 
 
 def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store, label, block):

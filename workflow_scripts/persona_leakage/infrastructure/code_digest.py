@@ -72,20 +72,15 @@ def local_modules(home):
 def digest_of_code(source):
     """Hex SHA-256 of what counts of a Python file's bytes: not its comment lines, docstrings and empty lines, nor what it prints and
     the texts of the errors it raises. So an edit of those invalidates no result. A file that is no Python counts whole."""
-    return remembered("digest", source, digest_of_counted)
-
-
-def digest_of_counted(source):
-    """Hex SHA-256 as digest_of_code says."""
-    try:
-        counted = counted_source(source)
-    except (SyntaxError, ValueError):
-        counted = source
-    return hashlib.sha256(counted).hexdigest()
+    return remembered("digest", source, lambda source: hashlib.sha256(counted_source(source)).hexdigest())
 
 
 def counted_source(source):
     """The part of a Python file's bytes that digest_of_code hashes."""
+    try:
+        nodes = ast.walk(ast.parse(source))
+    except (SyntaxError, ValueError):
+        return source
     lines = source.splitlines(keepends=True)
     starts = [0, *accumulate(map(len, lines))]
     spans, inside_texts = [], set()
@@ -96,7 +91,7 @@ def counted_source(source):
     def end_of(node):
         return starts[node.end_lineno - 1] + node.end_col_offset
 
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, clean=False):
             spans.append((start_of(node.body[0]), end_of(node.body[0])))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "print":
