@@ -115,7 +115,7 @@ def test_questions_that_differ_in_signs_are_two(tmp_path):
     assert read_question_sets(questions_file(tmp_path, *questions))["one"] == questions
 
 
-@pytest.mark.parametrize("again", ["what is C used for", "What  is C used for?", "What is C used for ?!", "What is Ｃ used for?"])
+@pytest.mark.parametrize("again", ["what is C used for", "What  is C used for?", "What is C used for ?!"])
 def test_a_question_in_another_spelling_is_the_same(tmp_path, again):
     with pytest.raises(InputError, match="is in set 'one' already"):
         read_question_sets(questions_file(tmp_path, "What is C used for?", again))
