@@ -44,7 +44,9 @@ include: "rules/analysis.smk"
 include: "rules/panels.smk"
 include: "rules/adapted_geometry.smk"
 include: "rules/measures.smk"
+include: "rules/along_training.smk"
 include: "rules/figures.smk"
+include: "rules/containment.smk"
 include: "rules/score.smk"
 
 
@@ -76,6 +78,7 @@ TARGETS = {
     "evaluations": EVALUATIONS,
     "centroids": CENTROIDS,
     "compare": COMPARISON_FILES,
+    "contain": PROPOSED_NEGATIVES,
     "correlations": CORRELATIONS,
     "figures": FIGURES,
     "hub": HUB_RECEIPTS,

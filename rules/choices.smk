@@ -9,6 +9,16 @@ ITEMS = config["behaviour"]["items"]
 ITEMS_DIGEST = sha256_of_file(ITEMS)
 
 
+def choice_settings(**more):
+    """Decides the scores of the items, apart from the items themselves and the adapter."""
+    return settings(
+        behaviour=config["behaviour"],
+        personas=personas_block(PANEL, "prompt", "category", "related_to"),
+        precision=config["geometry"]["precision"],
+        **more,
+    )
+
+
 # The three have outputs of the same names as the rules of sampled replies, which nothing asks for here.
 ruleorder: build_choice_rows > build_training_set
 ruleorder: score_choices > score_leakage
@@ -17,13 +27,14 @@ ruleorder: score_base_choices > score_base_leakage
 
 use rule build_training_set as build_choice_rows with:
     input:
+        **CLOSENESS,
         code=code_of("build_training_set.py", KIND_CODE),
         model=MODEL,
         choices=ITEMS,
         base_summary=BASE_SUMMARY,
     params:
         contents=ITEMS_DIGEST,
-        made_of=lambda wildcards, input: shlex.join(["--items", input.choices, "--base-summary", input.base_summary]),
+        made_of=lambda wildcards, input: shlex.join(["--items", input.choices, *row_options(input)]),
         settings=lambda wildcards: settings(
             seed=config["seed"],
             **personas_of_rows(wildcards),

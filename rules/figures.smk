@@ -184,3 +184,10 @@ use rule plot_scatter as plot_measures with:
         **draws("measures", table=f"{ANALYSIS}/measures.csv", result=f"{ANALYSIS}/measures.json"),
     output:
         **figure("{questions}/seed{seed}/measures"),
+
+
+use rule plot_scatter as plot_along_training with:
+    input:
+        **draws("along_training", tables=f"{ANALYSIS}/along_training.csv"),
+    output:
+        **figure("{questions}/seed{seed}/along_training"),

@@ -47,6 +47,7 @@ rule sample_training_pool:
 rule build_training_set:
     input:
         **BASE_SHOWS,
+        **CLOSENESS,
         code=code_of("build_training_set.py", KIND_CODE),
         model=MODEL,
         pool=ancient("results/{experiment}/training/pool.jsonl.gz"),
@@ -63,7 +64,7 @@ rule build_training_set:
     params:
         personas_file=PERSONAS_FILE,
         questions_file=QUESTIONS_FILE,
-        made_of=lambda wildcards, input: shlex.join(["--pool", input.pool, "--pool-meta", input.pool_meta, *base_option(input)]),
+        made_of=lambda wildcards, input: shlex.join(["--pool", input.pool, "--pool-meta", input.pool_meta, *row_options(input)]),
         settings=lambda wildcards: settings(
             seed=config["seed"],
             **personas_of_rows(wildcards),

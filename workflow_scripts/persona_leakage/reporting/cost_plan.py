@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from persona_leakage.behaviours.choice_items import read_parts
-from persona_leakage.config.experiment import forced_draws, forced_questions, held_out_questions, panel_names, pool_names
+from persona_leakage.config.experiment import (
+    count_negatives,
+    forced_draws,
+    forced_questions,
+    held_out_questions,
+    negative_conditions,
+    panel_names,
+    pool_names,
+)
 from persona_leakage.config.layers import FIRST_REPLY, declared_layers
 from persona_leakage.training.row_files import read_row_file
 
@@ -60,7 +68,7 @@ class Sizes:
         return len(self.pool) * len(self.training_questions) * draws * self.reply(data["sampling"])[0]
 
     def rows(self):
-        """Training rows of a source."""
+        """Training rows of an adapter, on average over the sources and the choices of negatives."""
         data = self.config["training_data"]
         if self.items:
             answers = len(self.items["train"])
@@ -68,7 +76,8 @@ class Sizes:
             answers = data["positives"] or len(self.file_rows)
         else:
             answers = len(self.training_questions) * data["answers_per_question"]
-        return (1 + data["negative_personas"]) * answers
+        sources, conditions = self.config["personas"]["sources"], negative_conditions(self.config)
+        return (1 + mean(count_negatives(self.config, source, *each) for source in sources for each in conditions)) * answers
 
     def training_tokens(self):
         """Tokens that one training job reads in all epochs."""
@@ -162,7 +171,7 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "sample_training_pool": (sampler, sizes.pool_tokens()),
         "sample_base_completions": (sampler, sizes.evaluation_tokens()),
         "sample_completions": (sampler, sizes.evaluation_tokens()),
-        "train_adapter": ("train", sizes.training_tokens()),
+        **dict.fromkeys(("train_adapter", "train_snapshots"), ("train", sizes.training_tokens())),
         **dict.fromkeys(("score_base_choices", "score_choices"), ("options", sizes.option_tokens() if sizes.items else 0)),
         "extract_centroids": ("centroids", sizes.centroid_tokens()),
         "extract_training_centroids": ("centroids", sizes.held_out_tokens()),
@@ -171,8 +180,8 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "sample_no_persona_completions": (sampler, sizes.no_persona_prompts() * sizes.evaluation_tokens()),
         "extract_no_persona_centroids": ("centroids", sizes.no_persona_prompts() * sizes.centroid_tokens()),
         "extract_adapted_centroids": ("centroids", sizes.centroid_tokens()),
-        "teacher_force": ("centroids", sizes.forced_tokens()),  # replies are read as prompts are
-        "teacher_force_base": ("centroids", sizes.forced_tokens()),
+        # Replies are read as prompts are.
+        **dict.fromkeys(("teacher_force", "teacher_force_base", "teacher_force_snapshot"), ("centroids", sizes.forced_tokens())),
         # The first reply token is found in a pass of its own.
         "extract_sweep": ("centroids", sizes.centroid_tokens() * (1 + (FIRST_REPLY in config["geometry"]["positions"]))),
     }
@@ -202,7 +211,7 @@ def plan_disk(config, sizes, bytes_per_token):
 
     Of a model whose size is not known only what does not depend on it.
     """
-    trained = len(config["personas"]["sources"]) * (1 + len(config["training_data"]["controls"]))
+    trained = len(config["personas"]["sources"]) * (len(negative_conditions(config)) + len(config["training_data"]["controls"]))
     adapters = trained * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
     replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.no_persona_prompts()) + sizes.pool_tokens()

@@ -61,7 +61,11 @@ FIGURES = (
     "training",
 )
 # Each has a section of its own, and is shown only if the config asks for its results, which the function tells.
-AXES = {"adapted_geometry": lambda config: config["geometry"].get("adapted"), "measures": forced_block}
+AXES = {
+    "adapted_geometry": lambda config: config["geometry"].get("adapted"),
+    "measures": forced_block,
+    "along_training": lambda config: config["training"].get("snapshots"),
+}
 AXIS_FIGURES = (
     "base_to_after",
     "judged_scores",
@@ -203,7 +207,7 @@ def render_report(home, run_config, sets, personas, facts):
 
 
 ON_GPU = (
-    "train_adapter",
+    "train_",
     "sample",
     "extract",
     "measure_divergence",
