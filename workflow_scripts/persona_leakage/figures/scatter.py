@@ -68,7 +68,10 @@ def name_all(figure, axes, table, sources, column):
         known = table[table["source"] == source].dropna(subset=["cosine", column])
         most = known.loc[known[column].abs().nlargest(LABELLED).index]
         most = most[most[column] != 0]
-        name_points(axis, known[["cosine", column]], dict(zip(most["persona"], most[["cosine", column]].to_numpy(), strict=True)))
+        drawn = known[["cosine", column]].to_numpy()
+        for line in axis.lines:  # of the source's own rate, or of no change
+            drawn = np.vstack([drawn, np.column_stack([np.linspace(*axis.get_xlim(), 60), np.full(60, line.get_ydata()[0])])])
+        name_points(axis, drawn, dict(zip(most["persona"], most[["cosine", column]].to_numpy(), strict=True)))
 
 
 def draw_change(table, correlations, change, layer):
@@ -142,9 +145,9 @@ def draw_panel(axis, pairs, source, correlation, cells):
 
 
 def describe(correlation):
-    """ "ρ = 0.41 [0.10, 0.65], 29 bystanders", or why there is no number. Without a p, which relatives of each other would make small."""
+    """ "ρ = 0.41 [0.10, 0.65], n = 29", or why there is no number. Without a p, which relatives of each other would make small."""
     if correlation["undefined"]:
-        return textwrap.fill(f"no correlation: {correlation['undefined']}, {correlation['n']} bystanders", 40)
+        return textwrap.fill(f"no correlation: {correlation['undefined']}, n = {correlation['n']}", 40)
     interval = correlation.get("spearman_interval")
     span = f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""
-    return f"ρ = {correlation['spearman_rho']:.2f}{span}, {correlation['n']} bystanders"
+    return f"ρ = {correlation['spearman_rho']:.2f}{span}, n = {correlation['n']}"
