@@ -182,7 +182,9 @@ def test_arrow_keys_go_from_persona_to_persona(browser):
 def test_search_and_filter_over_all_personas(browser):
     choose(browser, "persona", "")
     assert browser.find_element("id", "who").text == "all personas with the adapter of villain"
-    browser.execute_script("const select = document.getElementById('shows'); select.value = 'yes'; select.dispatchEvent(new Event('input'))")
+    browser.execute_script(
+        "const select = document.getElementById('shows'); select.value = 'yes'; select.dispatchEvent(new Event('input'))"
+    )
     titles = browser.find_elements("css selector", "#replies .note")
     assert titles and all("(shows the behaviour)" in title.text for title in titles)
 
@@ -196,17 +198,22 @@ def test_the_address_keeps_the_state(browser, page):
     browser.get("about:blank")
     browser.get(address)
     WebDriverWait(browser, 20).until(lambda browser: browser.execute_script("return document.body.dataset.explorer") == "ready")
-    values = {name: browser.execute_script("return document.getElementById(arguments[0]).value", name) for name in ("source", "category", "layer")}
+    values = {
+        name: browser.execute_script("return document.getElementById(arguments[0]).value", name) for name in ("source", "category", "layer")
+    }
     assert values == {"source": "comedian", "category": "opposite", "layer": "10"} and len(points(browser)) == 10
 
 
 def too_wide(browser):
     """Tables, figures and paragraphs that reach beyond the page, folded ones opened."""
     return browser.execute_script(
-        "document.querySelectorAll('details').forEach((each) => { each.open = true; });"
-        "const width = document.documentElement.clientWidth;"
-        "return [...document.querySelectorAll('table, td, th, figure, p, pre, .table')].filter((each) => each.scrollWidth > each.clientWidth + 1"
-        " && each.clientWidth || each.getBoundingClientRect().right > width + 1).map((each) => each.tagName + ' ' + each.textContent.slice(0, 60))"
+        """
+        document.querySelectorAll("details").forEach((each) => { each.open = true; });
+        const width = document.documentElement.clientWidth;
+        const wide = (each) => each.clientWidth && each.scrollWidth > each.clientWidth + 1;
+        const beyond = (each) => each.getBoundingClientRect().right > width + 1;
+        const parts = [...document.querySelectorAll("table, td, th, figure, p, pre, .table")];
+        return parts.filter((each) => wide(each) || beyond(each)).map((each) => each.tagName + " " + each.textContent.slice(0, 60));"""
     )
 
 

@@ -60,11 +60,11 @@ def one_table(head, body, columns, keys, caption=""):
     lines = []
     for row in body:
         cells = []
-        for place, column in enumerate(columns):
-            if column >= len(row):
-                continue
+        spans = len(row) < len(head)
+        for place, column in enumerate(range(len(row)) if spans else columns):
             attributes, content = row[column]
-            attributes = re.sub(r'colspan="\d+"', f'colspan="{len(columns) - place}"', attributes)
+            if spans and column == len(row) - 1:
+                attributes = re.sub(r'colspan="\d+"', f'colspan="{len(columns) - place}"', attributes)
             tag, scope = ("th", ' scope="row"') if column < keys else ("td", f' data-label="{plain_title(head[column])}"')
             cells.append(f"<{tag}{scope}{attributes}>{content}</{tag}>")
         lines.append(f"<tr>{''.join(cells)}</tr>")

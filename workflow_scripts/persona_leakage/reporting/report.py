@@ -131,8 +131,10 @@ def collect_set(home, questions, seed, sources):
 
 
 def relation(interval):
-    """What the interval of a source's correlation says: closer personas leak "more", "less", or it is "open"."""
-    low, high = interval or (-1, 1)
+    """What the interval of a source's correlation says: closer personas leak "more", "less", or it is "open"; None without one."""
+    if interval is None:
+        return None
+    low, high = interval
     return "more" if low > 0 else "less" if high < 0 else "open"
 
 
