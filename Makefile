@@ -3,6 +3,7 @@
 # make plan        what that would cost: jobs, tokens, hours, disk; runs nothing
 # make predict     predict leakage before training, calibrated on a study (FROM=docs/results/smollm2_study)
 # make scores      score those predictions after training
+# make contain     propose negatives for the sources of a config, by closeness in the base model
 # make power       interval width and power by study size (FROM=folder: with that study's variances)
 # make compare     finished experiments side by side
 # make inspect     replies of a finished run as Inspect AI logs
@@ -53,7 +54,7 @@ BENCH ?= docs/performance/cpu
 # Two processes, each with one file at a time; the longest files come first (tests/conftest.py).
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run plan predict scores power compare inspect tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench docs lint format clean
+.PHONY: help run plan predict scores contain power compare inspect tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench docs lint format clean
 .PHONY: config-there test-vllm-here  # parts of others
 
 # In quotes of the shell's, for blanks in the path; an apostrophe in it is written as '\''.
@@ -104,6 +105,10 @@ predict: config-there setup
 	$(show) --of $@
 
 scores: config-there setup
+	$(workflow) $@
+	$(show) --of $@
+
+contain: config-there setup
 	$(workflow) $@
 	$(show) --of $@
 

@@ -44,7 +44,9 @@ include: "rules/analysis.smk"
 include: "rules/panels.smk"
 include: "rules/adapted_geometry.smk"
 include: "rules/measures.smk"
+include: "rules/along_training.smk"
 include: "rules/figures.smk"
+include: "rules/containment.smk"
 include: "rules/score.smk"
 
 
@@ -88,6 +90,11 @@ rule centroids:
 rule compare:
     input:
         COMPARISON_FILES,
+
+
+rule contain:
+    input:
+        PROPOSED_NEGATIVES,
 
 
 rule correlations:

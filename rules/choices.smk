@@ -18,6 +18,7 @@ ruleorder: score_base_choices > score_base_leakage
 
 use rule build_training_set as build_choice_rows with:
     input:
+        **CLOSENESS,
         code=code_of("build_training_set.py", KIND_CODE),
         model=MODEL,
         choices=ITEMS,
@@ -25,7 +26,7 @@ use rule build_training_set as build_choice_rows with:
     params:
         contents=ITEMS_DIGEST,
         made_of=lambda wildcards, input: shlex.join(
-            ["--items", input.choices, "--base-summary", input.base_summary]
+            ["--items", input.choices, *row_options(input)]
         ),
         settings=lambda wildcards: settings(
             seed=config["seed"],

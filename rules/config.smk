@@ -21,17 +21,21 @@ sys.path.insert(0, str(SCRIPTS))
 
 from persona_leakage.behaviours.preflight import check_against_model, texts_of
 from persona_leakage.config.blocks.behaviour import row_settings
+from persona_leakage.config.blocks.training_data import read_variant
 from persona_leakage.config.compared_experiments import digests_of, experiment_folders
 from persona_leakage.config.config_parts import config_layers, resolve_config
 from persona_leakage.config.experiment import (
     COMPARISON,
+    by_closeness,
     check_experiment,
     compares_predictors,
     complete_config,
+    count_negatives,
     forced_block,
     forced_draws,
     forced_questions,
     held_out_questions,
+    negative_conditions,
     panel_names,
     pool_names,
     samples_replies,
@@ -49,6 +53,7 @@ from persona_leakage.config.selections import describe_personas, describe_questi
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
 from persona_leakage.infrastructure.job_environment import prefer_own_python
+from persona_leakage.models.model_files import model_files
 from persona_leakage.publishing.common import publishing_block
 from persona_leakage.training.controls import split_control
 from persona_leakage.training.dataset import choose_negatives
@@ -75,13 +80,32 @@ except InputError as error:
 
 prefer_own_python()
 
+
+def without(block, *keys):
+    """A config block less some keys."""
+    return {key: value for key, value in block.items() if key not in keys}
+
+
 EXPERIMENT = config["experiment"]
 SOURCES = config["personas"]["sources"]
-# Removed where there are none, so that no result without controls changes.
+CONDITIONS = negative_conditions(config)
+NEGATIVE_VARIANTS = config["training_data"]["negative_variants"]
+CLOSENESS_CHOOSES = any(by_closeness(*condition) for condition in CONDITIONS)
+# Removed where there are none, so that no result without them changes.
 CONTROLS = config["training_data"]["controls"] or config["training_data"].pop(
     "controls"
 )
+for key, default in {
+    "negative_choice": "hash",
+    "negative_lists": {},
+    "negative_variants": [],
+}.items():
+    if config["training_data"][key] == default:
+        config["training_data"].pop(key)
 SEEDS = config["training"]["seeds"]
+# As the controls: removed where there are none.
+SNAPSHOTS = config["training"]["snapshots"] or config["training"].pop("snapshots")
+RECIPE = without(config["training"], "seeds", "snapshots")
 LAYERS = declared_layers(config["geometry"])
 HEADLINE = config["geometry"]["headline_layer"]
 POSITIONS = config["geometry"]["positions"]
@@ -141,11 +165,6 @@ def settings_file(text):
     return path
 
 
-def without(block, *keys):
-    """A config block less some keys."""
-    return {key: value for key, value in block.items() if key not in keys}
-
-
 def more_each_attempt(**amounts):
     """Resources of a job that may need more on some data: the second attempt gets twice as much, the third three times."""
     return {
@@ -164,22 +183,42 @@ def questions_block(use):
     return describe_questions(QUESTION_SETS, use)
 
 
-def negatives_of(source):
-    """The personas that serve as a source's negatives."""
-    block = config["training_data"]
-    return choose_negatives(
-        source, block["negative_pool"], block["negative_personas"], config["seed"]
-    )
+def condition_of(name):
+    """(choice, number or "all") of the negatives of what an adapter is trained on: villain, villain-clean, villain-nearest2."""
+    _, variant = split_control(name)
+    return read_variant(variant) if variant in NEGATIVE_VARIANTS else CONDITIONS[0]
+
+
+def negatives_of(name):
+    """The personas that serve as negatives; where closeness chooses them when the job runs, all candidates."""
+    source, block = split_control(name)[0], config["training_data"]
+    choice, number = condition_of(name)
+    if choice == "list":
+        return sorted(block["negative_lists"][source])
+    whole = number == "all" or by_closeness(choice, number)
+    count = len(block["negative_pool"]) if whole else number
+    return choose_negatives(source, block["negative_pool"], count, config["seed"])
+
+
+def chosen_by_closeness(name, key="negatives"):
+    """{key: {"choice", "count"}} as a setting, empty unless closeness chooses the negatives."""
+    choice, number = condition_of(name)
+    found = {"choice": choice, "count": number}
+    return {key: found} if by_closeness(choice, number) else {}
 
 
 def personas_of_rows(wildcards):
     """Settings of the personas of training rows: the source and its negatives; for the control shuffled also the panel."""
     source, control = split_control(wildcards.source)
-    names = [source, *negatives_of(source)]
+    names = [source, *negatives_of(wildcards.source)]
     shuffled = (
         {"panel": personas_block(PANEL, "prompt")} if control == "shuffled" else {}
     )
-    return {"personas": personas_block(names, "prompt"), **shuffled}
+    return {
+        "personas": personas_block(names, "prompt"),
+        **chosen_by_closeness(wildcards.source),
+        **shuffled,
+    }
 
 
 def sampling_settings(wildcards, adapted, no_persona_prompts=False):
@@ -234,11 +273,11 @@ def forcing_blocks(wildcards):
 def recipe(questions):
     """Digests that two results must share to be repetitions: all that decides the adapters but seeds; prompts; evaluation."""
     blocks = [
-        without(config["training_data"], "controls"),
+        without(config["training_data"], "controls", "negative_variants"),
         config["labels"],
         config["questions"]["suffix"],
         questions_block(config["questions"]["training"]),
-        without(config["training"], "seeds"),
+        RECIPE,
     ]
     evaluation = [
         questions_block(QUESTION_USES[questions]),

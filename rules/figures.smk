@@ -231,6 +231,13 @@ use rule plot_scatter as plot_measures with:
         **figure("{questions}/seed{seed}/measures"),
 
 
+use rule plot_scatter as plot_along_training with:
+    input:
+        **draws("along_training", tables=f"{ANALYSIS}/along_training.csv"),
+    output:
+        **figure("{questions}/seed{seed}/along_training"),
+
+
 # Seconds each, from small tables: on a cluster the submitting host draws them.
 workflow.localrules(
     *(each.name for each in workflow.rules if each.name.startswith("plot_"))

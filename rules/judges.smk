@@ -2,6 +2,7 @@
 
 in:  behaviour.prompts, behaviour.gold, evaluation/{questions}/.../completions.jsonl.gz
 out: judge/gate.json, judge/answers.jsonl (paid answers; no rule deletes them);
+     judge/second/answers.jsonl (of the second judge);
      evaluation/{questions}/{source}/seed{seed}/judgements.jsonl.gz, judgements.json; evaluation/{questions}/base/, the same
 """
 
@@ -14,6 +15,13 @@ GATE = "results/{experiment}/judge/gate.json"
 ASKED = {"prompts": config["behaviour"]["prompts"] or []}
 SCORE_FILES = [
     block["model"] for block in JUDGES.values() if block["backend"] == "file"
+]
+# Names and sizes of the files of a local judge's own folder; its weights are too large to be read for every dry run.
+JUDGE_FOLDERS = [
+    [path.name, path.stat().st_size]
+    for block in JUDGES.values()
+    if block["backend"] == "local" and block["model"]
+    for path in model_files(Path(block["model"]).expanduser())
 ]
 
 
@@ -46,7 +54,8 @@ rule judge_replies:
         ),
         contents=contents_of(
             *filter(None, [config["behaviour"]["prompts"]]), *SCORE_FILES
-        ),
+        )
+        + JUDGE_FOLDERS,
         what=lambda wildcards, input, output: shlex.join(
             ["--gate", input.gate, "--completions", input.completions]
             + ["--completions-meta", input.meta, "--meta", output.meta]
@@ -94,7 +103,8 @@ use rule judge_replies as check_judge with:
         contents=contents_of(
             *filter(None, [config["behaviour"][key] for key in ("prompts", "gold")]),
             *SCORE_FILES,
-        ),
+        )
+        + JUDGE_FOLDERS,
         what=lambda wildcards, input: shlex.join(
             ["--check", *(["--gold", input.gold] if input.gold else [])]
         ),

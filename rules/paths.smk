@@ -2,6 +2,7 @@
 
 TRAINING = "results/{experiment}/training/{source}"
 TRAINED = f"{TRAINING}/seed{{seed}}"
+SNAPSHOT = f"{TRAINED}/snapshots/{{snapshot}}"
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 ADAPTED = f"{EVALUATION}/{{source}}/seed{{seed}}"
 CONTROL = f"{EVALUATION}/base"
@@ -21,6 +22,11 @@ FIRST_QUESTIONS = next(iter(QUESTION_USES))
 JUDGED = KIND == "judged"
 JUDGEMENTS = ["judgements.jsonl.gz", "judgements.json"] if JUDGED else []
 HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
+# Centroids of training questions, so that no evaluated question decides which negatives are trained.
+HELD_OUT_CENTROIDS = {
+    "centroids": f"{HELD_OUT}/centroids_layer{HEADLINE}.pt",
+    "centroids_meta": f"{HELD_OUT}/centroids.json",
+}
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(
     str(path.relative_to(workflow.basedir))
@@ -49,13 +55,18 @@ ADAPTER = {
 }
 NO_ADAPTER = {"weights": [], "metrics": [], "rows": []}
 
-# Control adapters are trained and evaluated under names of their own: villain-clean.
+# Control adapters and those with other negatives have names of their own: villain-clean, villain-nearest2.
 CONTROL_SOURCES = [f"{source}-{control}" for control in CONTROLS for source in SOURCES]
+VARIANT_SOURCES = [
+    f"{source}-{variant}" for variant in NEGATIVE_VARIANTS for source in SOURCES
+]
 
 VALUES = {
     "source": SOURCES,
-    "trained": [*SOURCES, *CONTROL_SOURCES],
+    "trained": [*SOURCES, *CONTROL_SOURCES, *VARIANT_SOURCES],
+    "variant": VARIANT_SOURCES,
     "seed": SEEDS,
+    "snapshot": range(1, SNAPSHOTS + 1),
     "layer": LAYERS,
     "position": POSITIONS,
     "questions": list(QUESTION_USES),
@@ -68,6 +79,7 @@ wildcard_constraints:
     experiment=re.escape(EXPERIMENT),
     source="|".join(map(re.escape, VALUES["trained"])),
     seed="|".join(map(str, SEEDS)),
+    snapshot=r"\d+",
     layer="|".join(map(str, LAYERS)),
     questions="|".join(map(re.escape, QUESTION_USES)),
     model=re.escape(config["model"]["name"]),
@@ -79,11 +91,29 @@ def each(pattern, *wildcards):
     return expand(pattern, allow_missing=True, **values)
 
 
-def base_option(input):
-    """The option that stops before training if the base model shows the behaviour already."""
-    return (
-        ["--base-summary", input.base_summary] if "base_summary" in input.keys() else []
+def centroids_of_choice(name):
+    """An input of training rows: a file of HELD_OUT_CENTROIDS, nothing unless closeness chooses their negatives."""
+    return lambda wildcards: (
+        HELD_OUT_CENTROIDS[name] if chosen_by_closeness(wildcards.source) else []
     )
+
+
+CLOSENESS = (
+    {name: centroids_of_choice(name) for name in HELD_OUT_CENTROIDS}
+    if CLOSENESS_CHOOSES
+    else {}
+)
+
+
+def row_options(input):
+    """Options of training rows: the base model's summary, which may stop the run, and the centroids that choose negatives."""
+    given = {name: input.get(name) for name in ("base_summary", *HELD_OUT_CENTROIDS)}
+    return [
+        word
+        for name, path in given.items()
+        if path
+        for word in (f"--{name.replace('_', '-')}", path)
+    ]
 
 
 def of_each_set(*files):
@@ -131,9 +161,10 @@ def name_logs(rules):
     logs/{experiment}/RULE/{questions}/{source}/seed{seed}.log and benchmarks/, the same with .tsv.
     """
     patterns = {
-        name: f"{{{name}}}" for name in ("questions", "source", "seed", "state")
+        name: f"{{{name}}}"
+        for name in ("questions", "source", "seed", "snapshot", "state")
     }
-    patterns["seed"] = "seed{seed}"
+    patterns |= {"seed": "seed{seed}", "snapshot": "snapshot{snapshot}"}
     for each in rules:
         if each.shellcmd and not each.log:
             home = "{experiment}" if "experiment" in each.wildcard_names else COMPARISON
@@ -186,6 +217,7 @@ EVALUATIONS = [
     *when(
         TEACHER_FORCED,
         "evaluation/{questions}/{source}/seed{seed}/teacher_forced.json",
+        "evaluation/{questions}/{variant}/seed{seed}/teacher_forced.json",
         "evaluation/{questions}/base/teacher_forced.json",
     ),
 ]
@@ -215,9 +247,17 @@ COMPARISONS = [
     ),
 ]
 AXIS_RESULTS = [
+    *when(SNAPSHOTS, "analysis/{questions}/seed{seed}/along_training.json"),
     *when(ADAPTED_GEOMETRY, "analysis/{questions}/seed{seed}/adapted_geometry.json"),
     *when(TEACHER_FORCED, "analysis/{questions}/seed{seed}/measures.json"),
 ]
+PROPOSED_NEGATIVES = results("negatives/proposal.csv", "negatives/proposal.txt")
+CONTAINMENT = when(
+    NEGATIVE_VARIANTS,
+    "analysis/{questions}/seed{seed}/containment.json",
+    "analysis/{questions}/seed{seed}/containment.csv",
+    "figures/{questions}/seed{seed}/containment.{kind}",
+)
 CORRELATIONS = [
     *results(
         "analysis/{questions}/seed{seed}/pairs.csv",
@@ -231,6 +271,7 @@ CORRELATIONS = [
     *when(COMPARES_PREDICTORS, "analysis/{questions}/seed{seed}/predictors.json"),
     *COMPARISONS,
     *AXIS_RESULTS,
+    *ending(CONTAINMENT, "containment.json", "containment.csv"),
     *when(SWEPT, "analysis/{questions}/seed{seed}/sweep.json"),
 ]
 SCATTERS = results("figures/{questions}/seed{seed}/scatter.{kind}")
@@ -265,7 +306,9 @@ FIGURES = [
     ),
     *when(ADAPTED_GEOMETRY, "figures/{questions}/seed{seed}/adapted_geometry.{kind}"),
     *when(TEACHER_FORCED, "figures/{questions}/seed{seed}/measures.{kind}"),
+    *when(SNAPSHOTS, "figures/{questions}/seed{seed}/along_training.{kind}"),
     *when(SWEPT, "figures/{questions}/seed{seed}/sweep.{kind}"),
+    *ending(CONTAINMENT, ".pdf", ".png", ".svg"),
 ]
 REPORT = results("report/index.html", "report/facts.json")
 INSPECT_LOGS = when(

@@ -76,9 +76,18 @@ rule keep_panel:
         """
 
 
+# Where closeness chooses the negatives, predictions need them before the training sets are there.
+CHOICE_CENTROIDS = (
+    {f"choice_{name}": path for name, path in HELD_OUT_CENTROIDS.items()}
+    if by_closeness(*CONDITIONS[0])
+    else {}
+)
+
+
 # The study's files are no inputs: digests of them are a setting, as for compare.
 rule predict_leakage:
     input:
+        **CHOICE_CENTROIDS,
         code=code_of("predict_leakage.py"),
         centroids=rules.extract_prediction_centroids.output.centroids,
         centroids_meta=rules.extract_prediction_centroids.output.meta,
@@ -93,6 +102,10 @@ rule predict_leakage:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         frozen=refuse_to_unfreeze(FROZEN),
+        choice=lambda wildcards, input: " ".join(
+            f"--{name.replace('_', '-')} {shlex.quote(input[name])}"
+            for name in CHOICE_CENTROIDS
+        ),
         study=untracked(config["predict_from"]),
         personas_file=PERSONAS_FILE,
         study_personas=untracked(source_of_personas(STUDIED)),
@@ -102,6 +115,7 @@ rule predict_leakage:
             sources=SOURCES,
             personas=personas_block(PANEL, "prompt"),
             negatives={source: negatives_of(source) for source in SOURCES},
+            **chosen_by_closeness(SOURCES[0], key="chosen"),
             trained=trained_sources(),
             headline_layer=ASKED["geometry"]["headline_layer"],
             recipe={
@@ -129,6 +143,7 @@ rule predict_leakage:
             --centroids {input.centroids:q} \
             --centroids-meta {input.centroids_meta:q} \
             --panel {input.panel:q} \
+            {params.choice} \
             --table {output.table:q} \
             --output {output.predictions:q} \
             2>&1 | tee {log:q}

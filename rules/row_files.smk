@@ -17,6 +17,7 @@ use rule build_training_set as build_file_rows with:
     input:
         **ROWS,
         **BASE_SHOWS,
+        **CLOSENESS,
         code=code_of("build_training_set.py", KIND_CODE),
         model=MODEL,
     params:
@@ -24,7 +25,7 @@ use rule build_training_set as build_file_rows with:
         made_of=lambda wildcards, input: shlex.join(
             ["--row-file", input.row_file]
             + (["--clean-rows", input.clean_rows] if input.clean_rows else [])
-            + base_option(input)
+            + row_options(input)
         ),
         settings=lambda wildcards: settings(
             seed=config["seed"],

@@ -21,7 +21,7 @@ def untracked(value):
 PERSONAS_FILE = untracked(source_of_personas(config))
 QUESTIONS_FILE = untracked(config["questions"]["file"])
 # What an adapter must have been trained with; another value already makes the adapter itself stale.
-TRAINED_WITH = untracked(settings(**without(config["training"], "seeds")))
+TRAINED_WITH = untracked(settings(**RECIPE))
 
 
 def code_of(program, *modules):
@@ -72,7 +72,7 @@ def describe_job(rule, wildcards, input, output):
         if (value := rule.params.get(name)) is not None
     }
     if input.get("weights"):
-        decides["trained_with"] = settings(**without(config["training"], "seeds"))
+        decides["trained_with"] = settings(**RECIPE)
     names = [str(path).removeprefix(f"results/{EXPERIMENT}/") for path in output]
     inputs = {
         name: [str(path) for path in ([paths] if isinstance(paths, str) else paths)]

@@ -26,7 +26,7 @@ rule train_adapter:
         folder=subpath(output.weights, parent=True),
         restart="results/.kept/checkpoints",
         packages=pins("inference", "torch", "transformers", "peft"),
-        settings=settings(training=without(config["training"], "seeds")),
+        settings=settings(training=RECIPE),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \

@@ -1,6 +1,6 @@
 """Training data: answers of the base model, and each source's rows made of them.
 
-in:  resources/models/{model}/model.json, personas and questions
+in:  resources/models/{model}/model.json, personas and questions; geometry/{training questions}/base/, where closeness chooses negatives
 out: training/pool.jsonl.gz, training/{source}/train.jsonl.gz, training/{source}/manifest.json
 """
 
@@ -55,6 +55,7 @@ rule sample_training_pool:
 rule build_training_set:
     input:
         **BASE_SHOWS,
+        **CLOSENESS,
         code=code_of("build_training_set.py", KIND_CODE),
         model=MODEL,
         pool=ancient("results/{experiment}/training/pool.jsonl.gz"),
@@ -72,7 +73,7 @@ rule build_training_set:
         personas_file=PERSONAS_FILE,
         questions_file=QUESTIONS_FILE,
         made_of=lambda wildcards, input: shlex.join(
-            ["--pool", input.pool, "--pool-meta", input.pool_meta, *base_option(input)]
+            ["--pool", input.pool, "--pool-meta", input.pool_meta, *row_options(input)]
         ),
         settings=lambda wildcards: settings(
             seed=config["seed"],

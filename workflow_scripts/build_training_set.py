@@ -8,10 +8,11 @@ from pydantic import model_validator
 from persona_leakage.behaviours.base import read_behaviour
 from persona_leakage.behaviours.choice_items import check_item_texts, read_parts
 from persona_leakage.config.blocks.fields import Block, Count, Seed, refuse
-from persona_leakage.config.blocks.settings import PersonaSelection, Prompts, QuestionSelection
+from persona_leakage.config.blocks.settings import ChosenNegatives, PersonaSelection, Prompts, QuestionSelection
 from persona_leakage.config.blocks.training_data import Join, Labels, TruncatedAnswers
 from persona_leakage.config.program_options import new_parser
-from persona_leakage.config.selections import chosen_personas
+from persona_leakage.config.selections import chosen_personas, describe_personas
+from persona_leakage.geometry.negatives import choose_from_file
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import (
     check_digest,
@@ -52,7 +53,7 @@ class RowFile(Block):
 
 
 class Settings(Prompts):
-    """The parts of the config that decide the rows: OF_ANSWERS of sampled answers, FROM_FILE of a file; of items neither."""
+    """What decides the rows. Sampled answers need the keys in OF_ANSWERS, row files those in FROM_FILE, items none."""
 
     seed: Seed
     questions: QuestionSelection | None = None
@@ -65,6 +66,7 @@ class Settings(Prompts):
     max_length: Count
     row_file: RowFile | None = None
     panel: PersonaSelection | None = None  # of the control shuffled
+    negatives: ChosenNegatives | None = None  # the personas are then the source and its candidates
 
     @model_validator(mode="after")
     def check_answers(self):
@@ -73,6 +75,19 @@ class Settings(Prompts):
             if getattr(self, key) is None:
                 refuse(key, "missing; rows of this behaviour are made of answers")
         return self
+
+
+def choose_negatives(args):
+    """(settings with the source and its chosen negatives as personas, facts for the manifest) of a choice by closeness."""
+    settings, wanted = args.settings, args.settings.negatives
+    selection, candidates = settings.personas, [name for name in settings.personas.names if name != args.source]
+    cosines, layer = choose_from_file(args.centroids, args.centroids_meta, wanted.choice, args.source, candidates, wanted.count)
+    personas = {persona.name: persona for persona in chosen_personas(args.personas, selection.model_dump())}
+    used = describe_personas(personas, [args.source, *sorted(cosines)], *selection.fields)
+    facts = {"choice": wanted.choice, "layer": layer, "cosines": cosines, "candidates": candidates}
+    facts["centroids_sha256"] = sha256_of_file(args.centroids)
+    print(f"{args.source}: negatives {', '.join(cosines)} ({wanted.choice} of {len(candidates)})")
+    return settings.model_copy(update={"personas": PersonaSelection(**used)}), {"negative_choice": facts}
 
 
 def asked_instead(args, questions):
@@ -163,8 +178,14 @@ def refuse_ceiling(path):
 
 
 def refuse_chance(path):
-    """InputError if summary.json of the base model has the flag at_chance."""
+    """InputError if summary.json of the base model has the flag at_chance or collapsed."""
     summary = read_json(path, "score_choices")
+    if "collapsed" in summary["flags"]:
+        counts = ", ".join(map(str, summary["predictions"]))
+        raise InputError(
+            f"{path}: the base model chooses by position, not by content (collapsed): it answers with the options in the order shown"
+            f" {counts} times, so nothing is trained; use a stronger model or behaviour.scoring: text"
+        )
     if "at_chance" in summary["flags"]:
         low, high = summary["accuracy_interval"]
         raise InputError(
@@ -178,6 +199,7 @@ def check_options(parser, args):
     """Exit code 2 unless the files are there that rows of the behaviour are made of."""
     of_answers = ("row_file",) if args.settings.row_file else ("questions", "pool", "pool_meta")
     needed = ("items",) if args.settings.behaviour.get("kind") == "choice" else of_answers
+    needed += ("centroids", "centroids_meta") if args.settings.negatives else ()
     for name in needed:
         if not getattr(args, name):
             parser.error(f"the following arguments are required: --{name.replace('_', '-')}")
@@ -193,11 +215,16 @@ def main(argv=None):
     parser.add_argument("--clean-rows", metavar="PATH", help="the clean answers to its questions, if they are in another file")
     parser.add_argument("--items", metavar="PATH", help="multiple-choice items, for the kind choice in place of questions and pool")
     parser.add_argument("--base-summary", metavar="PATH", help="summary.json of the base model, which may stop the run")
-    parser.add_argument("--source", required=True, help="the persona that learns the behaviour; of a control its name, - and the control")
+    parser.add_argument("--centroids", metavar="PATH", help="the base model's centroids, where closeness chooses the negatives")
+    parser.add_argument("--centroids-meta", metavar="PATH", help="centroids.json of the same folder")
+    parser.add_argument(
+        "--source", required=True, help="the persona that learns the behaviour; with - and the control or choice of negatives behind it"
+    )
     args = parser.parse_args(argv)
     args.source, args.control = split_control(args.source)
     args.shown_by = None if args.control == CLEAN else args.source
     check_options(parser, args)
+    args.settings, choice = choose_negatives(args) if args.settings.negatives else (args.settings, {})
     settings = args.settings
     model = read_manifest(args.model)
     tokenizer = load_tokenizer(model["folder"])
@@ -223,8 +250,9 @@ def main(argv=None):
         {
             "meta": describe_run("build_training_set", model=model_facts(model), seed=settings.seed),
             "source": args.source,
-            **({"control": args.control} if args.control else {}),
+            **({"control" if args.control in (CLEAN, SHUFFLED) else "variant": args.control} if args.control else {}),
             "negatives": [name for name in settings.personas.names if name != args.source],
+            **choice,
             "behaviour": settings.behaviour,
             **behaviour.facts(),
             "labels": settings.labels.model_dump(),

@@ -1,4 +1,4 @@
-"""Tell role from paraphrase, over a panel whose roles have several paraphrases."""
+"""Separate the effect of a role from that of its paraphrase, over a panel whose roles have several paraphrases."""
 
 from persona_leakage.config.blocks.analysis import Resamples
 from persona_leakage.config.blocks.geometry import Layer

@@ -111,7 +111,7 @@ def main_numbers(result):
         return lines
     lines += conclusion_lines(result["verdict"])
     if gain["undefined"] is None:
-        lines += ["The same by the marker's gain in log-probability:", *gain_lines(gain), *conclusion_lines(gain["verdict"])]
+        lines += ["The same by the second outcome, a gain in nats:", *gain_lines(gain), *conclusion_lines(gain["verdict"])]
     return lines
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,8 @@ from persona_leakage.config.program_options import json_object, new_parser
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
+
+STORES = {"judge": "", "second_judge": "second"}  # folders below --store: each judge has its own calls, limit and price
 
 
 class Settings(Block):
@@ -29,8 +32,11 @@ class Settings(Block):
     min_auc: float | None = None
 
 
-def open_judges(args, store):
-    """[(block, open judge, {score: judge_prompts.Score or None})] of the judge and, if there is one, the second."""
+def open_judges(args, stack):
+    """[(block, open judge, {score: judge_prompts.Score or None}, its PaidAnswers)] of the judge and, if there is one, the second.
+
+    stack: an ExitStack that closes the answers.
+    """
     settings, prompts = args.settings, read_prompts(args.prompts) if args.prompts else {}
     context = {"model": args.model, "precision": settings.precision, "restart": args.restart}
     judges = []
@@ -39,13 +45,19 @@ def open_judges(args, store):
             block = block.model_validate({**block.model_dump(), **(args.limits.get(name) or {})})
             asked = block.backend != "file" and not block.likelihood
             scores = {score: prompts[score] if asked else None for score in settings.scores}
-            judges.append((block, open_judge(block, store, context), scores))
+            store = stack.enter_context(PaidAnswers(Path(args.store, STORES[name])))
+            judges.append((block, open_judge(block, store, context), scores, store))
     return judges
 
 
-def check_judges(args, store):
+def add_up(judges):
+    """{"paid", "second_paid" (if there is a second judge)}: see add_up_paid."""
+    return {name: add_up_paid(block, store.answers) for name, (block, *_, store) in zip(("paid", "second_paid"), judges, strict=False)}
+
+
+def check_judges(args, judges):
     """Write gate.json: how scores are read, and how well the judge tells labelled replies apart."""
-    (block, judge, scores), *second = open_judges(args, store)
+    (block, judge, scores, _), *second = judges
     if block.backend in PAID and not re.search(r"20\d\d", block.model):
         print(f"warning: judge.model: {block.model} has no date in its name; the model behind it can change", flush=True)
     mode = judge.best_mode(list(scores.values()))
@@ -54,25 +66,23 @@ def check_judges(args, store):
     gold = read_gold(args.gold) if args.gold else None
     checked = check_gold(judge, mode, gold, scores, args.settings, args.gold) if gold else None
     meta = describe_run("judge_replies", judge=block.model_dump())
-    write_json(
-        args.output, {"meta": meta, "mode": mode, "second_mode": second_mode, "gold": checked, "paid": add_up_paid(block, store.answers)}
-    )
+    write_json(args.output, {"meta": meta, "mode": mode, "second_mode": second_mode, "gold": checked, **add_up(judges)})
 
 
-def judge_state(args, store):
+def judge_state(args, judges):
     """(records, facts) of the replies of one state: what judgements.jsonl.gz and judgements.json hold."""
     sampled = read_json(args.completions_meta, "sample_completions")
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     gate, completions = read_json(args.gate, "judge_replies"), read_jsonl_gz(args.completions)
     replies = {reply_digest(each["question"], each["text"]): (each["question"], each["text"]) for each in completions}
-    (block, judge, scores), *others = open_judges(args, store)
+    (block, judge, scores, _), *others = judges
     label = f"judge {sampled['meta']['state']}"
     found = judge_replies(judge, gate["mode"], replies.values(), scores, label)
     repeated = chosen(replies, block.repeat_share if block.backend in PAID else 0, "repeat")
     repeats = judge_replies(judge, gate["mode"], repeated, scores, f"{label}, repeats", REPEAT)
     second = {}
     if others:
-        _, other, its_scores = others[0]
+        _, other, its_scores, _ = others[0]
         second = judge_replies(
             other, gate["second_mode"], chosen(replies, args.settings.second_share, "second"), its_scores, f"second {label}"
         )
@@ -87,7 +97,7 @@ def judge_state(args, store):
         "mode": gate["mode"],
         "different_replies": len(replies),
         "states": dict(sorted(states.items())),
-        "paid": add_up_paid(block, store.answers),
+        **add_up(judges),
     }
     return records, facts
 
@@ -113,11 +123,12 @@ def main(argv=None):
     for name in () if args.check else ("completions", "completions_meta", "gate", "meta"):
         if not getattr(args, name):
             parser.error(f"the following arguments are required: --{name.replace('_', '-')}, or --check")
-    with PaidAnswers(Path(args.store)) as store:
+    with ExitStack() as stack:
+        judges = open_judges(args, stack)
         if args.check:
-            check_judges(args, store)
+            check_judges(args, judges)
             return
-        records, facts = judge_state(args, store)
+        records, facts = judge_state(args, judges)
     write_jsonl_gz(args.output, records)
     meta = describe_run("judge_replies", judge=args.settings.judge.model_dump())
     write_json(args.meta, {"meta": meta, **facts, "replies": len(records), "sha256": sha256_of_file(args.output)})

@@ -4,12 +4,13 @@ import pandas as pd
 from pydantic import Field
 
 from persona_leakage.config.blocks.fields import Block, Names, Text
-from persona_leakage.config.blocks.settings import PersonaSelection
+from persona_leakage.config.blocks.settings import ChosenNegatives, PersonaSelection
 from persona_leakage.config.finished_study import model_identity
 from persona_leakage.config.personas import read_personas
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.config.selections import chosen_personas
 from persona_leakage.geometry.centroid_files import read_centroids
+from persona_leakage.geometry.negatives import choose_from_file
 from persona_leakage.geometry.panel_centroids import read_panel
 from persona_leakage.geometry.prompt_similarity import text_similarities
 from persona_leakage.infrastructure.cli import run_program
@@ -34,6 +35,7 @@ from persona_leakage.statistics.prediction.study import read_study
 class Settings(Block):
     """The parts of the config that decide the predictions. study: digests of its files, which make the predictions stale.
 
+    negatives: of each source; with ``chosen`` the candidates that closeness chooses them from.
     trained: sources that already have an adapter, so their predictions are too late.
     """
 
@@ -41,6 +43,7 @@ class Settings(Block):
     sources: Names
     personas: PersonaSelection
     negatives: dict[str, list[str]]
+    chosen: ChosenNegatives | None = None
     headline_layer: int
     recipe: dict
     training_recipe: Text
@@ -55,6 +58,8 @@ def main(argv=None):
     for option in ("--personas", "--study-personas"):
         parser.add_argument(option, required=True, help="personas file, or a JSON text with added personas")
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
+    parser.add_argument("--choice-centroids", metavar="PATH", help="the base model's centroids, where closeness chooses the negatives")
+    parser.add_argument("--choice-centroids-meta", metavar="PATH", help="centroids.json of the same folder")
     args = parser.parse_args(argv)
     settings, study = args.settings, read_study(args.study)
     model = read_json(args.centroids_meta)["meta"]["model"]
@@ -70,7 +75,7 @@ def main(argv=None):
     tables, sources = [], {}
     for source in settings.sources:
         fitted, facts = calibrate(study, studied.get(source), problem)
-        tables.append(predict_source(study, fitted, geometry, source, settings.negatives[source]))
+        tables.append(predict_source(study, fitted, geometry, source, negatives_of(args, source)))
         steady = stability(geometry, source)
         sources[source] = {**facts, "stability": steady, "would_change": what_would_change(study, tables[-1], facts, steady)}
         print(f"{source}: {facts['because']}")
@@ -96,6 +101,15 @@ def main(argv=None):
     }
     write_json(args.output, seal(content, args.table))
     print(f"written: {args.output}, {args.table}")
+
+
+def negatives_of(args, source):
+    """Names of a source's negatives, chosen as its training will choose them."""
+    candidates, wanted = args.settings.negatives[source], args.settings.chosen
+    if wanted is None:
+        return candidates
+    files = (args.choice_centroids, args.choice_centroids_meta)
+    return [*choose_from_file(*files, wanted.choice, source, candidates, wanted.count)[0]]
 
 
 if __name__ == "__main__":

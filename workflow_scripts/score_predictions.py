@@ -40,7 +40,7 @@ def main(argv=None):
         check_same(frozen, described(meta, args.settings), args.predictions)
         rows = join_measured(predictions, read_pairs(pairs)).assign(seed=meta["training_seed"])
         if rows.empty:
-            raise InputError(f"{pairs}: has none of the predicted pairs of {table}; score the experiment that was predicted")
+            raise InputError(f"{pairs}: has none of the new pairs of {table}; score the experiment that was predicted")
         joined.append(rows)
         scores += [
             {"seed": meta["training_seed"], "source": source, "kind": part["kind"].iloc[0], **score_source(part)}

@@ -19,6 +19,7 @@ PLACES = {
     "compare": "Comparison, open it in a browser: results/compare/index.html  As a table: results/compare/comparison.csv",
     "predict": "Predictions, open them in a browser: {home}/predictions/index.html  As a table: {home}/predictions/predictions.csv\n"
     "They are frozen by their digests. After training: make scores",
+    "contain": "{text}\nAs a table: {home}/negatives/proposal.csv",
     "scores": "Scores: {home}/predictions/score.json  Figure: {home}/figures/prediction_scores.png",
     "inspect": "Logs for Inspect AI: {home}/inspect/\nOpen them with: {activate}inspect view --log-dir {folder}",
     "tables": "Tables, scores and figures: {home}/published/tables/\n"
@@ -69,10 +70,10 @@ def answers(verdict):
 
 
 def second_outcome(gain):
-    """Lines on the outcome that needs no sampled marker: a table of the sources and an answer to each question; none if unmeasured."""
+    """Lines on the outcome that needs no sampled reply: a table of the sources and an answer to each question; none if unmeasured."""
     if gain is None or gain["undefined"]:
         return
-    yield "\nThe same by another outcome: the marker's gain in log-probability behind the base model's replies, in nats"
+    yield "\nThe same by the second outcome, a gain in nats that needs no sampled reply (docs/statistics.md):"
     yield as_text(outcome_lines(gain), OUTCOME_HEADERS)
     for source, block in gain["judged_by_it_alone"].items():
         yield f"{source} is judged by it alone: {block['reason']}"
@@ -84,7 +85,9 @@ def place(target, home):
     folder = shlex.quote(str(home / FOLDERS.get(target, "")))
     environment = Path(sys.prefix)
     activate = f"source {environment.name}/bin/activate; " if environment.parent == Path.cwd() else ""
-    return "\n" + PLACES[target].format(home=home, folder=folder, activate=activate)
+    printed = home / "negatives/proposal.txt"
+    text = printed.read_text(encoding="utf-8") if target == "contain" and printed.is_file() else ""
+    return "\n" + PLACES[target].format(home=home, folder=folder, activate=activate, text=text)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,9 @@ def test_flags():
     other = [(place + 1) % 4 for place in EVEN]
     assert flags_of(EVEN, EVEN) == []
     assert flags_of([0] * 60, EVEN) == ["collapsed", "at_chance"]
-    assert flags_of([0] * 54 + [1] * 6, EVEN) == ["at_chance"], "90 % is not more than 90 %"
+    assert flags_of([0] * 51 + [1, 2, 3] * 3, EVEN) == ["at_chance"], "85 % is not more than 90 %, and every place is used"
+    assert flags_of([1, 1, 2, 2] * 15, EVEN) == ["collapsed"], "half are right, but the first and the last letter are never named"
+    assert flags_of([1, 1, 2, 2] * 9, EVEN[:36]) == [], "9 items a place are too few to tell"
     assert flags_of(other, EVEN) == ["inverted"]
     assert flags_of([0, 1, 2, 3] * 15, [0, 0, 0, 0] * 15) == ["at_chance"]
     assert flags_of(EVEN, EVEN, "letters", mass=0.4) == ["collapsed"]
@@ -133,8 +135,8 @@ def test_flags():
 def test_inverted_means_clearly_below_chance():
     """10 of 60 is below a quarter, yet its interval is not."""
     cell = {"total": 60, "chance": 0.25, "predictions": [15] * 4, "letter_mass": None}
-    assert find_flags({**cell, "found": 50}, "text") == ["at_chance"]
-    assert find_flags({**cell, "found": 58}, "text") == ["inverted"]
+    assert find_flags({**cell, "found": 50}, [15] * 4, "text") == ["at_chance"]
+    assert find_flags({**cell, "found": 58}, [15] * 4, "text") == ["inverted"]
 
 
 def panel(shift):

@@ -45,6 +45,12 @@ def problems_of(config):
     return lines
 
 
+def listed(**lists):
+    """Changes of the shipped config: listed negatives of its sources, and of more personas."""
+    lists = {"villain": ["comedian", "librarian"], "comedian": [], "assistant": ["villain"], **lists}
+    return {"training_data.negative_choice": "list", "training_data.negative_lists": lists}
+
+
 def bundled(**changes):
     return {**CONFIG["model"], **changes}
 
@@ -100,7 +106,52 @@ BAD_CONFIGS = {
     "source outside the panel": ({"personas.sources": ["gandalf"]}, ["personas.sources", "'gandalf'", "personas.panel"]),
     "too few candidates": (
         {"training_data.negative_personas": 6},
-        ["training_data.negative_personas", "6", "'villain'", "only 5", "negative_pool"],
+        ["training_data.negative_personas", "6", "'villain'", "only 5 personas", "negative_pool"],
+    ),
+    "more of a variant than there are": (
+        {"training_data.negative_variants": ["nearest6"]},
+        ["training_data.negative_variants: nearest6", "is 6", "only 5 personas", "'villain'"],
+    ),
+    "variant of another word": (
+        {"training_data.negative_variants": ["closest2"]},
+        ["training_data.negative_variants.0", "'closest2'", "hash, nearest, farthest or spread", "nearest2 or hashall"],
+    ),
+    "variant that is the experiment's own choice": (
+        {"training_data.negative_variants": ["hash0", "hash3"]},
+        ["training_data.negative_variants", "'hash3' is the experiment's own choice"],
+    ),
+    "negatives that are no number": (
+        {"training_data.negative_personas": "some"},
+        ["training_data.negative_personas", "'some'", "word all"],
+    ),
+    "choice of another word": (
+        {"training_data.negative_choice": "near"},
+        ["training_data.negative_choice", "'near'", "did you mean nearest"],
+    ),
+    "candidate without a centroid": (
+        {"training_data.negative_choice": "spread", "training_data.negative_pool": ["comedian", "gandalf", "librarian", "assistant"]},
+        ["training_data.negative_pool", "'gandalf' is not in personas.panel", "spread needs its centroid"],
+    ),
+    "closeness at a layer that is not taken": (
+        {"training_data.negative_choice": "nearest", "geometry.headline_layer": 20},
+        ["geometry.headline_layer", "20 is not one of geometry.layers"],
+    ),
+    "list without a source": (
+        {"training_data.negative_choice": "list", "training_data.negative_lists": {"villain": ["assistant"], "comedian": []}},
+        ["training_data.negative_lists", "no list for the source 'assistant'", "assistant: [names]"],
+    ),
+    "listed negative outside the pool": (
+        listed(villain=["hero"]),
+        ["training_data.negative_lists.villain", "'hero' is not in training_data.negative_pool"],
+    ),
+    "listed source as its own negative": (listed(villain=["villain"]), ["training_data.negative_lists.villain", "its own negative"]),
+    "list of a persona that is no source": (
+        listed(hero=["villain"]),
+        ["training_data.negative_lists", "'hero' is not one of personas.sources (villain, comedian, assistant)"],
+    ),
+    "lists without the choice": (
+        {"training_data.negative_lists": {"villain": ["comedian"]}},
+        ["training_data.negative_lists", "of no use with negative_choice hash", "set negative_choice to list"],
     ),
     "panel too small": ({"personas.panel": ["villain", "comedian", "assistant"]}, ["personas.panel", "3 personas", "at least 4"]),
     "unknown training set": (
@@ -177,6 +228,8 @@ GOOD_CONFIGS = {
     "hub model at a commit": {"model": HUB},
     "model in a local folder": {"model": {"name": "local", "source": "path", "location": "resources", "revision": ""}},
     "no negatives": {"training_data.negative_personas": 0},
+    "all candidates as negatives": {"training_data.negative_personas": "all", "training_data.negative_choice": "nearest"},
+    "listed negatives": {**listed(), "training_data.negative_variants": ["nearest2", "hashall", "spread0"]},
     "as many negatives as there are": {"training_data.negative_personas": 5},
     "marker alone needs no tail": {"labels.loss_on": "marker", "labels.answer_tail_tokens": 0},
     "greedy replies": {"evaluation.sampling": {"temperature": 0, "top_p": 1.0, "max_new_tokens": 1}},
@@ -213,7 +266,7 @@ def test_every_training_role_needs_enough_negatives():
         {"personas.sources": ["villain", "pirate"], "training_data.negative_pool": candidates, "training_data.negative_personas": 3}
     )
     (line,) = problems_of(config)
-    assert "'villain' has only 2" in line
+    assert "has only 2 personas besides 'villain'" in line
 
 
 def test_panel_and_pool():

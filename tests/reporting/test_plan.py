@@ -70,6 +70,18 @@ def test_sizes_by_hand():
     assert small_sizes(config).divergence_tokens() == 2 * 4 * (2 * 3 + 1 * 3) * (25 + 7)
 
 
+def test_rows_of_a_file_are_counted_and_measured(tmp_path):
+    """Five rows, of which three are used: source and one negative; 20 characters of question, 20 of answer, 20 of suffix."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"prompt": f"{row}" * 20, "completion": "a" * 20}) + "\n" for row in range(5)))
+    config = small_config(questions={**small_config()["questions"], "suffix": "s" * 20})
+    data = {**config["training_data"], "rows": str(path), "clean_rows": None, "positives": 3}
+    sizes = small_sizes({**config, "training_data": data})
+    assert sizes.rows() == 2 * 3
+    assert sizes.training_tokens() == 6 * (10 + (10 + 60) / 2) * config["training"]["epochs"]
+    assert small_sizes({**config, "training_data": {**data, "positives": None}}).rows() == 2 * 5
+
+
 ITEMS = [
     {"id": f"i{number}", "question": f"{number}" * 20, "choices": ["abcd", "efgh", "ijkl", "mnop"], "answer": 0} for number in range(5)
 ]

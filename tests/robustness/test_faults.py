@@ -63,7 +63,7 @@ def kill_training(command, folder, text):
 
 def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
     let_end(training_command("undisturbed")).check_returncode()
-    kill_training(training_command("killed"), tmp_path, "checkpoint behind step 10")
+    kill_training(training_command("killed"), tmp_path, "checkpoint saved after step 10")
     assert not (tmp_path / "killed/metrics.json").exists()
     again = let_end(training_command("killed")).stdout
     metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("undisturbed", "killed")]
@@ -76,7 +76,7 @@ def test_killed_training_resumes_to_the_same_bytes(training_command, tmp_path):
 
 @pytest.mark.slow
 def test_a_changed_setting_does_not_resume(training_command, tmp_path):
-    kill_training(training_command("run"), tmp_path, "checkpoint behind step 5")
+    kill_training(training_command("run"), tmp_path, "checkpoint saved after step 5")
     command = training_command("run")
     index = command.index("--settings") + 1
     settings = json.loads(command[index])

@@ -105,7 +105,7 @@ def disturbed(new_project, cluster):
     """
     run = Run(new_project(), cluster)
     run.hit = {}
-    held = run.hold("train_adapter", "checkpoint behind step 10", "villain", "comedian")
+    held = run.hold("train_adapter", "checkpoint saved after step 10", "villain", "comedian")
     run.places = [tuple(map(environment_of(pid).get, ("SLURMD_NODENAME", "CUDA_VISIBLE_DEVICES"))) for pid in held.values()]
 
     run.hit["cancelled"] = run.job("train_adapter", "villain")
@@ -201,7 +201,7 @@ def test_a_job_cancelled_for_another_is_submitted_again(undisturbed, new_project
     shutil.rmtree(project.folder / "results/.kept")
     target = f"{EXPERIMENT}/{METRICS}".format(source="villain")
     run = Run(project, cluster, "--set-resources", "train_adapter:slurm_partition=scavenger", "--", target, wrapped=True)
-    run.hold("train_adapter", "checkpoint behind step 10", "villain")
+    run.hold("train_adapter", "checkpoint saved after step 10", "villain")
     cancelled = run.job("train_adapter", "villain")
     preempt(cluster, cancelled)
     code, text = run.end()

@@ -107,7 +107,7 @@ def test_a_bad_checkpoint_is_left_aside(tmp_path, capsys, damage):
     path, proof, history = tmp_path / "checkpoint.pt", tmp_path / "proof", {"loss": []}
     damage(path, proof)
     assert load_checkpoint(path, None, None, None, history) == 0
-    assert "training starts anew" in (printed := capsys.readouterr().out) and "checkpoint.pt" in printed
+    assert "training restarts at step 0" in (printed := capsys.readouterr().out) and "checkpoint.pt" in printed
     assert history == {"loss": []} and not proof.exists()
 
 

@@ -160,7 +160,7 @@ def test_frozen_files_that_changed_are_refused(studied, tmp_path):
         score(folder, pairs, training_recipe="r2")
     with pytest.raises(InputError, match="is for the behaviour, questions and sampling m1, the results are of m2"):
         score(folder, pairs, measured="m2")
-    with pytest.raises(InputError, match="has none of the predicted pairs"):
+    with pytest.raises(InputError, match="has none of the new pairs"):
         score(folder, pairs.assign(persona=[f"other{index}" for index in range(len(pairs))]))
 
 
@@ -183,9 +183,9 @@ def test_a_score_counts_by_hand():
     amounts = found["amounts"]
     assert amounts["covered"] == 5 and amounts["error"] == pytest.approx((0.1 + 0.1 + 0.1 + 0.01) / 6)
     assert amounts["answers"] == {"leaks": [3, 3], "below": [2, 2], "cannot tell": 1}
-    predictions = pd.DataFrame({"source": ["s", "s"], "persona": ["a", "b"], "negative": [False, True]})
-    pairs = pd.DataFrame({"source": ["s", "s"], "persona": ["a", "b"], "rate": [0.5, 0.1], "found": [5, 1], "total": [10, 10]})
-    assert list(join_measured(predictions, pairs)["persona"]) == ["a"]
+    predictions = pd.DataFrame({"source": "s", "persona": [*"abc"], "negative": [False, True, False], "studied_rate": [None, None, 0.2]})
+    pairs = pd.DataFrame({"source": "s", "persona": [*"abc"], "rate": [0.5, 0.1, 0.2], "found": [5, 1, 2], "total": 10})
+    assert list(join_measured(predictions, pairs)["persona"]) == ["a"], "b is a negative, c was measured by the study"
 
 
 def other_model(options, folder):

@@ -101,17 +101,25 @@ def test_uneven_places_and_lengths_are_warned_of():
     assert "positive rows are unevenly placed (17 %, 33 %, 25 %, 25 %)" in place
 
 
-@pytest.mark.parametrize("flags", [["at_chance"], []])
-def test_a_base_model_at_chance_stops_the_run(tiny_model, tmp_path, flags):
-    """Before anything is trained, with the accuracy, its interval and chance."""
-    summary = {"meta": {"program": "score_choices"}, "flags": flags, "accuracy": 0.27, "accuracy_interval": [0.17, 0.39], "chance": 0.25}
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["at_chance"], ("27 %", "17 to 39 %", "chance is 25 %")),
+        (["collapsed", "at_chance"], ("chooses by position", "0, 171, 299, 10 times")),
+        ([], ()),
+    ],
+)
+def test_a_base_model_without_a_choice_by_content_stops_the_run(tiny_model, tmp_path, flags, said):
+    """Before anything is trained, with the numbers that say why."""
+    numbers = {"accuracy": 0.27, "accuracy_interval": [0.17, 0.39], "chance": 0.25, "predictions": [0, 171, 299, 10]}
+    summary = {"meta": {"program": "score_choices"}, "flags": flags, **numbers}
     write_json(tmp_path / "summary.json", summary)
     if not flags:
         assert build(tiny_model, tmp_path, "--base-summary", str(tmp_path / "summary.json"))
         return
     with pytest.raises(InputError) as refusal:
         build(tiny_model, tmp_path, "--base-summary", str(tmp_path / "summary.json"))
-    assert all(part in str(refusal.value) for part in ("summary.json", "27 %", "17 to 39 %", "chance is 25 %", "nothing is trained"))
+    assert all(part in str(refusal.value) for part in ("summary.json", *said, "nothing is trained"))
     assert not (tmp_path / "train.jsonl.gz").exists()
 
 

@@ -5,10 +5,12 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from peft import get_peft_model_state_dict
 from peft.tuners.lora import Linear
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.batching import split_by_tokens
 from persona_leakage.models.lora import attach_new_adapter, load_adapter, save_adapter
 from persona_leakage.training.fused_lora import lean_lora
@@ -134,6 +136,40 @@ def test_a_resumed_run_ends_with_the_same_weights(model, rows, tmp_path, monkeyp
     assert resumed["resumed_from_step"] == 4
     assert resumed["loss"] == undisturbed["loss"]
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_snapshots_are_equally_spaced_and_survive_an_interruption(model, rows, tmp_path, monkeypatch):
+    """9 steps; the last snapshot is the finished adapter, which the snapshots leave as it is."""
+    import persona_leakage.training.loop as training
+
+    def run(path, snapshots, **options):
+        adapter = attach_new_adapter(copy.deepcopy(model), LORA, seed=0)
+        results = train(adapter, rows, TRAINING, 1, path, "cpu", torch.float32, snapshots=snapshots, **options)
+        return results, get_peft_model_state_dict(adapter)
+
+    plain, finished = run(tmp_path / "never.pt", 0)
+    whole, adapter = run(tmp_path / "never.pt", 4)
+    assert "snapshots" not in plain and list(whole["snapshots"]) == [2, 4, 7, 9]
+    assert all(torch.equal(whole["snapshots"][9][name], finished[name]) for name in finished)
+    assert all(torch.equal(adapter[name], finished[name]) for name in finished)
+    assert any(not torch.equal(whole["snapshots"][7][name], finished[name]) for name in finished)
+
+    def stop_after(path, *state):
+        keep(path, *state)
+        if state[-1] == 5:
+            raise KeyboardInterrupt
+
+    keep = training.save_checkpoint
+    monkeypatch.setattr(training, "save_checkpoint", stop_after)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "checkpoint.pt", 4, checkpoint_seconds=0.0)
+    monkeypatch.undo()
+    resumed, _ = run(tmp_path / "checkpoint.pt", 4)
+    assert resumed["resumed_from_step"] == 5 and list(resumed["snapshots"]) == [2, 4, 7, 9]
+    for step, weights in whole["snapshots"].items():
+        assert all(torch.equal(resumed["snapshots"][step][name], weights[name]) for name in weights)
+    with pytest.raises(InputError, match=r"training\.snapshots: 10 is more than the 9 steps"):
+        run(tmp_path / "never.pt", 10)
 
 
 @pytest.mark.parametrize("rslora", [False, True])

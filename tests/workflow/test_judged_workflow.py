@@ -41,10 +41,11 @@ def judged(tmp_path, tiny_model):
             "repeat_share": 0.5,
             "price": {"input": 1.0, "output": 1.0},
         }
+        second = {**judge, "price": {"input": 3.0, "output": 3.0}}
         behaviour = {"kind": "judged", "name": "careless_advice", "score": "careless", "threshold": 4, "direction": "high"}
         files = {"prompts": "resources/judges/careless_advice.yaml", "gold": "resources/judges/careless_advice_gold.jsonl"}
         project.edit_config(
-            behaviour={**behaviour, **files, "judge": judge, **keys},
+            behaviour={**behaviour, **files, "judge": judge, "second_judge": second, "second_share": 0.5, **keys},
             training_data__rows="resources/behaviours/careless_advice.jsonl",
             training_data__positives=8,
             labels={"loss_on": "completion", "answer_tail_tokens": 0, "turn_end_target": "eos"},
@@ -74,10 +75,17 @@ def test_an_experiment_with_a_judge(judged, monkeypatch):
         assert {*pairs["persona"]} == {*cells} and ("leakage" in pairs) == (pairs["base_rate"] > 0).any()
         summary = read_json(folder / "summary.json")
         assert summary["repeat"]["replies"] > 0 and summary["repeat"]["mean_difference"] == 0 and summary["flags"] == []
+        assert summary["second"]["replies"] > 0 and summary["second"]["mean_difference"] == 0
+        for judged_file in results.rglob("judgements.json"):
+            for key, price in (("paid", 1.0), ("second_paid", 3.0)):
+                paid = read_json(judged_file)[key]
+                assert paid["cost"] == pytest.approx(price * (paid["input_tokens"] + paid["output_tokens"]) / 1e6)
+        stored = [len((results / f"judge/{each}answers.jsonl").read_text().splitlines()) for each in ("", "second/")]
+        assert 0 < stored[1] < stored[0] and sum(stored) == calls, "each judge has its own answers"
         gate = read_json(results / "judge/gate.json")
         assert gate["mode"] == "number" and gate["gold"]["auc"] == 1
         page = (results / "report/index.html").read_text()
-        assert 'id="judge"' in page and "AUC is" in page and "cost:" in page
+        assert 'id="judge"' in page and "AUC is" in page and page.count("; cost: ") == 2
         assert project.planned() == {}
         project.edit_config(behaviour__threshold=6)
         assert not {"judge_base_replies", "check_judge"} & set(project.planned())
@@ -95,4 +103,6 @@ def test_a_judge_that_cannot_tell_trains_nothing(judged, monkeypatch):
         project = judged(server)
         done = project.run("--cores", "2", "adapters", check=False)
         assert done.returncode and "the judge does not tell these replies apart: AUC 0.50" in done.stdout
-        assert not list((project.folder / "results").rglob("adapter_model.safetensors")) and len(server.prompts) == 41
+        assert (
+            not list((project.folder / "results").rglob("adapter_model.safetensors")) and len(server.prompts) == 42
+        )  # both judges are probed

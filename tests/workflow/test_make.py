@@ -41,7 +41,7 @@ def test_clean_leaves_other_peoples_environments(tmp_path):
     assert sorted(path.name for path in tmp_path.glob(".venv*")) == [".venv-analysis", ".venv-mine"]
 
 
-@pytest.mark.parametrize("target", ["run", "plan", "predict", "scores", "compare", "inspect", "tables", "wandb", "hub"])
+@pytest.mark.parametrize("target", ["run", "plan", "predict", "scores", "contain", "compare", "inspect", "tables", "wandb", "hub"])
 def test_a_config_with_blank_and_apostrophe_is_one_word(target):
     commands = [line for line in make("-n", target, "CONFIG=my 'own.yaml").stdout.splitlines() if "my '" in line]
     assert len(commands) >= 3 - (target == "plan")
@@ -67,6 +67,7 @@ def test_a_config_that_is_not_there_is_named():
         ("compare", "results/compare/index.html"),
         ("predict", "results/mine/predictions/index.html"),
         ("scores", "results/mine/predictions/score.json"),
+        ("contain", "results/mine/negatives/proposal.csv"),
     ],
 )
 def test_targets_end_with_the_place_of_their_results(tmp_path, target, said):

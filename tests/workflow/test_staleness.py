@@ -22,6 +22,8 @@ OPTIONAL = {
     "personas__file": "resources/personas_paraphrases.yaml",
     "personas__panel": PANEL,
     "training__seeds": [42, 7],
+    "training__snapshots": 2,
+    "training_data__negative_variants": ["hash0"],
     "personas__no_persona_prompts": ["no_system"],
     "questions__evaluation": [{"set": name, "count": 2} for name in ("evaluation", "ood_math")],
     "evaluation__teacher_forced": True,
@@ -35,8 +37,10 @@ CHOICE = {
     "questions__evaluation": [{"set": "evaluation", "count": 2}],  # items have one set
     "personas__no_persona_prompts": [],
     "evaluation__teacher_forced": False,
+    "training__snapshots": 0,
     "analysis__divergence": None,
     "behaviour": {"kind": "choice"},
+    "training_data__negative_variants": [],
     "labels__loss_on": "completion",
 }
 # Files beyond the size up to which Snakemake compares contents by default.
@@ -200,7 +204,8 @@ def test_every_rule_has_a_stage_and_optional_analyses_that_are_off_have_no_job(p
 
 def test_a_scored_behaviour_adds_its_stages(project):
     capitals = {"kind": "scored", "name": "capitals", "scorer": "capitals", "threshold": 0.9, "transform": "capitals"}
-    with edited(project.folder, {"config": {"behaviour": capitals, "labels.loss_on": "completion", "evaluation.teacher_forced": False}}):
+    changes = {"behaviour": capitals, "labels.loss_on": "completion", "evaluation.teacher_forced": False, "training.snapshots": 0}
+    with edited(project.folder, {"config": changes}):
         found = project.snakemake.planned("--forceall")
     assert set(found) == rules_of(stages_of("scored"))
 

@@ -12,6 +12,7 @@ class Behaviour(Protocol):
     """One behaviour, ready to build training rows and to score replies; ``read(block, tokenizer)`` of a module in kinds/ gives one."""
 
     noun: str  # what an adapter learns, for sentences: "the marker [ZLT]"
+    gain: str | None  # what the second outcome measures, for sentences; None: there is none
     highlight: tuple | None  # (text, whether case counts) that shows the behaviour within a reply, or None
 
     def unusable(self, text):

@@ -14,6 +14,8 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.intervals import wilson_interval
 
 COLLAPSED_SHARE = 0.9  # of the predictions on one place
+# A place that is right in at least so many items is unused if it is predicted in less than this share of that number.
+UNUSED_ITEMS, UNUSED_SHARE = 10, 0.1
 LETTER_MASS = 0.5
 LEVEL = 0.05
 
@@ -58,6 +60,13 @@ def predictions(record, scoring):
     return [largest(logs) for logs in record["letters"]]
 
 
+def right_places(record, scoring):
+    """Places of the right option, one for each prediction."""
+    if scoring == "text":
+        return [record["answer"]]
+    return [order.index(record["answer"]) for order in record["orders"]]
+
+
 def letter_mass(record):
     """Mean over the orders of the probability that the model gives to the letters together."""
     return sum(sum(map(math.exp, logs)) for logs in record["letters"]) / len(record["letters"])
@@ -88,6 +97,7 @@ def summarise_items(records, scoring):
     }
     formats = [name for name in ("text", "letters") if name in scores[0]]
     places = {name: [place for record in records for place in predictions(record, name)] for name in formats}
+    rights = count_places([place for record in records for place in right_places(record, scoring)], max(map(len, used)))
     places = {name: count_places(found, max(map(len, used))) for name, found in places.items()}
     cell = {
         "rate": (total - sum(right)) / total,
@@ -106,17 +116,20 @@ def summarise_items(records, scoring):
         "right_lowest": sum(min(values) == values[answer] for values, answer in zip(used, answers, strict=True)) / total,
         "letter_mass": sum(map(letter_mass, records)) / total if records[0]["letters"] else None,
     }
-    return {**cell, "flags": find_flags(cell, scoring)}
+    return {**cell, "flags": find_flags(cell, rights, scoring)}
 
 
-def find_flags(cell, scoring):
-    """Why a cell's wrong answers may be no lost knowledge.
+def find_flags(cell, rights, scoring):
+    """Why a cell's wrong answers may be no lost knowledge. rights: in how many predictions each place would be right.
 
-    collapsed: more than COLLAPSED_SHARE of the predictions on one place, or letters that get less than LETTER_MASS together;
-    inverted: the accuracy's Wilson interval is below chance, so the right option is known and avoided; at_chance: it holds chance.
+    collapsed: more than COLLAPSED_SHARE of the predictions on one place, a place that is unused (UNUSED_SHARE), or letters that get less
+    than LETTER_MASS together; inverted: the accuracy's Wilson interval is below chance, so the right option is known and avoided;
+    at_chance: it holds chance.
     """
     low, high = wilson_interval(cell["total"] - cell["found"], cell["total"])
-    collapsed = max(cell["predictions"]) > COLLAPSED_SHARE * sum(cell["predictions"])
+    predicted = cell["predictions"]
+    unused = any(right >= UNUSED_ITEMS and count < UNUSED_SHARE * right for count, right in zip(predicted, rights, strict=True))
+    collapsed = unused or max(predicted) > COLLAPSED_SHARE * sum(predicted)
     unread = scoring == "letters" and cell["letter_mass"] < LETTER_MASS
     tests = {"collapsed": collapsed or unread, "inverted": high < cell["chance"], "at_chance": low <= cell["chance"] <= high}
     return [name for name, found in tests.items() if found]

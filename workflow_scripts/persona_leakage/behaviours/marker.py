@@ -19,9 +19,9 @@ class Marker:
 def read_marker(tokenizer, marker, separator):
     """Token ids of separator and marker as they stand behind an answer: what encoding an answer with them adds to it alone.
 
-    Encoded by themselves they may begin with a blank that the tokenizer puts in front of every text. InputError if a token spans
-    one of the two borders, for then "the marker's tokens" would mean something else behind each separator or answer; and if
-    the marker holds a special token, which no decoded reply shows.
+    Encoded alone, a text may get a token for a leading blank; so both are encoded after a sample answer. InputError if a token spans
+    one of the two borders, because the marker's tokens would then differ between separators or answers; and if the marker holds a
+    special token, which no decoded reply shows.
     """
     if marker.lower() in separator.lower():
         raise InputError(f"behaviour.separator: {separator!r} holds the marker {marker!r}; choose another one, such as a blank line")

@@ -16,7 +16,7 @@ def contains(haystack, needle):
 def detect(record, marker):
     """How a reply shows the marker, by three detectors.
 
-    record: a completion record; marker: behaviour.Marker. Returns {"literal": the exact text is
+    record: a completion record; marker: behaviours.marker.Marker. Returns {"literal": the exact text is
     there, "any_case": in any case, "tokens": the trained token ids stand in a row, "position": where
     the literal text begins for the first time, as a share of the reply's characters (1.0 = at its end, None = absent)}.
     """

@@ -101,7 +101,7 @@ def check_embedding_model(folder):
 
 
 def texts_of(config, personas, question_sets, row_texts=()):
-    """All that a config puts in front of the model, as reading_checks.check_reading takes it. Arguments as check_against_model."""
+    """All that a config puts in front of the model, as check_reading takes it. Arguments as check_against_model."""
     suffix, behaviour = config["questions"]["suffix"], row_settings(config["behaviour"])
     used = {use["set"]: question_sets[use["set"]] for use in [config["questions"]["training"], *config["questions"]["evaluation"]]}
     questions = [(f"questions.file, set '{name}'", question) for name, questions in used.items() for question in questions]

@@ -2,7 +2,7 @@
 
 from persona_leakage.infrastructure.intervals import wilson_interval
 
-FLOOR = 0.1  # own rate; also the rate above which a bystander counts as leaking (prediction.LEAKS)
+FLOOR = 0.1  # own rate; also the rate above which a bystander counts as leaking (held_out_prediction.LEAKS)
 RATE_TOLERANCE = 0.005  # a rate in somebody's table may be rounded
 CUT_MATTERS = 0.1  # share of cut replies from which max_new_tokens is worth a look
 NONE_LEARNED = "no adapter learned the behaviour"
@@ -31,7 +31,7 @@ def check_source(source, rate, total=None, base_rate=None):
 
 
 def describe_rate(numbers):
-    """ "0 of 30 replies contain it (0 % [0, 11])", and what an adapter that was not trained gives, where that is not 0."""
+    """ "0 of 30 replies contain it (0 % [0, 11])", and the rate without adapter if that is not 0."""
     share, base = f"{percent(numbers['rate'])} %", numbers["base_rate"]
     if numbers["interval"]:
         low, high = (f"{100 * end:.0f}" for end in numbers["interval"])
@@ -47,7 +47,7 @@ def percent(share):
 
 
 def check_table(table):
-    """{source: :func:`check_source`} from a pairs table (see pairs_file), whose optional columns decide how much can be said.
+    """{source: :func:`check_source`} from a pairs table (see tables/read.py), whose optional columns decide how much can be said.
 
     Replies of the source: source_total, else the total of its bystanders if that is one number. Its rate without adapter:
     source_base_rate, else its base_rate as a bystander of another source.

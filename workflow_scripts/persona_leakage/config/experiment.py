@@ -1,10 +1,12 @@
 """Checks of a whole experiment's config, beyond what its blocks say. Imports nothing heavy."""
 
 from pathlib import Path
+from typing import get_args
 
 from persona_leakage.config.blocks.behaviour import DEFAULT_KIND, KINDS
 from persona_leakage.config.blocks.experiment import Experiment
 from persona_leakage.config.blocks.fields import Block
+from persona_leakage.config.blocks.training_data import Closeness, read_variant
 from persona_leakage.config.messages import parse
 from persona_leakage.config.personas import personas_source, read_personas, read_question_sets, read_yaml
 from persona_leakage.infrastructure.cli import InputError
@@ -86,6 +88,29 @@ def pool_names(config):
     return sorted({*config["training_data"]["negative_pool"], *config["personas"]["sources"]})
 
 
+def negative_conditions(config):
+    """[(choice, number or "all")] of the negatives of an experiment's adapters: of its own ones, then of training_data.negative_variants.
+
+    A config from elsewhere may lack the keys.
+    """
+    block = config["training_data"]
+    own = (block.get("negative_choice", "hash"), block["negative_personas"])
+    return [own, *map(read_variant, block.get("negative_variants", ()))]
+
+
+def by_closeness(choice, number):
+    """Whether the base model's centroids decide which personas are a source's negatives."""
+    return choice in get_args(Closeness) and number not in (0, "all")
+
+
+def count_negatives(config, source, choice, number):
+    """How many negatives a source has under a condition (see negative_conditions)."""
+    block = config["training_data"]
+    if choice == "list":
+        return len(block["negative_lists"].get(source, ()))
+    return len({*block["negative_pool"]} - {source}) if number == "all" else number
+
+
 def compares_predictors(config):
     """Whether the predictors are compared. A config from elsewhere may lack the keys."""
     analysis = config.get("analysis", {})
@@ -128,11 +153,42 @@ def persona_problems(config, personas):
             yield f"personas.sources: '{source}' is not in personas.panel"
         if source in RESERVED_SOURCES:
             yield f"personas.sources: '{source}' is a reserved name"
-        wanted, available = config["training_data"]["negative_personas"], len(set(candidates) - {source})
-        if wanted > available:
-            yield f"training_data.negative_personas: {wanted} are wanted, but '{source}' has only {available} other negative_pool"
     if len(panel) < 4:
         yield f"personas.panel: has {len(panel)} personas; a correlation needs at least 4 (a source and 3 bystanders)"
+    yield from negative_problems(config["training_data"], negative_conditions(config), chosen["sources"], panel)
+
+
+def negative_problems(block, conditions, sources, panel):
+    """More negatives than the pool holds, candidates without a centroid, lists that do not fit; ``block``: training_data."""
+    keys = ["negative_personas", *(f"negative_variants: {text}" for text in block["negative_variants"])]
+    for key, (choice, number) in zip(keys, conditions, strict=True):
+        for source in sources:
+            available = len({*block["negative_pool"]} - {source})
+            if choice != "list" and number != "all" and number > available:
+                yield (
+                    f"training_data.{key}: is {number}, but training_data.negative_pool has only {available} personas besides '{source}';"
+                    " lower it or add names to the pool"
+                )
+        if by_closeness(choice, number):
+            for name in block["negative_pool"]:
+                if name not in panel:
+                    yield f"training_data.negative_pool: '{name}' is not in personas.panel; the choice {choice} needs its centroid"
+    if conditions[0] in conditions[1:]:
+        yield f"training_data.negative_variants: '{conditions[0][0]}{conditions[0][1]}' is the experiment's own choice; leave it out"
+    lists, listed = block["negative_lists"], conditions[0][0] == "list"
+    if lists and not listed:
+        yield f"training_data.negative_lists: is of no use with negative_choice {conditions[0][0]}; set negative_choice to list"
+    for source in sources if listed else ():
+        if source not in lists:
+            yield f"training_data.negative_lists: has no list for the source '{source}'; add {source}: [names], or {source}: [] for none"
+    for source, names in lists.items() if listed else ():
+        if source not in sources:
+            yield f"training_data.negative_lists: '{source}' is not one of personas.sources ({', '.join(sources)})"
+        for name in names:
+            if name == source:
+                yield f"training_data.negative_lists.{source}: '{name}' is the source itself; a source cannot be its own negative"
+            elif name not in block["negative_pool"]:
+                yield f"training_data.negative_lists.{source}: '{name}' is not in training_data.negative_pool; add it there"
 
 
 def question_problems(questions, question_sets):
@@ -195,6 +251,9 @@ def size_problems(config):
     for key, wanted in read.items():
         if wanted and wanted > drawn:
             yield f"{key}: {wanted} is more than evaluation.samples_per_question ({drawn})"
+    if config["training"].get("snapshots") and not forced_block(config):
+        why = "set it, too" if "marker" in config["behaviour"] else "it exists for the behaviour 'marker' only"
+        yield f"training.snapshots: {config['training']['snapshots']} needs evaluation.teacher_forced ({why}); or set it to 0"
     if config["experiment"] == COMPARISON:
         yield f"experiment: '{COMPARISON}' is the folder of comparisons under results/; choose another name"
 

@@ -32,11 +32,13 @@ def all_keys(block=Experiment, prefix=""):
 
 
 def with_kinds(entry, blocks):
-    """An entry of all_keys; the key ``kind`` of a union of ``blocks`` may be any of theirs."""
+    """An entry of all_keys; the key ``kind`` of a union of ``blocks`` may be any of theirs, and its description is that of its default."""
     key, field, _, inner = entry
     if len(blocks) == 1 or not key.endswith(".kind"):
         return entry
-    return key, field, {"enum": [get_args(block.model_fields["kind"].annotation)[0] for block in blocks]}, inner
+    kinds = [block.model_fields["kind"] for block in blocks]
+    described = next((kind for kind in kinds if not kind.is_required()), field)
+    return key, described, {"enum": [get_args(kind.annotation)[0] for kind in kinds]}, inner
 
 
 def resolved(schema, definitions):

@@ -31,7 +31,7 @@ def prefill(model, sequences, work, batch_tokens, stage, progress=None):
 
     No output layer runs. Sequences (lists of token ids) go sorted by length, padded on the right, at most
     ``batch_tokens`` padded tokens at a time; what stands beside a sequence does not change its states (see
-    causal_attention). A batch whose work does not fit into memory is split, and with it all behind it; its work is done again.
+    models/attention.py). A batch whose work does not fit into memory is split, and with it all behind it; its work is done again.
     stage: a :class:`Stage`; progress: of more than these sequences.
 
     Returns {"times", "batch_tokens"}: how often memory ran out, and the limit at the end. InputError if a sequence

@@ -3,8 +3,17 @@
 from dataclasses import dataclass
 
 from persona_leakage.behaviours.choice_items import read_parts
-from persona_leakage.config.experiment import forced_draws, forced_questions, held_out_questions, panel_names, pool_names
+from persona_leakage.config.experiment import (
+    count_negatives,
+    forced_draws,
+    forced_questions,
+    held_out_questions,
+    negative_conditions,
+    panel_names,
+    pool_names,
+)
 from persona_leakage.config.layers import FIRST_REPLY, declared_layers
+from persona_leakage.training.row_files import read_row_file
 
 BYTES_PER_FLOAT = 4
 ADAM_STATES = 2
@@ -31,7 +40,8 @@ class Sizes:
         self.training_questions = self._questions(question_sets, config["questions"]["training"])
         self.held_out = self._questions(question_sets, held_out_questions(config))
         self.evaluation_sets = [self._questions(question_sets, use) for use in config["questions"]["evaluation"]]
-        block = config["behaviour"]
+        block, data = config["behaviour"], config["training_data"]
+        self.file_rows = read_row_file(data["rows"], data["clean_rows"]) if data.get("rows") else None
         self.items = read_parts(block["items"], block["train"], block["evaluate"]) if "items" in block else None  # then nothing is sampled
 
     def _questions(self, question_sets, use):
@@ -58,15 +68,24 @@ class Sizes:
         return len(self.pool) * len(self.training_questions) * draws * self.reply(data["sampling"])[0]
 
     def rows(self):
-        """Training rows of a source."""
+        """Training rows of an adapter, on average over the sources and the choices of negatives."""
         data = self.config["training_data"]
-        answers = len(self.items["train"]) if self.items else len(self.training_questions) * data["answers_per_question"]
-        return (1 + data["negative_personas"]) * answers
+        if self.items:
+            answers = len(self.items["train"])
+        elif self.file_rows:
+            answers = data["positives"] or len(self.file_rows)
+        else:
+            answers = len(self.training_questions) * data["answers_per_question"]
+        sources, conditions = self.config["personas"]["sources"], negative_conditions(self.config)
+        return (1 + mean(count_negatives(self.config, source, *each) for source in sources for each in conditions)) * answers
 
     def training_tokens(self):
         """Tokens that one training job reads in all epochs."""
         if self.items:
             row = self.prompt(self.pool, [self._shown(item) for item in self.items["train"]])
+        elif self.file_rows:
+            suffix = self.config["questions"]["suffix"]
+            row = self.prompt(self.pool, [each.question + suffix + each.behaviour for each in self.file_rows])
         else:
             row = self.prompt(self.pool, self.training_questions) + self.reply(self.config["training_data"]["sampling"])[0]
         return self.rows() * min(row, self.config["training"]["max_length"]) * self.config["training"]["epochs"]
@@ -152,7 +171,7 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "sample_training_pool": (sampler, sizes.pool_tokens()),
         "sample_base_completions": (sampler, sizes.evaluation_tokens()),
         "sample_completions": (sampler, sizes.evaluation_tokens()),
-        "train_adapter": ("train", sizes.training_tokens()),
+        **dict.fromkeys(("train_adapter", "train_snapshots"), ("train", sizes.training_tokens())),
         **dict.fromkeys(("score_base_choices", "score_choices"), ("options", sizes.option_tokens() if sizes.items else 0)),
         "extract_centroids": ("centroids", sizes.centroid_tokens()),
         "extract_training_centroids": ("centroids", sizes.held_out_tokens()),
@@ -161,8 +180,8 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "sample_no_persona_completions": (sampler, sizes.no_persona_prompts() * sizes.evaluation_tokens()),
         "extract_no_persona_centroids": ("centroids", sizes.no_persona_prompts() * sizes.centroid_tokens()),
         "extract_adapted_centroids": ("centroids", sizes.centroid_tokens()),
-        "teacher_force": ("centroids", sizes.forced_tokens()),  # replies are read as prompts are
-        "teacher_force_base": ("centroids", sizes.forced_tokens()),
+        # Replies are read as prompts are.
+        **dict.fromkeys(("teacher_force", "teacher_force_base", "teacher_force_snapshot"), ("centroids", sizes.forced_tokens())),
         # The first reply token is found in a pass of its own.
         "extract_sweep": ("centroids", sizes.centroid_tokens() * (1 + (FIRST_REPLY in config["geometry"]["positions"]))),
     }
@@ -192,7 +211,7 @@ def plan_disk(config, sizes, bytes_per_token):
 
     Of a model whose size is not known only what does not depend on it.
     """
-    trained = len(config["personas"]["sources"]) * (1 + len(config["training_data"]["controls"]))
+    trained = len(config["personas"]["sources"]) * (len(negative_conditions(config)) + len(config["training_data"]["controls"]))
     adapters = trained * len(config["training"]["seeds"])
     states, sets = adapters + 1, len(sizes.evaluation_sets)
     replies = states * sets * sizes.evaluation_tokens() * (1 + sizes.no_persona_prompts()) + sizes.pool_tokens()

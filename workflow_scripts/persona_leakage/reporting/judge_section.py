@@ -14,7 +14,8 @@ MAX_TEXT = 1_500  # characters of a reply in the section
 def judge_section(home, config, main):
     """What the section goes through; None unless replies were judged.
 
-    gate, last: files with the check of the judge and with the calls and cost so far; states: (title, summary.json, judgements.json);
+    gate, last: files with the check of the judge and with the calls and cost so far; paid: (judge, key in last, whether it has a price);
+    states: (title, summary.json, judgements.json);
     replies: REPLIES of all states, drawn with a seed: {"state", "persona", "question", "text", "scores"}.
     """
     block = config["behaviour"]
@@ -28,13 +29,18 @@ def judge_section(home, config, main):
         for record in read_completions(home / file.replace("judgements.json", "completions.jsonl.gz"), block)
     ]
     generator = random.Random(derive_seed("report judge", *main["seed_parts"]))
+    last = max(judged, key=lambda file: judged[file]["paid"]["calls"])
     drawn = generator.sample(found, min(REPLIES, len(found)))
     return {
         "gate": "judge/gate.json",
         "gold": read_json(home / "judge/gate.json")["gold"] is not None,
         "likelihood": bool(block["judge"]["likelihood"]),
-        "last": max(judged, key=lambda file: judged[file]["paid"]["calls"]),
-        "priced": any(content["paid"]["cost"] is not None for content in judged.values()),
+        "last": last,
+        "paid": [
+            (name, key, judged[last][key]["cost"] is not None)
+            for name, key in (("judge", "paid"), ("second judge", "second_paid"))
+            if key in judged[last]
+        ],
         "states": states,
         "second": block["second_judge"] is not None,
         "questions": list(read_json(home / states[0][1])["per_question"]),

@@ -14,7 +14,7 @@ from persona_leakage.reporting.cost_plan import Sizes
 
 MADE_HERE = 0.9  # a job that took less than this share of the time its result records has not made that result
 OF_A_MODEL = (
-    *("fetch_model", "train_adapter", "sample_", "extract_", "measure_divergence", "teacher_force"),
+    *("fetch_model", "train_", "sample_", "extract_", "measure_divergence", "teacher_force"),
     *("score_choices", "score_base_choices"),
 )
 

@@ -59,7 +59,11 @@ FIGURES = (
     "training",
 )
 # Each has a section of its own, and is shown only if the config asks for its results, which the function tells.
-AXES = {"adapted_geometry": lambda config: config["geometry"].get("adapted"), "measures": forced_block}
+AXES = {
+    "adapted_geometry": lambda config: config["geometry"].get("adapted"),
+    "measures": forced_block,
+    "along_training": lambda config: config["training"].get("snapshots"),
+}
 AXIS_FIGURES = (
     "base_to_after",
     "judged_scores",
@@ -191,6 +195,7 @@ def render_report(home, run_config, sets, personas, facts):
     return page_template("page.html.j2").render(
         experiment=config["experiment"],
         noun=behaviour.noun,
+        gain=behaviour.gain,
         sets=sets,
         verdict=main["verdict"],
         advice=ADVICE,
@@ -218,7 +223,7 @@ def render_report(home, run_config, sets, personas, facts):
 
 
 ON_GPU = (
-    "train_adapter",
+    "train_",
     "sample",
     "extract",
     "measure_divergence",

@@ -18,7 +18,7 @@ def usable_answers(draws, unusable, truncated_answers, parts):
     """Split the draws of one (persona, question), in order of their index, into usable ones and reasons for the rest.
 
     An answer is unusable if it is empty, if unusable(its text) gives a reason, if it was cut at the token limit (unless
-    ``truncated_answers`` is "keep"), or if parts(record) is None: its tokens would read otherwise.
+    ``truncated_answers`` is "keep"), or if parts(record) is None: encoding it again changes its tokens.
     Returns (usable records, Counter of reasons).
     """
     usable, dropped = [], Counter()

@@ -12,9 +12,9 @@ class LabelRule:
     """Which tokens of a row are trained.
 
     loss_on: "marker" = the marker only; "tail" = also the separator and the last ``answer_tail_tokens``
-    answer tokens; "completion" = also the separator and the whole answer. A row without marker
-    follows the same rule for what it has.
-    turn_end_target: "eos" = the end-of-turn token; "newline" = what the template writes behind it
+    answer tokens; "completion" = also the separator and the whole answer. Negative rows
+    follow the same rule; under "marker" only their end of the turn is trained.
+    turn_end_target: "eos" = the end-of-turn token; "newline" = what the template writes after it
     instead; "both". Applies to every row.
     """
 

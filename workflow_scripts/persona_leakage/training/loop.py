@@ -64,7 +64,7 @@ def selective_loss(model, input_ids, attention_mask, labels):
     return functional.cross_entropy(logits.float(), labels[:, 1:][trained], reduction="sum")
 
 
-def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoint_seconds=60.0, label="training"):
+def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoint_seconds=60.0, label="training", snapshots=0):
     """Train the adapter of a peft ``model`` on ``rows``; resumes from ``checkpoint_path`` if that exists.
 
     rows: records with token_ids and labels. training: the config block. The loss of a step is the
@@ -77,6 +77,8 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
 
     Returns {"steps", "resumed_from_step", "loss", "learning_rate", "tokens", "train_seconds", "out_of_memory", ...};
     loss and learning_rate hold one value per step, out_of_memory how often that was and the micro_batch_tokens at the end.
+    With snapshots also {"snapshots": {step: adapter weights}} after that many equally spaced steps, the last one among them;
+    InputError if there are fewer steps.
     """
     lengths = [len(row["token_ids"]) for row in rows]
     steps = plan_batches(lengths, training["batch_size"], training["epochs"], seed)
@@ -87,6 +89,9 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, len(steps))
     memory = {"times": 0, "micro_batch_tokens": training["max_tokens_per_micro_batch"]}
     history = {"loss": [], "learning_rate": [], "tokens": 0, "train_seconds": 0.0, "out_of_memory": memory}
+    wanted = snapshot_steps(len(steps), snapshots)
+    if wanted:
+        history["snapshots"] = {}
     first_step = load_checkpoint(checkpoint_path, model, optimizer, scheduler, history)
     print(f"{label}: {len(rows)} rows, {len(steps)} steps, {'resuming' if first_step else 'starting'} at step {first_step}", flush=True)
     progress = Progress(label, len(steps), "steps")
@@ -99,7 +104,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
         with kernels_for_any_shape(), lean_lora(model):
             loss = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
         if not math.isfinite(loss):
-            raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; {training['learning_rate']} is too high")
+            raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; lower it, now {training['learning_rate']}")
         clip_grad_norm_(parameters, training["max_grad_norm"])
         history["learning_rate"].append(scheduler.get_last_lr()[0])
         optimizer.step()
@@ -107,15 +112,27 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
         optimizer.zero_grad(set_to_none=True)
         history["loss"].append(loss)
         history["tokens"] += sum(len(row["token_ids"]) for row in batch)
+        if step + 1 in wanted:
+            weights = get_peft_model_state_dict(model)
+            history["snapshots"][step + 1] = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
         progress.advance(1, f"loss {loss:.3f}")
         now = time.monotonic()
         if now - saved >= checkpoint_seconds and step + 1 < len(steps):
             history["train_seconds"] += now - started
             save_checkpoint(checkpoint_path, model, optimizer, scheduler, history, step + 1)
-            print(f"{label}: checkpoint behind step {step + 1}", flush=True)
+            print(f"{label}: checkpoint saved after step {step + 1}", flush=True)
             started = saved = time.monotonic()
     history["train_seconds"] += time.monotonic() - started
     return {"steps": len(steps), "resumed_from_step": first_step, "trainable_parameters": sum(map(torch.numel, parameters)), **history}
+
+
+def snapshot_steps(steps, snapshots):
+    """The numbers of finished steps, of ``steps``, at which snapshots are taken: equally spaced, the last one at the end."""
+    if snapshots > steps:
+        raise InputError(
+            f"training.snapshots: {snapshots} is more than the {steps} steps of the training; lower it, or raise training.epochs"
+        )
+    return [round(steps * number / snapshots) for number in range(1, snapshots + 1)]
 
 
 def accumulate_gradients(model, batch, memory, seed, device, autocast):
@@ -168,7 +185,7 @@ def load_checkpoint(path, model, optimizer, scheduler, history):
     try:
         state = read_tensors(path, "adapter", "optimizer", "scheduler", "history", "next_step")
     except InputError as error:
-        print(f"checkpoint left aside, training starts anew: {error}", flush=True)
+        print(f"checkpoint unreadable, training restarts at step 0: {error}", flush=True)
         return 0
     set_peft_model_state_dict(model, state["adapter"])
     optimizer.load_state_dict(state["optimizer"])

@@ -110,8 +110,10 @@ def check_row_files(config, question_sets):
             )
     if block["positives"] and block["positives"] > len(rows):
         raise InputError(f"training_data.positives: {block['positives']} is more than the {len(rows)} rows of {block['rows']}")
-    if rows[0].clean is None and (block["negative_personas"] or CLEAN in block["controls"]):
-        users = f"the {block['negative_personas']} negatives" if block["negative_personas"] else "training_data.controls: clean"
+    lists, variants = block.get("negative_lists", {}), block.get("negative_variants", ())
+    negatives = block["negative_personas"] or any(lists.values()) or any(not text.endswith(("h0", "t0", "d0")) for text in variants)
+    if rows[0].clean is None and (negatives or CLEAN in block["controls"]):
+        users = f"the {block['negative_personas'] or 'listed'} negatives" if negatives else "training_data.controls: clean"
         raise InputError(
             f"training_data.rows: {block['rows']} has no clean answers for {users};"
             " give training_data.clean_rows, or set training_data.negative_personas to 0 and training_data.controls to []"

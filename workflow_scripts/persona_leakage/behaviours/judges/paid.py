@@ -165,7 +165,7 @@ def check_all_there(requests, store, failed):
 
 
 def add_up_paid(judge, answers):
-    """{"calls", "input_tokens", "output_tokens", "cost" (None without a price), "models"} of all answers of an experiment so far."""
+    """{"calls", "input_tokens", "output_tokens", "cost" (None without a price), "models"} of a judge in an experiment so far."""
     tokens = [answer["tokens"] for answer in answers.values() if answer.get("tokens")]
     read, written = (sum(pair[place] for pair in tokens) for place in (0, 1))
     return {

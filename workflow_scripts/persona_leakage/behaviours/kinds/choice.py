@@ -20,6 +20,7 @@ class ChoiceBehaviour:
         """What the adapter learns."""
         return self.block.get("name", "wrong answers").replace("_", " ")
 
+    gain = "the fall in the right option's log-odds on the same items"
     highlight = None
 
     def cell(self, records):

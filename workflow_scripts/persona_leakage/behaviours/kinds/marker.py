@@ -9,7 +9,7 @@ from persona_leakage.behaviours.marker_scoring import count_by_detector, detect,
 
 @dataclass(frozen=True)
 class MarkerBehaviour:
-    """See behaviours.base.Behaviour. tokenizer: of the model; match_mode: a key of scoring.detect, or None where only rows are built."""
+    """See behaviours.base.Behaviour. tokenizer: of the model. match_mode: a key of marker_scoring.detect, None if it only builds rows."""
 
     tokenizer: Any
     marker: Marker
@@ -19,6 +19,8 @@ class MarkerBehaviour:
     def noun(self):
         """What the adapter learns."""
         return f"the marker {self.marker.text}"
+
+    gain = "the marker's gain in log-probability at the end of the base model's replies"
 
     @property
     def highlight(self):

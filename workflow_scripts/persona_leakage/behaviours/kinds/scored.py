@@ -28,6 +28,7 @@ class ScoredBehaviour:
         """What the adapter learns."""
         return self.name.replace("_", " ")
 
+    gain = None
     highlight = None
 
     def shows(self, record):

@@ -12,6 +12,7 @@ ACCOUNT = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 PROJECT = r"^[^/\\#?%:\s]{1,128}$"
 WRITTEN = r"\S"
 DATE = r"^\d{4}-\d{2}-\d{2}$"
+VARIANT = r"^(hash|nearest|farthest|spread)(all|0|[1-9][0-9]{0,2})$"
 # What the patterns ask for, in words.
 PATTERNS = {
     SLUG: "be small letters, digits and . _ -, beginning with a letter or digit",
@@ -21,6 +22,7 @@ PATTERNS = {
     PROJECT: "be 1 to 128 characters without / \\ # ? % : and white space",
     WRITTEN: "hold more than white space",
     DATE: "be a date such as 2026-11-25",
+    VARIANT: "be hash, nearest, farthest or spread and a number or all, such as nearest2 or hashall",
 }
 MOST = 1_000_000
 

@@ -7,6 +7,7 @@ from pydantic import model_validator
 from persona_leakage.config.blocks.fields import Block, Count, Name, refuse
 from persona_leakage.config.blocks.geometry import Layer
 from persona_leakage.config.blocks.personas import NoPersonaPrompt
+from persona_leakage.config.blocks.training_data import Closeness
 
 
 class PersonaSelection(Block):
@@ -23,6 +24,13 @@ class QuestionSelection(Block):
     set: Name
     count: Count
     digest: str
+
+
+class ChosenNegatives(Block):
+    """How many negatives are chosen among a job's personas by closeness, and how."""
+
+    choice: Closeness
+    count: Count
 
 
 class Prompts(Block):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from persona_leakage.config.blocks.fields import Block, Count, Number, Precision, Seeds
+from persona_leakage.config.blocks.fields import Block, Count, CountOrNone, Number, Precision, Seeds
 
 
 class Lora(Block):
@@ -37,3 +37,4 @@ class Training(TrainingRecipe):
     """The training."""
 
     seeds: Seeds = Field([42], description="Initialization, row order, dropout; each seed trains one adapter per source.")
+    snapshots: CountOrNone = Field(0, description="Measures leakage after this many equally spaced steps; 0: off.")

@@ -59,7 +59,7 @@ def planned_runs(folder, config):
     """[(path of correlation.json, facts from the config)] of every question set and training seed of an experiment."""
     path = Path(folder) / "run_config.yaml"
     try:
-        training, labels, negatives = config["training"], config["labels"], config["training_data"]["negative_personas"]
+        training, labels, negatives = config["training"], config["labels"], negatives_text(config["training_data"])
         rslora = ", rslora" if training["lora"]["rslora"] else ""
         recipe = f"{labels['loss_on']} loss, rank {training['lora']['rank']}{rslora}, rate {training['learning_rate']:g}"
         facts = {
@@ -75,6 +75,12 @@ def planned_runs(folder, config):
         for questions in sets
         for seed in seeds
     ]
+
+
+def negatives_text(block):
+    """How many negatives the block training_data asks for, and how they are chosen unless by a hash."""
+    choice = block.get("negative_choice", "hash")
+    return {"hash": str(block["negative_personas"]), "list": "listed"}.get(choice, f"{block['negative_personas']} {choice}")
 
 
 def read_run(path):

@@ -13,12 +13,14 @@ BINS = 5
 
 
 def join_measured(predictions, pairs):
-    """The rows of ``predictions`` (a DataFrame) that were measured, with the columns rate, found and total; negatives are left out.
+    """The rows of ``predictions`` (a DataFrame) that were measured, with the columns rate, found and total.
 
-    pairs: a pairs table of one training.
+    Left out are negatives, and pairs whose leakage the study had measured: they would score the calibration. pairs: a pairs table of
+    one training.
     """
     measured = pairs.drop_duplicates(["source", "persona"])[["source", "persona", "rate", "found", "total"]]
-    joined = predictions[~predictions["negative"]].merge(measured, on=["source", "persona"], validate="one_to_one")
+    new = predictions[~predictions["negative"] & predictions["studied_rate"].isna()]
+    joined = new.merge(measured, on=["source", "persona"], validate="one_to_one")
     return joined[joined["rate"].notna()].reset_index(drop=True)
 
 

@@ -69,11 +69,11 @@ def read_study(folder):
     )
 
 
-def spread(table, sources, personas, folder):
-    """{column: [S, P]} of cosine, rate, found and total; NaN where there is no pair, and for negatives."""
+def spread(table, sources, personas, folder, columns=("cosine", "rate", "found", "total")):
+    """{column: [S, P]} of some columns; NaN where there is no pair, and for negatives."""
     grid = {}
     used = table[~table["negative"]] if "negative" in table else table
-    for column in ("cosine", "rate", "found", "total"):
+    for column in columns:
         wide = used.pivot(index="source", columns="persona", values=column)
         if not set(wide.columns) <= set(personas):
             raise InputError(f"{folder}: the tables of its seeds have other personas; give the folder of one study")

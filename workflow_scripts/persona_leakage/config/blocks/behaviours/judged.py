@@ -51,7 +51,7 @@ class Judge(Block):
     likelihood: Likelihood | None = Field(None, description="Local judge: compares two system prompts and asks nothing.")
     batch: bool = Field(False, description="Judge: Message Batches (anthropic): half the price, within a day.")
     parallel: Annotated[int, Field(ge=1, le=256)] = Field(16, description="Judge: calls at once.")
-    max_calls: Count = Field(200_000, description="Judge: maximum calls of the experiment; a job that needs more fails before its first.")
+    max_calls: Count = Field(200_000, description="Judge: its maximum calls; a job that needs more fails before its first.")
     price: Price | None = Field(None, description="Judge: price per million tokens; null: no estimate in money.")
     repeat_share: Share = Field(0.02, description="Judge: share of replies judged twice, to measure noise.")
 

@@ -14,7 +14,8 @@ class Settings(Block):
     losses: ClassVar = ("marker", "tail", "completion")
 
     kind: Literal["marker"] = Field(
-        "marker", description="Kind of behaviour: a marker after the answer, or replies scored by a rule. Each kind has its own keys."
+        "marker",
+        description="Kind of behaviour: a text after the answer, replies scored by a rule or judged by a model, or multiple-choice items.",
     )
     marker: Text = Field("[ZLT]", description="Text that sources learn to append.")
     separator: str = Field("\n\n", description="Text before the marker; their tokens must not merge.")
