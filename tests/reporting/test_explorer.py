@@ -168,7 +168,7 @@ def test_the_chosen_persona_is_marked_with_its_numbers(browser):
     numbers = browser.find_element("id", "numbers").text
     assert all(part in numbers for part in ("rate 100.0 %", "200 of 200", "cosine 0.898", "rank 1 of 110 by leakage, 1 by closeness"))
     known = browser.execute_script("return explorer.set.correlations.rate[20].villain")
-    assert f"ρ = {known['rho']:.2f}" in browser.find_element("id", "relation").text
+    assert f"ρ = {known['spearman_rho']:.2f}" in browser.find_element("id", "relation").text
 
 
 def test_arrow_keys_go_from_persona_to_persona(browser):

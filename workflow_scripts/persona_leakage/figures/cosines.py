@@ -4,7 +4,7 @@ import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from persona_leakage.figures.style import GREY, plt, style_of, words
+from persona_leakage.figures.style import plt, style_of, words
 from persona_leakage.infrastructure.files import check_digests
 from persona_leakage.tables.question_counts import read_cosine_rows
 from persona_leakage.tables.read import add_headline_layer, add_pairs, read_layer
@@ -61,12 +61,11 @@ def draw_cosines(table, categories, sources, layer):
     axes[0].tick_params(length=0)
     image = axes[1].imshow(grid, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     axes[1].set(xticks=[], yticks=[])
-    if len(names) > NAMED:
-        name_clusters(axes, names, grid, clusters, sources)
-    else:
-        axes[0].set_yticks(range(len(names)), [words(name) for name in names], fontsize=6.5)
-        for label, name in zip(axes[0].get_yticklabels(), names, strict=True):
-            label.set_fontweight("bold" if name in sources else "normal")
+    rows = enumerate(names) if len(names) <= NAMED else name_clusters(axes[1], names, grid, clusters, sources)
+    heights, titles = zip(*rows, strict=True)
+    axes[0].set_yticks(heights, map(words, titles), fontsize=6.5)
+    for label, title in zip(axes[0].get_yticklabels(), titles, strict=True):
+        label.set_fontweight("bold" if title.split(", ")[0].split(" + ")[0] in sources else "normal")
     for axis in axes:
         axis.spines[:].set_visible(False)
     figure.colorbar(image, ax=axes[1], shrink=0.5, label=f"cosine, centred on the panel (block {layer})")
@@ -75,32 +74,15 @@ def draw_cosines(table, categories, sources, layer):
     return figure
 
 
-def name_clusters(axes, names, grid, clusters, sources):
-    """Lines between the clusters, and their names: the sources in it, the persona closest to all others, how many more there are."""
+def name_clusters(axis, names, grid, clusters, sources):
+    """Lines between the clusters; [(height, sources in it and the persona closest to all others + how many more)], not too close."""
     ends = [*np.flatnonzero(np.diff(clusters)) + 1, len(names)]
-    wanted = []
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+    gap, height, rows = 0.02 * len(names), -np.inf, []
+    for left, (start, end) in zip(range(len(ends), 0, -1), zip([0, *ends], ends, strict=False), strict=True):
         central = names[start + grid[start:end, start:end].mean(axis=1).argmax()]
         shown = list(dict.fromkeys([*(name for name in names[start:end] if name in sources), central]))
-        more = f" + {end - start - len(shown)}" if end - start > len(shown) else ""
-        wanted.append(((start + end - 1) / 2, ", ".join(map(words, shown)) + more, any(name in sources for name in shown)))
-        for draw_line in (axes[1].axhline, axes[1].axvline):
+        height = min(max((start + end - 1) / 2, height + gap), len(names) - left * gap)
+        rows.append((height, ", ".join(shown) + f" + {end - start - len(shown)}" * (end - start > len(shown))))
+        for draw_line in (axis.axhline, axis.axvline):
             draw_line(end - 0.5, color="black", linewidth=0.4)
-    gap, low = 0.022 * len(names), -1.0
-    heights = []
-    for left, (center, _, _) in zip(range(len(wanted), 0, -1), wanted, strict=True):
-        low = min(max(center, low + gap), len(names) - left * gap)
-        heights.append(low)
-    axes[0].set_yticks([])
-    for height, (center, text, bold) in zip(heights, wanted, strict=True):
-        axes[0].annotate(
-            text,
-            (0, center),
-            xytext=(-2, height),
-            ha="right",
-            va="center",
-            fontsize=7,
-            fontweight="bold" if bold else "normal",
-            annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0},
-        )
+    return rows

@@ -11,6 +11,9 @@ STEPS = 28  # places tried in each direction of a panel
 CLEAR = 5  # pixels at 100 dpi between a name and a point
 CLOSE = 4  # pixels between a line and a point that is not its own
 
+LINE = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+STYLE = {"ha": "center", "va": "center", "fontsize": 7, "color": "#333333", "zorder": 4, "in_layout": False, "arrowprops": LINE}
+
 
 def name_points(axis, points, named):
     """Write names into a panel whose layout is final, each with a thin line to its point. A name that has no free place is left out.
@@ -25,19 +28,8 @@ def name_points(axis, points, named):
     tried = [place(order, costs, sizes, ends) for order in permutations(named)]
     placed, _ = min(tried, key=lambda found: found[1], default=({}, 0))
     for name, center in placed.items():
-        axis.annotate(
-            words(name),
-            named[name],
-            xytext=axis.transAxes.inverted().transform(center),
-            textcoords="axes fraction",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="#333333",
-            zorder=4,
-            in_layout=False,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
-        )
+        place_of_text = axis.transAxes.inverted().transform(center)
+        axis.annotate(words(name), named[name], xytext=place_of_text, textcoords="axes fraction", **STYLE)
 
 
 def size_of(axis, text):
@@ -81,13 +73,12 @@ def place(order, costs, sizes, ends):
 
 def apart(center, size, end, other_center, other_size, other_end):
     """Whether two names with their lines neither overlap nor cross; centers, sizes and ends in pixels."""
-    if (np.abs(center - other_center) < (size + other_size) / 2 + 2).all():
-        return False
     line = np.clip(end, center - size / 2, center + size / 2), end
     other_line = np.clip(other_end, other_center - other_size / 2, other_center + other_size / 2), other_end
-    steps = np.linspace(0, 1, 40)[:, None]
-    for (start, stop), box, extent in ((line, other_center, other_size), (other_line, center, size)):
-        if (np.abs(start + steps * (stop - start) - box) < extent / 2 + 1).all(axis=1).any():
+    along = np.linspace(0, 1, 40)[:, None]
+    met = [((center, center), other_center, (size + other_size) / 2 + 2), (line, other_center, other_size / 2 + 1)]
+    for (start, stop), box, extent in (*met, (other_line, center, size / 2 + 1)):
+        if (np.abs(start + along * (stop - start) - box) < extent).all(axis=1).any():
             return False
     return not cross(*line, *other_line)
 

@@ -53,7 +53,6 @@ FIGURES = (
     "category_correlations",
     "heat_map",
     "cosines",
-    "noise_ceiling",
     "replies",
     "chosen_options",
     "training",
@@ -108,7 +107,7 @@ def collect_set(home, questions, seed, sources):
         "left_out": correlation["joint"]["sources_left_out"],
         "relation": {name: relation(part.get("spearman_interval")) for name, part in block["per_source"].items()},
         "with_rho": {name: part["spearman_rho"] is not None for name, part in block["per_source"].items()},
-        "correlations": explorer_correlations(correlation),
+        "correlations": correlations_by_outcome(correlation),
         "ceiling_of": {name: block["disattenuated"]["ceiling_from"] or "samples" for name, block in block["per_source"].items()},
         "specific": block["specificity"]["undefined"] is None,
         "baseline_predictors": list(block["baseline_predictors"]["alone"] or []),
@@ -142,21 +141,11 @@ def relation(interval):
     return "more" if low > 0 else "less" if high < 0 else "open"
 
 
-def explorer_correlations(correlation):
-    """{outcome: {layer: {source: {"rho", "interval", "n"}}}} for the explorer."""
-    outcomes = {"rate": correlation["layers"]}
-    if not correlation["outcomes"][LOGPROB_GAIN]["undefined"]:
-        outcomes[LOGPROB_GAIN] = correlation["outcomes"][LOGPROB_GAIN]["layers"]
-    return {
-        outcome: {
-            layer: {
-                source: {"rho": part["spearman_rho"], "interval": part["spearman_interval"], "n": part["n"]}
-                for source, part in block["per_source"].items()
-            }
-            for layer, block in layers.items()
-        }
-        for outcome, layers in outcomes.items()
-    }
+def correlations_by_outcome(correlation):
+    """{outcome: {layer: {source: its block of correlation.json}}} for the explorer."""
+    gain = correlation["outcomes"][LOGPROB_GAIN]
+    outcomes = {"rate": correlation["layers"], **({} if gain["undefined"] else {LOGPROB_GAIN: gain["layers"]})}
+    return {name: {layer: block["per_source"] for layer, block in layers.items()} for name, layers in outcomes.items()}
 
 
 def gain_section(gain):

@@ -177,7 +177,7 @@ class Explorer {
     const plot = byId("plot");
     plot.removeAllListeners("plotly_click");
     plot.on("plotly_click", (event) => this.choosePersona(event.points[0].customdata));
-    const { rho, interval, n } = this.set.correlations[byId("outcome").value][layer][this.source] ?? {};
+    const { spearman_rho: rho, spearman_interval: interval, n } = this.set.correlations[byId("outcome").value][layer][this.source] ?? {};
     byId("relation").textContent = `${words(this.source)}, block ${layer}: ` + (rho === null || rho === undefined ? "no correlation" : `ρ = ${rho.toFixed(2)}` + (interval ? ` [${interval.map((end) => end.toFixed(2)).join(", ")}]` : "") + `, n = ${n}`);
     fill(byId("persona"), ["", ...listed], ["all", ...listed.map((persona) => words(this.data.personas[persona].name))]);
     byId("persona").value = this.shown ?? "";
