@@ -28,10 +28,12 @@ def main(argv=None):
     for folder in map(Path, parser.parse_args(argv).folders):
         files = check_copies(folder)
         config = read_yaml(folder / "run_config.yaml")["config"]
-        tables = list(product([use["set"] for use in config["questions"]["evaluation"]], config["training"]["seeds"]))
-        for questions, seed in tables:
-            check_correlation(folder / f"analysis/{questions}/seed{seed}", config)
-        print(f"{folder}: {files} files unchanged, {len(tables)} correlation.json reproduced")
+        tables = product([use["set"] for use in config["questions"]["evaluation"]], config["training"]["seeds"])
+        homes = [folder / f"analysis/{questions}/seed{seed}" for questions, seed in tables]
+        homes = [home for home in homes if (home / "correlation.json").is_file()]  # else the archive does not list it
+        for home in homes:
+            check_correlation(home, config)
+        print(f"{folder}: {files} files unchanged, {len(homes)} correlation.json reproduced")
 
 
 def check_correlation(home, config):

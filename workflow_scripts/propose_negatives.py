@@ -73,13 +73,20 @@ def proposal(evidence):
     found = {name.split()[0]: block for name, block in evidence["comparisons"].items() if name.endswith(" less hash")}
     better = {choice: block["relative_leakage"]["difference"] for choice, block in found.items() if block["answer"] == BETTER}
     best = min(better, key=better.get, default="hash")
-    lines = [f"Proposed: {best}. It rests on a study of {', '.join(evidence['sources'])} (docs/results/containment.md):"]
+    why = "it contains best" if best in better else "no other choice is shown to contain better"
+    lines = [f"Proposed: {best}, because {why} in a study of {', '.join(evidence['sources'])} (docs/results/containment.md):"]
     for choice, block in found.items():
         first = block["relative_leakage"]
         low, high = first["interval"] or (float("nan"), float("nan"))
         change = "" if first["undefined"] else f" ({first['difference']:+.3f} [{low:+.3f}, {high:+.3f}] of the source's rate)"
         lines.append(f"- {choice} less hash: {block['answer']}{change}")
-    return best, lines
+    shares = {
+        name.removeprefix("hash"): block["mean"]["leakage"] for name, block in evidence["per_condition"].items() if name.startswith("hash")
+    }
+    of_number = [
+        f"{100 * shares[number]:.1f} % with {number}" for number in sorted(shares, key=lambda number: float(number.replace("all", "inf")))
+    ]
+    return best, [*lines, f"Leakage there by number of negatives: {', '.join(of_number)}. Each negative adds training rows and steps."]
 
 
 def mark(value):

@@ -14,7 +14,7 @@ from persona_leakage.publishing.archive import copy_files
 from persona_leakage.reporting.closing_table import as_text, result_lines
 from tests.conftest import ROOT, copy_of, run_program
 
-ARCHIVES = ["smollm2", "smollm2_epyc", pytest.param("smollm2_study", marks=pytest.mark.slow)]
+ARCHIVES = ["smollm2", "smollm2_epyc", "containment", pytest.param("smollm2_study", marks=pytest.mark.slow)]
 RESULTS = ROOT / "docs/results"
 
 
@@ -89,11 +89,12 @@ def test_committed_results_are_reproduced(name):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_page_of_results_says_what_the_tables_say(tmp_path):
+@pytest.mark.parametrize(("page", "tables"), [("smollm2", "smollm2_study"), ("containment", "containment")])
+def test_the_page_of_results_says_what_the_tables_say(tmp_path, page, tables):
     """The committed page is the filled template."""
-    done = run_program("write_up", RESULTS / "smollm2.md.j2", RESULTS / "smollm2_study", tmp_path / "page.md", cwd=ROOT)
+    done = run_program("write_up", RESULTS / f"{page}.md.j2", RESULTS / tables, tmp_path / "page.md", cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "page.md").read_text(encoding="utf-8") == (RESULTS / "smollm2.md").read_text(encoding="utf-8")
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == (RESULTS / f"{page}.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_the_table_of_the_kept_run():
@@ -114,7 +115,10 @@ def test_the_finding_in_the_readme_is_that_of_the_kept_study():
     assert f"for a new source is {low:+.2f} to {high:+.2f} (seed 42)" in text
 
 
-@pytest.mark.parametrize(("tables", "config"), [("smollm2", "config.yaml"), ("smollm2_study", "presets/smollm2_study.yaml")])
+@pytest.mark.parametrize(
+    ("tables", "config"),
+    [("smollm2", "config.yaml"), ("smollm2_study", "presets/smollm2_study.yaml"), ("containment", "presets/containment.yaml")],
+)
 def test_committed_results_are_those_of_the_current_config(tables, config):
     """Keys that are newer than the results have their defaults."""
     config = complete_config(with_new_keys(yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))))

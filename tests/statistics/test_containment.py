@@ -1,8 +1,10 @@
 """Containment: measures of known counts, paired comparisons, and what is not answered."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from persona_leakage.infrastructure.files import read_json
 from persona_leakage.statistics.comparisons.containment import (
     answer_of,
     collect,
@@ -11,7 +13,10 @@ from persona_leakage.statistics.comparisons.containment import (
     measures_of,
     untrained_bystanders,
 )
+from persona_leakage.statistics.core.multiple_testing import holm
+from tests.conftest import ROOT
 
+KEPT = ROOT / "docs/results/containment/analysis/evaluation/seed42"
 PANEL = ["s", "t", *(f"p{number}" for number in range(40)), "n1", "n2"]
 NEGATIVES = {"hash0": {"s": [], "t": []}, "hash2": {"s": ["n1"], "t": ["n2"]}, "nearest2": {"s": ["n2"], "t": ["n2"]}}
 
@@ -111,3 +116,42 @@ def test_too_few_bystanders_are_said():
     cells = {"hash0": {"s": {"s": cell(0.8), "a": cell(0.2)}}}
     result = describe_containment(collect(cells, {"s": cell(0), "a": cell(0)}, {}, {"hash0": {"s": ["a"]}}), 200)
     assert result["undefined"] == "1 bystanders were never negatives; at least 4 needed" and result["comparisons"] is None
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return read_json(KEPT / "containment.json")
+
+
+def test_the_kept_study_s_own_adapters_leak_as_its_pairs_say(kept):
+    pairs = pd.read_csv(KEPT / "pairs.csv")
+    pairs = pairs[(pairs["layer"] == 21) & pairs["persona"].isin(kept["bystanders"])]
+    for source, rows in pairs.groupby("source"):
+        found = kept["per_condition"]["hash4"][source]
+        assert len(rows) == len(kept["bystanders"]) - 1 and not rows["negative"].any() and not rows["base_rate"].any()
+        assert found["leakage"] == pytest.approx((rows["found"] / rows["total"]).mean())
+        assert found["own_rate"] == rows["source_rate"].iloc[0] and found["gain"] == pytest.approx(rows["logprob_gain"].mean())
+
+
+def test_the_kept_study_s_answers_follow_from_its_conditions(kept):
+    compared, conditions = kept["comparisons"], kept["per_condition"]
+    adjusted = holm({name: block["relative_leakage"]["p"] for name, block in compared.items()})
+    for name, pairs in comparisons_of(list(conditions)).items():
+        first = compared[name]["relative_leakage"]
+        single = [
+            conditions[pair[0]][source]["relative_leakage"] - conditions[pair[1]][source]["relative_leakage"]
+            for pair in pairs
+            for source in kept["sources"]
+        ]
+        assert first["difference"] == pytest.approx(np.mean(single)) and first["same_sign"] == (len(set(np.sign(single))) == 1)
+        assert first["p_holm"] == pytest.approx(adjusted[name]) and compared[name]["answer"] == answer_of(first)
+    assert list(compared) == list(comparisons_of(list(conditions)))
+
+
+def test_the_kept_study_s_table_is_its_json(kept):
+    table = pd.read_csv(KEPT / "containment.csv").set_index(["condition", "source"])
+    for (condition, source), row in table.iterrows():
+        found = kept["per_condition"][condition][source]
+        for measure in ("own_rate", "leakage", "relative_leakage", "gain_difference"):
+            assert row[measure] == pytest.approx(found[measure]), (condition, source, measure)
+    assert len(table) == 11 * 4
