@@ -113,3 +113,12 @@ def test_another_choice_trains_again_and_samples_no_answers(project):
         assert not {"sample_training_pool", "extract_training_centroids", "sample_base_completions"} & {*planned}
     finally:
         (project.folder / "config.yaml").write_text(text)
+
+
+def test_predictions_mark_the_negatives_that_closeness_chooses(project):
+    project.edit_config(predict_from=HOME)
+    project.run("--cores", "2", "--", "predictions")
+    table = pd.read_csv(project.file(f"{HOME}/predictions/predictions.csv"))
+    for source in ("villain", "comedian"):
+        marked = table[(table["source"] == source) & table["negative"]]
+        assert marked["persona"].tolist() == [by_cosine(project, source)[0][0]]
