@@ -102,13 +102,6 @@ use rule plot_scatter as plot_layers with:
         **figure("{questions}/seed{seed}/layers"),
 
 
-use rule plot_scatter as plot_noise_ceiling with:
-    input:
-        **draws("noise_ceiling", correlation=f"{ANALYSIS}/correlation.json"),
-    output:
-        **figure("{questions}/seed{seed}/noise_ceiling"),
-
-
 use rule plot_scatter as plot_robustness with:
     input:
         **draws("robustness", robustness=f"{ANALYSIS}/robustness.json"),

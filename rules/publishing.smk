@@ -67,6 +67,7 @@ rule publish_wandb:
         large=ancient(of_each_set(f"{{source}}/seed{{seed}}/{RECORDS}")),
     output:
         "results/{experiment}/published/wandb/{source}/seed{seed}.json",
+    localrule: True
     conda:
         "../envs/publishing.yaml"
     threads: 1
@@ -114,6 +115,7 @@ rule publish_hub:
         summaries=of_each_set("{source}/seed{seed}/summary.json"),
     output:
         "results/{experiment}/published/hub/{source}/seed{seed}.json",
+    localrule: True
     conda:
         "../envs/publishing.yaml"
     threads: 1
