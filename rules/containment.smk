@@ -68,10 +68,3 @@ rule compare_containment:
             --centroids-meta {input.centroids_meta:q} \
             --table {output.table:q} --output {output.result:q} 2>&1 | tee {log:q}
         """
-
-
-use rule plot_scatter as plot_containment with:
-    input:
-        **draws("containment", containment=f"{ANALYSIS}/containment.json"),
-    output:
-        **figure("{questions}/seed{seed}/containment"),

@@ -51,6 +51,13 @@ use rule plot_scatter as plot_category_correlations with:
         **figure("{questions}/seed{seed}/category_correlations"),
 
 
+use rule plot_scatter as plot_containment with:
+    input:
+        **draws("containment", containment=f"{ANALYSIS}/containment.json"),
+    output:
+        **figure("{questions}/seed{seed}/containment"),
+
+
 use rule plot_scatter as plot_heat_map with:
     input:
         **draws("heat_map", **tables("pairs", "tables")),
@@ -93,13 +100,6 @@ use rule plot_scatter as plot_layers with:
         **draws("layers", correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/layers"),
-
-
-use rule plot_scatter as plot_noise_ceiling with:
-    input:
-        **draws("noise_ceiling", correlation=f"{ANALYSIS}/correlation.json"),
-    output:
-        **figure("{questions}/seed{seed}/noise_ceiling"),
 
 
 use rule plot_scatter as plot_robustness with:

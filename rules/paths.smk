@@ -242,7 +242,6 @@ FIGURES = [
         "figures/{questions}/seed{seed}/heat_map.{kind}",
         "figures/{questions}/seed{seed}/layers.{kind}",
         "figures/{questions}/seed{seed}/robustness.{kind}",
-        "figures/{questions}/seed{seed}/noise_ceiling.{kind}",
         "figures/{questions}/seed{seed}/cosines.{kind}",
     ),
     *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),

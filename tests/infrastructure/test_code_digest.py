@@ -78,13 +78,11 @@ def test_a_figure_depends_on_its_own_module():
     """plot_figure.py imports it by name; what a figure's module imports counts too, the modules of other figures do not."""
     scripts = ROOT / "workflow_scripts"
     figures = scripts / "persona_leakage/figures"
-    files = {
-        name: set(files_of_program(scripts / "plot_figure.py", figures / f"{name}.py")) for name in ("scatter", "layers", "noise_ceiling")
-    }
+    files = {name: set(files_of_program(scripts / "plot_figure.py", figures / f"{name}.py")) for name in ("scatter", "layers", "heat_map")}
     program = {scripts / "plot_figure.py", figures / "style.py", figures / "fonts.py"}
     assert all(program | {figures / f"{name}.py"} <= found for name, found in files.items())
     assert figures / "layers.py" not in files["scatter"] and figures / "scatter.py" not in files["layers"]
-    assert figures / "marks.py" in files["noise_ceiling"] - files["layers"]
+    assert figures / "marks.py" in files["heat_map"] - files["layers"]
     assert scripts / "persona_leakage/statistics/leakage/correlations.py" in files["scatter"] - files["layers"]
 
 

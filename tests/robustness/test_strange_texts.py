@@ -129,7 +129,6 @@ def test_a_table_of_strange_names_gives_every_figure_of_pairs(tmp_path):
         "category_rates": ("--correlation", "correlation.json"),
         "heat_map": pairs,
         "category_correlations": ("--correlation", "correlation.json"),
-        "noise_ceiling": ("--correlation", "correlation.json"),
         "robustness": ("--robustness", "robustness.json"),
     }.items():
         done = run_program("plot_figure", name, *inputs, "--output", f"{name}.svg", cwd=tmp_path)
