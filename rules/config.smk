@@ -4,7 +4,6 @@ Runs while Snakemake reads the workflow: no torch, no network.
 """
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -42,7 +41,7 @@ from persona_leakage.config.finished_study import panel_file, study_config, stud
 from persona_leakage.config.layers import declared_layers, is_swept
 from persona_leakage.config.personas import have_paraphrases, read_personas, read_question_sets, read_yaml
 from persona_leakage.config.selections import describe_personas, describe_questions
-from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.cli import InputError, prefer_own_python
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
 from persona_leakage.models.model_files import model_files
 from persona_leakage.publishing.common import publishing_block
@@ -69,8 +68,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# Jobs find the Python that runs Snakemake; an environment that Snakemake activates for a job (conda) still comes first.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+prefer_own_python()
 
 
 def without(block, *keys):
