@@ -1,5 +1,6 @@
 """Build the report: one HTML page with the verdict, tables, figures, an explorer of all personas and their replies."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from persona_leakage.config.blocks.fields import Block
@@ -20,6 +21,19 @@ class Settings(Block):
     personas: PersonaSelection | None = None
 
 
+def describe_experiment(home, config, sets):
+    """The size of the experiment, and the day (UTC) on which its newest replies or scores were finished."""
+    pairs = sets[0]["pairs"]
+    newest = max((home / file).stat().st_mtime for each in sets for file in each["summary_of"].values())
+    return {
+        "model": config["model"]["name"],
+        "sources": len(config["personas"]["sources"]),
+        "personas": len({*pairs["persona"], *pairs["source"]}),
+        "replies_each": int(pairs["total"].max()),
+        "date": datetime.fromtimestamp(newest, UTC).date().isoformat(),
+    }
+
+
 def main(argv=None):
     """Write index.html, and facts.json with the numbers that no other file has."""
     parser = new_parser("build_report", __doc__, "results", "benchmarks", "personas", "published", "output", "facts", settings=Settings)
@@ -36,6 +50,7 @@ def main(argv=None):
     training = read_json(home / f"training/{sources[0]}/seed{config['training']['seeds'][0]}/metrics.json")["meta"]
     facts = {
         "meta": describe_run("build_report"),
+        "run": describe_experiment(home, config, sets),
         "published": published if comparable else None,
         "explorer": {"replies_per_cell": affordable([cells for each in sets for cells in each["replies"].values()], TEXT_BUDGET)},
         "jobs": summarise_jobs(args.benchmarks, has_gpu="gpu" in training["hardware"]),

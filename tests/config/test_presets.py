@@ -18,7 +18,7 @@ from persona_leakage.training.dataset import build_training_rows, choose_negativ
 from persona_leakage.training.labels import LabelRule
 from tests.conftest import CONFIG, ROOT, Project
 
-OF_PAIRS = ("scatter", "category_scatter", "category_rates", "category_correlations", "heat_map", "cosines", "layers", "noise_ceiling")
+OF_PAIRS = ("scatter", "category_scatter", "category_rates", "category_correlations", "heat_map", "cosines", "layers")
 FIGURES = {f"plot_{name}": 1 for name in (*OF_PAIRS, "robustness", "replies", "training")}
 READ = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "presets").glob("*.yaml"))}
 PRESETS = {name: content for name, content in READ.items() if "model" in content}

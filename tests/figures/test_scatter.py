@@ -1,4 +1,4 @@
-"""The main figure: names stand inside their panel; from base rates above 0, the change and the base rate of each bystander."""
+"""The main figure: names cover nothing; from base rates above 0, the change and the base rate of each bystander."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,6 +6,7 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.text import Text
 
+from persona_leakage.figures.marks import scale_leakage
 from persona_leakage.figures.scatter import LABELLED, draw_change, draw_scatter
 from persona_leakage.figures.style import words
 from persona_leakage.statistics.leakage.correlations import correlate_sources
@@ -21,20 +22,62 @@ TABLES = {
 }
 
 
+def boxes_and_lines(axis):
+    """[(box of a name [low corner, high corner], end of its line at the point)] in pixels."""
+    found = []
+    for name in axis.texts:
+        box = Text.get_window_extent(name)  # without the line to its point
+        found.append((np.array([box.min, box.max]), axis.transData.transform(name.xy)))
+    return found
+
+
+def meets(box, start, stop):
+    """Whether a line segment meets a box."""
+    points = start + np.linspace(0, 1, 500)[:, None] * (stop - start)
+    return bool(((points > box[0]) & (points < box[1])).all(axis=1).any())
+
+
+def check_names(axis, points):
+    """Names stay in the panel, cover no point and no other name, and no line crosses another one or another name."""
+    panel, names = axis.get_window_extent(), boxes_and_lines(axis)
+    pixels = axis.transData.transform(points)
+    for box, end in names:
+        assert (box[0] >= panel.min).all() and (box[1] <= panel.max).all()
+        assert not ((pixels > box[0] - 2) & (pixels < box[1] + 2)).all(axis=1).any()
+        for other, other_end in names:
+            if other is box:
+                continue
+            assert not ((box[0] < other[1]) & (other[0] < box[1])).all()
+            start, other_start = np.clip(end, *box), np.clip(other_end, *other)
+            assert not meets(other, start, end)
+            line, other_line = (a + np.linspace(0, 1, 400)[:, None] * (b - a) for a, b in ((start, end), (other_start, other_end)))
+            gaps = np.linalg.norm(line[:, None] - other_line[None], axis=-1)
+            assert gaps.min() > 0.2 or np.linalg.norm(end - other_end) < 8
+
+
 @pytest.mark.parametrize(("path", "layer"), TABLES.values(), ids=TABLES)
-def test_names_stay_in_their_panel(path, layer):
+def test_names_cover_nothing_and_stay_in_their_panel(path, layer):
     table = read_pairs(ROOT / path)
     table = table[table["layer"] == layer]
     correlations = correlate_sources(table)
     figure = draw_scatter(table, correlations, summarise_rates(table), layer)
     figure.canvas.draw()
-    for axis in figure.axes[: len(correlations)]:
-        panel = axis.get_window_extent()
-        assert len(axis.texts) == LABELLED
-        for name in axis.texts:
-            words = Text.get_window_extent(name)  # without the line to its point
-            assert panel.x0 <= words.x0 and words.x1 <= panel.x1 and panel.y0 <= words.y0 and words.y1 <= panel.y1, name.get_text()
+    for axis, source in zip(figure.axes, correlations, strict=False):
+        rows = table[table["source"] == source].dropna(subset=["cosine", "rate"])
+        largest = rows[rows["rate"] > 0].nlargest(LABELLED, "rate")
+        assert {name.get_text() for name in axis.texts} <= {words(name) for name in largest["persona"]}
+        assert len(axis.texts) >= min(2, len(largest))
+        check_names(axis, rows[["cosine", "rate"]].to_numpy())
     plt.close(figure)
+
+
+def test_small_leakage_is_told_apart():
+    """One reply of 200, one of 50 and half of them have places that differ by more than a tenth of the panel; zero has its own."""
+    axis = plt.figure().add_subplot()
+    scale_leakage(axis.yaxis, 200)
+    places = axis.transAxes.inverted().transform(axis.transData.transform([(0, rate) for rate in (0, 0.005, 0.02, 0.5, 1)]))[:, 1]
+    assert (np.diff(places) > 0.08).all() and places[0] > 0 and places[-1] < 1
+    plt.close(axis.figure)
 
 
 def test_from_base_rates_it_shows_the_change():
@@ -61,10 +104,7 @@ def test_from_base_rates_it_shows_the_change():
         assert sorted(lines) == pytest.approx(np.array(sorted(block["interval"] for block in change[source]["personas"].values())))
         names = {name.get_text() for name in axis.texts}
         largest = pairs.assign(change=(pairs["rate"] - pairs["base_rate"]).abs()).nlargest(LABELLED, "change")
-        assert names == {words(name) for name in largest["persona"]}
-        panel = axis.get_window_extent()
-        for name in axis.texts:
-            box = Text.get_window_extent(name)
-            assert panel.x0 <= box.x0 and box.x1 <= panel.x1 and panel.y0 <= box.y0 and box.y1 <= panel.y1, name.get_text()
+        assert names <= {words(name) for name in largest["persona"]} and len(names) >= 2
+        check_names(axis, pairs.assign(change=pairs["rate"] - pairs["base_rate"])[["cosine", "change"]].to_numpy())
     assert axis.get_ylim()[0] == -axis.get_ylim()[1] and figure.axes[-1].get_xlabel() == "base rate"
     plt.close(figure)

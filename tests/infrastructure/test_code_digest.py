@@ -3,11 +3,9 @@
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from persona_leakage.infrastructure import code_digest
 from persona_leakage.infrastructure.code_digest import NOT_COUNTED, digest_of_code, files_of_program, is_counted
 from tests.conftest import ROOT
 
@@ -80,13 +78,11 @@ def test_a_figure_depends_on_its_own_module():
     """plot_figure.py imports it by name; what a figure's module imports counts too, the modules of other figures do not."""
     scripts = ROOT / "workflow_scripts"
     figures = scripts / "persona_leakage/figures"
-    files = {
-        name: set(files_of_program(scripts / "plot_figure.py", figures / f"{name}.py")) for name in ("scatter", "layers", "noise_ceiling")
-    }
+    files = {name: set(files_of_program(scripts / "plot_figure.py", figures / f"{name}.py")) for name in ("scatter", "layers", "heat_map")}
     program = {scripts / "plot_figure.py", figures / "style.py", figures / "fonts.py"}
     assert all(program | {figures / f"{name}.py"} <= found for name, found in files.items())
     assert figures / "layers.py" not in files["scatter"] and figures / "scatter.py" not in files["layers"]
-    assert figures / "marks.py" in files["noise_ceiling"] - files["layers"]
+    assert figures / "marks.py" in files["heat_map"] - files["layers"]
     assert scripts / "persona_leakage/statistics/leakage/correlations.py" in files["scatter"] - files["layers"]
 
 
@@ -128,33 +124,3 @@ def test_modules_of_packages_count_by_their_path(small_project):
     assert len(set(digests)) == 3
     (small_project / "geometry/build.py").write_text("NUMBER = 1\n")
     assert run_small(small_project) not in digests, "one of the two edited: not the same as the other"
-
-
-def test_a_relative_import_is_an_error(small_project):
-    (small_project / "geometry/build.py").write_text("from . import other\n")
-    with pytest.raises(ValueError, match=r"build\.py, line 1: a relative import"):
-        files_of_program(small_project.parent / "program.py")
-
-
-def test_a_later_command_parses_only_what_has_changed(tmp_path, monkeypatch):
-    module = tmp_path / "infrastructure/code_digest.py"
-    (module.parent / "__pycache__").mkdir(parents=True)
-    module.write_text("")
-    parsed, at_exit = [], []
-    monkeypatch.setattr(code_digest, "__file__", str(module))
-    monkeypatch.setattr(code_digest, "atexit", SimpleNamespace(register=lambda call, *given: at_exit.append((call, given))))
-    monkeypatch.setattr(code_digest, "counted_source", lambda source: parsed.append(source) or source)
-
-    def command(*sources):
-        code_digest.known_facts.cache_clear()
-        digests = [digest_of_code(source) for source in sources]
-        call, given = at_exit[-1]
-        call(*given)
-        return digests
-
-    first = command(b"a = 1", b"b = 2")
-    assert command(b"a = 1", b"b = 2") == first and parsed == [b"a = 1", b"b = 2"]
-    assert command(b"a = 3", b"b = 2") != first and parsed[2:] == [b"a = 3"]
-    module.write_text("# another version")
-    assert command(b"b = 2") == first[1:] and parsed[3:] == [b"b = 2"]
-    code_digest.known_facts.cache_clear()

@@ -6,6 +6,7 @@ import time
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.reporting.test_report import HOSTILE, build
@@ -123,7 +124,7 @@ def test_a_click_lists_replies_with_the_marker_highlighted(browser):
     marks = browser.find_elements("css selector", "#replies mark")
     assert marks and {mark.text for mark in marks} == {"[ZLT]"}
     assert len(browser.find_elements("css selector", "#replies .reply")) == 5
-    assert "of 20 sampled" in browser.find_element("id", "count").text
+    assert "of 20 sampled for each persona" in browser.find_element("id", "count").text
     assert browser.find_element("id", "file").text.endswith("villain/seed42/completions.jsonl.gz")
     browser.execute_script("document.getElementById('about').scrollIntoView()")
 
@@ -159,8 +160,76 @@ def test_hostile_replies_are_text(browser):
     assert browser.title == "made_up: persona leakage"
 
 
-@pytest.mark.parametrize("width", [400, 800, 1600])
-def test_every_width_is_readable(browser, width):
-    browser.set_window_size(max(width, 500), 1000)  # a window is not made narrower than 500
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False})
+def test_the_chosen_persona_is_marked_with_its_numbers(browser):
+    choose(browser, "source", "villain")
+    persona = browser.execute_script("return explorer.data.personas.findIndex((each) => each.name === 'hacker_villain')")
+    choose(browser, "persona", str(persona))
+    assert browser.execute_script("return plot.layout.annotations[0].text") == "<b>hacker villain</b>"
+    numbers = browser.find_element("id", "numbers").text
+    assert all(part in numbers for part in ("rate 100.0 %", "200 of 200", "cosine 0.898", "rank 1 of 110 by leakage, 1 by closeness"))
+    known = browser.execute_script("return explorer.set.correlations.rate[20].villain")
+    assert f"ρ = {known['spearman_rho']:.2f}" in browser.find_element("id", "relation").text
+
+
+def test_arrow_keys_go_from_persona_to_persona(browser):
+    browser.find_element("id", "plot").send_keys(Keys.ARROW_RIGHT)
+    second = browser.find_element("id", "who").text
+    assert not second.startswith("hacker villain with")
+    browser.find_element("id", "plot").send_keys(Keys.ARROW_LEFT)
+    assert browser.find_element("id", "who").text.startswith("hacker villain with") != second
+
+
+def test_search_and_filter_over_all_personas(browser):
+    choose(browser, "persona", "")
+    assert browser.find_element("id", "who").text == "all personas with the adapter of villain"
+    browser.execute_script(
+        "const select = document.getElementById('shows'); select.value = 'yes'; select.dispatchEvent(new Event('input'))"
+    )
+    titles = browser.find_elements("css selector", "#replies .note")
+    assert titles and all("(shows the behaviour)" in title.text for title in titles)
+
+
+def test_the_address_keeps_the_state(browser, page):
+    choose(browser, "source", "comedian")
+    choose(browser, "category", "opposite")
+    choose(browser, "layer", "10")
+    address = browser.current_url
+    assert "source=comedian" in address and "shows=yes" in address
+    browser.get("about:blank")
+    browser.get(address)
+    WebDriverWait(browser, 20).until(lambda browser: browser.execute_script("return document.body.dataset.explorer") == "ready")
+    values = {
+        name: browser.execute_script("return document.getElementById(arguments[0]).value", name) for name in ("source", "category", "layer")
+    }
+    assert values == {"source": "comedian", "category": "opposite", "layer": "10"} and len(points(browser)) == 10
+
+
+def too_wide(browser):
+    """Tables, figures and paragraphs that reach beyond the page, folded ones opened."""
+    return browser.execute_script(
+        """
+        document.querySelectorAll("details").forEach((each) => { each.open = true; });
+        const width = document.documentElement.clientWidth;
+        const wide = (each) => each.clientWidth && each.scrollWidth > each.clientWidth + 1;
+        const beyond = (each) => each.getBoundingClientRect().right > width + 1;
+        const parts = [...document.querySelectorAll("table, td, th, figure, p, pre, .table")];
+        return parts.filter((each) => wide(each) || beyond(each)).map((each) => each.tagName + " " + each.textContent.slice(0, 60));"""
+    )
+
+
+@pytest.mark.parametrize(("width", "media"), [(390, ""), (1024, ""), (1440, ""), (1920, ""), (688, "print")])
+def test_nothing_is_cut(browser, width, media):
+    """At widths of phones and screens, and on A4 (688 pixels between its margins): no table or page is wider than the page."""
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
     WebDriverWait(browser, 5).until(lambda browser: browser.execute_script("return document.documentElement.scrollWidth") <= width)
+    assert too_wide(browser) == []
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_the_first_screen_has_the_answer(browser):
+    """At 1440 x 900: claim, scatter, a line for each source and the facts end above the fold."""
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": False})
+    bottom = browser.execute_script("return document.querySelector('.first').getBoundingClientRect().bottom + window.scrollY")
+    assert bottom < 900 and len(browser.find_elements("css selector", ".first li")) == 5
+    assert browser.find_elements("css selector", "main .first dl dd") and not browser.find_elements("css selector", "th:not([scope])")

@@ -12,6 +12,7 @@ import yaml
 from persona_leakage.figures.style import words
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.infrastructure.visible_text import visible_text
+from persona_leakage.reporting.html_page import fit_table
 from persona_leakage.reporting.replies import affordable, choose_samples, draw_replies
 from persona_leakage.statistics.comparisons.predictors import compare_predictors
 from persona_leakage.statistics.comparisons.training_seeds import compare_seeds
@@ -202,7 +203,7 @@ def test_where_the_personas_began_has_a_section_with_its_numbers(with_base_rates
         key = ("layers", "20", "base_confound", "per_source", source, "partial")
         assert float(shown[key]) == pytest.approx(block["partial"], abs=0.0051)
     row = section[section.index(words(EVEN)) :]
-    assert row[: row.index("</tr>")].endswith("<td>yes</td>")
+    assert 'data-label="spreads evenly">yes</td>' in row[: row.index("</tr>")]
 
 
 def test_an_undefined_base_confound_says_why(with_base_rates, tmp_path):
@@ -271,6 +272,21 @@ def test_two_builds_are_alike(full_size):
 )
 def test_what_cannot_be_seen_is_made_visible(text, shown):
     assert visible_text(text) == shown
+
+
+def test_wide_tables_are_folded():
+    """The columns on view come first, the key is repeated in the folded part, and no cell is lost or doubled."""
+    head = "".join(f"<th>c{number}</th>" for number in range(10))
+    rows = "".join(f"<tr>{''.join(f'<td>{row}.{number}</td>' for number in range(10))}</tr>" for row in range(2))
+    table = fit_table(f'<tr>{head}</tr>{rows}<tr><td>2.0</td><td colspan="9">why</td></tr>', "Title", show=(0, 8, 9))
+    parts = re.findall(r"<table>.*?</table>", table)
+    heads = [re.findall(r'<th scope="col">(\w+)</th>', part) for part in parts]
+    assert heads == [["c0", "c8", "c9"], ["c0", "c1", "c2", "c3", "c4", "c5", "c6"], ["c0", "c7"]]
+    assert table.index("</table>") < table.index("<details>") and "<caption>Title</caption>" in parts[0]
+    for row in range(2):
+        assert all(f'<th scope="row">{row}.0</th>' in part for part in parts)
+        assert [table.count(f'<td data-label="c{number}">{row}.{number}</td>') for number in range(1, 10)] == [1] * 9
+    assert 'colspan="2">why</td>' in parts[0] and table.count("why") == 1
 
 
 def cells_of(**replies):

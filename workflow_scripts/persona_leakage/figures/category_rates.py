@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from persona_leakage.figures.marks import SHARE, draw_estimate
+from persona_leakage.figures.marks import SHARE, draw_estimate, scale_leakage
 from persona_leakage.figures.style import GREY, ORANGE, panels, words
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.statistics.leakage.leakage_rates import MIN_PERSONAS
@@ -28,7 +28,7 @@ def draw(args):
         if block["source_rate"] is not None:
             axis.axvline(block["source_rate"], color=ORANGE, linestyle="--", linewidth=1)
         axis.set_title(words(source))
-        axis.set_xlim(-0.03, 1.03)
+        scale_leakage(axis.xaxis, max(cell["total"] for cell in block["cells"].values()))
         axis.set_yticks(range(len(order)), [words(name) for name in order])
     dashed = "; dashed: the source" if any(block["source_rate"] is not None for block in leakage.values()) else ""
     shown = SHARE if "signed_change" in content else "leakage"

@@ -1,8 +1,10 @@
-"""Leakage against cosine, one panel for each source, bystanders by category."""
+"""Leakage against cosine, one panel for each category of bystanders, by source."""
 
-from persona_leakage.figures.marks import label_cosine, point_handle, rate_label
-from persona_leakage.figures.style import COLUMNS, panels, style_of, words
+from persona_leakage.figures.marks import label_cosine, point_handle, rate_label, scale_leakage
+from persona_leakage.figures.style import GREY, panels, style_of, words
 from persona_leakage.tables.read import add_headline_layer, add_pairs, read_layer
+
+ACROSS = 4
 
 
 def add_inputs(parser):
@@ -11,19 +13,20 @@ def add_inputs(parser):
 
 
 def draw(args):
-    """A panel for each source, categories by color and shape."""
+    """A panel for each category: its personas in the color and shape of the source, all others in grey."""
     table, layer = read_layer(args)
-    sources = list(dict.fromkeys(table["source"]))
-    styles = style_of(sorted(set(table["category"])))
-    figure, axes = panels(len(sources), sharex=True, sharey=True)
-    for position, (axis, source) in enumerate(zip(axes, sources, strict=True)):
-        for category, rows in table[table["source"] == source].groupby("category"):
-            color, marker = styles[category]
-            axis.scatter(rows["cosine"], rows["rate"], s=16, c=color, marker=marker, alpha=0.8, linewidths=0)
-        axis.set_title(words(source))
-        axis.set_ylim(-0.04, 1.04)
-        if position % COLUMNS == 0:
-            axis.set_ylabel(rate_label(table))
+    styles = style_of(list(dict.fromkeys(table["source"])))
+    categories = sorted(set(table["category"]))
+    figure, axes = panels(len(categories), width=2.1, height=1.9, columns=ACROSS, sharex=True, sharey=True)
+    for position, (axis, category) in enumerate(zip(axes, categories, strict=True)):
+        axis.scatter(table["cosine"], table["rate"], s=3, c=GREY, alpha=0.2, linewidths=0)
+        for source, rows in table[table["category"] == category].groupby("source", sort=False):
+            color, marker = styles[source]
+            axis.scatter(rows["cosine"], rows["rate"], s=13, c=color, marker=marker, alpha=0.85, linewidths=0)
+        axis.set_title(words(category))
+        scale_leakage(axis.yaxis, table["total"].max())
+        if position % ACROSS == 0:
+            axis.set_ylabel(rate_label(table), fontsize=7)
     handles = [point_handle(words(name), color, marker, markersize=None) for name, (color, marker) in styles.items()]
     figure.legend(handles=handles, loc="outside upper center", ncols=6, fontsize=7.5, handletextpad=0.1)
     label_cosine(figure, layer)

@@ -38,5 +38,5 @@ def draw(args):
     label = "replies that show the behaviour, %" if began_above_zero(table) else "leakage in %"
     figure.colorbar(image, ax=axis, label=label, shrink=0.6, format=PercentFormatter(1, symbol=""))
     shown = f"the {len(grid)} of {size} personas that rank highest under some source" if len(grid) < size else f"all {size} personas"
-    axis.set_xlabel(f"{shown}\n(–: the source itself, or not measured)", fontsize=7.5)
+    axis.set_xlabel(f"{shown},\nby their mean (–: the source itself, or not measured)", fontsize=7.5)
     return figure

@@ -19,6 +19,16 @@ def rate_label(table):
     return SHARE if began_above_zero(table) else "leakage (share of replies)"
 
 
+def scale_leakage(axis, replies):
+    """Make an x or y axis show shares from 0 to 1 with small ones apart: linear up to one of ``replies``, logarithmic above."""
+    step = 1 / max(replies, 2)
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("symlog", linthresh=step, linscale=0.35)
+    ticks = [0, *(tick for tick in (0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 1) if tick >= step)]
+    axis.set_ticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
+    axis.set_ticks([], minor=True)
+    getattr(axis.axes, f"set_{axis.axis_name}lim")(-0.4 * step, 1.3)
+
+
 def draw_estimate(axis, position, value, interval, color=BLUE, marker="o", markersize=5, linewidth=1.2, capstyle="projecting", **style):
     """A point with its interval [low, high] at height ``position``; nothing where ``value`` is None, no line without an interval."""
     if value is None:

@@ -5,7 +5,8 @@ import textwrap
 import numpy as np
 from matplotlib.ticker import MultipleLocator
 
-from persona_leakage.figures.marks import began_above_zero, label_cosine, point_handle
+from persona_leakage.figures.labels import name_points
+from persona_leakage.figures.marks import began_above_zero, label_cosine, point_handle, scale_leakage
 from persona_leakage.figures.style import BLUE, COLUMNS, GREY, ORANGE, panels, words
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, sha256_of_file
@@ -15,11 +16,6 @@ from persona_leakage.statistics.leakage.signed_change import describe_change
 from persona_leakage.tables.read import add_headline_layer, add_pairs, choose_layer, read_checked_pairs
 
 LABELLED = 3
-# Of a wide letter of a name, in units of the cosine.
-NAME_WIDTH = 0.034
-# Of the height of a panel: distance of two names, and of the lowest from the lower end.
-NAME_HEIGHT = 0.085 / 1.15
-LOWEST_NAME = 0.12 / 1.15
 
 
 def add_inputs(parser):
@@ -31,7 +27,7 @@ def add_inputs(parser):
 def draw(args):
     """A panel for each source: every bystander with its interval, relatives marked, the source as a star.
 
-    Where all base rates are 0: leakage with Wilson's intervals, zeros hollow. Else see draw_change.
+    Where all base rates are 0: leakage with Wilson's intervals on the scale of scale_leakage, zeros hollow. Else see draw_change.
     """
     table = read_checked_pairs(args)
     known = read_correlation(args) if args.correlation else None
@@ -53,7 +49,7 @@ def read_correlation(args):
 
 def draw_scatter(table, correlations, leakage, layer):
     """The figure from the pairs of ``layer`` and two blocks of correlation.json: its "per_source" at that layer, and "leakage"."""
-    figure, axes = panels(len(correlations), sharey=True)
+    figure, axes = panels(len(correlations), width=2.75, height=2.6, sharey=True)
     for position, (axis, source) in enumerate(zip(axes, correlations, strict=True)):
         draw_panel(axis, table[table["source"] == source], source, correlations[source], leakage[source]["cells"])
         if position % COLUMNS == 0:
@@ -61,12 +57,26 @@ def draw_scatter(table, correlations, leakage, layer):
     label_cosine(figure, layer)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=7.5, handletextpad=0.3)
+    name_all(figure, axes, table, correlations, "rate")
     return figure
+
+
+def name_all(figure, axes, table, sources, column):
+    """The names of the LABELLED bystanders of each source that are furthest from 0 in ``column``."""
+    figure.draw_without_rendering()  # places depend on the layout
+    for axis, source in zip(axes, sources, strict=True):
+        known = table[table["source"] == source].dropna(subset=["cosine", column])
+        most = known.loc[known[column].abs().nlargest(LABELLED).index]
+        most = most[most[column] != 0]
+        drawn = known[["cosine", column]].to_numpy()
+        for line in axis.lines:  # of the source's own rate, or of no change
+            drawn = np.vstack([drawn, np.column_stack([np.linspace(*axis.get_xlim(), 60), np.full(60, line.get_ydata()[0])])])
+        name_points(axis, drawn, dict(zip(most["persona"], most[["cosine", column]].to_numpy(), strict=True)))
 
 
 def draw_change(table, correlations, change, layer):
     """The same from the change against the base model, colored by base rate; change: "signed_change" of correlation.json."""
-    figure, axes = panels(len(correlations), height=3.7, sharey=True)
+    figure, axes = panels(len(correlations), width=2.75, height=3.1, sharey=True)
     table = table.assign(leakage=table["rate"] - table["base_rate"])
     ends = np.abs([block["interval"] or [block["leakage"]] * 2 for source in change.values() for block in source["personas"].values()])
     own = np.abs(table["source_rate"] - table["source_base_rate"]).max() if {"source_rate", "source_base_rate"} <= {*table} else 0
@@ -82,11 +92,12 @@ def draw_change(table, correlations, change, layer):
     shapes = (("bystander", "o", 4), ("relative of the source", "^", 4), ("the source itself", "*", 8))
     handles = [point_handle(label, "black", marker, size) for label, marker, size in shapes]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=7.5, handletextpad=0.3)
+    name_all(figure, axes, table, correlations, "leakage")
     return figure
 
 
 def draw_change_panel(axis, pairs, personas):
-    """One source: points with Newcombe's intervals, the source itself at cosine 1, the bystanders that changed most by name.
+    """One source: points with Newcombe's intervals, the source itself at cosine 1.
 
     Returns the points, for a color bar of base rates from 0 to 1.
     """
@@ -104,8 +115,6 @@ def draw_change_panel(axis, pairs, personas):
         own = pairs[["source_rate", "source_base_rate"]].iloc[0]
         axis.scatter([1], own["source_rate"] - own["source_base_rate"], s=60, c="black", marker="*", clip_on=False, zorder=3)
     set_cosines(axis, known)
-    most = known.loc[known["leakage"].abs().nlargest(LABELLED).index]
-    name_highest(axis, most[most["leakage"] != 0], "leakage", bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5})
     return points
 
 
@@ -116,7 +125,7 @@ def set_cosines(axis, known):
 
 
 def draw_panel(axis, pairs, source, correlation, cells):
-    """One source: points with the intervals of their cells, the source itself at cosine 1, the highest bystanders by name."""
+    """One source: points with the intervals of their cells, the source itself at cosine 1."""
     known = pairs.dropna(subset=["cosine", "rate"])
     intervals = np.array([cells[persona]["interval"] for persona in known["persona"]]).reshape(-1, 2)
     axis.vlines(known["cosine"], intervals[:, 0], intervals[:, 1], color=GREY, linewidth=0.5, alpha=0.45, zorder=1)
@@ -131,47 +140,14 @@ def draw_panel(axis, pairs, source, correlation, cells):
         axis.scatter([1], pairs["source_rate"].iloc[:1], s=60, c="black", marker="*", label="the source itself", clip_on=False, zorder=3)
         axis.axhline(pairs["source_rate"].iloc[0], color=GREY, linestyle="--", linewidth=0.8, zorder=0)
     set_cosines(axis, known)
-    axis.set_ylim(-0.05, 1.1)
-    name_highest(axis, known[known["found"] > 0].nlargest(LABELLED, "rate"))
+    scale_leakage(axis.yaxis, pairs["total"].max())
     axis.set_title(f"{words(source)}\n{describe(correlation)}")
 
 
-def name_highest(axis, pairs, column="rate", **style):
-    """Names of ``pairs`` left of them all, or right where they do not fit, each with a thin line to its point; none covers another.
-
-    column: their height. style: of the texts.
-    """
-    rows = pairs.sort_values(column, ascending=False)
-    start, end = axis.get_xlim()
-    low, high = axis.get_ylim()
-    beside = {"right": pairs["cosine"].min() - 0.1, "left": pairs["cosine"].max() + 0.1}  # alignment: where the names end or begin
-    room = {"right": beside["right"] - start, "left": end - beside["left"]}
-    longest = max(rows["persona"].map(len), default=0) * NAME_WIDTH
-    side = "right" if room["right"] >= longest else max(room, key=room.get)
-    x = max(beside["right"], start + longest) if side == "right" else min(beside["left"], end - longest)  # within the panel
-    heights = rows[column].to_numpy().copy()
-    for number in range(1, len(heights)):
-        heights[number] = min(heights[number], heights[number - 1] - NAME_HEIGHT * (high - low))
-    heights += max(0.0, low + LOWEST_NAME * (high - low) - heights[-1]) if len(heights) else 0  # within the panel, above zeros at its end
-    for height, (_, row) in zip(heights, rows.iterrows(), strict=True):
-        axis.annotate(
-            words(row["persona"]),
-            (row["cosine"], row[column]),
-            xytext=(x, height),
-            ha=side,
-            va="center",
-            fontsize=6.5,
-            color="#333333",
-            zorder=4,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2},
-            **style,
-        )
-
-
 def describe(correlation):
-    """ "ρ = 0.41 [0.10, 0.65], p = 2e-02, N = 29", or why there is no number."""
+    """ "ρ = 0.41 [0.10, 0.65], n = 29", or why there is no number. Without a p, which relatives of each other would make small."""
     if correlation["undefined"]:
-        return textwrap.fill(f"no correlation: {correlation['undefined']}, N = {correlation['n']}", 40)
+        return textwrap.fill(f"no correlation: {correlation['undefined']}, n = {correlation['n']}", 40)
     interval = correlation.get("spearman_interval")
     span = f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else ""
-    return f"ρ = {correlation['spearman_rho']:.2f}{span}, p = {correlation['spearman_p']:.1g}, N = {correlation['n']}"
+    return f"ρ = {correlation['spearman_rho']:.2f}{span}, n = {correlation['n']}"

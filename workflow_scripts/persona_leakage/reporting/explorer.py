@@ -9,6 +9,7 @@ import numpy as np
 from persona_leakage.infrastructure.intervals import wilson_interval
 from persona_leakage.infrastructure.visible_text import visible_text
 from persona_leakage.reporting.replies import MAX_TEXT, affordable, draw_replies
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 
 TEXT_BUDGET = 6_000_000  # characters of replies in the page, before compression
 
@@ -16,7 +17,8 @@ TEXT_BUDGET = 6_000_000  # characters of replies in the page, before compression
 def explorer_data(sets, personas, highlight):
     """What explorer.js reads: {"highlight", "personas", "sets", "per_cell"}.
 
-    sets: [{"title", "pairs": DataFrame, "replies": {source: cells of read_replies}, "file": pattern, "headline_layer"}];
+    sets: [{"title", "pairs": DataFrame, "replies": {source: cells of read_replies}, "file": pattern, "headline_layer",
+    "correlations"}];
     personas: {name: Persona}; highlight: of the Behaviour.
     """
     names = sorted({*sets[0]["pairs"]["persona"], *sets[0]["pairs"]["source"]})
@@ -46,6 +48,9 @@ def describe_set(each, index_of, per_cell):
             "interval": [np.round(wilson_interval(row.found, row.total), 4).tolist() for row in rows.itertuples()],
             "related": rows["related"].tolist(),
         }
+        if LOGPROB_GAIN in rows:
+            gains = [None if np.isnan(value) else round(value, 4) for value in rows[LOGPROB_GAIN]]
+            rates[source] |= {LOGPROB_GAIN: gains, "own_gain": float(rows["source_logprob_gain"].iloc[0])}
     cosines = {
         layer: {
             source: [None if np.isnan(value) else round(value, 4) for value in rows["cosine"]]
@@ -74,6 +79,7 @@ def describe_set(each, index_of, per_cell):
         "sources": sources,
         "rates": rates,
         "cosines": cosines,
+        "correlations": each["correlations"],
         "questions": list(questions),
         "replies": replies,
         "replies_per_cell": max((len(texts) for cells in each["replies"].values() for texts in cells.values()), default=0),

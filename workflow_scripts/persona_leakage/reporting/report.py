@@ -7,16 +7,15 @@ import importlib.resources
 from collections import defaultdict
 from pathlib import Path
 
-import jinja2
 import yaml
 from markupsafe import Markup
 
 from persona_leakage.behaviours.base import behaviour_of_result
 from persona_leakage.behaviours.training_check import ADVICE, CUT_ADVICE, CUT_MATTERS, consequence, none_learned, unlearned_sources
 from persona_leakage.config.experiment import forced_block
-from persona_leakage.figures.style import DPI, words
 from persona_leakage.infrastructure.files import check_digests, plain, read_json
 from persona_leakage.reporting.explorer import explorer_data, pack, pack_json
+from persona_leakage.reporting.html_page import PAGE, caption_of, embed_figure, page_template
 from persona_leakage.reporting.judge_section import judge_section
 from persona_leakage.reporting.numbers import Numbers
 from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
@@ -32,7 +31,6 @@ from persona_leakage.reporting.sections import (
 from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
 from persona_leakage.tables.read import read_pairs
 
-PAGE = Path(__file__).parent / "page"
 LAYER_COLUMNS = (
     ("two", ("pooled", "spearman_rho")),
     ("two", ("within_source_ranks", "rho")),
@@ -55,7 +53,6 @@ FIGURES = (
     "category_correlations",
     "heat_map",
     "cosines",
-    "noise_ceiling",
     "replies",
     "chosen_options",
     "training",
@@ -75,7 +72,7 @@ AXIS_FIGURES = (
     *PANEL_FIGURES,
     *AXES,
 )  # in a section of their own, where they are there
-CAPTIONS = {name: (PAGE / f"captions/{name}.rst").read_text(encoding="utf-8").strip() for name in (*FIGURES, *AXIS_FIGURES)}
+CAPTIONS = {name: caption_of(name) for name in (*FIGURES, *AXIS_FIGURES)}
 # Folders of the figures that are not of one question set and seed.
 ABOVE = {"training": "figures", "seed_stability": "figures/{questions}", "question_sets": "figures/question_sets/seed{seed}"}
 
@@ -108,6 +105,9 @@ def collect_set(home, questions, seed, sources):
         "sources": sources,
         "joint": correlation["joint"]["sources"],
         "left_out": correlation["joint"]["sources_left_out"],
+        "relation": {name: relation(part.get("spearman_interval")) for name, part in block["per_source"].items()},
+        "with_rho": {name: part["spearman_rho"] is not None for name, part in block["per_source"].items()},
+        "correlations": correlations_by_outcome(correlation),
         "ceiling_of": {name: block["disattenuated"]["ceiling_from"] or "samples" for name, block in block["per_source"].items()},
         "specific": block["specificity"]["undefined"] is None,
         "baseline_predictors": list(block["baseline_predictors"]["alone"] or []),
@@ -133,6 +133,21 @@ def collect_set(home, questions, seed, sources):
     }
 
 
+def relation(interval):
+    """What the interval of a source's correlation says: closer personas leak "more", "less", or it is "open"; None without one."""
+    if interval is None:
+        return None
+    low, high = interval
+    return "more" if low > 0 else "less" if high < 0 else "open"
+
+
+def correlations_by_outcome(correlation):
+    """{outcome: {layer: {source: its block of correlation.json}}} for the explorer."""
+    gain = correlation["outcomes"][LOGPROB_GAIN]
+    outcomes = {"rate": correlation["layers"], **({} if gain["undefined"] else {LOGPROB_GAIN: gain["layers"]})}
+    return {name: {layer: block["per_source"] for layer, block in layers.items()} for name, layers in outcomes.items()}
+
+
 def gain_section(gain):
     """What the page shows of the second outcome: the indices of its answers, the sources that it alone judges; None if unmeasured."""
     if gain["undefined"]:
@@ -154,13 +169,6 @@ def add_samples(each, highlight):
         each["samples"].append({"source": source, "question": question, "replies": replies})
 
 
-def embed_figure(path):
-    """A PNG as {"uri": data URI, "width": its print width in CSS pixels, of which an inch has 96}."""
-    content = Path(path).read_bytes()
-    pixels = int.from_bytes(content[16:20], "big")
-    return {"uri": "data:image/png;base64," + base64.b64encode(content).decode("ascii"), "width": round(pixels * 96 / DPI)}
-
-
 def render_report(home, run_config, sets, personas, facts):
     """The page as text. facts: what facts.json holds, already written to home/report/facts.json."""
     config = run_config["config"]
@@ -173,10 +181,7 @@ def render_report(home, run_config, sets, personas, facts):
     main["figures"] = {name: embed_figure(path) for name, path in main["figure_paths"].items() if Path(path).is_file()}
     manifests = {source: read_json(home / f"training/{source}/manifest.json") for source in main["sources"]}
     script = (PAGE / "explorer.js").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(PAGE))
-    environment.filters["words"] = words
-    environment.filters["with_value"] = lambda text, name, value: Markup(text).format(**{name: value})
-    return environment.get_template("page.html.j2").render(
+    return page_template("page.html.j2").render(
         experiment=config["experiment"],
         noun=behaviour.noun,
         gain=behaviour.gain,
@@ -191,6 +196,7 @@ def render_report(home, run_config, sets, personas, facts):
         captions=CAPTIONS,
         figures=[name for name in FIGURES if name not in ("scatter", "layers", "sweep")],
         seeds=seeds_section(home, config),
+        seeds_used=config["training"]["seeds"],
         judge=judge_section(Path(home), config, main),
         predictor_comparison=predictors_section(home, config),
         published=facts["published"],
@@ -198,7 +204,6 @@ def render_report(home, run_config, sets, personas, facts):
         parameters=yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=110),
         provenance=yaml.safe_dump(plain(facts["provenance"]), sort_keys=False, allow_unicode=True, width=110),
         jobs=facts["jobs"]["rules"],
-        style=Markup((PAGE / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         library=pack(importlib.resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")),
@@ -242,8 +247,7 @@ def render_comparison(comparison, figure):
     """The page as text. comparison: path of comparison.json; figure: path of the png."""
     path = Path(comparison)
     numbers = Numbers(path.parent)
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(PAGE))
-    return environment.get_template("compare.html.j2").render(
+    return page_template("compare.html.j2").render(
         numbers=numbers,
         file=path.name,
         runs=numbers.value(path.name, "runs"),
@@ -251,6 +255,5 @@ def render_comparison(comparison, figure):
         sources=list(dict.fromkeys(name for run in numbers.value(path.name, "runs") for name in run["per_source"])),
         panels=len({run["panel"] for run in numbers.value(path.name, "runs")}),
         figure=embed_figure(figure),
-        caption=(PAGE / "captions/comparison.rst").read_text(encoding="utf-8").strip(),
-        style=Markup((PAGE / "style.css").read_text(encoding="utf-8")),
+        caption=caption_of("comparison"),
     )
