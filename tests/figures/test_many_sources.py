@@ -17,7 +17,7 @@ def home(tmp_path_factory):
     """Tables and metrics of 40 sources and 30 bystanders, with made-up numbers."""
     home, generator = tmp_path_factory.mktemp("many"), np.random.default_rng(0)
     rows = [
-        {"layer": 1, "source": source, "persona": f"persona_{number}", "category": "made", "related": False, "cosine": 0.1 * number - 1}
+        {"layer": 1, "source": source, "persona": f"persona_{number}", "category": "made", "related": False, "cosine": 0.06 * number - 0.9}
         | {"rate": found / 20, "found": found, "total": 20}
         for source in SOURCES
         for number, found in enumerate(generator.integers(0, 20, size=30).tolist())
@@ -43,7 +43,7 @@ def test_many_curves_have_one_legend_entry_and_few_have_names(home):
 
 
 def test_a_heat_map_of_many_sources_is_no_wider_than_a_page_is_high(home):
-    figure = heat_map.draw(SimpleNamespace(pairs=str(home / "pairs.csv"), tables=str(home / "tables.json")))
+    figure = heat_map.draw(SimpleNamespace(pairs=str(home / "pairs.csv"), tables=str(home / "tables.json"), output="heat_map.png"))
     assert figure.get_figwidth() < 14
     assert {label.get_rotation() for label in figure.axes[0].get_xticklabels()} == {90.0}
 
