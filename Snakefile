@@ -72,80 +72,34 @@ rule all:
         REPORT,
 
 
-rule adapters:
-    input:
-        ADAPTERS,
+# Parts of it, and what only runs when asked for: snakemake TARGET.
+TARGETS = {
+    "adapters": ADAPTERS,
+    "evaluations": EVALUATIONS,
+    "centroids": CENTROIDS,
+    "compare": COMPARISON_FILES,
+    "contain": PROPOSED_NEGATIVES,
+    "correlations": CORRELATIONS,
+    "figures": FIGURES,
+    "hub": HUB_RECEIPTS,
+    "inspect": INSPECT_LOGS,
+    "predictions": PREDICTIONS if config["predict_from"] else lambda wildcards: no_study(),
+    "report": REPORT,
+    "scatter": SCATTERS,
+    "scores": PREDICTION_SCORES,
+    "tables": TABLE_ARCHIVE,
+    "wandb": WANDB_RECEIPTS,
+}
+for target, files in TARGETS.items():
+
+    rule:
+        name:
+            target
+        input:
+            files,
 
 
-rule evaluations:
-    input:
-        EVALUATIONS,
-
-
-rule centroids:
-    input:
-        CENTROIDS,
-
-
-rule compare:
-    input:
-        COMPARISON_FILES,
-
-
-rule contain:
-    input:
-        PROPOSED_NEGATIVES,
-
-
-rule correlations:
-    input:
-        CORRELATIONS,
-
-
-rule figures:
-    input:
-        FIGURES,
-
-
-rule hub:
-    input:
-        HUB_RECEIPTS,
-
-
-rule inspect:
-    input:
-        INSPECT_LOGS,
-
-
-rule predictions:
-    input:
-        PREDICTIONS if config["predict_from"] else lambda wildcards: no_study(),
-
-
-rule report:
-    input:
-        REPORT,
-
-
-rule scatter:
-    input:
-        SCATTERS,
-
-
-rule scores:
-    input:
-        PREDICTION_SCORES,
-
-
-rule tables:
-    input:
-        TABLE_ARCHIVE,
-
-
-rule wandb:
-    input:
-        WANDB_RECEIPTS,
-
-
+# On a cluster the submitting host draws figures, seconds each, and publishes; "use rule" does not inherit localrule.
+workflow.localrules(*(each.name for each in workflow.rules if each.name.startswith(("plot_", "publish_"))))
 name_logs(workflow.rules)
 note_contents(workflow.rules)

@@ -15,8 +15,8 @@ from models import CONFIG, make_model, make_prompts, tokenizer_and_format
 from persona_leakage.config.blocks.analysis import Statistics
 from persona_leakage.figures.style import BLUE, ORANGE, panels, save_figure
 from persona_leakage.geometry.hidden_states import states_of_all
+from persona_leakage.inference.engine import sample_missing
 from persona_leakage.inference.requests import SamplingParams, make_requests
-from persona_leakage.inference.resumable_sampling import sample_missing
 from persona_leakage.inference.transformers_engine import TransformersEngine
 from persona_leakage.infrastructure.files import read_jsonl_gz, write_json
 from persona_leakage.infrastructure.provenance import peak_memory_bytes

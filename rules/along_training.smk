@@ -1,6 +1,5 @@
 """Leakage along training: each adapter trained again, kept after equally spaced steps, and teacher-forced (training.snapshots).
 
-in:  training/{source}/train.jsonl.gz, evaluation/{questions}/base/, analysis/{questions}/seed{seed}/pairs.csv
 out: training/{source}/seed{seed}/snapshots/{snapshot}/, an adapter and its metrics.json;
      evaluation/{questions}/{source}/seed{seed}/snapshots/{snapshot}/teacher_forced.json;
      analysis/{questions}/seed{seed}/along_training.csv, along_training.json
@@ -48,10 +47,7 @@ rule follow_training:
         **tables("pairs", "tables"),
         code=code_of("follow_training.py"),
         metrics=each(f"{SNAPSHOT}/metrics.json", "source", "snapshot"),
-        forced=each(
-            f"{ADAPTED}/snapshots/{{snapshot}}/teacher_forced.json",
-            *("source", "snapshot"),
-        ),
+        forced=each(f"{ADAPTED}/snapshots/{{snapshot}}/teacher_forced.json", *("source", "snapshot")),
     output:
         table=f"{ANALYSIS}/along_training.csv",
         result=f"{ANALYSIS}/along_training.json",
@@ -66,13 +62,7 @@ rule follow_training:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/follow_training.py \
-            --settings {params.settings:q} \
-            --pairs {input.pairs:q} \
-            --tables {input.tables:q} \
-            --metrics {input.metrics:q} \
-            --forced {input.forced:q} \
-            --table {output.table:q} \
-            --output {output.result:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/follow_training.py --settings {params.settings:q} --pairs {input.pairs:q} --tables {input.tables:q} \
+            --metrics {input.metrics:q} --forced {input.forced:q} \
+            --table {output.table:q} --output {output.result:q} 2>&1 | tee {log:q}
         """

@@ -1,6 +1,5 @@
 """Pairs of source and bystander, and the correlation of their cosine with leakage.
 
-in:  geometry/{questions}/base/, evaluation/{questions}/, training/{source}/manifest.json
 out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, tables.json, correlation.json;
      analysis/{questions}/seed{seed}/robustness.json
      analysis/{questions}/seeds.json, with several training seeds
@@ -17,13 +16,9 @@ rule tabulate_pairs:
         marker_evals=each(f"{ADAPTED}/{CELLS}", "source"),
         base_eval=f"{CONTROL}/{CELLS}",
         manifests=each(f"{TRAINING}/manifest.json", "source"),
-        controls=expand(
-            f"{ADAPTED}/{CELLS}", source=CONTROL_SOURCES, allow_missing=True
-        ),
+        controls=expand(f"{ADAPTED}/{CELLS}", source=CONTROL_SOURCES, allow_missing=True),
         forced=each(f"{ADAPTED}/{GAINS}", "source") if GAINS else [],
-        divergence=(
-            f"{GEOMETRY}/divergence.json" if config["analysis"]["divergence"] else []
-        ),
+        divergence=f"{GEOMETRY}/divergence.json" if config["analysis"]["divergence"] else [],
     output:
         **tables("pairs", "cosines", "question_counts", "tables"),
     conda:
@@ -33,9 +28,7 @@ rule tabulate_pairs:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         personas_file=PERSONAS_FILE,
-        divergence=lambda wildcards, input: (
-            f"--divergence {shlex.quote(input.divergence)}" if input.divergence else ""
-        ),
+        divergence=lambda wildcards, input: f"--divergence {shlex.quote(input.divergence)}" if input.divergence else "",
         packages=pins("inference", "numpy", "scikit-learn"),
         settings=settings(
             sources=SOURCES,
@@ -46,21 +39,11 @@ rule tabulate_pairs:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/tabulate_pairs.py \
-            --settings {params.settings:q} \
-            --personas {params.personas_file:q} \
-            --centroids {input.centroids:q} \
-            --centroids-meta {input.centroids_meta:q} \
-            --marker-evals {input.marker_evals:q} \
-            --base-eval {input.base_eval:q} \
-            --manifests {input.manifests:q} \
-            --forced {input.forced:q} \
-            {params.divergence} \
+            python workflow_scripts/tabulate_pairs.py --settings {params.settings:q} --personas {params.personas_file:q} \
+            --centroids {input.centroids:q} --centroids-meta {input.centroids_meta:q} --marker-evals {input.marker_evals:q} \
+            --base-eval {input.base_eval:q} --manifests {input.manifests:q} --forced {input.forced:q} {params.divergence} \
             --controls {input.controls:q} \
-            --output {output.pairs:q} \
-            --cosines {output.cosines:q} \
-            --question-counts {output.question_counts:q} \
-            --tables {output.tables:q} \
+            --output {output.pairs:q} --cosines {output.cosines:q} --question-counts {output.question_counts:q} --tables {output.tables:q} \
             2>&1 | tee {log:q}
         """
 
@@ -81,24 +64,17 @@ rule correlate_leakage:
         packages=pins("analysis", "numpy", "scipy"),
         settings=lambda wildcards: settings(
             headline_layer=HEADLINE,
-            **without(
-                config["analysis"], "embedding_model", "predictors", "divergence"
-            ),
+            **without(config["analysis"], "embedding_model", "predictors", "divergence"),
             training_seed=int(wildcards.seed),
             recipe=recipe(wildcards.questions),
         ),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/correlate_leakage.py \
-            --settings {params.settings:q} \
-            --pairs {input.pairs:q} \
-            --cosines {input.cosines:q} \
-            --question-counts {input.question_counts:q} \
-            --tables {input.tables:q} \
+            python workflow_scripts/correlate_leakage.py --settings {params.settings:q} --pairs {input.pairs:q} \
+            --cosines {input.cosines:q} --question-counts {input.question_counts:q} --tables {input.tables:q} \
             --marker-eval {input.base_eval:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -119,23 +95,14 @@ rule check_robustness:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("inference", "numpy", "scipy"),
-        settings=settings(
-            headline_layer=HEADLINE, bootstraps=config["analysis"]["bootstraps"]
-        ),
+        settings=settings(headline_layer=HEADLINE, bootstraps=config["analysis"]["bootstraps"]),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/check_robustness.py \
-            --settings {params.settings:q} \
-            --pairs {input.pairs:q} \
-            --question-counts {input.question_counts:q} \
-            --tables {input.tables:q} \
-            --centroids {input.centroids:q} \
-            --centroids-meta {input.centroids_meta:q} \
-            --held-out-centroids {input.held_out:q} \
-            --held-out-meta {input.held_out_meta:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/check_robustness.py --settings {params.settings:q} --pairs {input.pairs:q} \
+            --question-counts {input.question_counts:q} --tables {input.tables:q} --centroids {input.centroids:q} \
+            --centroids-meta {input.centroids_meta:q} --held-out-centroids {input.held_out:q} --held-out-meta {input.held_out_meta:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -160,13 +127,9 @@ rule compare_seeds:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/compare_seeds.py \
-            --settings {params.settings:q} \
-            --correlations {input.correlations:q} \
-            --pairs {input.pairs:q} \
-            --question-counts {input.question_counts:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/compare_seeds.py --settings {params.settings:q} --correlations {input.correlations:q} \
+            --pairs {input.pairs:q} --question-counts {input.question_counts:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -187,13 +150,9 @@ rule compare_predictors:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/compare_predictors.py \
-            --settings {params.settings:q} \
-            --pairs {input.pairs:q} \
-            --question-counts {input.question_counts:q} \
-            --tables {input.tables:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/compare_predictors.py --settings {params.settings:q} --pairs {input.pairs:q} \
+            --question-counts {input.question_counts:q} --tables {input.tables:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -216,13 +175,8 @@ rule correlate_sweep:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/correlate_sweep.py \
-            --settings {params.settings:q} \
-            --sweep {input.sweep:q} \
-            --sweep-meta {input.sweep_meta:q} \
-            --pairs {input.pairs:q} \
-            --question-counts {input.question_counts:q} \
+            python workflow_scripts/correlate_sweep.py --settings {params.settings:q} --sweep {input.sweep:q} \
+            --sweep-meta {input.sweep_meta:q} --pairs {input.pairs:q} --question-counts {input.question_counts:q} \
             --tables {input.tables:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            --output {output:q} 2>&1 | tee {log:q}
         """

@@ -1,6 +1,5 @@
 """Multiple-choice items instead of sampled replies (behaviour.kind: choice): training rows, and scores with each adapter and without.
 
-in:  behaviour.items, training/{source}/seed{seed}/adapter/
 out: training/{source}/train.jsonl.gz, manifest.json; evaluation/{questions}/{source}/seed{seed}/items.jsonl.gz, cells.json,
      summary.json; evaluation/{questions}/base/, the same without adapter
 """
@@ -8,6 +7,16 @@ out: training/{source}/train.jsonl.gz, manifest.json; evaluation/{questions}/{so
 ITEMS = config["behaviour"]["items"]
 # A param, because Snakemake compares the contents of newer inputs only.
 ITEMS_DIGEST = sha256_of_file(ITEMS)
+
+
+def choice_settings(**more):
+    """Decides the scores of the items, apart from the items themselves and the adapter."""
+    return settings(
+        behaviour=config["behaviour"],
+        personas=personas_block(PANEL, "prompt", "category", "related_to"),
+        precision=config["geometry"]["precision"],
+        **more,
+    )
 
 
 # The three have outputs of the same names as the rules of sampled replies, which nothing asks for here.
@@ -25,9 +34,7 @@ use rule build_training_set as build_choice_rows with:
         base_summary=BASE_SUMMARY,
     params:
         contents=ITEMS_DIGEST,
-        made_of=lambda wildcards, input: shlex.join(
-            ["--items", input.choices, *row_options(input)]
-        ),
+        made_of=lambda wildcards, input: shlex.join(["--items", input.choices, *row_options(input)]),
         settings=lambda wildcards: settings(
             seed=config["seed"],
             **personas_of_rows(wildcards),
@@ -68,23 +75,11 @@ rule score_choices:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/score_choices.py \
-            --settings {params.settings:q} \
-            --state {params.state:q} \
-            {params.source} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --items {input.choices:q} \
-            --base {input.base:q} {input.base_cells:q} \
-            --adapter {input.weights:q} \
-            --adapter-metrics {input.metrics:q} \
-            --adapter-rows {input.rows:q} \
-            --trained-with {params.trained_with:q} \
-            --restart {params.restart:q} \
-            --records {output.records:q} \
-            --cells {output.cells:q} \
-            --summary {output.summary:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/score_choices.py --settings {params.settings:q} --state {params.state:q} {params.source} \
+            --model {input.model:q} --personas {params.personas_file:q} --items {input.choices:q} \
+            --base {input.base:q} {input.base_cells:q} --adapter {input.weights:q} --adapter-metrics {input.metrics:q} \
+            --adapter-rows {input.rows:q} --trained-with {params.trained_with:q} --restart {params.restart:q} \
+            --records {output.records:q} --cells {output.cells:q} --summary {output.summary:q} 2>&1 | tee {log:q}
         """
 
 

@@ -1,13 +1,18 @@
 """A comparison of finished experiments, for the target compare.
 
-in:  run_config.yaml and analysis/ of other experiments, as they stand
 out: results/compare/comparison.json, comparison.csv, comparison.pdf, .png, .svg, index.html
 """
 
 
-# "use rule" does not inherit localrule.
-localrules:
-    plot_comparison,
+def compared_folders():
+    """The result folders that the target compare compares."""
+    try:
+        folders = experiment_folders(config.get("compare", "all"))
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    if not folders:
+        raise WorkflowError("compare: no results/*/run_config.yaml is there yet")
+    return [f"./{folder}" if folder.startswith("-") else folder for folder in folders]
 
 
 # The results are no inputs, whose stale or missing files Snakemake would compute first. Digests of them are a param.
@@ -29,12 +34,8 @@ rule compare_experiments:
         folders=lambda wildcards: compared_folders(),
     shell:
         r"""
-        python workflow_scripts/compare_experiments.py \
-            --settings {params.settings:q} \
-            --folders {params.folders:q} \
-            --table {output.table:q} \
-            --output {output.comparison:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/compare_experiments.py --settings {params.settings:q} --folders {params.folders:q} \
+            --table {output.table:q} --output {output.comparison:q} 2>&1 | tee {log:q}
         """
 
 
@@ -50,10 +51,7 @@ use rule plot_scatter as plot_comparison with:
 rule build_comparison:
     input:
         code=code_of("build_comparison.py"),
-        page_parts=[
-            f"{PAGE_FOLDER}/{name}"
-            for name in ("compare.html.j2", "style.css", "captions/comparison.rst")
-        ],
+        page_parts=[f"{PAGE_FOLDER}/{name}" for name in ("compare.html.j2", "style.css", "captions/comparison.rst")],
         comparison=f"results/{COMPARISON}/comparison.json",
         figure=f"results/{COMPARISON}/comparison.png",
     output:
@@ -69,10 +67,7 @@ rule build_comparison:
         settings=settings(),
     shell:
         r"""
-        python workflow_scripts/build_comparison.py \
-            --settings {params.settings:q} \
-            --comparison {input.comparison:q} \
+        python workflow_scripts/build_comparison.py --settings {params.settings:q} --comparison {input.comparison:q} \
             --figure {input.figure:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            --output {output:q} 2>&1 | tee {log:q}
         """

@@ -4,6 +4,7 @@ Runs while Snakemake reads the workflow: no torch, no network.
 """
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -12,10 +13,6 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-if set("{}") & set(str(workflow.basedir)):
-    raise WorkflowError(
-        f"{workflow.basedir}: Snakemake takes braces in the path of a workflow for wildcards; move the project to a folder without"
-    )
 SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
@@ -43,16 +40,10 @@ from persona_leakage.config.experiment import (
 )
 from persona_leakage.config.finished_study import panel_file, study_config, study_files
 from persona_leakage.config.layers import declared_layers, is_swept
-from persona_leakage.config.personas import (
-    have_paraphrases,
-    read_personas,
-    read_question_sets,
-    read_yaml,
-)
+from persona_leakage.config.personas import have_paraphrases, read_personas, read_question_sets, read_yaml
 from persona_leakage.config.selections import describe_personas, describe_questions
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
-from persona_leakage.infrastructure.job_environment import prefer_own_python
 from persona_leakage.models.model_files import model_files
 from persona_leakage.publishing.common import publishing_block
 from persona_leakage.training.controls import split_control
@@ -78,7 +69,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-prefer_own_python()
+# Jobs find the Python that runs Snakemake; an environment that Snakemake activates for a job (conda) still comes first.
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def without(block, *keys):
@@ -92,14 +84,8 @@ CONDITIONS = negative_conditions(config)
 NEGATIVE_VARIANTS = config["training_data"]["negative_variants"]
 CLOSENESS_CHOOSES = any(by_closeness(*condition) for condition in CONDITIONS)
 # Removed where there are none, so that no result without them changes.
-CONTROLS = config["training_data"]["controls"] or config["training_data"].pop(
-    "controls"
-)
-for key, default in {
-    "negative_choice": "hash",
-    "negative_lists": {},
-    "negative_variants": [],
-}.items():
+CONTROLS = config["training_data"]["controls"] or config["training_data"].pop("controls")
+for key, default in {"negative_choice": "hash", "negative_lists": {}, "negative_variants": []}.items():
     if config["training_data"][key] == default:
         config["training_data"].pop(key)
 SEEDS = config["training"]["seeds"]
@@ -123,19 +109,13 @@ KIND_CODE = f"persona_leakage/behaviours/kinds/{KIND}.py"
 TEACHER_FORCED = forced_block(config)
 SAMPLES = samples_replies(config)
 # The judges of replies, none for other kinds; the limits decide no score.
-JUDGES = {
-    name: config["behaviour"][name]
-    for name in ("judge", "second_judge")
-    if config["behaviour"].get(name)
-}
+JUDGES = {name: config["behaviour"][name] for name in ("judge", "second_judge") if config["behaviour"].get(name)}
 JUDGE_LIMITS = ("parallel", "max_calls", "price")
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
 PARAPHRASES_COMPARED = have_paraphrases([PERSONAS[name] for name in PANEL])
 NO_PERSONA_COMPARED = bool(config["personas"]["no_persona_prompts"])
 
-SAMPLING_ENV = (
-    f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"
-)
+SAMPLING_ENV = f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"
 # Bytes. Linux allows 128 KiB for one argument, and a job's whole script is one.
 LONGEST_ARGUMENT = 30_000
 
@@ -167,10 +147,7 @@ def settings_file(text):
 
 def more_each_attempt(**amounts):
     """Resources of a job that may need more on some data: the second attempt gets twice as much, the third three times."""
-    return {
-        name: lambda wildcards, attempt, amount=amount: amount * attempt
-        for name, amount in amounts.items()
-    }
+    return {name: lambda wildcards, attempt, amount=amount: amount * attempt for name, amount in amounts.items()}
 
 
 def personas_block(names, *fields):
@@ -211,14 +188,8 @@ def personas_of_rows(wildcards):
     """Settings of the personas of training rows: the source and its negatives; for the control shuffled also the panel."""
     source, control = split_control(wildcards.source)
     names = [source, *negatives_of(wildcards.source)]
-    shuffled = (
-        {"panel": personas_block(PANEL, "prompt")} if control == "shuffled" else {}
-    )
-    return {
-        "personas": personas_block(names, "prompt"),
-        **chosen_by_closeness(wildcards.source),
-        **shuffled,
-    }
+    shuffled = {"panel": personas_block(PANEL, "prompt")} if control == "shuffled" else {}
+    return {"personas": personas_block(names, "prompt"), **chosen_by_closeness(wildcards.source), **shuffled}
 
 
 def sampling_settings(wildcards, adapted, no_persona_prompts=False):
@@ -226,11 +197,7 @@ def sampling_settings(wildcards, adapted, no_persona_prompts=False):
     engine = without(config["engine"], "checkpoint_every")
     cells = {"no_persona_prompts": config["personas"]["no_persona_prompts"]}
     return settings(
-        **(
-            cells
-            if no_persona_prompts
-            else {"personas": personas_block(PANEL, "prompt")}
-        ),
+        **(cells if no_persona_prompts else {"personas": personas_block(PANEL, "prompt")}),
         seed=config["seed"],
         questions=questions_block(QUESTION_USES[wildcards.questions]),
         suffix=config["questions"]["suffix"],
@@ -284,142 +251,11 @@ def recipe(questions):
         config["evaluation"]["samples_per_question"],
         [POSITIONS[0], config["geometry"]["precision"]],
     ]
-    return {
-        "training": digest_of(blocks),
-        "prompts": personas_block(PANEL, "prompt")["digest"],
-        "evaluation": digest_of(evaluation),
-    }
-
-
-def publishing_settings(service, **facts):
-    """Settings of a job that publishes. What the service lacks in the config is an error only when such a job is asked for."""
-
-    def of(wildcards):
-        try:
-            block = publishing_block(config, service)
-        except InputError as error:
-            raise WorkflowError(str(error)) from None
-        return settings(experiment=EXPERIMENT, **{service: block}, **facts)
-
-    return of
-
-
-def compared_folders():
-    """The result folders that the target compare compares."""
-    try:
-        folders = experiment_folders(config.get("compare", "all"))
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    if not folders:
-        raise WorkflowError("compare: no results/*/run_config.yaml is there yet")
-    return [f"./{folder}" if folder.startswith("-") else folder for folder in folders]
-
-
-def choice_settings(**more):
-    """Decides the scores of the items, apart from the items themselves and the adapter."""
-    return settings(
-        behaviour=config["behaviour"],
-        personas=personas_block(PANEL, "prompt", "category", "related_to"),
-        precision=config["geometry"]["precision"],
-        **more,
-    )
-
-
-def contents_of(*paths):
-    """Digests of files, as a param: Snakemake compares the contents of newer inputs only."""
-    return [sha256_of_file(path) for path in paths]
-
-
-def judge_settings(**more):
-    """Decides the judgements, apart from the replies and the prompts."""
-    return settings(
-        **{name: without(block, *JUDGE_LIMITS) for name, block in JUDGES.items()},
-        second_share=config["behaviour"]["second_share"],
-        scores=[config["behaviour"]["score"], *config["behaviour"]["require"]],
-        precision=config["geometry"]["precision"],
-        **more,
-    )
-
-
-def studied_configs(folder):
-    """(config of the study in a folder, config with the layers and questions of predictions, the study's file of its panel).
-
-    The second is this config, and the third is empty, if the model differs; the third also if the study keeps no such file.
-    """
-    try:
-        studied = study_config(folder)
-        study_files(folder)
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    keys = ("location", "revision")
-    same = all(studied["model"].get(key) == config["model"][key] for key in keys)
-    kept = panel_file(folder, studied)
-    return (
-        studied,
-        studied if same else config,
-        str(kept) if same and kept.is_file() else [],
-    )
-
-
-def prediction_centroids(studied, asked):
-    """Decides the centroids of the panel, and of the study's panel, with layers and questions of the config ``asked``."""
-    try:
-        theirs = read_personas(source_of_personas(studied))
-        questions = read_question_sets(asked["questions"]["file"])
-        chosen = asked["questions"]["evaluation"][0]
-        blocks = {
-            "questions": describe_questions(questions, chosen),
-            "suffix": asked["questions"]["suffix"],
-            "layers": declared_layers(asked["geometry"]),
-            "position": asked["geometry"]["positions"][0],
-            "precision": asked["geometry"]["precision"],
-        }
-        panel = describe_personas(theirs, panel_names(studied, theirs), "prompt")
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    own = settings(personas=personas_block(PANEL, "prompt"), **blocks)
-    return own, settings(personas=panel, **blocks)
-
-
-def measured_digest():
-    """Digest of what predictions are of, beside the training: the behaviour, the questions and how replies are sampled."""
-    first = config["questions"]["evaluation"][0]["set"]
-    blocks = [config["behaviour"], recipe(first)["evaluation"]]
-    return digest_of([*blocks, config["evaluation"]["sampling"]])
-
-
-def frozen_digest(path):
-    """SHA-256 of frozen predictions; WorkflowError if there are none."""
-    if not Path(path).is_file():
-        raise WorkflowError(
-            f"{path}: no such file; freeze predictions with make predict before training"
-        )
-    return sha256_of_file(path)
-
-
-def trained_sources():
-    """Names of the sources that have an adapter already."""
-    paths = Path(f"results/{EXPERIMENT}/training").glob("*/seed*/metrics.json")
-    return sorted({path.parents[1].name for path in paths} & {*SOURCES})
-
-
-def refuse_to_unfreeze(path):
-    """A param: WorkflowError if predictions that training has begun to test would be replaced."""
-
-    def check(wildcards):
-        if Path(path).is_file() and trained_sources():
-            raise WorkflowError(
-                f"{path}: frozen, because training has begun; score it with make scores,"
-                " or move its folder away to predict again"
-            )
-        return ""
-
-    return check
+    return {"training": digest_of(blocks), "prompts": personas_block(PANEL, "prompt")["digest"], "evaluation": digest_of(evaluation)}
 
 
 def no_study():
     """WorkflowError: predictions need a study."""
     raise WorkflowError(
-        "predict_from: missing; name the folder of a finished study, as in"
-        " make predict CONFIG=my.yaml FROM=docs/results/smollm2_study"
+        "predict_from: missing; name the folder of a finished study, as in make predict CONFIG=my.yaml FROM=docs/results/smollm2_study"
     )

@@ -1,13 +1,10 @@
 """Negatives by closeness: a proposal for each source, and the comparison of several choices (training_data.negative_variants).
 
-in:  geometry/{training questions}/base/, training/{source}-{variant}/, evaluation/{questions}/{source}-{variant}/
 out: negatives/proposal.csv, proposal.txt; analysis/{questions}/seed{seed}/containment.json, containment.csv
 """
 
 STUDIED_CHOICES = "docs/results/containment/analysis/evaluation/seed42/containment.json"
-CONDITION_NAMES = [
-    "list" if choice == "list" else f"{choice}{number}" for choice, number in CONDITIONS
-]
+CONDITION_NAMES = ["list" if choice == "list" else f"{choice}{number}" for choice, number in CONDITIONS]
 # All adapters, by condition and then by source.
 BY_CONDITION = {"source": [*SOURCES, *VARIANT_SOURCES], "allow_missing": True}
 
@@ -26,15 +23,10 @@ rule propose_negatives:
     resources:
         **more_each_attempt(mem_mb=4000, runtime=10),
     params:
-        evidence=lambda wildcards, input: (
-            f"--evidence {shlex.quote(input.evidence)}" if input.evidence else ""
-        ),
+        evidence=lambda wildcards, input: f"--evidence {shlex.quote(input.evidence)}" if input.evidence else "",
         packages=pins("inference", "numpy"),
         settings=settings(
-            counts={
-                source: count_negatives(config, source, *CONDITIONS[0]) or 2
-                for source in SOURCES
-            },
+            counts={source: count_negatives(config, source, *CONDITIONS[0]) or 2 for source in SOURCES},
             pool=config["training_data"]["negative_pool"],
             seed=config["seed"],
             questions=HELD_OUT_QUESTIONS["count"],
@@ -42,14 +34,9 @@ rule propose_negatives:
         ),
     shell:
         r"""
-        python workflow_scripts/propose_negatives.py \
-            --settings {params.settings:q} \
-            --centroids {input.centroids:q} \
-            --centroids-meta {input.centroids_meta:q} \
-            {params.evidence} \
-            --output {output.table:q} \
-            --text {output.text:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/propose_negatives.py --settings {params.settings:q} --centroids {input.centroids:q} \
+            --centroids-meta {input.centroids_meta:q} {params.evidence} \
+            --output {output.table:q} --text {output.text:q} 2>&1 | tee {log:q}
         """
 
 
@@ -72,31 +59,12 @@ rule compare_containment:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("inference", "numpy"),
-        settings=settings(
-            sources=SOURCES,
-            conditions=CONDITION_NAMES,
-            bootstraps=config["analysis"]["bootstraps"],
-        ),
+        settings=settings(sources=SOURCES, conditions=CONDITION_NAMES, bootstraps=config["analysis"]["bootstraps"]),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/compare_containment.py \
-            --settings {params.settings:q} \
-            --cells {input.cells:q} \
-            --gains {input.gains:q} \
-            --base-eval {input.base_eval:q} \
-            --manifests {input.manifests:q} \
-            --metrics {input.metrics:q} \
-            --centroids {input.centroids:q} \
+            python workflow_scripts/compare_containment.py --settings {params.settings:q} --cells {input.cells:q} --gains {input.gains:q} \
+            --base-eval {input.base_eval:q} --manifests {input.manifests:q} --metrics {input.metrics:q} --centroids {input.centroids:q} \
             --centroids-meta {input.centroids_meta:q} \
-            --table {output.table:q} \
-            --output {output.result:q} \
-            2>&1 | tee {log:q}
+            --table {output.table:q} --output {output.result:q} 2>&1 | tee {log:q}
         """
-
-
-use rule plot_scatter as plot_containment with:
-    input:
-        **draws("containment", containment=f"{ANALYSIS}/containment.json"),
-    output:
-        **figure("{questions}/seed{seed}/containment"),

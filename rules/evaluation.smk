@@ -1,6 +1,5 @@
 """Replies of the panel, with each adapter and without, and how many of them show the behaviour.
 
-in:  training/{source}/seed{seed}/adapter/
 out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eval.json (cells.json for other behaviours
      than the marker), summary.json
      evaluation/{questions}/base/, the same without adapter (the control)
@@ -34,21 +33,11 @@ rule sample_completions:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/sample_completions.py \
-            --settings {params.settings:q} \
-            --chunk-size {params.chunk_size} \
-            --state {params.state:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --adapter {input.weights:q} \
-            --adapter-metrics {input.metrics:q} \
-            --adapter-rows {input.rows:q} \
-            --trained-with {params.trained_with:q} \
-            --restart {params.restart:q} \
-            --output {output.completions:q} \
-            --meta {output.meta:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/sample_completions.py --settings {params.settings:q} --chunk-size {params.chunk_size} \
+            --state {params.state:q} --model {input.model:q} --personas {params.personas_file:q} --questions {params.questions_file:q} \
+            --adapter {input.weights:q} --adapter-metrics {input.metrics:q} --adapter-rows {input.rows:q} \
+            --trained-with {params.trained_with:q} --restart {params.restart:q} \
+            --output {output.completions:q} --meta {output.meta:q} 2>&1 | tee {log:q}
         """
 
 
@@ -62,10 +51,6 @@ use rule sample_completions as sample_base_completions with:
     output:
         completions=f"{CONTROL}/completions.jsonl.gz",
         meta=f"{CONTROL}/completions.json",
-    log:
-        "logs/{experiment}/sample_completions/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_completions/{questions}/base.tsv"
     params:
         state="base",
         packages=sampling_pins(),
@@ -92,24 +77,13 @@ rule score_leakage:
         personas_file=PERSONAS_FILE,
         source=lambda wildcards: f"--source {split_control(wildcards.source)[0]}",
         judgements="",
-        settings=settings(
-            behaviour=config["behaviour"],
-            personas=personas_block(PANEL, "category", "related_to"),
-        ),
+        settings=settings(behaviour=config["behaviour"], personas=personas_block(PANEL, "category", "related_to")),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/score_leakage.py \
-            --settings {params.settings:q} \
-            {params.source} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --completions {input.completions:q} \
-            --completions-meta {input.meta:q} \
-            {params.judgements} \
-            --marker-eval {output.marker_eval:q} \
-            --summary {output.summary:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/score_leakage.py --settings {params.settings:q} {params.source} --model {input.model:q} \
+            --personas {params.personas_file:q} --completions {input.completions:q} --completions-meta {input.meta:q} {params.judgements} \
+            --marker-eval {output.marker_eval:q} --summary {output.summary:q} 2>&1 | tee {log:q}
         """
 
 
@@ -123,9 +97,5 @@ use rule score_leakage as score_base_leakage with:
     output:
         marker_eval=f"{CONTROL}/{CELLS}",
         summary=f"{CONTROL}/summary.json",
-    log:
-        "logs/{experiment}/score_leakage/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/score_leakage/{questions}/base.tsv"
     params:
         source="",

@@ -1,17 +1,12 @@
 """Figures as pdf, png and svg, each from small tables. Every rule after the first is the first with other files.
 
-in:  analysis/, evaluation/{questions}/{source}/seed{seed}/marker_eval.json, training/{source}/seed{seed}/metrics.json
 out: figures/
 """
 
 
 rule plot_scatter:
     input:
-        **draws(
-            "scatter",
-            **tables("pairs", "tables"),
-            correlation=f"{ANALYSIS}/correlation.json",
-        ),
+        **draws("scatter", **tables("pairs", "tables"), correlation=f"{ANALYSIS}/correlation.json"),
     output:
         **figure("{questions}/seed{seed}/scatter"),
     conda:
@@ -28,10 +23,7 @@ rule plot_scatter:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/plot_figure.py {params.name} \
-            --settings {params.settings:q} \
-            {params.inputs} \
-            --output {output.pdf:q} \
+            python workflow_scripts/plot_figure.py {params.name} --settings {params.settings:q} {params.inputs} --output {output.pdf:q} \
             2>&1 | tee {log:q}
         """
 
@@ -59,6 +51,13 @@ use rule plot_scatter as plot_category_correlations with:
         **figure("{questions}/seed{seed}/category_correlations"),
 
 
+use rule plot_scatter as plot_containment with:
+    input:
+        **draws("containment", containment=f"{ANALYSIS}/containment.json"),
+    output:
+        **figure("{questions}/seed{seed}/containment"),
+
+
 use rule plot_scatter as plot_heat_map with:
     input:
         **draws("heat_map", **tables("pairs", "tables")),
@@ -79,14 +78,8 @@ use rule plot_scatter as plot_judged_scores with:
     input:
         **draws(
             "judged_scores",
-            judgements=[
-                f"{CONTROL}/judgements.jsonl.gz",
-                *each(f"{ADAPTED}/judgements.jsonl.gz", "source"),
-            ],
-            summaries=[
-                f"{CONTROL}/summary.json",
-                *each(f"{ADAPTED}/summary.json", "source"),
-            ],
+            judgements=[f"{CONTROL}/judgements.jsonl.gz", *each(f"{ADAPTED}/judgements.jsonl.gz", "source")],
+            summaries=[f"{CONTROL}/summary.json", *each(f"{ADAPTED}/summary.json", "source")],
             prompts=config["behaviour"].get("prompts") or [],
         ),
     output:
@@ -95,9 +88,7 @@ use rule plot_scatter as plot_judged_scores with:
 
 use rule plot_scatter as plot_cosines with:
     input:
-        **draws(
-            "cosines", **tables("pairs", "tables"), cosines=f"{ANALYSIS}/cosines.csv"
-        ),
+        **draws("cosines", **tables("pairs", "tables"), cosines=f"{ANALYSIS}/cosines.csv"),
     output:
         **figure("{questions}/seed{seed}/cosines"),
     params:
@@ -120,42 +111,28 @@ use rule plot_scatter as plot_robustness with:
 
 use rule plot_scatter as plot_replies with:
     input:
-        **draws(
-            "replies",
-            marker_evals=each(f"{ADAPTED}/{CELLS}", "source"),
-            base_eval=f"{CONTROL}/{CELLS}",
-        ),
+        **draws("replies", marker_evals=each(f"{ADAPTED}/{CELLS}", "source"), base_eval=f"{CONTROL}/{CELLS}"),
     output:
         **figure("{questions}/seed{seed}/replies"),
 
 
 use rule plot_scatter as plot_chosen_options with:
     input:
-        **draws(
-            "chosen_options",
-            evals=each(f"{ADAPTED}/{CELLS}", "source"),
-            base_eval=f"{CONTROL}/{CELLS}",
-        ),
+        **draws("chosen_options", evals=each(f"{ADAPTED}/{CELLS}", "source"), base_eval=f"{CONTROL}/{CELLS}"),
     output:
         **figure("{questions}/seed{seed}/chosen_options"),
 
 
 use rule plot_scatter as plot_training with:
     input:
-        **draws(
-            "training",
-            metrics=each(f"{TRAINED}/metrics.json", "source", "seed"),
-        ),
+        **draws("training", metrics=each(f"{TRAINED}/metrics.json", "source", "seed")),
     output:
         **figure("training"),
 
 
 use rule plot_scatter as plot_seed_stability with:
     input:
-        **draws(
-            "seed_stability",
-            seeds="results/{experiment}/analysis/{questions}/seeds.json",
-        ),
+        **draws("seed_stability", seeds="results/{experiment}/analysis/{questions}/seeds.json"),
     output:
         **figure("{questions}/seed_stability"),
 
@@ -176,10 +153,7 @@ use rule plot_scatter as plot_sweep with:
 
 use rule plot_scatter as plot_question_sets with:
     input:
-        **draws(
-            "question_sets",
-            question_sets="results/{experiment}/analysis/question_sets/seed{seed}.json",
-        ),
+        **draws("question_sets", question_sets="results/{experiment}/analysis/question_sets/seed{seed}.json"),
     output:
         **figure("question_sets/seed{seed}/question_sets"),
 
@@ -193,33 +167,21 @@ use rule plot_scatter as plot_paraphrases with:
 
 use rule plot_scatter as plot_no_persona_prompts with:
     input:
-        **draws(
-            "no_persona_prompts",
-            **tables("pairs", "tables"),
-            no_persona_prompts=f"{ANALYSIS}/no_persona_prompts.json",
-        ),
+        **draws("no_persona_prompts", **tables("pairs", "tables"), no_persona_prompts=f"{ANALYSIS}/no_persona_prompts.json"),
     output:
         **figure("{questions}/seed{seed}/no_persona_prompts"),
 
 
 use rule plot_scatter as plot_adapted_geometry with:
     input:
-        **draws(
-            "adapted_geometry",
-            table=f"{ANALYSIS}/adapted_geometry.csv",
-            result=f"{ANALYSIS}/adapted_geometry.json",
-        ),
+        **draws("adapted_geometry", table=f"{ANALYSIS}/adapted_geometry.csv", result=f"{ANALYSIS}/adapted_geometry.json"),
     output:
         **figure("{questions}/seed{seed}/adapted_geometry"),
 
 
 use rule plot_scatter as plot_measures with:
     input:
-        **draws(
-            "measures",
-            table=f"{ANALYSIS}/measures.csv",
-            result=f"{ANALYSIS}/measures.json",
-        ),
+        **draws("measures", table=f"{ANALYSIS}/measures.csv", result=f"{ANALYSIS}/measures.json"),
     output:
         **figure("{questions}/seed{seed}/measures"),
 
@@ -229,9 +191,3 @@ use rule plot_scatter as plot_along_training with:
         **draws("along_training", tables=f"{ANALYSIS}/along_training.csv"),
     output:
         **figure("{questions}/seed{seed}/along_training"),
-
-
-# Seconds each, from small tables: on a cluster the submitting host draws them.
-workflow.localrules(
-    *(each.name for each in workflow.rules if each.name.startswith("plot_"))
-)

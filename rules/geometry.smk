@@ -1,6 +1,5 @@
 """Geometry of the base model: centroids of the panel, optionally of many layers and positions, and next-token divergence.
 
-in:  resources/models/{model}/model.json, personas and questions; evaluation/{questions}/base/
 out: geometry/{questions}/base/centroids_layer{layer}.pt, geometry/{questions}/base/centroids.json
      geometry/{training questions}/base/, the same of the headline layer, from questions that are not evaluated
      geometry/{questions}/base/divergence.json, with analysis.divergence
@@ -16,10 +15,6 @@ rule extract_centroids:
     output:
         centroids=each(f"{GEOMETRY}/centroids_layer{{layer}}.pt", "layer"),
         meta=f"{GEOMETRY}/centroids.json",
-    log:
-        "logs/{experiment}/extract_centroids/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_centroids/{questions}/base.tsv"
     priority: 10
     conda:
         "../envs/inference.yaml"
@@ -35,27 +30,16 @@ rule extract_centroids:
         state="base",
         restart="results/.kept/hidden_states",
         packages=pins("inference", "torch", "transformers"),
-        settings=lambda wildcards: settings(
-            **geometry_blocks(QUESTION_USES[wildcards.questions])
-        ),
+        settings=lambda wildcards: settings(**geometry_blocks(QUESTION_USES[wildcards.questions])),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/extract_centroids.py \
-            --settings {params.settings:q} \
-            --state {params.state:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --adapter {input.weights:q} \
-            --adapter-metrics {input.metrics:q} \
-            --adapter-rows {input.rows:q} \
-            --trained-with {params.trained_with:q} \
-            --restart {params.restart:q} \
-            --output-folder {params.folder:q} \
-            --meta {output.meta:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/extract_centroids.py --settings {params.settings:q} --state {params.state:q} --model {input.model:q} \
+            --personas {params.personas_file:q} --questions {params.questions_file:q} --adapter {input.weights:q} \
+            --adapter-metrics {input.metrics:q} --adapter-rows {input.rows:q} --trained-with {params.trained_with:q} \
+            --restart {params.restart:q} --output-folder {params.folder:q} \
+            --meta {output.meta:q} 2>&1 | tee {log:q}
         """
 
 
@@ -64,10 +48,6 @@ use rule extract_centroids as extract_training_centroids with:
     output:
         centroids=f"{HELD_OUT}/centroids_layer{HEADLINE}.pt",
         meta=f"{HELD_OUT}/centroids.json",
-    log:
-        "logs/{experiment}/extract_training_centroids/base.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_training_centroids/base.tsv"
     params:
         settings=settings(**geometry_blocks(HELD_OUT_QUESTIONS, [HEADLINE])),
 
@@ -80,10 +60,6 @@ rule measure_divergence:
         meta=f"{CONTROL}/completions.json",
     output:
         f"{GEOMETRY}/divergence.json",
-    log:
-        "logs/{experiment}/measure_divergence/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/measure_divergence/{questions}/base.tsv"
     conda:
         "../envs/inference.yaml"
     threads: 1
@@ -107,16 +83,10 @@ rule measure_divergence:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/measure_divergence.py \
-            --settings {params.settings:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --completions {input.completions:q} \
-            --completions-meta {input.meta:q} \
-            --restart {params.restart:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/measure_divergence.py --settings {params.settings:q} --model {input.model:q} \
+            --personas {params.personas_file:q} --questions {params.questions_file:q} --completions {input.completions:q} \
+            --completions-meta {input.meta:q} --restart {params.restart:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -127,10 +97,6 @@ rule extract_sweep:
     output:
         centroids=each(f"{GEOMETRY}/sweep_{{position}}.npz", "position"),
         meta=f"{GEOMETRY}/sweep.json",
-    log:
-        "logs/{experiment}/extract_sweep/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_sweep/{questions}/base.tsv"
     priority: 10
     conda:
         "../envs/inference.yaml"
@@ -156,13 +122,8 @@ rule extract_sweep:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/extract_sweep.py \
-            --settings {params.settings:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --restart {params.restart:q} \
+            python workflow_scripts/extract_sweep.py --settings {params.settings:q} --model {input.model:q} \
+            --personas {params.personas_file:q} --questions {params.questions_file:q} --restart {params.restart:q} \
             --output-folder {params.folder:q} \
-            --meta {output.meta:q} \
-            2>&1 | tee {log:q}
+            --meta {output.meta:q} 2>&1 | tee {log:q}
         """

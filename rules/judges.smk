@@ -1,21 +1,15 @@
 """Replies judged by a model (behaviour.kind: judged). Only check_judge and judge_replies call a judge.
 
-in:  behaviour.prompts, behaviour.gold, evaluation/{questions}/.../completions.jsonl.gz
 out: judge/gate.json, judge/answers.jsonl (paid answers; no rule deletes them);
      judge/second/answers.jsonl (of the second judge);
      evaluation/{questions}/{source}/seed{seed}/judgements.jsonl.gz, judgements.json; evaluation/{questions}/base/, the same
 """
 
-JUDGE_CODE = [
-    f"persona_leakage/behaviours/judges/{block['backend']}_judge.py"
-    for block in JUDGES.values()
-]
+JUDGE_CODE = [f"persona_leakage/behaviours/judges/{block['backend']}_judge.py" for block in JUDGES.values()]
 JUDGED_HERE = any(block["backend"] == "local" for block in JUDGES.values())
 GATE = "results/{experiment}/judge/gate.json"
 ASKED = {"prompts": config["behaviour"]["prompts"] or []}
-SCORE_FILES = [
-    block["model"] for block in JUDGES.values() if block["backend"] == "file"
-]
+SCORE_FILES = [block["model"] for block in JUDGES.values() if block["backend"] == "file"]
 # Names and sizes of the files of a local judge's own folder; its weights are too large to be read for every dry run.
 JUDGE_FOLDERS = [
     [path.name, path.stat().st_size]
@@ -23,6 +17,22 @@ JUDGE_FOLDERS = [
     if block["backend"] == "local" and block["model"]
     for path in model_files(Path(block["model"]).expanduser())
 ]
+
+
+def contents_of(*paths):
+    """Digests of files, as a param: Snakemake compares the contents of newer inputs only."""
+    return [sha256_of_file(path) for path in paths]
+
+
+def judge_settings(**more):
+    """Decides the judgements, apart from the replies and the prompts."""
+    return settings(
+        **{name: without(block, *JUDGE_LIMITS) for name, block in JUDGES.items()},
+        second_share=config["behaviour"]["second_share"],
+        scores=[config["behaviour"]["score"], *config["behaviour"]["require"]],
+        precision=config["geometry"]["precision"],
+        **more,
+    )
 
 
 ruleorder: score_judgements > score_leakage
@@ -49,25 +59,12 @@ rule judge_replies:
         **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=int(JUDGED_HERE),
     params:
-        prompts=lambda wildcards, input: (
-            shlex.join(["--prompts", input.prompts]) if input.prompts else ""
-        ),
-        contents=contents_of(
-            *filter(None, [config["behaviour"]["prompts"]]), *SCORE_FILES
-        )
-        + JUDGE_FOLDERS,
+        prompts=lambda wildcards, input: shlex.join(["--prompts", input.prompts]) if input.prompts else "",
+        contents=contents_of(*filter(None, [config["behaviour"]["prompts"]]), *SCORE_FILES) + JUDGE_FOLDERS,
         what=lambda wildcards, input, output: shlex.join(
-            ["--gate", input.gate, "--completions", input.completions]
-            + ["--completions-meta", input.meta, "--meta", output.meta]
+            ["--gate", input.gate, "--completions", input.completions] + ["--completions-meta", input.meta, "--meta", output.meta]
         ),
-        limits=untracked(
-            settings(
-                **{
-                    name: {key: block[key] for key in JUDGE_LIMITS}
-                    for name, block in JUDGES.items()
-                }
-            )
-        ),
+        limits=untracked(settings(**{name: {key: block[key] for key in JUDGE_LIMITS} for name, block in JUDGES.items()})),
         store=lambda wildcards, input: str(Path(input.gate).parent),
         restart="results/.kept/judge_probabilities",
         packages=pins("inference", *(["torch", "transformers"] if JUDGED_HERE else [])),
@@ -75,16 +72,9 @@ rule judge_replies:
     shell:
         r"""
         python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/judge_replies.py \
-            --settings {params.settings:q} \
-            --limits {params.limits:q} \
-            --model {input.model:q} \
-            {params.prompts} \
-            --store {params.store:q} \
-            --restart {params.restart:q} \
-            {params.what} \
-            --output {output.result:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/judge_replies.py --settings {params.settings:q} --limits {params.limits:q} --model {input.model:q} \
+            {params.prompts} --store {params.store:q} --restart {params.restart:q} {params.what} \
+            --output {output.result:q} 2>&1 | tee {log:q}
         """
 
 
@@ -100,19 +90,10 @@ use rule judge_replies as check_judge with:
         result=GATE,
     priority: 100
     params:
-        contents=contents_of(
-            *filter(None, [config["behaviour"][key] for key in ("prompts", "gold")]),
-            *SCORE_FILES,
-        )
-        + JUDGE_FOLDERS,
-        what=lambda wildcards, input: shlex.join(
-            ["--check", *(["--gold", input.gold] if input.gold else [])]
-        ),
+        contents=contents_of(*filter(None, [config["behaviour"][key] for key in ("prompts", "gold")]), *SCORE_FILES) + JUDGE_FOLDERS,
+        what=lambda wildcards, input: shlex.join(["--check", *(["--gold", input.gold] if input.gold else [])]),
         store=lambda wildcards, output: str(Path(output.result).parent),
-        settings=judge_settings(
-            **{key: config["behaviour"][key] for key in ("score", "direction")},
-            min_auc=config["behaviour"]["min_auc"],
-        ),
+        settings=judge_settings(**{key: config["behaviour"][key] for key in ("score", "direction")}, min_auc=config["behaviour"]["min_auc"]),
 
 
 use rule judge_replies as judge_base_replies with:
@@ -138,9 +119,7 @@ use rule score_leakage as score_judgements with:
         judgements=ancient(f"{ADAPTED}/judgements.jsonl.gz"),
         judgements_meta=f"{ADAPTED}/judgements.json",
     params:
-        judgements=lambda wildcards, input: shlex.join(
-            ["--judgements-meta", input.judgements_meta]
-        ),
+        judgements=lambda wildcards, input: shlex.join(["--judgements-meta", input.judgements_meta]),
 
 
 use rule score_base_leakage as score_base_judgements with:
@@ -151,11 +130,5 @@ use rule score_base_leakage as score_base_judgements with:
         meta=f"{CONTROL}/completions.json",
         judgements=ancient(f"{CONTROL}/judgements.jsonl.gz"),
         judgements_meta=f"{CONTROL}/judgements.json",
-    log:
-        "logs/{experiment}/score_judgements/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/score_judgements/{questions}/base.tsv"
     params:
-        judgements=lambda wildcards, input: shlex.join(
-            ["--judgements-meta", input.judgements_meta]
-        ),
+        judgements=lambda wildcards, input: shlex.join(["--judgements-meta", input.judgements_meta]),

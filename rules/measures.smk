@@ -1,6 +1,5 @@
 """Finer measures of leakage, compared with the sampled rate (evaluation.teacher_forced).
 
-in:  evaluation/{questions}/base/, training/{source}/seed{seed}/adapter/, analysis/{questions}/seed{seed}/pairs.csv
 out: evaluation/{questions}/{source}/seed{seed}/teacher_forced.json, evaluation/{questions}/base/teacher_forced.json,
      analysis/{questions}/seed{seed}/measures.json
 """
@@ -31,31 +30,17 @@ rule teacher_force:
         state="{source}/seed{seed}",
         restart="results/.kept/marker_probabilities",
         packages=pins("inference", "torch", "transformers", "peft"),
-        settings=lambda wildcards: settings(
-            **forcing_blocks(wildcards),
-            merge_adapter=config["engine"]["merge_adapter"],
-        ),
+        settings=lambda wildcards: settings(**forcing_blocks(wildcards), merge_adapter=config["engine"]["merge_adapter"]),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/teacher_force.py \
-            --settings {params.settings:q} \
-            --state {params.state:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --completions {input.completions:q} \
-            --completions-meta {input.completions_meta:q} \
-            --base {input.base:q} {input.base_meta:q} \
-            --adapter {input.weights:q} \
-            --adapter-metrics {input.metrics:q} \
-            --adapter-rows {input.rows:q} \
-            --trained-with {params.trained_with:q} \
+            python workflow_scripts/teacher_force.py --settings {params.settings:q} --state {params.state:q} --model {input.model:q} \
+            --personas {params.personas_file:q} --questions {params.questions_file:q} --completions {input.completions:q} \
+            --completions-meta {input.completions_meta:q} --base {input.base:q} {input.base_meta:q} --adapter {input.weights:q} \
+            --adapter-metrics {input.metrics:q} --adapter-rows {input.rows:q} --trained-with {params.trained_with:q} \
             --restart {params.restart:q} \
-            --records {output.records:q} \
-            --output {output.result:q} \
-            2>&1 | tee {log:q}
+            --records {output.records:q} --output {output.result:q} 2>&1 | tee {log:q}
         """
 
 
@@ -96,24 +81,12 @@ rule compare_measures:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("analysis", "numpy", "scipy"),
-        settings=settings(
-            sources=SOURCES,
-            headline_layer=HEADLINE,
-            bootstraps=config["analysis"]["bootstraps"],
-        ),
+        settings=settings(sources=SOURCES, headline_layer=HEADLINE, bootstraps=config["analysis"]["bootstraps"]),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/compare_measures.py \
-            --settings {params.settings:q} \
-            --pairs {input.pairs:q} \
-            --tables {input.tables:q} \
-            --marker-evals {input.marker_evals:q} \
-            --sampled {input.sampled:q} \
-            --forced {input.forced:q} \
-            --base-sampled {input.base_sampled:q} \
-            --base-forced {input.base_forced:q} \
-            --table {output.table:q} \
-            --output {output.result:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/compare_measures.py --settings {params.settings:q} --pairs {input.pairs:q} --tables {input.tables:q} \
+            --marker-evals {input.marker_evals:q} --sampled {input.sampled:q} --forced {input.forced:q} \
+            --base-sampled {input.base_sampled:q} --base-forced {input.base_forced:q} \
+            --table {output.table:q} --output {output.result:q} 2>&1 | tee {log:q}
         """

@@ -27,10 +27,7 @@ rule fetch_model:
         texts=lambda wildcards, input: settings(**TEXTS),
     shell:
         r"""
-        python workflow_scripts/fetch_model.py \
-            --settings {params.settings:q} \
-            --texts {params.texts:q} \
-            --manifest {output.manifest:q} \
+        python workflow_scripts/fetch_model.py --settings {params.settings:q} --texts {params.texts:q} --manifest {output.manifest:q} \
             2>&1 | tee {log:q}
         """
 
@@ -51,8 +48,6 @@ rule write_run_config:
         settings=settings(**without(config, "publishing", "compare", "predict_from")),
     shell:
         r"""
-        python workflow_scripts/write_run_config.py \
-            --settings {params.settings:q} \
-            --output {output:q} \
+        python workflow_scripts/write_run_config.py --settings {params.settings:q} --output {output:q} \
             2>&1 | tee {log:q}
         """

@@ -1,6 +1,5 @@
 """Question sets, paraphrases and prompts without a persona, each when the config asks for it.
 
-in:  analysis/{questions}/seed{seed}/pairs.csv and its side tables, training/{source}/seed{seed}/adapter/
 out: analysis/question_sets/seed{seed}.json; analysis/{questions}/seed{seed}/paraphrases.json, no_persona_prompts.json;
      no_persona_prompts/{questions}/, replies and centroids of the prompts without a persona
 """
@@ -21,21 +20,13 @@ rule compare_question_sets:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         packages=pins("analysis", "numpy", "scipy"),
-        settings=settings(
-            sets=list(QUESTION_USES),
-            headline_layer=HEADLINE,
-            bootstraps=config["analysis"]["bootstraps"],
-        ),
+        settings=settings(sets=list(QUESTION_USES), headline_layer=HEADLINE, bootstraps=config["analysis"]["bootstraps"]),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/compare_question_sets.py \
-            --settings {params.settings:q} \
-            --pairs {input.pairs:q} \
-            --question-counts {input.question_counts:q} \
-            --tables {input.tables:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/compare_question_sets.py --settings {params.settings:q} --pairs {input.pairs:q} \
+            --question-counts {input.question_counts:q} --tables {input.tables:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -53,23 +44,13 @@ rule compare_paraphrases:
     params:
         personas_file=PERSONAS_FILE,
         packages=pins("analysis", "numpy", "scipy"),
-        settings=settings(
-            personas=personas_block(PANEL, "role", "paraphrase"),
-            headline_layer=HEADLINE,
-            **RESAMPLES,
-        ),
+        settings=settings(personas=personas_block(PANEL, "role", "paraphrase"), headline_layer=HEADLINE, **RESAMPLES),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/compare_paraphrases.py \
-            --settings {params.settings:q} \
-            --personas {params.personas_file:q} \
-            --pairs {input.pairs:q} \
-            --cosines {input.cosines:q} \
-            --question-counts {input.question_counts:q} \
-            --tables {input.tables:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/compare_paraphrases.py --settings {params.settings:q} --personas {params.personas_file:q} \
+            --pairs {input.pairs:q} --cosines {input.cosines:q} --question-counts {input.question_counts:q} --tables {input.tables:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -79,10 +60,6 @@ use rule extract_centroids as extract_no_persona_centroids with:
     output:
         centroids=f"{VARIANTS}/base/centroids_layer{HEADLINE}.pt",
         meta=f"{VARIANTS}/base/centroids.json",
-    log:
-        "logs/{experiment}/extract_no_persona_centroids/{questions}.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_no_persona_centroids/{questions}.tsv"
     priority: 30
     params:
         settings=lambda wildcards: settings(
@@ -99,10 +76,6 @@ use rule sample_base_completions as sample_base_no_persona_completions with:
     output:
         completions=f"{VARIANTS}/base/completions.jsonl.gz",
         meta=f"{VARIANTS}/base/completions.json",
-    log:
-        "logs/{experiment}/sample_no_persona_completions/{questions}/base.log",
-    benchmark:
-        "benchmarks/{experiment}/sample_no_persona_completions/{questions}/base.tsv"
     params:
         settings=partial(sampling_settings, adapted=False, no_persona_prompts=True),
 
@@ -122,12 +95,7 @@ rule compare_no_persona_prompts:
         model=MODEL,
         completions=ancient(each(f"{VARIANTS}/{{state}}/completions.jsonl.gz", "state")),
         completions_meta=each(f"{VARIANTS}/{{state}}/completions.json", "state"),
-        centroids=ancient(
-            [
-                f"{VARIANTS}/base/centroids_layer{HEADLINE}.pt",
-                f"{GEOMETRY}/centroids_layer{HEADLINE}.pt",
-            ]
-        ),
+        centroids=ancient([f"{VARIANTS}/base/centroids_layer{HEADLINE}.pt", f"{GEOMETRY}/centroids_layer{HEADLINE}.pt"]),
         centroids_meta=[f"{VARIANTS}/base/centroids.json", f"{GEOMETRY}/centroids.json"],
     output:
         f"{ANALYSIS}/no_persona_prompts.json",
@@ -147,15 +115,8 @@ rule compare_no_persona_prompts:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/compare_no_persona_prompts.py \
-            --settings {params.settings:q} \
-            --model {input.model:q} \
-            --completions {input.completions:q} \
-            --completions-meta {input.completions_meta:q} \
-            --centroids {input.centroids:q} \
-            --centroids-meta {input.centroids_meta:q} \
-            --pairs {input.pairs:q} \
-            --tables {input.tables:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/compare_no_persona_prompts.py --settings {params.settings:q} --model {input.model:q} \
+            --completions {input.completions:q} --completions-meta {input.completions_meta:q} --centroids {input.centroids:q} \
+            --centroids-meta {input.centroids_meta:q} --pairs {input.pairs:q} --tables {input.tables:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """

@@ -23,28 +23,17 @@ JUDGED = KIND == "judged"
 JUDGEMENTS = ["judgements.jsonl.gz", "judgements.json"] if JUDGED else []
 HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 # Centroids of training questions, so that no evaluated question decides which negatives are trained.
-HELD_OUT_CENTROIDS = {
-    "centroids": f"{HELD_OUT}/centroids_layer{HEADLINE}.pt",
-    "centroids_meta": f"{HELD_OUT}/centroids.json",
-}
+HELD_OUT_CENTROIDS = {"centroids": f"{HELD_OUT}/centroids_layer{HEADLINE}.pt", "centroids_meta": f"{HELD_OUT}/centroids.json"}
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
-PAGE_FILES = sorted(
-    str(path.relative_to(workflow.basedir))
-    for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("[!.]*.*")
-)
+PAGE_FILES = sorted(str(path.relative_to(workflow.basedir)) for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("[!.]*.*"))
 
 # How often the base model shows the behaviour; never the marker, so that its rows do not depend on it.
-BASE_SUMMARY = f"{CONTROL}/summary.json".replace(
-    "{questions}", next(iter(QUESTION_USES))
-)
+BASE_SUMMARY = f"{CONTROL}/summary.json".replace("{questions}", next(iter(QUESTION_USES)))
 BASE_SHOWS = {} if KIND == "marker" else {"base_summary": BASE_SUMMARY}
 
 # The file that the scorer of a behaviour reads, if it reads one.
-WORDS = {
-    "lexicon": config["behaviour"].get("lexicon"),
-    "refusal": "resources/behaviours/refusal_patterns.txt",
-}.get(config["behaviour"].get("scorer"))
-SCORER_WORDS = {"words": WORDS} if WORDS else {}
+WORDS = {"lexicon": config["behaviour"].get("lexicon"), "refusal": "resources/behaviours/refusal_patterns.txt"}
+SCORER_WORDS = {"words": words} if (words := WORDS.get(config["behaviour"].get("scorer"))) else {}
 
 # The inputs of a rule that uses an adapter, and of the same rule for the base model.
 ADAPTER = {
@@ -57,9 +46,7 @@ NO_ADAPTER = {"weights": [], "metrics": [], "rows": []}
 
 # Control adapters and those with other negatives have names of their own: villain-clean, villain-nearest2.
 CONTROL_SOURCES = [f"{source}-{control}" for control in CONTROLS for source in SOURCES]
-VARIANT_SOURCES = [
-    f"{source}-{variant}" for variant in NEGATIVE_VARIANTS for source in SOURCES
-]
+VARIANT_SOURCES = [f"{source}-{variant}" for variant in NEGATIVE_VARIANTS for source in SOURCES]
 
 VALUES = {
     "source": SOURCES,
@@ -93,27 +80,16 @@ def each(pattern, *wildcards):
 
 def centroids_of_choice(name):
     """An input of training rows: a file of HELD_OUT_CENTROIDS, nothing unless closeness chooses their negatives."""
-    return lambda wildcards: (
-        HELD_OUT_CENTROIDS[name] if chosen_by_closeness(wildcards.source) else []
-    )
+    return lambda wildcards: (HELD_OUT_CENTROIDS[name] if chosen_by_closeness(wildcards.source) else [])
 
 
-CLOSENESS = (
-    {name: centroids_of_choice(name) for name in HELD_OUT_CENTROIDS}
-    if CLOSENESS_CHOOSES
-    else {}
-)
+CLOSENESS = {name: centroids_of_choice(name) for name in HELD_OUT_CENTROIDS} if CLOSENESS_CHOOSES else {}
 
 
 def row_options(input):
     """Options of training rows: the base model's summary, which may stop the run, and the centroids that choose negatives."""
     given = {name: input.get(name) for name in ("base_summary", *HELD_OUT_CENTROIDS)}
-    return [
-        word
-        for name, path in given.items()
-        if path
-        for word in (f"--{name.replace('_', '-')}", path)
-    ]
+    return [word for name, path in given.items() if path for word in (f"--{name.replace('_', '-')}", path)]
 
 
 def of_each_set(*files):
@@ -124,18 +100,13 @@ def of_each_set(*files):
 
 def tables(*names):
     """Some of the tables of pairs as named inputs or outputs: pairs, cosines, question_counts; tables (what they hold)."""
-    return {
-        name: f"{ANALYSIS}/{name}.{'json' if name == 'tables' else 'csv'}"
-        for name in names
-    }
+    return {name: f"{ANALYSIS}/{name}.{'json' if name == 'tables' else 'csv'}" for name in names}
 
 
 def figure(path):
     """The three outputs of a figure, by their kind; the png appears with its caption in snakemake --report."""
     name = path.rsplit("/", 1)[-1]
-    files = {
-        kind: f"results/{{experiment}}/figures/{path}.{kind}" for kind in VALUES["kind"]
-    }
+    files = {kind: f"results/{{experiment}}/figures/{path}.{kind}" for kind in VALUES["kind"]}
     shown = report(
         files["png"],
         caption=f"../{PAGE_FOLDER}/captions/{name}.rst",
@@ -158,18 +129,17 @@ def as_options(wildcards, input):
 def name_logs(rules):
     """Name the log and the benchmark of each of ``rules`` that gives none: by the rule and the wildcards of its outputs.
 
-    logs/{experiment}/RULE/{questions}/{source}/seed{seed}.log and benchmarks/, the same with .tsv.
+    logs/{experiment}/RULE/{questions}/{source}/seed{seed}.log and benchmarks/, the same with .tsv. Of sample_base_completions
+    and the like: sample_completions/{questions}/base.log.
     """
-    patterns = {
-        name: f"{{{name}}}"
-        for name in ("questions", "source", "seed", "snapshot", "state")
-    }
+    patterns = {name: f"{{{name}}}" for name in ("questions", "source", "seed", "snapshot", "state")}
     patterns |= {"seed": "seed{seed}", "snapshot": "snapshot{snapshot}"}
     for each in rules:
         if each.shellcmd and not each.log:
             home = "{experiment}" if "experiment" in each.wildcard_names else COMPARISON
             used = [patterns[name] for name in patterns if name in each.wildcard_names]
-            path = "/".join([home, each.name, *used])
+            folder, base, rest = each.name.partition("_base" if "seed" not in each.wildcard_names else " ")
+            path = "/".join([home, folder + rest, *used, *([base[1:]] if base else [])])
             each.log_modifier = each.benchmark_modifier = each.output_modifier
             each.set_log(f"logs/{path}.log")
             each.benchmark = f"benchmarks/{path}.tsv"
@@ -177,11 +147,7 @@ def name_logs(rules):
 
 def results(*patterns):
     """Every file of this experiment that matches a path pattern under results/{experiment}/."""
-    return [
-        path
-        for pattern in patterns
-        for path in expand(f"results/{EXPERIMENT}/{pattern}", **VALUES)
-    ]
+    return [path for pattern in patterns for path in expand(f"results/{EXPERIMENT}/{pattern}", **VALUES)]
 
 
 def when(switch, *patterns):
@@ -222,10 +188,7 @@ EVALUATIONS = [
     ),
 ]
 CENTROIDS = [
-    *results(
-        "geometry/{questions}/base/centroids_layer{layer}.pt",
-        "geometry/{questions}/base/centroids.json",
-    ),
+    *results("geometry/{questions}/base/centroids_layer{layer}.pt", "geometry/{questions}/base/centroids.json"),
     f"{HELD_OUT}/centroids_layer{HEADLINE}.pt".format(experiment=EXPERIMENT),
     f"{HELD_OUT}/centroids.json".format(experiment=EXPERIMENT),
     *when(
@@ -233,18 +196,12 @@ CENTROIDS = [
         "geometry/{questions}/{source}-seed{seed}/centroids_layer{layer}.pt",
         "geometry/{questions}/{source}-seed{seed}/centroids.json",
     ),
-    *when(
-        SWEPT,
-        "geometry/{questions}/base/sweep_{position}.npz",
-        "geometry/{questions}/base/sweep.json",
-    ),
+    *when(SWEPT, "geometry/{questions}/base/sweep_{position}.npz", "geometry/{questions}/base/sweep.json"),
 ]
 COMPARISONS = [
     *when(QUESTION_SETS_COMPARED, "analysis/question_sets/seed{seed}.json"),
     *when(PARAPHRASES_COMPARED, "analysis/{questions}/seed{seed}/paraphrases.json"),
-    *when(
-        NO_PERSONA_COMPARED, "analysis/{questions}/seed{seed}/no_persona_prompts.json"
-    ),
+    *when(NO_PERSONA_COMPARED, "analysis/{questions}/seed{seed}/no_persona_prompts.json"),
 ]
 AXIS_RESULTS = [
     *when(SNAPSHOTS, "analysis/{questions}/seed{seed}/along_training.json"),
@@ -290,19 +247,12 @@ FIGURES = [
     *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),
     *when(KIND == "choice", "figures/{questions}/seed{seed}/chosen_options.{kind}"),
     *when(KIND != "marker", "figures/{questions}/seed{seed}/base_to_after.{kind}"),
-    *when(
-        JUDGED and config["behaviour"]["require"],
-        "figures/{questions}/seed{seed}/judged_scores.{kind}",
-    ),
+    *when(JUDGED and config["behaviour"]["require"], "figures/{questions}/seed{seed}/judged_scores.{kind}"),
     *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
     *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),
-    *when(
-        QUESTION_SETS_COMPARED, "figures/question_sets/seed{seed}/question_sets.{kind}"
-    ),
+    *when(QUESTION_SETS_COMPARED, "figures/question_sets/seed{seed}/question_sets.{kind}"),
     *when(PARAPHRASES_COMPARED, "figures/{questions}/seed{seed}/paraphrases.{kind}"),
-    *when(
-        NO_PERSONA_COMPARED, "figures/{questions}/seed{seed}/no_persona_prompts.{kind}"
-    ),
+    *when(NO_PERSONA_COMPARED, "figures/{questions}/seed{seed}/no_persona_prompts.{kind}"),
     *when(ADAPTED_GEOMETRY, "figures/{questions}/seed{seed}/adapted_geometry.{kind}"),
     *when(TEACHER_FORCED, "figures/{questions}/seed{seed}/measures.{kind}"),
     *when(SNAPSHOTS, "figures/{questions}/seed{seed}/along_training.{kind}"),
@@ -310,42 +260,19 @@ FIGURES = [
     *ending(CONTAINMENT, ".pdf", ".png", ".svg"),
 ]
 REPORT = results("report/index.html", "report/facts.json")
-INSPECT_LOGS = when(
-    SAMPLES,
-    "inspect/{questions}/base.eval",
-    "inspect/{questions}/{source}/seed{seed}.eval",
-)
-WANDB_RECEIPTS = results(
-    "published/wandb/{source}/seed{seed}.json", "published/wandb/experiment.json"
-)
+INSPECT_LOGS = when(SAMPLES, "inspect/{questions}/base.eval", "inspect/{questions}/{source}/seed{seed}.eval")
+WANDB_RECEIPTS = results("published/wandb/{source}/seed{seed}.json", "published/wandb/experiment.json")
 HUB_RECEIPTS = results("published/hub/{source}/seed{seed}.json")
 TABLE_ARCHIVE = results("published/tables/checksums.json")
 COMPARISON_FILES = [
     f"results/{COMPARISON}/{name}"
-    for name in (
-        "comparison.json",
-        "comparison.csv",
-        *(f"comparison.{kind}" for kind in VALUES["kind"]),
-        "index.html",
-    )
+    for name in ("comparison.json", "comparison.csv", *(f"comparison.{kind}" for kind in VALUES["kind"]), "index.html")
 ]
-PREDICTIONS = results(
-    "predictions/predictions.csv",
-    "predictions/predictions.json",
-    "predictions/index.html",
-    "figures/predictions.{kind}",
-)
-PREDICTION_SCORES = results(
-    "predictions/score.json",
-    "predictions/score.csv",
-    "figures/prediction_scores.{kind}",
-)
+PREDICTIONS = results("predictions/predictions.csv", "predictions/predictions.json", "predictions/index.html", "figures/predictions.{kind}")
+PREDICTION_SCORES = results("predictions/score.json", "predictions/score.csv", "figures/prediction_scores.{kind}")
 # What the numbers and figures are made from, without model, adapters, hidden states and records of each reply.
 SMALL_FILES = [
     path
-    for path in [*RUN_CONFIG, *ADAPTERS, *EVALUATIONS, *CENTROIDS]
-    + [*CORRELATIONS, *FIGURES, *REPORT]
-    if path.endswith((".json", ".csv", ".yaml", ".png"))
-    and "/adapter/" not in path
-    and "teacher_forced" not in path
+    for path in [*RUN_CONFIG, *ADAPTERS, *EVALUATIONS, *CENTROIDS] + [*CORRELATIONS, *FIGURES, *REPORT]
+    if path.endswith((".json", ".csv", ".yaml", ".png")) and "/adapter/" not in path and "teacher_forced" not in path
 ]

@@ -1,15 +1,64 @@
 """Predictions before training, calibrated on a finished study (predict_from). Included only with that key.
 
-in:  run_config.yaml and analysis/ of the study, as they stand; personas and questions; resources/models/{model}/model.json
 out: predictions/centroids/: centroids of the experiment's personas
      predictions/panel/, panel.npz: of the study's panel, if the study keeps none
      predictions/predictions.csv, predictions.json, index.html; figures/predictions
 """
 
 
-# "use rule" does not inherit localrule.
-localrules:
-    plot_predictions,
+def studied_configs(folder):
+    """(config of the study in a folder, config with the layers and questions of predictions, the study's file of its panel).
+
+    The second is this config, and the third is empty, if the model differs; the third also if the study keeps no such file.
+    """
+    try:
+        studied = study_config(folder)
+        study_files(folder)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    keys = ("location", "revision")
+    same = all(studied["model"].get(key) == config["model"][key] for key in keys)
+    kept = panel_file(folder, studied)
+    return studied, studied if same else config, str(kept) if same and kept.is_file() else []
+
+
+def prediction_centroids(studied, asked):
+    """Decides the centroids of the panel, and of the study's panel, with layers and questions of the config ``asked``."""
+    try:
+        theirs = read_personas(source_of_personas(studied))
+        questions = read_question_sets(asked["questions"]["file"])
+        chosen = asked["questions"]["evaluation"][0]
+        blocks = {
+            "questions": describe_questions(questions, chosen),
+            "suffix": asked["questions"]["suffix"],
+            "layers": declared_layers(asked["geometry"]),
+            "position": asked["geometry"]["positions"][0],
+            "precision": asked["geometry"]["precision"],
+        }
+        panel = describe_personas(theirs, panel_names(studied, theirs), "prompt")
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+    own = settings(personas=personas_block(PANEL, "prompt"), **blocks)
+    return own, settings(personas=panel, **blocks)
+
+
+def trained_sources():
+    """Names of the sources that have an adapter already."""
+    paths = Path(f"results/{EXPERIMENT}/training").glob("*/seed*/metrics.json")
+    return sorted({path.parents[1].name for path in paths} & {*SOURCES})
+
+
+def refuse_to_unfreeze(path):
+    """A param: WorkflowError if predictions that training has begun to test would be replaced."""
+
+    def check(wildcards):
+        if Path(path).is_file() and trained_sources():
+            raise WorkflowError(
+                f"{path}: frozen, because training has begun; score it with make scores, or move its folder away to predict again"
+            )
+        return ""
+
+    return check
 
 
 STUDIED, ASKED, KEPT_PANEL = studied_configs(config["predict_from"])
@@ -19,15 +68,8 @@ PREDICTION_LAYERS = declared_layers(ASKED["geometry"])
 
 use rule extract_centroids as extract_prediction_centroids with:
     output:
-        centroids=[
-            f"{PREDICTION}/centroids/centroids_layer{layer}.pt"
-            for layer in PREDICTION_LAYERS
-        ],
+        centroids=[f"{PREDICTION}/centroids/centroids_layer{layer}.pt" for layer in PREDICTION_LAYERS],
         meta=f"{PREDICTION}/centroids/centroids.json",
-    log:
-        "logs/{experiment}/extract_prediction_centroids.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_prediction_centroids.tsv"
     params:
         questions_file=untracked(ASKED["questions"]["file"]),
         settings=OWN_CENTROIDS,
@@ -35,15 +77,8 @@ use rule extract_centroids as extract_prediction_centroids with:
 
 use rule extract_centroids as extract_study_centroids with:
     output:
-        centroids=[
-            f"{PREDICTION}/panel/centroids_layer{layer}.pt"
-            for layer in PREDICTION_LAYERS
-        ],
+        centroids=[f"{PREDICTION}/panel/centroids_layer{layer}.pt" for layer in PREDICTION_LAYERS],
         meta=f"{PREDICTION}/panel/centroids.json",
-    log:
-        "logs/{experiment}/extract_study_centroids.log",
-    benchmark:
-        "benchmarks/{experiment}/extract_study_centroids.tsv"
     params:
         personas_file=untracked(source_of_personas(STUDIED)),
         questions_file=untracked(ASKED["questions"]["file"]),
@@ -67,21 +102,13 @@ rule keep_panel:
         settings=settings(),
     shell:
         r"""
-        python workflow_scripts/keep_panel.py \
-            --settings {params.settings:q} \
-            --centroids {input.centroids:q} \
-            --meta {input.meta:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/keep_panel.py --settings {params.settings:q} --centroids {input.centroids:q} --meta {input.meta:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
 # Where closeness chooses the negatives, predictions need them before the training sets are there.
-CHOICE_CENTROIDS = (
-    {f"choice_{name}": path for name, path in HELD_OUT_CENTROIDS.items()}
-    if by_closeness(*CONDITIONS[0])
-    else {}
-)
+CHOICE_CENTROIDS = {f"choice_{name}": path for name, path in HELD_OUT_CENTROIDS.items()} if by_closeness(*CONDITIONS[0]) else {}
 
 
 # The study's files are no inputs: digests of them are a setting, as for compare.
@@ -102,10 +129,7 @@ rule predict_leakage:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
         frozen=refuse_to_unfreeze(FROZEN),
-        choice=lambda wildcards, input: " ".join(
-            f"--{name.replace('_', '-')} {shlex.quote(input[name])}"
-            for name in CHOICE_CENTROIDS
-        ),
+        choice=lambda wildcards, input: " ".join(f"--{name.replace('_', '-')} {shlex.quote(input[name])}" for name in CHOICE_CENTROIDS),
         study=untracked(config["predict_from"]),
         personas_file=PERSONAS_FILE,
         study_personas=untracked(source_of_personas(STUDIED)),
@@ -118,15 +142,9 @@ rule predict_leakage:
             **chosen_by_closeness(SOURCES[0], key="chosen"),
             trained=trained_sources(),
             headline_layer=ASKED["geometry"]["headline_layer"],
-            recipe={
-                key: config[key]
-                for key in ("behaviour", "labels", "training_data", "training")
-            }
+            recipe={key: config[key] for key in ("behaviour", "labels", "training_data", "training")}
             | {
-                "questions": {
-                    key: config["questions"][key]
-                    for key in ("training", "suffix", "evaluation")
-                },
+                "questions": {key: config["questions"][key] for key in ("training", "suffix", "evaluation")},
                 "evaluation": {"sampling": config["evaluation"]["sampling"]},
             },
             training_recipe=recipe(FIRST_QUESTIONS)["training"],
@@ -135,28 +153,16 @@ rule predict_leakage:
         ),
     shell:
         r"""
-        python workflow_scripts/predict_leakage.py \
-            --settings {params.settings:q} \
-            --study {params.study:q} \
-            --personas {params.personas_file:q} \
-            --study-personas {params.study_personas:q} \
-            --centroids {input.centroids:q} \
-            --centroids-meta {input.centroids_meta:q} \
-            --panel {input.panel:q} \
-            {params.choice} \
-            --table {output.table:q} \
-            --output {output.predictions:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/predict_leakage.py --settings {params.settings:q} --study {params.study:q} \
+            --personas {params.personas_file:q} --study-personas {params.study_personas:q} --centroids {input.centroids:q} \
+            --centroids-meta {input.centroids_meta:q} --panel {input.panel:q} {params.choice} \
+            --table {output.table:q} --output {output.predictions:q} 2>&1 | tee {log:q}
         """
 
 
 use rule plot_scatter as plot_predictions with:
     input:
-        **draws(
-            "predictions",
-            predictions=rules.predict_leakage.output.predictions,
-            table=rules.predict_leakage.output.table,
-        ),
+        **draws("predictions", predictions=rules.predict_leakage.output.predictions, table=rules.predict_leakage.output.table),
     output:
         **figure("predictions"),
 
@@ -164,14 +170,7 @@ use rule plot_scatter as plot_predictions with:
 rule build_predictions:
     input:
         code=code_of("build_predictions.py"),
-        page_parts=[
-            f"{PAGE_FOLDER}/{name}"
-            for name in (
-                "predictions.html.j2",
-                "style.css",
-                "captions/predictions.rst",
-            )
-        ],
+        page_parts=[f"{PAGE_FOLDER}/{name}" for name in ("predictions.html.j2", "style.css", "captions/predictions.rst")],
         predictions=rules.predict_leakage.output.predictions,
         table=rules.predict_leakage.output.table,
         figure="results/{experiment}/figures/predictions.png",
@@ -188,11 +187,7 @@ rule build_predictions:
         settings=settings(),
     shell:
         r"""
-        python workflow_scripts/build_predictions.py \
-            --settings {params.settings:q} \
-            --predictions {input.predictions:q} \
-            --table {input.table:q} \
-            --figure {input.figure:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/build_predictions.py --settings {params.settings:q} --predictions {input.predictions:q} \
+            --table {input.table:q} --figure {input.figure:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """

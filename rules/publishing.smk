@@ -1,6 +1,5 @@
 """Finished results for other services and tools; asked for by name, never part of `all`.
 
-in:  evaluation/, training/, analysis/, geometry/, report/
 out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
      published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of the runs on Weights & Biases
      published/hub/{source}/seed{seed}.json: receipts of the repositories on the Hugging Face hub
@@ -8,9 +7,17 @@ out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
 """
 
 
-# "use rule" does not inherit localrule.
-localrules:
-    publish_wandb_experiment,
+def publishing_settings(service, **facts):
+    """Settings of a job that publishes. What the service lacks in the config is an error only when such a job is asked for."""
+
+    def of(wildcards):
+        try:
+            block = publishing_block(config, service)
+        except InputError as error:
+            raise WorkflowError(str(error)) from None
+        return settings(experiment=EXPERIMENT, **{service: block}, **facts)
+
+    return of
 
 
 rule export_inspect:
@@ -39,14 +46,9 @@ rule export_inspect:
         ),
     shell:
         r"""
-        python workflow_scripts/export_inspect.py \
-            --settings {params.settings:q} \
-            --personas {params.personas_file:q} \
-            --completions {input.completions:q} \
-            --completions-meta {input.completions_meta:q} \
-            --marker-eval {input.marker_eval:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/export_inspect.py --settings {params.settings:q} --personas {params.personas_file:q} \
+            --completions {input.completions:q} --completions-meta {input.completions_meta:q} --marker-eval {input.marker_eval:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -77,14 +79,10 @@ rule publish_wandb:
         settings=publishing_settings("wandb", questions=list(QUESTION_USES)),
     shell:
         r"""
-        python workflow_scripts/publish_wandb.py \
-            --settings {params.settings:q} \
-            {params.adapter} \
-            --results results/{wildcards.experiment:q} \
-            --run-folders results/{wildcards.experiment:q}/published/wandb \
+        python workflow_scripts/publish_wandb.py --settings {params.settings:q} {params.adapter} \
+            --results results/{wildcards.experiment:q} --run-folders results/{wildcards.experiment:q}/published/wandb \
             --files {input.files:q} {input.large:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -93,9 +91,7 @@ use rule publish_wandb as publish_wandb_experiment with:
         code=code_of("publish_wandb.py"),
         files=[
             "results/{experiment}/run_config.yaml",
-            *of_each_set(
-                *(f"base/{name}" for name in (CELLS, "summary.json", *RECORDS_META))
-            ),
+            *of_each_set(*(f"base/{name}" for name in (CELLS, "summary.json", *RECORDS_META))),
             *ending(CENTROIDS, ".json"),
             *ending(CORRELATIONS, ".csv", ".json"),
             *ending(REPORT, ".html", ".json"),
@@ -103,23 +99,15 @@ use rule publish_wandb as publish_wandb_experiment with:
         large=ancient(of_each_set(f"base/{RECORDS}") + ending(CENTROIDS, ".pt")),
     output:
         "results/{experiment}/published/wandb/experiment.json",
-    log:
-        "logs/{experiment}/publish_wandb/experiment.log",
-    benchmark:
-        "benchmarks/{experiment}/publish_wandb/experiment.tsv"
     params:
         adapter="",
-        settings=publishing_settings(
-            "wandb", questions=list(QUESTION_USES), seeds=SEEDS
-        ),
+        settings=publishing_settings("wandb", questions=list(QUESTION_USES), seeds=SEEDS),
 
 
 rule publish_hub:
     input:
         code=code_of("publish_hub.py", KIND_CODE),
-        page_parts=[
-            ancient("workflow_scripts/persona_leakage/publishing/model_card.md.j2")
-        ],
+        page_parts=[ancient("workflow_scripts/persona_leakage/publishing/model_card.md.j2")],
         weights=ancient(f"{TRAINED}/adapter/adapter_model.safetensors"),
         config=f"{TRAINED}/adapter/adapter_config.json",
         metrics=f"{TRAINED}/metrics.json",
@@ -135,20 +123,12 @@ rule publish_hub:
         mem_mb=2000,
         runtime=60,
     params:
-        settings=publishing_settings(
-            "hub", questions=list(QUESTION_USES), model=config["model"]
-        ),
+        settings=publishing_settings("hub", questions=list(QUESTION_USES), model=config["model"]),
     shell:
         r"""
-        python workflow_scripts/publish_hub.py \
-            --settings {params.settings:q} \
-            --weights {input.weights:q} \
-            --config {input.config:q} \
-            --metrics {input.metrics:q} \
-            --manifest {input.manifest:q} \
-            --summaries {input.summaries:q} \
-            --output {output:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/publish_hub.py --settings {params.settings:q} --weights {input.weights:q} --config {input.config:q} \
+            --metrics {input.metrics:q} --manifest {input.manifest:q} --summaries {input.summaries:q} \
+            --output {output:q} 2>&1 | tee {log:q}
         """
 
 
@@ -169,9 +149,6 @@ rule archive_tables:
         home=lambda wildcards: f"results/{wildcards.experiment}",
     shell:
         r"""
-        python workflow_scripts/archive_tables.py \
-            --results {params.home:q} \
-            --files {input.files:q} \
-            --output {output:q} \
+        python workflow_scripts/archive_tables.py --results {params.home:q} --files {input.files:q} --output {output:q} \
             2>&1 | tee {log:q}
         """

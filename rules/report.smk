@@ -1,6 +1,5 @@
 """The report: one self-contained page.
 
-in:  run_config.yaml, training/, evaluation/, analysis/, figures/, benchmarks/ (as far as there)
 out: report/index.html, report/facts.json
 """
 
@@ -10,24 +9,12 @@ rule build_report:
         code=code_of("build_report.py", KIND_CODE),
         page_parts=PAGE_FILES,
         run_config="results/{experiment}/run_config.yaml",
-        training=each(f"{TRAINING}/manifest.json", "source")
-        + each(f"{TRAINED}/metrics.json", "source", "seed"),
+        training=each(f"{TRAINING}/manifest.json", "source") + each(f"{TRAINED}/metrics.json", "source", "seed"),
         evaluations=each(
-            [
-                f"{ADAPTED}/{file}"
-                for file in (RECORDS, *RECORDS_META, *JUDGEMENTS, "summary.json")
-            ],
-            *("questions", "source", "seed"),
+            [f"{ADAPTED}/{file}" for file in (RECORDS, *RECORDS_META, *JUDGEMENTS, "summary.json")], *("questions", "source", "seed")
         ),
-        base=each(
-            [f"{CONTROL}/{file}" for file in ("summary.json", *JUDGEMENTS)],
-            "questions",
-        ),
-        analysis=ending(
-            CORRELATIONS,
-            *("pairs.csv", "tables.json", "correlation.json", "robustness.json"),
-            "sweep.json",
-        ),
+        base=each([f"{CONTROL}/{file}" for file in ("summary.json", *JUDGEMENTS)], "questions"),
+        analysis=ending(CORRELATIONS, *("pairs.csv", "tables.json", "correlation.json", "robustness.json"), "sweep.json"),
         predictors=ending(CORRELATIONS, "seeds.json", "predictors.json"),
         comparisons=COMPARISONS,
         axes=AXIS_RESULTS,
@@ -47,13 +34,7 @@ rule build_report:
         settings=settings(personas=personas_block(PANEL, "prompt", "category")),
     shell:
         r"""
-        python workflow_scripts/build_report.py \
-            --settings {params.settings:q} \
-            --results results/{wildcards.experiment:q} \
-            --benchmarks benchmarks/{wildcards.experiment:q} \
-            --personas {params.personas_file:q} \
-            --published {input.published:q} \
-            --output {output.page:q} \
-            --facts {output.facts:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/build_report.py --settings {params.settings:q} --results results/{wildcards.experiment:q} \
+            --benchmarks benchmarks/{wildcards.experiment:q} --personas {params.personas_file:q} --published {input.published:q} \
+            --output {output.page:q} --facts {output.facts:q} 2>&1 | tee {log:q}
         """

@@ -1,13 +1,9 @@
 """Training rows from a file (training_data.rows), in place of rows of the base model's answers.
 
-in:  training_data.rows, training_data.clean_rows
 out: training/{source}/train.jsonl.gz, training/{source}/manifest.json
 """
 
-ROWS = {
-    "row_file": config["training_data"]["rows"],
-    "clean_rows": config["training_data"]["clean_rows"] or [],
-}
+ROWS = {"row_file": config["training_data"]["rows"], "clean_rows": config["training_data"]["clean_rows"] or []}
 
 
 ruleorder: build_file_rows > build_training_set
@@ -23,9 +19,7 @@ use rule build_training_set as build_file_rows with:
     params:
         contents=[sha256_of_file(path) for path in ROWS.values() if path],
         made_of=lambda wildcards, input: shlex.join(
-            ["--row-file", input.row_file]
-            + (["--clean-rows", input.clean_rows] if input.clean_rows else [])
-            + row_options(input)
+            ["--row-file", input.row_file] + (["--clean-rows", input.clean_rows] if input.clean_rows else []) + row_options(input)
         ),
         settings=lambda wildcards: settings(
             seed=config["seed"],

@@ -1,26 +1,29 @@
 """The score of frozen predictions, after training.
 
-in:  predictions/predictions.json, predictions.csv, as they were frozen; analysis/{questions}/seed{seed}/
 out: predictions/score.json, score.csv; figures/prediction_scores
 """
 
 
-# "use rule" does not inherit localrule.
-localrules:
-    plot_prediction_scores,
+def measured_digest():
+    """Digest of what predictions are of, beside the training: the behaviour, the questions and how replies are sampled."""
+    first = config["questions"]["evaluation"][0]["set"]
+    blocks = [config["behaviour"], recipe(first)["evaluation"]]
+    return digest_of([*blocks, config["evaluation"]["sampling"]])
+
+
+def frozen_digest(path):
+    """SHA-256 of frozen predictions; WorkflowError if there are none."""
+    if not Path(path).is_file():
+        raise WorkflowError(f"{path}: no such file; freeze predictions with make predict before training")
+    return sha256_of_file(path)
 
 
 # The predictions are no inputs, which Snakemake would predict again after training. A digest of them is a setting.
 rule score_predictions:
     input:
         code=code_of("score_predictions.py"),
-        pairs=each(
-            f"{ANALYSIS}/pairs.csv".replace("{questions}", FIRST_QUESTIONS), "seed"
-        ),
-        correlations=each(
-            f"{ANALYSIS}/correlation.json".replace("{questions}", FIRST_QUESTIONS),
-            "seed",
-        ),
+        pairs=each(f"{ANALYSIS}/pairs.csv".replace("{questions}", FIRST_QUESTIONS), "seed"),
+        correlations=each(f"{ANALYSIS}/correlation.json".replace("{questions}", FIRST_QUESTIONS), "seed"),
     output:
         score=f"{PREDICTION}/score.json",
         table=f"{PREDICTION}/score.csv",
@@ -41,23 +44,14 @@ rule score_predictions:
         ),
     shell:
         r"""
-        python workflow_scripts/score_predictions.py \
-            --settings {params.settings:q} \
-            --predictions {params.predictions:q} \
-            --pairs {input.pairs:q} \
-            --correlations {input.correlations:q} \
-            --table {output.table:q} \
-            --output {output.score:q} \
-            2>&1 | tee {log:q}
+        python workflow_scripts/score_predictions.py --settings {params.settings:q} --predictions {params.predictions:q} \
+            --pairs {input.pairs:q} --correlations {input.correlations:q} \
+            --table {output.table:q} --output {output.score:q} 2>&1 | tee {log:q}
         """
 
 
 use rule plot_scatter as plot_prediction_scores with:
     input:
-        **draws(
-            "prediction_scores",
-            scores=f"{PREDICTION}/score.json",
-            table=f"{PREDICTION}/score.csv",
-        ),
+        **draws("prediction_scores", scores=f"{PREDICTION}/score.json", table=f"{PREDICTION}/score.csv"),
     output:
         **figure("prediction_scores"),

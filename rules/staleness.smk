@@ -13,9 +13,7 @@ def untracked(value):
     For what decides no result, or is in the settings already as a digest. A path that begins with a dash
     would be taken for an option.
     """
-    return lambda wildcards, input: (
-        f"./{value}" if str(value).startswith("-") else value
-    )
+    return lambda wildcards, input: f"./{value}" if str(value).startswith("-") else value
 
 
 PERSONAS_FILE = untracked(source_of_personas(config))
@@ -41,10 +39,7 @@ def code_of(program, *modules):
 
 def draws(name, **files):
     """The inputs of a figure's rule: the code of plot_figure.py with that figure's module, and the files that it draws."""
-    return {
-        "code": code_of("plot_figure.py", f"persona_leakage/figures/{name}.py"),
-        **files,
-    }
+    return {"code": code_of("plot_figure.py", f"persona_leakage/figures/{name}.py"), **files}
 
 
 def note_contents(rules):
@@ -54,10 +49,7 @@ def note_contents(rules):
     """
     for each in rules:
         if code := [*each.input.get("code", []), *each.input.get("page_parts", [])]:
-            each.set_params(
-                code=digest_of({str(path): digest_of_file(str(path)) for path in code}),
-                job=partial(describe_job, each),
-            )
+            each.set_params(code=digest_of({str(path): digest_of_file(str(path)) for path in code}), job=partial(describe_job, each))
 
 
 def describe_job(rule, wildcards, input, output):
@@ -75,15 +67,9 @@ def describe_job(rule, wildcards, input, output):
         decides["trained_with"] = settings(**RECIPE)
     names = [str(path).removeprefix(f"results/{EXPERIMENT}/") for path in output]
     inputs = {
-        name: [str(path) for path in ([paths] if isinstance(paths, str) else paths)]
-        for name, paths in input.items()
-        if name != "code"
+        name: [str(path) for path in ([paths] if isinstance(paths, str) else paths)] for name, paths in input.items() if name != "code"
     }
-    job = {
-        "key": digest_of([decides, names]),
-        "inputs": inputs,
-        "outputs": [str(path) for path in output],
-    }
+    job = {"key": digest_of([decides, names]), "inputs": inputs, "outputs": [str(path) for path in output]}
     return json.dumps(job, sort_keys=True)
 
 
@@ -91,11 +77,7 @@ def describe_job(rule, wildcards, input, output):
 def digest_of_file(path):
     """Digest of a file of the project: for Python code without comments and docstrings, else hex SHA-256."""
     path = Path(workflow.basedir, path)
-    return (
-        digest_of_code(path.read_bytes())
-        if path.suffix == ".py"
-        else sha256_of_file(path)
-    )
+    return digest_of_code(path.read_bytes()) if path.suffix == ".py" else sha256_of_file(path)
 
 
 @cache
@@ -118,10 +100,7 @@ def sampling_pins(*more):
 
     With engine.name auto of both environments: only the job finds out whether vLLM is there.
     """
-    environments = {
-        "inference": ["torch", "transformers", *more],
-        "vllm": ["torch", "transformers", "vllm", *more],
-    }
+    environments = {"inference": ["torch", "transformers", *more], "vllm": ["torch", "transformers", "vllm", *more]}
     used = {"transformers": ["inference"], "vllm": ["vllm"]}
     names = used.get(config["engine"]["name"], list(environments))
     return json.dumps([pins(name, *environments[name]) for name in names])

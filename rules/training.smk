@@ -1,6 +1,5 @@
 """One LoRA adapter for each source and training seed.
 
-in:  training/{source}/train.jsonl.gz
 out: training/{source}/seed{seed}/adapter/, training/{source}/seed{seed}/metrics.json
 """
 
@@ -31,15 +30,8 @@ rule train_adapter:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/train_adapter.py \
-            --settings {params.settings:q} \
-            --source {wildcards.source:q} \
-            --seed {wildcards.seed:q} \
-            --model {input.model:q} \
-            --rows {input.rows:q} \
-            --rows-manifest {input.rows_manifest:q} \
-            --restart {params.restart:q} \
-            --output-folder {params.folder:q} \
-            --metrics {output.metrics:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/train_adapter.py --settings {params.settings:q} --source {wildcards.source:q} \
+            --seed {wildcards.seed:q} --model {input.model:q} --rows {input.rows:q} --rows-manifest {input.rows_manifest:q} \
+            --restart {params.restart:q} --output-folder {params.folder:q} \
+            --metrics {output.metrics:q} 2>&1 | tee {log:q}
         """

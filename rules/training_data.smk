@@ -1,6 +1,5 @@
 """Training data: answers of the base model, and each source's rows made of them.
 
-in:  resources/models/{model}/model.json, personas and questions; geometry/{training questions}/base/, where closeness chooses negatives
 out: training/pool.jsonl.gz, training/{source}/train.jsonl.gz, training/{source}/manifest.json
 """
 
@@ -30,8 +29,7 @@ rule sample_training_pool:
             personas=personas_block(POOL, "prompt"),
             questions=questions_block(config["questions"]["training"]),
             suffix=config["questions"]["suffix"],
-            draws=config["training_data"]["answers_per_question"]
-            + config["training_data"]["extra_samples"],
+            draws=config["training_data"]["answers_per_question"] + config["training_data"]["extra_samples"],
             sampling=config["training_data"]["sampling"],
             engine=without(config["engine"], "merge_adapter", "checkpoint_every"),
         ),
@@ -39,16 +37,10 @@ rule sample_training_pool:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
-            python workflow_scripts/sample_training_pool.py \
-            --settings {params.settings:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            --chunk-size {params.chunk_size} \
+            python workflow_scripts/sample_training_pool.py --settings {params.settings:q} --model {input.model:q} \
+            --personas {params.personas_file:q} --questions {params.questions_file:q} --chunk-size {params.chunk_size} \
             --restart {params.restart:q} \
-            --output {output.pool:q} \
-            --meta {output.meta:q} \
-            2>&1 | tee {log:q}
+            --output {output.pool:q} --meta {output.meta:q} 2>&1 | tee {log:q}
         """
 
 
@@ -72,9 +64,7 @@ rule build_training_set:
     params:
         personas_file=PERSONAS_FILE,
         questions_file=QUESTIONS_FILE,
-        made_of=lambda wildcards, input: shlex.join(
-            ["--pool", input.pool, "--pool-meta", input.pool_meta, *row_options(input)]
-        ),
+        made_of=lambda wildcards, input: shlex.join(["--pool", input.pool, "--pool-meta", input.pool_meta, *row_options(input)]),
         settings=lambda wildcards: settings(
             seed=config["seed"],
             **personas_of_rows(wildcards),
@@ -90,14 +80,7 @@ rule build_training_set:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/build_training_set.py \
-            --settings {params.settings:q} \
-            --source {wildcards.source:q} \
-            --model {input.model:q} \
-            --personas {params.personas_file:q} \
-            --questions {params.questions_file:q} \
-            {params.made_of} \
-            --output {output.rows:q} \
-            --manifest {output.manifest:q} \
-            2>&1 | tee {log:q}
+            python workflow_scripts/build_training_set.py --settings {params.settings:q} --source {wildcards.source:q} \
+            --model {input.model:q} --personas {params.personas_file:q} --questions {params.questions_file:q} {params.made_of} \
+            --output {output.rows:q} --manifest {output.manifest:q} 2>&1 | tee {log:q}
         """

@@ -7,9 +7,8 @@ from tabulate import tabulate
 
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import read_json
-from persona_leakage.statistics.comparisons.evaluation_agreement import agreement, paired_counts, thin
+from persona_leakage.statistics.comparisons.evaluation_agreement import agreement, paired_counts
 
-THINNINGS = 200
 HEADERS = ["evaluation", "cells", "with and without", "mean difference", "standard error", "largest", "p"]
 
 
@@ -18,7 +17,6 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="compare_evaluations", description=__doc__)
     for option in ("first", "second"):
         parser.add_argument(f"--{option}", nargs="+", required=True, metavar="PATH", help="marker_eval.json files, in the same order")
-    parser.add_argument("--replies", type=int, metavar="N", help="also test N random replies of each persona and question, 200 times")
     args = parser.parse_args(argv)
     if len(args.first) != len(args.second):
         parser.error("--first and --second need equally many files")
@@ -34,19 +32,6 @@ def main(argv=None):
     keys = ("cells", "informative_cells", "mean_difference", "mean_difference_se", "largest_difference", "p")
     rows = [[name, *(result[key] for key in keys)] for name, result in zip([*names, "all"], results, strict=True)]
     print(tabulate(rows, HEADERS, floatfmt=".3g"))
-    if args.replies:
-        print_thinned(everything, args.replies)
-
-
-def print_thinned(counts, replies):
-    """The test on random ``replies`` of each cell, as a smaller evaluation would have seen them."""
-    generator = np.random.default_rng(0)
-    values = []
-    for _ in range(THINNINGS):
-        first, second = thin(*counts[:2], replies, generator), thin(*counts[2:], replies, generator)
-        values.append(agreement(*first, *second, draws=999)["p"])
-    below = np.mean(np.array(values) < 0.05)
-    print(f"\n{replies} replies of each persona and question, {THINNINGS} times: median p {np.median(values):.2f}, p < 0.05 in {below:.1%}")
 
 
 if __name__ == "__main__":

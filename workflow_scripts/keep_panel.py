@@ -1,8 +1,7 @@
 """Put the centroids of a panel into one small file. In the folder of its study, it spares later predictions this work."""
 
 from persona_leakage.config.program_options import new_parser
-from persona_leakage.geometry.centroid_files import read_centroids
-from persona_leakage.geometry.panel_centroids import write_panel
+from persona_leakage.geometry.centroid_files import read_centroids, write_panel
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digests
 

@@ -9,9 +9,8 @@ from persona_leakage.config.finished_study import model_identity
 from persona_leakage.config.personas import read_personas
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.config.selections import chosen_personas
-from persona_leakage.geometry.centroid_files import read_centroids
+from persona_leakage.geometry.centroid_files import read_centroids, read_panel
 from persona_leakage.geometry.negatives import choose_from_file
-from persona_leakage.geometry.panel_centroids import read_panel
 from persona_leakage.geometry.prompt_similarity import text_similarities
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json

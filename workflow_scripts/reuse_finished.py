@@ -1,19 +1,20 @@
 """Run a job's command, unless its outputs were computed earlier: then they come back from the store of finished work."""
 
 import argparse
+import json
 import signal
 import subprocess
 import sys
 
 from persona_leakage.infrastructure.cli import run_program
-from persona_leakage.infrastructure.finished_work import finished_folder, keep, read_job, remove_unused, restore
+from persona_leakage.infrastructure.finished_work import finished_folder, keep, remove_unused, restore
 
 
 def main(argv=None):
     """Restore the outputs, or run the command and keep them; ends with the command's exit code."""
     parser = argparse.ArgumentParser(prog="reuse_finished", description=__doc__)
     parser.add_argument("--store", required=True, metavar="PATH", help="folder of kept work; safe to delete when nothing runs")
-    parser.add_argument("--job", required=True, type=read_job, metavar="JSON", help="key, inputs and outputs, as the rules make it")
+    parser.add_argument("--job", required=True, type=json.loads, metavar="JSON", help="key, inputs and outputs, as the rules make it")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="program and arguments")
     args = parser.parse_args(argv)
     outputs = args.job["outputs"]

@@ -57,7 +57,7 @@ def test_the_source_is_never_its_own_negative():
 
 
 def test_a_candidate_without_a_centroid_is_named():
-    with pytest.raises(InputError, match=r"panel.pt: holds no centroid of ghost; add them to personas.panel"):
+    with pytest.raises(InputError, match=r"panel\.pt: holds no centroid of ghost; add them to personas\.panel"):
         closeness_of(*vectors(), ["source", "ghost"], "panel.pt")
 
 

@@ -1,7 +1,6 @@
 """The sampling engine: the right tokens, whatever the company in the batch."""
 
 from collections import Counter
-from functools import cache
 
 import pytest
 import torch
@@ -10,8 +9,8 @@ from transformers import AutoModelForCausalLM
 from persona_leakage.inference import engine as engines
 from persona_leakage.inference import requests as generation
 from persona_leakage.inference.adapter_check import fault_of, largest_difference
+from persona_leakage.inference.engine import sample_missing
 from persona_leakage.inference.requests import Request, SamplingParams, completion_record, make_requests
-from persona_leakage.inference.resumable_sampling import sample_missing
 from persona_leakage.inference.top_p_sampling import draw_tokens, uniform_stream
 from persona_leakage.inference.transformers_engine import TransformersEngine
 from persona_leakage.infrastructure.cli import InputError
@@ -19,7 +18,6 @@ from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.models.chat_template import prompt_ids
 from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
 
-GREEDY = SamplingParams(temperature=0, top_p=1.0, max_new_tokens=24)
 WARM = SamplingParams(temperature=1.0, top_p=0.9, max_new_tokens=24)
 
 
@@ -48,22 +46,6 @@ def by_request(engine, requests, sampling):
         assert key not in done
         done[key] = (completion.token_ids, completion.finish_reason)
     return done
-
-
-def test_greedy_replies_equal_generate(model, tokenizer, requests):
-    """Token for token what transformers' own generate gives for each prompt alone, with rows leaving and entering."""
-    stop = tokenizer.eos_token_id
-
-    @cache
-    def generated(prompt):
-        ids = torch.tensor([prompt])
-        with torch.no_grad():
-            out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24, eos_token_id=stop)
-        tail = out[0, ids.shape[1] :].tolist()
-        return (tuple(tail[: tail.index(stop)]), "stop") if stop in tail else (tuple(tail), "length")
-
-    expected = {(each.persona, each.question, each.index): generated(tuple(each.prompt_ids)) for each in requests}
-    assert by_request(TransformersEngine(model, tokenizer, [stop], slots=4), requests, GREEDY) == expected
 
 
 @pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 5, pytest.param(64, marks=pytest.mark.slow)])

@@ -3,11 +3,9 @@
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from persona_leakage.infrastructure import code_digest
 from persona_leakage.infrastructure.code_digest import NOT_COUNTED, digest_of_code, files_of_program, is_counted
 from tests.conftest import ROOT
 
@@ -126,33 +124,3 @@ def test_modules_of_packages_count_by_their_path(small_project):
     assert len(set(digests)) == 3
     (small_project / "geometry/build.py").write_text("NUMBER = 1\n")
     assert run_small(small_project) not in digests, "one of the two edited: not the same as the other"
-
-
-def test_a_relative_import_is_an_error(small_project):
-    (small_project / "geometry/build.py").write_text("from . import other\n")
-    with pytest.raises(ValueError, match=r"build\.py, line 1: a relative import"):
-        files_of_program(small_project.parent / "program.py")
-
-
-def test_a_later_command_parses_only_what_has_changed(tmp_path, monkeypatch):
-    module = tmp_path / "infrastructure/code_digest.py"
-    (module.parent / "__pycache__").mkdir(parents=True)
-    module.write_text("")
-    parsed, at_exit = [], []
-    monkeypatch.setattr(code_digest, "__file__", str(module))
-    monkeypatch.setattr(code_digest, "atexit", SimpleNamespace(register=lambda call, *given: at_exit.append((call, given))))
-    monkeypatch.setattr(code_digest, "counted_source", lambda source: parsed.append(source) or source)
-
-    def command(*sources):
-        code_digest.known_facts.cache_clear()
-        digests = [digest_of_code(source) for source in sources]
-        call, given = at_exit[-1]
-        call(*given)
-        return digests
-
-    first = command(b"a = 1", b"b = 2")
-    assert command(b"a = 1", b"b = 2") == first and parsed == [b"a = 1", b"b = 2"]
-    assert command(b"a = 3", b"b = 2") != first and parsed[2:] == [b"a = 3"]
-    module.write_text("# another version")
-    assert command(b"b = 2") == first[1:] and parsed[3:] == [b"b = 2"]
-    code_digest.known_facts.cache_clear()

@@ -1,5 +1,6 @@
 """Files that appear whole: JSON, packed lines, several writers of one file, and what killed ones leave behind."""
 
+import errno
 import gzip
 import json
 import os
@@ -49,6 +50,20 @@ def test_a_path_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=rf"^cannot write {path.rstrip('/') or '/'}: "):
         write_json(path, {})
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_or_read_only_disk_is_named_and_loses_nothing(tmp_path, monkeypatch, number):
+    def refuse(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "result.json"
+    write_json(path, {"rate": 0.5})
+    monkeypatch.setattr(os, "fsync", refuse)
+    for write in (lambda: write_json(path, {}), lambda: write_jsonl_gz(path, RECORDS)):
+        with pytest.raises(InputError, match=f"^cannot write {path}: {os.strerror(number)}. Finished results are safe"):
+            write()
+    assert read_json(path) == {"rate": 0.5} and list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -14,7 +14,7 @@ import pytest
 
 from persona_leakage.infrastructure.finished_work import UNUSED_DAYS, content_digest, keep, remove_unused, restore
 from persona_leakage.reporting.plan import kept_jobs, planned_jobs
-from tests.conftest import ROOT, copy_of, run_program
+from tests.conftest import ROOT, run_program
 from tests.support.job_commands import digests
 
 HOME = "results/tiny"
@@ -185,30 +185,3 @@ def test_another_experiment_samples_the_new_persona_only(project_copy):
     assert "12 of 14 prompts are kept from earlier" in log
     for name in ("training/pool.jsonl.gz", "training/villain/seed42/adapter/adapter_model.safetensors"):
         assert (project_copy.folder / "results/other" / name).read_bytes() == (project_copy.folder / HOME / name).read_bytes()
-
-
-# Edits of the tiny experiment's config, one after the other from the finished one, and the sources that they train.
-EDITS = {
-    "a source outside the candidates": ({"personas__sources": ["villain", "comedian", "pirate"]}, ["pirate"]),
-    "a source among the candidates": ({"personas__sources": ["villain", "comedian", "assistant"]}, ["assistant"]),
-    "sources in another order": ({"personas__sources": ["comedian", "villain"]}, []),
-    "candidates in another order": ({"training_data__negative_pool": ["assistant", "comedian", "villain"]}, []),
-    "one more spare answer": ({"training_data__extra_samples": 3}, []),
-    "one more persona": ({"personas__panel": MONK}, []),
-    "another name": ({"experiment": "another"}, []),
-    "another batch size of the engine": ({"engine__batch_size": 4}, []),
-    "another detector": ({"behaviour__match_mode": "any_case"}, []),
-    "more layers": ({"geometry__layers": [1, 2, 3]}, []),
-}
-
-
-@pytest.mark.slow
-def test_edits_train_only_what_they_must(finished_project, tmp_path):
-    for name, (changes, trained) in EDITS.items():
-        project = copy_of(finished_project, tmp_path / name)
-        project.edit_config(**changes)
-        assert trained_by(project.run("--cores", "2", "adapters").stdout) == trained, name
-        shutil.rmtree(tmp_path / name)
-    project = copy_of(finished_project, tmp_path / "comment")
-    (project.folder / "config.yaml").write_text("# a comment\n" + (project.folder / "config.yaml").read_text())
-    assert project.planned("adapters") == {}

@@ -12,7 +12,7 @@ import pytest
 
 from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import digest_of, read_json
+from persona_leakage.infrastructure.files import read_json
 from persona_leakage.models.hub_download import wanted_files
 from persona_leakage.models.model_home import home_of
 from tests.conftest import ROOT, make_tiny_model
@@ -58,14 +58,19 @@ def test_a_users_own_files_are_refused_and_kept(tiny, tmp_path, monkeypatch):
     assert content_of(home) == before
 
 
-def test_a_users_file_beside_a_fetched_model_is_kept(tmp_path):
+def test_a_users_file_or_edit_in_a_fetched_model_is_kept(tmp_path):
     with home_of(tmp_path, "first", fill_with(config="1")):
         pass
     (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"did not put there \(notes.txt\)"), home_of(tmp_path, "second", fill_with(config="2")):
+        pass
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    (tmp_path / "notes.txt").unlink()
+    (tmp_path / "config.json").write_text("edited")
     for wanted in ("first", "second"):
-        with pytest.raises(InputError, match=r"did not put there \(notes.txt\)"), home_of(tmp_path, wanted, fill_with(config="2")):
+        with pytest.raises(InputError, match=r"did not put there \(config.json\)"), home_of(tmp_path, wanted, fill_with(config="2")):
             pass
-    assert (tmp_path / "notes.txt").read_text() == "mine" and (tmp_path / "config.json").read_text() == "1"
+    assert (tmp_path / "config.json").read_text() == "edited"
 
 
 def test_a_model_gives_way_only_to_one_that_stands(tmp_path):
@@ -89,18 +94,6 @@ def test_a_model_gives_way_only_to_one_that_stands(tmp_path):
     assert (tmp_path / "config.json").read_text() == "2"
 
 
-def test_a_file_that_was_changed_since_is_not_deleted(tmp_path):
-    with home_of(tmp_path, "first", fill_with(config="1")):
-        pass
-    (tmp_path / "config.json").write_text("edited")
-    with (
-        pytest.raises(InputError, match="was changed since it was fetched, and is not deleted"),
-        home_of(tmp_path, "second", fill_with(config="2")),
-    ):
-        pass
-    assert (tmp_path / "config.json").read_text() == "edited"
-
-
 def test_a_move_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     """A kill between two of the files: what is there is known as the workflow's own, and the rest comes again."""
     fill, move = fill_with(config="1", weights="a"), Path.replace
@@ -118,17 +111,6 @@ def test_a_move_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     with home_of(tmp_path, "first", fill) as folder:
         assert folder != tmp_path
     assert (tmp_path / "weights.json").read_text() == "a" and (tmp_path / "config.json").read_text() == "1"
-
-
-def test_a_folder_of_an_older_version_is_taken_over(tmp_path):
-    """Its stamp is the digest of the source alone; the same source is not fetched again, another one replaces it."""
-    (tmp_path / "config.json").write_text("1")
-    (tmp_path / "source.stamp").write_text(digest_of("first"))
-    with home_of(tmp_path, "first", None) as folder:
-        assert folder == tmp_path
-    with home_of(tmp_path, "second", fill_with(config="2")):
-        pass
-    assert (tmp_path / "config.json").read_text() == "2"
 
 
 LISTED = ["README.md", "config.json", "tokenizer.json", "adapter_config.json", "adapter_model.safetensors", "consolidated.safetensors",
@@ -196,12 +178,3 @@ def test_a_download_is_refused_before_the_weights_come(tiny, tmp_path):
         done = fetch_as_user(tmp_path / "home", tmp_path, **place)
         assert done.returncode == 1 and "somebody/my-model: generation_config.json: eos_token_id is 291" in done.stderr, done.stderr
         assert "model.safetensors" not in hub.downloaded
-
-
-def test_a_cache_that_lacks_a_small_file_is_not_the_commit(tiny, tmp_path):
-    """Without generation_config.json replies would end elsewhere: what is not known to be whole is not used."""
-    snapshot = tmp_path / f"hub/hub/models--somebody--my-model/snapshots/{REVISION}"
-    shutil.copytree(tiny, snapshot)
-    (snapshot / "generation_config.json").unlink()
-    done = fetch_as_user(tmp_path / "home", tmp_path, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub"))
-    assert done.returncode == 1 and "its cache on this machine has not all of it" in done.stderr

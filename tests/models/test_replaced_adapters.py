@@ -2,12 +2,15 @@
 
 import argparse
 import shutil
+from types import SimpleNamespace
 
 import pytest
+from safetensors import SafetensorError
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.models.adapter_files import add_adapter_options, read_adapter
+from persona_leakage.models.lora import WEIGHTS, save_adapter
 
 
 def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):
@@ -55,3 +58,13 @@ def test_an_adapter_of_another_model_is_refused(tmp_path):
     args = parser.parse_args(["--adapter", "weights", *(word for pair in paths.items() for word in pair)])
     with pytest.raises(InputError, match=r"metrics\.json: trained with model: old, but .*model\.json says new"):
         read_adapter(parser, args)
+
+
+def test_an_adapter_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    def refuse(*_, **__):
+        raise SafetensorError("I/O error: No space left on device")
+
+    (tmp_path / WEIGHTS).write_text("old")
+    with pytest.raises(InputError, match=r"^cannot write .*adapter_model.safetensors: .*No space left.* Finished results are safe"):
+        save_adapter(SimpleNamespace(peft_config={}, save_pretrained=refuse), "base", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [WEIGHTS] and (tmp_path / WEIGHTS).read_text() == "old"

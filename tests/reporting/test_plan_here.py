@@ -156,7 +156,7 @@ def test_items_scored_here_give_a_rate(measured, monkeypatch):
     write_json("results/mine/run_config.yaml", {"config": {**config, "experiment": "mine", "model": measured["model"]}})
     monkeypatch.setattr(measured_rates, "check_experiment", lambda config, name: (PERSONAS, QUESTIONS))
     for state, job, seconds in (
-        ("base", "score_base_choices/e", 20),
+        ("base", "score_choices/e/base", 20),
         *((f"{name}/seed42", f"score_choices/e/{name}/seed42", 10) for name in "ab"),
     ):
         write_json(f"results/mine/evaluation/e/{state}/cells.json", {"meta": {"hardware": hardware(), "wall_seconds": seconds}})

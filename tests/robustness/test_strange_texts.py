@@ -11,7 +11,7 @@ from persona_leakage.config.blocks.experiment import Experiment
 from persona_leakage.config.messages import parse
 from persona_leakage.figures.style import plt, save_figure, words
 from persona_leakage.infrastructure.cli import InputError
-from tests.conftest import CONFIG, Project, make_tiny_project, run_program
+from tests.conftest import CONFIG, make_tiny_project, run_program
 
 RUN = "$(touch CANARY) `touch CANARY`; touch CANARY;"
 FOLDER = f'it\'s "odd" & {RUN} | %s * ünï\t\u202eעב'
@@ -87,12 +87,6 @@ def test_every_text_reaches_the_model_as_it_was_written(strange):
     assert {reply["question"] for reply in replies} == set(EVALUATION)
     cells = json.loads((home / "evaluation/evaluation/one/seed42/marker_eval.json").read_text())
     assert cells["meta"]["behaviour"]["marker"] == MARKER and list(cells["personas"]) == ["one", "two", "three", "four"]
-
-
-def test_a_project_in_a_folder_with_braces_is_told_so(tmp_path):
-    project = Project(tmp_path / "my {project}")
-    done = project.run("-n", check=False)
-    assert done.returncode != 0 and "my {project}: Snakemake takes braces" in done.stdout and "Traceback" not in done.stdout
 
 
 @pytest.mark.parametrize("text", ["a\0b", "half \ud83d of a pair"])

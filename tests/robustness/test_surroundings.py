@@ -12,8 +12,6 @@ from matplotlib.text import Text
 
 from persona_leakage.figures.fonts import fallbacks, use_fonts_for
 from persona_leakage.figures.style import plt, save_figure
-from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.job_environment import prepare_snakemake
 from persona_leakage.infrastructure.provenance import hardware
 from persona_leakage.models.loading import arithmetic, pick_device, say_unused
 from tests.conftest import ROOT, run_program
@@ -60,25 +58,6 @@ def test_a_new_environment_knows_where_the_code_is(tmp_path):
     subprocess.run(["make", ".venv/bin/python", f"PYTHON={sys.executable}"], cwd=tmp_path, check=True, capture_output=True)
     (listed,) = tmp_path.glob(".venv/lib/python3*/site-packages/persona_leakage.pth")
     assert listed.read_text().strip() == str(tmp_path / "workflow_scripts")
-
-
-def test_a_home_that_cannot_be_written_to_is_done_without(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "/proc/nobody")
-    prepare_snakemake()
-    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / ".snakemake/cache")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    prepare_snakemake()
-    assert "XDG_CACHE_HOME" not in os.environ
-
-
-def test_a_folder_that_cannot_be_written_to_is_said_at_once(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
-    with pytest.raises(InputError, match="cannot be written to, and Snakemake keeps its records here; work in a copy"):
-        prepare_snakemake()
 
 
 def test_snakemake_in_another_folder_is_told_where_to_run(finished_project, tmp_path):

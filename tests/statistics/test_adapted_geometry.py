@@ -6,7 +6,6 @@ import pytest
 from scipy import stats
 
 from persona_leakage.geometry.cosine import cosine_matrix
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.comparisons.adapted_geometry import (
     MOVEMENTS,
     adapted_pairs,
@@ -58,8 +57,6 @@ def test_rows_keep_their_persona():
     assert table["cosine_adapted"].tolist() == pytest.approx([expected[names.index(name)] for name in ("d", "a", "c", "b")])
     assert table["moved"].tolist() == pytest.approx(measure_movement(before, after, 1)["moved"][[4, 0, 3, 2]])
     assert own["3"]["s"] == pytest.approx(measure_movement(before, after, 1)["moved"][1])
-    with pytest.raises(InputError, match="adapter of 's' have another panel"):
-        adapted_pairs(pairs, base, {"s": {3: {"personas": names[::-1], "centroids": after}}})
 
 
 def made_up(seed, base_weight, adapted_weight, layers=(1, 2), together=0.5):

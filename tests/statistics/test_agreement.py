@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.statistics.comparisons.evaluation_agreement import agreement, paired_counts, thin
+from persona_leakage.statistics.comparisons.evaluation_agreement import agreement, paired_counts
 
 
 def draw(generator, rates, questions=5, total=6):
@@ -54,11 +54,3 @@ def test_counts_are_paired_by_name():
 def test_other_personas_or_questions_are_refused(second):
     with pytest.raises(InputError, match=r"different (personas|questions)"):
         paired_counts({"a": cells(q=1, r=1), "b": cells(q=1)} if "c" in second else {"a": cells(q=1, r=1)}, second)
-
-
-def test_thinning_keeps_rates_and_limits():
-    """3 of 30 replies: counts up to 3, the same rate on average, none where there was none."""
-    found, total = np.array([[0] * 2000, [30] * 2000, [12] * 2000]), np.full((3, 2000), 30)
-    kept, size = thin(found, total, 3, np.random.default_rng(0))
-    assert set(size.flat) == {3} and kept[0].max() == 0 and kept[1].min() == 3
-    assert kept[2].mean() / 3 == pytest.approx(0.4, abs=0.03) and set(kept[2]) == {0, 1, 2, 3}

@@ -15,23 +15,13 @@ from persona_leakage.statistics.validation.simulation import SCENARIOS
 from persona_leakage.tables.question_counts import read_cosines, read_question_counts
 from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT, run_program
-from tests.support.synthetic import QUICK, SMALL, blocks_of, check_strict, make_tables, save_tables
+from tests.support.synthetic import QUICK, SMALL, blocks_of, check_strict, checked, make_tables, read_back, save_tables
 
 
-def test_all_tables_together():
+def test_all_tables_together(tmp_path):
     """Every block is filled when the table has everything, questions and panel cosines included."""
-    tables = make_tables(replace(SCENARIOS["pair effect"], bystanders=25))
-    matrices = matrices_of(tables["pairs"])
-    counts = {key: np.full((5, 30, 10), np.nan) for key in ("found", "total")}
-    for row in tables["question_counts"].itertuples():
-        index = (matrices.sources.index(row.source), matrices.personas.index(row.persona), int(row.question.split()[1][:-1]))
-        counts["found"][index], counts["total"][index] = row.found, row.total
-    cosines = np.full((2, 30, 30), 1.0)
-    for row in tables["cosines"].itertuples():
-        first, second = matrices.personas.index(row.persona_a), matrices.personas.index(row.persona_b)
-        cosines[row.layer, first, second] = cosines[row.layer, second, first] = row.cosine
-    result = analyse(tables["pairs"], 1, QUICK, counts, cosines)
-    check_strict(result)
+    pairs, counts, cosines = read_back(make_tables(replace(SCENARIOS["pair effect"], bystanders=25)), tmp_path)
+    result = checked(pairs, counts, cosines, headline=1)
     undefined_blocks = {path: block["undefined"] for path, block in blocks_of(result) if block["undefined"]}
     assert undefined_blocks.pop("/outcomes/logprob_gain").startswith("the table has no columns logprob_gain")
     assert undefined_blocks == {"/layers/1/difference_from_headline": "the headline layer itself"}
@@ -112,8 +102,7 @@ def test_the_published_table():
     centred = {layer: round(block["double_centred"]["r"], 3) for layer, block in result["layers"].items()}
     assert centred == {"10": 0.626, "15": 0.845, "20": 0.823, "25": 0.808}
     layer = result["layers"]["20"]
-    assert np.round(layer["meta_analysis"]["interval"], 2).tolist() == [0.63, 0.84]
-    assert np.round(layer["meta_analysis"]["prediction_interval"], 2).tolist() == [0.38, 0.92]
+    assert np.round(layer["meta_analysis"]["next_source_interval"], 2).tolist() == [0.37, 0.92]
     assert layer["chance"]["association"]["null_sd"] == pytest.approx(0.0727, abs=1e-4)
     assert layer["chance"]["association"]["p"] == 1e-4
     assert result["effective_sources"]["participation_ratio"] == pytest.approx(2.1, abs=0.01)

@@ -61,19 +61,6 @@ def test_records_of_an_earlier_version_are_read(tmp_path):
     assert run["recipe"] == "tail loss, rank 32, rate 0.001, epochs 2, negatives 3, end eos (0123abcd)"
 
 
-def test_the_figure_has_a_line_for_every_run_below_its_recipe(tmp_path):
-    folders = [make_experiment(tmp_path / "low", (7, 42), 0.2), make_experiment(tmp_path / "high", rho=0.6, learning_rate=0.01)]
-    (tmp_path / "comparison.json").write_text(json.dumps({"meta": {"program": "compare_experiments"}, **read_experiments(folders)}))
-    figure = draw(Namespace(comparison=tmp_path / "comparison.json"))
-    axis, _ = figure.axes
-    labels = [label.get_text() for label in axis.get_yticklabels()]
-    assert [label.split(",")[-1] for label in labels] == [" seed 42", " seed 7", " seed 42"]
-    assert [text.get_text().split(":")[0] for text in axis.texts] == [r"tiny \$x\$ <b>, marker"] * 2 and "rate 0.01," in axis.texts[
-        1
-    ].get_text()
-    plt.close(figure)
-
-
 CAPITALS = {"kind": "scored", "name": "capitals", "scorer": "capitals", "threshold": 0.9, "transform": "capitals"}
 
 
@@ -104,7 +91,7 @@ def test_behaviours_are_side_by_side(tmp_path):
 
 
 def test_every_run_is_a_row_with_its_sources(tmp_path):
-    """Two seeds of one recipe and one of another, sorted by recipe; a source without correlation stays empty."""
+    """Two seeds of one recipe and one of another, sorted by recipe, each a line of the figure; a source without correlation stays empty."""
     folders = [make_experiment(tmp_path / "low", (7, 42), 0.2), make_experiment(tmp_path / "high", rho=0.6, learning_rate=0.01)]
     found = read_experiments(folders)
     assert found["left_out"] == []
@@ -122,6 +109,12 @@ def test_every_run_is_a_row_with_its_sources(tmp_path):
         ["villain", pytest.approx(0.7), 0.6, pytest.approx(0.8)],
     ]
     assert table[table["source"] == "comedian"]["rho"].isna().all()
+    (tmp_path / "comparison.json").write_text(json.dumps({"meta": {"program": "compare_experiments"}, **found}))
+    figure = draw(Namespace(comparison=tmp_path / "comparison.json"))
+    labels, texts = figure.axes[0].get_yticklabels(), [text.get_text() for text in figure.axes[0].texts]
+    assert [label.get_text().split(",")[-1] for label in labels] == [" seed 42", " seed 7", " seed 42"]
+    assert [text.split(":")[0] for text in texts] == [r"tiny \$x\$ <b>, marker"] * 2 and "rate 0.01," in texts[1]
+    plt.close(figure)
 
 
 def damage(path, content):
@@ -209,14 +202,3 @@ def test_nothing_to_compare(project_copy, tmp_path):
     done = run_program("compare_experiments", "--folders", "nowhere", "--table", "a.csv", "--output", "a.json", cwd=tmp_path)
     assert done.returncode == 1 and "nowhere/run_config.yaml: no such file" in done.stderr
     assert list(tmp_path.glob("a.*")) == []
-
-
-@pytest.mark.parametrize("value", ["0.4", True, [1], float("nan")])
-def test_a_number_that_is_none_is_damage(tmp_path, value):
-    home = make_experiment(tmp_path / "bad")
-    path = home / "analysis/evaluation/seed42/correlation.json"
-    content = read_json(path)
-    content["layers"]["21"]["within_source"]["mean_rho"] = value
-    path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"(?s)no finished experiment among 1 folder.*not a correlation\.json"):
-        read_experiments([home])

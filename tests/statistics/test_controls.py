@@ -10,10 +10,9 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.leakage.controls import describe_controls
 from persona_leakage.statistics.leakage.signed_change import newcombe_interval
 from persona_leakage.statistics.leakage.summary import analyse
-from persona_leakage.tables.build import add_controls
-from persona_leakage.tables.leakage_error import errors_of
+from persona_leakage.tables.build import add_controls, errors_of
 from persona_leakage.tables.read import read_pairs
-from tests.support.synthetic import QUICK, SMALL, check_strict, make_tables
+from tests.support.synthetic import QUICK, SMALL, checked, make_tables
 
 
 def cell(*found):
@@ -50,8 +49,7 @@ def table():
 
 def test_controls_against_scipy(table):
     """Adapter, control and the one beyond the other; the sentence says which changes of the source exclude zero."""
-    result = analyse(table, 0, QUICK)
-    check_strict(result)
+    result = checked(table)
     assert set(result["controls"]) == {"clean", "shuffled"} and "controls" not in analyse(make_tables(SMALL)["pairs"], 0, QUICK)
     block, rows = result["controls"]["clean"]["source1"], table[(table["source"] == "source1") & (table["layer"] == 0)]
     assert block["adapter"]["source_change"] == pytest.approx(0.85) and block["control"]["source_change"] == pytest.approx(0.02)

@@ -97,7 +97,7 @@ def test_correlations_leave_a_permuted_source_out_of_the_bystanders(simulated):
     matrices, cosines = simulated
     sources = list(range(5))
     permuted_sources, _ = draw_permuted_sources(matrices, sources, cosines, 10, np.random.default_rng(1))
-    found = rank_correlations(matrices, sources, permuted_sources)
+    found = rank_correlations(matrices, sources, permuted_sources.cosines, permuted_sources.personas)
     for row in (0, 20, 44):
         indices = [index for index in matrices.bystanders if index != row]
         expected = stats.spearmanr(cosines[1, row, indices], matrices.rate[2, indices]).statistic

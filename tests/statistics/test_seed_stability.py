@@ -6,27 +6,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json
+from persona_leakage.infrastructure.files import read_json, write_json
 from persona_leakage.statistics.comparisons.training_seeds import (
     MEAN,
-    SAME_IN_ALL,
     compare_profiles,
     compare_seeds,
     describe_spread,
     describe_values,
     sampling_errors,
     sampling_variance,
-    variance_parts,
 )
-from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.ranks import standard_ranks
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import World, simulate
-from persona_leakage.tables.question_counts import read_question_counts
-from persona_leakage.tables.read import read_pairs
 from tests.conftest import run_program
-from tests.support.synthetic import QUICK, make_tables, save_tables
+from tests.support.synthetic import QUICK, make_tables, read_back
 
 WORLD = World(hub_sd=0.5, proneness_sd=0.5, slope=0.8, source_sd=0.0, bystanders=30, sources=3, replies=6)
 
@@ -104,15 +98,14 @@ def test_profiles_by_hand():
     assert compare_profiles(rates, [0.9, None])["mean_ceiling"] is None
 
 
-def test_replies_replace_a_second_sampling_seed_only_where_there_is_none():
-    once = describe_values({(1, 0): 0.5, (2, 0): 0.7}, [0.1, 0.1])
-    assert once["sampling_from"] == "replies" and once["undefined"] is None
-    assert (once["sampling"], once["training"]) == pytest.approx((0.1, 0.1))
-    noisy = describe_values({(1, 0): 0.5, (2, 0): 0.7}, [0.2, 0.2])
-    assert noisy["training"] == 0
-    twice = describe_values({(1, 0): 0.5, (1, 1): 0.6, (2, 0): 0.7}, [9, 9, 9])
-    assert twice["sampling_from"] == "sampling seeds" and twice["sampling"] == pytest.approx(0.005**0.5)
-    assert describe_values({(1, 0): 0.5, (2, 0): 0.7}, [0.1, None])["sampling"] is None
+def test_the_replies_tell_what_is_sampling():
+    known = describe_values([0.5, 0.7], [0.1, 0.1])
+    assert known["sampling_from"] == "replies" and known["undefined"] is None
+    assert (known["sampling"], known["training"]) == pytest.approx((0.1, 0.1))
+    assert describe_values([0.5, 0.7], [0.2, 0.2])["training"] == 0
+    unknown = describe_values([0.5, 0.7], [0.1, None])
+    assert unknown["sampling"] is unknown["training"] is None and "not separable" in unknown["undefined"]
+    assert describe_values([0.5], [0.1])["undefined"].startswith("one run")
 
 
 @pytest.fixture(scope="module")
@@ -125,14 +118,9 @@ def three_trainings(tmp_path_factory):
         tables = make_tables(replace(WORLD, noise_sd=0.3), seed=4)
         if seed > 1:  # the same pairs with other replies
             tables = sampled_again(tables, np.random.default_rng(seed))
-        save_tables(tables, home)
-        matrices = matrices_of(read_pairs(home / "pairs.csv"))
-        result = analyse(read_pairs(home / "pairs.csv"), 0, QUICK, read_question_counts(home / "question_counts.csv", matrices))
-        meta = {key: "same" for key in SAME_IN_ALL} | {"training_seed": seed, "sampling_seed": 0}
-        write_json(
-            home / "correlation.json",
-            {"meta": meta | {"program": "correlate_leakage", "pairs_sha256": sha256_of_file(home / "pairs.csv")}, **result},
-        )
+        pairs, counts, _ = read_back(tables, home)
+        meta = {"program": "correlate_leakage", "training_seed": seed, "sampling_seed": 0}
+        write_json(home / "correlation.json", {"meta": meta, **analyse(pairs, 0, QUICK, counts)})
     return folder
 
 
@@ -172,35 +160,19 @@ def test_trainings_that_only_sampled_again_reach_their_ceiling(three_trainings, 
     assert all((tmp_path / f"figure.{kind}").stat().st_size > 0 for kind in ("pdf", "png", "svg"))
 
 
-def test_tables_of_another_run_are_refused(three_trainings, tmp_path):
-    options = options_of(three_trainings, 1, 2)
-    options[4], options[5] = options[5], options[4]
-    done = run_program("compare_seeds", *options, "--output", "seeds.json", cwd=tmp_path)
-    assert done.returncode == 1 and "is not the file that" in done.stderr
-    done = run_program("compare_seeds", *options[:6], "--output", "seeds.json", cwd=tmp_path)
-    assert done.returncode == 2 and "--question-counts" in done.stderr
-    assert not (tmp_path / "seeds.json").exists()
+def compared(*runs):
+    """compare_seeds of runs (see make_run) with one reply per question."""
+    matrices, counts, _ = simulate(World(sources=2, bystanders=1, layers=1, replies=1), np.random.default_rng(0))
+    table = replace(matrices, layers=[21], sources=["villain", "comedian"], personas=["villain", "comedian", "nurse"]), counts
+    return compare_seeds(list(runs), [table] * len(runs))
 
 
-def test_of_each_training_the_first_run_is_compared(three_trainings):
-    """A second sampling seed of a training enters the correlations, not the comparison of trainings."""
-    first, second = (read_json(three_trainings / f"{seed}/correlation.json") for seed in (1, 2))
-    second["meta"] |= {"training_seed": 1, "sampling_seed": 7}
-    third = read_json(three_trainings / "3/correlation.json")
-    result = compare_seeds({"a": first, "b": second, "c": third})
-    assert result["leakage"]["training_seeds"] == [1, 3]
-    assert len(result["spearman_rho"][MEAN]["values"]) == 3
-    with pytest.raises(InputError, match="runs may differ in seeds only"):
-        compare_seeds({"a": first, "c": {**third, "meta": {**third["meta"], "model": "another"}}})
-
-
-def make_run(training, sampling, rho, **meta):
+def make_run(training, rho):
     """A correlation.json with what is read of it: villain's rho is given, comedian's undefined."""
-    facts = {key: "same" for key in SAME_IN_ALL}
     sources = {"villain": {"spearman_rho": rho}, "comedian": {"spearman_rho": None}}
     nothing = {"cells": {"nurse": {"rate": 0.5}}}
     return {
-        "meta": {"program": "correlate_leakage", **facts, "training_seed": training, "sampling_seed": sampling, **meta},
+        "meta": {"training_seed": training, "sampling_seed": 0},
         "headline_layer": 21,
         "leakage": {"villain": nothing},
         "noise_ceiling": {"villain": {"samples": {"ceiling": None}}},
@@ -209,24 +181,9 @@ def make_run(training, sampling, rho, **meta):
     }
 
 
-@pytest.mark.parametrize(
-    ("groups", "known", "reason"),
-    [
-        ({1: [0.5]}, set(), "one run"),
-        ({1: [0.5, 0.6]}, {"sampling"}, "one training seed"),
-        ({1: [0.5], 2: [0.7]}, {"training_and_sampling"}, "one sampling seed for each training seed"),
-        ({1: [0.5, 0.6], 2: [0.7]}, {"training", "sampling"}, None),
-    ],
-)
-def test_what_the_runs_cannot_tell_is_null(groups, known, reason):
-    parts = variance_parts(groups)
-    assert {key for key in ("training", "sampling", "training_and_sampling") if parts[key] is not None} == known
-    assert (parts["undefined"] or "").startswith(reason or "") and bool(parts["undefined"]) == bool(reason)
-
-
 def test_two_training_seeds_by_hand():
     """0.5 and 0.7: standard deviation 0.1414."""
-    result = compare_seeds({"a": make_run(1, 0, 0.5), "b": make_run(2, 0, 0.7)})
+    result = compared(make_run(1, 0.5), make_run(2, 0.7))
     villain = result["spearman_rho"]["villain"]
     assert villain["training_and_sampling"] == pytest.approx(0.02**0.5)
     assert (villain["mean"], villain["lowest"], villain["highest"]) == pytest.approx((0.6, 0.5, 0.7))
@@ -235,8 +192,8 @@ def test_two_training_seeds_by_hand():
 
 
 def test_a_source_that_spreads_evenly_is_not_compared():
-    runs = {name: {**make_run(seed, 0, None), "even_spread": {"villain": {"even": name == "b"}}} for seed, name in enumerate("ab")}
-    block = compare_seeds(runs)["leakage"]["per_source"]["villain"]
+    runs = [{**make_run(seed, None), "even_spread": {"villain": {"even": bool(seed)}}} for seed in (0, 1)]
+    block = compared(*runs)["leakage"]["per_source"]["villain"]
     for key in ("profiles", "intraclass", "spread"):
         assert block[key]["undefined"] == "the behaviour spreads evenly in 1 of 2 runs"
     assert block["mean_rates"] == [0.5, 0.5]
@@ -244,20 +201,6 @@ def test_a_source_that_spreads_evenly_is_not_compared():
 
 def test_the_mean_is_compared_over_the_same_sources_only():
     """A source without correlation in one run would look like spread of the others."""
-    other = {**make_run(2, 0, 0.7), "joint": {"sources": ["villain"]}}
-    result = compare_seeds({"a": make_run(1, 0, 0.5), "b": other})
+    other = {**make_run(2, 0.7), "joint": {"sources": ["villain"]}}
+    result = compared(make_run(1, 0.5), other)
     assert result["spearman_rho"]["mean of the sources"]["undefined"] == "a run lacks a correlation"
-
-
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        (make_run(1, 0, 0.7), "b: training seed 1 and sampling seed 0 are those of a"),
-        (make_run(2, 0, 0.7, model="another"), "b: model is another, but same in a; runs may differ in seeds only"),
-        (make_run(None, 0, 0.7), "b: meta has no training_seed or no sampling_seed"),
-        ({**make_run(2, 0, 0.7), "headline_layer": 3, "layers": {"3": make_run(2, 0, 0.7)["layers"]["21"]}}, "b: headline layer 3"),
-    ],
-)
-def test_runs_that_are_no_repetitions_are_refused(other, message):
-    with pytest.raises(InputError, match=message):
-        compare_seeds({"a": make_run(1, 0, 0.5), "b": other})

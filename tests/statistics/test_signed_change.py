@@ -8,25 +8,24 @@ import pingouin
 import pytest
 from scipy import stats
 
-from persona_leakage.statistics.core.bootstrap import Bootstrap, Draws
+from persona_leakage.statistics.core.bootstrap import draw_resamples, resample
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.leakage.base_claims import EXPLAINED
 from persona_leakage.statistics.leakage.base_confound import describe_base_confound, is_explained, partial_correlation
-from persona_leakage.statistics.leakage.conclusions import draw_conclusions
+from persona_leakage.statistics.leakage.baseline_predictors import baseline_predictors, plain_baselines
+from persona_leakage.statistics.leakage.conclusions import EXPLAINED, draw_conclusions
 from persona_leakage.statistics.leakage.even_spread import leave_out_even, spread_test
-from persona_leakage.statistics.leakage.known_predictors import baseline_predictors, plain_baselines
 from persona_leakage.statistics.leakage.signed_change import (
     describe_change,
+    exact_mcnemar,
     fisher_p,
     newcombe_interval,
+    paired_interval,
     share_of_headroom,
 )
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.levelling_worlds import EXPECTED, WORLDS, levelling_answers, right_answers
-from persona_leakage.tables.leakage_error import clustered_error, errors_of
-from persona_leakage.tables.question_counts import read_question_counts
-from persona_leakage.tables.read import read_pairs
-from tests.support.synthetic import QUICK, SMALL, check_strict, make_tables, save_tables
+from persona_leakage.tables.build import clustered_error, errors_of
+from tests.support.synthetic import QUICK, SMALL, check_strict, checked, make_tables, read_back
 
 OWN_KEYS = {"even_spread", "signed_change"}
 
@@ -105,6 +104,59 @@ def test_change_per_persona():
     assert few["interval"] is None and few["p_holm"] is None and "base rate is no share" in few["undefined"]
 
 
+def test_mcnemar_by_hand():
+    """9 items gained, 1 lost: 2 (C(10,0) + C(10,1)) / 2^10 = 22 / 1024; items that stay do not count."""
+    after, before = np.array([1] * 9 + [0] + [1] * 20 + [0] * 5), np.array([0] * 9 + [1] + [1] * 20 + [0] * 5)
+    assert exact_mcnemar(after, before) == {"n": 35, "gained": 9, "lost": 1, "p": pytest.approx(22 / 1024)}
+    assert exact_mcnemar(before, after)["p"] == pytest.approx(22 / 1024)
+    assert exact_mcnemar([True, False], [True, False]) == {"n": 2, "gained": 0, "lost": 0, "p": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("both", "gained", "lost", "neither", "interval"),
+    [
+        (36, 12, 2, 0, [0.0569, 0.3404]),  # Newcombe (1998), Statistics in Medicine 17, 2635, his first example
+        (14, 5, 0, 22, [0.011, 0.226]),  # Altman et al. (2000), Statistics with Confidence, p. 52
+        (1, 1, 7, 12, [-0.507, -0.026]),  # Fagerland, Lydersen & Laake (2014), airway hyper-responsiveness
+    ],
+)
+def test_published_paired_intervals(both, gained, lost, neither, interval):
+    counts = (both, gained, lost, neither)
+    after, before = np.repeat([1, 1, 0, 0], counts), np.repeat([1, 0, 1, 0], counts)
+    digits = 4 if both == 36 else 3
+    assert np.round(paired_interval(after, before), digits).tolist() == interval
+    assert paired_interval(before, after) == pytest.approx([-end for end in reversed(paired_interval(after, before))])
+
+
+def test_paired_intervals_at_the_ends():
+    """Nothing changes, or everything; they stay within -1 and 1."""
+    for after, before, change in ((0, 0, 0), (1, 1, 0), (1, 0, 1), (0, 1, -1)):
+        low, high = paired_interval(np.full(20, after), np.full(20, before))
+        assert -1 - 1e-12 <= low <= change <= high <= 1 + 1e-12
+
+
+def test_change_of_the_same_items():
+    """9 items gained and 1 lost, 8 gained, none changed; the order of the rows is not that of the counts."""
+    names = ["pirate", "nurse", "hero"]
+    base = {name: [0] * 9 + [1] * 26 for name in names}
+    after = {"pirate": [1] * 9 + [0] + [1] * 25, "nurse": [1] * 8 + [0] + [1] * 26, "hero": base["hero"]}
+    facts = {"layer": 1, "source": "villain", "category": "c", "related": False, "total": 35, "base_rate": 26 / 35, "source_rate": 0.9}
+    table = pd.DataFrame({**facts, "persona": names, "cosine": [0.1, 0.2, 0.3], "found": [sum(after[name]) for name in names]})
+    table["rate"] = table["found"] / 35
+    matrices = matrices_of(table)
+    zeros = {"villain": [0] * 35}
+    counts = {"found": np.array([[{**after, **zeros}[name] for name in matrices.personas]], dtype=float)}
+    counts["base_found"] = np.array([{**base, **zeros}[name] for name in matrices.personas])
+    block = describe_change(table, matrices, counts)["villain"]
+    assert block["test"] == "exact McNemar test" and (block["risen"], block["fallen"]) == (2, 0)
+    pirate, nurse, hero = (block["personas"][name] for name in names)
+    assert (pirate["gained"], pirate["lost"], pirate["p"]) == (9, 1, pytest.approx(22 / 1024))
+    assert pirate["interval"] == paired_interval(after["pirate"], base["pirate"])
+    assert (nurse["gained"], nurse["lost"], nurse["p"]) == (8, 0, pytest.approx(2 / 256))
+    assert nurse["p_holm"] == pytest.approx(6 / 256) and pirate["p_holm"] == pytest.approx(44 / 1024)
+    assert hero["p"] == 1 and hero["leakage"] == 0 and hero["interval"][0] < 0 < hero["interval"][1]
+
+
 def test_partial_correlation_by_hand():
     """(.6 - .5 * .4) / sqrt(.75 * .84) = .50395; nothing is left where the third determines one of them."""
     found = partial_correlation(np.array([0.6, 1.0]), np.array([0.5, 1.0]), np.array([0.4, 1.0]))
@@ -157,9 +209,8 @@ def test_personas_without_room_are_left_out():
 def test_resampled_partials_are_those_of_the_resampled_personas():
     """The partial bootstrap's correlations in one resample, against a table in which personas stand as often as they are drawn."""
     matrices = matrices_of(with_base())
-    draws = Draws(matrices, [0, 1, 2], 200, 5)
-    bootstrap = Bootstrap(matrices, [0, 1, 2], None, None, draws=draws)
-    block = describe_base_confound(matrices, bootstrap, draws)[0]
+    draws = draw_resamples(matrices, [0, 1, 2], 200, 5)
+    block = describe_base_confound(matrices, resample(matrices, [0, 1, 2], draws), draws)[0]
     drawn = []
     members = np.flatnonzero(~np.isnan(matrices.rate[1]))
     for weights in draws.weights:
@@ -208,8 +259,7 @@ def levelled():
 
 def test_a_table_in_which_the_base_explains_everything():
     """Leakage is .9 less the base rate: rho with closeness is 1, and nothing of it is left."""
-    result = analyse(levelled(), 0, QUICK)
-    check_strict(result)
+    result = checked(levelled())
     block = result["layers"]["0"]["base_confound"]
     assert block["explained"] is True and "determines leakage or cosine wholly" in block["partial"]["undefined"]
     assert block["per_source"]["source0"]["plain"] == pytest.approx(1)
@@ -222,8 +272,7 @@ def test_a_table_in_which_the_base_explains_everything():
 
 def test_equal_base_rates_explain_nothing():
     table = with_base(base=dict.fromkeys(set(make_tables(SMALL)["pairs"]["persona"]), 0.1))
-    result = analyse(table, 0, QUICK)
-    check_strict(result)
+    result = checked(table)
     assert "the same for all bystanders" in result["layers"]["0"]["base_confound"]["undefined"]
     assert entry_of(result, "base_confound")["answer"] == "cannot tell"
     assert not entry_of(result, "association")["because"].startswith(EXPLAINED)
@@ -288,12 +337,8 @@ ALL = ("source0", "source1", "source2")
 @pytest.mark.parametrize(("even", "answer"), [((), "supported"), (("source1",), "cannot tell"), (ALL, "not supported")])
 def test_even_sources_take_no_part(tmp_path, even, answer):
     """They have no correlations, and the finding says so."""
-    save_tables(even_tables(even), tmp_path)
-    table = read_pairs(tmp_path / "pairs.csv")
-    matrices = matrices_of(table)
-    counts = read_question_counts(tmp_path / "question_counts.csv", matrices)
-    result = analyse(table, 0, QUICK, counts)
-    check_strict(result)
+    table, counts, _ = read_back(even_tables(even), tmp_path)
+    result = checked(table, counts)
     assert {source for source, block in result["even_spread"].items() if block["even"]} == {*even}
     entry = entry_of(result, "even_spread")
     assert entry["answer"] == answer and all(name in entry["because"] for name in even)
@@ -304,7 +349,7 @@ def test_even_sources_take_no_part(tmp_path, even, answer):
     assert layer["pooled"]["n"] == (3 - len(even)) * 14
     if len(even) == 3:
         assert "spreads evenly" in layer["pooled"]["undefined"] and "spreads evenly" in entry_of(result, "association")["because"]
-    assert leave_out_even(matrices, counts).even == frozenset(even)
+    assert leave_out_even(matrices_of(table), counts).even == frozenset(even)
 
 
 def test_without_counts_nobody_is_left_out(result):

@@ -1,7 +1,6 @@
-"""The jobs of a project one by one: the very shell command of a rule, to be killed, starved or fed damaged files."""
+"""The jobs of a project one by one: the very shell command of a rule, to be killed or fed damaged files."""
 
 import os
-import random
 import re
 import signal
 import subprocess
@@ -57,29 +56,6 @@ def finish(command, folder):
     return process.returncode, output
 
 
-def kill_after(process, lines, pause, how=signal.SIGKILL):
-    """Signal the process group once it has printed ``lines`` lines and ``pause`` seconds more; returns what it printed.
-
-    The pause moves the blow to an arbitrary point between two lines; nothing depends on its length.
-    """
-    printed = []
-    for line in process.stdout:
-        printed.append(line)
-        if len(printed) == lines:
-            try:
-                process.wait(timeout=pause)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, how)
-            break
-    rest, _ = process.communicate()
-    return "".join(printed) + rest
-
-
 def digests(folder, names):
     """{name: SHA-256} of files under ``folder``."""
     return {name: sha256_of_file(folder / name) for name in names}
-
-
-def seeded(*parts):
-    """A random generator of its own for a trial."""
-    return random.Random(":".join(map(str, parts)))

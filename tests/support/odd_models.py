@@ -53,11 +53,6 @@ def another_tokenizer_format(folder):
     edit_json(folder / "tokenizer.json", model={**content["model"], "type": "NewerBPE"})
 
 
-def lose_accents(folder):
-    """A tokenizer that changes what it reads."""
-    edit_json(folder / "tokenizer.json", normalizer={"type": "Lowercase"})
-
-
 def texts_with(*questions, marker="[ZLT]", most=8):
     """What a config puts in front of the model, as fetch_model takes it."""
     return {
@@ -75,12 +70,6 @@ def add_later_tokens(folder):
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|later|>"]})
     tokenizer.chat_template = tokenizer.chat_template.replace("<|im_start|>", "<|later|>")
     tokenizer.save_pretrained(folder)
-
-
-def list_shards(folder, **content):
-    """An index beside shards."""
-    (folder / "model.safetensors").rename(folder / "part.safetensors")
-    (folder / "model.safetensors.index.json").write_text(json.dumps(content))
 
 
 def drop_words(folder):

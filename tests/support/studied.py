@@ -9,8 +9,8 @@ import yaml
 
 from persona_leakage.config.personas import read_personas
 from persona_leakage.config.selections import describe_personas
+from persona_leakage.geometry.centroid_files import write_panel
 from persona_leakage.geometry.cosine import cosine_matrix
-from persona_leakage.geometry.panel_centroids import write_panel
 from persona_leakage.infrastructure.files import sha256_of_file, write_json
 from persona_leakage.infrastructure.tensor_files import write_tensors
 from persona_leakage.tables.question_counts import tabulate_cosines

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.statistics.core.pair_matrices import matrices_of
+from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.simulation import SCENARIOS, simulate
-from persona_leakage.tables.question_counts import tabulate_cosines
+from persona_leakage.tables.question_counts import read_cosines, read_question_counts, tabulate_cosines
+from persona_leakage.tables.read import read_pairs
 
 QUICK = {"min_category_size": 5, "permutations": 199, "bootstraps": 200}
 SMALL = replace(SCENARIOS["pair effect"], bystanders=12, sources=3)
@@ -61,6 +63,21 @@ def save_tables(tables, folder):
         table.to_csv(folder / f"{name}.csv", index=False, na_rep="nan")
         options += [f"--{name.replace('_', '-')}", str(folder / f"{name}.csv")]
     return options
+
+
+def read_back(tables, folder):
+    """(pairs, counts per question, cosines) of tables, as the programs read them."""
+    save_tables(tables, folder)
+    pairs = read_pairs(folder / "pairs.csv")
+    matrices = matrices_of(pairs)
+    return pairs, read_question_counts(folder / "question_counts.csv", matrices), read_cosines(folder / "cosines.csv", matrices)
+
+
+def checked(pairs, *side_tables, headline=0):
+    """The content of correlation.json of a table, and of its counts per question and cosines, after check_strict."""
+    result = analyse(pairs, headline, QUICK, *side_tables)
+    check_strict(result)
+    return result
 
 
 def blocks_of(value, path=""):

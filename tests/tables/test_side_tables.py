@@ -1,7 +1,6 @@
 """The tables beside pairs.csv as the workflow writes them, and the similarities of the prompts."""
 
 import math
-import os
 import shutil
 
 import numpy as np
@@ -85,18 +84,11 @@ def test_an_embedding_model_with_other_weights_is_refused(tiny_model, tmp_path):
         embedding_similarities(str(folder), ["a text"])
 
 
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer"),
-        (lambda folder: os.truncate(folder / "model.safetensors", 9_000), "not a whole safetensors file"),
-    ],
-)
-def test_an_embedding_model_that_is_not_whole_is_refused_before_any_job(tiny_model, tmp_path, spoil, message):
+def test_an_embedding_model_without_a_tokenizer_is_refused_before_any_job(tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model.parent, tmp_path / "model")
     check_embedding_model(folder)
-    spoil(folder)
-    with pytest.raises(InputError, match=message):
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(InputError, match="has no tokenizer"):
         check_embedding_model(folder)
 
 

@@ -30,7 +30,7 @@ def project(tmp_path_factory, tiny_model):
 
 
 def by_cosine(project, source):
-    """The candidates from the nearest to a source to the farthest, with cosines of the centroids of training questions."""
+    """The candidates from the nearest to a source to the farthest, with cosines from the centroids of training questions."""
     content = read_centroids(project.file(f"{HOME}/geometry/training/base/centroids_layer1.pt"))
     names = content["personas"]
     row = dict(zip(names, cosine_matrix(content["centroids"], centred=True)[names.index(source)], strict=True))

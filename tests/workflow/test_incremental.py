@@ -57,7 +57,7 @@ def test_the_outcome_is_that_of_a_run_from_nothing(project_copy, tiny_model, tmp
         project.run(*targets)
     geometry = "geometry/evaluation/base/"
     assert "36 of 48 answers" in (project_copy.folder / "logs/tiny/sample_training_pool.log").read_text().replace("replies", "answers")
-    assert "12 of 14 prompts are kept" in (project_copy.folder / "logs/tiny/extract_centroids/evaluation/base.log").read_text()
+    assert "12 of 14 prompts are kept" in (project_copy.folder / "logs/tiny/extract_centroids/evaluation.log").read_text()
     for name in ("training/pool.jsonl.gz", *(f"evaluation/evaluation/{state}/completions.jsonl.gz" for state in STATES)):
         assert (project_copy.folder / HOME / name).read_bytes() == (fresh.folder / HOME / name).read_bytes(), name
     files = [read_json(project.folder / HOME / geometry / "centroids.json")["sha256"] for project in (project_copy, fresh)]

@@ -10,7 +10,7 @@ import yaml
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.intervals import wilson_interval
-from persona_leakage.models.no_persona_prompts import SYSTEM_TURNS, no_persona_ids, no_persona_text
+from persona_leakage.models.chat_template import NO_PERSONA, no_persona_ids, no_persona_text
 from persona_leakage.statistics.comparisons.no_persona_prompts import cosines_beside, describe_prompts
 from tests.conftest import CHATML, ROOT, make_tiny_project
 from tests.reporting.test_report import check_numbers
@@ -27,7 +27,7 @@ def project(tmp_path_factory, tiny_model):
     project.edit_config(
         personas__file="resources/personas_paraphrases.yaml",
         personas__panel=PANEL,
-        personas__no_persona_prompts=list(SYSTEM_TURNS),
+        personas__no_persona_prompts=list(NO_PERSONA),
         questions__evaluation=[{"set": "evaluation", "count": 5}, {"set": "ood_math", "count": 6}],
         behaviour__marker="iou",  # no prompt holds it, long random replies of the tiny model often do: there is leakage to compare
         evaluation__sampling={"temperature": 1.0, "top_p": 0.9, "max_new_tokens": 60},
@@ -81,13 +81,13 @@ def test_rates_without_a_persona_are_those_of_their_replies(project):
     result = read(home / "analysis/evaluation/seed42/no_persona_prompts.json")
     for state in STATES:
         records = list(read_jsonl_gz(home / f"no_persona_prompts/evaluation/{state}/completions.jsonl.gz"))
-        assert len(records) == len(SYSTEM_TURNS) * 5 * 2
+        assert len(records) == len(NO_PERSONA) * 5 * 2
         cells = result["base"] if state == "base" else result["sources"][state.split("/")[0]]
-        for variant in SYSTEM_TURNS:
+        for variant in NO_PERSONA:
             shown = ["iou" in record["text"] for record in records if record["persona"] == variant]
             assert (cells[variant]["found"], cells[variant]["total"]) == (sum(shown), len(shown))
             assert cells[variant]["interval"] == wilson_interval(sum(shown), len(shown))
-    assert not any(variant in (home / "analysis/evaluation/seed42/pairs.csv").read_text() for variant in SYSTEM_TURNS)
+    assert not any(variant in (home / "analysis/evaluation/seed42/pairs.csv").read_text() for variant in NO_PERSONA)
     assert [prompt["same_as"] for prompt in result["prompts"].values()] == [None, None]
 
 

@@ -15,7 +15,7 @@ from persona_leakage.infrastructure.files import read_json
 from persona_leakage.models.chat_template import encode, prompt_ids, prompt_lengths, read_chat_format
 from persona_leakage.models.fetch import fetch_model, revision_of
 from persona_leakage.models.limits import check_length
-from persona_leakage.models.model_files import check_model_folder, check_weights_whole
+from persona_leakage.models.model_files import check_model_folder
 from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_rows, check_texts, check_tokenizer
 
 
@@ -92,9 +92,8 @@ def check_against_model(config, personas, question_sets, manifest_path, row_text
 
 
 def check_embedding_model(folder):
-    """InputError if analysis.embedding_model is no whole model with a tokenizer: it is loaded only after the training."""
+    """InputError if analysis.embedding_model is no model with a tokenizer: it is loaded only after the training."""
     check_model_folder(folder, "analysis.embedding_model")
-    check_weights_whole(folder)
     files = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
     if not any(path for name in files for path in folder.glob(name)):
         raise InputError(f"analysis.embedding_model: '{folder}' has no tokenizer ({', '.join(files)}); save it there")

@@ -55,7 +55,7 @@ def model_identity(facts):
 
 
 def panel_file(folder, config):
-    """Where a study may keep the centroids of its panel (geometry/panel_centroids.py), so that they need not be computed again."""
+    """Where a study may keep the centroids of its panel (geometry/centroid_files.py), so that they need not be computed again."""
     return Path(folder) / f"geometry/{config['questions']['evaluation'][0]['set']}/base/panel.npz"
 
 

@@ -51,10 +51,8 @@ def run_style(run):
 
 
 def label(result, run):
-    """The name of a run: its training seed, and its sampling seed if they differ among the runs."""
-    seeds = result["runs"][run]
-    several = len({each["sampling_seed"] for each in result["runs"]}) > 1
-    return f"seed {seeds['training_seed']}" + (f", sampling {seeds['sampling_seed']}" if several else "")
+    """The name of a run: its training seed."""
+    return f"seed {result['runs'][run]['training_seed']}"
 
 
 def draw_agreement(axis, per_source, names):

@@ -32,10 +32,9 @@ NEGLIGIBLE = 1e-10  # of the largest singular value: the direction that centring
 def whitened_cosines(vectors):
     """Cosines of ``vectors`` [personas, hidden], centred and whitened (Mahalanobis): float64 [personas, personas].
 
-    Whitening divides out the covariance of the personas. With fewer personas than dimensions it is singular, and its inverse
-    would make all personas equally far from each other; so it is shrunk towards a multiple of the identity (shrinkage).
-    Computed from the singular values of the centred vectors, without a matrix [hidden, hidden].
-    ValueError from cosine_matrix if a vector lies at the mean.
+    Whitening divides out the covariance of the personas, singular with fewer personas than dimensions, so it is shrunk towards a
+    multiple of the identity (shrinkage). Computed from the singular values of the centred vectors, without a matrix [hidden, hidden].
+    InputError from cosine_matrix if a vector is the mean.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     left, scale, _ = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 
 SOURCE_REPLIES, BYSTANDER_REPLIES = "js_source_replies", "js_bystander_replies"  # also columns of pairs.csv
@@ -28,21 +27,13 @@ def mean_divergences(work, sums):
 def read_divergences(path, names, sources):
     """{column: bits [personas, personas]} of a divergence.json, in the order of ``names``; NaN outside the rows of ``sources``.
 
-    InputError if a pair of a source and another persona has no number from 0 to 1.
+    InputError if a pair of a source and another persona has no number.
     """
-    content = read_json(path, "measure_divergence")
-    table = content.get("divergence")
-    if not isinstance(table, dict) or not {*COLUMNS} <= {*table}:
-        raise InputError(f"{path}: must hold divergence with {' and '.join(COLUMNS)}; delete the file and measure again")
-    found = {}
-    for column in COLUMNS:
-        found[column] = np.full((len(names), len(names)), np.nan)
+    table = read_json(path, "measure_divergence")["divergence"]
+    found = {column: np.full((len(names), len(names)), np.nan) for column in COLUMNS}
+    for column, matrix in found.items():
         for source in sources:
-            row = table[column].get(source) if isinstance(table[column], dict) else None
             for index, persona in enumerate(names):
                 if persona != source:
-                    value = row.get(persona) if isinstance(row, dict) else None
-                    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                        raise InputError(f"{path}: divergence.{column}.{source}.{persona} is {value!r}; it must be a number from 0 to 1")
-                    found[column][names.index(source), index] = value
+                    matrix[names.index(source), index] = table[column][source][persona]
     return found

@@ -1,6 +1,5 @@
 """Hidden states at chosen tokens of many prompts, in one pass over the blocks that are needed."""
 
-import hashlib
 import json
 from contextlib import contextmanager
 
@@ -28,9 +27,8 @@ def last_token_states(model, prompts, layers, batch_tokens=BATCH_TOKENS):
 def position_states(model, prompts, layers, batch_tokens, positions):
     """(states, memory): as span_states at each of ``positions``, float32 [prompts, positions, layers, hidden].
 
-    prompts: [(token ids, first, end)], the persona's own words being the tokens from ``first`` to before ``end``.
-    first_reply_token: the token that the model itself finds likeliest behind the prompt, an end of turn included.
-    InputError as span_states, and for mean_system_turn if a prompt has no such words.
+    prompts: [(token ids, first, end)], the persona's own words from token ``first`` to before ``end``; InputError for mean_system_turn
+    without such words. first_reply_token: the token that the model finds likeliest behind the prompt, an end of turn included.
     """
     sequences = [list(ids) for ids, _, _ in prompts]
     if MEAN_SYSTEM in positions and any(first == end for _, first, end in prompts):
@@ -59,12 +57,9 @@ def persona_means(model, personas, layers, batch_tokens, positions):
 def span_states(model, sequences, spans, layers, batch_tokens=BATCH_TOKENS):
     """(states, memory): outputs of the 0-based blocks ``layers``, averaged over tokens, float32 [sequences, spans of each, layers, hidden].
 
-    sequences: lists of token ids; spans: for each as many (first, end) as for the others, the tokens from first to before end.
-    Block L's output is hidden_states[L+1] in transformers' terms, taken before any final norm (which
-    transformers applies to the very last entry of its list). Blocks behind the last one needed do not run, nor
-    does the output layer. Sequences go through in batches, on which their states do not depend; memory: how often a
-    batch did not fit, and the limit at the end (see prefill).
-    InputError if a layer is not a block of the model, or a sequence exceeds its window or does not fit by itself.
+    sequences: lists of token ids; spans: for each equally many (first, end), the tokens from first to before end. Block L's output
+    is transformers' hidden_states[L+1] before any final norm. Neither later blocks nor the output layer run. States do not depend
+    on batches; memory: see prefill. InputError if a layer is not a block of the model, or a sequence is too long.
     """
     decoder = model.get_decoder()
     check_layers(layers, len(getattr(decoder, blocks_name(decoder))))
@@ -139,10 +134,8 @@ def span_means(blocks, layers, wanted):
 def states_of_all(load, prompts, layers, identity, store, chunk_size, measure=last_token_states):
     """(states, memory) of what ``measure`` (model, prompts, layers, batch tokens) gives for each of ``prompts``: float32 [prompts, ...].
 
-    A prompt is a sequence of token ids, or whatever plain values ``measure`` takes for one.
-    load(): the model; called once, if a prompt is missing. Each ``chunk_size`` prompts are kept in
-    a folder of ``store`` under digests of their content, ``layers`` and ``identity`` (model, precision,
-    versions, code, and what else decides the measure).
+    A prompt is plain values, as ``measure`` takes it. load(): the model; called once, if a prompt is missing. Each ``chunk_size``
+    prompts are kept in a folder of ``store`` under digests of their content, ``layers`` and ``identity`` (what else decides).
     """
     shared = digest_of([identity, layers])
     keys = [digest_of([shared, list(prompt)]) for prompt in prompts]
@@ -156,7 +149,7 @@ def states_of_all(load, prompts, layers, identity, store, chunk_size, measure=la
 def write_part(path, part):
     """Write {key: states [layers, hidden]} as a part file."""
     states = torch.stack(list(part.values()))
-    content = save({"states": states}, metadata={"keys": json.dumps(list(part)), "sha256": digest_of_states(states)})
+    content = save({"states": states}, metadata={"keys": json.dumps(list(part))})
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
@@ -165,17 +158,9 @@ def read_part(path):
     """{key: states [layers, hidden]} of a part file; InputError if it is damaged."""
     try:
         with safe_open(path, framework="pt") as content:
-            states, about = content.get_tensor("states"), content.metadata()
-        if digest_of_states(states) != about["sha256"]:
-            raise ValueError("another digest than it had when it was written")
-        return dict(zip(json.loads(about["keys"]), states, strict=True))
+            return dict(zip(json.loads(content.metadata()["keys"]), content.get_tensor("states"), strict=True))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not whole hidden states ({error})") from None
-
-
-def digest_of_states(states):
-    """SHA-256 of a float32 tensor's bytes: safetensors has no checksum of its own."""
-    return hashlib.sha256(states.contiguous().numpy().tobytes()).hexdigest()
 
 
 STATES = PartFormat(".safetensors", read_part, write_part)

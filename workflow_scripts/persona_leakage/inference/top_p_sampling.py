@@ -14,28 +14,22 @@ def uniform_stream(seed, length):
 
 
 def draw_tokens(logits, uniforms, temperature, top_p):
-    """Next token ids [rows] from ``logits`` [rows, vocabulary] and one uniform per row.
+    """Next token ids [rows] from ``logits`` [rows, vocabulary] and one uniform per row; temperature 0 takes the likeliest token.
 
-    temperature 0 takes the most likely token. Otherwise tokens are drawn by inverting the
-    cumulative distribution, sorted by probability, over the smallest set whose probability reaches
-    ``top_p`` (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751). InputError if a row's logits are no numbers,
-    from which any token might seem likely.
+    Otherwise by inverting the cumulative distribution over the smallest set of likeliest tokens whose probability reaches ``top_p``
+    (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751). InputError if a row's logits are no numbers.
     """
     if not logits.amax(-1).isfinite().all():
         raise InputError("model: logits are no numbers; copy the model again, or set engine.precision: float32")
     if temperature == 0:
         return logits.argmax(-1)
-    scaled = logits.float() / temperature
-    if not scaled.amax(-1).isfinite().all():
-        raise InputError(f"sampling.temperature: {temperature} is too small to divide logits by; use 0 for the likeliest token")
-    return draw_from_nucleus(scaled, uniforms, top_p, FIRST_CUT)
+    return draw_from_nucleus(logits.float() / temperature, uniforms, top_p, FIRST_CUT)
 
 
 def draw_from_nucleus(logits, uniforms, top_p, cut):
-    """Token ids [rows] as draw_tokens says, looking at the ``cut`` likeliest tokens first and at more for the rows that need it.
+    """Token ids [rows] as draw_tokens says, looking at the ``cut`` likeliest tokens first, and at more only for the rows that need it.
 
-    Only for those: equally likely tokens may come in another order in a longer list, and a row must
-    not get another token because of its neighbours.
+    Equally likely tokens may come in another order in a longer list, and a row must not depend on its neighbours.
     """
     cut = min(cut, logits.shape[-1])
     values, tokens = logits.topk(cut)

@@ -39,9 +39,8 @@ class Running:
 class TransformersEngine:
     """Samples replies with a transformers model; one instance per loaded model and adapter.
 
-    Requests run in ``slots`` rows of one batch. A finished row's slot goes to the next waiting
-    request, so the batch never waits for its longest reply. What a row gets does not depend on the
-    other rows (see causal_attention): on a CPU with one thread a request always gives the same reply.
+    Requests run in ``slots`` rows of one batch; a finished row's slot goes to the next waiting request. A row does not depend on the
+    other rows (models/attention.py): on a CPU with one thread a request always gives the same reply.
     """
 
     name = "transformers"

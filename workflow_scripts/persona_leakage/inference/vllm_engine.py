@@ -35,10 +35,8 @@ RUNNER, SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER", {"Qwen2ForCausalLM"}
 class VllmEngine:
     """Samples replies with vLLM; one instance per loaded model and adapter.
 
-    Each reply is a request of its own with its own seed: vLLM would give the n replies of one request
-    the seeds seed, seed + 1, ...; prefix caching shares their prompt either way. Replies with the
-    adapter and of the base model are never in one batch: they come back wrong in some versions
-    (vllm#48421). On a GPU the same request gives the same reply only up to rounding, which depends on the batch.
+    Each reply is a request with its own seed; prefix caching shares its prompt. Replies with the adapter and of the base model are
+    never in one batch: they come back wrong in some versions (vllm#48421). On a GPU replies are the same only up to rounding.
     """
 
     name = "vllm"
@@ -78,10 +76,7 @@ class VllmEngine:
         self.sent = 0
 
     def sample(self, requests, sampling):
-        """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish.
-
-        Before the first replies, check_adapter makes sure that the engine applies the adapter.
-        """
+        """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish, after check_adapter."""
         if not self.checked:
             self.check_adapter(requests)
             self.checked = True
@@ -100,8 +95,7 @@ class VllmEngine:
     def check_adapter(self, requests):
         """InputError unless a copy of the adapter with B = 0 gives the base model's log-probabilities and the adapter others.
 
-        Guards against an engine that drops an adapter silently. Eight of the prompts, greedily, in three
-        calls, so that base and adapter rows never meet, each from an empty prefix cache, so that they compute alike.
+        Guards against an engine that drops an adapter silently: eight prompts, greedily, in three calls, each from an empty prefix cache.
         """
         adapter = self.adapter
         distinct = list({request.prompt_ids: request for request in requests}.values())[:GATE_PROMPTS]
@@ -155,19 +149,15 @@ class VllmEngine:
 
 
 def end_with_this_process(pids):
-    """Have ``pids`` killed when this process ends, however it ends: vLLM's engine outlives a killed parent, with the GPU's memory.
-
-    A watcher reads a pipe whose only writer is this process.
-    """
+    """Have ``pids`` killed when this process ends, even when it is killed: vLLM's engine would live on with the GPU's memory."""
     watcher = "import os, sys; sys.stdin.read()\nfor pid in sys.argv[1:]:\n  try: os.kill(int(pid), 9)\n  except ProcessLookupError: pass"
     subprocess.Popen([sys.executable, "-c", watcher, *map(str, pids)], stdin=subprocess.PIPE, start_new_session=True)
 
 
 def model_runner(folder):
-    """What RUNNER should say for the model in ``folder``: what it says already, "1" for families in SECOND_RUNNER, None for vLLM's choice.
+    """What RUNNER should say for the model in ``folder``: what it says already, "1" for families in SECOND_RUNNER, else None.
 
-    The second model runner ("1") draws for all seeded replies in one kernel, the first ("0") in one for each reply. vLLM 0.24
-    takes the second by itself for some families (Llama, Qwen3).
+    The second model runner ("1") draws for all seeded replies in one kernel; vLLM 0.24 takes it for some families (Llama, Qwen3).
     """
     architectures = read_json(Path(folder) / "config.json").get("architectures") or ()
     return os.environ.get(RUNNER) or ("1" if SECOND_RUNNER.intersection(architectures) else None)

@@ -5,10 +5,7 @@ from contextlib import contextmanager, suppress
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong: a config value, a resource file, an option, a missing model.
-
-    The message names the key or file, the value found and what is allowed.
-    """
+    """Something the user gave is wrong. The message names the key or file, the value found and what is allowed."""
 
 
 @contextmanager
@@ -34,10 +31,9 @@ def shorten(text, length=300):
 
 
 def run_program(main):
-    """Call ``main(argv)`` as a command line program and end the process with its exit code.
+    """Call ``main(argv)`` as a command line program and end the process: an :class:`InputError` becomes one line and exit code 1.
 
-    An :class:`InputError` becomes one line on stderr and exit code 1; any other exception is a
-    defect and keeps its traceback. argparse itself ends with code 2 on bad options.
+    Any other exception is a defect and keeps its traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError):

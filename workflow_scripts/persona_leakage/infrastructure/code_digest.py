@@ -13,7 +13,7 @@ from pathlib import Path
 # Modules and folders of the library that change no number: they report to users, share devices, and read and check the command
 # line and the config, whose values pass through them as they are.
 NOT_COUNTED = (
-    *(f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "job_environment", "progress")),
+    *(f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "progress")),
     *("config/__init__.py", "config/program_options.py", "config/messages.py", "config/old_keys.py", "config/blocks"),
 )
 
@@ -41,27 +41,20 @@ def files_of_program(program, *modules):
 
 @cache
 def local_imports(path, home):
-    """The set of files below the folder ``home`` that a Python file imports. ValueError for a relative import: it could not be followed."""
-    source = path.read_bytes()
-    try:
-        names = remembered("imports", source, imported_names)
-    except ValueError as error:
-        raise ValueError(f"{path}{error}") from None
-    parts = [name.split(".") for name in names]
+    """The set of files below the folder ``home`` that a Python file imports."""
+    parts = [name.split(".") for name in remembered("imports", path.read_bytes(), imported_names)]
     prefixes = {".".join(some[: depth + 1]) for some in parts for depth in range(len(some))}
     files = local_modules(home)
     return {files[name] for name in prefixes if name in files}
 
 
 def imported_names(source):
-    """The full names that a Python file's bytes import. ValueError for a relative import."""
+    """The full names that a Python file's bytes import; relative imports are not followed (ruff refuses them)."""
     names = []
-    for node in nodes_that_count(source):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ValueError(f", line {node.lineno}: a relative import; give the module's full name")
+        elif isinstance(node, ast.ImportFrom) and not node.level:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return sorted(set(names))
 
@@ -76,45 +69,18 @@ def local_modules(home):
     return found
 
 
-@cache
-def nodes_that_count(source):
-    """The nodes of a Python file's syntax tree that this module looks at: all statements, and expressions over several lines.
-
-    Other expressions hold no statement and no text over several lines; a walk over all nodes takes several times as long.
-    """
-    found, todo = [], [ast.parse(source)]
-    while todo:
-        node = todo.pop()
-        found.append(node)
-        if hasattr(node, "body") or spans_lines(node):
-            todo += [
-                child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt) or hasattr(child, "body") or spans_lines(child)
-            ]
-    return found
-
-
-def spans_lines(node):
-    """Whether a node is on several lines, or has no lines of its own."""
-    return getattr(node, "end_lineno", 0) != getattr(node, "lineno", None)
-
-
 def digest_of_code(source):
     """Hex SHA-256 of what counts of a Python file's bytes: not its comment lines, docstrings and empty lines, nor what it prints and
     the texts of the errors it raises. So an edit of those invalidates no result. A file that is no Python counts whole."""
-    return remembered("digest", source, digest_of_counted)
-
-
-def digest_of_counted(source):
-    """Hex SHA-256 as digest_of_code says."""
-    try:
-        counted = counted_source(source)
-    except (SyntaxError, ValueError):
-        counted = source
-    return hashlib.sha256(counted).hexdigest()
+    return remembered("digest", source, lambda source: hashlib.sha256(counted_source(source)).hexdigest())
 
 
 def counted_source(source):
     """The part of a Python file's bytes that digest_of_code hashes."""
+    try:
+        nodes = ast.walk(ast.parse(source))
+    except (SyntaxError, ValueError):
+        return source
     lines = source.splitlines(keepends=True)
     starts = [0, *accumulate(map(len, lines))]
     spans, inside_texts = [], set()
@@ -125,7 +91,7 @@ def counted_source(source):
     def end_of(node):
         return starts[node.end_lineno - 1] + node.end_col_offset
 
-    for node in nodes_that_count(source):
+    for node in nodes:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, clean=False):
             spans.append((start_of(node.body[0]), end_of(node.body[0])))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") == "print":

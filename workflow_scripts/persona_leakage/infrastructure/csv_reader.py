@@ -9,7 +9,6 @@ import pandas as pd
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import check_is_file
-from persona_leakage.infrastructure.look_alikes import folded
 from persona_leakage.infrastructure.visible_text import picture
 
 BEYOND = "beyond the last column"
@@ -42,10 +41,7 @@ def number(least, most, missing=False):
 
 
 def name(text):
-    """A text that is not blank, nor has blanks at its ends: another name to a computer and the same one to a reader.
-
-    Nor control characters, with which a name could rewrite the terminal that it is printed on.
-    """
+    """A text that is not blank, without blanks at its ends (a reader does not see them) and without control characters."""
     if not text or text != text.strip() or any(picture(character) != character for character in text):
         raise ValueError
     return text
@@ -70,53 +66,24 @@ def read_table(path, required, optional, check_row):
     """Read a CSV into a DataFrame: the columns of ``required``, and those of ``optional`` that it has; others are left out.
 
     required, optional: {column: (parser, what is allowed)}. check_row(values, seen, path, line) may raise InputError; it
-    extends ``seen``, a dict of its own making. Columns may also be separated by semicolons or tabs; rows without any value are
-    skipped. InputError with the line, the column, the value and what is allowed at the first bad value; if a column or
-    all rows are missing; if two names only look the same.
+    extends ``seen``, a dict of its own making. Rows without any value are skipped. InputError with the line, the column, the
+    value and what is allowed at the first bad value, and if a column or all rows are missing.
     """
     check_is_file(path)
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, restkey=BEYOND, strict=True, delimiter=find_delimiter(lines, required))
+            reader = csv.DictReader(lines, restkey=BEYOND, strict=True)
             parsers = parsers_of(path, reader.fieldnames, required, optional)
-            seen, names, rows = {}, {}, []
+            seen, rows = {}, []
             for row in reader:
                 if any(str(value or "").strip() for value in row.values()):
                     rows.append(parse_row(row, parsers, f"{path}, line {reader.line_num}"))
-                    check_names(rows[-1], parsers, names, path, reader.line_num)
                     check_row(rows[-1], seen, path, reader.line_num)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
     if not rows:
         raise InputError(f"{path}: has no rows")
     return pd.DataFrame(rows)
-
-
-def find_delimiter(lines, required):
-    """What separates the columns of an open file: of a comma, a semicolon and a tab the one that gives most of the required columns."""
-    header = lines.readline()
-    lines.seek(0)
-
-    def known(delimiter):
-        return len(set(required).intersection(next(csv.reader([header], delimiter=delimiter), [])))
-
-    return max(",;\t", key=known)
-
-
-def check_names(values, parsers, names, path, line):
-    """InputError if a name of a row looks like another one that stands further up; ``names`` {folded name: (name, line)} is extended.
-
-    Sources are personas, so the two columns share their names; other columns have their own.
-    """
-    for column, (parse, _) in parsers.items():
-        if parse is name:
-            group = "persona" if column == "source" else column
-            known, place = names.setdefault((group, folded(values[column])), (values[column], line))
-            if known != values[column]:
-                raise InputError(
-                    f"{path}, line {line}: {column} is {values[column]!r}, but {known!r} in line {place}: they look alike and are"
-                    " two names; write one of them in both places"
-                )
 
 
 def refuse_repeats(*columns):
@@ -150,8 +117,7 @@ def parse_row(row, parsers, place):
         try:
             values[column] = parse(row[column] if row[column] is not None else "")
         except (ValueError, KeyError):
-            comma = ", with a point before its decimals" if re.fullmatch(r"-?\d+,\d+", row[column] or "") else ""
-            raise InputError(f"{place}: {column} is {row[column]!r}; it must be {allowed}{comma}") from None
+            raise InputError(f"{place}: {column} is {row[column]!r}; it must be {allowed}") from None
     if None in row.values() or BEYOND in row:
         raise InputError(f"{place}: has another number of values than the header")
     return values

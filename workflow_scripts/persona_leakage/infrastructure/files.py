@@ -19,10 +19,9 @@ REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 
 @contextmanager
 def atomic_path(path):
-    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well.
+    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well, so readers see the old or the whole file.
 
-    A reader sees the old file or the whole new one, also when the writer is killed. InputError, with the
-    path, if the system refuses to write: full disk, quota, read-only.
+    InputError, with the path, if the system refuses to write: full disk, quota, read-only.
     """
     path = Path(path)
     if path.is_dir():
@@ -182,8 +181,7 @@ def check_digests(paths, listing):
 def clear_temporaries(folder, name=None):
     """Remove what killed writers of this host left behind in ``folder`` (see atomic_path), of the file ``name`` or of all.
 
-    Not what a living one is writing, nor what another host's may be: a job that outlived its workflow
-    may still be at work beside the one that took its place.
+    What a living process is writing stays, and what another host's may be.
     """
     for leftover in Path(folder).glob(f".{'*' if name is None else glob.escape(name)}.{glob.escape(socket.gethostname())}.*.tmp"):
         if not process_lives(int(leftover.name.split(".")[-2])):

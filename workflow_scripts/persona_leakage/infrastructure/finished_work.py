@@ -1,11 +1,9 @@
 """Outputs of finished jobs, kept under the digest of all that decides them.
 
-Snakemake removes the outputs of a job before it starts it, and plans a job again when one before it runs, whatever
-that one will write. So a job looks here first: what was computed already, in this experiment or in another, comes back
-with its bytes, without a model being loaded or a GPU being waited for. Nothing but the standard library.
+Snakemake removes a job's outputs before it starts, and plans it again when one before it runs. So a job looks here first: outputs
+computed already, in this or another experiment, come back without loading a model. Standard library only.
 """
 
-import json
 import os
 import shutil
 import time
@@ -111,8 +109,3 @@ def remove_unused(store, now=None):
                     shutil.rmtree(entry)
                 else:
                     entry.unlink()
-
-
-def read_job(text):
-    """The job that a rule describes as JSON: {"key": digest, "inputs": {name: [paths]}, "outputs": [paths]}."""
-    return json.loads(text)

@@ -1,7 +1,6 @@
-"""A GPU for each job: kernel locks on this machine's devices, held as long as the job's process lives.
+"""A GPU for each job: kernel locks on this machine's devices, held as long as the job's process lives. Standard library only.
 
-Only the standard library is imported, as every job that uses a GPU starts here. Devices are dictionaries {UUID: name for
-CUDA_VISIBLE_DEVICES}: the UUID names the lock, so that a device has one lock however a user calls it.
+Devices are dictionaries {UUID: name for CUDA_VISIBLE_DEVICES}: a device has one lock, that of its UUID, however a user calls it.
 """
 
 import fcntl
@@ -52,9 +51,9 @@ def device_pool():
 
 
 def lock_folder(allocation=""):
-    """The folder of the locks. Not under TMPDIR, which differs between jobs: all workflows of a user must find the same one.
+    """The folder of the locks, the same for all workflows of a user; so not under TMPDIR, which differs between jobs.
 
-    Nobody else uses the devices of an allocation: its locks need no shared folder, which a cluster's node may not have.
+    An allocation's devices are used by nobody else: its locks need no shared folder, which a cluster's node may not have.
     """
     shared = os.environ.get(LOCKS)
     if shared and not allocation:
@@ -107,10 +106,9 @@ def take_devices(uuids, count, folder):
 
 
 def lease_devices(count):
-    """Take ``count`` devices for this process until it ends, waiting for as long as it takes; time limits are the cluster's.
+    """Take ``count`` devices for this process until it ends, waiting for as long as it takes; on a machine without any, nothing.
 
-    On a machine without any, nothing is taken. Inside a Slurm job, or another lease, the devices are given; the jobs of a
-    workflow inside share them by locks of that allocation alone.
+    Inside a Slurm job, or another lease, the devices are given; the jobs of a workflow inside share them by that allocation's locks.
     """
     allocation = os.environ.get(LEASE) or os.environ.get("SLURM_JOB_ID") or ""
     if allocation and VISIBLE not in os.environ:

@@ -40,6 +40,18 @@ def plain_interval(estimate, error, freedom):
     return [estimate - half, estimate + half] if math.isfinite(half) else None
 
 
+def next_interval(correlations):
+    """95 % interval of one more correlation like these: Student's t on the mean and deviation of Fisher's z.
+
+    Exact for normal z however much they share; None for one correlation, or if one is exactly 1.
+    """
+    if len(correlations) < 2 or (np.abs(correlations) > 1 - 1e-12).any():
+        return None
+    z = np.arctanh(correlations)
+    half = stats.t.ppf((1 + LEVEL) / 2, len(z) - 1) * (float(z.std(ddof=1)) * math.sqrt(1 + 1 / len(z)))
+    return [math.tanh(float(z.mean()) - half), math.tanh(float(z.mean()) + half)]
+
+
 def interval_over(correlations):
     """95 % interval of the mean correlation of sources like these: Student's t on Fisher's z; None if one is exactly 1."""
     if len(correlations) < 2 or not np.isfinite(correlations).all() or (np.abs(correlations) > 1 - 1e-12).any():

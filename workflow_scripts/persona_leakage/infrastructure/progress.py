@@ -9,8 +9,7 @@ from tqdm import tqdm
 class Progress:
     """Counts finished items and prints share, rate and time left at most every ``interval`` seconds.
 
-    The rate counts from the first finished item, so that it leaves out loading the model and starting the engine. A rate over less
-    than ``interval`` seconds says little: until then a line shows "?" in its place.
+    The rate counts from the first finished item, without loading the model; "?" stands for a rate over less than ``interval`` seconds.
     """
 
     def __init__(self, label, total, unit, interval=10.0):

@@ -40,10 +40,7 @@ def package_versions():
 
 
 def loaded_code_digest():
-    """Digest of this program and the project's own modules that it has loaded: work kept by other code is not used.
-
-    Of a file counts what code_digest.digest_of_code says; the modules of NOT_COUNTED count for nothing.
-    """
+    """Digest of this program and the project's modules that it has loaded, as code_digest counts: kept work of other code is not used."""
     files = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
     counted = [path for path in files & _CODE.keys() if is_counted(path, LIBRARY)]
     return digest_of({path.relative_to(PROGRAMS).as_posix(): digest_of_code(_CODE[path]) for path in counted})

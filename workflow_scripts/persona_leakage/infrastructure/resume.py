@@ -1,8 +1,7 @@
 """Finished items of a long job, kept by what they depend on: a later run computes only what is missing.
 
-An item (a reply, the hidden states of a prompt) has a key: the digest of everything that decides it.
-Part files are each written whole or not at all, in a folder of the store results/.kept/. No rule declares
-that folder, all experiments share it, and it is safe to delete when nothing runs.
+An item (a reply, the hidden states of a prompt) has a key: the digest of everything that decides it. Part files are written
+whole or not at all, in results/.kept/, which all experiments share and which is safe to delete when nothing runs.
 """
 
 import os
@@ -56,9 +55,9 @@ def compute_missing(items, shared, store, compute, checkpoint_every, label, unit
 
 
 def read_parts(folder, part_format, wanted):
-    """{key: result} of the part files of ``folder`` (made if missing), as far as ``wanted`` has the key.
+    """{key: result} of the part files of ``folder`` (made if missing), as far as ``wanted`` has the key; a damaged file is deleted.
 
-    A damaged file is deleted with a message. A file that is used gets a new time, by which remove_unused knows it.
+    A file that is used gets a new time, by which remove_unused knows it.
     """
     with writing_to(folder / part_format.suffix):
         folder.mkdir(parents=True, exist_ok=True)

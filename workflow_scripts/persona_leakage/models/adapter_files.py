@@ -24,10 +24,9 @@ def add_adapter_options(parser):
 def read_adapter(parser, args):
     """The :class:`Adapter` of the command line, for --state; None without --adapter (the base model).
 
-    InputError unless its files have the SHA-256 of its metrics.json, and it was trained on the model of --model, on the rows
-    and with the settings given: a training job that outlived its workflow may end after the one that a later run of
-    another config put in its place. ``max_tokens_per_micro_batch``, which decides no more than rounding, is not compared.
-    Exit code 2 without --adapter-metrics.
+    InputError unless its files have the SHA-256 of its metrics.json, and it was trained on the model of --model and with the rows and
+    settings given: a training job that outlived its workflow may overwrite the adapter of a later run. Of the settings
+    ``max_tokens_per_micro_batch``, which decides no more than rounding, is not compared. Exit code 2 without --adapter-metrics.
     """
     if not args.adapter:
         return None
@@ -61,7 +60,7 @@ def load_state(manifest, dtype, device, adapter, merge):
 def prepare_reading(manifest, adapter, precision, merge):
     """(load, facts, identity) of a job that reads texts with a model: load() gives it, facts are for the meta block.
 
-    adapter: None for the base model, which has nothing to merge. identity: all that decides the numbers apart from the texts.
+    adapter: None for the base model. identity: all that decides the numbers apart from the texts.
     """
     device = pick_device()
     dtype = pick_precision(precision, device)

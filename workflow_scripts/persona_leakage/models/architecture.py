@@ -15,11 +15,10 @@ def blocks_name(decoder):
 
 
 def linear_layers(model):
-    """Paths within ``model`` of the linear layers of its text decoder's blocks, in the order in which they stand there.
+    """Paths within ``model`` of the linear layers of its text decoder's blocks, in their order there; not of a vision tower.
 
-    So without embeddings, output layer and, in a model that also sees, the vision tower, whose layers often have the same names.
-    InputError if a block has weight matrices outside linear layers (the stacked experts of a mixture of experts, GPT-2's
-    Conv1D): adapting the rest would not be the same method.
+    InputError if a block has weight matrices outside linear layers (the stacked experts of a mixture of experts, GPT-2's Conv1D):
+    adapting the rest would not be the same method.
     """
     decoder = model.get_decoder()
     blocks = getattr(decoder, blocks_name(decoder))

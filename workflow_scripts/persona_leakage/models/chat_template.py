@@ -1,7 +1,7 @@
 """Prompts and replies as token ids, in the model's own chat template."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import accumulate
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from persona_leakage.infrastructure.files import read_json
 
 MIN_PROMPT_TOKENS, MAX_PROMPT_TOKENS = 6, 30
 OWN, FOLDED = "own", "folded"
+NO_PERSONA = {"no_system": [], "empty_system": [{"role": "system", "content": ""}]}  # system turns of prompts without a persona
 SYSTEM, QUESTION, ANSWER = "A system text.", "A question?", "An answer"
 
 
@@ -17,11 +18,8 @@ SYSTEM, QUESTION, ANSWER = "A system text.", "A question?", "An answer"
 class ChatFormat:
     """How an assistant turn ends and where the persona stands, read from a chat template.
 
-    end_id: the end-of-turn token, the first token after the assistant's words.
-    after_end_ids: what the template writes behind it (a newline in ChatML, nothing in Llama 3).
-    stop_ids: every token that ends generation (end_id and the model's own list).
-    system_turn: see system_turn().
-    control_ids: see control_ids().
+    end_id: the first token after the assistant's words; after_end_ids: what the template writes behind it (a newline in ChatML,
+    nothing in Llama 3); stop_ids: every token that ends generation. system_turn, control_ids: see the functions.
     """
 
     end_id: int
@@ -31,12 +29,17 @@ class ChatFormat:
     control_ids: tuple = ()
 
 
+def once_per_template(function):
+    """A decorator: compute function(tokenizer) once for a tokenizer, and again when it has another chat template."""
+    remembered = lru_cache(maxsize=4)(lambda tokenizer, template: function(tokenizer))
+    return wraps(function)(lambda tokenizer: remembered(tokenizer, str(tokenizer.chat_template)))
+
+
 def read_chat_format(tokenizer, folder):
     """Read the :class:`ChatFormat` of a model folder by rendering a conversation and cutting it apart.
 
-    InputError if there is no template, or if it does not write the assistant's words behind the
-    generation prompt (then nothing trained on such rows would be what the model sees later). White space
-    between the two is allowed: a model that expects it writes it itself, as the first token of its reply.
+    InputError if there is no template, or if it does not write the assistant's words behind the generation prompt: training rows
+    would not be what the model sees later. White space between the two is allowed: a model that expects it writes it itself.
     """
     from jinja2 import TemplateError
 
@@ -64,8 +67,7 @@ def read_chat_format(tokenizer, folder):
 def cut_turn(tokenizer):
     """(prompt, gap, behind): a sample conversation as the chat template writes it, cut apart around the assistant's words.
 
-    prompt: up to and with the generation prompt. gap: the white space between that and the words, None if they do not stand
-    there. behind: what follows the words.
+    prompt: up to and with the generation prompt; gap: white space between that and the words, None if other text is; behind: the rest.
     """
     prompt = render(tokenizer, SYSTEM, QUESTION)
     turns = [*conversation(SYSTEM, QUESTION, system_turn(tokenizer)), {"role": "assistant", "content": ANSWER}]
@@ -80,13 +82,11 @@ def cut_turn(tokenizer):
 def encode_reply(tokenizer, *parts):
     """A reply's text encoded again: (token ids, borders), or None if its tokens do not read as the text.
 
-    parts: strings that make up the text, such as answer, separator and marker; they are encoded as one text behind the generation
-    prompt, where the chat template writes them, because by itself a text may begin with other tokens. borders[i] is
-    the number of leading tokens that hold nothing behind parts[i]: a token that spans two parts belongs to the second.
-
-    Tokens do not read as the text if the tokenizer normalises it, if it merges with the prompt or if it spells a control token.
+    parts: strings that make up the text, such as answer, separator and marker, encoded as one text behind the generation prompt.
+    borders[i]: number of leading tokens that hold nothing behind parts[i]; a token that spans two parts belongs to the second.
+    Tokens differ from the text if the tokenizer normalises it, if it merges with the prompt or if it spells a control token.
     """
-    prompt, gap = _reply_context(tokenizer, str(tokenizer.chat_template))
+    prompt, gap = reply_context(tokenizer)
     # A model that expects white space in front of its words writes it itself, as the first token.
     first = parts[0] if parts[0].startswith(gap) else gap + parts[0]
     ends = list(accumulate([first, *parts[1:]]))
@@ -110,9 +110,9 @@ def read_back(tokenizer, ids):
     return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
-@lru_cache(maxsize=4)
-def _reply_context(tokenizer, template):
-    """(prompt, gap) as cut_turn; ``template`` tells a tokenizer from itself with another template."""
+@once_per_template
+def reply_context(tokenizer):
+    """(prompt, gap) as cut_turn."""
     return cut_turn(tokenizer)[:2]
 
 
@@ -126,35 +126,24 @@ def listed_stops(tokenizer, path):
     return [token for token in listed if token is not None]
 
 
+@once_per_template
 def control_ids(tokenizer):
     """Ids of the tokens that stand for the structure of a conversation and not for text: a sorted tuple.
 
-    The special ones, which decoding leaves out, and added ones that the chat template writes around words. White space that is
-    an added token, as in Gemma's vocabulary, is text.
+    The special ones, and added ones that the chat template writes around words; white space that is an added token (Gemma) is text.
     """
-    return _control_ids(tokenizer, str(tokenizer.chat_template))
-
-
-@lru_cache(maxsize=4)
-def _control_ids(tokenizer, template):
-    """As control_ids; ``template`` tells a tokenizer from itself with another template."""
     written = set(encode(tokenizer, render(tokenizer, SYSTEM, QUESTION)))
     added = {token: each.content for token, each in tokenizer.added_tokens_decoder.items() if each.special or token in written}
     return tuple(sorted(token for token, content in added.items() if content.replace("▁", " ").strip()))
 
 
+@once_per_template
 def system_turn(tokenizer):
     """Where prompts carry the persona: "own" = in a system turn, "folded" = in front of the question, in the user turn.
 
-    Folded if the chat template refuses a system turn, as Gemma's does, or writes nothing of it. Templates that
-    take one and put it into the user turn themselves (Mistral, Gemma 3) count as having their own.
+    Folded if the chat template refuses a system turn (Gemma) or leaves it out. Templates that put a system turn into the user turn
+    themselves (Mistral, Gemma 3) count as having their own.
     """
-    return _system_turn(tokenizer, str(tokenizer.chat_template))
-
-
-@lru_cache(maxsize=4)
-def _system_turn(tokenizer, template):
-    """As system_turn; ``template`` tells a tokenizer from itself with another template."""
     from jinja2 import TemplateError
 
     try:
@@ -195,11 +184,26 @@ def prompt_ids(tokenizer, system, user):
     return encode(tokenizer, text)
 
 
-def persona_span(tokenizer, system, user):
-    """(first, end): the tokens of prompt_ids() that hold the persona's own words are those from first to before end; (0, 0) without any.
+def no_persona_ids(tokenizer, variant, question):
+    """Token ids of no_persona_text()."""
+    return encode(tokenizer, no_persona_text(tokenizer, variant, question))
 
-    A token that spans the border between them and the template belongs to them.
-    """
+
+def no_persona_text(tokenizer, variant, question):
+    """The prompt of a ``variant`` of NO_PERSONA, with the system text that some templates add; InputError if the template refuses it."""
+    from jinja2 import TemplateError
+
+    try:
+        return apply_template(tokenizer, [*NO_PERSONA[variant], {"role": "user", "content": question}])
+    except TemplateError as error:
+        raise InputError(
+            f"personas.no_persona_prompts: '{variant}' is not possible with this model, whose chat template takes no system turn "
+            f"({error}); remove it"
+        ) from None
+
+
+def persona_span(tokenizer, system, user):
+    """(first, end): the tokens of prompt_ids() from first to before end hold the persona's own words, border tokens too; else (0, 0)."""
     text, words = render(tokenizer, system, user), (system or "").strip()
     begin = text.find(words) if words else -1
     if begin < 0:
@@ -210,10 +214,7 @@ def persona_span(tokenizer, system, user):
 
 
 def prompt_lengths(tokenizer, personas):
-    """{name: tokens of the persona's prompt}; InputError naming those outside 6 to 30 tokens.
-
-    Lengths are a known confounder, so the range is kept narrow and the counts go into pairs.csv.
-    """
+    """{name: tokens of the persona's prompt}; InputError naming those outside 6 to 30 tokens: length is a known confounder."""
     lengths = {persona.name: len(encode(tokenizer, persona.prompt)) for persona in personas}
     outside = {name: count for name, count in lengths.items() if not MIN_PROMPT_TOKENS <= count <= MAX_PROMPT_TOKENS}
     if outside:

@@ -1,7 +1,6 @@
 """Getting a model: out of an installed package (GGUF), from the Hugging Face hub, or from a local folder.
 
-Each way ends in a folder with safetensors weights and a tokenizer, described by a small ``model.json``:
-what it is, where it lies, its layer count, its chat template's end of turn, the digest of every file.
+Each way ends in a folder with safetensors weights and a tokenizer, described by its ``model.json``.
 """
 
 import re
@@ -14,21 +13,18 @@ from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.models.bundled_model import conversion_code, unpack_bundled
 from persona_leakage.models.hub_download import download_from_hub
 from persona_leakage.models.limits import limits_of
-from persona_leakage.models.model_files import check_model_folder, check_weights_whole, model_files
-from persona_leakage.models.model_home import INCOMING, check_unchanged, home_of
+from persona_leakage.models.model_files import check_model_folder, model_files
+from persona_leakage.models.model_home import INCOMING, home_of
 from persona_leakage.models.tokenizer_checks import PlainTokenizer
 
 
 def fetch_model(model, manifest_path, check_reading):
     """Make the model of the config block ``model`` available and write its manifest (``model.json``), once it is known to be usable.
 
-    model: {"name", "source": bundled | hub | path, "location", "revision"}; a folder's revision may be
-    missing or None, and the manifest then has "content:" and the digest of its files.
-    check_reading(tokenizer, folder, limits, rows): the :class:`ChatFormat` after checking that the model can read what the
-    config will put in front of it (behaviours.preflight).
-    Weights land beside the manifest, or stay where they are for ``path``; what is there already with
-    the right content is not made again. InputError if the source cannot be had, or cannot be used
-    (see probe_model, check_tokenizer).
+    model: {"name", "source": bundled | hub | path, "location", "revision"}; without revision the manifest has "content:" and the
+    digest of the files. check_reading(tokenizer, folder, limits, rows): the :class:`ChatFormat` after checking that the model can
+    read the config's texts (behaviours.preflight). Weights are put beside the manifest, once, or stay in place for ``path``.
+    InputError if the source cannot be had, or cannot be used (see probe_model, check_tokenizer).
     """
     home = Path(manifest_path).parent
     if model["source"] == "path":
@@ -51,14 +47,11 @@ def fetch_into(home, model, check_reading):
     code = conversion_code() if model["source"] == "bundled" else ""
     try:
         with home_of(home, [model["source"], model["location"], model["revision"], code], fill) as folder:
-            content = describe_model(model, folder, check_reading)
-            if folder == home:
-                check_unchanged(home, {name: entry["sha256"] for name, entry in content["files"].items()})
+            return describe_model(model, folder, check_reading)
     except InputError as error:
         # Not the name of a folder that is only on the way: its files may be links into the hub's cache.
         where = re.escape(str(home / INCOMING)) + r"/[0-9a-f]+(/(?=\S))?"
         raise InputError(re.sub(where, f"{model['location']}: ", str(error)).replace(": :", ":")) from None
-    return content
 
 
 def look_before_weights(folder, check_reading):
@@ -81,7 +74,6 @@ def describe_model(model, folder, check_reading):
     from persona_leakage.models.probe import probe_model
 
     check_model_folder(folder, "model.location")
-    check_weights_whole(folder)
     config, rows = probe_model(folder)
     PlainTokenizer(folder)
     limits = limits_of(config)

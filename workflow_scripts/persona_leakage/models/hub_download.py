@@ -7,28 +7,26 @@ from pathlib import Path
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
+from persona_leakage.models.model_files import INDEX, SINGLE
 
-INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 SMALL_FILES = {".json", ".jinja", ".model", ".txt"}
 
 
 def download_from_hub(model, folder, look):
     """Put the files of a pinned hub repository into ``folder``, which may hold part of them from a try before.
 
-    A file that the hub's cache on this machine has is copied from there; without network all must be there. look(folder):
-    called before the weights come, to refuse a model early. InputError with the way out if the files cannot be had.
+    Without network, the hub's cache on this machine must have all of it. look(folder): called
+    before the weights come, to refuse a model early. InputError with the way out if the files cannot be had.
     """
-    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
     try:
         download(model, folder, look)
-        return
-    except (HTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        if snapshot := cached_snapshot(model):
-            for name in wanted_files(names_in(snapshot), snapshot.joinpath):
-                put(snapshot / name, folder / name)
-            return
-        raise unreachable(model, error) from None
+    except (HTTPError, OfflineModeIsEnabled, OSError) as error:
+        try:
+            copy_from_cache(model, folder)
+        except (InputError, OSError):
+            raise unreachable(model, error) from None
 
 
 def unreachable(model, error):
@@ -46,16 +44,10 @@ def download(model, folder, look):
     """Download the wanted files of a commit, and no others: small ones first, then the weights."""
     from huggingface_hub import HfApi, hf_hub_download
 
-    location, revision = model["location"], model["revision"]
-
     def get(name):
-        if cached := cached_file(model, name):
-            put(Path(cached), folder / name)
-        else:
-            hf_hub_download(location, name, revision=revision, local_dir=folder)
-        return folder / name
+        return Path(hf_hub_download(model["location"], name, revision=model["revision"], local_dir=folder))
 
-    names = wanted_files(HfApi().list_repo_files(location, revision=revision), get)
+    names = wanted_files(HfApi().list_repo_files(model["location"], revision=model["revision"]), get)
     weights = [name for name in names if name.endswith(".safetensors")]
     for name in names:
         if name not in weights:
@@ -65,19 +57,19 @@ def download(model, folder, look):
         get(name)
 
 
-def cached_file(model, name):
-    """Path of a file of the pinned commit in the hub's cache on this machine; "" if it is known not to exist, None if nothing is known."""
-    from huggingface_hub import try_to_load_from_cache
+def copy_from_cache(model, folder):
+    """Copy the model from the hub's cache on this machine; InputError or OSError if something of it is not there."""
+    from huggingface_hub import snapshot_download
 
-    path = try_to_load_from_cache(model["location"], name, revision=model["revision"])
-    return path if path is None or isinstance(path, str) else ""
+    snapshot = Path(snapshot_download(model["location"], revision=model["revision"], local_files_only=True))
+    for name in wanted_files([path.name for path in snapshot.iterdir()], snapshot.joinpath):
+        put(snapshot / name, folder / name)
 
 
 def wanted_files(names, get):
-    """Those of a repository's files that are the model: at its top level what is small, and the weights that its index names.
+    """Those of a repository's files that are the model: small ones at its top level, and the weights that its index names.
 
-    So not the same weights in other forms (consolidated, original/, checkpoint-*) and no adapter. get(name) gives a path of a
-    file of the repository. InputError if there are no safetensors weights.
+    get(name) gives the path of a file of the repository. InputError if there are no safetensors weights.
     """
     top = {name for name in names if "/" not in name and not name.startswith(("adapter_", "."))}
     small = sorted(name for name in top if Path(name).suffix in SMALL_FILES and not name.endswith(".index.json"))
@@ -87,26 +79,6 @@ def wanted_files(names, get):
         return [*small, INDEX, *sorted(set(read_json(get(INDEX))["weight_map"].values()))]
     others = ", ".join(sorted(name for name in top if Path(name).suffix in (".bin", ".gguf", ".safetensors", ".pt"))) or "none"
     raise InputError(f"model.location: the repository has neither {SINGLE} nor {INDEX} (weights that it has: {others})")
-
-
-def cached_snapshot(model):
-    """The folder of the pinned commit in the hub's cache on this machine, or None if something of the model may be missing there."""
-    needed = [cached_file(model, name) for name in ("config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json")]
-    if None in needed or not all(needed[:2]):
-        return None
-    snapshot = Path(needed[0]).parent
-    try:
-        names = wanted_files(names_in(snapshot), snapshot.joinpath)
-    except InputError:
-        return None
-    whole = all((snapshot / name).is_file() for name in names)
-    template = (snapshot / "chat_template.jinja").is_file() or (needed[2] and "chat_template" in read_json(needed[2]))
-    return snapshot if whole and template else None
-
-
-def names_in(folder):
-    """Names of what lies in a folder."""
-    return [path.name for path in folder.iterdir()]
 
 
 def put(source, target):

@@ -17,10 +17,9 @@ def limits_of(config):
 
 
 def check_length(limits, longest, key, unit):
-    """InputError, naming the config ``key`` to change, if a sequence of ``longest`` tokens is beyond one of the limits_of a model.
+    """InputError, naming the config ``key`` to change, if a sequence of ``longest`` tokens (unit: what it is) exceeds limits_of a model.
 
     Beyond the window the workflow's plain attention would not be the model's; beyond its positions it was never trained.
-    unit: what the sequence is, for the message.
     """
     for name, most in limits.items():
         if most and longest > most:

@@ -10,7 +10,7 @@ from persona_leakage.infrastructure.cli import InputError, named_in_errors
 from persona_leakage.infrastructure.files import read_json, sha256_of_file
 from persona_leakage.infrastructure.provenance import loaded_code_digest, package_versions, processor_name
 from persona_leakage.models.chat_template import ChatFormat
-from persona_leakage.models.model_files import check_nothing_new, refuse_more_templates
+from persona_leakage.models.model_files import check_nothing_new
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -22,22 +22,18 @@ AS_IT_STANDS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 def read_manifest(manifest_path):
-    """The content of ``model.json``, after checking that its files are there at their sizes, and all but the weights with their digests.
+    """The content of ``model.json``; InputError if a file is missing or changed, or if transformers would read one that is new.
 
-    InputError if not, or if the folder has others that transformers would read. The weights are left to
-    check_model_files: they are large, and only some stages read them.
+    Weights are compared by size: check_model_files reads them, in the stages that do.
     """
     manifest = read_json(manifest_path, "fetch_model")
-    if "limits" not in manifest or "control_ids" not in manifest["chat"]:
-        raise InputError(f"{manifest_path}: was written by an older version; delete it and run again")
     for name, entry in manifest["files"].items():
         path = Path(manifest["folder"]) / name
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
             raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and run again")
         if path.suffix != ".safetensors":
             check_model_file(path, entry, manifest_path)
-    refuse_more_templates(Path(manifest["folder"]))
-    check_nothing_new(Path(manifest["folder"]), manifest["files"], manifest_path)
+    check_nothing_new(manifest["folder"], manifest["files"], manifest_path)
     return manifest
 
 
@@ -61,8 +57,7 @@ def model_facts(manifest):
 def load_tokenizer(folder):
     """The fast tokenizer of a model folder; InputError if transformers cannot make one.
 
-    One that says it is tokenizer.json as it stands is read so: AutoTokenizer would take the class that goes with config.json's
-    model_type, whose rules (how digits are split, for one) may be others.
+    One of AS_IT_STANDS is read from tokenizer.json: AutoTokenizer would take the class of config.json's model_type, with other rules.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -141,30 +136,8 @@ def load_model(manifest, dtype, device, attention=None):
         model, loading = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
     check_all_loaded(folder, loading)
     model = model.to(device).eval().requires_grad_(False)
-    if blank := blank_weights(model.get_decoder()):
-        raise InputError(f"{folder}: {len(blank)} weights are zero, or a quarter of each ({', '.join(blank[:3])}); copy the model again")
     check_plain_output(model)
     return model
-
-
-def blank_weights(decoder):
-    """Names of the decoder's weights that a damaged file has left zero: a matrix whose last quarter is, a norm that gives nothing.
-
-    An embedding counts as a whole, for the rows at its end may be unused. Biases may be zero. Some norms add 1 to their weight, so
-    that zeros do no harm; therefore a norm is tried.
-    """
-    blank, embedding = [], decoder.get_input_embeddings()
-    for path, module in decoder.named_modules():
-        for name, weight in module.named_parameters(recurse=False):
-            if weight.dim() > 1:
-                values = weight if module is embedding else weight[-(len(weight) // 4 or 1) :]
-            elif path.endswith("norm") and name == "weight" and not weight.any():
-                values = module(weight + 1)
-            else:
-                continue
-            if not values.any():
-                blank.append(f"{path}.{name}")
-    return blank
 
 
 @contextmanager
@@ -182,10 +155,9 @@ def quiet_transformers():
 
 
 def check_all_loaded(folder, loading):
-    """InputError unless the weights of a model folder are those that its architecture has, by what transformers says of loading them.
+    """InputError unless a model folder's weights are those of its architecture, by what transformers says of loading them.
 
-    transformers itself goes on: it fills in random weights, others in every process, for what is missing, and leaves out what it
-    does not know.
+    transformers itself fills in random weights for what is missing, and leaves out what it does not know.
     """
     faults = {
         "missing": sorted(loading["missing_keys"]),
@@ -203,8 +175,7 @@ def check_all_loaded(folder, loading):
 def check_plain_output(model):
     """InputError unless the model's logits are numbers, and its output layer applied to its last hidden state.
 
-    Training and sampling rely on that to run the output layer only where it is needed. It does not
-    hold for models that scale or cap their logits (Granite, Gemma 2).
+    Training and sampling run the output layer on its own; that fails for models that scale or cap their logits (Granite, Gemma 2).
     """
     import torch
 

@@ -26,10 +26,9 @@ class Adapter:
 
 
 def attach_new_adapter(model, lora, seed):
-    """Wrap ``model`` with a new adapter on every linear layer of its decoder's blocks: A random from ``seed``, B zero, weights in float32.
+    """Wrap ``model`` with a new float32 adapter on every linear layer of its decoder's blocks: A random from ``seed``, B zero.
 
-    lora: {"rank", "alpha", "dropout", "rslora"}. Plain LoRA scales by alpha / rank, rank-stabilised
-    LoRA (Kalajdzievski 2023, arXiv:2312.03732) by alpha / sqrt(rank).
+    lora: {"rank", "alpha", "dropout", "rslora"}: scaled by alpha / rank; rslora (Kalajdzievski 2023, arXiv:2312.03732): alpha / sqrt(rank).
     """
     targets = linear_layers(model)
     torch.manual_seed(seed)
@@ -74,9 +73,8 @@ def save_adapter(model, base_name, folder):
 def load_adapter(model, folder, merge):
     """``model`` with the adapter of ``folder``, ready for sampling.
 
-    merge: fold the adapter into the weights, computed in float32 and rounded to the weights' own
-    format: faster on a CPU. Otherwise it stays beside them, in that format.
-    InputError if the folder has no safetensors weights: peft would go on to adapter_model.bin, which can run code.
+    merge: fold the adapter into the weights, computed in float32 and rounded to their format: faster on a CPU. InputError if the
+    folder has no safetensors weights: peft would take adapter_model.bin, which can run code.
     """
     if not (Path(folder) / WEIGHTS).is_file():
         raise InputError(f"{folder}: has no {WEIGHTS}; adapters are read from no other format")

@@ -1,16 +1,14 @@
 """The prompts of a stage: every chosen persona with every chosen question, as token ids."""
 
 from persona_leakage.config.selections import chosen_personas, chosen_questions
-from persona_leakage.models.chat_template import control_ids, persona_span, prompt_ids, prompt_lengths
-from persona_leakage.models.no_persona_prompts import no_persona_ids
+from persona_leakage.models.chat_template import control_ids, no_persona_ids, persona_span, prompt_ids, prompt_lengths
 from persona_leakage.models.tokenizer_checks import PlainTokenizer, check_same_ids, check_texts
 
 
 def build_prompts(tokenizer, personas_file, questions_file, settings):
     """[(persona name, question, prompt ids)], persona by persona; InputError if a persona's prompt is too short or long.
 
-    settings: a :class:`Prompts` block. The question stands in results without the suffix. Prompts without a persona go by their
-    names.
+    settings: a :class:`Prompts` block. Questions are given without the suffix; prompts without a persona have their variant's name.
     """
     if settings.no_persona_prompts is not None:
         questions = chosen_questions(questions_file, settings.questions.model_dump())

@@ -41,10 +41,7 @@ def refusal(service, error):
 
 
 def describe_files(home, paths):
-    """{path relative to ``home``: {"sha256", "bytes"}}, sorted; InputError if a file is missing or differs from its recorded digest.
-
-    The digests of replies, centroids and tables are recorded in a JSON file in the same folder.
-    """
+    """{path relative to ``home``: {"sha256", "bytes"}}, sorted; InputError if a file is missing or differs from its record next to it."""
     described = {}
     for path in sorted(map(Path, paths)):
         if not path.is_file():

@@ -7,9 +7,8 @@ from persona_leakage.publishing.common import refusal
 
 
 def publish_files(repository, files, private, token, message):
-    """Commit ``files`` to a model repository, created if need be; huggingface_hub skips unchanged files and empty commits.
+    """Commit ``files`` ({name: bytes or path as text}) to a model repository (owner/name), created if need be: {"url", "commit"}.
 
-    repository: owner/name; files: {name in the repository: bytes or path as text}. Returns {"url", "commit"}.
     InputError if the hub cannot be reached or refuses, or if the repository is public although ``private`` is set.
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

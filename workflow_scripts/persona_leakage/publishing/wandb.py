@@ -29,11 +29,7 @@ CLIENT_SETTINGS = {
 
 @dataclass(frozen=True)
 class Run:
-    """Contents of a run.
-
-    name: of the run and, with the experiment in front, of its artifact; config, summary: nested dicts of plain values;
-    history: one dict of figures per step.
-    """
+    """A run. config, summary: nested dicts of plain values; history: one dict of figures per step; the artifact's name follows ``name``."""
 
     name: str
     job_type: str

@@ -99,10 +99,10 @@ def reading_jobs(config, home, benchmarks, entry):
     """(stage, job) of jobs that took the hidden states of every prompt or scored every item; their tokens are those that a plan counts."""
     personas, question_sets = check_experiment(config, str(home / "run_config.yaml"))
     sizes = Sizes(config, personas, question_sets, entry)
-    read = [("centroids", f"extract_centroids/{path.parts[-3]}/base", path) for path in (home / "geometry").glob("*/base/centroids.json")]
+    read = [("centroids", f"extract_centroids/{path.parts[-3]}", path) for path in (home / "geometry").glob("*/base/centroids.json")]
     for path in (home / "evaluation").rglob("cells.json") if sizes.items else ():
         state = path.parent.relative_to(home / "evaluation")
-        read.append(("options", f"score_base_choices/{state.parent}" if state.name == "base" else f"score_choices/{state}", path))
+        read.append(("options", f"score_choices/{state}", path))
     for stage, name, path in sorted(read):
         log = Path("logs") / home.name / f"{name}.log"
         seconds, meta = seconds_of(benchmarks / f"{name}.tsv"), read_json(path)["meta"]

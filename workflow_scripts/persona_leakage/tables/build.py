@@ -1,35 +1,21 @@
 """The tidy table of pairs: one row for each layer, source and bystander; the main input of statistics and figures."""
 
+import numpy as np
 import pandas as pd
 
 from persona_leakage.geometry.cosine import cosine_matrix, whitened_cosines
-from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.tables.leakage_error import errors_of
+from persona_leakage.infrastructure.seeds import derive_seed
 
 COLUMNS = [
-    "layer",
-    "source",
-    "persona",
-    "category",
-    "related",
-    "negative",
-    "cosine",
-    "cosine_raw",
-    "cosine_whitened",
-    "rate",
-    "found",
-    "total",
-    "base_rate",
-    "source_rate",
-    "source_total",
-    "source_base_rate",
-    "prompt_tokens",
-    "base_reply_tokens",
-    "source_base_reply_tokens",
+    *("layer", "source", "persona", "category", "related", "negative", "cosine", "cosine_raw", "cosine_whitened"),
+    *("rate", "found", "total", "base_rate", "source_rate", "source_total", "source_base_rate"),
+    *("prompt_tokens", "base_reply_tokens", "source_base_reply_tokens"),
 ]
 CHANGE_COLUMNS = ["leakage", "leakage_se"]
 DECIMALS = 12  # of leakage, so that equal differences are equal
 LENGTH_COLUMNS = COLUMNS[-2:]  # missing where no replies were sampled
+RESAMPLES = 2_000
+MIN_QUESTIONS = 5  # fewer say next to nothing of how much questions differ
 GAIN_COLUMNS = ["logprob_gain", "logprob_replies", "source_logprob_gain"]
 
 
@@ -52,10 +38,6 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
         whitened = whitened_cosines(geometry["centroids"])
         centred, raw = (cosine_matrix(geometry["centroids"], centred=flag) for flag in (True, False))
         for source, cells in evaluations.items():
-            if set(cells) != set(names):
-                raise InputError(f"the evaluation of '{source}' and the centroids of layer {layer} have different panels")
-            if set(base) != set(names):
-                raise InputError(f"the evaluation of the base model and the centroids of layer {layer} have different panels")
             origin = names.index(source)
             for index, persona in enumerate(names):
                 if persona == source:
@@ -117,6 +99,39 @@ def add_controls(table, evaluations, controls):
         }
         table = table.assign(**columns)
     return table
+
+
+def clustered_error(found, total, base_found, base_total):
+    """Standard error of found / total - base_found / base_total over the choice of questions: arrays [..., questions] -> [...].
+
+    Bootstrap of whole questions (Cameron, Gelbach & Miller 2008): a drawn question brings the replies with adapter and those
+    without, so what makes a question easy for both drops out. A resample of q questions varies by a factor (q - 1) / q too little,
+    which is corrected. For equal totals the limit of many resamples is the standard error of the mean of the question-wise
+    differences. NaN with fewer than MIN_QUESTIONS questions.
+    """
+    size = found.shape[-1]
+    if size < MIN_QUESTIONS:
+        return np.full(found.shape[:-1], np.nan)
+    generator = np.random.default_rng(derive_seed("tables", "questions"))
+    weights = generator.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(float)
+    drawn = (found @ weights.T) / (total @ weights.T) - (base_found @ weights.T) / (base_total @ weights.T)
+    return np.sqrt(drawn.var(axis=-1, ddof=1) * size / (size - 1))
+
+
+def errors_of(cells, base):
+    """{persona: clustered_error} from {persona: cell with "per_question" {question: {"found", "total"}}}; NaN where questions differ."""
+    errors = {}
+    for persona, cell in cells.items():
+        questions, without = cell.get("per_question", {}), base[persona].get("per_question", {})
+        names = sorted(questions)
+        if names != sorted(without):
+            errors[persona] = float("nan")
+            continue
+        counts = [
+            np.array([block[name][key] for name in names], dtype=float) for block in (questions, without) for key in ("found", "total")
+        ]
+        errors[persona] = float(clustered_error(*counts))
+    return errors
 
 
 def gain_of(cells, source, persona):

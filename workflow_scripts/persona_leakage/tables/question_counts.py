@@ -106,9 +106,9 @@ def read_cosines(path, matrices):
     return cosines
 
 
-def spread(table, axes, column):
-    """A column as an array with ``axes`` {column: values}; NaN where the table has no row."""
-    filled = np.full([len(values) for values in axes.values()], np.nan)
+def spread(table, axes, column, fill=np.nan, kind=float):
+    """A column as an array of dtype ``kind`` with ``axes`` {column: values}; ``fill`` where the table has no row."""
+    filled = np.full([len(values) for values in axes.values()], fill, dtype=kind)
     indices = [table[name].map({value: index for index, value in enumerate(values)}).to_numpy() for name, values in axes.items()]
     if len(table):
         filled[tuple(indices)] = table[column].to_numpy()

@@ -126,14 +126,6 @@ def check_row(values, seen, path, line):
                 raise InputError(
                     f"{place}: {column} is {values[column]!r}, but {known[column]!r} for the same {names} in line {known_line}"
                 )
-    for subject, column in (("persona", "base_reply_tokens"), ("source", "source_base_reply_tokens")):
-        if column in values:
-            key = "base reply length", values[subject]
-            known_line, known_column, known = seen.setdefault(key, (line, column, values[column]))
-            if known != values[column]:
-                raise InputError(
-                    f"{place}: {column} of '{values[subject]}' is {values[column]!r}, but {known_column} is {known!r} in line {known_line}"
-                )
 
 
 def check_leakage(values, place):

@@ -16,7 +16,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.progress import Progress
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.tensor_files import read_tensors, write_tensors
-from persona_leakage.models.attention_backend import kernels_for_any_shape
+from persona_leakage.models.attention import kernels_for_any_shape
 from persona_leakage.models.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.models.out_of_memory import fits, half_of
 from persona_leakage.training.fused_lora import lean_lora

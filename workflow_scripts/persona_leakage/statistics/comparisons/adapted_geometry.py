@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.geometry.cosine import cosine_matrix
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.intervals import plain_interval
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import finite, undefined
-from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, describe_source, variance
+from persona_leakage.statistics.core.bootstrap import describe_difference, describe_mean, describe_source, draw_bootstrap, variance
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, permutation_test, rank_products
+from persona_leakage.statistics.core.permutation import draw_permutations, generator_of, layer_of, permutation_test, rank_products
 from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, describe_alone
 from persona_leakage.statistics.leakage.correlations import correlate, leakage_of
 from persona_leakage.statistics.leakage.even_spread import leave_out_even
@@ -32,8 +31,6 @@ def adapted_pairs(pairs, base, adapted):
     frames, moved_themselves = [], {}
     for (layer, source), rows in pairs.groupby(["layer", "source"], sort=False):
         before, after = base[layer], adapted[source][layer]
-        if before["personas"] != after["personas"]:
-            raise InputError(f"the centroids of layer {layer} with the adapter of '{source}' have another panel than the base model's")
         names = before["personas"]
         origin, indices = names.index(source), [names.index(name) for name in rows["persona"]]
         movement = measure_movement(before["centroids"], after["centroids"], origin)
@@ -90,10 +87,8 @@ def panel_cosines(personas, base, adapted):
 def compare_geometries(table, moved_themselves, panels, options, counts=None):
     """The content of adapted_geometry.json without its meta, from the table of adapted_pairs.
 
-    panels: of panel_cosines.
-
-    moved_themselves: {layer: {source: how far its own centroid moved}}.
-    options: "permutations", "bootstraps". counts: as Bootstrap takes them.
+    panels: of panel_cosines. moved_themselves: {layer: {source: how far its own centroid moved}}. options: "permutations", "bootstraps".
+    counts: as draw_bootstrap takes them.
     """
     states = {
         state: matrices_of(table.assign(cosine=table[column])) for state, column in zip(STATES, ("cosine", "cosine_adapted"), strict=True)
@@ -108,23 +103,24 @@ def compare_geometries(table, moved_themselves, panels, options, counts=None):
     )
     layers = {str(layer): describe_sources(rows, moved_themselves[str(layer)], base) for layer, rows in table.groupby("layer", sort=True)}
     sources, reasons, problem = both.usable_sources()
-    joint = {"sources": [both.sources[index] for index in sources], "sources_left_out": reasons, "undefined": problem}
+    joint = {"sources": both.names(sources), "sources_left_out": reasons, "undefined": problem}
     if problem:
         for block in layers.values():
             block["joint"] = undefined(problem, *STATES, "difference", "movement")
         return {"joint": joint, "layers": layers}
-    bootstrap = Bootstrap(both, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
-    permutations = draw_permutations(
-        np.random.default_rng(derive_seed("statistics", "adapted geometry")), len(both.bystanders), options["permutations"]
-    )
+    bootstrap = draw_bootstrap(both, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
+    permutations = draw_permutations(generator_of("adapted geometry"), len(both.bystanders), options["permutations"])
     tests = paired_test(both, sources, size, permutations)
     permuted = permuted_states(base, sources, panels, options["permutations"])
     movements = {name: describe_movement(table, name, both, sources, permutations) for name in MOVEMENTS}
     for index, block in enumerate(layers.values()):
-        rhos = [[block["per_source"][both.sources[source]][state]["rho"] for source in sources] for state in STATES]
+        rhos = [[block["per_source"][name][state]["rho"] for name in joint["sources"]] for state in STATES]
+        difference = describe_difference(bootstrap, index + size, index, rhos[1], rhos[0])
+        test, by_permuted = layer_of(tests, index, "both states rank the bystanders alike"), permuted["difference"][index]
+        better = better_state(difference, (test, by_permuted))
         block["joint"] = {
             **{state: describe_mean(bootstrap, index + size * late, rhos[late]) for late, state in enumerate(STATES)},
-            "difference": describe_pair(bootstrap, index, size, rhos, tests, permuted["difference"][index]),
+            "difference": {**difference, "test": test, "permuted_sources": by_permuted, "better": better},
             "permuted_sources": {state: permuted[state][index] for state in STATES},
             "movement": {name: found[index] for name, found in movements.items()},
             "undefined": None,
@@ -164,8 +160,8 @@ def add_intervals(block, bootstrap, index, size, row):
     """Intervals over bystanders of one source's two correlations and of their difference, from the same resamples."""
     for late, state in enumerate(STATES):
         block[state]["interval"] = describe_source(bootstrap, index + size * late, row, block[state]["rho"])
-    drawn = bootstrap.by_bystander[index + size, row] - bootstrap.by_bystander[index, row]
-    block["difference_interval"] = plain_interval(block["difference"], variance(drawn) ** 0.5, bootstrap.sizes[row] - 1)
+    base, adapted = (bootstrap.drawn["bystanders"][layer, row] for layer in (index, index + size))
+    block["difference_interval"] = plain_interval(block["difference"], variance(adapted - base) ** 0.5, bootstrap.sizes[row] - 1)
 
 
 def permuted_states(base, sources, panels, count):
@@ -174,34 +170,23 @@ def permuted_states(base, sources, panels, count):
     The same persona replaces the source in the base model and in that source's adapted model.
     """
     before, after = panels
-    chosen, problem = draw_permuted_sources(
-        base, sources, before, count, np.random.default_rng(derive_seed("statistics", "adapted stand-ins"))
-    )
+    chosen, problem = draw_permuted_sources(base, sources, before, count, generator_of("adapted stand-ins"))
     if chosen is None:
-        return {name: [permuted_layer(None, problem, None, 0)] * len(before) for name in (*STATES, "difference")}
-    of_base = rank_correlations(base, sources, chosen)
-    each = [rank_correlations(base, [source], replace(chosen, cosines=after[base.sources[source]])) for source in sources]
+        return {name: [permuted_layer(None, None, problem, 0)] * len(before) for name in (*STATES, "difference")}
+    of_base = rank_correlations(base, sources, chosen.cosines, chosen.personas)
+    each = [rank_correlations(base, [source], after[base.sources[source]], chosen.personas) for source in sources]
     found = {"base": of_base, "adapted": np.concatenate(each, axis=2)}
     found["difference"] = found["adapted"] - of_base
     tests = {name: mean_test(values, chosen) for name, values in found.items()}
-    return {
-        name: [permuted_layer(test, "undefined with a permuted source", len(chosen.drawn), index) for index in range(len(before))]
-        for name, test in tests.items()
-    }
+    return {name: [permuted_layer(test, chosen, None, index) for index in range(len(before))] for name, test in tests.items()}
 
 
-def describe_pair(bootstrap, index, size, rhos, tests, permuted):
-    """The adapted states' mean correlation minus the base model's at one layer: paired interval, both tests, and which predicts better."""
-    found = describe_difference(bootstrap, index + size, index, rhos[1], rhos[0])
-    test = {**tests[index], "undefined": None} if tests else undefined("both states rank the bystanders alike", *TEST_KEYS)
-    interval = found["interval"]
-    sure = (
-        all(each["p_max_t"] is not None and each["p_max_t"] < 0.05 for each in (test, permuted))
-        and interval is not None
-        and interval[0] * interval[1] > 0
-    )
-    better = ("adapted" if found["difference"] > 0 else "base") if sure else "cannot tell"
-    return {**found, "test": test, "permuted_sources": permuted, "better": better}
+def better_state(difference, tests):
+    """Which state predicts better, if both ``tests`` and the paired interval of the difference of the correlations say so."""
+    interval, shown = difference["interval"], all(test["p_max_t"] is not None and test["p_max_t"] < 0.05 for test in tests)
+    if not shown or interval is None or not interval[0] * interval[1] > 0:
+        return "cannot tell"
+    return "adapted" if difference["difference"] > 0 else "base"
 
 
 def paired_test(both, sources, size, permutations):
@@ -210,21 +195,18 @@ def paired_test(both, sources, size, permutations):
     The statistic is the difference of the mean within-source correlations. If what the two geometries disagree on has
     nothing to do with leakage, the bystanders' differences in rank may be given to any other bystander, for all sources at once.
     """
-    chosen = np.ix_(sources, both.bystanders)
-    cosines, rates = np.stack([layer[chosen] for layer in both.cosines["cosine"]]), both.leakage[chosen]
+    cosines, rates = (both.common(values, sources) for values in (both.cosines["cosine"], both.leakage))
     return permutation_test(rank_products(cosines[size:], rates) - rank_products(cosines[:size], rates), permutations)
 
 
 def describe_movement(table, name, both, sources, permutations):
     """A measure of movement as predictor of leakage over the common bystanders: a block per layer (describe_alone), or a reason."""
-    matrices = matrices_of(table.assign(cosine=table[name]))
-    values = np.stack([layer[np.ix_(sources, both.bystanders)] for layer in matrices.cosines["cosine"]])
+    values = both.common(matrices_of(table.assign(cosine=table[name])).cosines["cosine"], sources)
     if np.isnan(values).any():
         reason = "a centroid does not move, or a length is zero"
     elif (np.ptp(values, axis=-1) == 0).any():
         reason = "the same for all bystanders of a source"
     else:
-        names = [both.sources[index] for index in sources]
-        found = describe_alone(values, both.leakage[np.ix_(sources, both.bystanders)], names, permutations)
+        found = describe_alone(values, both.common(both.leakage, sources), both.names(sources), permutations)
         return [{**block, "undefined": None} for block in found]
     return [undefined(reason, *ALONE_KEYS)] * len(values)

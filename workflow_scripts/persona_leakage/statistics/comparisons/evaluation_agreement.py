@@ -23,12 +23,6 @@ def paired_counts(first, second):
     return tuple(np.moveaxis(np.array(rows, dtype=np.int64), -1, 0))
 
 
-def thin(found, total, replies, generator):
-    """Counts of ``replies`` of each cell's replies, drawn at random: what a smaller evaluation would have found."""
-    kept = np.minimum(total, replies)
-    return generator.hypergeometric(found, total - found, kept), kept
-
-
 def agreement(found1, total1, found2, total2, seed=0, draws=DRAWS):
     """Two-sided test that both evaluations have the same marker rate in every cell, a cell being a persona.
 

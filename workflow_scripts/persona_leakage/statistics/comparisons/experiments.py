@@ -1,6 +1,5 @@
 """Comparison of finished experiments from their small result files, and which of them could not be read."""
 
-import math
 from pathlib import Path
 
 import pandas as pd
@@ -84,7 +83,7 @@ def negatives_text(block):
 
 
 def read_run(path):
-    """A run's facts and correlations from its correlation.json; InputError if something is missing or no number."""
+    """A run's facts and correlations from its correlation.json; InputError if something is missing."""
     content = read_json(path)
     try:
         meta, layer = content["meta"], content["layers"][str(content["headline_layer"])]
@@ -100,13 +99,13 @@ def read_run(path):
             "personas": int(meta["bank"]["personas"]),
             **{name: str(meta["recipe"].get(key, "unknown"))[:DIGITS] for name, key in DIGESTS.items()},
             "leakage": None if None in levels else sum(levels) / len(levels),
-            "mean_rho": measured(mean["mean_rho"]),
-            "interval": interval_text(mean["interval"]),
-            "partial_rho": measured(partial["mean_rho"]),
-            "partial_interval": interval_text(partial["interval"]),
-            "p": measured(layer["chance"]["association"]["p"]),
-            "double_centred_r": measured(centred["r"]),
-            "double_centred_interval": interval_text(centred["interval"]),
+            "mean_rho": mean["mean_rho"],
+            "interval": mean["interval"],
+            "partial_rho": partial["mean_rho"],
+            "partial_interval": partial["interval"],
+            "p": layer["chance"]["association"]["p"],
+            "double_centred_r": centred["r"],
+            "double_centred_interval": centred["interval"],
             "answer": str(content["verdict"][0]["answer"]),
             "per_source": per_source,
         }
@@ -122,32 +121,15 @@ def read_sources(content, layer):
     change, partial = content.get("signed_change"), (layer.get("base_confound") or {}).get("per_source") or {}
     return {
         str(name): {
-            "rho": measured(block["spearman_rho"]),
-            "interval": interval_text(block["spearman_interval"]),
-            "partial_rho": measured(partial[name]["partial"]) if name in partial else None,
-            "partial_interval": interval_text(partial[name]["partial_interval"]) if name in partial else None,
-            "leakage": measured(change[name]["mean"] if change else block["mean_bystander_rate"]),
+            "rho": block["spearman_rho"],
+            "interval": block["spearman_interval"],
+            "partial_rho": partial[name]["partial"] if name in partial else None,
+            "partial_interval": partial[name]["partial_interval"] if name in partial else None,
+            "leakage": change[name]["mean"] if change else block["mean_bystander_rate"],
             "n": int(block["n"]),
         }
         for name, block in layer["per_source"].items()
     }
-
-
-def measured(value):
-    """A finite number or None; ValueError for anything else."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
-    return float(value)
-
-
-def interval_text(interval):
-    """An interval of two numbers, or None."""
-    if interval is None:
-        return None
-    low, high = interval
-    return [measured(low), measured(high)]
 
 
 def comparison_table(runs):

@@ -7,8 +7,8 @@ import numpy as np
 from persona_leakage.geometry.cosine import cosine_matrix
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import finite, undefined
-from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, present
-from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, null_draws, rank_products, summarise
+from persona_leakage.statistics.core.bootstrap import describe_difference, describe_mean, draw_bootstrap, present
+from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, generator_of, null_draws, rank_products, summarise
 from persona_leakage.statistics.core.ranks import standard_ranks
 from persona_leakage.statistics.leakage.even_spread import leave_out_even
 from persona_leakage.statistics.leakage.permuted_sources import draw_permuted_sources, mean_test, permuted_layer, rank_correlations
@@ -39,7 +39,7 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
     result = {
         "headline": dict(zip(("position", "layer"), headline, strict=True)),
         "choices": len(matrices.layers),
-        "sources": [matrices.sources[index] for index in sources],
+        "sources": matrices.names(sources),
         "sources_left_out": reasons,
         "bystanders": len(matrices.bystanders),
         "undefined": problem,
@@ -50,10 +50,9 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
         return result
     rhos = source_correlations(matrices)
     chance = chance_of_choices(matrices, sources, options["permutations"])
-    generator = np.random.default_rng(derive_seed("statistics", "sweep stand-ins"))
-    chosen, reason = draw_permuted_sources(matrices, sources, panel_cosines, options["permutations"], generator)
-    permuted = mean_test(rank_correlations(matrices, sources, chosen), chosen) if chosen else None
-    bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "sweep bootstrap"), counts)
+    chosen, reason = draw_permuted_sources(matrices, sources, panel_cosines, options["permutations"], generator_of("sweep stand-ins"))
+    permuted = mean_test(rank_correlations(matrices, sources, chosen.cosines, chosen.personas), chosen) if chosen else None
+    bootstrap = draw_bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", "sweep bootstrap"), counts)
     headline_index = matrices.layers.index(headline)
     for index, (position, layer) in enumerate(matrices.layers):
         used, used_at_headline = rhos[index, sources], rhos[headline_index, sources]
@@ -61,9 +60,7 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
             "per_source": {name: finite(rho) for name, rho in zip(matrices.sources, rhos[index], strict=True)},
             "within_source": describe_mean(bootstrap, index, used),
             "chance": chance[index],
-            "permuted_sources": permuted_layer(
-                permuted, reason or "undefined with a permuted source", len(chosen.drawn) if chosen else None, index
-            ),
+            "permuted_sources": permuted_layer(permuted, chosen, reason, index),
             "difference_from_headline": describe_difference(bootstrap, index, headline_index, used, used_at_headline),
         }
     means = dict(zip(matrices.layers, rhos[:, sources].mean(axis=1), strict=True))
@@ -89,14 +86,12 @@ def chance_of_choices(matrices, sources, count):
     p_max_t is corrected for testing all choices; "band" contains the mean correlations of all choices
     at once in LEVEL of the relabelled panels.
     """
-    chosen = np.ix_(sources, matrices.bystanders)
-    products = rank_products(np.stack([layer[chosen] for layer in matrices.cosines["cosine"]]), matrices.leakage[chosen])
-    generator = np.random.default_rng(derive_seed("statistics", "sweep permutations"))
-    drawn = null_draws(products, draw_permutations(generator, len(matrices.bystanders), count))
+    products = rank_products(matrices.common(matrices.cosines["cosine"], sources), matrices.common(matrices.leakage, sources))
+    drawn = null_draws(products, draw_permutations(generator_of("sweep permutations"), len(matrices.bystanders), count))
     if drawn is None:
         return [undefined("the sources' ranks cancel out: all relabellings give the same", *TEST_KEYS, "band")] * len(matrices.layers)
     observed, means, sds, null_z = drawn
     critical = float(np.quantile(np.abs(null_z).max(axis=0), LEVEL, method="higher"))
     bands = np.stack([means - critical * sds, means + critical * sds], axis=1).tolist()
-    tests = summarise(observed, means, sds, null_z, np.abs)
+    tests = summarise(observed, means, sds, null_z)
     return [{**test, "band": band, "undefined": None} for test, band in zip(tests, bands, strict=True)]

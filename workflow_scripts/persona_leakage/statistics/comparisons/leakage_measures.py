@@ -1,7 +1,5 @@
 """Alternative measures of leakage: agreement with the sampled rate, reliability, and correlation of the cosine with each."""
 
-import copy
-
 import numpy as np
 
 from persona_leakage.infrastructure.seeds import derive_seed
@@ -9,12 +7,13 @@ from persona_leakage.infrastructure.undefined import finite, undefined
 from persona_leakage.statistics.core.bootstrap import (
     DIFFERENCE_KEYS,
     MEAN_KEYS,
-    Bootstrap,
     describe_difference,
     describe_mean,
     describe_source,
+    draw_bootstrap,
 )
 from persona_leakage.statistics.core.pair_matrices import count_different, matrices_of
+from persona_leakage.statistics.core.permutation import generator_of
 from persona_leakage.statistics.leakage.correlations import correlate
 from persona_leakage.statistics.leakage.even_spread import reasons_of_even
 from persona_leakage.statistics.leakage.reliability import KEYS as CEILING_KEYS
@@ -23,7 +22,6 @@ from persona_leakage.statistics.leakage.reliability import reliability_by_questi
 # What the marker's detector of the config counted, the trained token ids in a row, and two teacher-forced measures (see teacher_forcing).
 BY_REPLIES = ("sampled", "tokens")
 MEASURES = (*BY_REPLIES, "end", "anywhere")
-RESAMPLED = ("by_bystander", "by_source_and_bystander", "by_question", "by_cell")
 
 
 def measured(evaluations, forced, questions):
@@ -51,39 +49,37 @@ def of_questions(cell, questions, key, total, number):
 
 def compare_measures(pairs, evaluations, forced, options):
     """The content of measures.json without its meta and costs. pairs: of one layer; options: "bootstraps"."""
-    questions = sorted(next(iter(next(iter(forced.values())).values()))["per_question"])
+    questions = questions_of(forced)
     found = measured(evaluations, forced, questions)
     tables = {measure: with_measure(pairs, values) for measure, values in found.items()}
     matrices = {measure: matrices_of(table) for measure, table in tables.items()}
-    sources = matrices["sampled"].sources
-    usable, reasons = {}, {}
+    sources, even = matrices["sampled"].sources, even_sources(pairs, evaluations)
+    usable, reasons, result = {}, {}, {source: {} for source in sources}
     for measure, each in matrices.items():
-        usable[measure], left_out, _ = each.usable_sources()
-        reasons[measure] = dict.fromkeys(sources, each.problem) if each.problem else left_out
-    even = even_sources(pairs, evaluations)
-    for measure in BY_REPLIES:
-        reasons[measure] = {**reasons[measure], **even}
-        usable[measure] = [index for index in usable[measure] if sources[index] not in even]
-    result = {source: {} for source in sources}
-    for measure, table in tables.items():
-        intervals = intervals_of(matrices[measure], usable[measure], options["bootstraps"])
-        for source in sources:
-            rows = table[table["source"] == source]
-            result[source][measure] = describe_measure(
-                rows,
-                tables["sampled"].loc[rows.index, "rate"],
-                found[measure][source],
-                found[measure][source][source][0],
-                intervals.get(source),
-            )
-            if measure in BY_REPLIES and source in even:
-                result[source][measure]["cosine"] = undefined(even[source], *result[source][measure]["cosine"])
+        excluded = even if measure in BY_REPLIES else {}
+        indices, left_out, _ = each.usable_sources()
+        usable[measure] = rows = [index for index in indices if sources[index] not in excluded]
+        reasons[measure] = {**(dict.fromkeys(sources, each.problem) if each.problem else left_out), **excluded}
+        bootstrap = draw_bootstrap(each, rows, options["bootstraps"], derive_seed("statistics", "bootstrap")) if rows else None
+        for index, source in enumerate(sources):
+            own = tables[measure][tables[measure]["source"] == source]
+            block = describe_measure(own, tables["sampled"].loc[own.index, "rate"], found[measure][source], source)
+            if index in rows:
+                block["cosine"]["interval"] = describe_source(bootstrap, 0, rows.index(index), block["cosine"]["rho"])
+            if source in excluded:
+                block["cosine"] = undefined(even[source], *block["cosine"])
+            result[source][measure] = block
     return {
         "measures": list(MEASURES),
         "questions": len(questions),
         "per_source": result,
         "joint": describe_joint(matrices, found, usable, reasons, questions, options["bootstraps"]),
     }
+
+
+def questions_of(cells):
+    """The questions of {source: {persona: cell}}."""
+    return sorted(next(iter(next(iter(cells.values())).values()))["per_question"])
 
 
 def with_measure(pairs, values):
@@ -99,41 +95,30 @@ def with_measure(pairs, values):
 
 def even_sources(pairs, evaluations):
     """{source: why it has no correlation with the sampled replies} of the even sources (see even_spread), by all questions."""
-    questions = sorted(next(iter(next(iter(evaluations.values())).values()))["per_question"])
+    questions, matrices = questions_of(evaluations), matrices_of(pairs)
     cells = {
         source: {name: of_questions(cell, questions, "found", "total", "total") for name, cell in found.items()}
         for source, found in evaluations.items()
     }
-    matrices = matrices_of(pairs)
     return reasons_of_even(matrices, counts_of(matrices, cells, questions))
 
 
-def intervals_of(matrices, usable, samples):
-    """{source: function of its rho that gives the interval over bystanders} of the usable sources."""
-    if not usable:
-        return {}
-    bootstrap = Bootstrap(matrices, usable, samples, derive_seed("statistics", "bootstrap"))
-    return {matrices.sources[index]: lambda rho, row=row: describe_source(bootstrap, 0, row, rho) for row, index in enumerate(usable)}
-
-
-def describe_measure(rows, sampled, cells, source_value, interval):
+def describe_measure(rows, sampled, cells, source):
     """One measure with one source: level, agreement with the sampled rate, split-half reliability, correlation of cosine with it."""
-    with_cosine, with_sampled = correlate(rows["cosine"], rows["rate"]), correlate(sampled, rows["rate"])
-    rho = with_cosine["spearman_rho"]
     return {
-        "source": source_value,
+        "source": cells[source][0],
         "mean_bystanders": finite(rows["rate"].mean(skipna=False)),
         "n": len(rows),
         "different": count_different(rows["rate"].to_numpy()),
-        "agreement": {"rho": with_sampled["spearman_rho"], "p": with_sampled["spearman_p"], "undefined": with_sampled["undefined"]},
+        "agreement": shortened(correlate(sampled, rows["rate"])),
         "reliability": split_half([cells[name] for name in rows["persona"]]),
-        "cosine": {
-            "rho": rho,
-            "p": with_cosine["spearman_p"],
-            "interval": interval(rho) if interval and rho is not None else None,
-            "undefined": with_cosine["undefined"],
-        },
+        "cosine": shortened(correlate(rows["cosine"], rows["rate"]), "interval"),
     }
+
+
+def shortened(found, *later):
+    """Spearman's rho and its p of a :func:`correlate`, with keys to be filled ``later``."""
+    return {"rho": found["spearman_rho"], "p": found["spearman_p"], **dict.fromkeys(later), "undefined": found["undefined"]}
 
 
 def split_half(cells):
@@ -146,14 +131,13 @@ def split_half(cells):
         return undefined("one question", *CEILING_KEYS)
     if any(cell[0] is None for cell in cells):
         return undefined("a bystander has no value", *CEILING_KEYS)
-    generator = np.random.default_rng(derive_seed("statistics", "halves of the measures"))
-    return reliability_by_question(sums, counts, generator, np.array([cell[0] for cell in cells]))
+    return reliability_by_question(sums, counts, generator_of("halves of the measures"), np.array([cell[0] for cell in cells]))
 
 
 def describe_joint(matrices, found, usable, reasons, questions, samples):
     """Over the sources that every measure allows: mean correlation of cosine with each, and how it differs from the sampled rate's."""
     sources = [index for index in range(len(matrices["sampled"].sources)) if all(index in usable[measure] for measure in MEASURES)]
-    names = [matrices["sampled"].sources[index] for index in sources]
+    names = matrices["sampled"].names(sources)
     left_out = {measure: reasons[measure] for measure in MEASURES}
     if not sources:
         problem = "no source has values that differ under every measure"
@@ -162,36 +146,25 @@ def describe_joint(matrices, found, usable, reasons, questions, samples):
     blocks, reference = {}, None
     for measure in MEASURES:
         each = matrices[measure]
-        bootstrap = Bootstrap(each, sources, samples, derive_seed("statistics", "bootstrap"), counts_of(each, found[measure], questions))
-        rhos = [source_rho(each, index) for index in sources]
+        counts = counts_of(each, found[measure], questions)
+        bootstrap = draw_bootstrap(each, sources, samples, derive_seed("statistics", "bootstrap"), counts)
+        cosines = each.cosines["cosine"][0]
+        known = {index: ~np.isnan(each.rate[index]) for index in sources}
+        rhos = [correlate(cosines[index, at], each.rate[index, at])["spearman_rho"] for index, at in known.items()]
         block = describe_mean(bootstrap, 0, rhos)
         if reference is None:
             reference, from_sampled = (bootstrap, rhos), undefined("the sampled rate itself", *DIFFERENCE_KEYS)
         else:
-            from_sampled = describe_difference(side_by_side(reference[0], bootstrap), 1, 0, rhos, reference[1])
+            both = reference[0].change(lambda way, drawn, other=bootstrap.drawn: np.concatenate([drawn, other[way]]))
+            from_sampled = describe_difference(both, 1, 0, rhos, reference[1])
         blocks[measure] = {**block, "from_sampled": from_sampled}
     return {"sources": names, "left_out": left_out, "measures": blocks, "undefined": None}
 
 
-def source_rho(matrices, index):
-    """Spearman's rho of cosine with the measure over all bystanders of one source."""
-    members = np.flatnonzero(~np.isnan(matrices.rate[index]))
-    return correlate(matrices.cosines["cosine"][0, index, members], matrices.rate[index, members])["spearman_rho"]
-
-
 def counts_of(matrices, found, questions):
-    """{"found", "total"} [sources, personas, questions] as Bootstrap takes them; NaN for a source with itself."""
+    """{"found", "total"} [sources, personas, questions] as draw_bootstrap takes them; NaN for a source with itself."""
     counts = {key: np.full((*matrices.rate.shape, len(questions)), np.nan) for key in ("found", "total")}
     for row, column in np.argwhere(~np.isnan(matrices.rate)):
         _, sums, numbers = found[matrices.sources[row]][matrices.personas[column]]
         counts["found"][row, column], counts["total"][row, column] = sums, numbers
     return counts
-
-
-def side_by_side(first, second):
-    """Two bootstraps of the same resamples as one with the layers of both: what differs between them is then paired."""
-    joined = copy.copy(first)
-    for name in RESAMPLED:
-        parts = [getattr(each, name) for each in (first, second)]
-        setattr(joined, name, None if parts[0] is None else np.concatenate(parts))
-    return joined

@@ -3,7 +3,7 @@
 import numpy as np
 
 from persona_leakage.infrastructure.intervals import wilson_interval
-from persona_leakage.models.no_persona_prompts import no_persona_text
+from persona_leakage.models.chat_template import no_persona_text
 
 KEPT = ("rate", "found", "total", "mean_tokens", "short_share", "cut_share")
 

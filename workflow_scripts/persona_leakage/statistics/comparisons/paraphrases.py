@@ -8,9 +8,16 @@ from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.comparisons.variance_components import KEYS as PART_KEYS
 from persona_leakage.statistics.comparisons.variance_components import describe_parts
-from persona_leakage.statistics.core.bootstrap import MEAN_KEYS, Bootstrap, describe_mean, describe_source
+from persona_leakage.statistics.core.bootstrap import MEAN_KEYS, describe_mean, describe_source, draw_bootstrap
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.permutation import TEST_KEYS, draw_permutations, permutation_test, rank_products
+from persona_leakage.statistics.core.permutation import (
+    TEST_KEYS,
+    draw_permutations,
+    generator_of,
+    layer_of,
+    permutation_test,
+    rank_products,
+)
 from persona_leakage.statistics.leakage.baseline_predictors import ALONE_KEYS, PARTIAL_KEYS, describe_alone, describe_partial
 from persona_leakage.statistics.leakage.correlations import correlate_sources
 from persona_leakage.statistics.leakage.even_spread import reasons_of_even
@@ -91,22 +98,19 @@ def summarise_table(table, options, purpose):
     if problem:
         mean, test = undefined(problem, *MEAN_KEYS), undefined(problem, *TEST_KEYS)
     else:
-        bootstrap = Bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", purpose, "bootstrap"))
-        names = [matrices.sources[index] for index in sources]
+        bootstrap = draw_bootstrap(matrices, sources, options["bootstraps"], derive_seed("statistics", purpose, "bootstrap"))
+        names = matrices.names(sources)
         for row, name in enumerate(names):
             per_source[name]["interval"] = describe_source(bootstrap, 0, row, per_source[name]["rho"])
         mean = describe_mean(bootstrap, 0, [per_source[name]["rho"] for name in names])
-        test = association(matrices, sources, options["permutations"], purpose)
+        permutations = draw_permutations(generator_of(purpose), len(matrices.bystanders), options["permutations"])
+        test = layer_of(permutation_test(association_products(matrices, sources), permutations), 0)
     return {"per_source": per_source, "mean": mean, "association": test, "sources_left_out": reasons}
 
 
-def association(matrices, sources, count, purpose):
-    """Joint permutation test of the mean correlation."""
-    chosen = np.ix_(sources, matrices.bystanders)
-    products = rank_products(matrices.cosines["cosine"][0][chosen][None], matrices.leakage[chosen])
-    generator = np.random.default_rng(derive_seed("statistics", purpose))
-    test = permutation_test(products, draw_permutations(generator, len(matrices.bystanders), count))
-    return {**test[0], "undefined": None} if test else undefined("all relabellings give the same", *TEST_KEYS)
+def association_products(matrices, sources):
+    """What permutation_test takes for the mean correlation of cosine and leakage."""
+    return rank_products(matrices.common(matrices.cosines["cosine"], sources), matrices.common(matrices.leakage, sources))
 
 
 def average_over_paraphrases(pairs):
@@ -153,30 +157,27 @@ def compare_with_paraphrase(pairs, roles, paraphrases, permutations):
     if problem:
         empty = {"association_of_roles": TEST_KEYS, "same_paraphrase_alone": ALONE_KEYS, **partial}
         return {name: undefined(problem, *keys) for name, keys in empty.items()}
-    names = [matrices.sources[index] for index in sources]
-    members = [matrices.personas[index] for index in matrices.bystanders]
+    names, members = matrices.names(sources), [matrices.personas[index] for index in matrices.bystanders]
     units, styles = (np.array([known[name] for name in members]) for known in (roles, paraphrases))
-    chosen = np.ix_(sources, matrices.bystanders)
-    rates, cosine = matrices.leakage[chosen], matrices.cosines["cosine"][0][chosen][None]
-    generator = np.random.default_rng(derive_seed("statistics", "wording as a rival"))
+    rates, cosine = (matrices.common(values, sources) for values in (matrices.leakage, matrices.cosines["cosine"]))
+    generator = generator_of("wording as a rival")
     drawn, groups = draw_role_permutations(generator, units, styles, permutations)
-    test = permutation_test(rank_products(cosine, rates), drawn, groups)
-    result = {"association_of_roles": {**test[0], "undefined": None} if test else undefined("all relabellings give the same", *TEST_KEYS)}
+    result = {"association_of_roles": layer_of(permutation_test(association_products(matrices, sources), drawn, groups), 0)}
     same = np.array([[paraphrases[name] == style for style in styles] for name in names], dtype=float)[None]
     if np.ptp(same, axis=-1).min() == 0:
         reason = "all common bystanders have the same paraphrase"
         blocks = {"same_paraphrase_alone": ALONE_KEYS, **partial}
         return {**result, **{name: undefined(reason, *keys) for name, keys in blocks.items()}}
     (alone,) = describe_alone(same, rates, names, draw_permutations(generator, len(units), permutations, units), units)
-    for name, controls in (("given_same_paraphrase", {}), ("given_surface", surface_of(matrices, chosen, cosine.shape))):
+    for name, controls in (("given_same_paraphrase", {}), ("given_surface", surface_of(matrices, sources, cosine.shape))):
         controls = {"same_paraphrase": same, **controls}
         (result[name],) = describe_partial(cosine, rates, controls, names, drawn, stats.rankdata, groups, units)
     return {**result, "same_paraphrase_alone": {**alone, "undefined": None}}
 
 
-def surface_of(matrices, chosen, shape):
+def surface_of(matrices, sources, shape):
     """{name: values of ``shape`` [1, sources, bystanders]} of the other surface predictors that vary within each source."""
-    surface = {name: matrices.cosines[name][0][chosen][None] for name in SURFACE if name in matrices.cosines}
+    surface = {name: matrices.common(matrices.cosines[name], sources) for name in SURFACE if name in matrices.cosines}
     if matrices.prompt_tokens is not None:
         surface["prompt_tokens"] = np.broadcast_to(matrices.prompt_tokens[matrices.bystanders], shape)
     return {name: values for name, values in surface.items() if np.isfinite(values).all() and (np.ptp(values, axis=-1) > 0).all()}
@@ -193,10 +194,8 @@ def describe_spread(pairs, roles, paraphrases, counts, axes):
     if problem:
         nothing = {"per_series": {}, "mean": undefined(problem, *PART_KEYS), "undefined": problem}
         return {"cosine": nothing, "leakage": nothing}
-    names = [matrices.sources[index] for index in sources]
-    members = [matrices.personas[index] for index in matrices.bystanders]
+    names, members = matrices.names(sources), [matrices.personas[index] for index in matrices.bystanders]
     design = np.array([roles[name] for name in members]), np.array([paraphrases[name] for name in members])
-    chosen = np.ix_(sources, matrices.bystanders)
     noise = None
     if counts is not None and (np.nan_to_num(counts["total"], nan=2) > 1).all():
         indices = np.ix_([axes.sources.index(name) for name in names], [axes.personas.index(name) for name in members])
@@ -204,8 +203,8 @@ def describe_spread(pairs, roles, paraphrases, counts, axes):
         each = found * (total - found) / (total**2 * (total - 1)) * (total / total.sum(axis=-1, keepdims=True)) ** 2
         noise = each.sum(axis=-1).mean(axis=-1)
     parts = {
-        "cosine": describe_parts(matrices.cosines["cosine"][0][chosen], names, *design, np.zeros(len(names))),
-        "leakage": describe_parts(matrices.leakage[chosen], names, *design, noise),
+        "cosine": describe_parts(matrices.common(matrices.cosines["cosine"][0], sources), names, *design, np.zeros(len(names))),
+        "leakage": describe_parts(matrices.common(matrices.leakage, sources), names, *design, noise),
     }
     left_out = {name: undefined(reason, *PART_KEYS) for name, reason in reasons.items()}
     return {name: {**block, "per_series": {**block["per_series"], **left_out}} for name, block in parts.items()}

@@ -1,15 +1,16 @@
 """Which predictor ranks the bystanders best? All are compared on the same pairs and the same resamples."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
-from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, describe_source
-from persona_leakage.statistics.core.pair_matrices import PairMatrices
-from persona_leakage.statistics.core.permutation import draw_permutations, permutation_test, rank_products
+from persona_leakage.statistics.core.bootstrap import describe_difference, describe_mean, describe_source, draw_bootstrap
+from persona_leakage.statistics.core.permutation import draw_permutations, generator_of, permutation_test, rank_products
 from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.baseline_predictors import AFTER_TRAINING, baseline_predictors
 from persona_leakage.statistics.leakage.even_spread import leave_out_even
-from persona_leakage.statistics.leakage.known_predictors import AFTER_TRAINING, baseline_predictors
 
 KEYS = ("sources", "bystanders", "order", "predictors", "left_out")
 
@@ -26,20 +27,20 @@ def compare_predictors(matrices, layer, options, counts=None):
     sources, _, problem = matrices.usable_sources()
     if problem:
         return undefined(problem, *KEYS)
-    predictors, left_out = predictors_of(matrices, sources, layer)
-    chosen = np.ix_(sources, matrices.bystanders)
-    names, rates = [matrices.sources[index] for index in sources], matrices.leakage[chosen]
-    table = predictor_matrices(matrices, chosen, names, predictors)
-    if counts is not None:
-        counts = {key: values[chosen] for key, values in counts.items()}
-    bootstrap = Bootstrap(table, list(range(len(names))), options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
-    generator = np.random.default_rng(derive_seed("statistics", "rivals"))
-    permutations = draw_permutations(generator, rates.shape[1], options["permutations"])
-    tests = permutation_test(rank_products(table.cosines["cosine"], rates), permutations)
-    rhos = np.einsum("lsm,sm->ls", standard_ranks(table.cosines["cosine"]), standard_ranks(rates))
-    found = {name: describe_predictor(bootstrap, tests, rhos, index, names) for index, name in enumerate(predictors)}
-    for name, block in found.items():
-        block["known_before_training"] = name not in AFTER_TRAINING
+    names, rates = matrices.names(sources), matrices.common(matrices.leakage, sources)
+    baselines, left_out = baseline_predictors(matrices, sources)
+    index = matrices.layers.index(layer)
+    predictors = {"cosine": matrices.common(matrices.cosines["cosine"][index], sources)}
+    predictors |= {name: values[index] for name, values in baselines.items()}
+    values = np.stack(list(predictors.values()))
+    bootstrap = resample_predictors(matrices, sources, values, options["bootstraps"], counts)
+    permutations = draw_permutations(generator_of("rivals"), rates.shape[1], options["permutations"])
+    tests = permutation_test(rank_products(values, rates), permutations)
+    rhos = np.einsum("lsm,sm->ls", standard_ranks(values), standard_ranks(rates))
+    found = {
+        name: {**describe_predictor(bootstrap, tests, rhos, row, names), "known_before_training": name not in AFTER_TRAINING}
+        for row, name in enumerate(predictors)
+    }
     return {
         "sources": names,
         "bystanders": rates.shape[1],
@@ -50,43 +51,28 @@ def compare_predictors(matrices, layer, options, counts=None):
     }
 
 
-def predictors_of(matrices, sources, layer):
-    """({name: [sources, bystanders]}, the cosine first; {name: why it is left out}) at one layer."""
-    baselines, left_out = baseline_predictors(matrices, sources)
-    index, chosen = matrices.layers.index(layer), np.ix_(sources, matrices.bystanders)
-    return {"cosine": matrices.cosines["cosine"][index][chosen], **{name: values[index] for name, values in baselines.items()}}, left_out
-
-
-def predictor_matrices(matrices, chosen, names, predictors):
-    """A PairMatrices of the common bystanders in which the predictors stand where the layers stood."""
-    return PairMatrices(
-        layers=list(predictors),
-        sources=names,
+def resample_predictors(matrices, sources, values, samples, counts):
+    """The Bootstrap of predictors, values [predictors, sources, bystanders], in the place of layers, over the common bystanders."""
+    table = replace(
+        matrices,
+        sources=matrices.names(sources),
         personas=[matrices.personas[index] for index in matrices.bystanders],
-        categories=matrices.categories[matrices.bystanders],
-        cosines={"cosine": np.stack(list(predictors.values()))},
-        rate=matrices.rate[chosen],
-        found=matrices.found[chosen],
-        total=matrices.total[chosen],
-        related=matrices.related[chosen],
-        prompt_tokens=None,
-        missing={},
+        cosines={"cosine": values},
+        rate=matrices.common(matrices.rate, sources),
         base=None if matrices.base is None else matrices.base[matrices.bystanders],
     )
+    if counts is not None:
+        counts = {key: each[np.ix_(sources, matrices.bystanders)] for key, each in counts.items()}
+    return draw_bootstrap(table, list(range(len(sources))), samples, derive_seed("statistics", "bootstrap"), counts)
 
 
 def describe_predictor(bootstrap, tests, rhos, index, names):
     """One predictor: per source and on average, with intervals and permutation p, and less the cosine, which stands first."""
     mean = describe_mean(bootstrap, index, rhos[index])
-    gap = {"difference": None, "interval": None}
-    if index:
-        gap = describe_difference(bootstrap, index, 0, rhos[index], rhos[0])
+    gap = describe_difference(bootstrap, index, 0, rhos[index], rhos[0])
     return {
-        "mean_rho": mean["mean_rho"],
-        "interval": mean["interval"],
-        "interval_covers": mean["interval_covers"],
-        "p": tests[index]["p"] if tests else None,
-        "p_max_t": tests[index]["p_max_t"] if tests else None,
+        **{key: mean[key] for key in ("mean_rho", "interval", "interval_covers")},
+        **{key: tests[index][key] if tests else None for key in ("p", "p_max_t")},
         "less_cosine": gap["difference"],
         "less_cosine_interval": gap["interval"],
         "per_source": {

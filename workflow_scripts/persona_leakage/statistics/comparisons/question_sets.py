@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.intervals import plain_interval
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
-from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean, describe_source, variance
+from persona_leakage.statistics.core.bootstrap import describe_mean, describe_source, draw_bootstrap, variance
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.core.ranks import rank_correlation
 from persona_leakage.statistics.leakage.even_spread import leave_out_even
 
 DROP_KEYS = ("drop", "interval", "interval_bystanders", "interval_covers")
@@ -21,79 +20,49 @@ def compare_question_sets(tables, counts, bootstraps):
 
     tables: {set: DataFrame of pairs}, of which the first is the in-distribution set; counts: {set: {"found", "total"}
     [sources, personas, questions] on the axes of matrices_of, or None}. A source is included if it is usable in every set.
-    InputError if the sets were measured with different sources or personas.
     """
     matrices = {name: leave_out_even(matrices_of(table), counts[name]) for name, table in tables.items()}
     first, *others = matrices
-    check_alike(matrices)
     found = {name: each.usable_sources() for name, each in matrices.items()}
     sources = [index for index in range(len(matrices[first].sources)) if all(index in indices for indices, _, _ in found.values())]
     problems = [f"{name}: {problem}" for name, (_, _, problem) in found.items() if problem]
     problem = "; ".join(problems) or (None if sources else "no source can be used in every set")
     result = {
         "first": first,
-        "sources": [matrices[first].sources[index] for index in sources] if not problem else [],
+        "sources": [] if problem else matrices[first].names(sources),
         "sources_left_out": {name: reasons for name, (_, reasons, _) in found.items()},
         "undefined": problem,
-        "sets": {name: describe_leakage(each, counts[name]) for name, each in matrices.items()},
+        "sets": {},
         "drops": {},
     }
+    for name, each in matrices.items():  # how much there is to predict
+        questions = None if counts[name] is None else counts[name]["found"].shape[-1]
+        result["sets"][name] = {"questions": questions, "mean_leakage": float(np.nanmean(each.rate)), "per_source": {}, "mean": None}
     if problem:
         return result
-    resampled = {name: resample(each, sources, bootstraps, counts[name]) for name, each in matrices.items()}
+    resampled = {name: correlate_set(each, sources, bootstraps, counts[name]) for name, each in matrices.items()}
     for name, (bootstrap, rhos) in resampled.items():
-        result["sets"][name]["per_source"] = describe_sources(bootstrap, rhos, result["sources"])
+        for row, (source, rho) in enumerate(zip(result["sources"], rhos, strict=True)):
+            result["sets"][name]["per_source"][source] = {"rho": rho, "interval": describe_source(bootstrap, 0, row, rho)}
         result["sets"][name]["mean"] = describe_mean(bootstrap, 0, rhos)
     for name in others:
         moved = replace(matrices[name], cosines=matrices[first].cosines)
         result["drops"][name] = {
             "own_cosines": describe_drops(resampled[first], resampled[name], result["sources"]),
-            "first_cosines": describe_drops(resampled[first], resample(moved, sources, bootstraps, counts[name]), result["sources"]),
+            "first_cosines": describe_drops(resampled[first], correlate_set(moved, sources, bootstraps, counts[name]), result["sources"]),
             "agreement_with_first": describe_agreement(matrices[first], matrices[name], sources),
         }
     return result
 
 
-def check_alike(matrices):
-    """InputError unless all sets have the same sources and personas, which is what makes their comparison paired."""
-    first, *others = matrices
-    for name in others:
-        for what in ("sources", "personas"):
-            if getattr(matrices[name], what) != getattr(matrices[first], what):
-                raise InputError(f"question sets '{first}' and '{name}' were measured with different {what}; they cannot be compared")
-
-
-def describe_leakage(matrices, counts):
-    """How much there is to predict: the questions (None if not known) and the mean rate over all pairs."""
-    return {
-        "questions": None if counts is None else counts["found"].shape[-1],
-        "mean_leakage": float(np.nanmean(matrices.rate)),
-        "per_source": {},
-        "mean": None,
-    }
-
-
-def resample(matrices, sources, bootstraps, counts):
+def correlate_set(matrices, sources, bootstraps, counts):
     """(Bootstrap, within-source correlations [sources]) at the first layer.
 
     Seed and number of personas are the same for every set, so all sets resample the same bystanders and are paired.
     """
-    bootstrap = Bootstrap(matrices, sources, bootstraps, derive_seed("statistics", "question sets"), counts)
-    return bootstrap, [rank_correlation(matrices.cosines["cosine"][0, index], matrices.leakage[index]) for index in sources]
-
-
-def rank_correlation(x, y):
-    """Spearman correlation of two vectors over the positions where both are known."""
-    known = ~(np.isnan(x) | np.isnan(y))
-    return float(standard_ranks(x[known]) @ standard_ranks(y[known]))
-
-
-def describe_sources(bootstrap, rhos, names):
-    """{source: {"rho", "interval"}}."""
-    return {
-        name: {"rho": rho, "interval": describe_source(bootstrap, 0, row, rho)}
-        for row, (name, rho) in enumerate(zip(names, rhos, strict=True))
-    }
+    bootstrap = draw_bootstrap(matrices, sources, bootstraps, derive_seed("statistics", "question sets"), counts)
+    cosines = matrices.cosines["cosine"][0]
+    return bootstrap, [rank_correlation(cosines[index], matrices.leakage[index]) for index in sources]
 
 
 def describe_drops(first, other, names):
@@ -114,8 +83,8 @@ def describe_drop(first, other, drop, statistic, size):
     The bystanders' part of the variance is that of the paired differences; the questions of the two sets are different
     ones, so their parts add up.
     """
-    bystanders = variance(statistic(first.by_bystander) - statistic(other.by_bystander))
-    known = first.by_question is not None and other.by_question is not None
+    bystanders = variance(statistic(first.drawn["bystanders"]) - statistic(other.drawn["bystanders"]))
+    known = "questions" in first.drawn and "questions" in other.drawn
     errors = [bootstrap.errors(statistic) for bootstrap in (first, other)]
     questions = sum(error["both"] ** 2 - error["bystanders"] ** 2 for error in errors)
     if not np.isfinite(bystanders + questions):

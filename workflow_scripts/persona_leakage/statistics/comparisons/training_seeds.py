@@ -4,7 +4,6 @@ from itertools import combinations
 
 import numpy as np
 
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.comparisons.variance_components import AGREEMENT_KEYS, intraclass, two_way_parts
@@ -54,8 +53,7 @@ def sampling_variance(found, total):
 def describe_stability(correlations, tables):
     """{source: leakage of its bystanders in several trainings compared}.
 
-    correlations: contents of correlation.json, one for each training. tables: for each the (PairMatrices, counts) it
-    was made from, or None: then nothing is known of sampling but the noise ceiling.
+    correlations: contents of correlation.json, one for each training. tables: for each the (PairMatrices, counts) it was made from.
     """
     result = {}
     for source in correlations[0]["leakage"]:
@@ -108,7 +106,7 @@ def compare_profiles(rates, ceilings):
 def describe_spread(rates, source, names, tables):
     """Standard deviations behind rates [bystanders, runs]: between bystanders, of the level of a run, of the profile, of sampling.
 
-    profile: of one bystander from one training to the next, once sampling is taken out; without counts per question
+    profile: of one bystander from one training to the next, once sampling is taken out; with one reply per question
     only the sum of the two is known. agreement_if_only_sampling: the intraclass correlation of adapters that leak alike.
     """
     parts = two_way_parts(rates)
@@ -116,7 +114,7 @@ def describe_spread(rates, source, names, tables):
     sampling = mean_sampling_variance(source, names, tables)
     if sampling is None:
         missing = {"profile": None, "sampling": None, "agreement_if_only_sampling": None}
-        return {**found, **missing, "undefined": "no counts per question, or one reply per question: sampling not separable"}
+        return {**found, **missing, "undefined": "one reply per question: sampling not separable"}
     whole = parts["things"] + sampling
     return {
         **found,
@@ -129,8 +127,6 @@ def describe_spread(rates, source, names, tables):
 
 def mean_sampling_variance(source, names, tables):
     """Mean over runs and bystanders of sampling_variance, or None."""
-    if any(table is None for table in tables):
-        return None
     values = []
     for matrices, counts in tables:
         row, columns = matrices.sources.index(source), [matrices.personas.index(name) for name in names]
@@ -139,121 +135,46 @@ def mean_sampling_variance(source, names, tables):
     return mean if np.isfinite(mean) else None
 
 
-SAME_IN_ALL = ("model", "engine", "sampling", "behaviour", "detector", "bank", "seed", "recipe")
 KEYS = ("training", "sampling", "training_and_sampling")
 
 
-def variance_parts(groups):
-    """Standard deviations between and within groups (one-way random effects, moments): training seeds, sampling seeds within them.
-
-    groups: {training seed: [values, one for each sampling seed]}. {"training", "sampling"} need two of each somewhere; with
-    one sampling seed per training seed only their sum, "training_and_sampling", can be told. A negative moment counts as 0.
-    """
-    sizes = np.array([len(values) for values in groups.values()])
-    total, number = int(sizes.sum()), len(groups)
-    if total < 2:
-        return undefined("one run; at least 2 training seeds or sampling seeds needed", *KEYS)
-    means = np.array([np.mean(values) for values in groups.values()])
-    parts = dict.fromkeys(KEYS)
-    within = sum(((np.array(values) - mean) ** 2).sum() for values, mean in zip(groups.values(), means, strict=True))
-    if total > number:
-        within /= total - number
-        parts["sampling"] = float(within**0.5)
-    if number == 1:
-        return {**parts, "undefined": "one training seed: no part for training"}
-    grand = (sizes * means).sum() / total
-    among = (sizes * (means - grand) ** 2).sum() / (number - 1)
-    if total == number:
-        return {
-            **parts,
-            "training_and_sampling": float(among**0.5),
-            "undefined": "one sampling seed for each training seed: parts not separable",
-        }
-    repeats = (total - (sizes**2).sum() / total) / (number - 1)
-    parts["training"] = float(max(0.0, (among - within) / repeats) ** 0.5)
-    return {**parts, "undefined": None}
-
-
-def compare_seeds(runs, tables=None):
+def compare_seeds(runs, tables):
     """Parts of the spread of Spearman's rho at the headline layer, per source and of the mean; and how stable leakage is.
 
-    runs: {path: content of correlation.json}; tables: {path: (PairMatrices, counts per question)} behind them, if they are
-    there: then the part of sampling is known from the replies, and needs no second sampling seed. Leakage is compared
-    between training seeds, of each the first run. InputError if the runs are not repetitions of one experiment, or
-    if two have the same pair of seeds.
+    runs: contents of correlation.json of one experiment, a training seed each; tables: the (PairMatrices, counts per question) behind each.
     """
-    seeds = check_runs(runs)
-    tables = dict.fromkeys(runs) if tables is None else tables
-    errors = {path: errors_of(run, tables[path]) for path, run in runs.items()}
-    trainings = {training: path for path, (training, _) in reversed(seeds.items())}
-    first = [path for path in runs if path in trainings.values()]
+    errors = [sampling_errors(*table, run["headline_layer"], run["joint"]["sources"]) for run, table in zip(runs, tables, strict=True)]
     values = {}
-    for path, run in runs.items():
+    for run in runs:
         layer = run["layers"][str(run["headline_layer"])]
-        for name, block in layer["per_source"].items():
-            values.setdefault(name, {})[seeds[path]] = block["spearman_rho"]
         whole = run["joint"]["sources"] == list(layer["per_source"])
-        values.setdefault(MEAN, {})[seeds[path]] = layer["within_source"]["mean_rho"] if whole else None
+        rhos = {name: block["spearman_rho"] for name, block in layer["per_source"].items()}
+        for name, rho in {**rhos, MEAN: layer["within_source"]["mean_rho"] if whole else None}.items():
+            values.setdefault(name, []).append(rho)
+    seeds = [{key: run["meta"][key] for key in ("training_seed", "sampling_seed")} for run in runs]
     return {
-        "runs": [{"training_seed": training, "sampling_seed": sampling} for training, sampling in seeds.values()],
-        "headline_layer": next(iter(runs.values()))["headline_layer"],
-        "spearman_rho": {name: describe_values(found, [errors[path].get(name) for path in runs]) for name, found in values.items()},
-        "leakage": {
-            "training_seeds": [seeds[path][0] for path in first],
-            "per_source": describe_stability([runs[path] for path in first], [tables[path] for path in first]),
-        },
+        "runs": seeds,
+        "headline_layer": runs[0]["headline_layer"],
+        "spearman_rho": {name: describe_values(found, [known.get(name) for known in errors]) for name, found in values.items()},
+        "leakage": {"training_seeds": [each["training_seed"] for each in seeds], "per_source": describe_stability(runs, tables)},
     }
 
 
-def errors_of(run, table):
-    """{source: standard deviation of its rho from sampling} of a run; {} without its tables."""
-    return sampling_errors(*table, run["headline_layer"], run["joint"]["sources"]) if table else {}
+def describe_values(values, errors):
+    """Values, mean, range and parts of a correlation [runs]; the parts are undefined if a value is None.
 
-
-def describe_values(found, errors):
-    """Values, mean, range and parts of {(training seed, sampling seed): value}; the parts are undefined if a value is.
-
-    errors: standard deviation of each value from sampling alone, None where unknown. With one sampling seed for each
-    training seed they stand for what several would show; sampling_from says where the part of sampling is from.
+    training_and_sampling: standard deviation between the runs; sampling: from ``errors``, that of each value from the replies alone, None
+    where unknown; training: what is left, 0 if nothing is.
     """
-    values = list(found.values())
     if None in values:
         nothing = dict.fromkeys(("mean", "lowest", "highest", "sampling_from"))
         return {"values": values, **nothing, **undefined("a run lacks a correlation", *KEYS)}
-    groups = {}
-    for (training, _), value in found.items():
-        groups.setdefault(training, []).append(value)
-    parts = {"sampling_from": None, **variance_parts(groups)}
-    if parts["sampling"] is not None:
-        parts["sampling_from"] = "sampling seeds"
-    elif parts["training_and_sampling"] is not None and None not in errors:
-        sampling = float(np.mean(np.square(errors)))
-        training = max(0.0, parts["training_and_sampling"] ** 2 - sampling)
-        parts |= {"training": training**0.5, "sampling": sampling**0.5, "sampling_from": "replies", "undefined": None}
+    parts = {"sampling_from": None, **undefined("one run; at least 2 training seeds needed", *KEYS)}
+    if len(values) > 1:
+        parts["training_and_sampling"] = both = float(np.var(values, ddof=1) ** 0.5)
+        parts["undefined"] = "sampling is not known from the replies: parts not separable"
+        if None not in errors:
+            sampling = float(np.mean(np.square(errors)))
+            training = max(0.0, both**2 - sampling)
+            parts |= {"training": training**0.5, "sampling": sampling**0.5, "sampling_from": "replies", "undefined": None}
     return {"values": values, "mean": float(np.mean(values)), "lowest": min(values), "highest": max(values), **parts}
-
-
-def check_runs(runs):
-    """{path: (training seed, sampling seed)}; see compare_seeds for what is refused."""
-    (first_path, first), seeds = next(iter(runs.items())), {}
-    for path, run in runs.items():
-        for key in SAME_IN_ALL:
-            if run["meta"].get(key) != first["meta"].get(key):
-                raise InputError(
-                    f"{path}: {key} is {run['meta'].get(key)}, but {first['meta'].get(key)} in {first_path}; runs may differ in seeds only"
-                )
-        sources = list(run["layers"][str(run["headline_layer"])]["per_source"])
-        expected = list(first["layers"][str(first["headline_layer"])]["per_source"])
-        if (run["headline_layer"], sources) != (first["headline_layer"], expected):
-            raise InputError(
-                f"{path}: headline layer {run['headline_layer']} and sources {', '.join(sources)}; {first_path} has layer"
-                f" {first['headline_layer']} and {', '.join(expected)}"
-            )
-        pair = (run["meta"].get("training_seed"), run["meta"].get("sampling_seed"))
-        if None in pair:
-            raise InputError(f"{path}: meta has no training_seed or no sampling_seed")
-        for other, known in seeds.items():
-            if known == pair:
-                raise InputError(f"{path}: training seed {pair[0]} and sampling seed {pair[1]} are those of {other}")
-        seeds[path] = pair
-    return seeds

@@ -7,7 +7,7 @@ from persona_leakage.infrastructure.intervals import LEVEL, jackknife_error, pla
 from persona_leakage.infrastructure.undefined import undefined
 
 PART_KEYS = ("things", "level", "rest")
-AGREEMENT_KEYS = ("agreement", "agreement_interval", "consistency", "consistency_interval")
+AGREEMENT_KEYS = ("agreement", "agreement_interval")
 
 
 def mean_squares(values):
@@ -35,12 +35,10 @@ def two_way_parts(values):
 
 
 def intraclass(values):
-    """Intraclass correlations of single measurements with 95 % intervals: values [things, repetitions] (McGraw & Wong 1996).
+    """ICC(A,1), the agreement of single measurements, with its 95 % interval: values [things, repetitions] (McGraw & Wong 1996).
 
-    agreement, ICC(A,1): how far one repetition tells the values of another; consistency, ICC(C,1): the same when a
-    shift of all values together does not count. The intervals take values for normal. Undefined if the things do not
-    differ; without an interval where repetitions are all alike.
-    pingouin.intraclass_corr gives the same values but rounds the intervals to two decimals.
+    How far one repetition tells the values of another. The interval takes values for normal. Undefined if the things do not differ;
+    without an interval where repetitions are all alike. pingouin.intraclass_corr rounds the interval to two decimals.
     """
     things, repetitions = values.shape
     if repetitions < 2 or things < 3:
@@ -50,29 +48,8 @@ def intraclass(values):
         return undefined("all have the same mean", *AGREEMENT_KEYS)
     shift = repetitions * (of_columns - rest) / things
     agreement = (of_rows - rest) / (of_rows + (repetitions - 1) * rest + shift)
-    consistency = (of_rows - rest) / (of_rows + (repetitions - 1) * rest)
-    return {
-        "agreement": agreement,
-        "agreement_interval": agreement_interval(agreement, values.shape, of_rows, of_columns, rest),
-        "consistency": consistency,
-        "consistency_interval": consistency_interval(values.shape, of_rows, rest),
-        "undefined": None,
-    }
-
-
-def upper_f(first, second):
-    """The point of the F distribution that bounds a 95 % interval on one side."""
-    return float(stats.f.ppf((1 + LEVEL) / 2, first, second))
-
-
-def consistency_interval(shape, of_rows, rest):
-    """Exact for normal values; None if rows and columns explain all variance."""
-    things, repetitions = shape
-    if rest < 1e-12:
-        return None
-    freedom = things - 1, (things - 1) * (repetitions - 1)
-    ratios = of_rows / rest / upper_f(*freedom), of_rows / rest * upper_f(*reversed(freedom))
-    return [(ratio - 1) / (ratio + repetitions - 1) for ratio in ratios]
+    interval = agreement_interval(agreement, values.shape, of_rows, of_columns, rest)
+    return {"agreement": agreement, "agreement_interval": interval, "undefined": None}
 
 
 def agreement_interval(estimate, shape, of_rows, of_columns, rest):
@@ -84,7 +61,7 @@ def agreement_interval(estimate, shape, of_rows, of_columns, rest):
     columns, left = slope * of_columns, (1 + slope * (things - 1)) * rest
     freedom = (columns + left) ** 2 / (columns**2 / (repetitions - 1) + left**2 / ((things - 1) * (repetitions - 1)))
     noise = repetitions * of_columns + (repetitions * things - repetitions - things) * rest
-    low, high = upper_f(things - 1, freedom), upper_f(freedom, things - 1)
+    low, high = (float(stats.f.ppf((1 + LEVEL) / 2, *pair)) for pair in ((things - 1, freedom), (freedom, things - 1)))
     return [
         things * (of_rows - low * rest) / (low * noise + things * of_rows),
         things * (high * of_rows - rest) / (noise + things * high * of_rows),

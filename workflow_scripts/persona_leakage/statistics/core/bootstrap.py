@@ -1,5 +1,7 @@
 """Confidence intervals of the correlations: bootstrap over bystanders, questions and, if there are enough, sources."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from persona_leakage.infrastructure.intervals import correlation_interval, plain_interval
@@ -8,14 +10,8 @@ from persona_leakage.statistics.core.ranks import standard_ranks, weighted_corre
 
 MIN_SOURCES, MIN_QUESTIONS = 5, 5
 MEAN_KEYS = (
-    "mean_rho",
-    "n_sources",
-    "interval",
-    "interval_covers",
-    "interval_bystanders",
-    "interval_over_sources",
-    "no_interval_over_sources",
-    "standard_errors",
+    *("mean_rho", "n_sources", "interval", "interval_covers", "interval_bystanders"),
+    *("interval_over_sources", "no_interval_over_sources"),
 )
 DIFFERENCE_KEYS = ("difference", "interval")
 
@@ -33,12 +29,12 @@ def present(matrices, source):
 def resample_bystanders(matrices, sources, weights):
     """Within-source Spearman correlations in resamples of the personas: [layers, sources, samples].
 
-    weights: of each source [samples, personas], or one such array to draw the same personas for all sources.
+    weights: {source: [samples, personas]}.
     """
     found = []
-    for index, source in enumerate(sources):
+    for source in sources:
         members = present(matrices, source)
-        counts = (weights[index] if isinstance(weights, list) else weights)[:, members]
+        counts = weights[source][:, members]
         ranks = weighted_ranks(matrices.leakage[source, members], counts)
         found.append(
             [weighted_correlation(weighted_ranks(layer[source, members], counts), ranks, counts) for layer in matrices.cosines["cosine"]]
@@ -79,67 +75,90 @@ def correlate_rates(matrices, sources, rates):
     return np.array(result).swapaxes(0, 1)
 
 
+@dataclass(frozen=True)
 class Draws:
     """What a Bootstrap resamples: how often each persona is drawn, and what its rates are with other questions.
 
-    weights: [samples, personas], for all sources alike; apart: {source (index): the same}, for each apart. question_rates, cell_rates:
-    of resample_rates, with the questions drawn for all personas alike and for each apart; None without counts per question, or with
-    fewer than MIN_QUESTIONS of them.
+    weights: [samples, personas], for all sources alike; apart: {source (index): the same}, for each apart. rates: {"questions", "cells"}
+    of resample_rates, with the questions drawn for all personas alike and for each apart; {} without counts per question, or with
+    fewer than MIN_QUESTIONS of them. correction: a resample of q questions varies by a factor (q - 1) / q too little.
     """
 
-    def __init__(self, matrices, sources, samples, seed, counts=None):
-        generator = np.random.default_rng(seed)
-        size = len(matrices.personas)
-        self.weights = multinomial_weights(generator, size, samples)
-        self.apart = {source: multinomial_weights(generator, size, samples) for source in sources}
-        self.question_rates = self.cell_rates = None
-        if counts is not None and counts["found"].shape[-1] >= MIN_QUESTIONS:
-            # a resample of q questions varies by a factor (q - 1) / q too little
-            self.correction = counts["found"].shape[-1] / (counts["found"].shape[-1] - 1)
-            self.question_rates = resample_rates(matrices, sources, counts, generator, samples, per_persona=False)
-            self.cell_rates = resample_rates(matrices, sources, counts, generator, samples, per_persona=True)
+    weights: np.ndarray
+    apart: dict
+    rates: dict
+    correction: float | None = None
 
 
+def draw_resamples(matrices, sources, samples, seed, counts=None):
+    """The Draws of ``samples`` resamples. counts: {"found", "total"} [sources of the table, personas, questions], or None."""
+    generator, size = np.random.default_rng(seed), len(matrices.personas)
+    weights = multinomial_weights(generator, size, samples)
+    apart = {source: multinomial_weights(generator, size, samples) for source in sources}
+    questions = 0 if counts is None else counts["found"].shape[-1]
+    if questions < MIN_QUESTIONS:
+        return Draws(weights, apart, {})
+    rates = {
+        way: resample_rates(matrices, sources, counts, generator, samples, per_persona)
+        for way, per_persona in (("questions", False), ("cells", True))
+    }
+    return Draws(weights, apart, rates, questions / (questions - 1))
+
+
+@dataclass(frozen=True)
 class Bootstrap:
     """Resampled within-source correlations of one table, drawn once and shared by all intervals.
 
-    by_bystander, by_source_and_bystander, by_question, by_cell: [layers, sources, samples]; the last two are None
-    without counts per question, or with fewer than MIN_QUESTIONS of them. by_source_and_bystander draws other personas
-    for each source, by_cell other questions for each persona: what these two spread is noise that the other ways of
-    drawing hold as well. draws: those of a table with the same personas, and with all these sources and pairs, to compare with.
+    sizes: pairs of each of ``sources``. drawn: correlations [layers, sources, samples] by what was resampled: "bystanders"; "bystanders
+    apart", others for each source; "questions"; "cells", other questions for each persona. The last two are missing where Draws has none.
+    What the two that draw apart spread is noise that the other two hold as well.
     """
 
-    def __init__(self, matrices, sources, samples, seed, counts=None, draws=None):
-        draws = draws or Draws(matrices, sources, samples, seed, counts)
-        self.sources = sources
-        self.sizes = [len(present(matrices, source)) for source in sources]
-        self.by_bystander = resample_bystanders(matrices, sources, draws.weights)
-        self.by_source_and_bystander = resample_bystanders(matrices, sources, [draws.apart[source] for source in sources])
-        self.by_question = self.by_cell = None
-        if draws.question_rates is not None:
-            self.correction = draws.correction
-            self.by_question = correlate_rates(matrices, sources, draws.question_rates)
-            self.by_cell = correlate_rates(matrices, sources, draws.cell_rates)
+    sources: list
+    sizes: list
+    drawn: dict
+    correction: float | None
 
     def errors(self, statistic):
-        """Standard errors of ``statistic``: a function of correlations [sources, samples] that gives [samples].
+        """{"bystanders", "both"}: standard errors of ``statistic``, a function of correlations [layers, sources, samples] to [samples].
 
         Over bystanders and questions the variances of the two ways of drawing add up, less that of the cells, which both
-        hold (Cameron, Gelbach & Miller 2011). None where counts per question are lacking.
+        hold (Cameron, Gelbach & Miller 2011). Without counts per question, both is that of bystanders.
         """
-        bystanders = variance(statistic(self.by_bystander))
-        errors = {"bystanders": bystanders**0.5, "questions": None, "both": bystanders**0.5}
-        if self.by_question is not None:
-            questions, cells = variance(statistic(self.by_question)), variance(statistic(self.by_cell))
-            errors["questions"] = (self.correction * questions) ** 0.5
-            # np.maximum, because max() would take a NaN for nothing
-            errors["both"] = (bystanders + self.correction * np.maximum(0.0, questions - cells)) ** 0.5
-        return errors
+        bystanders = variance(statistic(self.drawn["bystanders"]))
+        both = bystanders
+        if "questions" in self.drawn:
+            questions, cells = (variance(statistic(self.drawn[way])) for way in ("questions", "cells"))
+            both = bystanders + self.correction * np.maximum(0.0, questions - cells)  # max() would take a NaN for nothing
+        return {"bystanders": bystanders**0.5, "both": both**0.5}
 
     def shared_variance(self, layer):
         """The part of the variance of the mean correlation that comes from all sources having the same bystanders and questions."""
         total = self.errors(lambda drawn: drawn[layer].mean(axis=0))["both"] ** 2
-        return float(np.maximum(0.0, total - variance(self.by_source_and_bystander[layer].mean(axis=0))))
+        return float(np.maximum(0.0, total - variance(self.drawn["bystanders apart"][layer].mean(axis=0))))
+
+    def change(self, function, **changes):
+        """The same with ``function(way, correlations)`` of each of ``drawn``."""
+        return replace(self, drawn={way: function(way, values) for way, values in self.drawn.items()}, **changes)
+
+
+def resample(matrices, sources, draws):
+    """The Bootstrap of ``sources`` with ``draws``, which may be those of another table with the same personas and at least these pairs.
+
+    Tables with the same draws are paired. A source with few pairs may have none of them in a resample, which is NaN there.
+    """
+    with np.errstate(invalid="ignore"):
+        drawn = {
+            "bystanders": resample_bystanders(matrices, sources, dict.fromkeys(sources, draws.weights)),
+            "bystanders apart": resample_bystanders(matrices, sources, draws.apart),
+            **{way: correlate_rates(matrices, sources, rates) for way, rates in draws.rates.items()},
+        }
+    return Bootstrap(sources, [len(present(matrices, source)) for source in sources], drawn, draws.correction)
+
+
+def draw_bootstrap(matrices, sources, samples, seed, counts=None):
+    """The Bootstrap of one table, where nothing is paired with it; arguments as draw_resamples."""
+    return resample(matrices, sources, draw_resamples(matrices, sources, samples, seed, counts))
 
 
 def variance(values):
@@ -150,18 +169,17 @@ def variance(values):
 
 def describe_source(bootstrap, layer, index, rho):
     """95 % interval of one source's Spearman correlation over its bystanders; ``index`` among the bootstrap's sources."""
-    error = variance(bootstrap.by_bystander[layer, index]) ** 0.5
+    error = variance(bootstrap.drawn["bystanders"][layer, index]) ** 0.5
     return correlation_interval(rho, error, bootstrap.sizes[index] - 1)
 
 
 def describe_mean(bootstrap, layer, rhos):
-    """The mean within-source correlation with its intervals and the parts of its standard error."""
+    """The mean within-source correlation with its intervals."""
     mean, size = float(np.mean(rhos)), min(bootstrap.sizes) - 1
     errors = bootstrap.errors(lambda drawn: drawn[layer].mean(axis=0))
     over_sources, reason = interval_over_sources(bootstrap, layer, rhos, mean)
-    parts = {key: (float(value) if value is not None and np.isfinite(value) else None) for key, value in errors.items()}
     interval = correlation_interval(mean, errors["both"], size)
-    covers = "bystanders" if bootstrap.by_question is None else "bystanders and questions"
+    covers = "bystanders and questions" if "questions" in bootstrap.drawn else "bystanders"
     return {
         "mean_rho": mean,
         "n_sources": len(rhos),
@@ -170,7 +188,6 @@ def describe_mean(bootstrap, layer, rhos):
         "interval_bystanders": correlation_interval(mean, errors["bystanders"], size),
         "interval_over_sources": over_sources,
         "no_interval_over_sources": reason,
-        "standard_errors": parts,
         "undefined": None,
     }
 

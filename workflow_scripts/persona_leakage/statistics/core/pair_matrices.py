@@ -1,23 +1,18 @@
 """The pairs table as arrays [layers, sources, personas], the input of every joint statistic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from persona_leakage.behaviours.training_check import NONE_LEARNED, check_table, unlearned_sources
 from persona_leakage.infrastructure.undefined import describe_missing
+from persona_leakage.tables.question_counts import spread
 
 MIN_BYSTANDERS, MIN_DIFFERENT = 5, 5
 DECIMALS = 12  # of leakage, so that equal differences are equal
 PAIR_COLUMNS = (
-    "cosine",
-    "cosine_raw",
-    "cosine_whitened",
-    "word_similarity",
-    "char_similarity",
-    "embedding_similarity",
-    "js_source_replies",
-    "js_bystander_replies",
+    *("cosine", "cosine_raw", "cosine_whitened", "word_similarity", "char_similarity", "embedding_similarity"),
+    *("js_source_replies", "js_bystander_replies"),
 )
 
 
@@ -42,8 +37,8 @@ class PairMatrices:
     found: np.ndarray
     total: np.ndarray
     related: np.ndarray
-    prompt_tokens: np.ndarray | None
-    missing: dict
+    prompt_tokens: np.ndarray | None = None
+    missing: dict = field(default_factory=dict)
     unlearned: frozenset = frozenset()
     base: np.ndarray | None = None
     linear: bool = False
@@ -61,6 +56,15 @@ class PairMatrices:
         whole = [index for index, source in enumerate(self.sources) if source not in self.missing]
         complete = ~np.isnan(self.rate[whole]).any(axis=0) & ~np.isnan(self.cosines["cosine"][:, whole]).any(axis=(0, 1))
         return np.array([index for index, name in enumerate(self.personas) if complete[index] and name not in self.sources], dtype=int)
+
+    def names(self, sources):
+        """Names of ``sources`` (indices)."""
+        return [self.sources[index] for index in sources]
+
+    def common(self, values, sources):
+        """``values`` [S, P] or [L, S, P] of ``sources`` (indices) over the common bystanders: [sources, bystanders] or [L, ...]."""
+        chosen = np.ix_(sources, self.bystanders)
+        return values[chosen] if values.ndim == 2 else np.stack([layer[chosen] for layer in values])
 
     @property
     def left_out(self):
@@ -150,20 +154,6 @@ def matrices_of(table, check=None, linear=False):
     """
     layers, sources = sorted(set(table["layer"].tolist())), list(dict.fromkeys(table["source"]))
     personas = sorted({*table["persona"], *sources})
-    shape = (len(layers), len(sources), len(personas))
-    indices = (
-        table["layer"].map({layer: index for index, layer in enumerate(layers)}).to_numpy(),
-        table["source"].map({name: index for index, name in enumerate(sources)}).to_numpy(),
-        table["persona"].map({name: index for index, name in enumerate(personas)}).to_numpy(),
-    )
-
-    def spread(column, over=slice(None), fill=np.nan, kind=float):
-        """A column as an array over the axes ``over`` of ``indices``."""
-        filled = np.full(shape[over], fill, dtype=kind)
-        filled[indices[over]] = table[column].to_numpy()
-        return filled
-
-    pairs, persona = slice(1, 3), slice(2, 3)
     unlearned = unlearned_sources(check or check_table(table))
     missing = dict(unlearned)
     for source, rows in table.groupby("source", sort=False):
@@ -172,28 +162,28 @@ def matrices_of(table, check=None, linear=False):
         problems = [describe_missing(column, rows[column].to_numpy(dtype=float)) for column in columns]
         if any(problems) and source not in unlearned:
             missing[source] = ", ".join(filter(None, problems))
+    known = {
+        column: spread(table, {"persona": personas}, column) if column in table else None
+        for column in ("prompt_tokens", "base_rate", "base_reply_tokens")
+    }
+    if {"base_reply_tokens", "source_base_reply_tokens"} <= {*table}:
+        for source, values in table.groupby("source", sort=False)["source_base_reply_tokens"]:
+            known["base_reply_tokens"][personas.index(source)] = values.iloc[0]
+    axes = {"source": sources, "persona": personas}
     return PairMatrices(
         layers=layers,
         sources=sources,
         personas=personas,
-        categories=spread("category", persona, fill=None, kind=object),
-        cosines={column: spread(column) for column in PAIR_COLUMNS if column in table},
-        rate=spread("rate", pairs),
-        found=spread("found", pairs),
-        total=spread("total", pairs),
-        related=spread("related", pairs, fill=False, kind=bool),
-        prompt_tokens=spread("prompt_tokens", persona) if "prompt_tokens" in table else None,
+        categories=spread(table, {"persona": personas}, "category", None, object),
+        cosines={column: spread(table, {"layer": layers, **axes}, column) for column in PAIR_COLUMNS if column in table},
+        rate=spread(table, axes, "rate"),
+        found=spread(table, axes, "found"),
+        total=spread(table, axes, "total"),
+        related=spread(table, axes, "related", False, bool),
+        prompt_tokens=known["prompt_tokens"],
         missing=missing,
         unlearned=frozenset(unlearned),
-        base=spread("base_rate", persona) if "base_rate" in table else None,
+        base=known["base_rate"],
         linear=linear,
-        base_reply_tokens=reply_lengths(table, personas, spread("base_reply_tokens", persona)) if "base_reply_tokens" in table else None,
+        base_reply_tokens=known["base_reply_tokens"],
     )
-
-
-def reply_lengths(table, personas, lengths):
-    """``lengths`` [P] in tokens, those of the sources filled in from source_base_reply_tokens, if the table has it."""
-    if "source_base_reply_tokens" in table:
-        for source, values in table.groupby("source", sort=False)["source_base_reply_tokens"]:
-            lengths[personas.index(source)] = values.iloc[0]
-    return lengths

@@ -2,10 +2,17 @@
 
 import numpy as np
 
+from persona_leakage.infrastructure.seeds import derive_seed
+from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.ranks import double_centre, standard_ranks
 
 TEST_KEYS = ("statistic", "null_mean", "null_sd", "z", "p", "p_max_t")
 TOLERANCE = 1e-12  # statistics that differ by rounding alone count as equal
+
+
+def generator_of(purpose):
+    """A generator whose seed depends on its purpose alone, so that the same table gives the same numbers."""
+    return np.random.default_rng(derive_seed("statistics", purpose))
 
 
 def draw_permutations(generator, size, count, groups=None):
@@ -47,7 +54,18 @@ def permutation_test(products, permutations, groups=None, inflation=1.0):
     if drawn is None:
         return None
     observed, means, sds, null_z = drawn
-    return summarise(observed, means, sds * inflation, null_z, np.abs)
+    return summarise(observed, means, sds * inflation, null_z)
+
+
+def compare_with_draws(observed, null, size=np.abs):
+    """The layers of a test (see summarise): statistics [layers] and those of every draw [layers, draws].
+
+    None if a layer's are not known or do not vary.
+    """
+    means, sds = null.mean(axis=1), null.std(axis=1)
+    if not (np.isfinite(observed).all() and np.isfinite(sds).all() and (sds > TOLERANCE).all()):
+        return None
+    return summarise(observed, means, sds, (null - means[:, None]) / sds[:, None], size)
 
 
 def null_draws(products, permutations, groups=None):
@@ -64,10 +82,10 @@ def null_draws(products, permutations, groups=None):
     return products[:, diagonal, diagonal].sum(axis=1), means, sds, (drawn - means[:, None]) / sds[:, None]
 
 
-def summarise(observed, means, sds, null_z, size=lambda z: z):
-    """The layers of a max-T test from its statistics [layers] and the z of every draw [layers, draws].
+def summarise(observed, means, sds, null_z, size=np.abs):
+    """The layers of a max-T test from its statistics [layers] and the z of every draw [layers, draws]: a list of {TEST_KEYS}.
 
-    size: what makes a z extreme: np.abs for a two-sided test; as it is for one of high values.
+    size: what makes a z extreme: np.abs for a two-sided test, np.positive for one of high values.
     """
     z, null_z = (observed - means) / sds, size(null_z)
     highest = null_z.max(axis=0)
@@ -82,6 +100,11 @@ def summarise(observed, means, sds, null_z, size=lambda z: z):
         }
         for index in range(len(z))
     ]
+
+
+def layer_of(test, index, reason="all relabellings give the same"):
+    """One layer of a test, or ``reason``, why there is none (``test`` None)."""
+    return undefined(reason, *TEST_KEYS) if test is None else {**test[index], "undefined": None}
 
 
 def share_at_least(draws, value):

@@ -16,6 +16,12 @@ def standard_ranks(values):
     return standardise(stats.rankdata(values, axis=-1))
 
 
+def rank_correlation(x, y):
+    """Spearman correlation of two vectors over the positions where both are known; NaN if one is constant there."""
+    known = ~(np.isnan(x) | np.isnan(y))
+    return float(standard_ranks(x[known]) @ standard_ranks(y[known]))
+
+
 def weighted_ranks(values, weights):
     """Mean ranks of ``values`` [n] in samples in which value i stands weights[b, i] times: [samples, n], up to a shift of one half.
 

@@ -4,21 +4,19 @@ If the personas close to a source also began lower (or higher) than others, clos
 Only for behaviours that some persona shows without adapter.
 """
 
-import copy
 from dataclasses import replace
 
 import numpy as np
 
 from persona_leakage.infrastructure.intervals import correlation_interval
 from persona_leakage.infrastructure.undefined import finite, undefined
-from persona_leakage.statistics.core.bootstrap import MEAN_KEYS, Bootstrap, describe_mean, present, variance
+from persona_leakage.statistics.core.bootstrap import MEAN_KEYS, describe_mean, present, resample, variance
 from persona_leakage.statistics.core.pair_matrices import MIN_BYSTANDERS
-from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.core.ranks import rank_correlation
 from persona_leakage.statistics.leakage.signed_change import share_of_headroom
 
 LEAST_ROOM = 0.2  # of the scale, that a persona's base rate must leave above it
 KEYS = ("per_source", "partial", "explained")
-DRAWN = ("by_bystander", "by_source_and_bystander", "by_question", "by_cell")
 WHOLLY = 1e-9  # 1 - r^2 of a correlation that leaves nothing
 
 
@@ -31,14 +29,6 @@ def partial_correlation(xy, xz, yz):
     return np.divide(xy - xz * yz, np.sqrt(np.maximum(left, 0)), out=np.full_like(left, np.nan), where=left > WHOLLY)
 
 
-def rho(x, y):
-    """Spearman's correlation over the values that both have; NaN for fewer than MIN_BYSTANDERS or a constant one."""
-    known = ~(np.isnan(x) | np.isnan(y))
-    if known.sum() < MIN_BYSTANDERS:
-        return float("nan")
-    return float(standard_ranks(x[known]) @ standard_ranks(y[known]))
-
-
 def partial_bootstrap(matrices, bootstrap, draws, given_cosine):
     """The Bootstrap whose correlations are those of cosine and leakage given the base rate, in the same resamples as ``bootstrap``.
 
@@ -47,18 +37,14 @@ def partial_bootstrap(matrices, bootstrap, draws, given_cosine):
     """
     base = np.where(np.isnan(matrices.rate), np.nan, matrices.base)
     started = replace(matrices, layers=[0], cosines={"cosine": base[None]})
-    as_leakage, bystanders = replace(matrices, rate=base, base=None), copy.copy(draws)
-    bystanders.question_rates = None
-    with np.errstate(invalid="ignore"):
-        leakage_base = Bootstrap(started, bootstrap.sources, None, None, draws=draws)
-        cosine_base = Bootstrap(as_leakage, bootstrap.sources, None, None, draws=bystanders)
-    partial = copy.copy(bootstrap)
-    for name in DRAWN:
-        drawn = getattr(bootstrap, name)
-        if drawn is not None:
-            of_cosine = getattr(cosine_base, name) if "bystander" in name else np.broadcast_to(given_cosine[..., None], drawn.shape)
-            setattr(partial, name, partial_correlation(drawn, of_cosine, np.broadcast_to(getattr(leakage_base, name), drawn.shape)))
-    return partial
+    leakage_base = resample(started, bootstrap.sources, draws).drawn
+    cosine_base = resample(replace(matrices, rate=base, base=None), bootstrap.sources, replace(draws, rates={})).drawn
+
+    def partial(way, drawn):
+        given = cosine_base.get(way, given_cosine[..., None]), leakage_base[way]
+        return partial_correlation(drawn, *(np.broadcast_to(values, drawn.shape) for values in given))
+
+    return bootstrap.change(partial)
 
 
 def describe_base_confound(matrices, bootstrap, draws):
@@ -70,7 +56,7 @@ def describe_base_confound(matrices, bootstrap, draws):
     see is_explained; also true if the base rate determines leakage or cosine wholly. A noisy base rate takes out too little: the
     partial correlation keeps what base rates without noise would explain.
     """
-    names = [matrices.sources[source] for source in bootstrap.sources]
+    names = matrices.names(bootstrap.sources)
     flat = [name for name, source in zip(names, bootstrap.sources, strict=True) if np.ptp(matrices.base[present(matrices, source)]) == 0]
     if flat:
         return [undefined(f"the base rate is the same for all bystanders of {', '.join(flat)}", *KEYS)] * len(matrices.layers)
@@ -84,7 +70,7 @@ def describe_base_confound(matrices, bootstrap, draws):
     for layer, sources in enumerate(blocks):
         per_source = {}
         for row, (name, block) in enumerate(zip(names, sources, strict=True)):
-            error = variance(drawn.by_bystander[layer, row]) ** 0.5
+            error = variance(drawn.drawn["bystanders"][layer, row]) ** 0.5
             interval = correlation_interval(finite(partials[layer, row]), error, drawn.sizes[row] - 1)
             per_source[name] = {**block, "partial": finite(partials[layer, row]), "partial_interval": interval}
             per_source[name] = {key: finite(value) if isinstance(value, float) else value for key, value in per_source[name].items()}
@@ -110,12 +96,12 @@ def correlations_of(matrices, layer, source):
     cosine, leakage = matrices.cosines["cosine"][layer, source, members], matrices.leakage[source, members]
     base, room = matrices.base[members], 1 - matrices.base[members] >= LEAST_ROOM - 1e-9
     return {
-        "plain": rho(cosine, leakage),
-        "leakage_base": rho(leakage, base),
-        "cosine_base": rho(cosine, base),
-        "cosine_outcome": rho(cosine, matrices.rate[source, members]),
-        "cosine_headroom": rho(cosine, share_of_headroom(leakage, base)),
-        "cosine_leakage_with_room": rho(cosine[room], leakage[room]),
+        "plain": rank_correlation(cosine, leakage),
+        "leakage_base": rank_correlation(leakage, base),
+        "cosine_base": rank_correlation(cosine, base),
+        "cosine_outcome": rank_correlation(cosine, matrices.rate[source, members]),
+        "cosine_headroom": rank_correlation(cosine, share_of_headroom(leakage, base)),
+        "cosine_leakage_with_room": rank_correlation(cosine[room], leakage[room]) if room.sum() >= MIN_BYSTANDERS else float("nan"),
         "n_with_room": int(room.sum()),
     }
 

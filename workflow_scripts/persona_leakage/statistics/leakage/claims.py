@@ -69,15 +69,17 @@ BASELINES = {
 }
 
 
-def conclude_effect(result, layer, claim, found):
+def conclude_effect(result, layer, claim, words, block, estimate, z, sources):
     """(answer, because) of a correlation that is tested against relabelled bystanders and against permuted sources.
 
-    claim: its family. found: {"words": what the correlation is, "estimate", "interval", "z": of the relabelling, "sources": how
-    many, "over_sources": its interval over sources like these}. Supported takes both tests after Holm's correction, the
-    interval above 0, LEAST_SOURCES sources and, from MIN_SOURCES on, the interval over the sources above 0; reversed the same, below 0.
+    claim: its family. words: what the correlation is. block: with its interval, and that over sources like these. z: of the relabelling.
+    sources: how many. Supported takes both tests after Holm's correction, the interval above 0, LEAST_SOURCES sources and, from
+    MIN_SOURCES on, the interval over the sources above 0; reversed the same, below 0.
     """
-    p, interval, tests = result["holm"][claim], found["interval"], [layer["chance"]["permuted_sources"][name] for name in CLAIMS[claim]]
-    words = f"{found['words']} is {number(found['estimate'])}"
+    if block["undefined"]:
+        return CANNOT_TELL, block["undefined"]
+    p, interval, tests = result["holm"][claim], block["interval"], [layer["chance"]["permuted_sources"][name] for name in CLAIMS[claim]]
+    words = f"{words} is {number(estimate)}"
     if interval is None:
         return CANNOT_TELL, f"{words}, without a confidence interval"
     if p["p_holm"] is None:
@@ -87,26 +89,21 @@ def conclude_effect(result, layer, claim, found):
     because = f"{words}, 95 % interval {interval_text(interval)}; p = {p['p_relabelled']:.2g} with the bystanders relabelled,"
     because += f" {p['p_permuted_sources']:.2g} with {result['permuted_sources']['kind']} in the sources' place;"
     because += f" the larger is {p['p_holm']:.2g} after Holm's correction{coarse(max(tests, key=lambda test: test['least_p']))}"
-    signs, beyond = {np.sign(value) for value in (found["z"], *(test["z"] for test in tests))}, bounds(found)
+    signs, few = {np.sign(value) for value in (z, *(test["z"] for test in tests))}, too_few(sources)
+    # Over sources like these, from MIN_SOURCES on (unknown: no bounds); of fewer sources the interval of these.
+    low, high = interval if sources < MIN_SOURCES else block["interval_over_sources"] or [-1.0, 1.0]
     if p["p_holm"] < LEVEL and interval[0] > 0 and signs == {1.0}:
-        if few := too_few(found["sources"]):
+        if few:
             return CANNOT_TELL, because + few
-        if not beyond[0] > 0:
+        if not low > 0:
             return CANNOT_TELL, f"{because}; over sources like these the interval includes 0"
         small = f"; below {SMALLEST}, the smallest that would matter" if interval[1] < SMALLEST else ""
         return SUPPORTED, because + small
-    if p["p_holm"] < LEVEL and interval[1] < 0 and beyond[1] < 0 and signs == {-1.0} and not too_few(found["sources"]):
+    if p["p_holm"] < LEVEL and interval[1] < 0 and high < 0 and signs == {-1.0} and not few:
         return REVERSED, because
-    if interval[1] < SMALLEST and beyond[1] < SMALLEST:
+    if interval[1] < SMALLEST and high < SMALLEST:
         return NOT_SUPPORTED, f"{because}: the interval rules out {SMALLEST} and more"
     return CANNOT_TELL, f"{because}: neither no effect nor one of {SMALLEST} and more can be ruled out"
-
-
-def bounds(found):
-    """The ends of the interval over sources like these, from MIN_SOURCES on (unknown: no bounds); of fewer sources those of its own."""
-    if found["sources"] < MIN_SOURCES:
-        return found["interval"]
-    return found["over_sources"] or [-1.0, 1.0]
 
 
 def coarse(test):
@@ -128,65 +125,23 @@ def conclude_association(result, layer):
     """Both tests of the mean within-source correlation, corrected for testing every layer, and its intervals."""
     block, test = layer["within_source"], layer["chance"]["association"]
     sources = block["n_sources"] or 0
-    found = unless(block) or conclude_effect(
-        result,
-        layer,
-        "association",
-        {
-            "words": "the mean within-source rank correlation",
-            "estimate": block["mean_rho"],
-            "interval": block["interval"],
-            "z": test["z"],
-            "sources": sources,
-            "over_sources": block["interval_over_sources"],
-        },
-    )
+    words = "the mean within-source rank correlation"
+    found = conclude_effect(result, layer, "association", words, block, block["mean_rho"], test["z"], sources)
     if test["statistic"] is not None:
-        found = found[0], f"{found[1]}, tested over the common bystanders, where it is {number(test['statistic'])}"
-        found = found[0], found[1] + without(result["joint"]["sources_left_out"])
-    return (
-        "association",
-        "Do personas that lie closer to the source in the base model leak more?",
-        (
-            f"Personas closer to the source leak more than closeness to other personas would explain{scope(sources)}.",
-            f"Closeness to the source does not rank the personas by leakage, upwards, to an extent that would matter{scope(sources)}.",
-            "Whether personas closer to the source leak more is open.",
-            f"Personas closer to the source leak less{scope(sources)}.",
-        ),
-        found,
-    )
+        said = f"{found[1]}, tested over the common bystanders, where it is {number(test['statistic'])}"
+        found = found[0], said + without(result["joint"]["sources_left_out"])
+    return *found, {"scope": scope(sources)}
 
 
 def conclude_pairs(result, layer):
     """Double-centred correlation: source and bystander means are removed, also if sources differ in gain."""
     block, z = layer["double_centred"]["clear_of_floor"], layer["chance"]["pair_specific"]["z"]
     sources = len(block["sources"] or ())
-    found = unless(block) or conclude_effect(
-        result,
-        layer,
-        "pair_specific",
-        {
-            "words": "the double-centred correlation of the sources clear of the floor",
-            "estimate": block["r"],
-            "interval": block["interval"],
-            "z": z,
-            "sources": sources,
-            "over_sources": block["interval_over_sources"],
-        },
-    )
+    words = "the double-centred correlation of the sources clear of the floor"
+    found = conclude_effect(result, layer, "pair_specific", words, block, block["r"], z, sources)
     if found[0] in SIGNS and not SIGNS[found[0]] * (block["gain_adjusted_r"] or 0) > 0:
         found = CANNOT_TELL, f"{found[1]}; but it is {number(block['gain_adjusted_r'])} once sources may differ in gain"
-    return (
-        "pair_specific",
-        "Does it depend on the pair, beyond some bystanders leaking more and some sources spreading more in general?",
-        (
-            f"Which source reaches which bystander follows their closeness, apart from what either does in general{scope(sources)}.",
-            f"Apart from what sources and bystanders do in general, closeness of the pair says next to nothing{scope(sources)}.",
-            "Whether closeness of the pair matters apart from what sources and bystanders do in general is open.",
-            f"Apart from what sources and bystanders do in general, closer pairs leak less{scope(sources)}.",
-        ),
-        found,
-    )
+    return *found, {"scope": scope(sources)}
 
 
 def conclude_baselines(result, layer):
@@ -196,31 +151,10 @@ def conclude_baselines(result, layer):
     """
     block = layer["baseline_predictors"]["partial_linear"]
     sources = len(block["per_source"] or ())
-    found = unless(block) or conclude_effect(
-        result,
-        layer,
-        "beyond_baselines",
-        {
-            "words": f"the partial correlation of closeness with {LEAKAGE_WORDS[result['outcome']]}",
-            "estimate": block["mean_rho"],
-            "interval": block["interval"],
-            "z": block["mean_rho"],
-            "sources": sources,
-            "over_sources": block["interval_over_sources"],
-        },
-    )
+    words = f"the partial correlation of closeness with {LEAKAGE_WORDS[result['outcome']]}"
+    found = conclude_effect(result, layer, "beyond_baselines", words, block, block["mean_rho"], block["mean_rho"], sources)
     p, pairs = p_of(result, "pair_specific"), layer["double_centred"]["clear_of_floor"]["r"]
     if found[0] in SIGNS and (p is None or p >= LEVEL or not SIGNS[found[0]] * (pairs or 0) > 0):
         found = CANNOT_TELL, f"{found[1]}; but the pair-specific test does not support it, so noise in the other numbers may explain it"
     known = join(dict.fromkeys(BASELINES[name] for name in block["controls"] or ())) or "simpler predictors"
-    return (
-        "beyond_baselines",
-        "Does closeness add to what simpler things about a persona and its prompt say?",
-        (
-            f"Closeness adds to what can be said of leakage from {known}{scope(sources)}.",
-            f"Once {known} {'are' if ' and ' in known else 'is'} known, closeness adds next to nothing{scope(sources)}.",
-            f"Whether closeness adds anything to {known} is open.",
-            f"Once {known} {'are' if ' and ' in known else 'is'} known, closer personas leak less{scope(sources)}.",
-        ),
-        found,
-    )
+    return *found, {"scope": scope(sources), "known": known, "are": "are" if " and " in known else "is"}

@@ -5,7 +5,7 @@ from scipy import stats
 
 from persona_leakage.behaviours.training_check import NONE_LEARNED
 from persona_leakage.infrastructure.intervals import correlation_interval
-from persona_leakage.infrastructure.undefined import describe_missing, finite, undefined
+from persona_leakage.infrastructure.undefined import describe_missing, finite
 from persona_leakage.statistics.core.pair_matrices import DECIMALS
 
 MIN_PAIRS = 3
@@ -43,9 +43,9 @@ def why_undefined(x, y):
     return None
 
 
-def correlate_table(table, cosine="cosine"):
+def correlate_table(table):
     """:func:`correlate` on the rows of a pairs table, see leakage_of."""
-    return correlate(table[cosine], leakage_of(table))
+    return correlate(table["cosine"], leakage_of(table))
 
 
 def leakage_of(table):
@@ -53,17 +53,11 @@ def leakage_of(table):
     return (table["rate"] - table["base_rate"]).round(DECIMALS) if "base_rate" in table else table["rate"]
 
 
-def uncentred(table):
-    """The same correlations with uncentred cosines, under the key "uncentred"; {} if the table has none."""
-    return {"uncentred": correlate_table(table, "cosine_raw")} if "cosine_raw" in table else {}
-
-
 def correlate_sources(table):
     """{source: its correlations, its own rate (None if unknown) and its bystanders' mean rate} from the pairs of one layer."""
     return {
         source: {
             **correlate_table(rows),
-            **uncentred(rows),
             "source_rate": float(rows["source_rate"].iloc[0]) if "source_rate" in rows else None,
             "mean_bystander_rate": finite(rows["rate"].mean(skipna=False)),
         }
@@ -101,33 +95,22 @@ def correlate_layer(table, min_category_size, left_out=(), why=NONE_LEARNED):
 
     per_source; pooled (raw: mixes the sources' baselines, kept for comparison); within_source_ranks; per_category of the
     bystander, over all sources, where it has at least ``min_category_size`` pairs; related_only
-    (bystanders that are relatives of the source); the same with uncentred cosines. All but per_source without the sources
+    (bystanders that are relatives of the source). All but per_source without the sources
     ``left_out``, whose adapters did not learn the behaviour or whose bystanders do not differ. why: the reason given if none is left.
     """
     per_source = correlate_sources(table)
     table = table[~table["source"].isin(list(left_out))]
-    if table.empty:
-        return {"per_source": per_source, **nothing_pooled("cosine_raw" in table, why)}
     categories = table.groupby("category", sort=True)
-    return {
-        "per_source": per_source,
-        "pooled": {**correlate_together(table), **uncentred(table)},
+    over_sources = {
+        "pooled": correlate_together(table),
         "within_source_ranks": correlate_ranks(table),
         "per_category": {name: correlate_together(rows) for name, rows in categories if len(rows) >= min_category_size},
         "related_only": correlate_together(table[table["related"]]),
     }
-
-
-def nothing_pooled(has_uncentred, why):
-    """The keys of the correlations over several sources, undefined because no source is left."""
-    nothing = {"n": 0, **undefined(why, *KEYS)}
-    together = {**nothing, "interval_if_independent": None}
-    return {
-        "pooled": {**together, **({"uncentred": nothing} if has_uncentred else {})},
-        "within_source_ranks": {"rho": None, "n": 0, "undefined": why},
-        "per_category": {},
-        "related_only": together,
-    }
+    if table.empty:
+        for name in ("pooled", "within_source_ranks", "related_only"):
+            over_sources[name]["undefined"] = why
+    return {"per_source": per_source, **over_sources}
 
 
 def correlate_pairs(table, headline_layer, min_category_size, left_out=(), why=NONE_LEARNED):

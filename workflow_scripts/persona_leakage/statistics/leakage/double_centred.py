@@ -18,12 +18,10 @@ def describe_double_centred(matrices, sources):
     Over the common bystanders of ``sources`` (indices). Undefined for one source, or where double
     centring leaves nothing.
     """
-    names = [matrices.sources[index] for index in sources]
     if len(sources) < 2:
         return [undefined(f"{len(sources)} source(s) to compare; at least 2 needed", *KEYS)] * len(matrices.layers)
-    chosen = np.ix_(sources, matrices.bystanders)
-    y = matrices.logits()[chosen]
-    return [{**describe_layer(layer[chosen], y), "sources": names} for layer in matrices.cosines["cosine"]]
+    y = matrices.common(matrices.logits(), sources)
+    return [{**describe_layer(x, y), "sources": matrices.names(sources)} for x in matrices.common(matrices.cosines["cosine"], sources)]
 
 
 def describe_layer(x, y):

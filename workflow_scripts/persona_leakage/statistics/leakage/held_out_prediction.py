@@ -6,8 +6,7 @@ from scipy import stats
 from persona_leakage.infrastructure.undefined import undefined
 
 LEAKS = 0.1  # a bystander "leaks" above this rate
-PERSONA_KEYS = ("per_source", "median_r2")
-SOURCE_KEYS = ("per_source", "median_r2_source_mean_known", "median_r2_nothing_known", "auc_nothing_known")
+SOURCE_KEYS = ("per_source", "median_r2_source_mean_known", "median_r2_nothing_known")
 
 
 def area_under_curve(scores, positive):
@@ -40,25 +39,23 @@ def leave_one_source_out(x, y, rates, names):
     if len(names) < 2:
         return undefined(f"{len(names)} source with varying leakage; at least 2 needed", *SOURCE_KEYS)
     leaks = None if rates is None else rates > LEAKS
-    per_source, predictions = {}, np.empty_like(y)
+    per_source = {}
     for index, name in enumerate(names):
         others = np.delete(np.arange(len(names)), index)
         slope, intercept = shared_line(x[others], y[others])
         mean = y[index].mean()
-        predictions[index] = intercept + slope * x[index]
+        predicted = intercept + slope * x[index]
         per_source[name] = {
             "slope": float(slope),
-            "level_error": float(predictions[index].mean() - mean),
+            "level_error": float(predicted.mean() - mean),
             "r2_source_mean_known": r_squared(y[index], mean + slope * (x[index] - x[index].mean()), mean),
-            "r2_nothing_known": r_squared(y[index], predictions[index], mean),
+            "r2_nothing_known": r_squared(y[index], predicted, mean),
             "auc": None if leaks is None else area_under_curve(x[index], leaks[index]),
-            "bystanders_above_threshold": None if leaks is None else int(leaks[index].sum()),
         }
     return {
         "per_source": per_source,
         "median_r2_source_mean_known": float(np.median([block["r2_source_mean_known"] for block in per_source.values()])),
         "median_r2_nothing_known": float(np.median([block["r2_nothing_known"] for block in per_source.values()])),
-        "auc_nothing_known": None if leaks is None else area_under_curve(predictions.ravel(), leaks.ravel()),
         "undefined": None,
     }
 
@@ -83,22 +80,14 @@ def leave_one_persona_out(x, y, names):
 
 def describe_prediction(matrices, sources):
     """The prediction block of every layer, over the common bystanders."""
-    chosen = np.ix_(sources, matrices.bystanders)
-    y, rates = matrices.logits()[chosen], None if matrices.linear else matrices.rate[chosen]
-    names = [matrices.sources[index] for index in sources]
-    blocks = []
-    for layer in matrices.cosines["cosine"]:
-        persona_out = leave_one_persona_out(layer[chosen], y, names)
-        known = [score for score in persona_out.values() if score is not None]
+    y, rates = matrices.common(matrices.logits(), sources), None if matrices.linear else matrices.common(matrices.rate, sources)
+    names, blocks = matrices.names(sources), []
+    for x in matrices.common(matrices.cosines["cosine"], sources):
         blocks.append(
             {
                 "threshold": None if matrices.linear else LEAKS,
-                "leave_one_source_out": leave_one_source_out(layer[chosen], y, rates, names),
-                "leave_one_persona_out": {
-                    "per_source": persona_out,
-                    "median_r2": float(np.median(known)) if known else None,
-                    "undefined": None,
-                },
+                "leave_one_source_out": leave_one_source_out(x, y, rates, names),
+                "leave_one_persona_out": {"per_source": leave_one_persona_out(x, y, names), "undefined": None},
             }
         )
     return blocks

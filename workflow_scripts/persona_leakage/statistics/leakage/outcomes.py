@@ -8,7 +8,6 @@ The two are different things and need not agree, so each has statistics and a ve
 
 import numpy as np
 
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.undefined import finite
 from persona_leakage.statistics.leakage.correlations import correlate, leakage_of
 
@@ -43,19 +42,6 @@ def gain_counts(counts):
     return {name: values[:, :, read] for name, values in found.items()}
 
 
-def check_gain_counts(matrices, counts):
-    """InputError if the gains per question (see gain_counts) do not add up to those of the pairs; matrices: of gain_table."""
-    for kind, known in (("logprob_gain", matrices.found), ("logprob_replies", matrices.total)):
-        sums = np.nansum(counts["found" if kind == "logprob_gain" else "total"], axis=2)
-        off = np.abs(sums - known) > 1e-6 * np.maximum(1, np.abs(known))
-        for source, persona in np.argwhere(off)[:1]:
-            pair = f"persona '{matrices.personas[persona]}' with source '{matrices.sources[source]}'"
-            raise InputError(
-                f"--question-counts: {kind} of {pair}, over its replies, adds up to {sums[source, persona]:.6g}; the pairs table has"
-                f" {known[source, persona]:.6g}"
-            )
-
-
 def describe_agreement(table, by_rate, by_gain):
     """{source: both levels and correlations, and how far the outcomes rank the bystanders alike} from the pairs of one layer.
 
@@ -64,13 +50,11 @@ def describe_agreement(table, by_rate, by_gain):
     result = {}
     for source, rows in table.groupby("source", sort=False):
         known = rows.dropna(subset=["logprob_gain"])
-        both = correlate(leakage_of(known), known["logprob_gain"])
         source_gain = rows["source_logprob_gain"].iloc[0] if "source_logprob_gain" in rows else np.nan
         result[source] = {
             "source_logprob_gain": finite(source_gain),
             "mean_bystander_logprob_gain": finite(known["logprob_gain"].mean()),
-            "agreement": both["spearman_rho"],
-            "no_agreement": both["undefined"],
+            "agreement": correlate(leakage_of(known), known["logprob_gain"])["spearman_rho"],
             "rho": {RATE: by_rate[source]["spearman_rho"], LOGPROB_GAIN: by_gain[source]["spearman_rho"]},
         }
     return result

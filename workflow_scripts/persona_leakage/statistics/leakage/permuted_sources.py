@@ -12,11 +12,10 @@ from math import factorial
 import numpy as np
 
 from persona_leakage.infrastructure.undefined import undefined
-from persona_leakage.statistics.core.permutation import TEST_KEYS, summarise
+from persona_leakage.statistics.core.permutation import TEST_KEYS, compare_with_draws
 from persona_leakage.statistics.core.ranks import standard_ranks
-from persona_leakage.statistics.leakage.baseline_predictors import as_they_are, residuals_of
+from persona_leakage.statistics.leakage.baseline_predictors import as_they_are, plain_values, residuals_of
 from persona_leakage.statistics.leakage.double_centred import correlate_all, gain_adjust
-from persona_leakage.statistics.leakage.known_predictors import plain_values
 
 DRAW_KEYS = ("draws", "least_p")
 PERSONAS, SOURCES = "other personas", "the other sources"
@@ -98,33 +97,31 @@ def permuted_source_tests(matrices, sources, permuted, clear, permuted_of_clear)
     """
     tests = dict.fromkeys(("association", "pair_specific", "pair_specific_gain_adjusted", "beyond_baselines"))
     if permuted is not None:
-        tests["association"] = mean_test(rank_correlations(matrices, sources, permuted), permuted)
+        tests["association"] = mean_test(rank_correlations(matrices, sources, permuted.cosines, permuted.personas), permuted)
         tests["beyond_baselines"] = mean_test(partial_correlations(matrices, sources, permuted), permuted)
     if permuted_of_clear is not None:
         tests |= joint_tests(matrices, clear, permuted_of_clear)
     return tests
 
 
-def without_itself(matrices, row):
-    """The common bystanders without the persona ``row``, whose cosine to itself is always 1."""
-    return matrices.bystanders[matrices.bystanders != row]
+def rank_correlations(matrices, sources, cosines, personas):
+    """Spearman correlation of cosine with the leakage of every source, over the common bystanders: [layers, rows, S].
 
-
-def rank_correlations(matrices, sources, permuted):
-    """Spearman correlation of the cosines of every row with the leakage of every source: [layers, rows, S]."""
-    found = np.empty((len(permuted.cosines), len(permuted.personas), len(sources)))
-    for row, persona in enumerate(permuted.personas):
-        indices = without_itself(matrices, persona)
-        found[:, row] = standard_ranks(permuted.cosines[:, row, indices]) @ standard_ranks(matrices.leakage[np.ix_(sources, indices)]).T
+    cosines [layers, rows, P] of ``personas`` [rows] (indices), each without itself as a bystander.
+    """
+    found = np.empty((len(cosines), len(personas), len(sources)))
+    for row, persona in enumerate(personas):
+        indices = matrices.bystanders[matrices.bystanders != persona]
+        found[:, row] = standard_ranks(cosines[:, row, indices]) @ standard_ranks(matrices.leakage[np.ix_(sources, indices)]).T
     return found
 
 
 def partial_correlations(matrices, sources, permuted):
-    """The same of log-odds given the baseline predictors of each source (known_predictors.plain_values); None if there are none."""
+    """The same of log-odds given the baseline predictors of each source (baseline_predictors.plain_values); None if there are none."""
     controls = plain_values(matrices, sources)
     if controls is None or controls.shape[-1] - 2 - controls.shape[-2] < 1:
         return None
-    y = matrices.logits()[np.ix_(sources, matrices.bystanders)]
+    y = matrices.common(matrices.logits(), sources)
     found = np.empty((len(permuted.cosines), len(permuted.personas), len(sources)))
     for row, persona in enumerate(permuted.personas):
         kept = matrices.bystanders != persona
@@ -142,21 +139,17 @@ def mean_test(correlations, permuted):
         return None
     columns = np.arange(correlations.shape[2])
     observed = correlations[:, permuted.actual, columns].mean(axis=1)
-    return compare(observed, correlations[:, permuted.drawn, columns].mean(axis=2))
+    return compare_with_draws(observed, correlations[:, permuted.drawn, columns].mean(axis=2))
 
 
-def compare(observed, null):
-    """The layers of a test: statistics [layers] and those of every draw [layers, draws]; None if a layer's do not vary."""
-    means, sds = null.mean(axis=1), null.std(axis=1)
-    if not (np.isfinite(observed).all() and np.isfinite(sds).all() and (sds > 1e-12).all()):
-        return None
-    return summarise(observed, means, sds, (null - means[:, None]) / sds[:, None], np.abs)
+def permuted_layer(test, permuted, problem, index, otherwise="undefined with a permuted source"):
+    """One layer of a test of permuted_sources.py, its number of draws and the least p that so many can give; or why there is none.
 
-
-def permuted_layer(test, reason, draws, index):
-    """One layer of a test of permuted_sources.py, its number of draws and the least p that so many can give; or why there is none."""
+    permuted, problem: of draw_permuted_sources. otherwise: what to say if there are permuted sources, but no test.
+    """
     if test is None:
-        return undefined(reason, *TEST_KEYS, *DRAW_KEYS)
+        return undefined(problem or otherwise, *TEST_KEYS, *DRAW_KEYS)
+    draws = len(permuted.drawn)
     return {**test[index], "draws": draws, "least_p": 1 / (1 + draws), "undefined": None}
 
 
@@ -165,7 +158,7 @@ def joint_tests(matrices, sources, permuted):
     names = ("pair_specific", "pair_specific_gain_adjusted")
     if len(sources) < 2:
         return dict.fromkeys(names)
-    y = matrices.logits()[np.ix_(sources, matrices.bystanders)]
+    y = matrices.common(matrices.logits(), sources)
     everyone = np.ones((1, len(matrices.bystanders)))
     observed, null = [], []
     for layer in permuted.cosines:
@@ -177,7 +170,7 @@ def joint_tests(matrices, sources, permuted):
             drawn.append(pair_correlations(layer[rows][:, :, matrices.bystanders], y, kept))
         null.append(np.concatenate(drawn, axis=1))
     observed, null = np.array(observed)[..., 0], np.array(null)  # [layers, 2], [layers, 2, draws]
-    return {name: compare(observed[:, index], null[:, index]) for index, name in enumerate(names)}
+    return {name: compare_with_draws(observed[:, index], null[:, index]) for index, name in enumerate(names)}
 
 
 def pair_correlations(x, y, kept):

@@ -7,7 +7,6 @@ from persona_leakage.statistics.core.pair_matrices import MIN_DIFFERENT, count_d
 from persona_leakage.statistics.core.ranks import standard_ranks
 
 SPLITS = 200
-MOST_REPLIES = 1_000_000_000  # of one cell that numpy can draw from
 KEYS = ("half_correlation", "reliability", "ceiling")
 
 
@@ -87,8 +86,6 @@ def noise_ceilings(matrices, seed, counts=None):
         samples = undefined("one reply per question, or none", *KEYS)
         if matrices.linear:
             samples = undefined("one number per question is kept, not one per reply", *KEYS)
-        elif (total >= MOST_REPLIES).any():
-            samples = undefined(f"{MOST_REPLIES:,} replies or more: their halves cannot be drawn, and hold no noise", *KEYS)
         elif total.size and (total > 1).all():
             found, total = found.astype(int), total.astype(int)
             parts = total.sum() / (total // 2).sum()

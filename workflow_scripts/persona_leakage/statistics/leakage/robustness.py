@@ -1,38 +1,35 @@
 """Robustness checks: the main analysis, and the same with one choice changed at a time."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
-from persona_leakage.statistics.core.bootstrap import Draws
+from persona_leakage.statistics.core.bootstrap import draw_resamples, resample
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.leakage.correlations import correlate_table
 from persona_leakage.statistics.leakage.even_spread import leave_out_even
 from persona_leakage.statistics.leakage.robustness_checks import (
     HALVES,
     Main,
-    check_cosines,
     check_fire,
     check_gain_adjusted,
     check_half_panels,
+    check_held_out,
+    check_layer,
     check_log_odds,
     check_main,
     check_pairs,
+    check_raw_cosine,
     check_without_source,
-    correlate_cosines,
     nothing,
-    resample,
+    source_correlations,
     spread_cosines,
 )
 from persona_leakage.tables.question_counts import spread
 
-RHO, AUC, R = "rho", "AUC", "r"
-NO_EFFECT = {RHO: 0.0, AUC: 0.5, R: 0.0}
-NO_CENTROIDS = "needs the centroids themselves (--centroids); a pairs table has only their cosines"
-NO_HELD_OUT = "no centroids of other questions were given (--held-out-centroids)"
+SCALES = {"log_odds": "r", "gain_adjusted": "r", "fire": "AUC"}  # of the checks that are no rank correlation
+RHO, NO_EFFECT = "rho", {"rho": 0.0, "r": 0.0, "AUC": 0.5}
 COSINE_TOLERANCE = 1e-5
 
 
@@ -49,9 +46,10 @@ def describe_robustness(table, headline_layer, samples, counts=None, centroids=N
         check_panel(matrices, option, content)
     if centroids and not problem:
         check_same_cosines(matrices, headline_layer, sources, centroids)
-    main, other_cosines = (None, {}) if problem else prepare(table, matrices, sources, headline_layer, samples, counts, held_out)
+    main = None if problem else main_analysis(table, matrices, sources, headline_layer, samples, counts)
     checks = []
-    for name, group, label, scale, compute in list_checks(table, matrices, main, other_cosines, headline_layer, centroids):
+    for name, group, label, compute in list_checks(table, matrices, main, headline_layer, centroids, held_out):
+        scale = SCALES.get(name, RHO)
         about = {"name": name, "group": group, "label": label, "scale": scale, "no_effect": NO_EFFECT[scale]}
         checks.append({**about, **(compute() if main else nothing(problem))})
     return {
@@ -64,43 +62,11 @@ def describe_robustness(table, headline_layer, samples, counts=None, centroids=N
     }
 
 
-def prepare(table, matrices, sources, headline_layer, samples, counts, held_out):
-    """(Main, {layer, or name of other cosines: how to check them}): all checks of cosines draw the same bystanders and questions."""
-    by_layer = {
-        layer: [correlate_table(rows[rows["source"] == matrices.sources[index]])["spearman_rho"] for index in sources]
-        for layer, rows in table.groupby("layer")
-    }
-    headline, draws = (
-        matrices.layers.index(headline_layer),
-        Draws(matrices, sources, samples, derive_seed("statistics", "bootstrap"), counts),
-    )
-    bootstrap = resample(matrices, sources, draws)
-    main = Main(matrices, headline, sources, by_layer[headline_layer], draws, bootstrap)
-    ways = {layer: partial(check_cosines, main, bootstrap, index, by_layer[layer]) for index, layer in enumerate(matrices.layers)}
-    raw = matrices.cosines.get("cosine_raw")
-    others = {
-        "raw": (None, "the table has no column cosine_raw") if raw is None else (raw[headline], None),
-        "held_out": (None, NO_HELD_OUT) if held_out is None else held_out_cosines(matrices, held_out),
-    }
-    return main, ways | {name: partial(check_other_cosines, main, *other) for name, other in others.items()}
-
-
-def check_other_cosines(main, cosine, reason):
-    """The main analysis with cosines [sources of the table, personas] of another kind; or ``reason``, why there are none."""
-    rhos, problem = (None, reason) if reason else correlate_cosines(main, cosine)
-    if problem:
-        return nothing(problem)
-    measured = np.where(np.isnan(main.matrices.rate), np.nan, cosine)
-    bootstrap = resample(replace(main.matrices, layers=[0], cosines={"cosine": measured[None]}), main.sources, main.draws)
-    return check_cosines(main, bootstrap, 0, rhos)
-
-
-def held_out_cosines(matrices, held_out):
-    """(cosines of centroids of other questions, centred on the panel [sources, personas], None), or (None, why there are none)."""
-    try:
-        return spread_cosines(matrices, held_out["personas"], held_out["centroids"], centred=True), None
-    except ValueError as error:
-        return None, str(error)
+def main_analysis(table, matrices, sources, headline_layer, samples, counts):
+    """The Main of a pairs table: all checks draw the same bystanders and questions."""
+    draws = draw_resamples(matrices, sources, samples, derive_seed("statistics", "bootstrap"), counts)
+    rhos = source_correlations(table, headline_layer, matrices.names(sources))
+    return Main(matrices, matrices.layers.index(headline_layer), sources, rhos, draws, resample(matrices, sources, draws))
 
 
 def check_panel(matrices, option, content):
@@ -123,34 +89,34 @@ def check_same_cosines(matrices, headline_layer, sources, centroids):
             )
 
 
-def list_checks(table, matrices, main, other_cosines, headline_layer, centroids):
-    """[(name, group, label, scale, how to compute it)] of all checks, in the order of the table; the last is called only with a Main."""
-    rows = [("main", "main", "main analysis", RHO, partial(check_main, main))]
-    rows += [
-        (name, "bystanders", label, RHO, partial(check_pairs, main, dropped, nobody))
-        for name, (label, dropped, nobody) in bystander_masks(table, matrices).items()
-    ]
-    for row, index in enumerate(main.sources if main else range(len(matrices.sources))):
-        name = matrices.sources[index]
-        rows.append(
-            (f"without_source/{name}", "sources", f"without source {name.replace('_', ' ')}", RHO, partial(check_without_source, main, row))
-        )
+def list_checks(table, matrices, main, headline_layer, centroids, held_out):
+    """[(name, group, label, how to compute it)] of all checks, in the order of the table; the last is called only with a Main."""
+    rows = [("main", "main", "main analysis", partial(check_main, main))]
+    for name, (label, dropped, nobody) in bystander_masks(table, matrices).items():
+        rows.append((name, "bystanders", label, partial(check_pairs, main, dropped, nobody)))
+    for row, name in enumerate(matrices.names(main.sources) if main else matrices.sources):
+        rows.append((f"without_source/{name}", "sources", f"without source {spaced(name)}", partial(check_without_source, main, row)))
     for category in sorted(set(matrices.categories) - {None}):
         dropped = np.broadcast_to(matrices.categories == category, matrices.rate.shape)
         compute = partial(check_pairs, main, dropped, "no bystander of the sources that are used is of this category")
-        rows.append((f"without_category/{category}", "categories", f"without category {category.replace('_', ' ')}", RHO, compute))
+        rows.append((f"without_category/{category}", "categories", f"without category {spaced(category)}", compute))
     for layer in matrices.layers:
         if layer != headline_layer:
-            rows.append((f"layer/{layer}", "layers", f"layer {layer}", RHO, other_cosines.get(layer)))
-    rows += [
-        ("raw_cosine", "cosines", "cosine not centred on the panel", RHO, other_cosines.get("raw")),
-        ("half_panel", "cosines", f"cosine centred on half of the panel, {HALVES} times", RHO, partial(half_panels, main, centroids)),
-        ("held_out_questions", "cosines", "centroids of questions not evaluated", RHO, other_cosines.get("held_out")),
-        ("log_odds", "statistics", "Pearson's r with log-odds of leakage", R, partial(check_log_odds, main)),
-        ("gain_adjusted", "statistics", "gain-adjusted double-centred r", R, partial(check_gain_adjusted, main)),
-        ("fire", "statistics", "AUC, some leakage against none", AUC, partial(check_fire, main)),
+            rows.append((f"layer/{layer}", "layers", f"layer {layer}", partial(check_layer, main, table, layer)))
+    return [
+        *rows,
+        ("raw_cosine", "cosines", "cosine not centred on the panel", partial(check_raw_cosine, main)),
+        ("half_panel", "cosines", f"cosine centred on half of the panel, {HALVES} times", partial(check_half_panels, main, centroids)),
+        ("held_out_questions", "cosines", "centroids of questions not evaluated", partial(check_held_out, main, held_out)),
+        ("log_odds", "statistics", "Pearson's r with log-odds of leakage", partial(check_log_odds, main)),
+        ("gain_adjusted", "statistics", "gain-adjusted double-centred r", partial(check_gain_adjusted, main)),
+        ("fire", "statistics", "AUC, some leakage against none", partial(check_fire, main)),
     ]
-    return rows
+
+
+def spaced(name):
+    """A name in words."""
+    return name.replace("_", " ")
 
 
 def bystander_masks(table, matrices):
@@ -171,11 +137,6 @@ def bystander_masks(table, matrices):
         "without_sources": ("without the other sources", of_sources, "no source is a bystander of another"),
         "non_zero": ("only pairs with leakage above 0", ~(matrices.leakage > 0), "every pair has leakage above 0"),
     }
-
-
-def half_panels(main, centroids):
-    """check_half_panels, or why there is none."""
-    return check_half_panels(main, centroids["personas"], centroids["centroids"]) if centroids else nothing(NO_CENTROIDS)
 
 
 def summarise(checks):

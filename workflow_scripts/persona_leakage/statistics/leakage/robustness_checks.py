@@ -1,6 +1,5 @@
 """The robustness checks: the same statistic over fewer pairs or with other cosines, or another statistic over the same pairs."""
 
-import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,26 +8,17 @@ from persona_leakage.geometry.cosine import cosine_matrix
 from persona_leakage.infrastructure.intervals import correlation_interval, jackknife_error
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
-from persona_leakage.statistics.core.bootstrap import Bootstrap, Draws, describe_difference, describe_mean, present, variance
+from persona_leakage.statistics.core.bootstrap import Bootstrap, Draws, describe_difference, describe_mean, present, resample, variance
 from persona_leakage.statistics.core.pair_matrices import MIN_BYSTANDERS, PairMatrices
 from persona_leakage.statistics.core.ranks import weighted_correlation, weighted_ranks
-from persona_leakage.statistics.leakage.correlations import correlate
+from persona_leakage.statistics.leakage.correlations import correlate, correlate_table
 from persona_leakage.statistics.leakage.double_centred import correlate_all, describe_layer, gain_adjust
 from persona_leakage.statistics.leakage.held_out_prediction import area_under_curve
 
 HALVES = 20
 KEYS = (
-    "n_sources",
-    "n_bystanders",
-    "n_pairs",
-    "estimate",
-    "interval",
-    "interval_covers",
-    "no_interval",
-    "range",
-    "difference",
-    "difference_interval",
-    "sources_left_out",
+    *("n_sources", "n_bystanders", "n_pairs", "estimate", "interval", "interval_covers", "no_interval"),
+    *("range", "difference", "difference_interval", "sources_left_out"),
 )
 
 
@@ -61,22 +51,6 @@ class Main:
         return used
 
 
-def resample(matrices, sources, draws):
-    """A Bootstrap with ``draws``. A source with few pairs may have none of them in a resample, which is NaN there."""
-    with np.errstate(invalid="ignore"):
-        return Bootstrap(matrices, sources, None, None, draws=draws)
-
-
-def of_sources(bootstrap, rows):
-    """The same resamples of some of a bootstrap's sources."""
-    part = copy.copy(bootstrap)
-    part.sources, part.sizes = ([values[row] for row in rows] for values in (bootstrap.sources, bootstrap.sizes))
-    for name in ("by_bystander", "by_source_and_bystander", "by_question", "by_cell"):
-        if getattr(bootstrap, name) is not None:
-            setattr(part, name, getattr(bootstrap, name)[:, rows])
-    return part
-
-
 def counted(pairs):
     """n_sources, n_bystanders and n_pairs of a bool array [sources, personas]."""
     return {
@@ -99,22 +73,23 @@ def nothing(reason, left_out=None):
     return {**undefined(reason, *KEYS), "sources_left_out": left_out or {}}
 
 
-def mean_block(main, bootstrap, index, rhos, pairs, left_out=None):
+def mean_block(main, bootstrap, index, rhos, pairs=None, left_out=None):
     """Mean of ``rhos`` with its interval at layer ``index`` of a bootstrap, and how much it differs from the main analysis.
 
-    Both resample the same bystanders and questions, so what these do to both alike drops out of the interval of the difference.
+    pairs: that it comes from, if not those of the main analysis. Both resample the same bystanders and questions, so what these do to
+    both alike drops out of the interval of the difference.
     """
     mean = describe_mean(bootstrap, index, rhos)
-    both = copy.copy(bootstrap)
-    both.sizes = [min(bootstrap.sizes), min(main.bootstrap.sizes)]
-    for name in ("by_bystander", "by_question", "by_cell"):
-        if getattr(bootstrap, name) is not None:
-            drawn = getattr(bootstrap, name)[index], getattr(main.bootstrap, name)[main.headline]
-            same = len(drawn[0]) == len(drawn[1])
-            setattr(both, name, np.stack(drawn if same else [each.mean(axis=0, keepdims=True) for each in drawn]))
+
+    def beside_main(way, values):
+        drawn = values[index], main.bootstrap.drawn[way][main.headline]
+        same = len(drawn[0]) == len(drawn[1])
+        return np.stack(drawn if same else [each.mean(axis=0, keepdims=True) for each in drawn])
+
+    both = bootstrap.change(beside_main, sizes=[min(bootstrap.sizes), min(main.bootstrap.sizes)])
     gap = describe_difference(both, 0, 1, [mean["mean_rho"]], [np.mean(main.rhos)])
     return block(
-        pairs,
+        main.members if pairs is None else pairs,
         estimate=mean["mean_rho"],
         interval=mean["interval"],
         interval_covers=mean["interval_covers"],
@@ -126,7 +101,7 @@ def mean_block(main, bootstrap, index, rhos, pairs, left_out=None):
 
 def check_main(main):
     """The main analysis itself, as in within_source of correlation.json."""
-    found = mean_block(main, main.bootstrap, main.headline, main.rhos, main.members)
+    found = mean_block(main, main.bootstrap, main.headline, main.rhos)
     return {**found, "difference": None, "difference_interval": None}
 
 
@@ -163,13 +138,48 @@ def check_without_source(main, row):
         return nothing("the only source")
     pairs = main.members
     pairs[main.sources[row]] = False
-    rhos = [main.rhos[other] for other in rows]
-    return mean_block(main, of_sources(main.bootstrap, rows), main.headline, rhos, pairs)
+    sources, sizes, rhos = ([values[other] for other in rows] for values in (main.sources, main.bootstrap.sizes, main.rhos))
+    bootstrap = main.bootstrap.change(lambda way, drawn: drawn[:, rows], sources=sources, sizes=sizes)
+    return mean_block(main, bootstrap, main.headline, rhos, pairs)
 
 
-def check_cosines(main, bootstrap, index, rhos):
-    """The main analysis with other cosines of the same pairs: those at layer ``index`` of a bootstrap, and their correlations ``rhos``."""
-    return mean_block(main, bootstrap, index, rhos, main.members)
+def source_correlations(table, layer, names):
+    """Spearman correlations of the sources ``names`` at a layer of a pairs table."""
+    rows = table[table["layer"] == layer]
+    return [correlate_table(rows[rows["source"] == name])["spearman_rho"] for name in names]
+
+
+def check_layer(main, table, layer):
+    """The main analysis at another layer."""
+    rhos = source_correlations(table, layer, main.matrices.names(main.sources))
+    return mean_block(main, main.bootstrap, main.matrices.layers.index(layer), rhos)
+
+
+def check_raw_cosine(main):
+    """The main analysis with cosines that are not centred on the panel."""
+    raw = main.matrices.cosines.get("cosine_raw")
+    return nothing("the table has no column cosine_raw") if raw is None else check_cosines(main, raw[main.headline])
+
+
+def check_held_out(main, held_out):
+    """The main analysis with cosines of centroids of other questions: {"personas", "centroids" [panel, hidden]}, or None."""
+    if held_out is None:
+        return nothing("no centroids of other questions were given (--held-out-centroids)")
+    try:
+        cosine = spread_cosines(main.matrices, held_out["personas"], held_out["centroids"], centred=True)
+    except ValueError as error:
+        return nothing(str(error))
+    return check_cosines(main, cosine)
+
+
+def check_cosines(main, cosine):
+    """The main analysis with cosines [sources of the table, personas] of another kind."""
+    rhos, problem = correlate_cosines(main, cosine)
+    if problem:
+        return nothing(problem)
+    measured = np.where(np.isnan(main.matrices.rate), np.nan, cosine)
+    bootstrap = resample(replace(main.matrices, layers=[0], cosines={"cosine": measured[None]}), main.sources, main.draws)
+    return mean_block(main, bootstrap, 0, rhos)
 
 
 def correlate_cosines(main, cosine):
@@ -183,12 +193,15 @@ def correlate_cosines(main, cosine):
     return rhos, None
 
 
-def check_half_panels(main, names, vectors):
+def check_half_panels(main, centroids):
     """Cosines centred on the mean of a random half of the panel, HALVES times: the median of the mean correlation, and its range.
 
-    names: personas of the panel; vectors: their centroids [panel, hidden] at the headline layer. All bystanders stay; only the
-    mean that is subtracted changes.
+    centroids: {"personas", "centroids" [panel, hidden]} at the headline layer, or None. All bystanders stay; only the mean that is
+    subtracted changes.
     """
+    if centroids is None:
+        return nothing("needs the centroids themselves (--centroids); a pairs table has only their cosines")
+    names, vectors = centroids["personas"], centroids["centroids"]
     if len(names) < 4:
         return nothing(f"{len(names)} personas in the panel; at least 4 needed")
     generator, means = np.random.default_rng(derive_seed("statistics", "half panels")), []
@@ -252,8 +265,7 @@ def check_gain_adjusted(main):
     sources = main.matrices.clear_sources(main.sources)
     if len(sources) < 2:
         return nothing(f"{len(sources)} source(s) clear of the floor; at least 2 needed")
-    chosen = np.ix_(sources, main.matrices.bystanders)
-    x, y = main.cosine[chosen], main.matrices.logits()[chosen]
+    x, y = (main.matrices.common(values, sources) for values in (main.cosine, main.matrices.logits()))
     found = describe_layer(x, y)
     r = found["gain_adjusted_r"]
     if r is None:
@@ -263,7 +275,7 @@ def check_gain_adjusted(main):
     adjusted = [gain_adjust(values - values.mean(axis=-1, keepdims=True)) for values in parts]
     interval = correlation_interval(r, jackknife_error(correlate_all(*adjusted)), size - 1)
     pairs = np.zeros(main.matrices.rate.shape, dtype=bool)
-    pairs[chosen] = True
+    pairs[np.ix_(sources, main.matrices.bystanders)] = True
     left_out = {main.matrices.sources[index]: "not clear of the floor" for index in main.sources if index not in sources}
     return block(pairs, estimate=r, interval=interval, interval_covers="bystanders" if interval else None, sources_left_out=left_out)
 

@@ -20,7 +20,7 @@ def newcombe_interval(found, total, base_found, base_total):
     """95 % interval of found / total - base_found / base_total, of two independent samples: arrays [...] -> [..., 2].
 
     Newcombe (1998), Statistics in Medicine 17, 873-890, method 10: the ends come from Wilson's intervals of both shares. It
-    covers sampling of replies, not other questions; for those see tables.leakage_error.
+    covers sampling of replies, not other questions; for those see errors_of in tables/build.py.
     """
     counts = (np.asarray(values) for values in (found, total, base_found, base_total))
     return np.stack(confint_proportions_2indep(*counts, method="newcomb", compare="diff", alpha=LEVEL), axis=-1)
@@ -44,8 +44,6 @@ def exact_mcnemar(after, before):
     ``gained + lost`` is binomial with chance 1/2 (McNemar 1947); two-sided; p is 1 if no item changed.
     """
     after, before = (np.asarray(values, dtype=bool) for values in (after, before))
-    if after.shape != before.shape or after.ndim != 1:
-        raise ValueError(f"after and before are of shapes {after.shape} and {before.shape}; both must be [items]")
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     table = [[int((after & before).sum()), lost], [gained, int((~after & ~before).sum())]]
     p = float(mcnemar(table, exact=True).pvalue) if gained + lost else 1.0

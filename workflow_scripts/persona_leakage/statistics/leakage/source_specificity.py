@@ -3,25 +3,13 @@
 import numpy as np
 
 from persona_leakage.infrastructure.undefined import finite, undefined
-from persona_leakage.statistics.core.permutation import summarise
+from persona_leakage.statistics.core.permutation import compare_with_draws
 from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.leakage.permuted_sources import rank_correlations
 
-SPECIFICITY_KEYS = ("matrix", "matrix_axes", "pool", "ranks")
-EFFECTIVE_KEYS = ("participation_ratio", "names", "profile_correlations")
+SPECIFICITY_KEYS = ("matrix", "pool", "ranks")
+EFFECTIVE_KEYS = ("participation_ratio",)
 RANK_KEYS = ("rho", "rank", "out_of", "rank_among_strangers", "strangers", "best", "best_rho")
-
-
-def permuted_source_correlations(cosines, pool, rates, bystanders):
-    """Spearman correlation over the bystanders of cosine to each persona of the pool with each source's leakage.
-
-    cosines: [layers, personas, personas]; pool: indices of personas; rates: [sources, personas]. A
-    permuted source is left out of its own bystanders. Returns [layers, pool, sources].
-    """
-    found = np.empty((len(cosines), len(pool), len(rates)))
-    for row, candidate in enumerate(pool):
-        indices = bystanders[bystanders != candidate]
-        found[:, row] = standard_ranks(cosines[:, candidate, indices]) @ standard_ranks(rates[:, indices]).T
-    return found
 
 
 def source_identity_test(correlations, source_rows, count, generator):
@@ -37,10 +25,7 @@ def source_identity_test(correlations, source_rows, count, generator):
     columns = np.arange(sources)
     observed = correlations[:, source_rows, columns].mean(axis=1)
     null = correlations[:, drawn, columns].mean(axis=2)
-    means, sds = null.mean(axis=1), null.std(axis=1)
-    if not (np.isfinite(sds).all() and (sds > 1e-12).all()):
-        return None
-    return summarise(observed, means, sds, (null - means[:, None]) / sds[:, None])
+    return compare_with_draws(observed, null, size=np.positive)
 
 
 def describe_rank(correlations, pool, source_row, related, names):
@@ -71,7 +56,6 @@ def describe_specificity(matrices, sources, panel_cosines, count, generator):
     panel_cosines: [layers, personas, personas] with NaN for pairs that were not measured, or None: then the pool is
     the sources alone, whose cosines the pairs table has.
     """
-    rates = matrices.leakage[sources]
     if panel_cosines is None:
         size = len(matrices.personas)
         panel_cosines = np.full((len(matrices.layers), size, size), np.nan)
@@ -80,9 +64,9 @@ def describe_specificity(matrices, sources, panel_cosines, count, generator):
         pool = np.array([rows[index] for index in sources])
     else:
         pool = np.arange(len(matrices.personas))
-    names = [matrices.sources[index] for index in sources]
+    names = matrices.names(sources)
     source_rows = np.array([pool.tolist().index(matrices.personas.index(name)) for name in names])
-    found = permuted_source_correlations(panel_cosines, pool, rates, matrices.bystanders)
+    found = rank_correlations(matrices, sources, panel_cosines[:, pool], pool)
     blocks = []
     for layer in found:
         ranks = {
@@ -92,7 +76,6 @@ def describe_specificity(matrices, sources, panel_cosines, count, generator):
         blocks.append(
             {
                 "matrix": [[finite(value) for value in layer[row]] for row in source_rows],
-                "matrix_axes": {"rows": "cosine to", "columns": "leakage from", "names": names},
                 "pool": "the sources" if len(pool) == len(names) else "all personas",
                 "ranks": ranks,
                 "undefined": None,
@@ -109,11 +92,6 @@ def effective_sources(matrices, sources):
     """
     if len(sources) < 2:
         return undefined(f"{len(sources)} source with varying leakage; at least 2 needed", *EFFECTIVE_KEYS)
-    ranks = standard_ranks(matrices.leakage[np.ix_(sources, matrices.bystanders)])
+    ranks = standard_ranks(matrices.common(matrices.leakage, sources))
     profiles = ranks @ ranks.T
-    return {
-        "participation_ratio": float(np.trace(profiles) ** 2 / (profiles**2).sum()),
-        "names": [matrices.sources[index] for index in sources],
-        "profile_correlations": profiles.tolist(),
-        "undefined": None,
-    }
+    return {"participation_ratio": float(np.trace(profiles) ** 2 / (profiles**2).sum()), "undefined": None}

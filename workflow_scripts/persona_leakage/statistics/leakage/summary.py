@@ -1,18 +1,16 @@
 """The content of correlation.json from the tidy tables; each statistic has its own module."""
 
-import numpy as np
-
 from persona_leakage.behaviours.training_check import check_table, unlearned_sources
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.bootstrap import (
     DIFFERENCE_KEYS,
     MEAN_KEYS,
-    Bootstrap,
-    Draws,
     describe_difference,
     describe_mean,
     describe_source,
+    draw_resamples,
+    resample,
 )
 from persona_leakage.statistics.core.multiple_testing import holm
 from persona_leakage.statistics.core.pair_matrices import matrices_of
@@ -20,6 +18,8 @@ from persona_leakage.statistics.core.permutation import (
     TEST_KEYS,
     centred_products,
     draw_permutations,
+    generator_of,
+    layer_of,
     permutation_test,
     rank_products,
 )
@@ -34,7 +34,7 @@ from persona_leakage.statistics.leakage.correlations import correlate_pairs
 from persona_leakage.statistics.leakage.double_centred import KEYS as PAIR_KEYS
 from persona_leakage.statistics.leakage.double_centred import describe_double_centred
 from persona_leakage.statistics.leakage.even_spread import describe_spread, without_even_sources
-from persona_leakage.statistics.leakage.held_out_prediction import LEAKS, PERSONA_KEYS, SOURCE_KEYS, describe_prediction
+from persona_leakage.statistics.leakage.held_out_prediction import LEAKS, SOURCE_KEYS, describe_prediction
 from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
 from persona_leakage.statistics.leakage.meta_analysis import KEYS as META_KEYS
 from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
@@ -42,7 +42,6 @@ from persona_leakage.statistics.leakage.outcomes import (
     LOGPROB_GAIN,
     RATE,
     UNIT,
-    check_gain_counts,
     describe_agreement,
     gain_counts,
     gain_table,
@@ -54,19 +53,14 @@ from persona_leakage.statistics.leakage.reliability import SPLITS, disattenuate,
 from persona_leakage.statistics.leakage.signed_change import describe_change
 from persona_leakage.statistics.leakage.source_specificity import EFFECTIVE_KEYS, SPECIFICITY_KEYS, describe_specificity, effective_sources
 
-FAMILIES = (
-    "association",
-    "association_within_categories",
-    "pair_specific",
-    "pair_specific_within_categories",
-    "source_identity",
-    "beyond_baselines",
-)
-
-
-def generator_of(purpose):
-    """A generator whose seed depends on its purpose alone, so that the same table gives the same numbers."""
-    return np.random.default_rng(derive_seed("statistics", purpose))
+WHY_NO_TEST = {
+    "association": "the sources' ranks cancel out: all relabellings give the same",
+    "association_within_categories": "no category with two bystanders that differ",
+    "pair_specific": "fewer than 2 sources clear of the floor, or nothing is left after double centring",
+    "pair_specific_within_categories": "fewer than 2 sources clear of the floor, or nothing is left after double centring",
+    "source_identity": "one source among the sources alone, a permuted source without correlations, or all predict alike",
+}
+FAMILIES = (*WHY_NO_TEST, "beyond_baselines")
 
 
 def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
@@ -110,10 +104,7 @@ def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines
         return undefined(problem)
     gains = gain_table(table)
     matrices = matrices_of(gains, check, linear=True)
-    by_question = gain_counts(counts)
-    if by_question is not None:
-        check_gain_counts(matrices, by_question)
-    block = describe_outcome(gains, matrices, check, headline_layer, options, by_question, panel_cosines)
+    block = describe_outcome(gains, matrices, check, headline_layer, options, gain_counts(counts), panel_cosines)
     headline, rates = (each["layers"][str(headline_layer)] for each in (block, by_rate))
     rows = table[table["layer"] == headline_layer]
     for layer in block["layers"].values():
@@ -129,24 +120,18 @@ def describe_gain(table, by_rate, headline_layer, options, counts, panel_cosines
     }
 
 
-def known_rows(table):
-    """The rows whose outcome is known, and all rows of a source of which none is."""
-    known = table["rate"].notna()
-    return table[known | ~known.groupby(table["source"]).transform("any")]
-
-
 def describe_outcome(table, matrices, check, headline_layer, options, counts, panel_cosines):
     """The statistics of one outcome: all blocks of correlation.json but "training_check", "leakage", "resampling" and the verdict."""
     left_out = {*unlearned_sources(check), *matrices.even}
-    result = correlate_pairs(
-        known_rows(table) if matrices.linear else table, headline_layer, options["min_category_size"], left_out, matrices.problem
-    )
-    for layer in result["layers"].values():
-        for source in sorted(matrices.even):
-            drop_correlations(layer["per_source"][source], matrices.missing[source])
+    if matrices.linear:  # the rows whose outcome is known, and all rows of a source of which none is
+        known = table["rate"].notna()
+        table = table[known | ~known.groupby(table["source"]).transform("any")]
+    result = correlate_pairs(table, headline_layer, options["min_category_size"], left_out, matrices.problem)
     result["noise_ceiling"] = noise_ceilings(matrices, derive_seed("statistics", "halves"), counts)
     for layer in result["layers"].values():
         for source, block in layer["per_source"].items():
+            if source in matrices.even:
+                block |= undefined(matrices.missing[source], *CORRELATION_KEYS)
             block["spearman_interval"] = None
             block["disattenuated"] = disattenuate(block["spearman_rho"], result["noise_ceiling"][source])
     add_joint_statistics(result, matrices, options, counts, panel_cosines)
@@ -154,17 +139,12 @@ def describe_outcome(table, matrices, check, headline_layer, options, counts, pa
     return result
 
 
-def drop_correlations(block, reason):
-    """Replace the correlations of one source, with centred and other cosines, by the reason why it has none."""
-    for each in (block, *([block["uncentred"]] if "uncentred" in block else [])):
-        each.update(undefined(reason, *CORRELATION_KEYS))
-
-
 def add_joint_statistics(result, matrices, options, counts, panel_cosines):
     """Add the statistics over all sources to ``result`` and its layers, or why they are undefined."""
     sources, reasons, problem = matrices.usable_sources()
+    names = matrices.names(sources)
     result["joint"] = {
-        "sources": [matrices.sources[index] for index in sources],
+        "sources": names,
         "sources_left_out": reasons,
         "bystanders": len(matrices.bystanders),
         "bystanders_left_out": matrices.left_out,
@@ -178,9 +158,8 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
             layer.update({"base_confound": undefined(problem, *BASE_KEYS)} if matrices.began_above_zero else {})
         return
     result["effective_sources"] = effective_sources(matrices, sources)
-    names = [matrices.sources[index] for index in sources]
-    draws = Draws(matrices, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
-    bootstrap = Bootstrap(matrices, sources, None, None, draws=draws)
+    draws = draw_resamples(matrices, sources, options["bootstraps"], derive_seed("statistics", "bootstrap"), counts)
+    bootstrap = resample(matrices, sources, draws)
     headline = matrices.layers.index(result["headline_layer"])
     rhos = [[result["layers"][str(layer)]["per_source"][name]["spearman_rho"] for name in names] for layer in matrices.layers]
     tests = chance_tests(matrices, sources, options["permutations"], generator_of("permutations"))
@@ -198,11 +177,13 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
         for row, name in enumerate(names):
             block["per_source"][name]["spearman_interval"] = describe_source(bootstrap, index, row, rhos[index][row])
         block["within_source"] = describe_mean(bootstrap, index, rhos[index])
-        block["meta_analysis"] = combine_correlations(rhos[index], bootstrap.sizes, bootstrap.shared_variance(index))
+        block["meta_analysis"] = combine_correlations(rhos[index], bootstrap.sizes)
         block["double_centred"] = {**double_centred[index], "clear_of_floor": clear_centred[index]}
         block["difference_from_headline"] = describe_difference(bootstrap, index, headline, rhos[index], rhos[headline])
-        block["chance"] = {name: layer_of(test, index, name) for name, test in tests.items()}
-        block["chance"]["permuted_sources"] = {name: permuted_layer(*test, index) for name, test in permuted.items()}
+        block["chance"] = {name: layer_of(test, index, WHY_NO_TEST[name]) for name, test in tests.items()}
+        block["chance"]["permuted_sources"] = {
+            name: permuted_layer(*test, index, "it is the same, or undefined, with all permuted sources") for name, test in permuted.items()
+        }
         block["baseline_predictors"] = baselines[index]
         block["specificity"] = specificity[index]
         block["prediction"] = prediction[index]
@@ -219,7 +200,7 @@ def empty_layer(problem):
         "double_centred": {**undefined(problem, *PAIR_KEYS), "clear_of_floor": undefined(problem, *PAIR_KEYS)},
         "difference_from_headline": undefined(problem, *DIFFERENCE_KEYS),
         "chance": {
-            **{name: undefined(problem, *TEST_KEYS) for name in FAMILIES if name != "beyond_baselines"},
+            **{name: undefined(problem, *TEST_KEYS) for name in WHY_NO_TEST},
             "permuted_sources": {name: undefined(problem, *TEST_KEYS, *DRAW_KEYS) for tests in CLAIMS.values() for name in tests},
         },
         "baseline_predictors": {
@@ -230,7 +211,7 @@ def empty_layer(problem):
         "prediction": {
             "threshold": LEAKS,
             "leave_one_source_out": undefined(problem, *SOURCE_KEYS),
-            "leave_one_persona_out": undefined(problem, *PERSONA_KEYS),
+            "leave_one_persona_out": undefined(problem, "per_source"),
         },
     }
 
@@ -240,12 +221,11 @@ def chance_tests(matrices, sources, count, generator):
 
     The pair-specific tests take the sources clear of the floor alone.
     """
-    logits, categories = matrices.logits(), matrices.categories[matrices.bystanders]
-    every, clear = (np.ix_(chosen, matrices.bystanders) for chosen in (sources, matrices.clear_sources(sources)))
-    associated = rank_products(np.stack([layer[every] for layer in matrices.cosines["cosine"]]), matrices.leakage[every])
-    paired = centred_products(np.stack([layer[clear] for layer in matrices.cosines["cosine"]]), logits[clear])
+    clear, cosines = matrices.clear_sources(sources), matrices.cosines["cosine"]
+    associated = rank_products(matrices.common(cosines, sources), matrices.common(matrices.leakage, sources))
+    paired = centred_products(matrices.common(cosines, clear), matrices.common(matrices.logits(), clear))
     tests = {}
-    for suffix, groups in (("", None), ("_within_categories", categories)):
+    for suffix, groups in (("", None), ("_within_categories", matrices.categories[matrices.bystanders])):
         permutations = draw_permutations(generator, len(matrices.bystanders), count, groups)
         for name, products in (("association", associated), ("pair_specific", paired)):
             tests[name + suffix] = permutation_test(products, permutations, groups)
@@ -253,27 +233,14 @@ def chance_tests(matrices, sources, count, generator):
 
 
 def compare_with_permuted_sources(matrices, sources, clear, panel_cosines, count):
-    """({"kind", "undefined"}, {test: (its layers or None, why None, its draws)}) of permuted_sources.py."""
+    """({"kind", "undefined"}, {test: (its layers or None, the PermutedSources, why there are none)}) of permuted_sources.py."""
     chosen, problem = draw_permuted_sources(matrices, sources, panel_cosines, count, generator_of("stand-ins"))
     few = f"{len(clear)} source(s) clear of the floor; at least 2 needed" if len(clear) < 2 else None
     of_clear, reason = (None, few) if few else draw_permuted_sources(matrices, clear, panel_cosines, count, generator_of("clear stand-ins"))
     found = {}
     for name, test in permuted_source_tests(matrices, sources, chosen, clear, of_clear).items():
-        drawn, why = (of_clear, reason) if name in CLAIMS["pair_specific"] else (chosen, problem)
-        found[name] = test, why or "it is the same, or undefined, with all permuted sources", len(drawn.drawn) if drawn else None
+        found[name] = test, *((of_clear, reason) if name in CLAIMS["pair_specific"] else (chosen, problem))
     return {"kind": chosen.kind if chosen else None, "undefined": problem}, found
-
-
-def layer_of(test, index, name):
-    """One layer of a test, or why there is none."""
-    if test is not None:
-        return {**test[index], "undefined": None}
-    reason = {
-        "association": "the sources' ranks cancel out: all relabellings give the same",
-        "association_within_categories": "no category with two bystanders that differ",
-        "source_identity": "one source among the sources alone, a permuted source without correlations, or all predict alike",
-    }
-    return undefined(reason.get(name, "fewer than 2 sources clear of the floor, or nothing is left after double centring"), *TEST_KEYS)
 
 
 def adjust_families(layer):
@@ -281,7 +248,7 @@ def adjust_families(layer):
 
     The p of a claim is the larger one of relabelled bystanders and of permuted sources; None without either.
     """
-    found = {name: layer["chance"][name]["p_max_t"] for name in FAMILIES if name != "beyond_baselines"}
+    found = {name: layer["chance"][name]["p_max_t"] for name in WHY_NO_TEST}
     found["beyond_baselines"] = layer["baseline_predictors"]["partial_linear"]["p_max_t"]
     parts = {}
     for claim, tests in CLAIMS.items():

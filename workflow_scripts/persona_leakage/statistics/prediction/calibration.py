@@ -7,11 +7,10 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit
 
-from persona_leakage.infrastructure.intervals import LEVEL
+from persona_leakage.infrastructure.intervals import LEVEL, next_interval
 from persona_leakage.statistics.core.bootstrap import MIN_SOURCES
 from persona_leakage.statistics.core.permutation import draw_permutations
 from persona_leakage.statistics.core.ranks import standard_ranks
-from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
 
 PERMUTATIONS = 999
 TAIL = (1 - LEVEL) / 2
@@ -140,7 +139,7 @@ def judge_new(closeness, odds, seed):
     if np.isnan(ranks).any():
         return unknown | {"because": "all bystanders of a source leak alike"}
     rhos = (ranks[0] * ranks[1]).sum(axis=1)
-    interval = combine_correlations(rhos, [int(common.sum())] * len(rhos))["next_source_interval"]
+    interval = next_interval(rhos)
     permutations = draw_permutations(np.random.default_rng(seed), int(common.sum()), PERMUTATIONS)
     drawn = np.stack([(x[permutations] @ y) for x, y in zip(*ranks, strict=True)]).mean(axis=0)
     p = float((1 + (drawn >= rhos.mean() - 1e-12).sum()) / (1 + PERMUTATIONS))

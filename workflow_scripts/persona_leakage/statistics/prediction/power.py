@@ -107,7 +107,7 @@ def describe_design(components, design):
     """{"rho", "ceiling", "mean_interval", "mean_power", "new_source_interval", "new_source_power"} that a study would give.
 
     mean: the mean correlation of sources like these (interval_over_sources; None with fewer than MIN_SOURCES); new_source: the
-    correlation of one more source (next_source_interval). Intervals are medians over drawn studies; power: their share above 0.
+    correlation of one more source (next_interval). Intervals are medians over drawn studies; power: their share above 0.
     """
     factor = attenuation(components, design)
     z = draw_correlations(components, design, factor)

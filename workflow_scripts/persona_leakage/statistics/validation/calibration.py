@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_difference, describe_mean, describe_source
+from persona_leakage.infrastructure.intervals import next_interval
+from persona_leakage.statistics.core.bootstrap import describe_difference, describe_mean, describe_source, draw_bootstrap
 from persona_leakage.statistics.core.permutation import centred_products, draw_permutations, permutation_test
 from persona_leakage.statistics.leakage.baseline_predictors import describe_baselines
 from persona_leakage.statistics.leakage.correlations import correlate
 from persona_leakage.statistics.leakage.double_centred import describe_double_centred
-from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
 from persona_leakage.statistics.leakage.source_specificity import describe_specificity
 from persona_leakage.statistics.leakage.summary import chance_tests
 from persona_leakage.statistics.validation.simulation import simulate
@@ -22,8 +22,8 @@ def p_values(matrices, cosines, seed):
     """{test: p} of one experiment at its first layer; "best layer" is the smallest max-T p over the layers."""
     generator = np.random.default_rng(seed)
     sources, _, _ = matrices.usable_sources()
-    chosen = np.ix_(sources, matrices.bystanders)
-    x, y = matrices.cosines["cosine"][0][chosen], matrices.rate[chosen]
+    cosines_of_pairs, y = (matrices.common(values, sources) for values in (matrices.cosines["cosine"], matrices.rate))
+    x = cosines_of_pairs[0]
     first = correlate(x[0], y[0])
     found = {
         "raw pooled Spearman": float(stats.spearmanr(x.ravel(), y.ravel()).pvalue),
@@ -42,9 +42,9 @@ def p_values(matrices, cosines, seed):
     found["beyond_baselines"] = baselines["partial_linear"]["p"]
     found["beyond_baselines, one source"] = baselines["partial_linear"]["per_source"][matrices.sources[0]]["p"]
     found["partial of ranks"] = baselines["partial"]["p"]
-    cosines = np.stack([layer[chosen] for layer in matrices.cosines["cosine"]])
+    products = centred_products(cosines_of_pairs, matrices.common(matrices.logits(), sources))
     permutations = draw_permutations(generator, len(matrices.bystanders), PERMUTATIONS)
-    found["pair_specific of all sources"] = permutation_test(centred_products(cosines, matrices.logits()[chosen]), permutations)[0]["p"]
+    found["pair_specific of all sources"] = permutation_test(products, permutations)[0]["p"]
     found["baseline predictor alone"] = baselines["alone"]["prompt_tokens"]["p"]
     return found
 
@@ -52,12 +52,11 @@ def p_values(matrices, cosines, seed):
 def estimates(matrices, counts, seed):
     """{statistic: (estimate, its interval)} of one experiment at its first layer."""
     sources = list(range(len(matrices.sources)))
-    bootstrap = Bootstrap(matrices, sources, BOOTSTRAPS, seed, counts)
+    bootstrap = draw_bootstrap(matrices, sources, BOOTSTRAPS, seed, counts)
     rhos = [[correlate(*pairs_of(matrices, layer, source))["spearman_rho"] for source in sources] for layer in range(len(matrices.layers))]
     mean = describe_mean(bootstrap, 0, rhos[0])
     centred = describe_double_centred(matrices, sources)[0]
     difference = describe_difference(bootstrap, 1, 0, rhos[1], rhos[0])
-    meta = combine_correlations(rhos[0], bootstrap.sizes, bootstrap.shared_variance(0))
     permutations = draw_permutations(np.random.default_rng(seed), len(matrices.bystanders), 9)
     baselines = describe_baselines(matrices, sources, permutations)[0]
     return {
@@ -66,9 +65,7 @@ def estimates(matrices, counts, seed):
         "mean of sources like these": (mean["mean_rho"], mean["interval_over_sources"]),
         "double-centred": (centred["r"], centred["interval"]),
         "difference of two layers": (difference["difference"], difference["interval"]),
-        "meta-analysis": (meta["rho"], meta["interval"]),
-        "meta-analysis, shared bystanders": (meta["rho"], meta["interval_shared"]),
-        "the next source": (rhos[0][-1], combine_correlations(rhos[0][:-1], bootstrap.sizes[:-1])["next_source_interval"]),
+        "the next source": (rhos[0][-1], next_interval(rhos[0][:-1])),
         "partial of ranks": (baselines["partial"]["mean_rho"], baselines["partial"]["interval"]),
         "partial_linear": (baselines["partial_linear"]["mean_rho"], baselines["partial_linear"]["interval"]),
     }

@@ -8,8 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from persona_leakage.statistics.leakage.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED
-from persona_leakage.statistics.leakage.conclusions import conclude_association
+from persona_leakage.statistics.leakage.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, conclude_association
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.statistics.validation.null_worlds import OPTIONS, SOURCES, Drawn, cosines_of, draw, experiment, levels
 
@@ -29,7 +28,7 @@ def world(generator, slope=0.0, scatter=SCATTER, tied=1.0, kept=0.0):
     shared = close.mean(axis=0)
     start = -1.5 - tied * (shared - shared.mean()) / shared.std() + 0.5 * generator.normal(size=len(family))
     logits = levels(generator, 0.0) + kept * (start - start.mean()) + slope * close / close.std() + scatter * noise
-    return Drawn(vectors, logits, 1 / (1 + np.exp(-start)), family)
+    return Drawn(vectors, logits, family, 1 / (1 + np.exp(-start)))
 
 
 WORLDS = {
@@ -55,7 +54,7 @@ def levelling_answers(drawn_world, seed):
     table, counts, cosines = experiment(drawn_world(generator), generator)
     result = analyse(table.drop(columns=["logprob_gain", "logprob_replies"]), 0, OPTIONS, counts, cosines)
     found = {entry["id"]: entry["answer"] for entry in result["verdict"]}
-    unasked = conclude_association(result, result["layers"]["0"])[3][0]
+    unasked = conclude_association(result, result["layers"]["0"])[0]
     return {**{entry: found[entry] for entry in ENTRIES}, "association without base": unasked}
 
 

@@ -6,6 +6,7 @@ the control's.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,15 +24,15 @@ SOURCES, BYSTANDERS, DIMENSIONS, FAMILIES, QUESTIONS, REPLIES = 5, 105, 12, 15, 
 
 @dataclass(frozen=True)
 class Drawn:
-    """vectors [P, D] of personas, whose cosines are the geometry; logits [S, P] of leakage; base [P]: the control's rates; family [P].
+    """vectors [P, D] of personas, whose cosines are the geometry; logits [S, P] of leakage; family [P].
 
-    lengths [P]: mean reply length without adapter, in tokens; None: not measured.
+    base [P]: the control's rates; lengths [P]: mean reply length without adapter, in tokens; None: not measured.
     """
 
     vectors: np.ndarray
     logits: np.ndarray
-    base: np.ndarray
     family: np.ndarray
+    base: np.ndarray | float = 0.0
     lengths: np.ndarray | None = None
 
 
@@ -57,34 +58,25 @@ def levels(generator, baseline=-1.5):
 def independent(generator):
     """No families and no relation."""
     vectors, family, noise = draw(generator, spread=0.0)
-    return Drawn(vectors, levels(generator) + noise, np.zeros(len(family)), family)
+    return Drawn(vectors, levels(generator) + noise, family)
 
 
-def families(generator):
-    """Families in the geometry, and as strong ones in leakage, that have nothing to do with each other's distances."""
-    vectors, family, noise = draw(generator)
-    family_effects = generator.normal(size=(SOURCES, FAMILIES))[:, family]
-    return Drawn(vectors, levels(generator) + family_effects + 0.7 * noise, np.zeros(len(family)), family)
+def families(generator, count=FAMILIES, tails=None, weights=(1.0, 0.7)):
+    """``count`` families in the geometry, and as strong ones in leakage, that have nothing to do with each other's distances.
+
+    With five, each source has many relatives. tails: degrees of freedom of vectors and leakage with outliers (Student's t). weights: of the
+    families and of the rest in leakage.
+    """
+    vectors, family, noise = draw(generator, tails=tails, families=count)
+    size = SOURCES, count
+    effects = (generator.normal(size=size) if tails is None else generator.standard_t(tails, size))[:, family]
+    return Drawn(vectors, levels(generator) + weights[0] * effects + weights[1] * noise, family)
 
 
-def few_families(generator):
-    """As families, of which there are five, so that each source has many relatives."""
-    vectors, family, noise = draw(generator, families=5)
-    family_effects = generator.normal(size=(SOURCES, 5))[:, family]
-    return Drawn(vectors, levels(generator) + family_effects + 0.7 * noise, np.zeros(len(family)), family)
-
-
-def sources_alike(generator):
-    """All sources are of one family and leak alike, along a direction that is not their position."""
-    vectors, family, noise = draw(generator, spread=2.0, source_families=0)
-    return Drawn(vectors, levels(generator) + along(vectors, generator, 1)[[0] * SOURCES] + 0.5 * noise, np.zeros(len(family)), family)
-
-
-def two_groups(generator):
-    """Sources of two families, three and two; those of a family leak alike, along a direction of the family's own."""
-    groups = [0, 0, 0, 1, 1]
+def sources_alike(generator, groups=(0,) * SOURCES):
+    """Sources are of the families ``groups``; those of one leak alike, along a direction of the family's own that is not their position."""
     vectors, family, noise = draw(generator, spread=2.0, source_families=groups)
-    return Drawn(vectors, levels(generator) + along(vectors, generator, 2)[groups] + 0.5 * noise, np.zeros(len(family)), family)
+    return Drawn(vectors, levels(generator) + along(vectors, generator, max(groups) + 1)[[*groups]] + 0.5 * noise, family)
 
 
 def along(vectors, generator, count):
@@ -96,7 +88,7 @@ def along(vectors, generator, count):
 def smooth(generator):
     """Leakage is smooth in the space of personas: along a direction of each source's own that is not its position there."""
     vectors, family, noise = draw(generator)
-    return Drawn(vectors, levels(generator) + along(vectors, generator, SOURCES) + 0.5 * noise, np.zeros(len(family)), family)
+    return Drawn(vectors, levels(generator) + along(vectors, generator, SOURCES) + 0.5 * noise, family)
 
 
 def gain(generator):
@@ -106,7 +98,7 @@ def gain(generator):
     vectors = vectors + 2.0 * hub[:, None] * np.ones(DIMENSIONS) / np.sqrt(DIMENSIONS)
     general = 0.8 * hub + 0.6 * generator.normal(size=len(family))
     steepness = np.exp(0.5 * generator.normal(size=(SOURCES, 1)))
-    return Drawn(vectors, levels(generator) + steepness * general + 0.3 * noise, np.zeros(len(family)), family)
+    return Drawn(vectors, levels(generator) + steepness * general + 0.3 * noise, family)
 
 
 def near_floor(generator):
@@ -124,19 +116,12 @@ def dominant(generator):
     return drawn
 
 
-def heavy_tails(generator):
-    """Vectors and leakage with outliers (Student's t, 2.5 degrees of freedom), families on both sides."""
-    vectors, family, noise = draw(generator, tails=2.5)
-    family_effects = generator.standard_t(2.5, (SOURCES, FAMILIES))[:, family]
-    return Drawn(vectors, levels(generator) + 0.5 * family_effects + 0.5 * noise, np.zeros(len(family)), family)
-
-
 def as_the_control(generator):
     """Personas show the behaviour without any adapter, those close to the sources more, and training changes nothing."""
     vectors, family, _ = draw(generator)
     close = cosines_of(vectors)[:SOURCES].mean(axis=0)
     logits = np.broadcast_to(-1.0 + close / close.std(), (SOURCES, len(family)))
-    return Drawn(vectors, logits, 1 / (1 + np.exp(-logits[0])), family)
+    return Drawn(vectors, logits, family, 1 / (1 + np.exp(-logits[0])))
 
 
 def reply_length(generator):
@@ -148,27 +133,27 @@ def reply_length(generator):
     position = generator.uniform(size=len(family))
     bumps = np.exp(-((position[:, None] - np.linspace(0, 1, DIMENSIONS)) ** 2) / (2 * 0.15**2))
     logits = levels(generator) - 6.0 * np.abs(position - position[:SOURCES, None]) + 0.3 * noise
-    return Drawn(vectors + 8.0 * bumps, logits, np.zeros(len(family)), family, 20 + 60 * position)
+    return Drawn(vectors + 8.0 * bumps, logits, family, lengths=20 + 60 * position)
 
 
 def close_leaks(generator):
     """The claim is true: leakage follows the closeness of the pair; the mean rank correlation is about .75."""
     vectors, family, noise = draw(generator)
     close = cosines_of(vectors)[:SOURCES]
-    return Drawn(vectors, levels(generator) + 1.25 * close / close.std() + noise, np.zeros(len(family)), family)
+    return Drawn(vectors, levels(generator) + 1.25 * close / close.std() + noise, family)
 
 
 NULL_WORLDS = {
     "independent": independent,
     "families": families,
-    "few families": few_families,
+    "few families": partial(families, count=5),
     "sources alike": sources_alike,
-    "two groups of sources": two_groups,
+    "two groups of sources": partial(sources_alike, groups=(0, 0, 0, 1, 1)),
     "smooth": smooth,
     "gain": gain,
     "near the floor": near_floor,
     "one dominant persona": dominant,
-    "heavy tails": heavy_tails,
+    "heavy tails": partial(families, tails=2.5, weights=(0.5, 0.5)),
     "as the control": as_the_control,
     "reply length": reply_length,
 }
@@ -194,9 +179,10 @@ def experiment(drawn, generator):
     chances = 1 / (1 + np.exp(-drawn.logits[..., None] - 0.5 * generator.normal(size=(*drawn.logits.shape, QUESTIONS))))
     found = generator.binomial(REPLIES, chances)
     total = np.full_like(found, REPLIES)
-    base = generator.binomial(QUESTIONS * REPLIES, drawn.base) / (QUESTIONS * REPLIES)
+    chance = np.broadcast_to(drawn.base, len(names))
+    base = generator.binomial(QUESTIONS * REPLIES, chance) / (QUESTIONS * REPLIES)
     tokens = generator.integers(6, 28, size=len(names))
-    control = np.log(drawn.base / (1 - drawn.base), out=np.zeros(len(names)), where=drawn.base > 0)
+    control = np.log(chance / (1 - chance), out=np.zeros(len(names)), where=chance > 0)
     gains = drawn.logits - control + 0.2 * generator.normal(size=drawn.logits.shape)
     rows = [
         {

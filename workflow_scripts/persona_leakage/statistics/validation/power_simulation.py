@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from persona_leakage.statistics.core.bootstrap import Bootstrap, describe_mean
+from persona_leakage.infrastructure.intervals import next_interval
+from persona_leakage.statistics.core.bootstrap import describe_mean, draw_bootstrap
 from persona_leakage.statistics.core.pair_matrices import PairMatrices
 from persona_leakage.statistics.core.ranks import standard_ranks
-from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
 from persona_leakage.statistics.prediction.power import Components, Design, measured_rates, true_rates
 
 BOOTSTRAPS = 200
@@ -44,13 +44,10 @@ def intervals_of(closeness, leakage, seed):
         found=leakage,
         total=np.ones_like(leakage),
         related=np.zeros(leakage.shape, dtype=bool),
-        prompt_tokens=None,
-        missing={},
     )
     rhos = np.nan_to_num((standard_ranks(closeness) * standard_ranks(leakage)).sum(axis=1))
-    bootstrap = Bootstrap(matrices, list(range(len(sources))), BOOTSTRAPS, seed)
-    new = combine_correlations(rhos, bootstrap.sizes)["next_source_interval"]
-    return describe_mean(bootstrap, 0, list(rhos))["interval_over_sources"], new
+    bootstrap = draw_bootstrap(matrices, list(range(len(sources))), BOOTSTRAPS, seed)
+    return describe_mean(bootstrap, 0, list(rhos))["interval_over_sources"], next_interval(rhos)
 
 
 def simulated_power(components, design, studies, seed):
