@@ -16,6 +16,7 @@ configfile: "config.yaml"
 
 
 include: "rules/config.smk"
+include: "rules/settings.smk"
 include: "rules/staleness.smk"
 include: "rules/paths.smk"
 include: "rules/model.smk"

@@ -9,16 +9,6 @@ ITEMS = config["behaviour"]["items"]
 ITEMS_DIGEST = sha256_of_file(ITEMS)
 
 
-def choice_settings(**more):
-    """Decides the scores of the items, apart from the items themselves and the adapter."""
-    return settings(
-        behaviour=config["behaviour"],
-        personas=personas_block(PANEL, "prompt", "category", "related_to"),
-        precision=config["geometry"]["precision"],
-        **more,
-    )
-
-
 # The three have outputs of the same names as the rules of sampled replies, which nothing asks for here.
 ruleorder: build_choice_rows > build_training_set
 ruleorder: score_choices > score_leakage

@@ -4,17 +4,6 @@ out: results/compare/comparison.json, comparison.csv, comparison.pdf, .png, .svg
 """
 
 
-def compared_folders():
-    """The result folders that the target compare compares."""
-    try:
-        folders = experiment_folders(config.get("compare", "all"))
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    if not folders:
-        raise WorkflowError("compare: no results/*/run_config.yaml is there yet")
-    return [f"./{folder}" if folder.startswith("-") else folder for folder in folders]
-
-
 # The results are no inputs, whose stale or missing files Snakemake would compute first. Digests of them are a param.
 rule compare_experiments:
     input:

@@ -1,10 +1,9 @@
-"""Reads and checks the config, and gives each stage the parts of it that decide its results.
+"""Reads and checks the config, and names what the rules take from it.
 
 Runs while Snakemake reads the workflow: no torch, no network.
 """
 
 import json
-import os
 import re
 import shlex
 import sys
@@ -42,7 +41,7 @@ from persona_leakage.config.finished_study import panel_file, study_config, stud
 from persona_leakage.config.layers import declared_layers, is_swept
 from persona_leakage.config.personas import have_paraphrases, read_personas, read_question_sets, read_yaml
 from persona_leakage.config.selections import describe_personas, describe_questions
-from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.cli import InputError, prefer_own_python
 from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file
 from persona_leakage.models.model_files import model_files
 from persona_leakage.publishing.common import publishing_block
@@ -69,8 +68,7 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# Jobs find the Python that runs Snakemake; an environment that Snakemake activates for a job (conda) still comes first.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+prefer_own_python()
 
 
 def without(block, *keys):
@@ -118,144 +116,3 @@ NO_PERSONA_COMPARED = bool(config["personas"]["no_persona_prompts"])
 SAMPLING_ENV = f"../envs/{'vllm' if config['engine']['name'] == 'vllm' else 'inference'}.yaml"
 # Bytes. Linux allows 128 KiB for one argument, and a job's whole script is one.
 LONGEST_ARGUMENT = 30_000
-
-
-def settings(**blocks):
-    """Parts of the config as one JSON text with sorted keys: the param ``settings`` of a rule.
-
-    One text, because Snakemake compares params as a set of values without their names. Braces are written as
-    JSON escapes, because Snakemake takes {source} in a param for a wildcard. A text that is too long
-    for a command line goes into a file named by its content.
-    """
-    text = re.sub(
-        r'"(?:[^"\\]|\\.)*"',
-        lambda text: text[0].replace("{", r"\u007b").replace("}", r"\u007d"),
-        json.dumps(blocks, sort_keys=True, ensure_ascii=False),
-    )
-    return text if len(text.encode()) < LONGEST_ARGUMENT else f"@{settings_file(text)}"
-
-
-@cache
-def settings_file(text):
-    """The path of a file that holds a text; written if it is missing."""
-    path = Path("results/.settings", f"{digest_of(text)}.json")
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    return path
-
-
-def more_each_attempt(**amounts):
-    """Resources of a job that may need more on some data: the second attempt gets twice as much, the third three times."""
-    return {name: lambda wildcards, attempt, amount=amount: amount * attempt for name, amount in amounts.items()}
-
-
-def personas_block(names, *fields):
-    """Names of personas and a digest of the ``fields`` of them that a stage uses."""
-    return describe_personas(PERSONAS, names, *fields)
-
-
-def questions_block(use):
-    """A question set's name, count and digest."""
-    return describe_questions(QUESTION_SETS, use)
-
-
-def condition_of(name):
-    """(choice, number or "all") of the negatives of what an adapter is trained on: villain, villain-clean, villain-nearest2."""
-    _, variant = split_control(name)
-    return read_variant(variant) if variant in NEGATIVE_VARIANTS else CONDITIONS[0]
-
-
-def negatives_of(name):
-    """The personas that serve as negatives; where closeness chooses them when the job runs, all candidates."""
-    source, block = split_control(name)[0], config["training_data"]
-    choice, number = condition_of(name)
-    if choice == "list":
-        return sorted(block["negative_lists"][source])
-    whole = number == "all" or by_closeness(choice, number)
-    count = len(block["negative_pool"]) if whole else number
-    return choose_negatives(source, block["negative_pool"], count, config["seed"])
-
-
-def chosen_by_closeness(name, key="negatives"):
-    """{key: {"choice", "count"}} as a setting, empty unless closeness chooses the negatives."""
-    choice, number = condition_of(name)
-    found = {"choice": choice, "count": number}
-    return {key: found} if by_closeness(choice, number) else {}
-
-
-def personas_of_rows(wildcards):
-    """Settings of the personas of training rows: the source and its negatives; for the control shuffled also the panel."""
-    source, control = split_control(wildcards.source)
-    names = [source, *negatives_of(wildcards.source)]
-    shuffled = {"panel": personas_block(PANEL, "prompt")} if control == "shuffled" else {}
-    return {"personas": personas_block(names, "prompt"), **chosen_by_closeness(wildcards.source), **shuffled}
-
-
-def sampling_settings(wildcards, adapted, no_persona_prompts=False):
-    """Decides the replies to a question set: of the panel, or of the prompts without a persona (no_persona_prompts)."""
-    engine = without(config["engine"], "checkpoint_every")
-    cells = {"no_persona_prompts": config["personas"]["no_persona_prompts"]}
-    return settings(
-        **(cells if no_persona_prompts else {"personas": personas_block(PANEL, "prompt")}),
-        seed=config["seed"],
-        questions=questions_block(QUESTION_USES[wildcards.questions]),
-        suffix=config["questions"]["suffix"],
-        draws=config["evaluation"]["samples_per_question"],
-        sampling_seed=config["evaluation"]["sampling_seed"],
-        sampling=config["evaluation"]["sampling"],
-        engine=engine if adapted else without(engine, "merge_adapter"),
-    )
-
-
-def geometry_blocks(use, layers=LAYERS):
-    """Decides the centroids of questions {set, count} at some layers, apart from the adapter."""
-    return {
-        "personas": personas_block(PANEL, "prompt"),
-        "questions": questions_block(use),
-        "suffix": config["questions"]["suffix"],
-        "layers": layers,
-        "position": POSITIONS[0],
-        "precision": config["geometry"]["precision"],
-    }
-
-
-def forcing_blocks(wildcards):
-    """Decides the teacher-forced probabilities of a question set, apart from replies and adapter."""
-    asked = QUESTION_USES[wildcards.questions]
-    read = {**asked, "count": forced_questions(config, asked["count"])}
-    return {
-        "personas": personas_block(PANEL, "prompt"),
-        "questions": questions_block(read),
-        "suffix": config["questions"]["suffix"],
-        "draws": forced_draws(config),
-        "marker": config["behaviour"]["marker"],
-        "separator": config["behaviour"]["separator"],
-        "join": config["training_data"]["join"],
-        # As for hidden states: on a CPU float32 is faster.
-        "precision": config["geometry"]["precision"],
-    }
-
-
-def recipe(questions):
-    """Digests that two results must share to be repetitions: all that decides the adapters but seeds; prompts; evaluation."""
-    blocks = [
-        without(config["training_data"], "controls", "negative_variants"),
-        config["labels"],
-        config["questions"]["suffix"],
-        questions_block(config["questions"]["training"]),
-        RECIPE,
-    ]
-    evaluation = [
-        questions_block(QUESTION_USES[questions]),
-        config["evaluation"]["samples_per_question"],
-        [POSITIONS[0], config["geometry"]["precision"]],
-    ]
-    return {"training": digest_of(blocks), "prompts": personas_block(PANEL, "prompt")["digest"], "evaluation": digest_of(evaluation)}
-
-
-def no_study():
-    """WorkflowError: predictions need a study."""
-    raise WorkflowError(
-        "predict_from: missing; name the folder of a finished study, as in make predict CONFIG=my.yaml FROM=docs/results/smollm2_study"
-    )

@@ -19,22 +19,6 @@ JUDGE_FOLDERS = [
 ]
 
 
-def contents_of(*paths):
-    """Digests of files, as a param: Snakemake compares the contents of newer inputs only."""
-    return [sha256_of_file(path) for path in paths]
-
-
-def judge_settings(**more):
-    """Decides the judgements, apart from the replies and the prompts."""
-    return settings(
-        **{name: without(block, *JUDGE_LIMITS) for name, block in JUDGES.items()},
-        second_share=config["behaviour"]["second_share"],
-        scores=[config["behaviour"]["score"], *config["behaviour"]["require"]],
-        precision=config["geometry"]["precision"],
-        **more,
-    )
-
-
 ruleorder: score_judgements > score_leakage
 ruleorder: score_base_judgements > score_base_leakage
 

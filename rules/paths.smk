@@ -274,5 +274,5 @@ PREDICTION_SCORES = results("predictions/score.json", "predictions/score.csv", "
 SMALL_FILES = [
     path
     for path in [*RUN_CONFIG, *ADAPTERS, *EVALUATIONS, *CENTROIDS] + [*CORRELATIONS, *FIGURES, *REPORT]
-    if path.endswith((".json", ".csv", ".yaml", ".png")) and "/adapter/" not in path and "teacher_forced" not in path
+    if path.endswith((".json", ".csv", ".yaml", ".png")) and "adapter/" not in path and "teacher_forced" not in path
 ]

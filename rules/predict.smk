@@ -5,62 +5,6 @@ out: predictions/centroids/: centroids of the experiment's personas
      predictions/predictions.csv, predictions.json, index.html; figures/predictions
 """
 
-
-def studied_configs(folder):
-    """(config of the study in a folder, config with the layers and questions of predictions, the study's file of its panel).
-
-    The second is this config, and the third is empty, if the model differs; the third also if the study keeps no such file.
-    """
-    try:
-        studied = study_config(folder)
-        study_files(folder)
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    keys = ("location", "revision")
-    same = all(studied["model"].get(key) == config["model"][key] for key in keys)
-    kept = panel_file(folder, studied)
-    return studied, studied if same else config, str(kept) if same and kept.is_file() else []
-
-
-def prediction_centroids(studied, asked):
-    """Decides the centroids of the panel, and of the study's panel, with layers and questions of the config ``asked``."""
-    try:
-        theirs = read_personas(source_of_personas(studied))
-        questions = read_question_sets(asked["questions"]["file"])
-        chosen = asked["questions"]["evaluation"][0]
-        blocks = {
-            "questions": describe_questions(questions, chosen),
-            "suffix": asked["questions"]["suffix"],
-            "layers": declared_layers(asked["geometry"]),
-            "position": asked["geometry"]["positions"][0],
-            "precision": asked["geometry"]["precision"],
-        }
-        panel = describe_personas(theirs, panel_names(studied, theirs), "prompt")
-    except InputError as error:
-        raise WorkflowError(str(error)) from None
-    own = settings(personas=personas_block(PANEL, "prompt"), **blocks)
-    return own, settings(personas=panel, **blocks)
-
-
-def trained_sources():
-    """Names of the sources that have an adapter already."""
-    paths = Path(f"results/{EXPERIMENT}/training").glob("*/seed*/metrics.json")
-    return sorted({path.parents[1].name for path in paths} & {*SOURCES})
-
-
-def refuse_to_unfreeze(path):
-    """A param: WorkflowError if predictions that training has begun to test would be replaced."""
-
-    def check(wildcards):
-        if Path(path).is_file() and trained_sources():
-            raise WorkflowError(
-                f"{path}: frozen, because training has begun; score it with make scores, or move its folder away to predict again"
-            )
-        return ""
-
-    return check
-
-
 STUDIED, ASKED, KEPT_PANEL = studied_configs(config["predict_from"])
 OWN_CENTROIDS, STUDY_CENTROIDS = prediction_centroids(STUDIED, ASKED)
 PREDICTION_LAYERS = declared_layers(ASKED["geometry"])

@@ -7,19 +7,6 @@ out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
 """
 
 
-def publishing_settings(service, **facts):
-    """Settings of a job that publishes. What the service lacks in the config is an error only when such a job is asked for."""
-
-    def of(wildcards):
-        try:
-            block = publishing_block(config, service)
-        except InputError as error:
-            raise WorkflowError(str(error)) from None
-        return settings(experiment=EXPERIMENT, **{service: block}, **facts)
-
-    return of
-
-
 rule export_inspect:
     input:
         code=code_of("export_inspect.py", KIND_CODE),

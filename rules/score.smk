@@ -4,20 +4,6 @@ out: predictions/score.json, score.csv; figures/prediction_scores
 """
 
 
-def measured_digest():
-    """Digest of what predictions are of, beside the training: the behaviour, the questions and how replies are sampled."""
-    first = config["questions"]["evaluation"][0]["set"]
-    blocks = [config["behaviour"], recipe(first)["evaluation"]]
-    return digest_of([*blocks, config["evaluation"]["sampling"]])
-
-
-def frozen_digest(path):
-    """SHA-256 of frozen predictions; WorkflowError if there are none."""
-    if not Path(path).is_file():
-        raise WorkflowError(f"{path}: no such file; freeze predictions with make predict before training")
-    return sha256_of_file(path)
-
-
 # The predictions are no inputs, which Snakemake would predict again after training. A digest of them is a setting.
 rule score_predictions:
     input:

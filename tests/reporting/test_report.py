@@ -145,7 +145,7 @@ def with_axes(tmp_path_factory):
     (home / "run_config.yaml").write_text(yaml.safe_dump({"meta": {}, "config": config}))
     for folder in sorted(home.rglob("seed42")):
         shutil.copytree(folder, folder.with_name("seed7"))
-    analysis, runs = home / "analysis/evaluation", {}
+    analysis, runs, matrices = home / "analysis/evaluation", [], matrices_of(pairs)
     for seed in (42, 7):
         path = analysis / f"seed{seed}/correlation.json"
         content = json.loads(path.read_text())
@@ -155,9 +155,10 @@ def with_axes(tmp_path_factory):
                 cell["rate"] = abs(cell["rate"] - 0.002 * (index % (seed % 5)))
             content["noise_ceiling"][source]["samples"]["ceiling"] = 0.9
         write_json(path, content)
-        runs[str(path)] = content
-        write_json(analysis / f"seed{seed}/predictors.json", {"headline_layer": 20, **compare_predictors(matrices_of(pairs), 20, QUICK)})
-    write_json(analysis / "seeds.json", compare_seeds(runs))
+        runs.append(content)
+        write_json(analysis / f"seed{seed}/predictors.json", {"headline_layer": 20, **compare_predictors(matrices, 20, QUICK)})
+    counts = {"found": matrices.found[..., None], "total": matrices.total[..., None]}
+    write_json(analysis / "seeds.json", compare_seeds(runs, [(matrices, counts)] * 2))
     build(home)
     return home.parents[1] / "index.html", home
 

@@ -56,7 +56,7 @@ def another_thing(path, proof):
 
 DAMAGE = {
     harmful: "holds more than tensors and plain values",
-    bare_pickle: "not a whole file of tensors",
+    bare_pickle: "holds more than tensors and plain values",
     cut: "not a whole file of tensors",
     empty: "not a whole file of tensors",
     another_thing: "must hold layer, personas",

@@ -35,7 +35,6 @@ BAD_OPTIONS = {
         [*WANDB_OPTIONS, *(f"--{name}=x" for name in ("results", "run-folders", "files", "output")), "--source", "villain"],
         "--source and --seed",
     ),
-    "pairs of one run only": ("compare_seeds", ["--correlations", "x", "y", "--pairs", "x", "--output", "z"], "for each of --correlations"),
     "figure without its input": ("plot_figure", ["layers", "--output", "x.pdf"], "--correlation"),
     "empty path": ("correlate_leakage", ["--pairs", "x", "--output", ""], "argument --output: is empty"),
     "seed that is no number": ("train_adapter", ["--seed", "first"], "--seed"),

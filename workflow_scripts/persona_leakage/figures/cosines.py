@@ -76,7 +76,7 @@ def draw_cosines(table, categories, sources, layer):
 
 def name_clusters(axis, names, grid, clusters, sources):
     """Lines between the clusters; [(height, sources in it and the persona closest to all others + how many more)], not too close."""
-    ends = [*np.flatnonzero(np.diff(clusters)) + 1, len(names)]
+    ends = [*(np.flatnonzero(np.diff(clusters)) + 1).tolist(), len(names)]
     gap, height, rows = 0.02 * len(names), -np.inf, []
     for left, (start, end) in zip(range(len(ends), 0, -1), zip([0, *ends], ends, strict=False), strict=True):
         central = names[start + grid[start:end, start:end].mean(axis=1).argmax()]

@@ -8,6 +8,7 @@ from persona_leakage.figures.style import plt, words
 from persona_leakage.tables.read import add_pairs, read_checked_pairs
 
 TOP = 25
+FEW = 12  # sources, whose names fit side by side
 
 
 def add_inputs(parser):
@@ -22,12 +23,14 @@ def draw(args):
     best_rank = grid.rank(ascending=False).min(axis=1)
     grid = grid.loc[best_rank.nsmallest(TOP).index]
     grid = grid.loc[grid.mean(axis=1).sort_values(ascending=False).index]
-    figure, axis = plt.subplots(figsize=(2.2 + 0.75 * grid.shape[1], 1.2 + 0.23 * len(grid)), layout="constrained")
+    few = grid.shape[1] <= FEW
+    figure, axis = plt.subplots(figsize=(2.2 + (0.75 if few else 0.26) * grid.shape[1], 1.2 + 0.23 * len(grid)), layout="constrained")
     image = axis.imshow(grid, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for (row, column), rate in np.ndenumerate(grid.to_numpy()):
         text = "–" if np.isnan(rate) else f"{100 * rate:.0f}"
         axis.text(column, row, text, ha="center", va="center", fontsize=6.5, color="black" if rate > 0.45 or np.isnan(rate) else "white")
-    axis.set_xticks(range(grid.shape[1]), [words(name).replace(" ", "\n", 1) for name in grid], fontsize=7.5)
+    names = [words(name).replace(" ", "\n", 1) if few else words(name) for name in grid]
+    axis.set_xticks(range(grid.shape[1]), names, fontsize=7.5, rotation=0 if few else 90)
     axis.set_yticks(range(len(grid)), [words(name) for name in grid.index], fontsize=7.5)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)

@@ -1,7 +1,9 @@
 """How a program tells its user about a mistake: one line, exit code 1, no traceback."""
 
+import os
 import sys
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -28,6 +30,11 @@ def named_in_errors(subject, remedy=""):
 def shorten(text, length=300):
     """The beginning of a text that is longer than ``length`` characters."""
     return text if len(text) <= length else f"{text[:length]}..."
+
+
+def prefer_own_python():
+    """Let jobs find the Python that runs Snakemake; an environment that Snakemake activates for a job (conda) still comes first."""
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def run_program(main):
