@@ -23,7 +23,7 @@ rule propose_negatives:
     resources:
         **more_each_attempt(mem_mb=4000, runtime=10),
     params:
-        evidence=lambda wildcards, input: f"--evidence {shlex.quote(input.evidence)}" if input.evidence else "",
+        evidence=lambda wildcards, input: shlex.join(["--evidence", *input.evidence]) if input.evidence else "",
         packages=pins("inference", "numpy"),
         settings=settings(
             counts={source: count_negatives(config, source, *CONDITIONS[0]) or 2 for source in SOURCES},

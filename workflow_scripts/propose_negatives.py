@@ -80,13 +80,10 @@ def proposal(evidence):
         low, high = first["interval"] or (float("nan"), float("nan"))
         change = "" if first["undefined"] else f" ({first['difference']:+.3f} [{low:+.3f}, {high:+.3f}] of the source's rate)"
         lines.append(f"- {choice} less hash: {block['answer']}{change}")
-    shares = {
-        name.removeprefix("hash"): block["mean"]["leakage"] for name, block in evidence["per_condition"].items() if name.startswith("hash")
-    }
-    of_number = [
-        f"{100 * shares[number]:.1f} % with {number}" for number in sorted(shares, key=lambda number: float(number.replace("all", "inf")))
-    ]
-    return best, [*lines, f"Leakage there by number of negatives: {', '.join(of_number)}. Each negative adds training rows and steps."]
+    conditions = {name: block["mean"]["leakage"] for name, block in evidence["per_condition"].items() if name.startswith("hash")}
+    numbers = sorted((len(evidence["trained"][name][evidence["sources"][0]]["negatives"]), share) for name, share in conditions.items())
+    shares = ", ".join(f"{100 * share:.1f} % with {number}" for number, share in numbers)
+    return best, [*lines, f"Leakage there by number of negatives: {shares}. Each negative adds training rows and steps."]
 
 
 def mark(value):

@@ -6,12 +6,14 @@ import shutil
 import time
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 import yaml
 
 from persona_leakage.figures.style import words
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.infrastructure.visible_text import visible_text
+from persona_leakage.reporting.explorer import describe_set, pack_json
 from persona_leakage.reporting.html_page import fit_table
 from persona_leakage.reporting.replies import affordable, choose_samples, draw_replies
 from persona_leakage.statistics.comparisons.predictors import compare_predictors
@@ -336,3 +338,12 @@ def test_replies_are_as_many_as_fit():
     assert affordable([cells, cells], 4_000) == 10
     assert affordable([cells], 10) == 1
     assert affordable([cells], 10**9) == 30
+
+
+def test_a_gain_that_was_not_measured_is_null_in_the_explorer():
+    rates = {"rate": 0.0, "found": 0, "total": 4, "source_rate": 0.0, "logprob_gain": float("nan"), "source_logprob_gain": float("nan")}
+    pairs = pd.DataFrame([{"layer": 1, "source": "s", "persona": "p", "related": False, "cosine": 0.5, **rates}])
+    each = {"pairs": pairs, "replies": {}, "title": "", "file": "", "headline_layer": 1, "correlations": {}}
+    described = describe_set(each, {"p": 0, "s": 1}, 0)
+    assert described["rates"]["s"]["own_gain"] is None and described["rates"]["s"]["logprob_gain"] == [None]
+    assert pack_json(described)

@@ -1,5 +1,7 @@
 """Negatives by closeness in the workflow: choices in manifests and pairs, their comparison, the proposal, and what an edit makes stale."""
 
+import shutil
+
 import pandas as pd
 import pytest
 from propose_negatives import BETTER, proposal
@@ -10,6 +12,7 @@ from persona_leakage.infrastructure.files import read_json
 from tests.conftest import ROOT, make_tiny_project, run_program
 
 HOME = "results/tiny"
+STUDIED = "docs/results/containment/analysis/evaluation/seed42/containment.json"
 PANEL = ["villain", "comedian", "assistant", "pirate", "nurse", "hero", "physicist", "jarvis"]
 POOL, VARIANTS = ["assistant", "pirate", "nurse"], ["hash0", "farthest2", "hashall"]
 
@@ -86,17 +89,23 @@ def test_a_proposal_marks_what_each_choice_takes(project):
         assert rows["proposed"].tolist() == rows["hash"].tolist()
     printed = run_program("show_results", "--of", "contain", cwd=project.folder).stdout
     assert "no evidence" in printed and "output of block 1, centroids of 4 training questions" in printed
+    kept = project.folder / STUDIED
+    kept.parent.mkdir(parents=True)
+    shutil.copyfile(ROOT / STUDIED, kept)
+    assert project.planned("contain") == {"propose_negatives": 1, "contain": 1}
+    project.run("--cores", "1", "--", "contain")
+    assert "Proposed: hash, because no other choice is shown" in project.file(f"{HOME}/negatives/proposal.txt").read_text()
 
 
 def test_a_proposal_says_what_the_kept_study_shows():
     """It found no choice that contains better; with one that does, that choice is proposed."""
-    study = read_json(ROOT / "docs/results/containment/analysis/evaluation/seed42/containment.json")
+    study = read_json(ROOT / STUDIED)
     choice, lines = proposal(study)
     assert choice == "hash" and lines[0].startswith(
         "Proposed: hash, because no other choice is shown to contain better in a study of villain,"
     )
     assert [line for line in lines if "less hash: cannot tell" in line and "of the source's rate" in line] == lines[1:4]
-    assert "95.9 % with 0, 49.0 % with 1, 32.0 % with 2, 6.1 % with 4, 0.4 % with all. Each negative adds training rows" in lines[-1]
+    assert "95.9 % with 0, 49.0 % with 1, 32.0 % with 2, 6.1 % with 4, 0.4 % with 16. Each negative adds training rows" in lines[-1]
     study["comparisons"]["spread less hash"]["answer"] = BETTER
     choice, lines = proposal(study)
     assert choice == "spread" and lines[0].startswith("Proposed: spread, because it contains best in a study of")

@@ -157,13 +157,13 @@ class Explorer {
     const text = getComputedStyle(document.body).color;
     traces.push({
       type: "scatter", mode: "markers", name: "the source itself", x: [1], y: [ownValue], customdata: [own],
-      text: [`<b>${escaped(words(this.source))}</b>, the source<br>${wrapped(this.data.personas[own].prompt, 50)}<br>${gain ? `gain ${ownValue.toFixed(2)} nats<br>` : ""}rate ${percent(rates.own)}`],
+      text: [`<b>${escaped(words(this.source))}</b>, the source<br>${wrapped(this.data.personas[own].prompt, 50)}<br>${gain ? `gain ${ownValue === null ? "unknown" : ownValue.toFixed(2) + " nats"}<br>` : ""}rate ${percent(rates.own)}`],
       hovertemplate: "%{text}<extra></extra>", marker: { color: text, symbol: "star", size: 13 },
     });
     this.own = { persona: own, value: ownValue, cosine: 1, rate: rates.own, gain };
     const listed = [own, ...this.listed.map((point) => point.persona)];
     if (!listed.includes(this.shown)) this.shown = null;
-    const marked = [this.own, ...this.listed].find((point) => point.persona === this.shown);
+    const marked = [this.own, ...this.listed].find((point) => point.persona === this.shown && point.value !== null);
     const layout = {
       margin: { l: 55, r: 10, t: 35, b: 45 }, hovermode: "closest", showlegend: window.innerWidth >= 600, legend: { font: { size: 11 } },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: text },
