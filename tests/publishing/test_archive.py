@@ -89,11 +89,12 @@ def test_committed_results_are_reproduced(name):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_page_of_results_says_what_the_tables_say(tmp_path):
+@pytest.mark.parametrize(("page", "tables"), [("smollm2", "smollm2_study"), ("many_sources", "many_sources")])
+def test_the_page_of_results_says_what_the_tables_say(tmp_path, page, tables):
     """The committed page is the filled template."""
-    done = run_program("write_up", RESULTS / "smollm2.md.j2", RESULTS / "smollm2_study", tmp_path / "page.md", cwd=ROOT)
+    done = run_program("write_up", RESULTS / f"{page}.md.j2", RESULTS / tables, tmp_path / "page.md", cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "page.md").read_text(encoding="utf-8") == (RESULTS / "smollm2.md").read_text(encoding="utf-8")
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == (RESULTS / f"{page}.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_shows_the_table_of_the_kept_run():
