@@ -105,9 +105,14 @@ def test_the_page_on_prediction_has_the_scores():
 def test_other_pages_have_the_intervals_for_a_new_source():
     blocks = read_json(SOURCES / "new_sources.json")["outcomes"]
     (low, high), (gain_low, gain_high) = (blocks[name]["correlation"]["interval"] for name in ("rate", "logprob_gain"))
-    assert f"it is {low:+.2f} to {high:+.2f}; by the marker's log-probability it is {gain_low:+.2f} to {gain_high:+.2f}" in text_of("README.md")
+    assert f"it is {low:+.2f} to {high:+.2f}; by the marker's log-probability it is {gain_low:+.2f} to {gain_high:+.2f}" in text_of(
+        "README.md"
+    )
     positive = blocks["logprob_gain"]["correlation"]["positive"]["sources"]
-    assert f"and all {positive} correlations are positive" in text_of("README.md") and positive == read_pairs(SOURCES / "pairs_block21.csv")["source"].nunique()
+    assert (
+        f"and all {positive} correlations are positive" in text_of("README.md")
+        and positive == read_pairs(SOURCES / "pairs_block21.csv")["source"].nunique()
+    )
     page = text_of("docs/prediction.md")
     assert f"a new source's rho is {low:.2f} to {high:.2f}. By the gain in log-probability it is {gain_low:.2f} to {gain_high:.2f}" in page
     limits = text_of("docs/limitations.md")
