@@ -89,7 +89,9 @@ def test_committed_results_are_reproduced(name):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("page", "tables"), [("smollm2", "smollm2_study"), ("containment", "containment")])
+@pytest.mark.parametrize(
+    ("page", "tables"), [("smollm2", "smollm2_study"), ("containment", "containment"), ("many_sources", "many_sources")]
+)
 def test_the_page_of_results_says_what_the_tables_say(tmp_path, page, tables):
     """The committed page is the filled template."""
     done = run_program("write_up", RESULTS / f"{page}.md.j2", RESULTS / tables, tmp_path / "page.md", cwd=ROOT)

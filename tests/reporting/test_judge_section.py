@@ -1,9 +1,7 @@
 """The report's section on the judge: what a reply says stays text."""
 
-import jinja2
-
+from persona_leakage.reporting.html_page import page_template
 from persona_leakage.reporting.judge_section import shown
-from persona_leakage.reporting.report import PAGE
 from tests.reporting.test_report import HOSTILE
 
 
@@ -19,9 +17,7 @@ def test_hostile_replies_stay_text():
     scored = {"scores": {"careless": {"state": "scored", "value": 0.123}}}
     replies = [shown("base", {"persona": "p", "question": "Why?", "text": text, "judgement": scored}) for text in HOSTILE]
     judge = {"gold": True, "paid": [], "likelihood": False, "second": False, "states": [], "questions": [], "replies": replies}
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FileSystemLoader(PAGE))
-    environment.filters["words"] = str
-    page = environment.get_template("judge.html.j2").render(judge=judge, numbers=Numbers(), fig=lambda name: "")
+    page = page_template("judge.html.j2").render(judge=judge, numbers=Numbers(), fig=lambda name: "")
     assert page.count('<div class="reply"') == len(HOSTILE) and "careless 0.12" in page
     assert "<script" not in page and "<img" not in page and "{{ 7" in page
     assert not {character for character in page if ord(character) < 32 and character != "\n"}

@@ -161,7 +161,7 @@ def test_the_report_sets_the_outcomes_side_by_side(tmp_path):
     page = home.parents[1] / "index.html"
     check_numbers(page, home)
     text = page.read_text()
-    assert ">Two outcomes</h3>" in text and "<th>by log-probability</th>" in text
+    assert ">Two outcomes</h3>" in text and ">by the second outcome</th>" in text
     keys = re.findall(r'data-keys="([^"]*)"', text)
     shown = [json.loads(each.replace("&#34;", '"')) for each in keys]
     assert ["outcomes", "logprob_gain", "agreement", "villain", "agreement"] in shown

@@ -2,7 +2,7 @@
 // The explorer: points of one set, layer and source; a click lists the persona's replies. Model text only ever becomes text nodes.
 const PER_PAGE = 5;
 const PALETTE = ["#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB", "#000000"];
-const OUTCOMES = { rate: "share of replies that show the behaviour", logprob_gain: "gain in log-probability, nats" };
+const OUTCOMES = { rate: "share of replies that show the behaviour", logprob_gain: "second outcome: a gain, nats" };
 const byId = (id) => document.getElementById(id);
 
 async function unpack(id) {

@@ -1,0 +1,119 @@
+"""Kept tables of the 40 sources, of recipes along training and of scored predictions: unchanged, recomputed, and as the pages say."""
+
+import shutil
+
+import check_new_sources
+import pandas as pd
+import pytest
+
+from persona_leakage.infrastructure.files import plain, read_json
+from persona_leakage.publishing.archive import check_copies, differences
+from persona_leakage.statistics.comparisons.along_training import compare_recipes
+from persona_leakage.statistics.prediction.frozen import read_sealed
+from persona_leakage.statistics.prediction.new_sources import describe_levels
+from persona_leakage.statistics.prediction.scoring import calibration_curve, join_measured, score_source
+from persona_leakage.tables.read import read_pairs
+from tests.conftest import ROOT
+
+RESULTS = ROOT / "docs/results"
+SOURCES, ALONG, NEW = (RESULTS / name for name in ("many_sources", "along_training", "smollm2_new_personas"))
+SEED = "analysis/evaluation/seed42"
+
+
+def text_of(page):
+    return " ".join((ROOT / page).read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize("folder", [SOURCES, ALONG], ids=lambda folder: folder.name)
+def test_kept_files_are_unchanged(folder):
+    assert check_copies(folder) == len([path for path in folder.rglob("*") if path.is_file()]) - 1
+
+
+@pytest.mark.slow
+def test_answers_for_a_new_source_are_reproduced(tmp_path):
+    """From the kept block of pairs; the panel's cosines are the file of the study with five sources."""
+    study = tmp_path / "many_sources"
+    (study / SEED).mkdir(parents=True)
+    shutil.copy(SOURCES / "run_config.yaml", study)
+    for name in ("pairs.csv", "correlation.json"):
+        shutil.copy(SOURCES / name.replace(".", "_block21."), study / SEED / name)
+    shutil.copy(RESULTS / "smollm2_study" / SEED / "cosines.csv", study / SEED)
+    check_new_sources.main([str(study), "--earlier", str(RESULTS / "smollm2_study")])
+    new, kept = read_json(study / "new_sources.json"), read_json(SOURCES / "new_sources.json")
+    assert list(differences(new["outcomes"], kept["outcomes"])) == []
+    assert new["meta"]["left_out"] == kept["meta"]["left_out"] == {}
+    assert new["meta"]["files"][f"{SEED}/cosines.csv"] == kept["meta"]["files"][f"{SEED}/cosines.csv"]
+
+
+def test_answers_on_the_page_that_the_template_does_not_compute():
+    """Only mean leakage is not told; without french_person a line on the cosine would tell it."""
+    table = pd.read_csv(SOURCES / "new_sources.csv")
+    table = table[(table["outcome"] == "logprob_gain") & (table["source"] != "french_person")]
+    assert len(table) == 39
+    found = describe_levels(table["level"].to_numpy(), {"cosine_raw": table["cosine_raw"].to_numpy()})
+    page = text_of("docs/results/many_sources.md")
+    assert f"without the outlier `french_person`, R2 is {found['predictors']['cosine_raw']['r2']:+.2f}" in page
+    answers = [line.split(" | ")[2] for line in (RESULTS / "many_sources.md").read_text().splitlines() if line.count(" | ") == 3]
+    assert answers[2:] == ["yes"] * 5 + ["no"] + ["yes"] * 2 and "All eight outcomes are as we expected" in page
+
+
+def test_recipes_are_reproduced_and_pass_half_of_the_gain_before_the_first_snapshot():
+    kept = read_json(ALONG / "recipes.json")
+    tables = {name: pd.read_csv(ALONG / name / "along_training.csv") for name in kept["rho_at_half"]}
+    found = compare_recipes(tables)
+    rows = found.pop("table")
+    assert list(tables) == ["along_training", "along_completion", "along_slow"]
+    assert list(differences(plain(found), {name: kept[name] for name in found})) == []
+    half = rows[rows["of_common_gain"] == 0.5].set_index(["recipe", "source"])["own_gain"]
+    for name, table in tables.items():
+        first = table.groupby("source").first()["own_gain"]
+        assert (first > half[name].reindex(first.index)).all()
+
+
+def test_the_scores_of_the_frozen_predictions_are_reproduced():
+    frozen = read_sealed(NEW / "predictions.json", NEW / "predictions.csv")
+    rows = join_measured(pd.read_csv(NEW / "predictions.csv"), read_pairs(NEW / SEED / "pairs.csv"))
+    kept = read_json(NEW / "score.json")
+    assert len(rows) == 40 and kept["frozen"] == frozen["time"] and frozen["trained_before"] == []
+    for score in kept["scores"]:
+        found = score_source(rows[rows["source"] == score["source"]])
+        assert list(differences(plain(found), {name: score[name] for name in found})) == []
+    assert list(differences(plain(calibration_curve(rows)), kept["curve"])) == []
+
+
+def test_the_page_on_prediction_has_the_scores():
+    page = text_of("docs/prediction.md")
+    for score, title in zip(read_json(NEW / "score.json")["scores"], ("of the study", "new"), strict=True):
+        amounts, cosine = score["amounts"], score["rank_correlation"]["cosine"]
+        errors = f"{100 * amounts['error']:.1f} | {100 * amounts['error_of_the_mean']:.1f}"
+        inside = f"{amounts['covered']} of {score['personas']}"
+        cells = f"{cosine['rho']:+.2f} (p = {cosine['p']:.2g}) | {score['auc']['cosine']:.2f} | {inside} | {errors}"
+        assert f"| {score['source']} ({title}) | {cells} |" in page
+    table = pd.read_csv(NEW / "score.csv")
+    known, new = table[table["source"] == "villain"], table[table["source"] == "smuggler"]
+    assert f"prompt length ranks them better ({known['prompt_tokens'].corr(known['rate'], method='spearman'):+.2f})" in page
+    [predicted] = new["predicted"].unique()
+    told = f"predicted at {100 * predicted:.1f} %; their mean is {100 * new['rate'].mean():.1f} %, and three rates are above"
+    assert told in page and (new["rate"] > new["high"]).sum() == 3 and (table["rate"] >= table["low"]).all()
+    sources = read_json(NEW / SEED / "correlation.json")["layers"]["21"]["per_source"]
+    own = [f"{sources[name]['spearman_rho']:+.2f}" for name in ("villain", "smuggler")]
+    assert f"the correlations are {own[0]} and {own[1]}" in page
+    limits = text_of("docs/limitations.md")
+    assert f"{100 * predicted:.1f} % were predicted and {100 * new['rate'].mean():.1f} % measured" in limits
+
+
+def test_other_pages_have_the_intervals_for_a_new_source():
+    blocks = read_json(SOURCES / "new_sources.json")["outcomes"]
+    (low, high), (gain_low, gain_high) = (blocks[name]["correlation"]["interval"] for name in ("rate", "logprob_gain"))
+    assert f"it is {low:+.2f} to {high:+.2f}; by the marker's log-probability it is {gain_low:+.2f} to {gain_high:+.2f}" in text_of(
+        "README.md"
+    )
+    positive = blocks["logprob_gain"]["correlation"]["positive"]["sources"]
+    assert (
+        f"and all {positive} correlations are positive" in text_of("README.md")
+        and positive == read_pairs(SOURCES / "pairs_block21.csv")["source"].nunique()
+    )
+    page = text_of("docs/prediction.md")
+    assert f"a new source's rho is {low:.2f} to {high:.2f}. By the gain in log-probability it is {gain_low:.2f} to {gain_high:.2f}" in page
+    limits = text_of("docs/limitations.md")
+    assert f"narrow this to {low:.2f} to {high:.2f} by the rate, and {gain_low:.2f} to {gain_high:.2f} by the gain" in limits
