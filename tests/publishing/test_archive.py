@@ -2,10 +2,13 @@
 
 import re
 import shutil
+from copy import deepcopy
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
+from persona_leakage.config.config_parts import config_layers, resolve_config
 from persona_leakage.config.experiment import complete_config
 from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.infrastructure.cli import InputError
@@ -123,7 +126,11 @@ def test_the_finding_in_the_readme_is_that_of_the_kept_study():
 )
 def test_committed_results_are_those_of_the_current_config(tables, config):
     """Keys that are newer than the results have their defaults."""
-    config = complete_config(with_new_keys(yaml.safe_load((ROOT / config).read_text(encoding="utf-8"))))
+    whole, layers = {}, config_layers([ROOT / "config.yaml", ROOT / config])
+    for _, content in layers:
+        update_config(whole, deepcopy(content))
+    resolve_config(whole, layers)
+    config = complete_config(with_new_keys(whole))
     archived = yaml.safe_load((ROOT / "docs/results" / tables / "run_config.yaml").read_text(encoding="utf-8"))["config"]
     archived = complete_config(with_new_keys(archived))
     assert archived == {key: value for key, value in config.items() if key in archived}
