@@ -10,6 +10,7 @@ from persona_leakage.behaviours.choice_scoring import (
     add_gains,
     describe_loss,
     find_flags,
+    letter_mass,
     log_odds,
     option_scores,
     summarise_items,
@@ -210,3 +211,15 @@ def test_what_may_be_said_of_a_loss():
     assert describe_loss(of_loss(40, 40), base, "text")["said"] == "answers_wrongly", "inverted"
     assert describe_loss(of_loss(4, 20), base, "text")["said"] == "unchanged"
     assert describe_loss(of_loss(20, 20), base, "text")["p"]["text"] == pytest.approx(2.0**-20)
+
+
+def test_no_loss_of_capability_if_the_letters_collapse():
+    """Also where the texts are trained: letters all on one place, or hardly any probability on the letters."""
+    base, lost = of_loss(0, 0), of_loss(20, 20)
+    one_place = [{**each, "letters": letters_of(1)} for each in lost]
+    little = [{**each, "letters": [[log - 2 for log in each["letters"][0]]]} for each in lost]
+    assert letter_mass(little[0]) == pytest.approx(0.9 * math.exp(-2))
+    for records in (one_place, little):
+        loss = describe_loss(records, base, "text")
+        assert loss["said"] == "answers_wrongly" and max(loss["p"].values()) < 0.05
+        assert find_flags(summarise_items(records, "text"), [40, 0, 0, 0], "text") == []

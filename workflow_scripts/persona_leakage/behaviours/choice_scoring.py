@@ -184,19 +184,25 @@ def add_gain(cell, base):
 def describe_loss(records, base, scoring):
     """What the accuracies of one persona's records allow to say against the base model's: {"said", "p" of each format}.
 
-    p: exact McNemar test (McNemar 1947) of more wrong answers than the base model's, one-sided. lost_capability: both formats fall, and
-    the trained one neither collapses nor inverts; answers_wrongly: only that the trained format falls; unchanged; None without letters.
+    p: exact McNemar test (McNemar 1947) of more wrong answers than the base model's, one-sided. lost_capability: both formats fall, the
+    trained one neither collapses nor inverts, and the letters do not collapse; answers_wrongly: only that the trained format falls;
+    unchanged; None without letters.
     """
-    flags = summarise_items(records, scoring)["flags"]
     formats = [name for name in ("text", "letters") if records[0]["letters"] or name == "text"]
     p = {name: fall_p(records, base, name) for name in formats}
     if p[scoring] >= LEVEL:
         said = "unchanged"
-    elif len(p) == 2 and max(p.values()) < LEVEL and not {"collapsed", "inverted"} & set(flags):
+    elif len(p) == 2 and max(p.values()) < LEVEL and not odd_answers(records, scoring):
         said = "lost_capability"
     else:
         said = "answers_wrongly"
     return {"said": said, "p": p}
+
+
+def odd_answers(records, scoring):
+    """Whether the trained format collapses or inverts, or the letters collapse, so that wrong answers are no lost capability (find_flags)."""
+    flags = summarise_items(records, scoring)["flags"]
+    return bool({"collapsed", "inverted"} & set(flags)) or "collapsed" in summarise_items(records, "letters")["flags"]
 
 
 def fall_p(records, base, name):
