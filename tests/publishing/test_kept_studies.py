@@ -3,15 +3,19 @@
 import shutil
 
 import check_new_sources
+import numpy as np
 import pandas as pd
 import pytest
 
 from persona_leakage.infrastructure.files import plain, read_json
 from persona_leakage.publishing.archive import check_copies, differences
 from persona_leakage.statistics.comparisons.along_training import compare_recipes
+from persona_leakage.statistics.core.ranks import standard_ranks, standardise
+from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
 from persona_leakage.statistics.prediction.frozen import read_sealed
-from persona_leakage.statistics.prediction.new_sources import describe_levels
+from persona_leakage.statistics.prediction.new_sources import describe_levels, hold_out_bystanders
 from persona_leakage.statistics.prediction.scoring import calibration_curve, join_measured, score_source
+from persona_leakage.statistics.prediction.study import all_cosines, spread
 from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT
 
@@ -46,15 +50,85 @@ def test_answers_for_a_new_source_are_reproduced(tmp_path):
 
 
 def test_answers_on_the_page_that_the_template_does_not_compute():
-    """Only mean leakage is not told; without french_person a line on the cosine would tell it."""
-    table = pd.read_csv(SOURCES / "new_sources.csv")
-    table = table[(table["outcome"] == "logprob_gain") & (table["source"] != "french_person")]
-    assert len(table) == 39
-    found = describe_levels(table["level"].to_numpy(), {"cosine_raw": table["cosine_raw"].to_numpy()})
+    """Only mean leakage is not told."""
     page = text_of("docs/results/many_sources.md")
-    assert f"without the outlier `french_person`, R2 is {found['predictors']['cosine_raw']['r2']:+.2f}" in page
     answers = [line.split(" | ")[2] for line in (RESULTS / "many_sources.md").read_text().splitlines() if line.count(" | ") == 3]
     assert answers[2:] == ["yes"] * 5 + ["no"] + ["yes"] * 2 and "All eight outcomes are as we expected" in page
+
+
+def partial_rho(x, y, controls=()):
+    """Spearman correlation of x and y [n]; ranks less their least-squares fit on the ranks of the controls, each [n]."""
+    design = np.stack([np.ones(len(x)), *map(standard_ranks, controls)], axis=1)
+    ranks = np.stack([standard_ranks(x), standard_ranks(y)], axis=1)
+    first, second = standardise((ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]).T)
+    return float(first @ second)
+
+
+def post_hoc_correlations(closeness, outcome, near):
+    """Of closeness, outcome [S, P] and near [S, 3, P], the cosines to each source's negatives: one block for each way of post_hoc.json."""
+    rhos = {name: [] for name in ("as_tested", "given_mean", "given_largest", "given_each", "less_other_sources")}
+    for place, (x, y, three) in enumerate(zip(closeness, outcome, near, strict=True)):
+        known = ~np.isnan(y)
+        x, y, three, others = x[known], y[known], three[:, known], np.delete(outcome, place, axis=0)[:, known]
+        rhos["as_tested"].append(partial_rho(x, y))
+        rhos["given_mean"].append(partial_rho(x, y, [three.mean(axis=0)]))
+        rhos["given_largest"].append(partial_rho(x, y, [three.max(axis=0)]))
+        rhos["given_each"].append(partial_rho(x, y, three))
+        rhos["less_other_sources"].append(partial_rho(x, y - np.nanmean(others, axis=0)))
+    return {
+        name: {
+            "positive": int((np.array(values) > 0).sum()),
+            "mean": float(np.mean(values)),
+            "lowest": min(values),
+            "interval": combine_correlations(values, (~np.isnan(outcome)).sum(axis=1))["next_source_interval"],
+        }
+        for name, values in rhos.items()
+    }
+
+
+def post_hoc_recipes():
+    """Gain of bystanders at equal strength, lower learning rate less first recipe; own gain at the first snapshot over its highest."""
+    rows = pd.read_csv(ALONG / "recipes.csv")
+    gains = rows[rows["of_common_gain"] == 1].pivot(index="recipe", columns="source", values="mean_gain")
+    own = [pd.read_csv(ALONG / name / "along_training.csv").groupby("source")["own_gain"] for name in gains.index]
+    shares = pd.concat([group.first() / group.max() for group in own])
+    return {
+        "slow_less_first": (gains.loc["along_slow"] - gains.loc["along_training"]).to_dict(),
+        "own_gain_at_first_snapshot": [float(shares.min()), float(shares.max())],
+    }
+
+
+def test_post_hoc_numbers_are_recomputed():
+    """From the kept pairs, the study's cosines and the tables of recipes."""
+    table, levels = read_pairs(SOURCES / "pairs_block21.csv"), pd.read_csv(SOURCES / "new_sources.csv")
+    sources, personas = list(table["source"].unique()), sorted({*table["persona"], *table["source"]})
+    arrays = spread(table, sources, personas, SOURCES, ("cosine", "logprob_gain", "rate"))
+    closeness, gain = arrays["cosine"], arrays["logprob_gain"]
+    cosines = all_cosines(RESULTS / "smollm2_study" / SEED / "cosines.csv", 21, personas)
+    negatives = table[table["negative"]].groupby("source")["persona"].apply(list)
+    assert {*negatives.map(len)} == {3} and negatives.explode().nunique() == 6
+    near = np.stack([cosines[[personas.index(name) for name in negatives[source]]] for source in sources])
+    below = {}
+    for name, used in (("closeness", True), ("none", False)):
+        _, low, high = hold_out_bystanders(closeness, gain, used)
+        below[name] = int((((low <= gain) & (gain <= high)).sum(axis=1) < 0.7 * (~np.isnan(gain)).sum(axis=1)).sum())
+    levels = levels[levels["outcome"] == "logprob_gain"].set_index("source")
+    others = levels.drop(index="french_person")
+    without = describe_levels(others["level"].to_numpy(), {"cosine_raw": others["cosine_raw"].to_numpy()})
+    found = {
+        "correlations": {name: post_hoc_correlations(closeness, arrays[name], near) for name in ("logprob_gain", "rate")},
+        "sources_with_less_than_70_percent_inside": below,
+        "french_person": {
+            "cosine_raw": float(levels["cosine_raw"]["french_person"]),
+            "lowest_other_cosine_raw": float(others["cosine_raw"].min()),
+            "r2_without": without["predictors"]["cosine_raw"]["r2"],
+        },
+        "recipes": post_hoc_recipes(),
+    }
+    kept = read_json(SOURCES / "post_hoc.json")
+    how = kept.pop("how")
+    assert how.keys() == kept.keys() == found.keys()
+    assert list(differences(found, kept)) == []
 
 
 def test_recipes_are_reproduced_and_pass_half_of_the_gain_before_the_first_snapshot():
@@ -92,6 +166,21 @@ def test_the_page_on_prediction_has_the_scores():
     table = pd.read_csv(NEW / "score.csv")
     known, new = table[table["source"] == "villain"], table[table["source"] == "smuggler"]
     assert f"prompt length ranks them better ({known['prompt_tokens'].corr(known['rate'], method='spearman'):+.2f})" in page
+    villain = read_json(NEW / "score.json")["scores"][0]["auc"]
+    assert (
+        f"prompt tokens ({villain['prompt_tokens']:.2f}), shared characters ({villain['char_similarity']:.2f}) and "
+        f"shared words ({villain['word_similarity']:.2f}) beat the cosine" in page
+    )
+    assert villain["cosine"] < villain["word_similarity"]
+    both = known.merge(new, on="persona", suffixes=("_villain", "_smuggler"))
+    shared, across, back = (
+        partial_rho(both[x].to_numpy(), both[y].to_numpy())
+        for x, y in (("rate_villain", "rate_smuggler"), ("cosine_smuggler", "rate_villain"), ("cosine_villain", "rate_smuggler"))
+    )
+    own = partial_rho(both["cosine_smuggler"].to_numpy(), both["rate_smuggler"].to_numpy(), [both["rate_villain"].to_numpy()])
+    assert f"over {len(both)} common personas, the rates of the two sources correlate at {shared:+.2f}" in page
+    assert f"ranks villain's leakage at {across:+.2f}, the cosine to villain ranks smuggler's at {back:+.2f}" in page
+    assert f"Given villain's rates, smuggler's own correlation is {own:+.2f}" in page
     [predicted] = new["predicted"].unique()
     told = f"predicted at {100 * predicted:.1f} %; their mean is {100 * new['rate'].mean():.1f} %, and three rates are above"
     assert told in page and (new["rate"] > new["high"]).sum() == 3 and (table["rate"] >= table["low"]).all()
@@ -116,4 +205,9 @@ def test_other_pages_have_the_intervals_for_a_new_source():
     page = text_of("docs/prediction.md")
     assert f"a new source's rho is {low:.2f} to {high:.2f}. By the gain in log-probability it is {gain_low:.2f} to {gain_high:.2f}" in page
     limits = text_of("docs/limitations.md")
+    kept = read_json(SOURCES / "post_hoc.json")["correlations"]
+    for name in ("logprob_gain", "rate"):
+        ends = [kept[name][f"given_{way}"]["interval"][0] for way in ("mean", "largest", "each")]
+        assert max(map(abs, ends)) < 0.05 and min(ends) < 0
+    assert all("lower end is about 0" in each for each in (limits, text_of("README.md")))
     assert f"narrow this to {low:.2f} to {high:.2f} by the rate, and {gain_low:.2f} to {gain_high:.2f} by the gain" in limits

@@ -200,7 +200,7 @@ def describe_loss(records, base, scoring):
 
 
 def odd_answers(records, scoring):
-    """Whether the trained format collapses or inverts, or the letters collapse, so that wrong answers are no lost capability (find_flags)."""
+    """Whether flags (find_flags) forbid a loss: the trained format collapses or inverts, or the letters collapse."""
     flags = summarise_items(records, scoring)["flags"]
     return bool({"collapsed", "inverted"} & set(flags)) or "collapsed" in summarise_items(records, "letters")["flags"]
 
