@@ -21,7 +21,7 @@ def test_predictions_from_a_finished_experiment_and_their_freezing(project_copy)
     table, facts = pd.read_csv(home / "predictions/predictions.csv"), json.loads((home / "predictions/predictions.json").read_text())
     assert facts["ranking_only"] and table["predicted"].isna().all() and table["rank"].min() == 1
     page = (home / "predictions/index.html").read_text()
-    assert "Only a ranking:" in page and all(f"<td>{name}" in page for name in table["persona"])
+    assert "Only a ranking:" in page and all(f">{name}" in page for name in table["persona"])
     assert all((home / f"figures/predictions.{kind}").stat().st_size > 0 for kind in ("pdf", "png", "svg"))
     assert "frozen, because training has begun; score it with make scores" in project.run("-n", *words, check=False).stdout
     assert "trained before the predictions" in project.run("--cores", "2", "--", "scores").stdout
