@@ -193,7 +193,7 @@ def compared_folders():
 
 
 def measured_digest():
-    """Digest of what predictions are of, beside the training: the behaviour, the questions and how replies are sampled."""
+    """Digest of the settings that decide what is measured after training: behaviour, questions and sampling."""
     first = config["questions"]["evaluation"][0]["set"]
     blocks = [config["behaviour"], recipe(first)["evaluation"]]
     return digest_of([*blocks, config["evaluation"]["sampling"]])

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -22,6 +21,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz, write_json, write_jsonl_gz
 from tests.conftest import ROOT, places_of
 from tests.support.judge_server import MODEL, JudgeServer
+from tests.support.waiting import wait_until
 
 SCORE = Score("aligned", (0, 100), {"REFUSAL": "model_refused", "CODE": "off_task"}, "Q {question} A {answer}", True)
 KEY = "sk-secret-of-this-test"
@@ -262,13 +262,6 @@ def test_hostile_replies_stay_within_their_marks(tmp_path, capsys):
     assert [path.name for path in tmp_path.rglob("*")] == ["answers.jsonl"]
 
 
-def wait_until(told, seconds=60):
-    end = time.monotonic() + seconds
-    while not told():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def run_file(folder, server, replies):
     """The command of judge_replies over ``replies`` records, one call at a time."""
     write_jsonl_gz(folder / "completions.jsonl.gz", replies)
@@ -304,7 +297,7 @@ def test_a_killed_job_asks_nothing_twice(tmp_path):
         command = run_file(tmp_path, server, replies)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert stop.wait(120), process.communicate()
-        wait_until(lambda: (tmp_path / "judge/answers.jsonl").read_bytes().count(b"\n") == 5)
+        wait_until(lambda: (tmp_path / "judge/answers.jsonl").read_bytes().count(b"\n") == 5, "five answers are kept")
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
         free.set()

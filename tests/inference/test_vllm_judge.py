@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
@@ -15,11 +14,22 @@ from persona_leakage.behaviours.judges.paid import PaidAnswers
 from persona_leakage.config.blocks.behaviours.judged import Judge
 from persona_leakage.config.judge_prompts import Score, read_prompts
 from tests.conftest import ROOT, fetch, make_tiny_model
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.vllm
 pytest.importorskip("vllm", reason="vllm is not installed here; make test-vllm installs and tests it")
 
 WIDE = Score("aligned", (0, 100), {"REFUSAL": "model_refused"}, "Rate {answer} to {question} from 0 to 100.", False)
+
+
+def answers(process, port):
+    """Whether the server is ready; AssertionError if it has ended."""
+    assert process.poll() is None
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +46,7 @@ def server(tmp_path_factory):
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1"}
     process = subprocess.Popen([sys.executable, "-m", "vllm.entrypoints.openai.api_server", *options], env=environment)
     try:
-        for _ in range(1200):
-            assert process.poll() is None
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5)
-                break
-            except OSError:
-                time.sleep(1)
+        wait_until(lambda: answers(process, port), "the server answers", 1200)
         yield manifest, f"http://127.0.0.1:{port}/v1"
     finally:
         process.terminate()

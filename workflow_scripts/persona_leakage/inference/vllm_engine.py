@@ -155,9 +155,10 @@ def end_with_this_process(pids):
 
 
 def model_runner(folder):
-    """What RUNNER should say for the model in ``folder``: what it says already, "1" for families in SECOND_RUNNER, else None.
+    """Value of the variable RUNNER for the model in ``folder``: the one that is set, else "1" for SECOND_RUNNER, else None.
 
-    The second model runner ("1") draws for all seeded replies in one kernel; vLLM 0.24 takes it for some families (Llama, Qwen3).
+    "1" selects the second model runner, which samples all seeded replies in one kernel. vLLM 0.24
+    uses it by default for some families (Llama, Qwen3).
     """
     architectures = read_json(Path(folder) / "config.json").get("architectures") or ()
     return os.environ.get(RUNNER) or ("1" if SECOND_RUNNER.intersection(architectures) else None)

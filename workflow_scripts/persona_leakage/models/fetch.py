@@ -23,7 +23,8 @@ def fetch_model(model, manifest_path, check_reading):
 
     model: {"name", "source": bundled | hub | path, "location", "revision"}; without revision the manifest has "content:" and the
     digest of the files. check_reading(tokenizer, folder, limits, rows): the :class:`ChatFormat` after checking that the model can
-    read the config's texts (behaviours.preflight). Weights are put beside the manifest, once, or stay in place for ``path``.
+    read the config's texts (behaviours.preflight). Weights are written to the manifest's folder if they are not there;
+    those of ``path`` are not copied.
     InputError if the source cannot be had, or cannot be used (see probe_model, check_tokenizer).
     """
     home = Path(manifest_path).parent

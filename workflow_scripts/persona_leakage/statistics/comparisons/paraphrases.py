@@ -160,7 +160,7 @@ def compare_with_paraphrase(pairs, roles, paraphrases, permutations):
     names, members = matrices.names(sources), [matrices.personas[index] for index in matrices.bystanders]
     units, styles = (np.array([known[name] for name in members]) for known in (roles, paraphrases))
     rates, cosine = (matrices.common(values, sources) for values in (matrices.leakage, matrices.cosines["cosine"]))
-    generator = generator_of("wording as a rival")
+    generator = generator_of("wording as a rival")  # renaming the label would change every draw
     drawn, groups = draw_role_permutations(generator, units, styles, permutations)
     result = {"association_of_roles": layer_of(permutation_test(association_products(matrices, sources), drawn, groups), 0)}
     same = np.array([[paraphrases[name] == style for style in styles] for name in names], dtype=float)[None]

@@ -62,7 +62,7 @@ def independent(generator):
 
 
 def families(generator, count=FAMILIES, tails=None, weights=(1.0, 0.7)):
-    """``count`` families in the geometry, and as strong ones in leakage, that have nothing to do with each other's distances.
+    """``count`` families of personas, close in the geometry and alike in leakage; distances between families do not decide leakage.
 
     With five, each source has many relatives. tails: degrees of freedom of vectors and leakage with outliers (Student's t). weights: of the
     families and of the rest in leakage.
