@@ -17,7 +17,8 @@ from persona_leakage.geometry.prompt_similarity import text_similarities
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import SCHEMA_VERSION
-from persona_leakage.tables.build import add_controls, tabulate_pairs
+from persona_leakage.tables.build import add_controls, errors_of, tabulate_pairs
+from persona_leakage.tables.mean_scores import add_means
 from persona_leakage.tables.question_counts import tabulate_cosines, tabulate_questions
 
 
@@ -77,12 +78,17 @@ def main(argv=None):
     names = args.settings.personas.names
     if args.divergence:
         similarities |= read_divergences(args.divergence, names, sources)
-    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval, CELLS_BY)["personas"], negatives, similarities, forced)
+    base = read_json(args.base_eval, CELLS_BY)
+    pairs = tabulate_pairs(layers, evaluations, base["personas"], negatives, similarities, forced)
     pairs = add_controls(pairs, evaluations, controls)
+    behaviour = base["meta"]["behaviour"]
+    means = behaviour.get("measure") == "mean"
+    if means:
+        pairs = add_means(pairs, evaluations, base["personas"], behaviour["direction"], errors_of)
     cosines = {layer: cosine_matrix(geometry["centroids"], centred=True) for layer, geometry in layers.items()}
     write_csv(args.output, pairs)
     write_csv(args.cosines, tabulate_cosines(names, cosines))
-    write_csv(args.question_counts, tabulate_questions(evaluations, forced))
+    write_csv(args.question_counts, tabulate_questions(evaluations, forced, means))
     digests = {Path(path).name: sha256_of_file(path) for path in (args.output, args.cosines, args.question_counts)}
     write_json(args.tables, {"schema_version": SCHEMA_VERSION, "sha256": digests})
 

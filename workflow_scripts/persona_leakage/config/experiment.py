@@ -14,6 +14,7 @@ from persona_leakage.infrastructure.cli import InputError
 RESERVED_SOURCES = {"base"}
 HELD_OUT_COUNT = 10  # the default's cosines from 10 and from 40 questions correlate at .993; 40 take four times as long
 COMPARISON = "compare"
+FEWEST_QUESTIONS = 5  # of a standard error over questions, see tables/build.py
 
 
 def read_config(path):
@@ -223,9 +224,26 @@ def behaviour_problems(config, personas, question_sets):
     sets = [use["set"] for use in config["questions"]["evaluation"]]
     if len(sets) > 1 and not samples_replies(config):
         yield f"questions.evaluation: the behaviour '{behaviour.kind}' asks items instead, the same for each of {sets}; list one set"
+    if getattr(behaviour, "measure", "share") == "mean":
+        yield from mean_problems(config)
     for key, (value, off) in of_replies.items():
         if value and not samples_replies(config):
             yield f"{key}: needs sampled replies, and the behaviour '{behaviour.kind}' samples none; set it to {off}"
+
+
+def mean_problems(config):
+    """Settings that compare shares of replies, and question sets too small for the error of a mean score."""
+    for key, off in (("controls", "[]"), ("negative_variants", "[]")):
+        if config["training_data"][key]:
+            yield f"training_data.{key}: compares shares of replies, but behaviour.measure is mean; set it to {off}, or use measure: share"
+    if config.get("predict_from"):
+        yield "predict_from: predicts shares of replies, but behaviour.measure is mean; leave it out, or use measure: share"
+    for index, use in enumerate(config["questions"]["evaluation"]):
+        if use["count"] < FEWEST_QUESTIONS:
+            yield (
+                f"questions.evaluation.{index}.count: is {use['count']}; behaviour.measure mean needs at least {FEWEST_QUESTIONS},"
+                " because the interval of a mean score is drawn over questions"
+            )
 
 
 def row_file_problems(config):

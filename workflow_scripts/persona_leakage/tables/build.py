@@ -114,12 +114,13 @@ def clustered_error(found, total, base_found, base_total):
         return np.full(found.shape[:-1], np.nan)
     generator = np.random.default_rng(derive_seed("tables", "questions"))
     weights = generator.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(float)
-    drawn = (found @ weights.T) / (total @ weights.T) - (base_found @ weights.T) / (base_total @ weights.T)
+    with np.errstate(invalid="ignore"):  # of a mean score, no reply to the questions of a resample may have a score
+        drawn = (found @ weights.T) / (total @ weights.T) - (base_found @ weights.T) / (base_total @ weights.T)
     return np.sqrt(drawn.var(axis=-1, ddof=1) * size / (size - 1))
 
 
-def errors_of(cells, base):
-    """{persona: clustered_error} from {persona: cell with "per_question" {question: {"found", "total"}}}; NaN where questions differ."""
+def errors_of(cells, base, keys=("found", "total")):
+    """{persona: clustered_error} from {persona: cell with "per_question" {question: {sum, number}}}; NaN where questions differ."""
     errors = {}
     for persona, cell in cells.items():
         questions, without = cell.get("per_question", {}), base[persona].get("per_question", {})
@@ -127,9 +128,7 @@ def errors_of(cells, base):
         if names != sorted(without):
             errors[persona] = float("nan")
             continue
-        counts = [
-            np.array([block[name][key] for name in names], dtype=float) for block in (questions, without) for key in ("found", "total")
-        ]
+        counts = [np.array([block[name][key] for name in names], dtype=float) for block in (questions, without) for key in keys]
         errors[persona] = float(clustered_error(*counts))
     return errors
 

@@ -11,7 +11,7 @@ import numpy as np
 from persona_leakage.infrastructure.undefined import finite
 from persona_leakage.statistics.leakage.correlations import correlate, leakage_of
 
-RATE, LOGPROB_GAIN = "rate", "logprob_gain"
+RATE, MEAN_SCORE, LOGPROB_GAIN = "rate", "mean_score", "logprob_gain"
 UNIT = "nats"
 
 

@@ -6,14 +6,16 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from persona_leakage.behaviours.training_check import RATE_TOLERANCE
-from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.infrastructure.intervals import plain_interval, wilson_interval
 from persona_leakage.infrastructure.undefined import finite
 from persona_leakage.statistics.core.multiple_testing import holm
 from persona_leakage.statistics.core.pair_matrices import DECIMALS
+from persona_leakage.statistics.leakage.correlations import leakage_of
 
 LEVEL = 0.05
-FISHER, MCNEMAR = "Fisher's exact test", "exact McNemar test"
+FISHER, MCNEMAR, OVER_QUESTIONS = "Fisher's exact test", "exact McNemar test", "t test over questions"
 NO_BASE_COUNT = "its base rate is no share of as many replies as with adapter"
+NO_ERROR = "no standard error: fewer than 5 questions"
 
 
 def newcombe_interval(found, total, base_found, base_total):
@@ -89,18 +91,33 @@ def describe_change(table, matrices=None, counts=None):
     without adapter: exact_mcnemar with "gained" and "lost", and paired_interval. Otherwise fisher_p and newcombe_interval of
     independent replies. Then the table does not say how many replies a base rate has: as many as with adapter, which is how the
     workflow samples. Where no number of them gives base_rate, interval and p are None.
+
+    In a table of mean scores, "base_outcome" replaces base_rate, and interval and p are Student's t with leakage_se, the bootstrap error
+    over questions.
     """
     paired, result = counts is not None and "base_found" in counts, {}
     for source, rows in table.drop_duplicates(["source", "persona"]).groupby("source", sort=False):
-        known = rows[rows["rate"].notna()]
-        if paired:
+        known = rows[leakage_of(rows).notna()]
+        if "outcome" in table:
+            tests = [question_test(row) for row in known.itertuples()]
+        elif paired:
             places = [matrices.personas.index(name) for name in known["persona"]]
             found = counts["found"][matrices.sources.index(source), places]
             tests = [paired_test(*each) for each in zip(found > 0, counts["base_found"][places] > 0, strict=True)]
         else:
             tests = independent_tests(known)
-        result[source] = {**describe_source(known, tests), "test": MCNEMAR if paired else FISHER}
+        test = OVER_QUESTIONS if "outcome" in table else MCNEMAR if paired else FISHER
+        result[source] = {**describe_source(known, tests), "test": test}
     return result
+
+
+def question_test(row):
+    """The part of a persona's block that describe_change says of a mean score, from its row; None without a standard error."""
+    interval = plain_interval(row.leakage, row.leakage_se, max(row.questions - 1, 1))
+    if interval is None:
+        return None
+    p = 2 * stats.t.sf(abs(row.leakage) / row.leakage_se, row.questions - 1) if row.leakage_se else float(row.leakage == 0)
+    return {"interval": interval, "p": float(p)}
 
 
 def paired_test(after, before):
@@ -124,15 +141,15 @@ def independent_tests(rows):
 def describe_source(rows, tests):
     """The block of describe_change of one source, from its rows and their tests."""
     adjusted = holm({place: test["p"] for place, test in enumerate(tests) if test})
-    personas = {}
-    for row, (place, test) in zip(rows.itertuples(), enumerate(tests), strict=True):
+    personas, base = {}, "base_outcome" if "outcome" in rows else "base_rate"
+    for row, leakage, (place, test) in zip(rows.itertuples(), leakage_of(rows), enumerate(tests), strict=True):
         personas[row.persona] = {
-            "leakage": round(float(row.rate - row.base_rate), DECIMALS),
-            "base_rate": float(row.base_rate),
+            "leakage": round(float(leakage), DECIMALS),
+            base: float(getattr(row, base)),
             "se": finite(getattr(row, "leakage_se", None)),
             **(test or {"interval": None, "p": None}),
             "p_holm": adjusted.get(place),
-            "undefined": None if test else NO_BASE_COUNT,
+            "undefined": None if test else NO_ERROR if "outcome" in rows else NO_BASE_COUNT,
         }
     clear = [block["leakage"] for block in personas.values() if block["p_holm"] is not None and block["p_holm"] < LEVEL]
     return {
