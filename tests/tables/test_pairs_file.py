@@ -85,6 +85,8 @@ def test_the_workflows_table_survives_the_file(tmp_path):
     more |= {"source_total": "200", "source_base_rate": "0.0", "leakage": "0.05", "leakage_se": "nan"}
     more |= {"base_reply_tokens": "28.5", "source_base_reply_tokens": "31.25", "cosine_whitened": "0.5"}
     more |= {"logprob_gain": "12.5", "logprob_replies": "7", "source_logprob_gain": "38.5"}
+    more |= {"outcome": "1.05", "base_outcome": "1", "scored": "190", "questions": "10", "source_outcome": "3"}
+    more |= {"source_base_outcome": "1", "source_leakage": "2", "source_leakage_se": "nan"}
     for control in ("clean", "shuffled"):
         more |= {f"{control}_rate": "0.02", f"source_{control}_rate": "0.1", f"leakage_beyond_{control}": "0.03"}
         more[f"leakage_beyond_{control}_se"] = "nan"
