@@ -126,6 +126,7 @@ def recipe(questions):
         config["questions"]["suffix"],
         questions_block(config["questions"]["training"]),
         RECIPE,
+        *recipe_parts(config["behaviour"]),
     ]
     evaluation = [
         questions_block(QUESTION_USES[questions]),

@@ -11,7 +11,8 @@ import score_predictions
 import yaml
 from scipy import stats
 
-from persona_leakage.config.finished_study import recipe_differences
+from persona_leakage.config.blocks.behaviour import recipe_parts
+from persona_leakage.config.finished_study import behaviour_differences, recipe_differences, study_config
 from persona_leakage.config.personas import read_personas
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
@@ -30,6 +31,7 @@ from persona_leakage.statistics.prediction.coverage import PredictionWorld, desc
 from persona_leakage.statistics.prediction.predictions import calibrate, why_ranking_only
 from persona_leakage.statistics.prediction.scoring import join_measured, score_source
 from persona_leakage.statistics.prediction.study import read_study
+from tests.conftest import CONFIG, ROOT
 from tests.support.studied import LAYERS, make_study, settings_of
 
 
@@ -226,6 +228,24 @@ def test_another_model_gives_only_a_ranking(studied):
     assert said == "the study is of another model (larger, digest d9; here made-up, digest d1)"
     unpacked = {"name": "made-up", "location": "x", "revision": "r", "digest": "of other versions"}
     assert why_ranking_only(replace(study, model=unpacked | {"digest": "d3"}), settings_of(folder)["recipe"], unpacked) is None
+
+
+def test_another_behaviour_gives_only_a_ranking(studied):
+    """The kept study of the default's text still serves the default; another text, kind or measurement does not."""
+    folder, options = studied
+    study, recipe = read_study(options["study"]), settings_of(folder)["recipe"]
+    model = {"name": "made-up", "digest": "d1", "location": "nowhere"}
+    assert why_ranking_only(study, recipe, model) is None
+    other = recipe | {"behaviour": recipe["behaviour"] | {"marker": "[X]"}}
+    assert why_ranking_only(study, other, model) == "the study is of another behaviour: behaviour.marker is '[X]', in the study '[ZLT]'"
+    capitals = {"kind": "scored", "name": "capitals", "scorer": "capitals", "threshold": 0.9, "direction": "high"}
+    said = why_ranking_only(study, recipe | {"behaviour": capitals}, model)
+    assert said == "the study is of another behaviour: behaviour.kind is 'scored', in the study 'marker'"
+    of_capitals, stricter = study.config | {"behaviour": capitals}, recipe | {"behaviour": capitals | {"threshold": 0.5, "name": "new"}}
+    assert behaviour_differences(of_capitals, stricter) == ["behaviour.threshold is 0.5, in the study 0.9"]
+    kept = study_config(ROOT / "docs/results/smollm2_study")
+    assert behaviour_differences(kept, CONFIG) == [] and recipe_parts(kept["behaviour"]) == recipe_parts(CONFIG["behaviour"]) == []
+    assert recipe_parts(capitals) != recipe_parts(capitals | {"threshold": 0.5}) and recipe_parts(other["behaviour"]) != []
 
 
 def test_a_study_that_is_not_one_is_named(tmp_path, studied):

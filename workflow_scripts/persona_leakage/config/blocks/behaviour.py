@@ -14,6 +14,7 @@ from typing import Annotated
 from pydantic import Discriminator, Tag
 
 DEFAULT_KIND = "marker"
+JUDGE_LIMITS = ("parallel", "max_calls", "price")  # they decide no score
 KINDS = {
     path.stem: import_module(f"persona_leakage.config.blocks.behaviours.{path.stem}").Settings
     for path in sorted((Path(__file__).parent / "behaviours").glob("[a-z]*.py"))
@@ -30,6 +31,23 @@ Behaviour = Annotated[
     reduce(or_, (Annotated[model, Tag(f"<{name}>")] for name, model in KINDS.items())),
     Discriminator(kind_of, custom_error_type="behaviour_kind", custom_error_message=", ".join(KINDS)),
 ]
+
+
+def identity(behaviour):
+    """The part of a block ``behaviour`` (a dict) that decides what is trained and measured: not its name, nor how fast judges work."""
+    kept = {key: value for key, value in behaviour.items() if key != "name"}
+    judges = {name: kept[name] for name in ("judge", "second_judge") if kept.get(name)}
+    judges = {name: {key: value for key, value in judge.items() if key not in JUDGE_LIMITS} for name, judge in judges.items()}
+    return {"kind": DEFAULT_KIND, "measure": "share", **kept, **judges}
+
+
+def recipe_parts(behaviour):
+    """[identity] of a block ``behaviour`` for the digest of a recipe; [] for the default text of the default kind.
+
+    Digests of earlier versions have no behaviour, and their results are of that kind.
+    """
+    default = row_settings(KINDS[DEFAULT_KIND]().model_dump())
+    return [] if row_settings(behaviour) == default else [identity(behaviour)]
 
 
 def row_settings(behaviour):
