@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from persona_leakage.behaviours.base import CELLS_BY, GAINS_BY
+from persona_leakage.behaviours.base import CELLS_BY, GAINS_BY, SAME_ITEMS_BY
 from persona_leakage.config.blocks.fields import Block, Names, Text
 from persona_leakage.config.blocks.settings import PersonaSelection
 from persona_leakage.config.blocks.training_data import Control
@@ -17,7 +17,7 @@ from persona_leakage.geometry.prompt_similarity import text_similarities
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import SCHEMA_VERSION
-from persona_leakage.tables.build import add_controls, errors_of, tabulate_pairs
+from persona_leakage.tables.build import add_controls, add_pairings, errors_of, tabulate_pairs
 from persona_leakage.tables.mean_scores import add_means
 from persona_leakage.tables.question_counts import tabulate_cosines, tabulate_questions
 
@@ -81,6 +81,8 @@ def main(argv=None):
     base = read_json(args.base_eval, CELLS_BY)
     pairs = tabulate_pairs(layers, evaluations, base["personas"], negatives, similarities, forced)
     pairs = add_controls(pairs, evaluations, controls)
+    if base["meta"]["program"] in SAME_ITEMS_BY:
+        pairs = add_pairings(pairs, evaluations, base["personas"], controls)
     behaviour = base["meta"]["behaviour"]
     means = behaviour.get("measure") == "mean"
     if means:

@@ -8,7 +8,7 @@ import pytest
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.leakage.correlations import correlate_pairs
-from persona_leakage.tables.read import OPTIONAL, REQUIRED, read_pairs
+from persona_leakage.tables.read import BOTH, OPTIONAL, REQUIRED, read_pairs
 from tests.conftest import ROOT, run_program
 from tests.support.synthetic import make_tables
 
@@ -90,6 +90,7 @@ def test_the_workflows_table_survives_the_file(tmp_path):
     for control in ("clean", "shuffled"):
         more |= {f"{control}_rate": "0.02", f"source_{control}_rate": "0.1", f"leakage_beyond_{control}": "0.03"}
         more[f"leakage_beyond_{control}_se"] = "nan"
+    more |= {f"{whose}{name}": "3" for name in BOTH for whose in ("", "source_")}
     columns = ("word_similarity", "char_similarity", "embedding_similarity", "js_source_replies", "js_bystander_replies")
     more.update(dict.fromkeys(columns, "0.25"))
     table = read_pairs(write_csv(tmp_path / "pairs.csv", *({**row, **more} for row in rows)))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.geometry.cosine import cosine_matrix, whitened_cosines
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
 
 COLUMNS = [
@@ -99,6 +100,35 @@ def add_controls(table, evaluations, controls):
         }
         table = table.assign(**columns)
     return table
+
+
+def add_pairings(table, evaluations, base, controls):
+    """The table with counts of the items that show the behaviour in two states, where all states answer the same items, each once.
+
+    base_both: with the adapter and without; {control}_both: with the adapter and with the control; {control}_base_both: with the
+    control and without. The same of the source itself, with the prefix source_. Arguments as in tabulate_pairs and add_controls.
+    """
+    pairs = list(zip(table["source"], table["persona"], strict=True))
+    plain = dict.fromkeys(evaluations, base)
+    states = {"base_both": (evaluations, plain)}
+    for control, others in controls.items():
+        states |= {f"{control}_both": (evaluations, others), f"{control}_base_both": (others, plain)}
+    for name, (first, second) in states.items():
+        table = table.assign(
+            **{
+                name: [count_both(first[source][persona], second[source][persona]) for source, persona in pairs],
+                f"source_{name}": [count_both(first[source][source], second[source][source]) for source, _ in pairs],
+            }
+        )
+    return table
+
+
+def count_both(first, second):
+    """How many items show the behaviour in both of two cells; InputError if they are not of the same items."""
+    items, others = first["per_question"], second["per_question"]
+    if {*items} != {*others}:
+        raise InputError("two evaluations have other items; evaluate all states with the same items")
+    return sum(item["found"] * others[name]["found"] for name, item in items.items())
 
 
 def clustered_error(found, total, base_found, base_total):

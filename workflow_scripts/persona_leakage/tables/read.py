@@ -39,9 +39,11 @@ REQUIRED = {
     "total": POSITIVE,
 }
 CONTROLS = get_args(Control)
+BOTH = ("base_both", *(name.format(control) for control in CONTROLS for name in ("{}_both", "{}_base_both")))
 SAME_FOR = {
     ("source", "persona"): (
         *("related", "rate", "found", "total", "negative", "leakage", "leakage_se", "outcome", "scored", "questions"),
+        *BOTH,
         *("js_source_replies", "js_bystander_replies", "logprob_gain", "logprob_replies"),
         *(name.format(control) for control in CONTROLS for name in ("{}_rate", "leakage_beyond_{}", "leakage_beyond_{}_se")),
     ),
@@ -49,6 +51,7 @@ SAME_FOR = {
         *(f"source_{control}_rate" for control in CONTROLS),
         *("source_rate", "source_total", "source_base_rate", "source_base_reply_tokens", "source_logprob_gain"),
         *(name for name in PAIR_COLUMNS if name.startswith("source_")),
+        *(f"source_{name}" for name in BOTH),
     ),
     ("persona",): ("category", "base_rate", "base_outcome", "prompt_tokens", "base_reply_tokens"),
 }
@@ -73,6 +76,7 @@ OPTIONAL = {
     "base_reply_tokens": LENGTH,
     "source_base_reply_tokens": LENGTH,
     **PAIR_COLUMNS,
+    **{f"{whose}{name}": COUNT for name in BOTH for whose in ("", "source_")},
     **{f"{whose}{control}_rate": SHARE for control in CONTROLS for whose in ("", "source_")},
     **{f"leakage_beyond_{control}": MEASURED_COSINE for control in CONTROLS},
     **{f"leakage_beyond_{control}_se": MEASURED_LENGTH for control in CONTROLS},

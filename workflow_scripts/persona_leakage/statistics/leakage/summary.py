@@ -68,15 +68,15 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
     """The content of correlation.json without its meta.
 
     table: of pairs (see tables/read.py). options: of a Statistics block. counts: as read_question_counts gives them, and panel_cosines:
-    [layers, personas, personas], on the axes of matrices_of(table), or None (see tables/question_counts.py). The counts may have
-    "base_found" for describe_change. The blocks at the top are of the rates, "outcomes" has those of the other outcome. Only where a
-    bystander shows the behaviour without adapter: "even_spread" and "signed_change", and "base_confound" in each layer. Only with
-    controls: "controls". Of a table of mean scores (tables/mean_scores.py) the same of the means; "leakage" stays of the rates.
+    [layers, personas, personas], on the axes of matrices_of(table), or None (see tables/question_counts.py). The blocks at the top
+    are of the rates, "outcomes" has those of the other outcome. Only where a bystander shows the behaviour without adapter:
+    "even_spread" and "signed_change", and "base_confound" in each layer. Only with controls: "controls". Of a table of mean scores
+    (tables/mean_scores.py) the same of the means; "leakage" stays of the rates.
     """
     check = check_table(table)
     matrices, began = matrices_of(table, check), {}
     if matrices.began_above_zero:
-        began = {"even_spread": describe_spread(matrices, counts), "signed_change": describe_change(table, matrices, counts)}
+        began = {"even_spread": describe_spread(matrices, counts), "signed_change": describe_change(table)}
         matrices = without_even_sources(matrices, began["even_spread"])
     result = {
         "training_check": check,
