@@ -16,7 +16,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from persona_leakage.behaviours.preflight import check_against_model, texts_of
-from persona_leakage.config.blocks.behaviour import JUDGE_LIMITS, recipe_parts, row_settings
+from persona_leakage.config.blocks.behaviour import JUDGE_LIMITS, recipe_parts, row_settings, trait
 from persona_leakage.config.blocks.training_data import read_variant
 from persona_leakage.config.compared_experiments import digests_of, experiment_folders
 from persona_leakage.config.config_parts import config_layers, resolve_config

@@ -110,8 +110,7 @@ def forcing_blocks(wildcards):
         "questions": questions_block(read),
         "suffix": config["questions"]["suffix"],
         "draws": forced_draws(config),
-        "marker": config["behaviour"]["marker"],
-        "separator": config["behaviour"]["separator"],
+        **{key: config["behaviour"][key] for key in trait(config["behaviour"], "text_keys")},
         "join": config["training_data"]["join"],
         # As for hidden states: on a CPU float32 is faster.
         "precision": config["geometry"]["precision"],

@@ -31,7 +31,9 @@ def main(argv=None):
     """Write correlation.json: what docs/statistics.md explains, for every layer, and a verdict. The same tables give the same bytes."""
     parser = pairs_parser("correlate_leakage", __doc__, settings=Settings)
     parser.add_argument(
-        "--marker-eval", metavar="PATH", help="the base model's marker_eval.json: adds to meta how the replies were sampled"
+        "--base-eval",
+        metavar="PATH",
+        help="the base model's cells: adds to meta how the replies were sampled",
     )
     parser.add_argument("--question-counts", metavar="PATH", help="question_counts.csv: adds the choice of questions to the uncertainty")
     parser.add_argument(
@@ -42,7 +44,7 @@ def main(argv=None):
         check_digests(filter(None, (args.cosines, args.question_counts)), args.tables)
     table = read_checked_pairs(args)
     headline = choose_layer(table, args)
-    base = read_json(args.marker_eval, CELLS_BY) if args.marker_eval else {"meta": {}}
+    base = read_json(args.base_eval, CELLS_BY) if args.base_eval else {"meta": {}}
     matrices = matrices_of(table)
     counts = read_question_counts(args.question_counts, matrices) if args.question_counts else None
     cosines = read_cosines(args.cosines, matrices) if args.cosines else None

@@ -46,7 +46,7 @@ def main(argv=None):
         settings=Settings,
     )
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
-    parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json or cells.json of each source")
+    parser.add_argument("--cells", nargs="+", required=True, metavar="PATH", help="marker_eval.json or cells.json of each source")
     parser.add_argument("--manifests", nargs="+", required=True, metavar="PATH", help="training manifest of each source")
     parser.add_argument(
         "--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json or cells.json of each source, if measured"
@@ -61,7 +61,7 @@ def main(argv=None):
     for path in args.centroids:
         content = read_centroids(path, "prompt_tokens")
         layers[content["layer"]] = content
-    evaluations = {source: read_json(path, CELLS_BY)["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
+    evaluations = {source: read_json(path, CELLS_BY)["personas"] for source, path in zip(sources, args.cells, strict=True)}
     forced = (
         {source: read_json(path, GAINS_BY)["personas"] for source, path in zip(sources, args.forced, strict=True)} if args.forced else None
     )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import get_args
 
-from persona_leakage.config.blocks.behaviour import DEFAULT_KIND, KINDS
+from persona_leakage.config.blocks.behaviour import KINDS, trait
 from persona_leakage.config.blocks.experiment import Experiment
 from persona_leakage.config.blocks.fields import Block
 from persona_leakage.config.blocks.training_data import Closeness, read_variant
@@ -120,13 +120,12 @@ def compares_predictors(config):
 
 def samples_replies(config):
     """Whether the behaviour is measured on sampled replies."""
-    return getattr(KINDS[config["behaviour"].get("kind", DEFAULT_KIND)], "samples_replies", True)
+    return trait(config["behaviour"], "samples_replies", True)
 
 
 def forced_block(config):
     """evaluation.teacher_forced; False for a behaviour that has no text whose probability could be read."""
-    has_text = "marker" in config["behaviour"]
-    return has_text and config["evaluation"].get("teacher_forced", False)
+    return trait(config["behaviour"], "text_keys") is not None and config["evaluation"].get("teacher_forced", False)
 
 
 def forced_draws(config):
@@ -270,7 +269,8 @@ def size_problems(config):
         if wanted and wanted > drawn:
             yield f"{key}: {wanted} is more than evaluation.samples_per_question ({drawn})"
     if config["training"].get("snapshots") and not forced_block(config):
-        why = "set it, too" if "marker" in config["behaviour"] else "it exists for the behaviour 'marker' only"
+        kinds = " and ".join(repr(name) for name, model in KINDS.items() if hasattr(model, "text_keys"))
+        why = "set it, too" if trait(config["behaviour"], "text_keys") else f"it exists for the behaviour {kinds} only"
         yield f"training.snapshots: {config['training']['snapshots']} needs evaluation.teacher_forced ({why}); or set it to 0"
     if config["experiment"] == COMPARISON:
         yield f"experiment: '{COMPARISON}' is the folder of comparisons under results/; choose another name"

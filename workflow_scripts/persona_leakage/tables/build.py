@@ -24,7 +24,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     """One row per (layer, source, bystander); a source is no bystander of itself, the other sources are.
 
     layers: {layer: {"personas": [names], "prompt_tokens": [ints], "centroids": [personas, hidden]}}.
-    evaluations: {source: {persona: cell of marker_eval.json or cells.json}}; base: the same cells without adapter.
+    evaluations: {source: {persona: cell of an evaluation}}; base: the same cells without adapter.
     negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]}, with a source's row for each.
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
     Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
