@@ -35,6 +35,7 @@ rule tabulate_pairs:
             controls=CONTROLS,
             personas=personas_block(PANEL, "prompt"),
             embedding_model=config["analysis"]["embedding_model"],
+            **MEAN_SCORE,
         ),
     shell:
         r"""

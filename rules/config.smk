@@ -88,6 +88,7 @@ for key, default in {"negative_choice": "hash", "negative_lists": {}, "negative_
         config["training_data"].pop(key)
 if config["behaviour"].get("measure") == "share":
     config["behaviour"].pop("measure")
+MEAN_SCORE = {"mean_score": config["behaviour"]["direction"]} if "measure" in config["behaviour"] else {}
 SEEDS = config["training"]["seeds"]
 # As the controls: removed where there are none.
 SNAPSHOTS = config["training"]["snapshots"] or config["training"].pop("snapshots")

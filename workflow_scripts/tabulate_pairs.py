@@ -1,6 +1,7 @@
 """Join cosines and leakage into tidy tables: pairs of source and bystander, and beside them all cosines and the counts per question."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -23,12 +24,13 @@ from persona_leakage.tables.question_counts import tabulate_cosines, tabulate_qu
 
 
 class Settings(Block):
-    """The parts of the config that decide the tables."""
+    """The parts of the config that decide the tables. mean_score: the direction, if leakage is of mean scores."""
 
     sources: Names
     personas: PersonaSelection
     embedding_model: Text | None = None
     controls: list[Control] = Field([])
+    mean_score: Literal["high", "low"] | None = None
 
 
 def main(argv=None):
@@ -83,14 +85,13 @@ def main(argv=None):
     pairs = add_controls(pairs, evaluations, controls)
     if base["meta"]["program"] in SAME_ITEMS_BY:
         pairs = add_pairings(pairs, evaluations, base["personas"], controls)
-    behaviour = base["meta"]["behaviour"]
-    means = behaviour.get("measure") == "mean"
-    if means:
-        pairs = add_means(pairs, evaluations, base["personas"], behaviour["direction"], errors_of)
+    direction = args.settings.mean_score
+    if direction:
+        pairs = add_means(pairs, evaluations, base["personas"], direction, errors_of)
     cosines = {layer: cosine_matrix(geometry["centroids"], centred=True) for layer, geometry in layers.items()}
     write_csv(args.output, pairs)
     write_csv(args.cosines, tabulate_cosines(names, cosines))
-    write_csv(args.question_counts, tabulate_questions(evaluations, forced, means))
+    write_csv(args.question_counts, tabulate_questions(evaluations, forced, direction is not None))
     digests = {Path(path).name: sha256_of_file(path) for path in (args.output, args.cosines, args.question_counts)}
     write_json(args.tables, {"schema_version": SCHEMA_VERSION, "sha256": digests})
 
