@@ -214,7 +214,7 @@ def test_files_that_are_no_table_are_refused(tmp_path, content, message):
         ({"leakage": "nan"}, "line 2: leakage is nan, but rate - base_rate"),
         ({"rate": "nan"}, "line 2: leakage is 0.02, but rate - base_rate is nan"),
         ({"rate": "nan", "leakage": "nan"}, None),
-        ({"leakage": "-2"}, "line 2: leakage is '-2'; it must be a number from -1 to 1"),
+        ({"leakage": "-2"}, "line 2: leakage is -2.0, but rate - base_rate is 0.05 - 0.03"),
         ({"leakage_se": "-0.1"}, "line 2: leakage_se is '-0.1'; it must be a number, 0 or more, or nan"),
     ],
 )
