@@ -49,7 +49,7 @@ def recipe_parts(behaviour):
     Digests of earlier versions have no behaviour, and their results are of that kind.
     """
     default = row_settings(KINDS[DEFAULT_KIND]().model_dump())
-    return [] if row_settings(behaviour) == default else [identity(behaviour)]
+    return [] if row_settings({"kind": DEFAULT_KIND, **behaviour}) == default else [identity(behaviour)]
 
 
 def trait(behaviour, name, default=None):
