@@ -28,7 +28,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="check_predictions", description=__doc__)
     parser.add_argument("study", metavar="FOLDER", help="a finished study")
     parser.add_argument("--studies", type=int, default=400, metavar="N", help="simulated and permuted studies (default: %(default)s)")
-    parser.add_argument("--power-studies", type=int, default=4000, metavar="N", help="of each design (default: %(default)s)")
+    parser.add_argument("--power-studies", type=int, default=5200, metavar="N", help="of each design (default: %(default)s)")
     args = parser.parse_args(argv)
     study = read_study(args.study)
     rows = [[row["mode"], "yes" if row["closeness"] else "no", row["pairs"], *percents(row), row["r2"]] for row in describe_coverage(study)]
