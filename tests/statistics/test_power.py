@@ -63,17 +63,20 @@ def test_mean_and_spread_of_simulated_correlations_are_those_expected():
 
 
 def test_the_link_is_the_correlation_of_tied_counts():
-    """Against drawn pairs; without noise it is that of two normal values."""
-    rare, design = Components(rho=0.0, rho_sd=0.0, rate=0.05, persona=0.1, training=0.0, question=0.1, shared=0.0), Design(9, 2, 5, 2)
+    """Against drawn personas, many and few; without noise it is that of two normal values."""
+    rare = Components(rho=0.0, rho_sd=0.0, rate=0.05, persona=0.1, training=0.0, question=0.1, shared=0.0)
+    many, few = Design(10**6, 2, 5, 2), Design(10, 2, 5, 2)
     generator = np.random.default_rng(0)
     score, other = generator.normal(size=(2, 200_000))
-    measured = measured_rates(rare, design, true_rates(rare, score), generator)
+    measured = measured_rates(rare, many, true_rates(rare, score), generator)
     assert np.mean(measured == 0) > 0.6
     for rho in (-0.3, 0.6, 0.9):
-        drawn = stats.spearmanr(rho * score + (1 - rho**2) ** 0.5 * other, measured).statistic
-        assert np.interp(rho, TRUE, rank_link(rare, design)) == pytest.approx(drawn, abs=0.008)
+        closeness = rho * score + (1 - rho**2) ** 0.5 * other
+        assert np.interp(rho, TRUE, rank_link(rare, many)) == pytest.approx(stats.spearmanr(closeness, measured).statistic, abs=0.008)
+        drawn = (standard_ranks(closeness.reshape(-1, 10)) * standard_ranks(measured.reshape(-1, 10))).sum(axis=1)
+        assert np.interp(rho, TRUE, rank_link(rare, few)) == pytest.approx(np.nanmean(drawn), abs=0.01)
     exact = Components(rho=0.0, rho_sd=0.0, rate=0.3, persona=0.2, training=0.0, question=0.0, shared=0.0)
-    assert rank_link(exact, Design(9, 2, 1, 10**6)) == pytest.approx(6 / np.pi * np.arcsin(TRUE / 2), abs=0.002)
+    assert rank_link(exact, Design(10**6, 2, 1, 10**6)) == pytest.approx(6 / np.pi * np.arcsin(TRUE / 2), abs=0.002)
 
 
 def test_sources_share_as_much_variance_as_planned():

@@ -82,17 +82,26 @@ def measured_rates(components, design, rates, generator):
 
 @lru_cache(maxsize=256)
 def rank_link(components, design):
-    """Spearman correlation [len(TRUE)] of closeness with measured leakage, where that with true leakage is TRUE (normal scores).
+    """Mean Spearman correlation [len(TRUE)] of closeness with measured leakage, where that with true leakage is TRUE (normal scores).
 
-    Given the normal score Z of true leakage, closeness X is normal with mean rho Z and variance 1 - rho^2, so the mean of its
-    grade is E[Phi(X) | Z] = Phi(rho Z / sqrt(2 - rho^2)). Measured leakage depends on X through Z alone. With V its mid-rank,
-    standardised, and 1 / 12 the variance of a grade, Spearman's correlation is sqrt(12) E[(Phi(rho Z / sqrt(2 - rho^2)) - 1/2) V].
-    Counts may be tied and skewed; without noise this is 6 / pi arcsin(rho / 2). Z: mid-quantiles of DRAWN parts.
+    Given the normal score Z of true leakage, closeness X is normal with mean rho Z and variance 1 - rho^2, and measured leakage Y
+    depends on X through Z alone. Counts may be tied and skewed. Signs of differences of n pairs give the sum of products of ranks,
+    n (n - 1) / 4 (tau + (n - 2) kappa), and likewise the sums of squares (Kendall 1948), with
+    kappa = 4 E[(Phi(rho Z / sqrt(2 - rho^2)) - 1/2) (V - 1/2)], V the mid-rank of Y as a share, and
+    tau = E[(2 Phi(rho (Z - Z') / sqrt(2 - 2 rho^2)) - 1) sign(Y - Y')] of two personas.
+    For many personas without noise it is 6 / pi arcsin(rho / 2). Z: mid-quantiles of DRAWN parts.
     """
+    generator, size = np.random.default_rng(1), design.personas
     score = ndtri((np.arange(DRAWN) + 0.5) / DRAWN)
-    measured = measured_rates(components, design, true_rates(components, score), np.random.default_rng(1))
-    rank = np.nan_to_num(standard_ranks(measured)) * DRAWN**0.5
-    return np.array([12**0.5 * np.mean((ndtr(rho / (2 - rho**2) ** 0.5 * score) - 0.5) * rank) for rho in TRUE])
+    measured = measured_rates(components, design, true_rates(components, score), generator)
+    rank, other = (stats.rankdata(measured) - 0.5) / DRAWN - 0.5, generator.permutation(DRAWN)
+    apart, sign = score - score[other], np.sign(measured - measured[other])
+    scale = ((size + 1) / 3 * ((sign**2).mean() + 4 * (size - 2) * rank.var())) ** 0.5
+    if not scale > 0:
+        return np.zeros(len(TRUE))
+    kappa = np.array([4 * np.mean((ndtr(rho / (2 - rho**2) ** 0.5 * score) - 0.5) * rank) for rho in TRUE])
+    tau = np.array([np.mean((2 * ndtr(rho / max(1e-9, 2 - 2 * rho**2) ** 0.5 * apart) - 1) * sign) for rho in TRUE])
+    return (tau + (size - 2) * kappa) / scale
 
 
 def shared_part(components, design):
@@ -113,15 +122,16 @@ def draw_correlations(components, design):
     """Measured correlations of the sources, on Fisher's z, in STUDIES studies of a design: [STUDIES, sources].
 
     Variance by bystanders: Bonett & Wright (2000); shared_part of it is the same for all sources, which have the same bystanders.
+    The mean of tanh(z) is below the tanh of the mean by r (1 - r^2) variance, in second order: z is shifted by r times its variance.
     """
     generator = np.random.default_rng(2)
     normal = generator.normal(size=(2, STUDIES, design.sources))
     common = generator.normal(size=(STUDIES, 1))
     true = np.tanh(np.arctanh(components.rho) + components.rho_sd * normal[0])
     measured = np.interp(true, TRUE, rank_link(components, design))
-    shared = shared_part(components, design)
-    own = (1 + measured**2 / 2 - shared) ** 0.5
-    return np.arctanh(measured) + (shared**0.5 * common + own * normal[1]) / (design.personas - 3) ** 0.5
+    shared = shared_part(components, design) / (design.personas - 3)
+    variance = (1 + measured**2 / 2) / (design.personas - 3)
+    return np.arctanh(measured) + measured * variance + shared**0.5 * common + (variance - shared) ** 0.5 * normal[1]
 
 
 def describe_design(components, design):

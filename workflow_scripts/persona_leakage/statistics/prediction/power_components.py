@@ -46,7 +46,8 @@ def estimate_components(study):
     design = Design(bystanders, len(study.sources), questions, replies, seeds)
     unit = Components(rho=0.0, rho_sd=0.0, shared=1.0, **shares)
     rho, spread = correlation_parts(study, rank_link(unit, design))
-    return Components(rho=rho, rho_sd=spread, shared=mean_shared(study) / shared_part(unit, design), **shares)
+    shared = min(MOST_RHO, mean_shared(study) / max(1e-9, shared_part(unit, design)))
+    return Components(rho=rho, rho_sd=spread, shared=shared, **shares)
 
 
 def rate_shares(found, total):
