@@ -13,7 +13,6 @@ from persona_leakage.config.messages import parse
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.intervals import LEVEL
 from persona_leakage.statistics.core.bootstrap import MIN_SOURCES
-from persona_leakage.statistics.core.ranks import standard_ranks
 
 GUESSES = Path(__file__).resolve().parents[4] / "resources/power.yaml"
 DRAWN = 40_000  # simulated personas for a rank_link, which is then accurate to about 0.003
