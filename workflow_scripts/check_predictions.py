@@ -38,7 +38,7 @@ CHUNK, FEWEST = 130, 20  # simulated studies of one task of a core; tasks of a d
 
 
 def main(argv=None):
-    """Print four tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="check_predictions", description=__doc__)
     parser.add_argument("study", metavar="FOLDER", help="a finished study")
     parser.add_argument("--studies", type=int, default=400, metavar="N", help="simulated and permuted studies (default: %(default)s)")
