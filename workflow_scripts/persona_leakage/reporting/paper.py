@@ -90,6 +90,7 @@ def collect(macros):
         "gain": describe_behaviour(base["meta"]).gain if LOGPROB_GAIN in [name for name, _ in first["outcomes"]] else None,
         "hardware": [key for key in ("gpu", "processor") if key in macros.value(metrics, "meta", "hardware")],
         "libraries": [(*LIBRARIES[name], packages[name]) for name in LIBRARIES if name in packages],
+        "controls": macros.value(first["file"]).get("controls", {}),
         "published": macros.value("report/facts.json", "published"),
         "seeds": f"analysis/{first['questions']}/seeds.json" if len(config["training"]["seeds"]) > 1 else None,
     }

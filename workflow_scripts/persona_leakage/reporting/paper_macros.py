@@ -54,7 +54,7 @@ TEXTS = ("text", "setting", "noun", "gain")
 def escape(text):
     """Text for LaTeX. A character outside of Latin-1 that LaTeX may not know is written as [U+....]."""
     shown = (SPECIAL.get(each) or (each if " " <= each < "\x7f" or "\xa1" <= each <= "\xff" else f"{{[}}U+{ord(each):04X}]") for each in text)
-    return "".join(shown).replace("--", "-{}-") if text != MISSING else SPECIAL[MISSING]
+    return "".join(shown).replace("--", "-{}-").replace(r" \%", r"~\%") if text != MISSING else SPECIAL[MISSING]
 
 
 def escape_number(text):
@@ -77,7 +77,8 @@ def macro_name(words):
 class Macros(Numbers):
     """Looks values up like Numbers, and keeps each as a macro with its file and key.
 
-    macros: {name: (LaTeX, style, file, keys)}. missing: {what: LaTeX of the reason} of the values that are null.
+    macros: {name: (LaTeX, style, file, keys)}. missing: {(file, keys): (words, LaTeX of the reason, or None)}
+    of the values that are null.
     """
 
     def __init__(self, home):
@@ -100,9 +101,9 @@ class Macros(Numbers):
         found = (escape(shown) if style in TEXTS else escape_number(shown), style, file, keys)
         while self.macros.setdefault(name, found) != found:  # a_1 and a_one
             name += "X"
-        if shown == MISSING and words not in self.missing:
+        if shown == MISSING and (file, keys) not in self.missing:
             why = self.reason(file, keys)
-            self.missing[words] = why and self.show("text", f"why {words}", file, *why)
+            self.missing[file, keys] = words, why and self.show("text", f"why {words}", file, *why)
         return f"\\{name}{{}}"
 
     def setting(self, path):
@@ -114,11 +115,14 @@ class Macros(Numbers):
         """The keys of the text nearest to a value that says why it is null; None if there is none."""
         for depth in range(len(keys) - 1, -1, -1):
             block = self.value(file, *keys[:depth])
-            for key in (f"no_{keys[-1]}", "undefined", "no_comparison", "why") if isinstance(block, dict) else ():
-                if isinstance(block.get(key), str):
-                    return *keys[:depth], key
-        left_out = self.value(file).get("joint", {}).get("sources_left_out", {})
-        return next((("joint", "sources_left_out", key) for key in keys if key in left_out), None)
+            if not isinstance(block, dict):
+                continue
+            found = [(key,) for key in (f"no_{keys[-1]}", "undefined", "no_comparison") if isinstance(block.get(key), str)]
+            found += [("joint", "sources_left_out", key) for key in keys if key in block.get("joint", {}).get("sources_left_out", {})]
+            found += [("verdict", place, "because") for place, entry in enumerate(block.get("verdict", ())) if entry["id"] in keys]
+            if found:
+                return *keys[:depth], *found[0]
+        return None
 
     def definitions(self):
         """The lines of macros.tex: a macro, and in a comment the style, the file and the key of its value."""
