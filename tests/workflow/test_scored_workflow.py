@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
+from persona_leakage.reporting.paper import render_paper
 from tests.conftest import finished_with
+from tests.reporting.test_paper import check_paper
 from tests.reporting.test_report import Page, check_numbers
 
 CAPITALS = {
@@ -63,3 +65,10 @@ def test_the_report_speaks_of_the_behaviour(scored):
     assert [prose for prose in page.prose if "marker" in prose] == []
     assert "<th>published" not in text  # those numbers are of the marker
     assert "marker" not in " ".join(number for _, number in page.found)
+
+
+def test_the_write_up_speaks_of_the_behaviour(scored):
+    """The only marker is the published study's."""
+    texts = render_paper(scored, ["scatter", "base_to_after"])
+    assert check_paper(scored, texts)["leakBehaviour"][0] == "some capitals"
+    assert texts["paper.tex"].count("marker") == texts["tables.tex"].count("marker") + 1 == 1

@@ -53,8 +53,10 @@ TEXTS = ("text", "setting", "noun", "gain")
 
 def escape(text):
     """Text for LaTeX. A character outside of Latin-1 that LaTeX may not know is written as [U+....]."""
-    shown = (SPECIAL.get(each) or (each if " " <= each < "\x7f" or "\xa1" <= each <= "\xff" else f"{{[}}U+{ord(each):04X}]") for each in text)
-    return "".join(shown).replace("--", "-{}-").replace(r" \%", r"~\%") if text != MISSING else SPECIAL[MISSING]
+    shown = (
+        SPECIAL.get(each) or (each if " " <= each < "\x7f" or "\xa1" <= each <= "\xff" else f"{{[}}U+{ord(each):04X}]") for each in text
+    )
+    return re.sub("-(?=-)", "-{}", "".join(shown)).replace(r" \%", r"~\%") if text != MISSING else SPECIAL[MISSING]
 
 
 def escape_number(text):
