@@ -79,8 +79,8 @@ def macro_name(words):
 class Macros(Numbers):
     """Looks values up like Numbers, and keeps each as a macro with its file and key.
 
-    macros: {name: (LaTeX, style, file, keys)}. missing: {(file, keys): (words, LaTeX of the reason, or None)}
-    of the values that are null.
+    macros: {name: (LaTeX, style, file, keys)}. nulls: {(file, keys)} of the values that are null. missing:
+    {their reason, or None: (its macro, the words of these values)}.
     """
 
     def __init__(self, home):
@@ -88,7 +88,7 @@ class Macros(Numbers):
         run_config = read_yaml(self.home / "run_config.yaml")
         self.config = with_new_keys(run_config["config"])
         self.files["run_config.yaml"] = {**run_config, "config": self.config}
-        self.macros, self.missing = {}, {}
+        self.macros, self.nulls, self.missing = {}, set(), {}
 
     def text(self, style, words, file, *keys):
         """The value as plain text, for Markdown; it becomes a macro as well."""
@@ -103,9 +103,13 @@ class Macros(Numbers):
         found = (escape(shown) if style in TEXTS else escape_number(shown), style, file, keys)
         while self.macros.setdefault(name, found) != found:  # a_1 and a_one
             name += "X"
-        if shown == MISSING and (file, keys) not in self.missing:
+        if shown == MISSING and (file, keys) not in self.nulls:
+            self.nulls.add((file, keys))
             why = self.reason(file, keys)
-            self.missing[file, keys] = words, why and self.show("text", f"why {words}", file, *why)
+            reason = self.value(file, *why) if why else None
+            if reason not in self.missing:
+                self.missing[reason] = why and self.show("text", f"why {words}", file, *why), []
+            self.missing[reason][1].append(words)
         return f"\\{name}{{}}"
 
     def setting(self, path):
