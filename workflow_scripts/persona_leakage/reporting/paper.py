@@ -87,6 +87,7 @@ def collect(macros):
         "metrics": metrics,
         "settings": list(leaves(config)),
         "sampled": "mean_tokens" in base,
+        "answers": "replies" if "mean_tokens" in base else "answers",
         "gain": describe_behaviour(base["meta"]).gain if LOGPROB_GAIN in [name for name, _ in first["outcomes"]] else None,
         "hardware": [key for key in ("gpu", "processor") if key in macros.value(metrics, "meta", "hardware")],
         "libraries": [(*LIBRARIES[name], packages[name]) for name in LIBRARIES if name in packages],
@@ -99,7 +100,7 @@ def collect(macros):
 def describe_run_of(macros, questions, place, seed):
     """One question set and training seed, at a place in the list of seeds: its files, layers, sources and answers.
 
-    words: begin the names of its macros; the first run's have none.
+    words: begin the names of its macros; the first run's have none. left_out: {source: keys of the reason}.
     """
     folder = f"analysis/{questions}/seed{seed}"
     file = f"{folder}/correlation.json"
@@ -117,8 +118,8 @@ def describe_run_of(macros, questions, place, seed):
         "layer": str(result["headline_layer"]),
         "layers": list(result["layers"]),
         "sources": list(result["training_check"]),
-        "unlearned": list(unlearned_sources(result["training_check"])),
-        "left_out": list(result["joint"]["sources_left_out"]),
+        "left_out": {name: ("training_check", name, "why") for name in unlearned_sources(result["training_check"])}
+        | {name: ("joint", "sources_left_out", name) for name in result["joint"]["sources_left_out"]},
         "outcomes": outcomes,
         "claims": {name: {entry["id"]: place for place, entry in enumerate(macros.value(file, *keys))} for name, keys in outcomes},
         "holm": list(result["holm"]),

@@ -125,6 +125,9 @@ class Macros(Numbers):
                 continue
             found = [(key,) for key in (f"no_{keys[-1]}", "undefined", "no_comparison") if isinstance(block.get(key), str)]
             found += [("joint", "sources_left_out", key) for key in keys if key in block.get("joint", {}).get("sources_left_out", {})]
+            found += [
+                ("training_check", key, "why") for key in keys if block.get("training_check", {}).get(key, {}).get("learned") is False
+            ]
             found += [("verdict", place, "because") for place, entry in enumerate(block.get("verdict", ())) if entry["id"] in keys]
             if found:
                 return *keys[:depth], *found[0]
