@@ -157,7 +157,8 @@ rule write_paper:
         ],
         figures=PAPER_FIGURES,
     output:
-        [path.replace(f"results/{EXPERIMENT}/", "results/{experiment}/", 1) for path in PAPER],
+        paper="results/{experiment}/paper/paper.tex",
+        parts=[path.replace(f"results/{EXPERIMENT}/", "results/{experiment}/", 1) for path in PAPER[1:]],
     localrule: True
     conda:
         "../envs/analysis.yaml"
@@ -170,5 +171,5 @@ rule write_paper:
     shell:
         r"""
         python workflow_scripts/write_paper.py --results results/{wildcards.experiment:q} --figures {input.figures:q} \
-            --output {output[0]:q} 2>&1 | tee {log:q}
+            --output {output.paper:q} 2>&1 | tee {log:q}
         """
