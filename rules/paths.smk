@@ -26,6 +26,8 @@ HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 HELD_OUT_CENTROIDS = {"centroids": f"{HELD_OUT}/centroids_layer{HEADLINE}.pt", "centroids_meta": f"{HELD_OUT}/centroids.json"}
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(str(path.relative_to(workflow.basedir)) for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("[!.]*.*"))
+PAPER_FOLDER = "workflow_scripts/persona_leakage/reporting/paper"
+PAPER_FILES = sorted(str(path.relative_to(workflow.basedir)) for path in (Path(workflow.basedir) / PAPER_FOLDER).glob("[!.]*.j2"))
 
 # How often the base model shows the behaviour; rows do not depend on it where that is never.
 BASE_SUMMARY = f"{CONTROL}/summary.json".replace("{questions}", next(iter(QUESTION_USES)))
@@ -261,6 +263,17 @@ FIGURES = [
     *ending(CONTAINMENT, ".pdf", ".png", ".svg"),
 ]
 REPORT = results("report/index.html", "report/facts.json")
+# The write-up shows the first question set and training seed.
+PAPER_FIGURES = [
+    *results(*(f"figures/{FIRST_QUESTIONS}/seed{SEEDS[0]}/{name}.pdf" for name in ("scatter", "layers", "category_rates"))),
+    *when(KIND != "marker", f"figures/{FIRST_QUESTIONS}/seed{SEEDS[0]}/base_to_after.pdf"),
+    *results("figures/training.pdf"),
+    *when(len(SEEDS) > 1, f"figures/{FIRST_QUESTIONS}/seed_stability.pdf"),
+]
+PAPER = results(
+    *(f"paper/{name}" for name in ("paper.tex", "macros.tex", "tables.tex", "references.bib", "table.md")),
+    *(f"paper/figures/{Path(path).name}" for path in PAPER_FIGURES),
+)
 INSPECT_LOGS = when(SAMPLES, "inspect/{questions}/base.eval", "inspect/{questions}/{source}/seed{seed}.eval")
 WANDB_RECEIPTS = results("published/wandb/{source}/seed{seed}.json", "published/wandb/experiment.json")
 HUB_RECEIPTS = results("published/hub/{source}/seed{seed}.json")

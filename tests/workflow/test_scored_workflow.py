@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
+from persona_leakage.reporting.paper import render_paper
 from tests.conftest import finished_with, project_at
+from tests.reporting.test_paper import check_paper
 from tests.reporting.test_report import Page, check_numbers
 
 CAPITALS = {
@@ -95,3 +97,10 @@ def means(folder):
     for record in read_jsonl_gz(folder / "completions.jsonl.gz"):
         counts.setdefault(record["persona"], []).append(len(re.findall("[A-Z]", record["text"])))
     return {name: sum(found) / len(found) for name, found in counts.items()}
+
+
+def test_the_write_up_speaks_of_the_behaviour(scored):
+    """The only marker is the published study's."""
+    texts = render_paper(scored, ["scatter", "base_to_after"])
+    assert check_paper(scored, texts)["leakBehaviour"][0] == "some capitals"
+    assert texts["paper.tex"].count("marker") == texts["tables.tex"].count("marker") + 1 == 1
