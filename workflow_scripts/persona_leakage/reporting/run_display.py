@@ -146,6 +146,8 @@ class LogHandler(LogHandlerBase):
 
     def _share(self, now):
         """(Share of the work that is done or None, that and the time left in words); without a plan the number of finished jobs."""
+        for number, job in self.jobs.items():
+            self.time_left.running[number].left = progress_of(job.log)[1]
         left = self.time_left.left(now)
         if left is None:
             return None, self._count()
@@ -166,8 +168,6 @@ class LogHandler(LogHandlerBase):
 
     def _block(self, now):
         """The lines of the block: the run, the jobs at work, those that wait, the results."""
-        for number, job in self.jobs.items():
-            self.time_left.running[number].left = progress_of(job.log)[1]
         share, words = self._share(now)
         counts = "" if share is None else f"   {self._count()}"
         filled = round(BAR * (share or 0))
