@@ -144,6 +144,17 @@ def test_graphs_for_as_many_replies_as_vllm_takes_at_once(tiny):
     assert graph_arguments(1024) == {"compilation_config": {"max_cudagraph_capture_size": 1024}}
 
 
+def test_engines_that_share_a_device_divide_its_memory():
+    from persona_leakage.inference.vllm_engine import GIB, WORKSPACE, memory_arguments
+
+    assert memory_arguments(140 * GIB, 3 * GIB, 1) == {}
+    shared = memory_arguments(140 * GIB, 3 * GIB, 5)
+    assert shared["gpu_memory_utilization"] == pytest.approx(0.18)
+    assert 5 * (shared["kv_cache_memory_bytes"] + 3 * GIB + WORKSPACE) <= 0.9 * 140 * GIB
+    with pytest.raises(InputError, match=r"PERSONA_LEAKAGE_JOBS_PER_GPU: 20 engines .* at most 12 do"):
+        memory_arguments(140 * GIB, 3 * GIB, 20)
+
+
 @pytest.mark.parametrize(
     ("family", "named", "expected"), [("Qwen2", None, "1"), ("Qwen2", "0", "0"), ("Llama", None, None), ("Llama", "1", "1")]
 )

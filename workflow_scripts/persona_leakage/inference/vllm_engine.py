@@ -13,6 +13,7 @@ os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # a forked engin
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; without it vLLM takes half of the host's memory
 
 import psutil
+import torch
 from safetensors.torch import load_file, save_file
 from vllm import EngineArgs, LLMEngine
 from vllm import SamplingParams as VllmSampling
@@ -24,11 +25,15 @@ from persona_leakage.inference.adapter_check import fault_of, largest_difference
 from persona_leakage.inference.requests import Completion
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
+from persona_leakage.infrastructure.gpu_lease import SHARE, jobs_per_device
 from persona_leakage.models.lora import CONFIG, WEIGHTS, Adapter
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as max_lora_rank
 GATE_PROMPTS, GATE_TOKENS = 8, 8
 OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
+USED = 0.9  # share of a device's memory that its engines take together
+GIB = 2**30
+WORKSPACE = 6 * GIB  # of an engine, for activations, CUDA graphs and adapters; a 1.5B model on an H200 used less
 RUNNER, SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER", {"Qwen2ForCausalLM"}
 
 
@@ -70,6 +75,8 @@ class VllmEngine:
             if (runner := model_runner(folder)) is not None:
                 os.environ[RUNNER] = runner  # for every engine of this process: a workflow's job starts one
             arguments |= graph_arguments(replies_at_once(arguments))
+            total = torch.cuda.get_device_properties(0).total_memory
+            arguments |= memory_arguments(total, weight_bytes(folder), jobs_per_device())
         self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
         end_with_this_process([process.pid for process in psutil.Process().children(recursive=True)])
         self.checked = adapter is None
@@ -172,6 +179,26 @@ def replies_at_once(arguments):
 def graph_arguments(at_once):
     """Engine arguments: CUDA graphs for all batches of up to ``at_once`` replies; vLLM's own end at 512."""
     return {"compilation_config": {"max_cudagraph_capture_size": at_once}} if at_once > 512 else {}
+
+
+def weight_bytes(folder):
+    """Size of the weight files in a model folder."""
+    return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
+
+
+def memory_arguments(total, weights, jobs):
+    """Engine arguments for one of ``jobs`` engines on a device of ``total`` bytes; {} for one alone, which measures what is free.
+
+    weights: bytes of the model's. Several engines would measure each other's memory, so each gets a fixed cache for
+    keys and values. InputError if less than 1 GiB is left for it.
+    """
+    if jobs == 1:
+        return {}
+    cache = int(total * USED / jobs - weights - WORKSPACE)
+    if cache < GIB:
+        most = max(int(total * USED // (weights + WORKSPACE + GIB)), 1)
+        raise InputError(f"{SHARE}: {jobs} engines of this model do not fit on a device of {total / GIB:.0f} GiB; at most {most} do")
+    return {"gpu_memory_utilization": USED / jobs, "kv_cache_memory_bytes": cache}
 
 
 def lora_arguments(adapter):
