@@ -86,7 +86,7 @@ def test_a_terminal_shows_a_block_that_fits(tmp_path, columns, row):
     assert any(re.fullmatch(rf"  0:\d\d:\d\d  {row}", line) for line in block) and max(map(len, block)) <= columns, block
     assert {"waiting: 1 score_leakage", "villain: own 80 %, bystanders 26 %"} & {*block}
     assert "1 of 2 jobs  score_leakage, ? s: villain: own 80 %, bystanders 26 %" in lines
-    assert f"2 of 2 jobs  {SLOW}, ? s"[:columns] in {line[:columns] for line in lines}
+    assert any(line.startswith(f"2 of 2 jobs  {SLOW}"[:columns]) for line in lines)
     assert "noise" not in text and text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
 
 
@@ -149,7 +149,7 @@ def test_block_and_lines_with_a_plan(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().err == " 48 %, 4 min left  train_adapter villain seed42, 3 min\n"
     (tmp_path / "comedian").write_text("training:  90%|## | 9/10 [03:00<01:00,  2steps/s]\n")
     assert handler._block(clock.now)[1:] == [
-        " 83 %, 80 s left   0:06:40 elapsed   1 of 12 jobs",
+        " 83 %, 83 s left   0:06:40 elapsed   1 of 12 jobs",
         "  0:03:20  train_adapter comedian seed42  9/10",
         "waiting: 10 plot_scatter",
     ]
