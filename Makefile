@@ -59,7 +59,7 @@ PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 .PHONY: config-there test-vllm-here  # parts of others
 
 # In quotes of the shell's, for blanks in the path; an apostrophe in it is written as '\''.
-config := '$(subst ','\'',$(CONFIG))'
+config = '$(subst ','\'',$(CONFIG))'
 show = @python workflow_scripts/show_results.py --config $(config)
 # --logger leakage: progress and errors (workflow_scripts/snakemake_logger_plugin_leakage)
 workflow = snakemake --logger leakage --cores $(CORES) --configfile $(config)
@@ -71,8 +71,8 @@ run: config-there setup
 	$(workflow) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) $(if $(TARGET),-- $(TARGET))
 	$(if $(TARGET),,$(show))
 
-demo:
-	$(MAKE) --no-print-directory run CONFIG=presets/demo.yaml TARGET=
+demo: CONFIG = presets/demo.yaml
+demo: run
 
 plan: config-there setup
 	@python workflow_scripts/plan_run.py --config $(config)
