@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 LEAST_SECONDS = 1.0  # of a job, as planned: starting it takes that long
+PLAN_WEIGHT = 60.0  # seconds that went as planned, which count beside jobs of another kind
 
 
 @dataclass
@@ -73,9 +74,9 @@ class TimeLeft:
 
     def _expected(self, rule, taken):
         """Planned seconds of a job, times what others took over their plan: those of its rule, of its kind (first word), or all."""
-        kind = rule.split("_")[0]
-        for alike in (lambda other: other == rule, lambda other: other.split("_")[0] == kind, lambda other: True):
-            pairs = [(seconds, self._plan(other)) for other, seconds in taken if alike(other)]
+        kind, unlike = rule.split("_")[0], [(PLAN_WEIGHT, PLAN_WEIGHT)]
+        for alike, pairs in ((rule.__eq__, []), (lambda other: other.split("_")[0] == kind, []), (lambda other: True, unlike)):
+            pairs = pairs + [(seconds, self._plan(other)) for other, seconds in taken if alike(other)]
             if pairs:
-                return self._plan(rule) * sum(pair[0] for pair in pairs) / sum(pair[1] for pair in pairs)
-        return self._plan(rule)
+                break
+        return self._plan(rule) * sum(pair[0] for pair in pairs) / sum(pair[1] for pair in pairs)
