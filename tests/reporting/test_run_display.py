@@ -19,6 +19,7 @@ from persona_leakage.reporting import plan, run_display
 from persona_leakage.reporting.run_display import FAILED, STOPPED, LogHandler, as_time
 from persona_leakage.reporting.time_left import TimeLeft
 from tests.conftest import ROOT
+from tests.support.waiting import wait_until
 
 COMMAND = [sys.executable, "-m", "snakemake", "--cores", "2", "--keep-going", "--logger", "leakage"]
 ENV = {**os.environ, "PYTHONPATH": str(ROOT / "workflow_scripts"), "TERM": "xterm"}
@@ -146,13 +147,24 @@ def test_block_and_lines_with_a_plan(monkeypatch, tmp_path, capsys):
         clock.now += 200
         if not number:
             handler.emit(SimpleNamespace(event="job_finished", job_id=0))
-    assert capsys.readouterr().err == " 48 %, 4 min left  train_adapter villain seed42, 3 min\n"
+    assert capsys.readouterr().err == " 48 %,  4 min left  train_adapter villain seed42, 3 min\n"
     (tmp_path / "comedian").write_text("training:  90%|## | 9/10 [03:00<01:00,  2steps/s]\n")
     assert handler._block(clock.now)[1:] == [
-        " 83 %, 83 s left   0:06:40 elapsed   1 of 12 jobs",
+        " 83 %,   83 s left   0:06:40 elapsed   1 of 12 jobs",
         "  0:03:20  train_adapter comedian seed42  9/10",
         "waiting: 10 plot_scatter",
     ]
+    handler.closed.set()
+
+
+def test_the_config_of_the_command_line_is_planned(monkeypatch):
+    """Snakemake lists it before the Snakefile's own."""
+    planned = []
+    monkeypatch.setattr(plan, "make_plan", lambda path: planned.append(path) or SimpleNamespace(lines=[], kept=[]))
+    handler = LogHandler(SimpleNamespace(dryrun=False), None)
+    handler.emit(SimpleNamespace(event="workflow_started", configfiles=["mine.yaml", "config.yaml"]))
+    wait_until(lambda: planned, "a plan")
+    assert planned == ["mine.yaml"]
     handler.closed.set()
 
 

@@ -66,8 +66,8 @@ class LogHandler(LogHandlerBase):
         super().close()
 
     def _workflow_started(self, record):
-        if record.configfiles and not self.common_settings.dryrun:
-            Thread(target=self._plan, args=(record.configfiles[-1],), daemon=True).start()
+        if record.configfiles and not self.common_settings.dryrun:  # that of --configfile first, last config.yaml
+            Thread(target=self._plan, args=(record.configfiles[0],), daemon=True).start()
 
     def _plan(self, config_path):
         """Plan with the rates of make plan; without a plan the finished jobs are counted. Snakemake reports what is wrong with a config."""
@@ -152,7 +152,7 @@ class LogHandler(LogHandlerBase):
         if left is None:
             return None, self._count()
         share = (now - self.began) / (now - self.began + left)
-        return share, f"{round(100 * share):>3} %, {as_time(left)} left"
+        return share, f"{round(100 * share):>3} %, {as_time(left):>6} left"
 
     def _count(self):
         return f"{self.time_left.done} of {sum(self.time_left.counts.values())} jobs"
