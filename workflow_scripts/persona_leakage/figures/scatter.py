@@ -78,12 +78,13 @@ def draw_change(table, correlations, change, layer):
     """The same from the change against the base model, colored by base rate; change: "signed_change" of correlation.json."""
     figure, axes = panels(len(correlations), width=2.75, height=3.1, sharey=True)
     table = table.assign(leakage=leakage_of(table))
-    ends = np.abs([block["interval"] or [block["leakage"]] * 2 for source in change.values() for block in source["personas"].values()])
-    own = np.nanmax(np.abs(own_change(table)), initial=0)
-    reach = 1.05 * max(np.nanmax(ends, initial=0.1), own)
+    ends = [block["interval"] or [block["leakage"]] * 2 for source in change.values() for block in source["personas"].values()]
+    drawn = np.concatenate([np.ravel(ends), own_change(table), [-0.1, 0.1]])
+    lowest, highest = np.nanmin(drawn), np.nanmax(drawn)
+    margin = 0.05 * (highest - lowest)
     base, bounds = ("base_outcome", table["base_outcome"].agg(["min", "max"])) if "outcome" in table else ("base_rate", (0, 1))
     for position, (axis, source) in enumerate(zip(axes, correlations, strict=True)):
-        axis.set_ylim(-reach, reach)
+        axis.set_ylim(lowest - margin, highest + margin)
         points = draw_change_panel(axis, table[table["source"] == source], change[source]["personas"], base, bounds)
         axis.set_title(f"{words(source)}\n{describe(correlations[source])}")
         if position % COLUMNS == 0:
