@@ -70,10 +70,10 @@ class Settings(Prompts):
 
     @model_validator(mode="after")
     def check_answers(self):
-        """Rows of sampled answers need the keys that say which."""
+        """Rows from sampled answers need the keys that select the answers."""
         for key in () if self.behaviour.get("kind") == "choice" else FROM_FILE if self.row_file else OF_ANSWERS:
             if getattr(self, key) is None:
-                refuse(key, "missing; rows of this behaviour are made of answers")
+                refuse(key, "missing; rows of this behaviour are built from answers")
         return self
 
 
@@ -189,7 +189,7 @@ def refuse_chance(path):
     if "at_chance" in summary["flags"]:
         low, high = summary["accuracy_interval"]
         raise InputError(
-            f"{path}: the base model answers {100 * summary['accuracy']:.0f} % of the items rightly (95 % interval {100 * low:.0f} to"
+            f"{path}: the base model answers {100 * summary['accuracy']:.0f} % of the items correctly (95 % interval {100 * low:.0f} to"
             f" {100 * high:.0f} %), chance is {100 * summary['chance']:.0f} %: no drop can be seen, so nothing is trained;"
             " use easier items, a stronger model or behaviour.scoring: text"
         )
@@ -218,7 +218,9 @@ def main(argv=None):
     parser.add_argument("--centroids", metavar="PATH", help="the base model's centroids, where closeness chooses the negatives")
     parser.add_argument("--centroids-meta", metavar="PATH", help="centroids.json of the same folder")
     parser.add_argument(
-        "--source", required=True, help="the persona that learns the behaviour; with - and the control or choice of negatives behind it"
+        "--source",
+        required=True,
+        help="the persona that learns the behaviour; followed by - and the control or choice of negatives, if any",
     )
     args = parser.parse_args(argv)
     args.source, args.control = split_control(args.source)

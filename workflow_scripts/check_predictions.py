@@ -43,7 +43,7 @@ def main(argv=None):
     parser.add_argument("study", metavar="FOLDER", help="a finished study")
     parser.add_argument("--studies", type=int, default=400, metavar="N", help="simulated and permuted studies (default: %(default)s)")
     parser.add_argument("--power-error", type=float, default=0.7, metavar="POINTS", help="of simulated power (default: %(default)s)")
-    parser.add_argument("--many", metavar="PATH", help="pairs.csv of many sources at one layer, of which few predict the others")
+    parser.add_argument("--many", metavar="PATH", help="pairs.csv of many sources at one layer; a few of them predict the others")
     args = parser.parse_args(argv)
     study = read_study(args.study)
     if args.many:

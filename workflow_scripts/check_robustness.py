@@ -23,11 +23,13 @@ def main(argv=None):
     parser.add_argument(
         "--centroids", metavar="PATH", help="centroids_layer{L}.pt of the headline layer: also centre the cosines on half of the panel"
     )
-    parser.add_argument("--centroids-meta", metavar="PATH", help="centroids.json beside --centroids: other files are refused")
+    parser.add_argument("--centroids-meta", metavar="PATH", help="centroids.json written with --centroids; other files are rejected")
     parser.add_argument(
         "--held-out-centroids", metavar="PATH", help="the same of questions that were not evaluated: also take the cosines from these"
     )
-    parser.add_argument("--held-out-meta", metavar="PATH", help="centroids.json beside --held-out-centroids: other files are refused")
+    parser.add_argument(
+        "--held-out-meta", metavar="PATH", help="centroids.json written with --held-out-centroids; other files are rejected"
+    )
     args = parser.parse_args(argv)
     if args.tables and args.question_counts:
         check_digests([args.question_counts], args.tables)

@@ -56,7 +56,7 @@ def add_up(judges):
 
 
 def check_judges(args, judges):
-    """Write gate.json: how scores are read, and how well the judge tells labelled replies apart."""
+    """Write gate.json: how scores are read, and how well the judge separates labelled replies."""
     (block, judge, scores, _), *second = judges
     if block.backend in PAID and not re.search(r"20\d\d", block.model):
         print(f"warning: judge.model: {block.model} has no date in its name; the model behind it can change", flush=True)

@@ -33,7 +33,7 @@ def read_base(records_path, cells_path, items_sha256):
     cells = read_json(cells_path, "score_choices")
     check_digest(records_path, cells["sha256"], cells_path)
     if cells["meta"]["items_sha256"] != items_sha256:
-        raise InputError(f"{cells_path}: is of other items; delete it and run again")
+        raise InputError(f"{cells_path}: is of other items; delete it and rerun")
     return read_jsonl_gz(records_path), cells["personas"]
 
 

@@ -30,7 +30,7 @@ def read_base(path, meta_path, completions_sha256):
     meta = read_json(meta_path, "teacher_force")
     check_digest(path, meta["sha256"], meta_path)
     if meta["meta"]["completions_sha256"] != completions_sha256:
-        raise InputError(f"{meta_path}: is of other replies; delete it and run again to have it made anew")
+        raise InputError(f"{meta_path}: belongs to other replies; delete it and rerun")
     return read_jsonl_gz(path)
 
 

@@ -49,10 +49,8 @@ def new_parser(program, description, *required, settings=Headline, epilog=None):
 
 
 def add_chunk_size(parser, default, what):
-    """The option of programs that keep finished work; it decides no result, and so is not in their settings."""
-    parser.add_argument(
-        "--chunk-size", type=int, default=default, help=f"finished {what} between two restart points (default: %(default)s)"
-    )
+    """The option of programs that save checkpoints. It changes no result, so it is not in their settings."""
+    parser.add_argument("--chunk-size", type=int, default=default, help=f"number of {what} between checkpoints (default: %(default)s)")
 
 
 def read_settings(model, text):

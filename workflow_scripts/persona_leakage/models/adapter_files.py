@@ -43,8 +43,8 @@ def read_adapter(parser, args):
     for name, found, source, expected in facts:
         if found != expected:
             raise InputError(
-                f"{metrics}: trained with {name}: {found}, but {source} says {expected}; a job of an earlier run may have "
-                "ended after it, or --touch have taken it for the new one; delete this file and run again"
+                f"{metrics}: trained with {name}: {found}, but {source} says {expected}; an earlier run may have "
+                "finished late, or --touch may have marked it as up to date; delete this file and rerun"
             )
     check_digest(weights, trained["adapter_sha256"], metrics)
     check_digest(Path(weights).with_name(CONFIG), trained["adapter_config_sha256"], metrics)

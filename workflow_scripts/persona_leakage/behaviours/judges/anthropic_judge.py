@@ -1,4 +1,4 @@
-"""A judge behind Anthropic's API, call by call or in Message Batches."""
+"""A judge called through Anthropic's API, call by call or in Message Batches."""
 
 import time
 from dataclasses import dataclass

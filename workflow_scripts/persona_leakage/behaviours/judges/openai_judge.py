@@ -1,4 +1,4 @@
-"""A judge behind an API that speaks OpenAI's protocol: OpenAI itself, or a server such as vLLM's."""
+"""A judge called through an API compatible with OpenAI's: OpenAI itself, or a server such as vLLM's."""
 
 from dataclasses import dataclass
 from typing import Any

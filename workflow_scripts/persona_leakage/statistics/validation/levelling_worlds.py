@@ -49,7 +49,7 @@ EXPECTED = {
 
 
 def levelling_answers(drawn_world, seed):
-    """{entry of ENTRIES: answer} of one synthetic experiment, and "association without base": as if nobody had asked for the base rates."""
+    """{entry of ENTRIES: answer} of one synthetic experiment, and "association without base": without the test of base rates."""
     generator = np.random.default_rng(seed)
     table, counts, cosines = experiment(drawn_world(generator), generator)
     result = analyse(table.drop(columns=["logprob_gain", "logprob_replies"]), 0, OPTIONS, counts, cosines)
