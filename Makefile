@@ -1,4 +1,5 @@
 # make help        this list (also what make alone prints)
+# make demo        the whole workflow on a tiny experiment (presets/demo.yaml), with a report
 # make run         set everything up and run an experiment (TARGET=scatter: only that)
 # make plan        what that would cost: jobs, tokens, hours, disk; runs nothing
 # make predict     predict leakage before training, calibrated on a study (FROM=docs/results/smollm2_study)
@@ -55,20 +56,25 @@ BENCH ?= docs/performance/cpu
 # Two processes, each with one file at a time; the longest files come first (tests/conftest.py).
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help run plan predict scores contain power compare inspect paper tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench docs lint format clean
+.PHONY: help demo run plan predict scores contain power compare inspect paper tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench docs lint format clean
 .PHONY: config-there test-vllm-here  # parts of others
 
 # In quotes of the shell's, for blanks in the path; an apostrophe in it is written as '\''.
-config := '$(subst ','\'',$(CONFIG))'
+config = '$(subst ','\'',$(CONFIG))'
 show = @python workflow_scripts/show_results.py --config $(config)
-workflow = snakemake --cores $(CORES) --configfile $(config) --quiet rules host --
+# --logger leakage: progress and errors (workflow_scripts/snakemake_logger_plugin_leakage)
+workflow = snakemake --logger leakage --cores $(CORES) --configfile $(config) $(OPTIONS)
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' '$(firstword $(MAKEFILE_LIST))'
 
 run: config-there setup
-	python workflow_scripts/run_workflow.py --config $(config) --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) --quiet rules host $(if $(TARGET),-- $(TARGET))
+	$(workflow) $(if $(GPUS),--resources gpu=$(GPUS:auto=$$(python workflow_scripts/with_gpu.py --count))) $(if $(TARGET),-- $(TARGET))
 	$(if $(TARGET),,$(show))
+
+demo: CONFIG = presets/demo.yaml
+demo: OPTIONS = --set-threads sample_completions=2
+demo: run
 
 plan: config-there setup
 	@python workflow_scripts/plan_run.py --config $(config)
@@ -102,15 +108,15 @@ test-vllm-here: $(VENV)/development.stamp
 	python -m pytest -m vllm tests/inference/test_vllm.py tests/inference/test_vllm_judge.py
 
 predict: config-there setup
-	snakemake --cores $(CORES) --configfile $(config) $(if $(FROM),--config predict_from='$(subst ','\'',$(FROM))') --quiet rules host -- predictions
+	$(workflow) $(if $(FROM),--config predict_from='$(subst ','\'',$(FROM))') -- predictions
 	$(show) --of $@
 
 scores: config-there setup
-	$(workflow) $@
+	$(workflow) -- $@
 	$(show) --of $@
 
 contain: config-there setup
-	$(workflow) $@
+	$(workflow) -- $@
 	$(show) --of $@
 
 power: setup
@@ -119,19 +125,19 @@ power: setup
 	@echo "Figure: results/power/power.png"
 
 compare: config-there setup
-	$(workflow) $@
+	$(workflow) -- $@
 	$(show) --of $@
 
 inspect: config-there $(VENV)/inspect.stamp
-	$(workflow) $@
+	$(workflow) -- $@
 	$(show) --of $@
 
 paper tables: config-there setup
-	$(workflow) $@
+	$(workflow) -- $@
 	$(show) --of $@
 
 wandb hub: config-there $(VENV)/publishing.stamp
-	$(workflow) $@
+	$(workflow) -- $@
 	$(show) --of $@
 
 test-inspect: $(VENV)/development.stamp $(VENV)/inspect.stamp

@@ -13,7 +13,7 @@ rule export_inspect:
         code=code_of("export_inspect.py", KIND_CODE),
         completions=f"{EVALUATION}/{{state}}/completions.jsonl.gz",
         completions_meta=f"{EVALUATION}/{{state}}/completions.json",
-        marker_eval=f"{EVALUATION}/{{state}}/{CELLS}",
+        cells=f"{EVALUATION}/{{state}}/{CELLS}",
     output:
         "results/{experiment}/inspect/{questions}/{state}.eval",
     wildcard_constraints:
@@ -35,7 +35,7 @@ rule export_inspect:
     shell:
         r"""
         python workflow_scripts/export_inspect.py --settings {params.settings:q} --personas {params.personas_file:q} \
-            --completions {input.completions:q} --completions-meta {input.completions_meta:q} --marker-eval {input.marker_eval:q} \
+            --completions {input.completions:q} --completions-meta {input.completions_meta:q} --cells {input.cells:q} \
             --output {output:q} 2>&1 | tee {log:q}
         """
 

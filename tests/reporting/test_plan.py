@@ -10,6 +10,7 @@ from persona_leakage.config.personas import Persona, read_personas, read_questio
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
 from persona_leakage.reporting.cost_plan import Sizes, plan_disk, plan_jobs
+from persona_leakage.reporting.plan import parse_jobs
 from persona_leakage.reporting.rates import Rates
 from tests.conftest import CONFIG, ROOT, run_program
 
@@ -245,3 +246,23 @@ def test_an_added_persona_is_planned_as_its_own_replies(project_copy):
     jobs = dict(re.findall(r"^(\w+) +(\d+) ", done.stdout, re.M))
     assert jobs["sample_completions"] == "2" and "train_adapter" not in jobs
     assert "measured here" in done.stdout and "counted in its files" in done.stdout
+
+
+def test_jobs_of_a_dry_run():
+    text = """
+[Sat Nov 28 15:13:24 2026]
+localrule train_adapter:
+    input: a, b
+    output: results/x/a.safetensors, results/x/b.json
+    jobid: 3
+    benchmark: benchmarks/x/train_adapter/villain/seed42.tsv
+    reason: Missing output files: results/x/b.json
+    wildcards: experiment=x, source=villain, seed=42
+[Sat Nov 28 15:13:24 2026]
+rule all:
+    input: a
+    jobid: 0
+"""
+    (job,) = parse_jobs(text)
+    assert job.rule == "train_adapter" and job.outputs == ("results/x/a.safetensors", "results/x/b.json")
+    assert job.wildcards == {"experiment": "x", "source": "villain", "seed": "42"} and job.benchmark.endswith("villain/seed42.tsv")

@@ -59,13 +59,15 @@ def load_tokenizer(folder):
 
     One of AS_IT_STANDS is read from tokenizer.json: AutoTokenizer would take the class of config.json's model_type, with other rules.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     with named_in_errors(folder):
         path = Path(folder) / "tokenizer_config.json"
         named = read_json(path).get("tokenizer_class") if path.is_file() else None
         if named in AS_IT_STANDS:
             return PreTrainedTokenizerFast.from_pretrained(folder)
+        from transformers import AutoTokenizer  # it imports all that generates, five seconds of CPU time
+
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
