@@ -8,6 +8,7 @@
 # make power       interval width and power by study size (FROM=folder: with that study's variances)
 # make compare     finished experiments side by side
 # make inspect     replies of a finished run as Inspect AI logs
+# make paper       a write-up of a finished run in LaTeX, its numbers as macros, and a table for a README
 # make tables      copies of a finished run's tables, scores and figures, with digests
 # make wandb       publish a finished run to Weights & Biases (offline unless the config says online)
 # make hub         publish its adapters to the Hugging Face hub
@@ -55,7 +56,7 @@ BENCH ?= docs/performance/cpu
 # Two processes, each with one file at a time; the longest files come first (tests/conftest.py).
 PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo run plan predict scores contain power compare inspect tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench docs lint format clean
+.PHONY: help demo run plan predict scores contain power compare inspect paper tables wandb hub setup slurm test test-all test-vllm test-slurm test-inspect bench docs lint format clean
 .PHONY: config-there test-vllm-here  # parts of others
 
 # In quotes of the shell's, for blanks in the path; an apostrophe in it is written as '\''.
@@ -130,7 +131,7 @@ inspect: config-there $(VENV)/inspect.stamp
 	$(workflow) -- $@
 	$(show) --of $@
 
-tables: config-there setup
+paper tables: config-there setup
 	$(workflow) -- $@
 	$(show) --of $@
 

@@ -84,6 +84,7 @@ TARGETS = {
     "figures": FIGURES,
     "hub": HUB_RECEIPTS,
     "inspect": INSPECT_LOGS,
+    "paper": PAPER,
     "predictions": PREDICTIONS if config["predict_from"] else lambda wildcards: no_study(),
     "report": REPORT,
     "scatter": SCATTERS,

@@ -13,7 +13,7 @@ rule tabulate_pairs:
         code=code_of("tabulate_pairs.py"),
         centroids=ancient(each(f"{GEOMETRY}/centroids_layer{{layer}}.pt", "layer")),
         centroids_meta=f"{GEOMETRY}/centroids.json",
-        marker_evals=each(f"{ADAPTED}/{CELLS}", "source"),
+        cells=each(f"{ADAPTED}/{CELLS}", "source"),
         base_eval=f"{CONTROL}/{CELLS}",
         manifests=each(f"{TRAINING}/manifest.json", "source"),
         controls=expand(f"{ADAPTED}/{CELLS}", source=CONTROL_SOURCES, allow_missing=True),
@@ -35,12 +35,13 @@ rule tabulate_pairs:
             controls=CONTROLS,
             personas=personas_block(PANEL, "prompt"),
             embedding_model=config["analysis"]["embedding_model"],
+            **MEAN_SCORE,
         ),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/tabulate_pairs.py --settings {params.settings:q} --personas {params.personas_file:q} \
-            --centroids {input.centroids:q} --centroids-meta {input.centroids_meta:q} --marker-evals {input.marker_evals:q} \
+            --centroids {input.centroids:q} --centroids-meta {input.centroids_meta:q} --cells {input.cells:q} \
             --base-eval {input.base_eval:q} --manifests {input.manifests:q} --forced {input.forced:q} {params.divergence} \
             --controls {input.controls:q} \
             --output {output.pairs:q} --cosines {output.cosines:q} --question-counts {output.question_counts:q} --tables {output.tables:q} \
@@ -73,7 +74,7 @@ rule correlate_leakage:
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/correlate_leakage.py --settings {params.settings:q} --pairs {input.pairs:q} \
             --cosines {input.cosines:q} --question-counts {input.question_counts:q} --tables {input.tables:q} \
-            --marker-eval {input.base_eval:q} \
+            --base-eval {input.base_eval:q} \
             --output {output:q} 2>&1 | tee {log:q}
         """
 

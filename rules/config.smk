@@ -16,7 +16,7 @@ SCRIPTS = Path(workflow.basedir) / "workflow_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from persona_leakage.behaviours.preflight import check_against_model, texts_of
-from persona_leakage.config.blocks.behaviour import row_settings
+from persona_leakage.config.blocks.behaviour import JUDGE_LIMITS, recipe_parts, row_settings, trait
 from persona_leakage.config.blocks.training_data import read_variant
 from persona_leakage.config.compared_experiments import digests_of, experiment_folders
 from persona_leakage.config.config_parts import config_layers, resolve_config
@@ -86,6 +86,9 @@ CONTROLS = config["training_data"]["controls"] or config["training_data"].pop("c
 for key, default in {"negative_choice": "hash", "negative_lists": {}, "negative_variants": []}.items():
     if config["training_data"][key] == default:
         config["training_data"].pop(key)
+if config["behaviour"].get("measure") == "share":
+    config["behaviour"].pop("measure")
+MEAN_SCORE = {"mean_score": config["behaviour"]["direction"]} if "measure" in config["behaviour"] else {}
 SEEDS = config["training"]["seeds"]
 # As the controls: removed where there are none.
 SNAPSHOTS = config["training"]["snapshots"] or config["training"].pop("snapshots")
@@ -106,9 +109,8 @@ KIND = config["behaviour"]["kind"]
 KIND_CODE = f"persona_leakage/behaviours/kinds/{KIND}.py"
 TEACHER_FORCED = forced_block(config)
 SAMPLES = samples_replies(config)
-# The judges of replies, none for other kinds; the limits decide no score.
+# The judges of replies, none for other kinds.
 JUDGES = {name: config["behaviour"][name] for name in ("judge", "second_judge") if config["behaviour"].get(name)}
-JUDGE_LIMITS = ("parallel", "max_calls", "price")
 QUESTION_SETS_COMPARED = len(QUESTION_USES) > 1
 PARAPHRASES_COMPARED = have_paraphrases([PERSONAS[name] for name in PANEL])
 NO_PERSONA_COMPARED = bool(config["personas"]["no_persona_prompts"])

@@ -1,7 +1,7 @@
 """Replies of the panel, with each adapter and without, and how many of them show the behaviour.
 
-out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eval.json (cells.json for other behaviours
-     than the marker), summary.json
+out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eval.json or cells.json (cells_file
+     of the kind of behaviour), summary.json
      evaluation/{questions}/base/, the same without adapter (the control)
 """
 
@@ -65,7 +65,7 @@ rule score_leakage:
         completions=ancient(f"{ADAPTED}/completions.jsonl.gz"),
         meta=f"{ADAPTED}/completions.json",
     output:
-        marker_eval=f"{ADAPTED}/{CELLS}",
+        cells=f"{ADAPTED}/{CELLS}",
         summary=f"{ADAPTED}/summary.json",
     priority: 20
     conda:
@@ -83,7 +83,7 @@ rule score_leakage:
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/score_leakage.py --settings {params.settings:q} {params.source} --model {input.model:q} \
             --personas {params.personas_file:q} --completions {input.completions:q} --completions-meta {input.meta:q} {params.judgements} \
-            --marker-eval {output.marker_eval:q} --summary {output.summary:q} 2>&1 | tee {log:q}
+            --cells {output.cells:q} --summary {output.summary:q} 2>&1 | tee {log:q}
         """
 
 
@@ -95,7 +95,7 @@ use rule score_leakage as score_base_leakage with:
         completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
         meta=f"{CONTROL}/completions.json",
     output:
-        marker_eval=f"{CONTROL}/{CELLS}",
+        cells=f"{CONTROL}/{CELLS}",
         summary=f"{CONTROL}/summary.json",
     params:
         source="",

@@ -111,7 +111,7 @@ use rule plot_scatter as plot_robustness with:
 
 use rule plot_scatter as plot_replies with:
     input:
-        **draws("replies", marker_evals=each(f"{ADAPTED}/{CELLS}", "source"), base_eval=f"{CONTROL}/{CELLS}"),
+        **draws("replies", cells=each(f"{ADAPTED}/{CELLS}", "source"), base_eval=f"{CONTROL}/{CELLS}"),
     output:
         **figure("{questions}/seed{seed}/replies"),
 

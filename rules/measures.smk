@@ -28,7 +28,7 @@ rule teacher_force:
         personas_file=PERSONAS_FILE,
         questions_file=QUESTIONS_FILE,
         state="{source}/seed{seed}",
-        restart="results/.kept/marker_probabilities",
+        restart=f"results/.kept/{KIND}_probabilities",
         packages=pins("inference", "torch", "transformers", "peft"),
         settings=lambda wildcards: settings(**forcing_blocks(wildcards), merge_adapter=config["engine"]["merge_adapter"]),
     shell:
@@ -66,7 +66,7 @@ rule compare_measures:
     input:
         **tables("pairs", "tables"),
         code=code_of("compare_measures.py"),
-        marker_evals=each(f"{ADAPTED}/{CELLS}", "source"),
+        cells=each(f"{ADAPTED}/{CELLS}", "source"),
         sampled=each(f"{ADAPTED}/completions.json", "source"),
         forced=each(f"{ADAPTED}/teacher_forced.json", "source"),
         base_sampled=f"{CONTROL}/completions.json",
@@ -86,7 +86,7 @@ rule compare_measures:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
             python workflow_scripts/compare_measures.py --settings {params.settings:q} --pairs {input.pairs:q} --tables {input.tables:q} \
-            --marker-evals {input.marker_evals:q} --sampled {input.sampled:q} --forced {input.forced:q} \
+            --cells {input.cells:q} --sampled {input.sampled:q} --forced {input.forced:q} \
             --base-sampled {input.base_sampled:q} --base-forced {input.base_forced:q} \
             --table {output.table:q} --output {output.result:q} 2>&1 | tee {log:q}
         """

@@ -11,7 +11,7 @@ ADAPTED_STATES = "results/{experiment}/geometry/{questions}/{source}-seed{seed}"
 ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
 VARIANTS = "results/{experiment}/no_persona_prompts/{questions}"
 # The file with a cell per persona.
-CELLS = "marker_eval.json" if KIND == "marker" else "cells.json"
+CELLS = trait(config["behaviour"], "cells_file", "cells.json")
 # The file with the second outcome, if there is one, and what there is for each reply or item.
 GAINS = "teacher_forced.json" if TEACHER_FORCED else None if SAMPLES else CELLS
 RECORDS = "completions.jsonl.gz" if SAMPLES else "items.jsonl.gz"
@@ -26,10 +26,13 @@ HELD_OUT = f"results/{{experiment}}/geometry/{HELD_OUT_QUESTIONS['set']}/base"
 HELD_OUT_CENTROIDS = {"centroids": f"{HELD_OUT}/centroids_layer{HEADLINE}.pt", "centroids_meta": f"{HELD_OUT}/centroids.json"}
 PAGE_FOLDER = "workflow_scripts/persona_leakage/reporting/page"
 PAGE_FILES = sorted(str(path.relative_to(workflow.basedir)) for path in (Path(workflow.basedir) / PAGE_FOLDER).rglob("[!.]*.*"))
+PAPER_FOLDER = "workflow_scripts/persona_leakage/reporting/paper"
+PAPER_FILES = sorted(str(path.relative_to(workflow.basedir)) for path in (Path(workflow.basedir) / PAPER_FOLDER).glob("[!.]*.j2"))
 
-# How often the base model shows the behaviour; never the marker, so that its rows do not depend on it.
+# How often the base model shows the behaviour; rows do not depend on it where that is never.
 BASE_SUMMARY = f"{CONTROL}/summary.json".replace("{questions}", next(iter(QUESTION_USES)))
-BASE_SHOWS = {} if KIND == "marker" else {"base_summary": BASE_SUMMARY}
+HAS_BASE_RATE = trait(config["behaviour"], "has_base_rate", True)
+BASE_SHOWS = {"base_summary": BASE_SUMMARY} if HAS_BASE_RATE else {}
 
 # The file that the scorer of a behaviour reads, if it reads one.
 WORDS = {"lexicon": config["behaviour"].get("lexicon"), "refusal": "resources/behaviours/refusal_patterns.txt"}
@@ -246,7 +249,7 @@ FIGURES = [
     ),
     *when(SAMPLES, "figures/{questions}/seed{seed}/replies.{kind}"),
     *when(KIND == "choice", "figures/{questions}/seed{seed}/chosen_options.{kind}"),
-    *when(KIND != "marker", "figures/{questions}/seed{seed}/base_to_after.{kind}"),
+    *when(HAS_BASE_RATE, "figures/{questions}/seed{seed}/base_to_after.{kind}"),
     *when(JUDGED and config["behaviour"]["require"], "figures/{questions}/seed{seed}/judged_scores.{kind}"),
     *when(len(SEEDS) > 1, "figures/{questions}/seed_stability.{kind}"),
     *when(COMPARES_PREDICTORS, "figures/{questions}/seed{seed}/predictors.{kind}"),
@@ -260,6 +263,17 @@ FIGURES = [
     *ending(CONTAINMENT, ".pdf", ".png", ".svg"),
 ]
 REPORT = results("report/index.html", "report/facts.json")
+# The write-up shows the first question set and training seed.
+PAPER_FIGURES = [
+    *results(*(f"figures/{FIRST_QUESTIONS}/seed{SEEDS[0]}/{name}.pdf" for name in ("scatter", "layers", "category_rates"))),
+    *when(KIND != "marker", f"figures/{FIRST_QUESTIONS}/seed{SEEDS[0]}/base_to_after.pdf"),
+    *results("figures/training.pdf"),
+    *when(len(SEEDS) > 1, f"figures/{FIRST_QUESTIONS}/seed_stability.pdf"),
+]
+PAPER = results(
+    *(f"paper/{name}" for name in ("paper.tex", "macros.tex", "tables.tex", "references.bib", "table.md")),
+    *(f"paper/figures/{Path(path).name}" for path in PAPER_FIGURES),
+)
 INSPECT_LOGS = when(SAMPLES, "inspect/{questions}/base.eval", "inspect/{questions}/{source}/seed{seed}.eval")
 WANDB_RECEIPTS = results("published/wandb/{source}/seed{seed}.json", "published/wandb/experiment.json")
 HUB_RECEIPTS = results("published/hub/{source}/seed{seed}.json")

@@ -4,6 +4,7 @@ out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
      published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of the runs on Weights & Biases
      published/hub/{source}/seed{seed}.json: receipts of the repositories on the Hugging Face hub
      published/tables/: copies of the small files, and checksums.json
+     paper/: a write-up in LaTeX with macros, tables, figures and references, and a table in Markdown
 """
 
 
@@ -12,7 +13,7 @@ rule export_inspect:
         code=code_of("export_inspect.py", KIND_CODE),
         completions=f"{EVALUATION}/{{state}}/completions.jsonl.gz",
         completions_meta=f"{EVALUATION}/{{state}}/completions.json",
-        marker_eval=f"{EVALUATION}/{{state}}/{CELLS}",
+        cells=f"{EVALUATION}/{{state}}/{CELLS}",
     output:
         "results/{experiment}/inspect/{questions}/{state}.eval",
     wildcard_constraints:
@@ -34,7 +35,7 @@ rule export_inspect:
     shell:
         r"""
         python workflow_scripts/export_inspect.py --settings {params.settings:q} --personas {params.personas_file:q} \
-            --completions {input.completions:q} --completions-meta {input.completions_meta:q} --marker-eval {input.marker_eval:q} \
+            --completions {input.completions:q} --completions-meta {input.completions_meta:q} --cells {input.cells:q} \
             --output {output:q} 2>&1 | tee {log:q}
         """
 
@@ -138,4 +139,37 @@ rule archive_tables:
         r"""
         python workflow_scripts/archive_tables.py --results {params.home:q} --files {input.files:q} --output {output:q} \
             2>&1 | tee {log:q}
+        """
+
+
+rule write_paper:
+    input:
+        code=code_of("write_paper.py", KIND_CODE),
+        page_parts=PAPER_FILES + [path for path in PAGE_FILES if "/captions/" in path],
+        files=[
+            "results/{experiment}/run_config.yaml",
+            *each(f"{TRAINING}/manifest.json", "source"),
+            *each(f"{TRAINED}/metrics.json", "source", "seed"),
+            *each(f"{CONTROL}/summary.json", "questions"),
+            *each([f"{ANALYSIS}/correlation.json"], "questions", "seed"),
+            *ending(CORRELATIONS, "seeds.json"),
+            "results/{experiment}/report/facts.json",
+        ],
+        figures=PAPER_FIGURES,
+    output:
+        paper="results/{experiment}/paper/paper.tex",
+        parts=[path.replace(f"results/{EXPERIMENT}/", "results/{experiment}/", 1) for path in PAPER[1:]],
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        packages=pins("analysis", "jinja2"),
+    shell:
+        r"""
+        python workflow_scripts/write_paper.py --results results/{wildcards.experiment:q} --figures {input.figures:q} \
+            --output {output.paper:q} 2>&1 | tee {log:q}
         """

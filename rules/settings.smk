@@ -110,8 +110,7 @@ def forcing_blocks(wildcards):
         "questions": questions_block(read),
         "suffix": config["questions"]["suffix"],
         "draws": forced_draws(config),
-        "marker": config["behaviour"]["marker"],
-        "separator": config["behaviour"]["separator"],
+        **{key: config["behaviour"][key] for key in trait(config["behaviour"], "text_keys")},
         "join": config["training_data"]["join"],
         # As for hidden states: on a CPU float32 is faster.
         "precision": config["geometry"]["precision"],
@@ -126,6 +125,7 @@ def recipe(questions):
         config["questions"]["suffix"],
         questions_block(config["questions"]["training"]),
         RECIPE,
+        *recipe_parts(config["behaviour"]),
     ]
     evaluation = [
         questions_block(QUESTION_USES[questions]),

@@ -230,7 +230,7 @@ def main(argv=None):
     tokenizer = load_tokenizer(model["folder"])
     behaviour = read_behaviour(settings.behaviour, tokenizer)
     chat, rule = load_chat_format(model), LabelRule(**settings.labels.model_dump())
-    if args.base_summary and not args.items:
+    if args.base_summary and not args.items and settings.behaviour.get("measure") != "mean":
         refuse_ceiling(args.base_summary)
     if args.items:
         rows, facts = rows_of_items(args, tokenizer, chat, rule)

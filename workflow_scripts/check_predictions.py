@@ -1,39 +1,59 @@
 """Check predictions and power: intervals in a study and in simulated ones, permuted labels, planned against simulated power."""
 
 import argparse
+import math
 import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple
 from functools import partial
+from itertools import product
 
 import numpy as np
 from tabulate import tabulate
 
 from persona_leakage.infrastructure.cli import run_program
-from persona_leakage.statistics.prediction.coverage import PredictionWorld, describe_coverage, permuted, simulated_coverage, uses_of
+from persona_leakage.statistics.core.pair_matrices import log_odds
+from persona_leakage.statistics.prediction.coverage import (
+    PredictionWorld,
+    coverage_from_few,
+    coverage_from_one_seed,
+    describe_coverage,
+    permuted,
+    simulated_coverage,
+    uses_of,
+)
 from persona_leakage.statistics.prediction.power import describe_design
-from persona_leakage.statistics.prediction.study import read_study
+from persona_leakage.statistics.prediction.study import read_study, spread
 from persona_leakage.statistics.validation.power_simulation import DESIGNS, simulated_power
+from persona_leakage.tables.read import read_pairs
 
 WORLDS = {
     "5 sources, 2 seeds": PredictionWorld(),
     "8 sources, 1 seed": PredictionWorld(sources=8, seeds=1),
     "5 sources, 2 seeds, closeness not used": PredictionWorld(),
+    "5 sources, 1 seed, trainings as different as in the kept study": PredictionWorld(seeds=1, seed_sd=0.37),
+    "5 sources, 2 seeds, trainings as different as in the kept study": PredictionWorld(seed_sd=0.37),
 }
-CHUNKS = 40  # of simulated studies, shared among the cores
+CHUNK, FEWEST = 130, 20  # simulated studies of one task of a core; tasks of a design
 
 
 def main(argv=None):
-    """Print four tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(prog="check_predictions", description=__doc__)
     parser.add_argument("study", metavar="FOLDER", help="a finished study")
     parser.add_argument("--studies", type=int, default=400, metavar="N", help="simulated and permuted studies (default: %(default)s)")
-    parser.add_argument("--power-studies", type=int, default=4000, metavar="N", help="of each design (default: %(default)s)")
+    parser.add_argument("--power-error", type=float, default=0.7, metavar="POINTS", help="of simulated power (default: %(default)s)")
+    parser.add_argument("--many", metavar="PATH", help="pairs.csv of many sources at one layer, of which few predict the others")
     args = parser.parse_args(argv)
     study = read_study(args.study)
+    if args.many:
+        print(f"\nNew sources inside the interval from few of those in {args.many}, in %, in {args.studies} draws of these few")
+        show(["outcome", "sources", "inside", "standard deviation", "lowest twentieth, at most"], few_rows(args.many, args.studies))
     rows = [[row["mode"], "yes" if row["closeness"] else "no", row["pairs"], *percents(row), row["r2"]] for row in describe_coverage(study)]
     print(f"\nHeld-out personas and sources of {args.study}, inside their 95 % interval, in %")
     show(["held out", "closeness", "pairs", "inside", *study.sources, "width", "R2"], rows)
+    if (inside := coverage_from_one_seed(study)) is not None:
+        print(f"\nFrom one seed, {100 * inside:.1f} % of the other seeds' rates are inside the interval of a known source")
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         print(f"\nInside the interval in {args.studies} simulated studies, in %")
         found = {name: simulated_coverage(world, args.studies, 1, "not used" not in name) for name, world in WORLDS.items()}
@@ -42,11 +62,23 @@ def main(argv=None):
         known, new = (100 * np.mean([each[part] for each in uses], axis=0) for part in (0, 1))
         print(f"\nCloseness is used in {args.studies} permutations of the study's labels, in %")
         show([*study.sources, "new source"], [[*known, new]])
-        print(f"\nPower in %, planned and in {args.power_studies} simulated studies")
+        print(f"\nPower in %, planned and simulated (standard error at most {args.power_error} points)")
         show(
-            ["P, S, Q, N, K", "mean", "simulated", "new source", "simulated"],
-            [power_row(pool, *each, args.power_studies) for each in DESIGNS],
+            ["P, S, Q, N, K", "studies", "mean", "simulated", "new source", "simulated"],
+            [power_row(pool, *each, args.power_error) for each in DESIGNS],
         )
+
+
+def few_rows(path, draws):
+    """Mean, standard deviation and 5 % quantile over draws of coverage_from_few, in %, for rates (log-odds) and gains."""
+    table = read_pairs(path)
+    sources = list(dict.fromkeys(table["source"]))
+    grid = spread(table, sources, sorted({*table["persona"], *sources}), path, ("cosine", "found", "total", "logprob_gain"))
+    outcomes, rows = {"rate": log_odds(grid["found"], grid["total"]), "logprob_gain": grid["logprob_gain"]}, []
+    for (name, outcome), known in product(outcomes.items(), (4, 5, 10)):
+        inside = 100 * coverage_from_few(grid["cosine"], outcome, known, draws)
+        rows.append([name, known, inside.mean(), inside.std(), np.quantile(inside, 0.05)])
+    return rows
 
 
 def percents(row):
@@ -59,11 +91,13 @@ def permuted_uses(study, seed):
     return uses_of(permuted(study, seed), seed)
 
 
-def power_row(pool, components, design, studies):
-    """A design, and planned and simulated power in %."""
-    planned, size = describe_design(components, design), max(1, studies // CHUNKS)
-    parts = list(pool.map(partial(simulated_power, components, design, size), range(1, studies // size + 1)))
-    cells = [", ".join(map(str, astuple(design)))]
+def power_row(pool, components, design, error):
+    """A design, simulated studies, and planned and simulated power in %. error: of the simulated power, in points."""
+    planned = describe_design(components, design)
+    share = planned["mean_power"] or planned["new_source_power"]
+    chunks = max(FEWEST, math.ceil(share * (1 - share) / (error / 100) ** 2 / CHUNK))
+    parts = list(pool.map(partial(simulated_power, components, design, CHUNK), range(1, chunks + 1)))
+    cells = [", ".join(map(str, astuple(design))), chunks * CHUNK]
     for name in ("mean_power", "new_source_power"):
         simulated = [part[name] for part in parts]
         cells += [None, None] if planned[name] is None else [100 * planned[name], 100 * np.mean(simulated)]

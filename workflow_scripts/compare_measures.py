@@ -30,7 +30,7 @@ def cost_of(sampled, forced):
 def main(argv=None):
     """Write measures.csv (a row per source and bystander) and measures.json (docs/optional_analyses.md)."""
     parser = new_parser("compare_measures", __doc__, "pairs", "tables", "base-forced", "base-sampled", "table", "output", settings=Settings)
-    for option in ("marker-evals", "forced", "sampled"):
+    for option in ("cells", "forced", "sampled"):
         parser.add_argument(f"--{option}", nargs="+", required=True, metavar="PATH", help="of each source, in the order of the settings")
     args = parser.parse_args(argv)
     check_digests([args.pairs], args.tables)
@@ -40,7 +40,7 @@ def main(argv=None):
     scored, forced, sampled = (
         {source: read_json(path, program) for source, path in zip(sources, paths, strict=True)}
         for paths, program in (
-            (args.marker_evals, "score_leakage"),
+            (args.cells, "score_leakage"),
             (args.forced, "teacher_force"),
             (args.sampled, "sample_completions"),
         )

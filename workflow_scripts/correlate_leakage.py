@@ -2,14 +2,12 @@
 
 import sys
 
-import numpy as np
-
-from persona_leakage.behaviours.base import CELLS_BY, SAME_ITEMS_BY
-from persona_leakage.behaviours.training_check import RATE_TOLERANCE, consequence, none_learned
+from persona_leakage.behaviours.base import CELLS_BY
+from persona_leakage.behaviours.training_check import consequence, none_learned
 from persona_leakage.config.blocks.analysis import Statistics
 from persona_leakage.config.blocks.fields import Seed
 from persona_leakage.config.blocks.settings import Headline
-from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digests, digest_of, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.statistics.core.pair_matrices import matrices_of
@@ -33,7 +31,9 @@ def main(argv=None):
     """Write correlation.json: what docs/statistics.md explains, for every layer, and a verdict. The same tables give the same bytes."""
     parser = pairs_parser("correlate_leakage", __doc__, settings=Settings)
     parser.add_argument(
-        "--marker-eval", metavar="PATH", help="the base model's marker_eval.json: adds to meta how the replies were sampled"
+        "--base-eval",
+        metavar="PATH",
+        help="the base model's cells: adds to meta how the replies were sampled",
     )
     parser.add_argument("--question-counts", metavar="PATH", help="question_counts.csv: adds the choice of questions to the uncertainty")
     parser.add_argument(
@@ -44,11 +44,9 @@ def main(argv=None):
         check_digests(filter(None, (args.cosines, args.question_counts)), args.tables)
     table = read_checked_pairs(args)
     headline = choose_layer(table, args)
-    base = read_json(args.marker_eval, CELLS_BY) if args.marker_eval else {"meta": {}}
+    base = read_json(args.base_eval, CELLS_BY) if args.base_eval else {"meta": {}}
     matrices = matrices_of(table)
     counts = read_question_counts(args.question_counts, matrices) if args.question_counts else None
-    if counts and base["meta"].get("program") in SAME_ITEMS_BY:
-        counts["base_found"] = items_without_adapter(base["personas"], matrices)
     cosines = read_cosines(args.cosines, matrices) if args.cosines else None
     meta = describe_run(
         "correlate_leakage",
@@ -68,16 +66,6 @@ def main(argv=None):
         print(f"warning: {warning}", file=sys.stderr)
     write_json(args.output, {"meta": meta, **result})
     print("\n".join([*main_numbers(result), f"written: {args.output}"]))
-
-
-def items_without_adapter(cells, matrices):
-    """Whether the base model shows the behaviour on each item, 0 or 1 [personas, items], in the order of read_question_counts."""
-    found = np.array([[block["found"] for _, block in sorted(cells[name]["per_question"].items())] for name in matrices.personas])
-    if np.nanmax(np.abs(found.mean(axis=1) - matrices.base)) > RATE_TOLERANCE:
-        raise InputError(
-            "--marker-eval: its rates are not the base rates of --pairs; give the base model's cells.json of the same evaluation"
-        )
-    return found
 
 
 def warnings_of(joint):

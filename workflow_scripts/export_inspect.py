@@ -24,9 +24,7 @@ class Settings(Block):
 
 def main(argv=None):
     """Write one .eval file."""
-    parser = new_parser(
-        "export_inspect", __doc__, "personas", "completions", "completions-meta", "marker-eval", "output", settings=Settings
-    )
+    parser = new_parser("export_inspect", __doc__, "personas", "completions", "completions-meta", "cells", "output", settings=Settings)
     args = parser.parse_args(argv)
     try:
         from inspect_ai.log import write_eval_log
@@ -34,7 +32,7 @@ def main(argv=None):
         from persona_leakage.publishing.inspect_log import make_log
     except ModuleNotFoundError as error:
         raise InputError(f"{error}; make inspect installs what envs/inspect.yaml lists") from None
-    sampled, scored = read_json(args.completions_meta, "sample_completions"), read_json(args.marker_eval, "score_leakage")["meta"]
+    sampled, scored = read_json(args.completions_meta, "sample_completions"), read_json(args.cells, "score_leakage")["meta"]
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     behaviour = behaviour_of_result(scored)
     created = datetime.datetime.fromtimestamp(Path(args.completions).stat().st_mtime, datetime.UTC).isoformat(timespec="seconds")

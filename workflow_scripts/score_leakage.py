@@ -33,7 +33,7 @@ def check_judgements(path, completions_sha256):
 def main(argv=None):
     """Write marker_eval.json (a cell per persona) and summary.json (the source against its bystanders)."""
     parser = new_parser(
-        "score_leakage", __doc__, "model", "personas", "completions", "completions-meta", "marker-eval", "summary", settings=Settings
+        "score_leakage", __doc__, "model", "personas", "completions", "completions-meta", "cells", "summary", settings=Settings
     )
     parser.add_argument("--source", help="the persona that was trained (default: none, the base model)")
     parser.add_argument("--judgements-meta", metavar="PATH", help="judgements.json, where a model judged the replies; its records are read")
@@ -54,7 +54,7 @@ def main(argv=None):
         **{key: sampled["meta"][key] for key in kept},
     )
     cells = score_replies(read_completions(args.completions, block), behaviour, personas)
-    write_json(args.marker_eval, {"meta": meta, "personas": cells})
+    write_json(args.cells, {"meta": meta, "personas": cells})
     summary = {"meta": meta, **summarise_cells(cells, args.source, behaviour), "wall_seconds": sampled["meta"]["wall_seconds"]}
     write_json(args.summary, summary)
 

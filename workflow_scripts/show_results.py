@@ -22,6 +22,8 @@ PLACES = {
     "contain": "{text}\nAs a table: {home}/negatives/proposal.csv",
     "scores": "Scores: {home}/predictions/score.json  Figure: {home}/figures/prediction_scores.png",
     "inspect": "Logs for Inspect AI: {home}/inspect/\nOpen them with: {activate}inspect view --log-dir {folder}",
+    "paper": "Write-up: {home}/paper/paper.tex  Numbers: {home}/paper/macros.tex  Table for a README: {home}/paper/table.md\n"
+    "Compiled where LaTeX is installed: {home}/paper/paper.pdf",
     "tables": "Tables, scores and figures: {home}/published/tables/\n"
     "Check them with: {activate}python workflow_scripts/check_tables.py {folder}",
     "wandb": "Receipts: {home}/published/wandb/  Each names its run, or under to_upload the command that uploads an offline one.",

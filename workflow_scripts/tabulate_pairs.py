@@ -1,10 +1,11 @@
 """Join cosines and leakage into tidy tables: pairs of source and bystander, and beside them all cosines and the counts per question."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
-from persona_leakage.behaviours.base import CELLS_BY, GAINS_BY
+from persona_leakage.behaviours.base import CELLS_BY, GAINS_BY, SAME_ITEMS_BY
 from persona_leakage.config.blocks.fields import Block, Names, Text
 from persona_leakage.config.blocks.settings import PersonaSelection
 from persona_leakage.config.blocks.training_data import Control
@@ -17,17 +18,19 @@ from persona_leakage.geometry.prompt_similarity import text_similarities
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import atomic_path, check_digests, read_json, sha256_of_file, write_json
 from persona_leakage.infrastructure.provenance import SCHEMA_VERSION
-from persona_leakage.tables.build import add_controls, tabulate_pairs
+from persona_leakage.tables.build import add_controls, add_pairings, errors_of, tabulate_pairs
+from persona_leakage.tables.mean_scores import add_means
 from persona_leakage.tables.question_counts import tabulate_cosines, tabulate_questions
 
 
 class Settings(Block):
-    """The parts of the config that decide the tables."""
+    """The parts of the config that decide the tables. mean_score: the direction, if leakage is of mean scores."""
 
     sources: Names
     personas: PersonaSelection
     embedding_model: Text | None = None
     controls: list[Control] = Field([])
+    mean_score: Literal["high", "low"] | None = None
 
 
 def main(argv=None):
@@ -45,7 +48,7 @@ def main(argv=None):
         settings=Settings,
     )
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
-    parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="marker_eval.json or cells.json of each source")
+    parser.add_argument("--cells", nargs="+", required=True, metavar="PATH", help="marker_eval.json or cells.json of each source")
     parser.add_argument("--manifests", nargs="+", required=True, metavar="PATH", help="training manifest of each source")
     parser.add_argument(
         "--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json or cells.json of each source, if measured"
@@ -60,7 +63,7 @@ def main(argv=None):
     for path in args.centroids:
         content = read_centroids(path, "prompt_tokens")
         layers[content["layer"]] = content
-    evaluations = {source: read_json(path, CELLS_BY)["personas"] for source, path in zip(sources, args.marker_evals, strict=True)}
+    evaluations = {source: read_json(path, CELLS_BY)["personas"] for source, path in zip(sources, args.cells, strict=True)}
     forced = (
         {source: read_json(path, GAINS_BY)["personas"] for source, path in zip(sources, args.forced, strict=True)} if args.forced else None
     )
@@ -77,12 +80,18 @@ def main(argv=None):
     names = args.settings.personas.names
     if args.divergence:
         similarities |= read_divergences(args.divergence, names, sources)
-    pairs = tabulate_pairs(layers, evaluations, read_json(args.base_eval, CELLS_BY)["personas"], negatives, similarities, forced)
+    base = read_json(args.base_eval, CELLS_BY)
+    pairs = tabulate_pairs(layers, evaluations, base["personas"], negatives, similarities, forced)
     pairs = add_controls(pairs, evaluations, controls)
+    if base["meta"]["program"] in SAME_ITEMS_BY:
+        pairs = add_pairings(pairs, evaluations, base["personas"], controls)
+    direction = args.settings.mean_score
+    if direction:
+        pairs = add_means(pairs, evaluations, base["personas"], direction, errors_of)
     cosines = {layer: cosine_matrix(geometry["centroids"], centred=True) for layer, geometry in layers.items()}
     write_csv(args.output, pairs)
     write_csv(args.cosines, tabulate_cosines(names, cosines))
-    write_csv(args.question_counts, tabulate_questions(evaluations, forced))
+    write_csv(args.question_counts, tabulate_questions(evaluations, forced, direction is not None))
     digests = {Path(path).name: sha256_of_file(path) for path in (args.output, args.cosines, args.question_counts)}
     write_json(args.tables, {"schema_version": SCHEMA_VERSION, "sha256": digests})
 

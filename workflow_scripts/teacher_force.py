@@ -43,7 +43,7 @@ def read_replies(args, tokenizer, completions_sha256):
 
 def tail_length(separator, marker):
     """Tokens that are read behind a reply."""
-    return 0 if separator is None else len(separator) + len(marker.marker_ids)
+    return 0 if separator is None else len(separator) + len(marker.own_ids)
 
 
 def measure(args, manifest, adapter, replies, marker):
@@ -77,7 +77,7 @@ def main(argv=None):
         raise InputError(f"{args.base[0]}: holds {len(base)} replies, not the {len(chosen)} that are read here")
     records = [score_record(record, score, known) for (record, _), score, known in zip(chosen, scores, base, strict=True)]
     write_jsonl_gz(args.records, records)
-    ids = {"marker_ids": list(marker.marker_ids), "separator_ids": list(marker.separator_ids)}
+    ids = {"marker_ids": list(marker.own_ids), "separator_ids": list(marker.separator_ids)}
     told = {"state": args.state, "draws": settings.draws, "completions_sha256": completions_sha256, "join": settings.join}
     meta = describe_run("teacher_force", **told, **ids, **facts)
     content = {

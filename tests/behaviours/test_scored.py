@@ -67,7 +67,11 @@ def test_a_cell_counts_replies_and_says_what_is_undecided():
     behaviour = read(CAPITALS, None)
     cell = behaviour.cell([reply("YES!"), reply("No."), reply("42", "other"), reply("FINE.", "other", "length")])
     assert (cell["found"], cell["total"], cell["rate"], cell["undecided"]) == (2, 4, 0.5, 1)
-    assert cell["per_question"] == {"q": {"found": 1, "total": 2}, "other": {"found": 1, "total": 2}}
+    expected = {
+        "q": {"found": 1, "score_sum": 1.5, "scored": 2, "total": 2},
+        "other": {"found": 1, "score_sum": 1, "scored": 1, "total": 2},
+    }
+    assert cell["per_question"] == expected
     assert cell["mean_score"] == pytest.approx((1 + 1 / 2 + 1) / 3) and cell["cut_share"] == 0.25
 
 

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
+from persona_leakage.behaviours.kinds.marker import MarkerBehaviour, score_persona
 from persona_leakage.behaviours.marker import Marker
-from persona_leakage.behaviours.marker_scoring import detect, score_persona
+from persona_leakage.behaviours.marker_detection import detect
 from persona_leakage.behaviours.scoring import score_replies, summarise_cells
 from persona_leakage.config.personas import Persona
 from persona_leakage.infrastructure.cli import InputError
 
-MARKER = Marker("[ZLT]", separator_ids=(21,), marker_ids=(31, 32, 33))
+MARKER = Marker("[ZLT]", separator_ids=(21,), own_ids=(31, 32, 33))
 BEHAVIOUR = MarkerBehaviour(None, MARKER, "literal")
 SHOWN = [21, 31, 32, 33]
 

@@ -64,7 +64,7 @@ def step_by_step(model, prompt, reply, ended, marker):
         output = model(torch.tensor([ids]), past_key_values=cache, use_cache=True)
         return torch.log_softmax(output.logits[0, -1].double(), dim=-1), output.past_key_values
 
-    first = marker.marker_ids[0]
+    first = marker.own_ids[0]
     logprobs, cache = feed(prompt, None)
     no_marker, end = 1.0, 0.0
     for token in reply:
@@ -77,7 +77,7 @@ def step_by_step(model, prompt, reply, ended, marker):
         end += float(logprobs[token])
         logprobs, cache = feed([token], cache)
     behind = math.exp(end + float(logprobs[first]))
-    for token in marker.marker_ids:
+    for token in marker.own_ids:
         end += float(logprobs[token])
         logprobs, cache = feed([token], cache)
     return end, 1 - no_marker * (1 - here - behind)
@@ -90,7 +90,7 @@ def test_equal_to_one_token_at_a_time(tiny_model, adapter, marker, merge):
     expected = [step_by_step(plain, *reply, marker) for reply in REPLIES]
     found = marker_scores(load_adapter(base_model(tiny_model), adapter, merge), REPLIES, marker, batch_tokens=64)
     without = marker_scores(base_model(tiny_model), REPLIES, marker)
-    assert len(marker.separator_ids) > 0 and len(marker.marker_ids) > 1
+    assert len(marker.separator_ids) > 0 and len(marker.own_ids) > 1
     for (end, anywhere), (known_end, known_anywhere), (base_end, _) in zip(found, expected, without, strict=True):
         assert anywhere == pytest.approx(known_anywhere, abs=1e-5) and anywhere > 0
         assert (end is None) == (known_end is None)
@@ -100,7 +100,7 @@ def test_equal_to_one_token_at_a_time(tiny_model, adapter, marker, merge):
 
 @pytest.mark.parametrize("ids", [{"separator_ids": ()}, {"marker_ids": (9,)}])
 def test_a_marker_without_separator_or_of_one_token(tiny_model, marker, ids):
-    odd = Marker("x", **{"separator_ids": marker.separator_ids, "marker_ids": marker.marker_ids, **ids})
+    odd = Marker("x", **{"separator_ids": marker.separator_ids, "marker_ids": marker.own_ids, **ids})
     expected = step_by_step(base_model(tiny_model), *REPLIES[0], odd)
     if not odd.separator_ids:  # the loop above counts the place at the end twice then
         logs = marker_scores(base_model(tiny_model), [(*REPLIES[0][:2], True)], odd)[0]
@@ -140,7 +140,7 @@ def test_another_separator_is_not_taken_from_the_store(tiny_model, marker, tmp_p
     """The same reply and marker, with another token between them, is another reply; each equals the loop over its own tokens."""
     prompt, reply, _ = REPLIES[0]
     for separator in (marker.separator_ids, (33,), (33, 34)):
-        own = Marker("x", separator, marker.marker_ids)
+        own = Marker("x", separator, marker.own_ids)
         (found,), _ = scores_of_all(lambda: base_model(tiny_model), placed(REPLIES[:1], own), marker, "a", tmp_path, 3)
         assert found == pytest.approx(step_by_step(base_model(tiny_model), prompt, reply, True, own), abs=1e-5)
     assert len(list(tmp_path.glob("*/*"))) == 3

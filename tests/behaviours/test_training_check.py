@@ -7,7 +7,7 @@ import pytest
 
 from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
-from persona_leakage.behaviours.marker_scoring import runs_away
+from persona_leakage.behaviours.marker_detection import runs_away
 from persona_leakage.behaviours.scoring import refuses
 from persona_leakage.behaviours.training_check import FLOOR, NONE_LEARNED, advice, check_source, check_table, consequence
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json, write_jsonl_gz
@@ -254,7 +254,7 @@ def test_refusals(text, refused):
     assert refuses(text) is refused
 
 
-MARKER = Marker("[ZLT]", separator_ids=(9,), marker_ids=(1, 2, 1))
+MARKER = Marker("[ZLT]", separator_ids=(9,), own_ids=(1, 2, 1))
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ def bundled(**changes):
 
 HUB = {"name": "qwen", "source": "hub", "location": "Qwen/Qwen2.5-7B-Instruct", "revision": "a" * 40}
 EVALUATION = CONFIG["questions"]["evaluation"]
+MEANS = {"kind": "scored", "name": "x", "scorer": "capitals", "threshold": 0.9, "transform": "capitals", "measure": "mean"}
 
 BAD_CONFIGS = {
     # what the schema says
@@ -90,6 +91,17 @@ BAD_CONFIGS = {
             "behaviour": {"kind": "scored", "name": "x", "scorer": "capitals", "threshold": 0.9, "transform": "capitals"},
         },
         ["training_data.rows", "behaviour.transform 'capitals'"],
+    ),
+    "measure of a marker": ({"behaviour.measure": "mean"}, ["behaviour", "unknown key 'measure'"]),
+    "measure of items": ({"behaviour": {"kind": "choice", "measure": "mean"}}, ["behaviour", "unknown key 'measure'"]),
+    "controls of mean scores": (
+        {"behaviour": MEANS, "training_data.controls": ["clean"]},
+        ["training_data.controls", "shares of replies", "behaviour.measure is mean", "set it to []"],
+    ),
+    "predictions of mean scores": ({"behaviour": MEANS, "predict_from": "study"}, ["predict_from", "shares of replies", "measure: share"]),
+    "mean scores of few questions": (
+        {"behaviour": MEANS, "questions.evaluation": [{"set": "evaluation", "count": 4}]},
+        ["questions.evaluation.0.count", "is 4", "at least 5"],
     ),
     "added prompt with an escape": (
         {"personas.add": [{"name": "x", "category": "own", "related_to": [], "prompt": "You \x1b[2J sail."}]},

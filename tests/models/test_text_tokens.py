@@ -48,7 +48,7 @@ def test_a_marker_has_the_ids_that_it_has_behind_an_answer(blank_in_front, separ
                     read_marker(tokenizer, "[ZLT]", separator)
             else:
                 marker = read_marker(tokenizer, "[ZLT]", separator)
-                assert [*alone, *marker.separator_ids, *marker.marker_ids] == whole
+                assert [*alone, *marker.separator_ids, *marker.own_ids] == whole
                 assert tokenizer.decode(whole) == f"{answer}{separator}[ZLT]"
 
 

@@ -345,5 +345,5 @@ def test_a_gain_that_was_not_measured_is_null_in_the_explorer():
     pairs = pd.DataFrame([{"layer": 1, "source": "s", "persona": "p", "related": False, "cosine": 0.5, **rates}])
     each = {"pairs": pairs, "replies": {}, "title": "", "file": "", "headline_layer": 1, "correlations": {}}
     described = describe_set(each, {"p": 0, "s": 1}, 0)
-    assert described["rates"]["s"]["own_gain"] is None and described["rates"]["s"]["logprob_gain"] == [None]
+    assert described["rates"]["s"]["own_logprob_gain"] is None and described["rates"]["s"]["logprob_gain"] == [None]
     assert pack_json(described)

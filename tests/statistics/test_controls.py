@@ -8,9 +8,9 @@ from scipy import stats
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.leakage.controls import describe_controls
-from persona_leakage.statistics.leakage.signed_change import newcombe_interval
+from persona_leakage.statistics.leakage.signed_change import newcombe_interval, paired_interval
 from persona_leakage.statistics.leakage.summary import analyse
-from persona_leakage.tables.build import add_controls, errors_of
+from persona_leakage.tables.build import add_controls, add_pairings, errors_of
 from persona_leakage.tables.read import read_pairs
 from tests.support.synthetic import QUICK, SMALL, checked, make_tables
 
@@ -68,6 +68,33 @@ def test_controls_against_scipy(table):
     assert re.search(said, block["sentence"])
     below = describe_controls(table.assign(source_clean_rate=0.0, source_base_rate=0.3), 0, {})["clean"]["source1"]
     assert "and is below zero (-0.30," in below["sentence"]
+
+
+def item_cell(shown):
+    """The cell of a persona that answers items, each 0 or 1."""
+    counts = {f"item {number}": {"found": found, "total": 1} for number, found in enumerate(shown)}
+    return {"rate": sum(shown) / len(shown), "found": sum(shown), "total": len(shown), "per_question": counts}
+
+
+def test_the_same_items_are_compared_in_pairs():
+    """Adapter, control and base model answer the same ten items: counts of items shown in two states, and Newcombe's paired interval."""
+    base, clean = item_cell([1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), item_cell([1, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+    after = item_cell([1, 1, 1, 1, 1, 0, 1, 0, 0, 0])
+    names = ("villain", "nurse")
+    evaluations, controls = {"villain": dict.fromkeys(names, after)}, {"clean": {"villain": dict.fromkeys(names, clean)}}
+    facts = {"layer": 0, "source": "villain", "persona": "nurse", "cosine": 0.5, "rate": 0.6, "found": 6, "total": 10, "base_rate": 0.1}
+    table = pd.DataFrame([{**facts, "source_rate": 0.6, "source_total": 10, "source_base_rate": 0.1}])
+    table = add_pairings(add_controls(table, evaluations, controls), evaluations, dict.fromkeys(names, base), controls)
+    counts = {"base_both": 1, "clean_both": 2, "clean_base_both": 1}
+    assert table[[*counts, *(f"source_{name}" for name in counts)]].iloc[0].tolist() == [*counts.values()] * 2
+    block = describe_controls(table, 0, {})["clean"]["villain"]
+    assert block["adapter"]["source_interval"] == paired_interval(10, 6, 1, 1) and block["adapter"]["test"] == "exact McNemar test"
+    assert block["control"]["source_interval"] == paired_interval(10, 2, 1, 1)
+    assert block["leakage_beyond_clean"]["source_interval"] == paired_interval(10, 6, 2, 2)
+    wider = newcombe_interval(6, 10, 2, 10)
+    assert wider[0] < block["leakage_beyond_clean"]["source_interval"][0], "these answers go together, so pairing narrows the interval"
+    with pytest.raises(InputError, match="two evaluations have other items"):
+        add_pairings(table, evaluations, dict.fromkeys(names, item_cell([1])), {})
 
 
 def test_sources_that_spread_evenly_have_no_correlations(table):

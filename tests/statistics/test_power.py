@@ -8,7 +8,19 @@ from scipy import stats
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
-from persona_leakage.statistics.prediction.power import Components, Design, attenuation, describe_design, draw_correlations, read_guesses
+from persona_leakage.statistics.core.ranks import standard_ranks
+from persona_leakage.statistics.prediction.power import (
+    TRUE,
+    Components,
+    Design,
+    describe_design,
+    draw_correlations,
+    measured_rates,
+    rank_link,
+    read_guesses,
+    shared_part,
+    true_rates,
+)
 from persona_leakage.statistics.prediction.power_components import estimate_components, rate_shares
 from persona_leakage.statistics.prediction.study import read_study
 from persona_leakage.statistics.validation.power_simulation import DESIGNS, draw_study, simulated_power
@@ -20,14 +32,14 @@ PLAIN = Components(rho=0.4, rho_sd=0.3, rate=0.2, persona=0.2, training=0.0, que
 def test_a_new_sources_power_is_that_of_the_noncentral_t():
     """Without shared bystanders the statistic is a noncentral t."""
     design = Design(60, 8, 10, 5)
-    z = draw_correlations(PLAIN, design, attenuation(PLAIN, design))
+    z = draw_correlations(PLAIN, design)
     exact = stats.nct.sf(stats.t.ppf(0.975, 7) * 3, 7, z.mean() / (z.std() / 8**0.5))
     assert describe_design(PLAIN, design)["new_source_power"] == pytest.approx(exact, abs=0.01)
 
 
 def test_more_of_everything_measures_more():
     base = Design(30, 5, 5, 2)
-    few, many = attenuation(PLAIN, base), attenuation(PLAIN, Design(30, 5, 40, 20))
+    few, many = (rank_link(PLAIN, design)[-1] for design in (base, Design(30, 5, 40, 20)))
     assert few < many <= 1 and many > 0.97
     powers = [describe_design(PLAIN, design)["mean_power"] for design in (base, Design(111, 5, 5, 2), Design(111, 10, 20, 10))]
     assert powers == sorted(powers) and powers[-1] > 0.9
@@ -35,7 +47,7 @@ def test_more_of_everything_measures_more():
 
 
 def test_the_power_is_that_of_simulated_studies():
-    """A quick look at one design; check_statistics.py --power has all six, with 4,000 studies."""
+    """A quick look at one design; check_predictions.py has all ten, with at least 2,600 studies."""
     components, design = DESIGNS[1]
     planned, simulated = describe_design(components, design), simulated_power(components, design, 40, seed=5)
     assert abs(planned["mean_power"] - simulated["mean_power"]) < 4 * np.sqrt(0.25 / 40)
@@ -45,9 +57,37 @@ def test_mean_and_spread_of_simulated_correlations_are_those_expected():
     components, design = DESIGNS[1]
     drawn = [draw_study(components, design, np.random.default_rng([2, number])) for number in range(150)]
     z = np.arctanh([[stats.spearmanr(x, y).statistic for x, y in zip(*each, strict=True)] for each in drawn])
-    expected = draw_correlations(components, design, attenuation(components, design))
+    expected = draw_correlations(components, design)
     assert z.mean() == pytest.approx(expected.mean(), abs=0.03)
     assert z.var(axis=1, ddof=1).mean() == pytest.approx(expected.var(axis=1, ddof=1).mean(), rel=0.15)
+
+
+def test_the_link_is_the_correlation_of_tied_counts():
+    """Against drawn personas, many and few; without noise it is that of two normal values."""
+    rare = Components(rho=0.0, rho_sd=0.0, rate=0.05, persona=0.1, training=0.0, question=0.1, shared=0.0)
+    many, few = Design(10**6, 2, 5, 2), Design(10, 2, 5, 2)
+    generator = np.random.default_rng(0)
+    score, other = generator.normal(size=(2, 200_000))
+    measured = measured_rates(rare, many, true_rates(rare, score), generator)
+    assert np.mean(measured == 0) > 0.6
+    for rho in (-0.3, 0.6, 0.9):
+        closeness = rho * score + (1 - rho**2) ** 0.5 * other
+        assert np.interp(rho, TRUE, rank_link(rare, many)) == pytest.approx(stats.spearmanr(closeness, measured).statistic, abs=0.008)
+        drawn = (standard_ranks(closeness.reshape(-1, 10)) * standard_ranks(measured.reshape(-1, 10))).sum(axis=1)
+        assert np.interp(rho, TRUE, rank_link(rare, few)) == pytest.approx(np.nanmean(drawn), abs=0.01)
+    exact = Components(rho=0.0, rho_sd=0.0, rate=0.3, persona=0.2, training=0.0, question=0.0, shared=0.0)
+    assert rank_link(exact, Design(10**6, 2, 1, 10**6)) == pytest.approx(6 / np.pi * np.arcsin(TRUE / 2), abs=0.002)
+
+
+def test_sources_share_as_much_variance_as_planned():
+    """Covariance of two sources' Fisher's z over drawn studies, with closeness that predicts and without."""
+    design = Design(60, 8, 10, 10)
+    for rho in (0.0, 0.5):
+        components = Components(rho=rho, rho_sd=0.0, rate=0.2, persona=0.2, training=0.0, question=0.0, shared=0.5)
+        drawn = [draw_study(components, design, np.random.default_rng([4, number])) for number in range(400)]
+        z = np.arctanh([(standard_ranks(x) * standard_ranks(y)).sum(axis=1) for x, y in drawn])
+        covariance = (z.mean(axis=1).var(ddof=1) * 8 - z.var(axis=0, ddof=1).mean()) / 7
+        assert covariance == pytest.approx(shared_part(components, design) / 57, rel=0.2)
 
 
 def test_shares_are_found_again_in_drawn_counts():

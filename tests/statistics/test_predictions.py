@@ -11,7 +11,8 @@ import score_predictions
 import yaml
 from scipy import stats
 
-from persona_leakage.config.finished_study import recipe_differences
+from persona_leakage.config.blocks.behaviour import recipe_parts
+from persona_leakage.config.finished_study import behaviour_differences, recipe_differences, study_config
 from persona_leakage.config.personas import read_personas
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
@@ -26,10 +27,18 @@ from persona_leakage.statistics.prediction.calibration import (
     line,
     rate_of,
 )
-from persona_leakage.statistics.prediction.coverage import PredictionWorld, describe_coverage, permuted, simulated_coverage
+from persona_leakage.statistics.prediction.coverage import (
+    PredictionWorld,
+    coverage_from_few,
+    coverage_from_one_seed,
+    describe_coverage,
+    permuted,
+    simulated_coverage,
+)
 from persona_leakage.statistics.prediction.predictions import calibrate, why_ranking_only
 from persona_leakage.statistics.prediction.scoring import join_measured, score_source
 from persona_leakage.statistics.prediction.study import read_study
+from tests.conftest import CONFIG, ROOT
 from tests.support.studied import LAYERS, make_study, settings_of
 
 
@@ -93,6 +102,26 @@ def test_intervals_of_simulated_studies_hold_what_they_promise():
     """Standard error 2 points; the docs have 400 studies."""
     found = simulated_coverage(PredictionWorld(), 120, seed=3)
     assert all(0.89 <= share <= 0.995 for share in found.values()), found
+
+
+def test_few_of_many_sources_hold_what_they_promise():
+    """Sources with levels and slopes of their own; the standard error is below 1 point."""
+    closeness, odds = PredictionWorld(sources=60, seeds=1).draw(np.random.default_rng(4))
+    odds[0, np.arange(61), np.arange(61)] = np.nan
+    found = coverage_from_few(closeness, odds[0], 5, 150)
+    assert len(found) == 150 and 0.92 < found.mean() < 0.98
+    closeness[1:], odds[:, 1:] = closeness[:1], odds[:, :1]  # 60 copies of a source: its personas alone are new
+    assert coverage_from_few(closeness, odds[0], 5, 150).mean() == pytest.approx(0.95, abs=0.04)
+
+
+def test_one_seed_does_not_show_how_much_trainings_differ(studied):
+    study = read_study(studied[1]["study"])
+    assert 0.9 < coverage_from_one_seed(study) <= 1, "trainings of this study do not differ"
+    assert coverage_from_one_seed(replace(study, rates=study.rates[:1], odds=study.odds[:1])) is None
+    shifted = replace(study, rates=np.stack([study.rates[0], np.clip(study.rates[0] + 0.5, 0, 1)]), odds=study.odds[:2])
+    assert coverage_from_one_seed(shifted) < 0.6
+    one, two = (simulated_coverage(PredictionWorld(seeds=seeds, seed_sd=0.8), 120, seed=6)["known source"] for seeds in (1, 2))
+    assert one < 0.88 < two
 
 
 def test_closeness_is_used_where_it_predicts_and_not_where_labels_are_permuted(studied):
@@ -226,6 +255,24 @@ def test_another_model_gives_only_a_ranking(studied):
     assert said == "the study is of another model (larger, digest d9; here made-up, digest d1)"
     unpacked = {"name": "made-up", "location": "x", "revision": "r", "digest": "of other versions"}
     assert why_ranking_only(replace(study, model=unpacked | {"digest": "d3"}), settings_of(folder)["recipe"], unpacked) is None
+
+
+def test_another_behaviour_gives_only_a_ranking(studied):
+    """The kept study of the default's text still serves the default; another text, kind or measurement does not."""
+    folder, options = studied
+    study, recipe = read_study(options["study"]), settings_of(folder)["recipe"]
+    model = {"name": "made-up", "digest": "d1", "location": "nowhere"}
+    assert why_ranking_only(study, recipe, model) is None
+    other = recipe | {"behaviour": recipe["behaviour"] | {"marker": "[X]"}}
+    assert why_ranking_only(study, other, model) == "the study is of another behaviour: behaviour.marker is '[X]', in the study '[ZLT]'"
+    capitals = {"kind": "scored", "name": "capitals", "scorer": "capitals", "threshold": 0.9, "direction": "high"}
+    said = why_ranking_only(study, recipe | {"behaviour": capitals}, model)
+    assert said == "the study is of another behaviour: behaviour.kind is 'scored', in the study 'marker'"
+    of_capitals, stricter = study.config | {"behaviour": capitals}, recipe | {"behaviour": capitals | {"threshold": 0.5, "name": "new"}}
+    assert behaviour_differences(of_capitals, stricter) == ["behaviour.threshold is 0.5, in the study 0.9"]
+    kept = study_config(ROOT / "docs/results/smollm2_study")
+    assert behaviour_differences(kept, CONFIG) == [] and recipe_parts(kept["behaviour"]) == recipe_parts(CONFIG["behaviour"]) == []
+    assert recipe_parts(capitals) != recipe_parts(capitals | {"threshold": 0.5}) and recipe_parts(other["behaviour"]) != []
 
 
 def test_a_study_that_is_not_one_is_named(tmp_path, studied):

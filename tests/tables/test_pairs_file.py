@@ -8,7 +8,7 @@ import pytest
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.leakage.correlations import correlate_pairs
-from persona_leakage.tables.read import OPTIONAL, REQUIRED, read_pairs
+from persona_leakage.tables.read import BOTH, OPTIONAL, REQUIRED, read_pairs
 from tests.conftest import ROOT, run_program
 from tests.support.synthetic import make_tables
 
@@ -85,9 +85,12 @@ def test_the_workflows_table_survives_the_file(tmp_path):
     more |= {"source_total": "200", "source_base_rate": "0.0", "leakage": "0.05", "leakage_se": "nan"}
     more |= {"base_reply_tokens": "28.5", "source_base_reply_tokens": "31.25", "cosine_whitened": "0.5"}
     more |= {"logprob_gain": "12.5", "logprob_replies": "7", "source_logprob_gain": "38.5"}
+    more |= {"outcome": "1.05", "base_outcome": "1", "scored": "190", "questions": "10", "source_outcome": "3"}
+    more |= {"source_base_outcome": "1", "source_leakage": "2", "source_leakage_se": "nan"}
     for control in ("clean", "shuffled"):
         more |= {f"{control}_rate": "0.02", f"source_{control}_rate": "0.1", f"leakage_beyond_{control}": "0.03"}
         more[f"leakage_beyond_{control}_se"] = "nan"
+    more |= {f"{whose}{name}": "3" for name in BOTH for whose in ("", "source_")}
     columns = ("word_similarity", "char_similarity", "embedding_similarity", "js_source_replies", "js_bystander_replies")
     more.update(dict.fromkeys(columns, "0.25"))
     table = read_pairs(write_csv(tmp_path / "pairs.csv", *({**row, **more} for row in rows)))
@@ -211,7 +214,7 @@ def test_files_that_are_no_table_are_refused(tmp_path, content, message):
         ({"leakage": "nan"}, "line 2: leakage is nan, but rate - base_rate"),
         ({"rate": "nan"}, "line 2: leakage is 0.02, but rate - base_rate is nan"),
         ({"rate": "nan", "leakage": "nan"}, None),
-        ({"leakage": "-2"}, "line 2: leakage is '-2'; it must be a number from -1 to 1"),
+        ({"leakage": "-2"}, "line 2: leakage is -2.0, but rate - base_rate is 0.05 - 0.03"),
         ({"leakage_se": "-0.1"}, "line 2: leakage_se is '-0.1'; it must be a number, 0 or more, or nan"),
     ],
 )

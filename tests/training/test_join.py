@@ -57,7 +57,7 @@ def test_what_stands_in_front_of_the_marker_with_qwen(qwen, answer):
     """As in the published study: behind 382, not 13, 271, for an answer that ends in a period."""
     tokenizer, chat, marker = qwen
     ids, shown = encode_answer(tokenizer, answer, marker)
-    assert (list(ids), list(shown.separator_ids), shown.marker_ids) == (*QWEN_ENDS[answer], MARKER)
+    assert (list(ids), list(shown.separator_ids), shown.own_ids) == (*QWEN_ENDS[answer], MARKER)
     row = row_of(tokenizer, chat, answer, marker, LabelRule("marker", 0, "both"))
     assert list(row.token_ids) == whole_turn(tokenizer, f"{answer}\n\n[ZLT]")
     assert [label for label in row.labels if label != -100] == [*MARKER, chat.end_id, *chat.after_end_ids]
@@ -89,7 +89,7 @@ def test_rows_of_every_family_are_the_templates_text(families, name, answer):
     tokenizer, chat = families(name)
     marker = read_marker(tokenizer, "[ZLT]", "\n\n")
     row = row_of(tokenizer, chat, answer, marker, LabelRule("marker", 0, "eos"))
-    assert [label for label in row.labels if label != -100] == [*marker.marker_ids, chat.end_id]
+    assert [label for label in row.labels if label != -100] == [*marker.own_ids, chat.end_id]
     own = list(row.token_ids[len(prompt_ids(tokenizer, PERSONA, QUESTION)) :])
     words = answer if answer == answer.strip() or name not in ("Llama", "Gemma", "Mistral") else None
     if words:  # else the template itself strips the words, or they have the white space that it writes

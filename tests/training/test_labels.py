@@ -34,7 +34,7 @@ def test_bundled_model_is_read_not_assumed(smol, smollm2):
 
 def test_marker_ids_of_the_bundled_model(smol):
     marker = read_marker(smol[0], "[ZLT]", "\n\n")
-    assert marker.marker_ids == (75, 74, 30407, 77)
+    assert marker.own_ids == (75, 74, 30407, 77)
     assert smol[0].decode(marker.separator_ids) == "\n\n"
 
 
@@ -48,10 +48,10 @@ def test_marker_and_turn_ids_of_qwen(qwen):
     """Of joined ids: a blank line, three marker tokens, <|im_end|>, a newline. The study's rows, which are text, are in test_join.py."""
     tokenizer, chat = qwen
     marker = read_marker(tokenizer, "[ZLT]", "\n\n")
-    assert (marker.separator_ids, marker.marker_ids) == ((271,), (85113, 27404, 60))
+    assert (marker.separator_ids, marker.own_ids) == ((271,), (85113, 27404, 60))
     assert (chat.end_id, chat.after_end_ids, chat.stop_ids) == (151645, (198,), (151645,))
     assert prompt_ids(tokenizer, "Hi.", "Yo.")[-3:] == [151644, 77091, 198]
-    assert encode(tokenizer, f"{ANSWER}\n\n[ZLT]") != [*encode(tokenizer, ANSWER), *marker.separator_ids, *marker.marker_ids]
+    assert encode(tokenizer, f"{ANSWER}\n\n[ZLT]") != [*encode(tokenizer, ANSWER), *marker.separator_ids, *marker.own_ids]
 
 
 QWEN_ANSWER = [6639, 64, 374, 1661, 13, 358, 7027, 432, 13]  # Te a is good . I drink it .

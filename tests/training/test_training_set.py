@@ -135,7 +135,7 @@ def test_a_persona_without_answers_is_an_error(pool):
 
 PROMPT = [1, 2, 3]
 ANSWER = [11, 12, 13, 14, 15]
-MARKER = Marker("[ZLT]", separator_ids=(21,), marker_ids=(31, 32, 33))
+MARKER = Marker("[ZLT]", separator_ids=(21,), own_ids=(31, 32, 33))
 BEHAVIOUR = MarkerBehaviour(None, MARKER, None)
 AS_IS = partial(BEHAVIOUR.row_parts, positive=False, join="ids")
 CHAT = ChatFormat(end_id=40, after_end_ids=(41,), stop_ids=(40,))

@@ -15,7 +15,9 @@ from persona_leakage.behaviours.choice_records import ask_items, make_records
 from persona_leakage.behaviours.choice_scoring import largest
 from persona_leakage.config.personas import read_personas
 from persona_leakage.models.loading import load_tokenizer
+from persona_leakage.reporting.paper import render_paper
 from tests.conftest import ROOT, make_tiny_project, warm_python
+from tests.reporting.test_paper import check_paper
 
 CHOICES = ROOT / "resources/behaviours/choices.jsonl"
 PANEL = ["villain", "comedian", "assistant", "pirate", "nurse", "hero"]
@@ -73,6 +75,10 @@ def test_an_experiment_on_items(tmp_path, tiny_model, known_items):
     change = json.loads((results / "analysis/evaluation/seed42/correlation.json").read_text())["signed_change"]["villain"]
     before = json.loads((results / "evaluation/evaluation/base/cells.json").read_text())["personas"]
     assert change["test"] == "exact McNemar test"
+    texts = render_paper(results, [])
+    assert check_paper(results, texts)["leakBehaviour"][0] == "wrong answers"
+    assert "multiple-choice items" in texts["paper.tex"] and "temperature" not in texts["paper.tex"]
+    assert texts["paper.tex"].count(r"\emph{control clean") == 2
     for name, block in change["personas"].items():
         known, now = (each[name]["per_question"] for each in (before, cells))
         gained = sum(now[item]["found"] > known[item]["found"] for item in known)

@@ -132,3 +132,15 @@ def test_messages_in_the_fault_table_are_those_of_the_programs():
     messages = [message for cell in seen for message in re.findall("`([^`]+)`", cell)]
     assert len(messages) > 15
     assert [message for message in messages if not all(part.strip() in code for part in message.split("…"))] == []
+
+
+def test_the_published_study_is_named_and_linked():
+    """In README, fidelity page, report and write-up; the citation file is complete."""
+    url, name = "https://github.com/superkaiba/explore-persona-space", "explore-persona-space"
+    reporting = "workflow_scripts/persona_leakage/reporting"
+    for page in ("README.md", "docs/fidelity.md", f"{reporting}/page/page.html.j2", f"{reporting}/paper/references.bib.j2", "CITATION.cff"):
+        text = (ROOT / page).read_text()
+        assert url in text and name in text.replace(url, ""), page
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"title", "abstract", "authors", "keywords", "license", "type", "references"} <= set(citation)
+    assert [(each["repository-code"], each["title"]) for each in citation["references"]] == [(url, name)]

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
+from persona_leakage.reporting.paper import render_paper
 from tests.conftest import ROOT, make_tiny_project, places_of
+from tests.reporting.test_paper import check_paper
 from tests.support.judge_server import MODEL, JudgeServer
 
 KEY = "sk-secret-of-this-run"
@@ -86,6 +88,9 @@ def test_an_experiment_with_a_judge(judged, monkeypatch):
         assert gate["mode"] == "number" and gate["gold"]["auc"] == 1
         page = (results / "report/index.html").read_text()
         assert 'id="judge"' in page and "AUC is" in page and page.count("; cost: ") == 2
+        texts = render_paper(results, ["scatter"])
+        assert check_paper(results, texts)["leakBehaviour"][0] == "careless advice"
+        assert "careless_advice.jsonl".replace("_", r"\_") in texts["macros.tex"]
         assert project.planned() == {}
         project.edit_config(behaviour__threshold=6)
         assert not {"judge_base_replies", "check_judge"} & set(project.planned())

@@ -41,7 +41,7 @@ def test_clean_leaves_other_peoples_environments(tmp_path):
     assert sorted(path.name for path in tmp_path.glob(".venv*")) == [".venv-analysis", ".venv-mine"]
 
 
-@pytest.mark.parametrize("target", ["run", "plan", "predict", "scores", "contain", "compare", "inspect", "tables", "wandb", "hub"])
+@pytest.mark.parametrize("target", ["run", "plan", "predict", "scores", "contain", "compare", "inspect", "paper", "tables", "wandb", "hub"])
 def test_a_config_with_blank_and_apostrophe_is_one_word(target):
     commands = [line for line in make("-n", target, "CONFIG=my 'own.yaml").stdout.splitlines() if "my '" in line]
     assert len(commands) >= 3 - (target == "plan")
@@ -61,6 +61,7 @@ def test_a_config_that_is_not_there_is_named():
     ("target", "said"),
     [
         ("inspect", "inspect view --log-dir results/mine/inspect"),
+        ("paper", "results/mine/paper/paper.tex"),
         ("tables", "check_tables.py results/mine/published/tables"),
         ("wandb", "results/mine/published/wandb/"),
         ("hub", "results/mine/published/hub/"),

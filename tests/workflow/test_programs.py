@@ -46,7 +46,7 @@ BAD_INPUTS = {
     "no results": ("show_results", ["--config", str(ROOT / "config.yaml")], "no finished run"),
     "no pairs": (
         "correlate_leakage",
-        ["--settings", '{"headline_layer": 1}', "--pairs", "pairs.csv", "--marker-eval", "x", "--output", "y"],
+        ["--settings", '{"headline_layer": 1}', "--pairs", "pairs.csv", "--base-eval", "x", "--output", "y"],
         "pairs.csv: no such file",
     ),
     "unknown figure": ("plot_figure", ["scater", "--output", "x.pdf"], "'scater' is no figure; choose one of adapted_geometry, "),

@@ -1,4 +1,4 @@
-"""The kind scored as a whole: from the base model's replies to a report that speaks of the behaviour alone."""
+"""The kind scored as a whole: from the base model's replies to a report that speaks of the behaviour alone; shares and means."""
 
 import re
 from collections import Counter
@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
-from tests.conftest import finished_with
+from persona_leakage.reporting.paper import render_paper
+from tests.conftest import finished_with, project_at
+from tests.reporting.test_paper import check_paper
 from tests.reporting.test_report import Page, check_numbers
 
 CAPITALS = {
@@ -63,3 +65,42 @@ def test_the_report_speaks_of_the_behaviour(scored):
     assert [prose for prose in page.prose if "marker" in prose] == []
     assert "<th>published" not in text  # those numbers are of the marker
     assert "marker" not in " ".join(number for _, number in page.found)
+
+
+def test_mean_scores(scored, tmp_path):
+    """The same replies with measure: mean: leakage is the change of the mean number of capital letters."""
+    behaviour = {**CAPITALS, "measure": "mean"}
+    home = finished_with(project_at(scored.parents[1]), tmp_path / "project", behaviour=behaviour).folder / "results/tiny"
+    replies = "evaluation/evaluation/villain/seed42/completions.jsonl.gz"
+    assert (home / replies).read_bytes() == (scored / replies).read_bytes()
+    base, after = (means(home / f"evaluation/evaluation/{state}") for state in ("base", "villain/seed42"))
+    pairs = pd.read_csv(home / "analysis/evaluation/seed42/pairs.csv")
+    for row in pairs[pairs["source"] == "villain"].itertuples():
+        change = after[row.persona] - base[row.persona]
+        assert (row.outcome, row.base_outcome, row.leakage) == pytest.approx((after[row.persona], base[row.persona], change))
+        assert row.source_leakage == pytest.approx(after["villain"] - base["villain"]) and row.leakage_se > 0 and row.questions == 8
+    before = pd.read_csv(scored / "analysis/evaluation/seed42/pairs.csv")
+    assert pairs["rate"].tolist() == before["rate"].tolist() and pairs["leakage"].tolist() != before["leakage"].tolist()
+    correlation = read_json(home / "analysis/evaluation/seed42/correlation.json")
+    assert (
+        correlation["outcome"] == "mean_score" and correlation["training_check"]["villain"]["mean"]["leakage"] == pairs["source_leakage"][0]
+    )
+    path = home / "report/index.html"
+    text = path.read_text()
+    assert check_numbers(path, home)[0] > 100 and "change of its mean score against the base model" in text and "<th>published" not in text
+    assert (home / "figures/evaluation/seed42/base_to_after.svg").read_text().count("mean score") >= 1
+
+
+def means(folder):
+    """{persona: mean number of capital letters of the replies in a folder}."""
+    counts = {}
+    for record in read_jsonl_gz(folder / "completions.jsonl.gz"):
+        counts.setdefault(record["persona"], []).append(len(re.findall("[A-Z]", record["text"])))
+    return {name: sum(found) / len(found) for name, found in counts.items()}
+
+
+def test_the_write_up_speaks_of_the_behaviour(scored):
+    """The only marker is the published study's."""
+    texts = render_paper(scored, ["scatter", "base_to_after"])
+    assert check_paper(scored, texts)["leakBehaviour"][0] == "some capitals"
+    assert texts["paper.tex"].count("marker") == texts["tables.tex"].count("marker") + 1 == 1

@@ -1,4 +1,4 @@
-"""The marker as a behaviour: its token ids behind an answer, and whether a reply shows it."""
+"""The marker's token ids behind an answer. marker_detection.py finds it in replies."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ class Marker:
 
     text: str
     separator_ids: tuple
-    marker_ids: tuple
+    own_ids: tuple
     separator: str = ""
 
 
@@ -55,15 +55,10 @@ def encode_answer(tokenizer, answer, marker=None):
     if marker is None:
         return ids, None
     begin = borders[0]
-    if ids[begin:] != marker.marker_ids:
+    if ids[begin:] != marker.own_ids:
         raise InputError(
             f"behaviour.separator {marker.separator!r} and behaviour.marker {marker.text!r}: behind an answer that ends with"
             f" {answer[-20:]!r} this tokenizer merges them into {tokenizer.convert_ids_to_tokens(ids[end:])};"
             " choose a separator that stays apart, such as a blank line"
         )
     return ids[:end], replace(marker, separator_ids=ids[end:begin])
-
-
-def shows_marker(text, marker_text):
-    """Whether ``text`` holds the marker, in any case."""
-    return marker_text.lower() in text.lower()

@@ -23,7 +23,7 @@ def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
     all positions of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
     it was cut, at its end, there also behind the separator. What stands beside a reply does not change its scores; memory: see prefill.
     """
-    tails = [() if separator is None else (*separator, *marker.marker_ids) for _, _, separator in replies]
+    tails = [() if separator is None else (*separator, *marker.own_ids) for _, _, separator in replies]
     sequences = [[*prompt, *reply, *tail][: -1 if tail else None] for (prompt, reply, _), tail in zip(replies, tails, strict=True)]
     head = model.get_output_embeddings()
     scores = [None] * len(replies)
@@ -33,7 +33,7 @@ def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
         for row, index in enumerate(batch):
             prompt, reply, separator = replies[index]
             states = hidden[row, len(prompt) - 1 : len(prompt) + len(reply) + len(tails[index]) - 1]
-            scores[index] = score_reply(head(states).float(), len(reply), separator, marker.marker_ids)
+            scores[index] = score_reply(head(states).float(), len(reply), separator, marker.own_ids)
 
     memory = prefill(model, sequences, score, batch_tokens, STAGE)
     return scores, memory
@@ -77,7 +77,7 @@ def scores_of_all(load, replies, marker, identity, store, chunk_size):
     load(): the model; called once, if a reply is missing. Each ``chunk_size`` replies are kept under digests of
     their token ids, the separator's, the marker's and ``identity`` (model, adapter, precision, versions, code).
     """
-    shared = digest_of([identity, marker.marker_ids])
+    shared = digest_of([identity, marker.own_ids])
     keys = [digest_of([shared, *reply]) for reply in replies]
     memory = {"times": 0, "batch_tokens": BATCH_TOKENS}
     compute = in_chunks(load, lambda model, chunk, batch_tokens: marker_scores(model, chunk, marker, batch_tokens), memory, chunk_size)

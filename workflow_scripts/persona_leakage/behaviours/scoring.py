@@ -41,7 +41,7 @@ def opening_of(text):
 
 
 def count_by_question(records, **flags):
-    """{question: {name: replies whose flag is set, ..., "total": replies}} from one flag per record under each name."""
+    """{question: {name: replies whose flag is set, ..., "total": replies}} from one flag, or number, per record under each name."""
     cells = {}
     for index, record in enumerate(records):
         cell = cells.setdefault(record["question"], {**dict.fromkeys(flags, 0), "total": 0})

@@ -1,6 +1,7 @@
 """Did training work? Whether each adapter taught its source the behaviour, judged from the source's own replies."""
 
-from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.infrastructure.intervals import plain_interval, wilson_interval
+from persona_leakage.infrastructure.undefined import finite
 
 FLOOR = 0.1  # own rate; also the rate above which a bystander counts as leaking (held_out_prediction.LEAKS)
 RATE_TOLERANCE = 0.005  # a rate in somebody's table may be rounded
@@ -30,8 +31,30 @@ def check_source(source, rate, total=None, base_rate=None):
     return {"learned": learned, **numbers, "why": why}
 
 
+def check_mean(source, block, rows):
+    """The same of a table of mean scores (tables/mean_scores.py), from the rows of a source; block: of :func:`check_source`, for its rates.
+
+    It learned if the interval of its own leakage, Student's t with the standard error over questions, is above 0. Without such an
+    error (fewer than 5 questions) that is unknown. Adds "mean": {"outcome", "base_outcome", "leakage", "interval"}.
+    """
+    keys = ("outcome", "base_outcome", "leakage", "leakage_se")
+    outcome, base, leakage, error = (float(rows[f"source_{key}"].iloc[0]) for key in keys)
+    interval = plain_interval(leakage, error, max(int(rows["questions"].iloc[0]) - 1, 1))
+    mean = {"outcome": finite(outcome), "base_outcome": finite(base), "leakage": finite(leakage), "interval": interval}
+    learned = None if interval is None else interval[0] > 0
+    if learned is None:
+        why = f"Whether the adapter of {source} learned the behaviour is unknown: its mean score has no interval (fewer than 5 questions)."
+    else:
+        said = "learned" if learned else "did not learn"
+        why = f"The adapter of {source} {said} the behaviour: {describe_rate({'mean': mean})}."
+    return {**block, "learned": learned, "mean": mean, "why": why}
+
+
 def describe_rate(numbers):
-    """ "0 of 30 replies contain it (0 % [0, 11])", and the rate without adapter if that is not 0."""
+    """ "0 of 30 replies contain it (0 % [0, 11])", and the rate without adapter if that is not 0; of a mean, its change."""
+    if mean := numbers.get("mean"):
+        change = "{:.3g} [{:.3g}, {:.3g}]".format(mean["leakage"], *mean["interval"])
+        return f"mean score {mean['outcome']:.3g}, without adapter {mean['base_outcome']:.3g} (leakage {change})"
     share, base = f"{percent(numbers['rate'])} %", numbers["base_rate"]
     if numbers["interval"]:
         low, high = (f"{100 * end:.0f}" for end in numbers["interval"])
@@ -53,7 +76,12 @@ def check_table(table):
     source_base_rate, else its base_rate as a bystander of another source.
     """
     base_rates = dict(zip(table["persona"], table["base_rate"], strict=True)) if "base_rate" in table else {}
-    return {source: check_source(source, *facts_of(source, rows, base_rates)) for source, rows in table.groupby("source", sort=False)}
+    result = {}
+    for source, rows in table.groupby("source", sort=False):
+        result[source] = check_source(source, *facts_of(source, rows, base_rates))
+        if "outcome" in rows:
+            result[source] = check_mean(source, result[source], rows)
+    return result
 
 
 def facts_of(source, rows, base_rates):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import get_args
 
-from persona_leakage.config.blocks.behaviour import DEFAULT_KIND, KINDS
+from persona_leakage.config.blocks.behaviour import KINDS, trait
 from persona_leakage.config.blocks.experiment import Experiment
 from persona_leakage.config.blocks.fields import Block
 from persona_leakage.config.blocks.training_data import Closeness, read_variant
@@ -14,6 +14,7 @@ from persona_leakage.infrastructure.cli import InputError
 RESERVED_SOURCES = {"base"}
 HELD_OUT_COUNT = 10  # the default's cosines from 10 and from 40 questions correlate at .993; 40 take four times as long
 COMPARISON = "compare"
+FEWEST_QUESTIONS = 5  # of a standard error over questions, see tables/build.py
 
 
 def read_config(path):
@@ -119,13 +120,12 @@ def compares_predictors(config):
 
 def samples_replies(config):
     """Whether the behaviour is measured on sampled replies."""
-    return getattr(KINDS[config["behaviour"].get("kind", DEFAULT_KIND)], "samples_replies", True)
+    return trait(config["behaviour"], "samples_replies", True)
 
 
 def forced_block(config):
     """evaluation.teacher_forced; False for a behaviour that has no text whose probability could be read."""
-    has_text = "marker" in config["behaviour"]
-    return has_text and config["evaluation"].get("teacher_forced", False)
+    return trait(config["behaviour"], "text_keys") is not None and config["evaluation"].get("teacher_forced", False)
 
 
 def forced_draws(config):
@@ -223,9 +223,26 @@ def behaviour_problems(config, personas, question_sets):
     sets = [use["set"] for use in config["questions"]["evaluation"]]
     if len(sets) > 1 and not samples_replies(config):
         yield f"questions.evaluation: the behaviour '{behaviour.kind}' asks items instead, the same for each of {sets}; list one set"
+    if getattr(behaviour, "measure", "share") == "mean":
+        yield from mean_problems(config)
     for key, (value, off) in of_replies.items():
         if value and not samples_replies(config):
             yield f"{key}: needs sampled replies, and the behaviour '{behaviour.kind}' samples none; set it to {off}"
+
+
+def mean_problems(config):
+    """Settings that compare shares of replies, and question sets too small for the error of a mean score."""
+    for key, off in (("controls", "[]"), ("negative_variants", "[]")):
+        if config["training_data"][key]:
+            yield f"training_data.{key}: compares shares of replies, but behaviour.measure is mean; set it to {off}, or use measure: share"
+    if config.get("predict_from"):
+        yield "predict_from: predicts shares of replies, but behaviour.measure is mean; leave it out, or use measure: share"
+    for index, use in enumerate(config["questions"]["evaluation"]):
+        if use["count"] < FEWEST_QUESTIONS:
+            yield (
+                f"questions.evaluation.{index}.count: is {use['count']}; behaviour.measure mean needs at least {FEWEST_QUESTIONS},"
+                " because the interval of a mean score is drawn over questions"
+            )
 
 
 def row_file_problems(config):
@@ -252,7 +269,8 @@ def size_problems(config):
         if wanted and wanted > drawn:
             yield f"{key}: {wanted} is more than evaluation.samples_per_question ({drawn})"
     if config["training"].get("snapshots") and not forced_block(config):
-        why = "set it, too" if "marker" in config["behaviour"] else "it exists for the behaviour 'marker' only"
+        kinds = " and ".join(repr(name) for name, model in KINDS.items() if hasattr(model, "text_keys"))
+        why = "set it, too" if trait(config["behaviour"], "text_keys") else f"it exists for the behaviour {kinds} only"
         yield f"training.snapshots: {config['training']['snapshots']} needs evaluation.teacher_forced ({why}); or set it to 0"
     if config["experiment"] == COMPARISON:
         yield f"experiment: '{COMPARISON}' is the folder of comparisons under results/; choose another name"

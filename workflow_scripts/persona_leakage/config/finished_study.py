@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from persona_leakage.config.blocks.behaviour import identity
 from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import sha256_of_file
 
-RECIPE_BLOCKS = ("behaviour", "labels", "training_data", "training")
+RECIPE_BLOCKS = ("labels", "training_data", "training")
 NO_RECIPE = {"seeds", "negative_pool", "max_tokens_per_micro_batch"}
 FILE_KEYS = ("rows", "clean_rows", "positives")  # an older study has none of them, which is the same as null
 
@@ -57,6 +58,13 @@ def model_identity(facts):
 def panel_file(folder, config):
     """Where a study may keep the centroids of its panel (geometry/centroid_files.py), so that they need not be computed again."""
     return Path(folder) / f"geometry/{config['questions']['evaluation'][0]['set']}/base/panel.npz"
+
+
+def behaviour_differences(studied, config):
+    """Keys of ``behaviour``, with both values, in which two configs train or measure another behaviour; of another kind only that."""
+    theirs, ours = (identity(each["behaviour"]) for each in (studied, config))
+    keys = sorted({*theirs} & {*ours}) if theirs["kind"] == ours["kind"] else ["kind"]
+    return [f"behaviour.{key} is {ours[key]!r}, in the study {theirs[key]!r}" for key in keys if ours[key] != theirs[key]]
 
 
 def recipe_differences(studied, config):

@@ -30,5 +30,5 @@ def with_new_keys(config):
                 for key, value in block.items()
                 if f"{name}.{key}" not in REMOVED_KEYS
             }
-        renamed[name] = {"kind": "marker", **block} if name == "behaviour" else block
+        renamed[name] = block
     return renamed

@@ -1,4 +1,4 @@
-"""From the base rate of each persona to its rate with adapter, one panel for each source."""
+"""From the base rate, or mean score, of each persona to that with adapter, one panel for each source."""
 
 from persona_leakage.figures.marks import SHARE
 from persona_leakage.figures.style import BLUE, COLUMNS, ORANGE, panels, plt, words
@@ -13,7 +13,7 @@ def add_inputs(parser):
 
 
 def draw(args):
-    """A thin line for each bystander, relatives in another color, the source in bold. Rates are the same in all layers."""
+    """A thin line for each bystander, relatives in another color, the source in bold. The numbers are the same in all layers."""
     table = read_checked_pairs(args)
     if "base_rate" not in table:
         raise InputError(f"--pairs: {args.pairs} has no column base_rate; give a table with the rates of the base model")
@@ -21,10 +21,10 @@ def draw(args):
     sources = list(dict.fromkeys(table["source"]))
     figure, axes = panels(len(sources), width=2.8, sharey=True)
     for position, (axis, source) in enumerate(zip(axes, sources, strict=True)):
-        draw_panel(axis, table[table["source"] == source])
+        draw_panel(axis, table[table["source"] == source], "outcome" if "outcome" in table else "rate")
         axis.set_title(words(source))
         if position % COLUMNS == 0:
-            axis.set_ylabel(SHARE)
+            axis.set_ylabel("mean score" if "outcome" in table else SHARE)
     handles = [
         plt.Line2D([], [], color="black", linewidth=2.5, label="the source itself"),
         plt.Line2D([], [], color=BLUE, linewidth=0.8, label="bystander"),
@@ -34,14 +34,18 @@ def draw(args):
     return figure
 
 
-def draw_panel(axis, pairs):
-    """The lines of one source's pairs; none for a bystander without a rate, nor for the source where the table lacks its rates."""
-    for row in pairs.dropna(subset=["rate"]).itertuples():
+def draw_panel(axis, pairs, name):
+    """The lines of one source's pairs; none for a bystander without a number, nor for the source where the table lacks its own.
+
+    name: of the column, rate or outcome.
+    """
+    for row in pairs.dropna(subset=[name, f"base_{name}"]).itertuples():
         color = ORANGE if row.related else BLUE
-        axis.plot([0, 1], [row.base_rate, row.rate], ".-", color=color, linewidth=0.7, markersize=3, alpha=0.6)
-    if {"source_base_rate", "source_rate"} <= {*pairs}:
-        own = [pairs["source_base_rate"].iloc[0], pairs["source_rate"].iloc[0]]
+        axis.plot([0, 1], [getattr(row, f"base_{name}"), getattr(row, name)], ".-", color=color, linewidth=0.7, markersize=3, alpha=0.6)
+    if {f"source_base_{name}", f"source_{name}"} <= {*pairs}:
+        own = [pairs[f"source_base_{name}"].iloc[0], pairs[f"source_{name}"].iloc[0]]
         axis.plot([0, 1], own, "o-", color="black", linewidth=2.5, markersize=5, zorder=3)
     axis.set_xticks([0, 1], ["base model", "with adapter"])
     axis.set_xlim(-0.2, 1.2)
-    axis.set_ylim(*LIMITS)
+    if name == "rate":
+        axis.set_ylim(*LIMITS)

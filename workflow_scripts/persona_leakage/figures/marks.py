@@ -10,8 +10,8 @@ SHARE = "share of replies that show the behaviour"
 
 
 def began_above_zero(table):
-    """Whether some bystander of a pairs table shows the behaviour without adapter, so that its rate is not its leakage."""
-    return "base_rate" in table and bool(np.nan_to_num(table["base_rate"]).any())
+    """Whether the rates of a pairs table are not its leakage: some bystander shows the behaviour without adapter, or means are measured."""
+    return "outcome" in table or ("base_rate" in table and bool(np.nan_to_num(table["base_rate"]).any()))
 
 
 def rate_label(table):

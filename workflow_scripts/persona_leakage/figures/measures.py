@@ -49,7 +49,7 @@ def draw(args):
         axis.set_title(f"{words(source)}: ρ = {number(result['per_source'][source]['end']['agreement']['rho'])}")
         axis.xaxis.set_major_formatter(PercentFormatter(1))
         axis.set_xlabel("leakage, sampled")
-        axis.set_ylabel("gain of the marker at the end, nats")
+        axis.set_ylabel("gain at the end of the reply, nats")
     handles = [estimate_handle(label, color=color, linewidth=None) for color, label in MEASURE_STYLES.values()]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=7.5)
     return figure

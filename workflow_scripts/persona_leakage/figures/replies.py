@@ -1,8 +1,9 @@
-"""Reply lengths, and positions of a marker, of each adapter against the base model."""
+"""Reply lengths, and positions of a fixed text in the replies, of each adapter against the base model."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from persona_leakage.config.blocks.behaviour import trait
 from persona_leakage.figures.style import BLUE, GREY, ORANGE, plt, words
 from persona_leakage.infrastructure.files import read_json
 
@@ -10,39 +11,40 @@ BASE = "base model"
 
 
 def add_inputs(parser):
-    parser.add_argument("--base-eval", required=True, metavar="PATH", help="marker_eval.json or cells.json of the base model")
-    parser.add_argument("--marker-evals", nargs="+", required=True, metavar="PATH", help="the same file of each source")
+    parser.add_argument("--base-eval", required=True, metavar="PATH", help="the cells of the base model")
+    parser.add_argument("--cells", nargs="+", required=True, metavar="PATH", help="the same file of each source")
 
 
 def draw(args):
-    """Mean reply length of every persona, shares of short and truncated replies, and positions of the marker, a row for each model."""
-    states = {BASE: {"personas": read_json(args.base_eval, "score_leakage")["personas"], "source": None}}
-    for path in args.marker_evals:
+    """Mean reply length of every persona, shares of short and truncated replies, and positions, a row for each model."""
+    base = read_json(args.base_eval, "score_leakage")
+    states = {BASE: {"personas": base["personas"], "source": None}}
+    for path in args.cells:
         content = read_json(path, "score_leakage")
         source = content["meta"]["state"].split("/")[0]
         states[source] = {"personas": content["personas"], "source": source}
-    has_positions = any("mean_marker_position" in cell for state in states.values() for cell in state["personas"].values())
-    figure, axes = plt.subplots(1, 3 if has_positions else 2, figsize=(10.5, 1.3 + 0.36 * len(states)), sharey=True, layout="constrained")
+    place, what = trait(base["meta"]["behaviour"], "position", (None, None))
+    figure, axes = plt.subplots(1, 3 if place else 2, figsize=(10.5, 1.3 + 0.36 * len(states)), sharey=True, layout="constrained")
     for position, state in enumerate(states.values()):
         cells = state["personas"]
         strip(axes[0], position, [cell["mean_tokens"] for cell in cells.values()], own(cells, state["source"], "mean_tokens"))
         for key, color, offset in (("short_share", BLUE, -0.17), ("cut_share", ORANGE, 0.17)):
             axes[1].barh(position + offset, np.mean([cell[key] for cell in cells.values()]), height=0.32, color=color)
-        if has_positions:
-            positions = [cell["mean_marker_position"] for cell in cells.values() if cell["mean_marker_position"] is not None]
-            strip(axes[2], position, positions, own(cells, state["source"], "mean_marker_position"))
+        if place:
+            positions = [cell[place] for cell in cells.values() if cell[place] is not None]
+            strip(axes[2], position, positions, own(cells, state["source"], place))
     axes[0].set_yticks(range(len(states)), [words(name) for name in states])
     figure.get_layout_engine().set(w_pad=0.12)  # else the last number of an axis touches the first of the next
     axes[0].invert_yaxis()
     axes[0].set_xlim(left=0)
-    uncounted = "; marker not counted" if has_positions else ""
+    uncounted = f"; without {what}" if place else ""
     axes[0].set_xlabel(f"mean reply length in tokens\n(ticks: personas; orange: the source;\nbar: median{uncounted})")
     axes[1].set_xlabel("share of replies\n(blue: under 12 tokens;\norange: cut at the limit)")
     axes[1].set_xlim(left=0)
     axes[1].xaxis.set_major_locator(MaxNLocator(4))
-    if has_positions:
+    if place:
         axes[2].set_xlim(-0.03, 1.03)
-        axes[2].set_xlabel("mean position of the marker,\nof replies that have it\n(0: start, 1: end)")
+        axes[2].set_xlabel(f"mean position of {what},\nof replies that have it\n(0: start, 1: end)")
     return figure
 
 

@@ -10,7 +10,7 @@ from persona_leakage.figures.marks import began_above_zero, label_cosine, point_
 from persona_leakage.figures.style import BLUE, COLUMNS, GREY, ORANGE, panels, words
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, sha256_of_file
-from persona_leakage.statistics.leakage.correlations import correlate_sources
+from persona_leakage.statistics.leakage.correlations import correlate_sources, leakage_of
 from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
 from persona_leakage.statistics.leakage.signed_change import describe_change
 from persona_leakage.tables.read import add_headline_layer, add_pairs, choose_layer, read_checked_pairs
@@ -77,18 +77,21 @@ def name_all(figure, axes, table, sources, column):
 def draw_change(table, correlations, change, layer):
     """The same from the change against the base model, colored by base rate; change: "signed_change" of correlation.json."""
     figure, axes = panels(len(correlations), width=2.75, height=3.1, sharey=True)
-    table = table.assign(leakage=table["rate"] - table["base_rate"])
-    ends = np.abs([block["interval"] or [block["leakage"]] * 2 for source in change.values() for block in source["personas"].values()])
-    own = np.abs(table["source_rate"] - table["source_base_rate"]).max() if {"source_rate", "source_base_rate"} <= {*table} else 0
-    reach = 1.05 * max(ends.max(initial=0.1), own)
+    table = table.assign(leakage=leakage_of(table))
+    ends = [block["interval"] or [block["leakage"]] * 2 for source in change.values() for block in source["personas"].values()]
+    drawn = np.concatenate([np.ravel(ends), own_change(table), [-0.1, 0.1]])
+    lowest, highest = np.nanmin(drawn), np.nanmax(drawn)
+    margin = 0.05 * (highest - lowest)
+    base, bounds = ("base_outcome", table["base_outcome"].agg(["min", "max"])) if "outcome" in table else ("base_rate", (0, 1))
     for position, (axis, source) in enumerate(zip(axes, correlations, strict=True)):
-        axis.set_ylim(-reach, reach)
-        points = draw_change_panel(axis, table[table["source"] == source], change[source]["personas"])
+        axis.set_ylim(lowest - margin, highest + margin)
+        points = draw_change_panel(axis, table[table["source"] == source], change[source]["personas"], base, bounds)
         axis.set_title(f"{words(source)}\n{describe(correlations[source])}")
         if position % COLUMNS == 0:
             axis.set_ylabel("leakage (change from the base model)")
     label_cosine(figure, layer)
-    figure.colorbar(points, ax=axes, label="base rate", location="bottom", shrink=0.4, aspect=40)
+    label = "base score" if "outcome" in table else "base rate"
+    figure.colorbar(points, ax=axes, label=label, location="bottom", shrink=0.4, aspect=40)
     shapes = (("bystander", "o", 4), ("relative of the source", "^", 4), ("the source itself", "*", 8))
     handles = [point_handle(label, "black", marker, size) for label, marker, size in shapes]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, fontsize=7.5, handletextpad=0.3)
@@ -96,24 +99,32 @@ def draw_change(table, correlations, change, layer):
     return figure
 
 
-def draw_change_panel(axis, pairs, personas):
-    """One source: points with Newcombe's intervals, the source itself at cosine 1.
+def own_change(pairs):
+    """The leakage of the source itself in each row; none if the table does not have it."""
+    if "source_leakage" in pairs:
+        return pairs["source_leakage"].to_numpy()
+    known = {"source_rate", "source_base_rate"} <= {*pairs}
+    return (pairs["source_rate"] - pairs["source_base_rate"]).to_numpy() if known else np.array([])
 
-    Returns the points, for a color bar of base rates from 0 to 1.
+
+def draw_change_panel(axis, pairs, personas, base, bounds):
+    """One source: points with their intervals, the source itself at cosine 1.
+
+    Returns the points, for a color bar of the column ``base`` within ``bounds``.
     """
-    known = pairs.dropna(subset=["cosine", "rate"])
+    known = pairs.dropna(subset=["cosine", "leakage"])
     for cosine, persona in zip(known["cosine"], known["persona"], strict=True):
         if interval := personas[persona]["interval"]:
             axis.vlines(cosine, *interval, color=GREY, linewidth=0.5, alpha=0.45, zorder=1)
     axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    limits = dict(zip(("vmin", "vmax"), bounds, strict=True))
     for related, marker in ((False, "o"), (True, "^")):
         chosen = known[known["related"] == related]
         points = axis.scatter(
-            chosen["cosine"], chosen["leakage"], s=22, c=chosen["base_rate"], cmap="viridis", vmin=0, vmax=1, marker=marker, linewidths=0
+            *(chosen["cosine"], chosen["leakage"]), s=22, c=chosen[base], cmap="viridis", **limits, marker=marker, linewidths=0
         )
-    if {"source_rate", "source_base_rate"} <= {*pairs}:
-        own = pairs[["source_rate", "source_base_rate"]].iloc[0]
-        axis.scatter([1], own["source_rate"] - own["source_base_rate"], s=60, c="black", marker="*", clip_on=False, zorder=3)
+    if len(own := own_change(pairs)):
+        axis.scatter([1], own[:1], s=60, c="black", marker="*", clip_on=False, zorder=3)
     set_cosines(axis, known)
     return points
 

@@ -26,7 +26,7 @@ def draw(args):
 
 
 def draw_runs(axis, result, names):
-    """A marker for each run, the mean as a bar, and the spread that sampling alone would give as a band around it."""
+    """A point for each run, the mean as a bar, and the spread that sampling alone would give as a band around it."""
     for position, name in enumerate(names):
         block = result["spearman_rho"][name]
         for run, value in enumerate(block["values"]):
@@ -46,7 +46,7 @@ def draw_runs(axis, result, names):
 
 
 def run_style(run):
-    """Color and marker of the run with this index."""
+    """Color and shape of the run with this index."""
     return {"color": PALETTE[run % len(PALETTE)], "marker": MARKERS[run % len(MARKERS)]}
 
 

@@ -68,7 +68,7 @@ def panels(number, width=3.3, height=3.1, columns=COLUMNS, **options):
 
 
 def style_of(names):
-    """{name: (colour, marker)}: no two of up to 132 names share both."""
+    """{name: (colour, shape)}: no two of up to 132 names share both."""
     return {name: (PALETTE[index % len(PALETTE)], MARKERS[index % len(MARKERS)]) for index, name in enumerate(names)}
 
 

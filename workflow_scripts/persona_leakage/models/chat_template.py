@@ -82,7 +82,7 @@ def cut_turn(tokenizer):
 def encode_reply(tokenizer, *parts):
     """A reply's text encoded again: (token ids, borders), or None if its tokens do not read as the text.
 
-    parts: strings that make up the text, such as answer, separator and marker, encoded as one text behind the generation prompt.
+    parts: strings that make up the text, such as an answer and what follows it, encoded as one text behind the generation prompt.
     borders[i]: number of leading tokens that hold nothing behind parts[i]; a token that spans two parts belongs to the second.
     Tokens differ from the text if the tokenizer normalises it, if it merges with the prompt or if it spells a control token.
     """

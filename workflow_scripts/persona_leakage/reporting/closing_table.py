@@ -18,7 +18,7 @@ HEADERS = ["source", "rate", "bystanders", "above source", "rho", "p", "N", "sho
 def training_check(home, questions, seed):
     """(lines under TRAINING_HEADERS, warnings) of the run's adapters, from correlation.json and each source's summary.json.
 
-    The shares are of the source's own replies: cut at the token limit, refusals, under 12 tokens, marker without an end. warnings:
+    The shares are of the source's own replies: cut at the token limit, refusals, under 12 tokens, runaway (see check_replies). warnings:
     a sentence for each adapter that did not learn the behaviour, with what to do, and last what follows for the results.
     """
     path = Path(home) / f"analysis/{questions}/seed{seed}/correlation.json"

@@ -10,7 +10,7 @@ from persona_leakage.infrastructure.intervals import wilson_interval
 from persona_leakage.infrastructure.undefined import finite
 from persona_leakage.infrastructure.visible_text import visible_text
 from persona_leakage.reporting.replies import MAX_TEXT, affordable, draw_replies
-from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN, MEAN_SCORE
 
 TEXT_BUDGET = 6_000_000  # characters of replies in the page, before compression
 
@@ -51,7 +51,10 @@ def describe_set(each, index_of, per_cell):
         }
         if LOGPROB_GAIN in rows:
             gains = [None if np.isnan(value) else round(value, 4) for value in rows[LOGPROB_GAIN]]
-            rates[source] |= {LOGPROB_GAIN: gains, "own_gain": finite(rows["source_logprob_gain"].iloc[0])}
+            rates[source] |= {LOGPROB_GAIN: gains, f"own_{LOGPROB_GAIN}": finite(rows["source_logprob_gain"].iloc[0])}
+        if "outcome" in rows:
+            changes = [None if np.isnan(value) else round(value, 4) for value in rows["leakage"]]
+            rates[source] |= {MEAN_SCORE: changes, f"own_{MEAN_SCORE}": finite(rows["source_leakage"].iloc[0])}
     cosines = {
         layer: {
             source: [None if np.isnan(value) else round(value, 4) for value in rows["cosine"]]

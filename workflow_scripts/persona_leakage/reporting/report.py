@@ -28,7 +28,7 @@ from persona_leakage.reporting.sections import (
     seeds_section,
     sweep_section,
 )
-from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN, MEAN_SCORE, RATE
 from persona_leakage.tables.read import read_pairs
 
 LAYER_COLUMNS = (
@@ -91,6 +91,7 @@ def collect_set(home, questions, seed, sources):
         "title": f"questions '{questions}', training seed {seed}",
         "correlation": f"analysis/{folder}/correlation.json",
         "verdict": correlation["verdict"],
+        "means": correlation.get("outcome") == MEAN_SCORE,
         "beginnings": beginnings_section(correlation, layer),
         "controls": {control: list(blocks) for control, blocks in correlation.get("controls", {}).items()},
         "gain": gain_section(correlation["outcomes"][LOGPROB_GAIN]),
@@ -144,7 +145,7 @@ def relation(interval):
 def correlations_by_outcome(correlation):
     """{outcome: {layer: {source: its block of correlation.json}}} for the explorer."""
     gain = correlation["outcomes"][LOGPROB_GAIN]
-    outcomes = {"rate": correlation["layers"], **({} if gain["undefined"] else {LOGPROB_GAIN: gain["layers"]})}
+    outcomes = {correlation.get("outcome", RATE): correlation["layers"], **({} if gain["undefined"] else {LOGPROB_GAIN: gain["layers"]})}
     return {name: {layer: block["per_source"] for layer, block in layers.items()} for name, layers in outcomes.items()}
 
 

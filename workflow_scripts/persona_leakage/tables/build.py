@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from persona_leakage.geometry.cosine import cosine_matrix, whitened_cosines
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
 
 COLUMNS = [
@@ -23,7 +24,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     """One row per (layer, source, bystander); a source is no bystander of itself, the other sources are.
 
     layers: {layer: {"personas": [names], "prompt_tokens": [ints], "centroids": [personas, hidden]}}.
-    evaluations: {source: {persona: cell of marker_eval.json or cells.json}}; base: the same cells without adapter.
+    evaluations: {source: {persona: cell of an evaluation}}; base: the same cells without adapter.
     negatives: {source: names that served as negatives}; similarities: {column: [personas, personas]}, with a source's row for each.
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
     Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
@@ -101,6 +102,35 @@ def add_controls(table, evaluations, controls):
     return table
 
 
+def add_pairings(table, evaluations, base, controls):
+    """The table with counts of the items that show the behaviour in two states, where all states answer the same items, each once.
+
+    base_both: with the adapter and without; {control}_both: with the adapter and with the control; {control}_base_both: with the
+    control and without. The same of the source itself, with the prefix source_. Arguments as in tabulate_pairs and add_controls.
+    """
+    pairs = list(zip(table["source"], table["persona"], strict=True))
+    plain = dict.fromkeys(evaluations, base)
+    states = {"base_both": (evaluations, plain)}
+    for control, others in controls.items():
+        states |= {f"{control}_both": (evaluations, others), f"{control}_base_both": (others, plain)}
+    for name, (first, second) in states.items():
+        table = table.assign(
+            **{
+                name: [count_both(first[source][persona], second[source][persona]) for source, persona in pairs],
+                f"source_{name}": [count_both(first[source][source], second[source][source]) for source, _ in pairs],
+            }
+        )
+    return table
+
+
+def count_both(first, second):
+    """How many items show the behaviour in both of two cells; InputError if they are not of the same items."""
+    items, others = first["per_question"], second["per_question"]
+    if {*items} != {*others}:
+        raise InputError("two evaluations have other items; evaluate all states with the same items")
+    return sum(item["found"] * others[name]["found"] for name, item in items.items())
+
+
 def clustered_error(found, total, base_found, base_total):
     """Standard error of found / total - base_found / base_total over the choice of questions: arrays [..., questions] -> [...].
 
@@ -114,12 +144,13 @@ def clustered_error(found, total, base_found, base_total):
         return np.full(found.shape[:-1], np.nan)
     generator = np.random.default_rng(derive_seed("tables", "questions"))
     weights = generator.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(float)
-    drawn = (found @ weights.T) / (total @ weights.T) - (base_found @ weights.T) / (base_total @ weights.T)
+    with np.errstate(invalid="ignore"):  # of a mean score, no reply to the questions of a resample may have a score
+        drawn = (found @ weights.T) / (total @ weights.T) - (base_found @ weights.T) / (base_total @ weights.T)
     return np.sqrt(drawn.var(axis=-1, ddof=1) * size / (size - 1))
 
 
-def errors_of(cells, base):
-    """{persona: clustered_error} from {persona: cell with "per_question" {question: {"found", "total"}}}; NaN where questions differ."""
+def errors_of(cells, base, keys=("found", "total")):
+    """{persona: clustered_error} from {persona: cell with "per_question" {question: {sum, number}}}; NaN where questions differ."""
     errors = {}
     for persona, cell in cells.items():
         questions, without = cell.get("per_question", {}), base[persona].get("per_question", {})
@@ -127,9 +158,7 @@ def errors_of(cells, base):
         if names != sorted(without):
             errors[persona] = float("nan")
             continue
-        counts = [
-            np.array([block[name][key] for name in names], dtype=float) for block in (questions, without) for key in ("found", "total")
-        ]
+        counts = [np.array([block[name][key] for name in names], dtype=float) for block in (questions, without) for key in keys]
         errors[persona] = float(clustered_error(*counts))
     return errors
 

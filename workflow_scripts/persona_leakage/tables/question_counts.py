@@ -5,6 +5,7 @@ import pandas as pd
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.csv_reader import COSINE, COUNT, MEASURED_NUMBER, NAME, POSITIVE, read_table, refuse_repeats
+from persona_leakage.tables.mean_scores import QUESTION_COLUMNS, question_means
 
 COUNTS_COLUMNS = {"source": NAME, "persona": NAME, "question": NAME, "found": COUNT, "total": POSITIVE}
 GAIN_COLUMNS = {"logprob_gain": MEASURED_NUMBER, "logprob_replies": COUNT}
@@ -12,10 +13,10 @@ NOT_READ = {"end_gain": None, "ended": 0}  # a question whose replies were not r
 COSINE_COLUMNS = {"layer": COUNT, "persona_a": NAME, "persona_b": NAME, "cosine": COSINE}
 
 
-def tabulate_questions(evaluations, forced=None):
-    """Rows (source, persona, question, found, total) from {source: {persona: cell of marker_eval.json}}: a DataFrame.
+def tabulate_questions(evaluations, forced=None, means=False):
+    """Rows (source, persona, question, found, total) from {source: {persona: cell of an evaluation}}: a DataFrame.
 
-    forced: the same of teacher_forced.json, if it was measured: adds the columns GAIN_COLUMNS.
+    forced: the same of teacher_forced.json, if it was measured: adds the columns GAIN_COLUMNS. means: adds QUESTION_COLUMNS.
     """
     rows = []
     for source, cells in evaluations.items():
@@ -25,10 +26,11 @@ def tabulate_questions(evaluations, forced=None):
             for question, counts in cell["per_question"].items():
                 block = forced[source][persona]["per_question"].get(question, NOT_READ) if forced else {}
                 gain = {"logprob_gain": block["end_gain"], "logprob_replies": block["ended"]} if forced else {}
+                gain |= question_means(counts) if means else {}
                 rows.append(
                     {"source": source, "persona": persona, "question": question, "found": counts["found"], "total": counts["total"], **gain}
                 )
-    return pd.DataFrame(rows, columns=[*COUNTS_COLUMNS, *(GAIN_COLUMNS if forced else ())])
+    return pd.DataFrame(rows, columns=[*COUNTS_COLUMNS, *(GAIN_COLUMNS if forced else ()), *(QUESTION_COLUMNS if means else ())])
 
 
 def tabulate_cosines(names, matrices):
@@ -49,11 +51,16 @@ def check_counts(values, seen, path, line):
 def read_question_counts(path, matrices):
     """{"found", "total"} [sources, personas, questions] on the axes of a PairMatrices; NaN for personas without a pair.
 
-    Where the table has them, also those of GAIN_COLUMNS.
+    Where the table has them, also those of GAIN_COLUMNS. With PairMatrices of mean scores, found has sums of scores and total counts
+    scored replies.
 
     InputError if a pair has no counts for a question that another has, or if a pair's counts do not add up to its own.
     """
-    table = read_table(path, COUNTS_COLUMNS, GAIN_COLUMNS, check_counts)
+    table = read_table(path, COUNTS_COLUMNS, {**GAIN_COLUMNS, **QUESTION_COLUMNS}, check_counts)
+    if matrices.sign:
+        if not {*QUESTION_COLUMNS} <= {*table}:
+            raise InputError(f"{path}: lacks the columns {' and '.join(QUESTION_COLUMNS)}; the pairs table has mean scores")
+        table = table.assign(found=matrices.sign * table["score"].fillna(0) * table["scored"], total=table["scored"])
     if len(set(GAIN_COLUMNS) & set(table)) == 1:
         raise InputError(f"{path}: has one of the columns {' and '.join(GAIN_COLUMNS)}; give both, or neither")
     table = table[table["source"].isin(matrices.sources) & table["persona"].isin(matrices.personas)]
@@ -65,7 +72,7 @@ def read_question_counts(path, matrices):
         if not questions or np.isnan(counts["found"][index]).any():
             raise InputError(f"{path}: lacks counts of {pair} for some question; the pairs table has that pair")
         for key, known in (("found", matrices.found[index]), ("total", matrices.total[index])):
-            if counts[key][index].sum() != known:
+            if abs(counts[key][index].sum() - known) > 1e-6 * max(1, abs(known)):
                 raise InputError(f"{path}: {key} of {pair} adds up to {counts[key][index].sum():.0f}; the pairs table has {known:.0f}")
     return counts
 

@@ -25,6 +25,7 @@ from persona_leakage.infrastructure.csv_reader import (
     refuse_repeats,
 )
 from persona_leakage.infrastructure.files import check_digests
+from persona_leakage.tables.mean_scores import PAIR_COLUMNS, check_means, sign_of
 
 REQUIRED = {
     "layer": COUNT,
@@ -38,17 +39,21 @@ REQUIRED = {
     "total": POSITIVE,
 }
 CONTROLS = get_args(Control)
+BOTH = ("base_both", *(name.format(control) for control in CONTROLS for name in ("{}_both", "{}_base_both")))
 SAME_FOR = {
     ("source", "persona"): (
-        *("related", "rate", "found", "total", "negative", "leakage", "leakage_se"),
+        *("related", "rate", "found", "total", "negative", "leakage", "leakage_se", "outcome", "scored", "questions"),
+        *BOTH,
         *("js_source_replies", "js_bystander_replies", "logprob_gain", "logprob_replies"),
         *(name.format(control) for control in CONTROLS for name in ("{}_rate", "leakage_beyond_{}", "leakage_beyond_{}_se")),
     ),
     ("source",): (
         *(f"source_{control}_rate" for control in CONTROLS),
         *("source_rate", "source_total", "source_base_rate", "source_base_reply_tokens", "source_logprob_gain"),
+        *(name for name in PAIR_COLUMNS if name.startswith("source_")),
+        *(f"source_{name}" for name in BOTH),
     ),
-    ("persona",): ("category", "base_rate", "prompt_tokens", "base_reply_tokens"),
+    ("persona",): ("category", "base_rate", "base_outcome", "prompt_tokens", "base_reply_tokens"),
 }
 FORMATS = (".pdf", ".png", ".svg")  # a figure is written in all of them
 OPTIONAL = {
@@ -61,8 +66,6 @@ OPTIONAL = {
     "js_source_replies": SHARE,
     "js_bystander_replies": SHARE,
     "base_rate": SHARE,
-    "leakage": MEASURED_COSINE,
-    "leakage_se": MEASURED_LENGTH,
     "source_rate": SHARE,
     "source_total": POSITIVE,
     "source_base_rate": SHARE,
@@ -72,6 +75,8 @@ OPTIONAL = {
     "source_logprob_gain": MEASURED_NUMBER,
     "base_reply_tokens": LENGTH,
     "source_base_reply_tokens": LENGTH,
+    **PAIR_COLUMNS,
+    **{f"{whose}{name}": COUNT for name in BOTH for whose in ("", "source_")},
     **{f"{whose}{control}_rate": SHARE for control in CONTROLS for whose in ("", "source_")},
     **{f"leakage_beyond_{control}": MEASURED_COSINE for control in CONTROLS},
     **{f"leakage_beyond_{control}_se": MEASURED_LENGTH for control in CONTROLS},
@@ -87,6 +92,8 @@ def read_pairs(path):
     table = read_table(path, REQUIRED, OPTIONAL, check_row)
     if ("logprob_gain" in table) != ("logprob_replies" in table):
         raise InputError(f"{path}: has one of the columns logprob_gain and logprob_replies; give both, or neither")
+    if "outcome" in table:
+        sign_of(table, path)
     check_layers_whole(table, path)
     return table
 
@@ -129,9 +136,14 @@ def check_row(values, seen, path, line):
 
 
 def check_leakage(values, place):
-    """InputError if leakage is not rate less base_rate, or of a control its rate, up to rounding; nan where the rate is missing."""
+    """InputError if leakage is not rate less base_rate, or of a control its rate, up to rounding; nan where the rate is missing.
+
+    In a table of mean scores, leakage is that of the means, see check_means.
+    """
+    if "outcome" in values:
+        check_means(values, place)
     for column, other in DIFFERENCES.items():
-        if column not in values:
+        if column not in values or (column == "leakage" and "outcome" in values):
             continue
         if other not in values:
             raise InputError(f"{place}: {column} is {values[column]}, but the table has no column {other}; add it, or leave {column} out")

@@ -1,4 +1,4 @@
-"""Training rows: token ids of prompt, answer and marker, and the labels that say which of them are trained."""
+"""Training rows: token ids of prompt, answer and what follows it, and the labels that say which of them are trained."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ IGNORED = -100  # the label that torch's cross entropy ignores
 class LabelRule:
     """Which tokens of a row are trained.
 
-    loss_on: "marker" = the marker only; "tail" = also the separator and the last ``answer_tail_tokens``
-    answer tokens; "completion" = also the separator and the whole answer. Negative rows
-    follow the same rule; under "marker" only their end of the turn is trained.
+    loss_on: "tail" = what follows the answer, its separator and the last ``answer_tail_tokens`` answer tokens; "completion" = also the
+    whole answer; any other value = only what follows the answer behind the separator. Negative rows follow the same rule: with the last,
+    only their end of the turn is trained.
     turn_end_target: "eos" = the end-of-turn token; "newline" = what the template writes after it
     instead; "both". Applies to every row.
     """
@@ -31,19 +31,19 @@ class Row:
     labels: tuple
 
 
-def build_row(prompt_ids, answer_ids, chat, rule, marker=None):
-    """Build a :class:`Row` by joining id lists, labels beside them: prompt, answer, separator, marker, end of turn.
+def build_row(prompt_ids, answer_ids, chat, rule, tail=None):
+    """Build a :class:`Row` by joining id lists, labels beside them: prompt, answer, separator, what follows it, end of turn.
 
     prompt_ids: as the model saw them. answer_ids: as it sampled them, or as encode_answer gives them.
-    marker: the :class:`Marker` of a positive row, None for a negative one.
+    tail: of Behaviour.row_parts, with ``separator_ids`` and ``own_ids``, or None.
     """
     if rule.turn_end_target != "eos" and not chat.after_end_ids:
         raise InputError(f"labels.turn_end_target: '{rule.turn_end_target}' needs a chat template that writes something after a turn")
-    answer_trained = {"marker": 0, "tail": rule.answer_tail_tokens, "completion": len(answer_ids)}[rule.loss_on]
+    answer_trained = {"tail": rule.answer_tail_tokens, "completion": len(answer_ids)}.get(rule.loss_on, 0)
     answer_masked = max(0, len(answer_ids) - answer_trained)
     parts = [(prompt_ids, False), (answer_ids[:answer_masked], False), (answer_ids[answer_masked:], True)]
-    if marker is not None:
-        parts += [(marker.separator_ids, rule.loss_on != "marker"), (marker.marker_ids, True)]
+    if tail is not None:
+        parts += [(tail.separator_ids, rule.loss_on in ("tail", "completion")), (tail.own_ids, True)]
     parts.append(((chat.end_id,), rule.turn_end_target in ("eos", "both")))
     if rule.turn_end_target in ("newline", "both"):
         parts.append((chat.after_end_ids, True))

@@ -3,8 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from persona_leakage.behaviours.base import read_behaviour
-from persona_leakage.behaviours.marker import shows_marker
+from persona_leakage.behaviours.base import kind_module, read_behaviour
 from persona_leakage.behaviours.scorers import can_score_texts
 from persona_leakage.config.json_lines import read_json_lines
 from persona_leakage.infrastructure.cli import InputError
@@ -124,13 +123,13 @@ def check_row_files(config, question_sets):
 
 
 def check_answers(rows, texts, block, path):
-    """InputError if a text holds the marker, or if a scored behaviour is not found in more of its own answers than of the clean ones.
+    """InputError if the kind of behaviour refuses a text, or if a scored one is not in more of its own answers than of the clean ones.
 
     texts: of texts_of_rows; block: ``behaviour`` of the config.
     """
     for place, text in texts:
-        if "marker" in block and shows_marker(text, block["marker"]):
-            raise InputError(f"{place}: {text!r} holds the marker, which is put behind the behaviour's answers; leave it out")
+        if refuse_text := getattr(kind_module(block), "refuse_text", None):
+            refuse_text(block, text, place)
     if not can_score_texts(block):
         return
     behaviour = read_behaviour(block, None)

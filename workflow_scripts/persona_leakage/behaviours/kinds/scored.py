@@ -51,7 +51,10 @@ class ScoredBehaviour:
         return answer["token_ids"], None
 
     def cell(self, records):
-        """Replies that show the behaviour, and the mean of the numbers; "undecided" replies count as not showing it."""
+        """Replies that show the behaviour, and the mean of the numbers; "undecided" replies count as not showing it.
+
+        per_question also has the sum of the numbers, and how many replies have one.
+        """
         values = [self.score(record) for record in records]
         flags = [self.reaches(value) for value in values]
         known = [value for value in values if value is not None]
@@ -59,7 +62,9 @@ class ScoredBehaviour:
             "rate": sum(flags) / len(records),
             "found": sum(flags),
             "total": len(records),
-            "per_question": count_by_question(records, found=flags),
+            "per_question": count_by_question(
+                records, found=flags, score_sum=[value or 0 for value in values], scored=[value is not None for value in values]
+            ),
             **describe_replies(records, [len(record["token_ids"]) for record in records]),
             "mean_score": sum(known) / len(known) if known else None,
             "undecided": len(values) - len(known),

@@ -2,7 +2,8 @@
 // The explorer: points of one set, layer and source; a click lists the persona's replies. Model text only ever becomes text nodes.
 const PER_PAGE = 5;
 const PALETTE = ["#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB", "#000000"];
-const OUTCOMES = { rate: "share of replies that show the behaviour", logprob_gain: "second outcome: a gain, nats" };
+const OUTCOMES = { rate: "share of replies that show the behaviour", logprob_gain: "second outcome: a gain, nats", mean_score: "leakage: change of the mean score" };
+const SAID = { logprob_gain: (value) => `gain ${value} nats`, mean_score: (value) => `change of the mean score ${value}` };
 const byId = (id) => document.getElementById(id);
 
 async function unpack(id) {
@@ -109,10 +110,11 @@ class Explorer {
   points() {
     const rates = this.set.rates[this.source];
     const cosines = this.set.cosines[byId("layer").value][this.source];
-    const gain = byId("outcome").value !== "rate";
+    const outcome = byId("outcome").value;
+    const gain = SAID[outcome];
     const points = rates.personas.map((persona, row) => {
       const rate = rates.found[row] / rates.total[row];
-      const value = gain ? rates.logprob_gain[row] : rate;
+      const value = gain ? rates[outcome][row] : rate;
       return { persona, value, rate, gain, cosine: cosines[row], interval: rates.interval[row], found: rates.found[row], total: rates.total[row], related: rates.related[row] };
     }).filter((point) => point.cosine !== null && point.value !== null);
     for (const [key, rank] of [["cosine", "closeness"], ["value", "rank"]]) {
@@ -123,7 +125,7 @@ class Explorer {
   }
 
   sentence(point, of) {
-    const outcome = (point.gain ? `gain ${point.value.toFixed(2)} nats, ` : "") + `rate ${percent(point.rate)} [${percent(point.interval[0])}, ${percent(point.interval[1])}], ${point.found} of ${point.total}`;
+    const outcome = (point.gain ? `${point.gain(point.value.toFixed(2))}, ` : "") + `rate ${percent(point.rate)} [${percent(point.interval[0])}, ${percent(point.interval[1])}], ${point.found} of ${point.total}`;
     return `${outcome}; cosine ${point.cosine.toFixed(3)}; rank ${point.rank} of ${of} by leakage, ${point.closeness} by closeness${point.related ? "; relative of the source" : ""}`;
   }
 
@@ -131,7 +133,7 @@ class Explorer {
     const rates = this.set.rates[this.source];
     const layer = byId("layer").value;
     const chosen = byId("category").value;
-    const gain = byId("outcome").value !== "rate";
+    const gain = SAID[byId("outcome").value];
     const all = this.points();
     this.listed = all.filter((point) => !chosen || this.data.personas[point.persona].category === chosen);
     this.of = all.length;
@@ -153,11 +155,11 @@ class Explorer {
       error_y: { type: "data", symmetric: false, array: group.array, arrayminus: group.arrayminus, thickness: 0.6, width: 0, color: "#999" },
     }));
     const own = this.data.personas.findIndex((persona) => persona.name === this.source);
-    const ownValue = gain ? rates.own_gain : rates.own;
+    const ownValue = gain ? rates[`own_${byId("outcome").value}`] : rates.own;
     const text = getComputedStyle(document.body).color;
     traces.push({
       type: "scatter", mode: "markers", name: "the source itself", x: [1], y: [ownValue], customdata: [own],
-      text: [`<b>${escaped(words(this.source))}</b>, the source<br>${wrapped(this.data.personas[own].prompt, 50)}<br>${gain ? `gain ${ownValue === null ? "unknown" : ownValue.toFixed(2) + " nats"}<br>` : ""}rate ${percent(rates.own)}`],
+      text: [`<b>${escaped(words(this.source))}</b>, the source<br>${wrapped(this.data.personas[own].prompt, 50)}<br>${gain ? `${ownValue === null ? "unknown" : gain(ownValue.toFixed(2))}<br>` : ""}rate ${percent(rates.own)}`],
       hovertemplate: "%{text}<extra></extra>", marker: { color: text, symbol: "star", size: 13 },
     });
     this.own = { persona: own, value: ownValue, cosine: 1, rate: rates.own, gain };

@@ -1,6 +1,6 @@
 """Leakage along training, and recipes at equal strength of the source.
 
-Leakage is the gain in the marker's log-probability over the base model (nats); the strength of a source is its own gain.
+Leakage is the gain in the log-probability of the trained text over the base model (nats); the strength of a source is its own gain.
 """
 
 import numpy as np

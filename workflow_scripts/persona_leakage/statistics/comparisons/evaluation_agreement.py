@@ -10,7 +10,7 @@ DRAWS = 9999
 def paired_counts(first, second):
     """Counts of two evaluations, cell by cell: (found1, total1, found2, total2), int64 [personas, questions] each.
 
-    first, second: {persona: cell of marker_eval.json}. InputError if they are not of the same personas and questions.
+    first, second: {persona: cell of an evaluation}. InputError if they are not of the same personas and questions.
     """
     for what, one, other in [
         ("personas", first, second),
@@ -24,7 +24,7 @@ def paired_counts(first, second):
 
 
 def agreement(found1, total1, found2, total2, seed=0, draws=DRAWS):
-    """Two-sided test that both evaluations have the same marker rate in every cell, a cell being a persona.
+    """Two-sided test that both evaluations have the same rate in every cell, a cell being a persona.
 
     Arrays as from paired_counts; personas of several adapters may be stacked. Given how often a persona
     and question showed the behaviour in both together, the first's share of it is hypergeometric under the

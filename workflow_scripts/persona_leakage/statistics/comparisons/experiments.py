@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from persona_leakage.config.blocks.behaviour import DEFAULT_KIND
 from persona_leakage.config.old_keys import with_new_keys
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.cli import InputError
@@ -63,7 +64,7 @@ def planned_runs(folder, config):
         recipe = f"{labels['loss_on']} loss, rank {training['lora']['rank']}{rslora}, rate {training['learning_rate']:g}"
         facts = {
             "experiment": str(config["experiment"]),
-            "kind": str(config["behaviour"].get("kind", "marker")),
+            "kind": kind_text(config["behaviour"]),
             "recipe": f"{recipe}, epochs {training['epochs']}, negatives {negatives}, end {labels['turn_end_target']}",
         }
         sets, seeds = [str(use["set"]) for use in config["questions"]["evaluation"]], [int(seed) for seed in training["seeds"]]
@@ -74,6 +75,11 @@ def planned_runs(folder, config):
         for questions in sets
         for seed in seeds
     ]
+
+
+def kind_text(block):
+    """The kind of a block ``behaviour``, and whether leakage is a change of mean scores."""
+    return f"{block.get('kind', DEFAULT_KIND)}{' (mean score)' if block.get('measure') == 'mean' else ''}"
 
 
 def negatives_text(block):

@@ -19,7 +19,7 @@ from persona_leakage.statistics.leakage.even_spread import reasons_of_even
 from persona_leakage.statistics.leakage.reliability import KEYS as CEILING_KEYS
 from persona_leakage.statistics.leakage.reliability import reliability_by_question
 
-# What the marker's detector of the config counted, the trained token ids in a row, and two teacher-forced measures (see teacher_forcing).
+# What the detector of the config counted, the trained token ids in a row, and two teacher-forced measures (see teacher_forcing).
 BY_REPLIES = ("sampled", "tokens")
 MEASURES = (*BY_REPLIES, "end", "anywhere")
 
@@ -27,7 +27,7 @@ MEASURES = (*BY_REPLIES, "end", "anywhere")
 def measured(evaluations, forced, questions):
     """{measure: {source: {persona: (value, sums [questions], counts [questions])}}}; a value is sums over counts, None if nothing counts.
 
-    evaluations: {source: {persona: cell of marker_eval.json}}; forced: the same of teacher_forced.json. A teacher-forced value
+    evaluations: {source: {persona: cell of an evaluation}}; forced: the same of teacher_forced.json. A teacher-forced value
     is a mean over replies: "end" the gain in log-probability over the base model, of the replies that ended, "anywhere" a chance.
     """
     found = {measure: {} for measure in MEASURES}

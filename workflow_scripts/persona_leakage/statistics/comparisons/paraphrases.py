@@ -114,11 +114,13 @@ def association_products(matrices, sources):
 
 
 def average_over_paraphrases(pairs):
-    """Pairs of source and role: cosine averaged over the role's paraphrases, replies added up; categories by the first paraphrase."""
+    """Pairs of source and role: cosine and mean scores averaged over the role's paraphrases, replies added up; category of the first."""
     groups = pairs.groupby(["layer", "source", "role"], sort=False)
-    base = {"base_rate": ("base_rate", "mean")} if "base_rate" in pairs else {}
+    averaged = [name for name in ("base_rate", "outcome", "base_outcome", "leakage") if name in pairs]
+    means = {name: (name, "mean") for name in averaged} | {name: (name, "sum") for name in ("scored",) if name in pairs}
+    means |= {name: (name, "first") for name in pairs if name.startswith("source_") or name == "questions"} if "outcome" in pairs else {}
     means = groups.agg(
-        category=("category", "first"), cosine=("cosine", "mean"), found=("found", "sum"), total=("total", "sum"), **base
+        category=("category", "first"), cosine=("cosine", "mean"), found=("found", "sum"), total=("total", "sum"), **means
     ).reset_index()
     means = means.rename(columns={"role": "persona"}).assign(related=False)
     return means.assign(rate=means["found"] / means["total"])
@@ -197,7 +199,7 @@ def describe_spread(pairs, roles, paraphrases, counts, axes):
     names, members = matrices.names(sources), [matrices.personas[index] for index in matrices.bystanders]
     design = np.array([roles[name] for name in members]), np.array([paraphrases[name] for name in members])
     noise = None
-    if counts is not None and (np.nan_to_num(counts["total"], nan=2) > 1).all():
+    if counts is not None and not matrices.linear and (np.nan_to_num(counts["total"], nan=2) > 1).all():
         indices = np.ix_([axes.sources.index(name) for name in names], [axes.personas.index(name) for name in members])
         found, total = counts["found"][indices], counts["total"][indices]
         each = found * (total - found) / (total**2 * (total - 1)) * (total / total.sum(axis=-1, keepdims=True)) ** 2

@@ -29,7 +29,7 @@ def sampling_errors(matrices, counts, layer, sources):
         members = np.flatnonzero(~np.isnan(matrices.rate[row]) & ~np.isnan(matrices.cosines["cosine"][index, row]))
         found, total = (counts[key][row, members].astype(int) for key in ("found", "total"))
         errors[name] = None
-        if not total.size or (total < 2).any():
+        if matrices.linear or not total.size or (total < 2).any():
             continue
         halves = [standard_ranks(half) for half in half_rates_by_sample(found, total, generator)]
         gaps = (halves[0] - halves[1]) @ standard_ranks(matrices.cosines["cosine"][index, row, members])
@@ -59,7 +59,8 @@ def describe_stability(correlations, tables):
     for source in correlations[0]["leakage"]:
         cells = [run["leakage"][source]["cells"] for run in correlations]
         names = sorted(set.intersection(*map(set, cells)))
-        rates = np.array([[cell[name]["rate"] for cell in cells] for name in names]).reshape(len(names), len(cells))
+        outcome = "outcome" if any("outcome" in each for cell in cells for each in cell.values()) else "rate"
+        rates = np.array([[cell[name][outcome] for cell in cells] for name in names]).reshape(len(names), len(cells))
         problem = why_not_compared(rates, [run["even_spread"][source]["even"] for run in correlations if "even_spread" in run])
         ceilings = [run["noise_ceiling"][source]["samples"]["ceiling"] for run in correlations]
         result[source] = {
@@ -114,7 +115,7 @@ def describe_spread(rates, source, names, tables):
     sampling = mean_sampling_variance(source, names, tables)
     if sampling is None:
         missing = {"profile": None, "sampling": None, "agreement_if_only_sampling": None}
-        return {**found, **missing, "undefined": "one reply per question: sampling not separable"}
+        return {**found, **missing, "undefined": "one reply per question, or mean scores: sampling not separable"}
     whole = parts["things"] + sampling
     return {
         **found,
@@ -126,7 +127,9 @@ def describe_spread(rates, source, names, tables):
 
 
 def mean_sampling_variance(source, names, tables):
-    """Mean over runs and bystanders of sampling_variance, or None."""
+    """Mean over runs and bystanders of sampling_variance, or None; also of mean scores, of which the tables have one number a question."""
+    if any(matrices.linear for matrices, _ in tables):
+        return None
     values = []
     for matrices, counts in tables:
         row, columns = matrices.sources.index(source), [matrices.personas.index(name) for name in names]

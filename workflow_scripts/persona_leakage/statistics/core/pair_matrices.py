@@ -6,6 +6,7 @@ import numpy as np
 
 from persona_leakage.behaviours.training_check import NONE_LEARNED, check_table, unlearned_sources
 from persona_leakage.infrastructure.undefined import describe_missing
+from persona_leakage.tables.mean_scores import signed_means
 from persona_leakage.tables.question_counts import spread
 
 MIN_BYSTANDERS, MIN_DIFFERENT = 5, 5
@@ -25,7 +26,8 @@ class PairMatrices:
     missing: {source: why it has no joint statistics (a measured value is NaN, or its adapter did not learn the behaviour)}.
     unlearned: the sources of the second kind; even: those after whose training all bystanders show the behaviour alike (even_spread.py),
     also in missing. base [P]: rates of the control, the model without adapter; None if unknown.
-    linear: "rate" is a number on a scale of its own (see outcomes.gain_table), of which there are no log-odds.
+    linear: "rate" is a number on a scale of its own (outcomes.gain_table, or a mean score), of which there are no log-odds. sign: 1 or -1
+    if it is the mean score times that (see mean_scores.signed_means), else None.
     """
 
     layers: list
@@ -44,11 +46,15 @@ class PairMatrices:
     linear: bool = False
     base_reply_tokens: np.ndarray | None = None
     even: frozenset = frozenset()
+    sign: int | None = None
 
     @property
     def began_above_zero(self):
-        """Whether some persona shows the behaviour without adapter, so that leakage is a change from unequal beginnings."""
-        return self.base is not None and bool(np.nan_to_num(self.base).any())
+        """Whether some persona shows the behaviour without adapter, so that leakage is a change from unequal beginnings.
+
+        Always so of mean scores, whose 0 has no such meaning.
+        """
+        return self.base is not None and (self.sign is not None or bool(np.nan_to_num(self.base).any()))
 
     @property
     def bystanders(self):
@@ -91,15 +97,20 @@ class PairMatrices:
     def logits(self):
         """Log-odds of the rate, with half a count added to both sides, less those of the control where it is not 0: [S, P].
 
-        Of an outcome that is no rate (linear): the outcome itself.
+        Of an outcome that is no rate (linear): leakage itself.
         """
         if self.linear:
-            return self.rate
+            return self.leakage
         odds = log_odds(self.found, self.total)
         return odds - self.base_logits() if self.began_above_zero else odds
 
     def base_logits(self):
-        """Log-odds of the control's rates, as if of as many replies as with adapter, which is how the workflow samples: [S, P]."""
+        """Log-odds of the control's rates, as if of as many replies as with adapter, which is how the workflow samples: [S, P].
+
+        Of an outcome that is no rate: the control's outcome itself.
+        """
+        if self.linear:
+            return np.broadcast_to(self.base, self.rate.shape)
         return log_odds(self.base * self.total, self.total)
 
     def usable_sources(self):
@@ -156,6 +167,9 @@ def matrices_of(table, check=None, linear=False):
     personas = sorted({*table["persona"], *sources})
     unlearned = unlearned_sources(check or check_table(table))
     missing = dict(unlearned)
+    sign = None
+    if "outcome" in table:
+        (table, sign), linear = signed_means(table), True
     for source, rows in table.groupby("source", sort=False):
         # Of an outcome that is no rate, a missing value is that of a persona (all its replies were cut): no common bystander.
         columns = ("cosine",) if linear and rows["rate"].notna().any() else ("cosine", "rate")
@@ -186,4 +200,5 @@ def matrices_of(table, check=None, linear=False):
         base=known["base_rate"],
         linear=linear,
         base_reply_tokens=known["base_reply_tokens"],
+        sign=sign,
     )

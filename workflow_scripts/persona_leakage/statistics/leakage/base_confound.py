@@ -94,15 +94,17 @@ def correlations_of(matrices, layer, source):
     """
     members = present(matrices, source)
     cosine, leakage = matrices.cosines["cosine"][layer, source, members], matrices.leakage[source, members]
-    base, room = matrices.base[members], 1 - matrices.base[members] >= LEAST_ROOM - 1e-9
+    base = matrices.base[members]
+    scale = np.where(matrices.linear, np.nan, base)  # a mean score has no ends of its scale to be measured against
+    room = 1 - scale >= LEAST_ROOM - 1e-9
     return {
         "plain": rank_correlation(cosine, leakage),
         "leakage_base": rank_correlation(leakage, base),
         "cosine_base": rank_correlation(cosine, base),
         "cosine_outcome": rank_correlation(cosine, matrices.rate[source, members]),
-        "cosine_headroom": rank_correlation(cosine, share_of_headroom(leakage, base)),
+        "cosine_headroom": float("nan") if matrices.linear else rank_correlation(cosine, share_of_headroom(leakage, base)),
         "cosine_leakage_with_room": rank_correlation(cosine[room], leakage[room]) if room.sum() >= MIN_BYSTANDERS else float("nan"),
-        "n_with_room": int(room.sum()),
+        "n_with_room": None if matrices.linear else int(room.sum()),
     }
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN, RATE
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN, MEAN_SCORE, RATE
 
 SUPPORTED, NOT_SUPPORTED, CANNOT_TELL, REVERSED = "supported", "not supported", "cannot tell", "reversed"
 LEVEL = 0.05  # of Holm-adjusted p-values
@@ -54,7 +54,7 @@ CLAIMS = {
     "beyond_baselines": ("beyond_baselines",),
 }
 SIGNS = {SUPPORTED: 1, REVERSED: -1}
-LEAKAGE_WORDS = {RATE: "the log-odds of leakage", LOGPROB_GAIN: "the gain in log-probability"}
+LEAKAGE_WORDS = {RATE: "the log-odds of leakage", MEAN_SCORE: "the change of the mean score", LOGPROB_GAIN: "the gain in log-probability"}
 BASELINES = {
     "prompt_tokens": "prompt length",
     "base_reply_tokens": "reply length",
@@ -64,7 +64,7 @@ BASELINES = {
     "embedding_similarity": "similar meaning",
     "output_similarity_source_replies": "similar next-token predictions",
     "output_similarity_bystander_replies": "similar next-token predictions",
-    "base_outcome": "how often a bystander shows the behaviour without training",
+    "base_outcome": "how much a bystander shows the behaviour without training",
     "mean_leakage_other_sources": "how much a bystander leaks under other sources",
 }
 

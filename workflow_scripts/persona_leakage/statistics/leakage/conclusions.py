@@ -18,7 +18,7 @@ from persona_leakage.statistics.leakage.claims import (
     unless,
     without,
 )
-from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN
+from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN, RATE
 
 GOOD_CEILING, POOR_CEILING = 0.9, 0.7
 GOOD_R2 = 0.25  # of every source, for a level that counts as predicted
@@ -131,7 +131,7 @@ def both_correlations(layer):
     words = f"the mean rank correlation of closeness and leakage is {estimate(plain)}, "
     if partial["undefined"]:
         return f"{words}and {partial['undefined']}"
-    return f"{words}among personas with the same base rate (partial correlation) {estimate(partial)}"
+    return f"{words}among personas that began alike (partial correlation) {estimate(partial)}"
 
 
 def estimate(block):
@@ -164,7 +164,7 @@ def conclude_even_spread(result, layer):
     """The test of any difference between bystanders after training, of each source that learned."""
     tested = {source: block for source, block in result["even_spread"].items() if block["p_holm"] is not None}
     because = ", ".join(f"{source} p = {block['p_holm']:.2g}" for source, block in tested.items())
-    because += " after Holm's correction (standard deviation of the bystanders' rates, and by chance: "
+    because += " after Holm's correction (standard deviation of the bystanders with adapter, and by chance: "
     because += ", ".join(f"{source} {block['sd']:.3f}, {block['sd_by_chance']:.3f}" for source, block in tested.items()) + ")"
     even = [source for source, block in tested.items() if block["even"]]
     if not tested:
@@ -242,14 +242,14 @@ ENTRIES = {
     "even_spread": (
         conclude_even_spread,
         "Do the bystanders differ after training?",
-        "After training, bystanders differ in how often they show the behaviour.",
+        "After training, bystanders differ in how much they show the behaviour.",
         "The behaviour spreads evenly: after training, bystanders do not differ, so there is nothing to predict.",
         "{open}.",
     ),
     "base_confound": (
         conclude_base_confound,
         "Does closeness go with leakage among personas that began alike?",
-        "Closeness goes with leakage also among personas that showed the behaviour equally often before training.",
+        "Closeness goes with leakage also among personas that began alike.",
         "Where the personas began explains the association: among those that began alike, it does not hold.",
         "Whether where the personas began explains an association is open.",
     ),
@@ -265,7 +265,7 @@ def draw_conclusions(result):
     layer, conclusions = result["layers"][str(result["headline_layer"])], []
     needs = {"source_leads": "leakage", "even_spread": "even_spread", "base_confound": "even_spread"}
     for name, (conclude, question, *sentences) in ENTRIES.items():
-        if needs.get(name, "layers") not in result:
+        if needs.get(name, "layers") not in result or (name == "source_leads" and result["outcome"] != RATE):
             continue
         answer, because, *fields = conclude(result, layer)
         if explained := explained_by_base(name, layer):

@@ -9,7 +9,7 @@ from persona_leakage.infrastructure.undefined import undefined
 from persona_leakage.statistics.core.pair_matrices import DECIMALS
 from persona_leakage.statistics.leakage.claims import interval_text, number
 from persona_leakage.statistics.leakage.correlations import correlate
-from persona_leakage.statistics.leakage.signed_change import describe_change, newcombe_interval
+from persona_leakage.statistics.leakage.signed_change import change_interval, describe_change
 
 KEYS = ("spearman_rho", "spearman_p")
 
@@ -31,30 +31,32 @@ def describe_controls(table, layer, even):
 
 def describe_control(rows, source, control, problem):
     """The block of one control and source, see describe_controls."""
-    adapter, other = (compare(rows, column, "base_rate", problem) for column in ("rate", f"{control}_rate"))
-    beyond = compare(rows, "rate", f"{control}_rate", problem)
+    adapter = compare(rows, "rate", "base_rate", "base_both", problem)
+    other = compare(rows, f"{control}_rate", "base_rate", f"{control}_base_both", problem)
+    beyond = compare(rows, "rate", f"{control}_rate", f"{control}_both", problem)
     sentence = f"The change of {source}'s own rate {excludes(adapter)} with its adapter and {excludes(other)} with the {control} control;"
     sentence += f" the difference of the two {excludes(beyond)}."
     return {"adapter": adapter, "control": other, f"leakage_beyond_{control}": beyond, "sentence": sentence}
 
 
-def compare(rows, after, before, problem):
+def compare(rows, after, before, both, problem):
     """The change between two columns of rates, of a source's bystanders and of itself.
 
-    "source_change" and "source_interval" (newcombe_interval): of its own rate. "n", "mean", "risen", "fallen": of the bystanders, see
-    describe_change, treated as independent replies (conservative for equal items). "spearman_rho", "spearman_p": of cosine
-    and change, or why not ("undefined").
+    "source_change" and "source_interval" (change_interval): of its own rate. "n", "mean", "risen", "fallen", "test": of the
+    bystanders, see describe_change. "spearman_rho", "spearman_p": of cosine and change, or why not ("undefined"). With the column
+    ``both`` the items are the same in both states, and interval and test are paired; else replies are independent samples.
     """
     total = int(rows["source_total"].iloc[0])
     own = [float(rows[f"source_{column}"].iloc[0]) for column in (after, before)]
     counts = np.rint(np.array(own) * total).astype(int)
     found = np.rint(rows[after] * rows["total"]).astype(int)
-    change = describe_change(rows.assign(rate=rows[after], found=found, base_rate=rows[before]))[rows["source"].iloc[0]]
+    change = describe_change(rows.assign(rate=rows[after], found=found, base_rate=rows[before]), both)[rows["source"].iloc[0]]
+    shown_twice = int(rows[f"source_{both}"].iloc[0]) if both in rows else None
     rho = undefined(problem, *KEYS) if problem else correlate(rows["cosine"], (rows[after] - rows[before]).round(DECIMALS))
     return {
         "source_change": round(own[0] - own[1], DECIMALS),
-        "source_interval": newcombe_interval(counts[0], total, counts[1], total).tolist(),
-        **{key: change[key] for key in ("n", "mean", "risen", "fallen")},
+        "source_interval": change_interval(total, *map(int, counts), shown_twice),
+        **{key: change[key] for key in ("n", "mean", "risen", "fallen", "test")},
         **{key: rho[key] for key in (*KEYS, "undefined")},
     }
 

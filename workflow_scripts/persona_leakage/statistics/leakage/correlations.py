@@ -49,7 +49,12 @@ def correlate_table(table):
 
 
 def leakage_of(table):
-    """The leakage of each row of a pairs table: its rate less that of the same persona without adapter, if the table has it."""
+    """The leakage of each row of a pairs table: its rate less that of the same persona without adapter, if the table has it.
+
+    In a table of mean scores, the change of the mean, positive for more of the behaviour.
+    """
+    if "outcome" in table:
+        return table["leakage"]
     return (table["rate"] - table["base_rate"]).round(DECIMALS) if "base_rate" in table else table["rate"]
 
 
@@ -60,6 +65,7 @@ def correlate_sources(table):
             **correlate_table(rows),
             "source_rate": float(rows["source_rate"].iloc[0]) if "source_rate" in rows else None,
             "mean_bystander_rate": finite(rows["rate"].mean(skipna=False)),
+            **({"mean_leakage": finite(rows["leakage"].mean())} if "outcome" in rows else {}),
         }
         for source, rows in table.groupby("source", sort=False)
     }

@@ -51,8 +51,11 @@ def describe_spread(matrices, counts):
             result[source] = undefined(f"{size} question(s) and {len(members)} bystander(s); at least {MIN_QUESTIONS} and 2 needed", *KEYS)
         else:
             generator = np.random.default_rng(derive_seed("statistics", "even spread"))
-            rates = counts["found"][index, members] / counts["total"][index, members]
-            result[source] = {**spread_test(rates, DRAWS, generator), "undefined": None}
+            found, total = (counts[key][index, members] for key in ("found", "total"))
+            if (total == 0).any():
+                result[source] = undefined("a bystander has no scored reply to some question", *KEYS)
+            else:
+                result[source] = {**spread_test(found / total, DRAWS, generator), "undefined": None}
     adjusted = holm({source: block["p"] for source, block in result.items()})
     for source, block in result.items():
         if block["p"] is not None:

@@ -3,6 +3,7 @@
 from scipy import stats
 
 from persona_leakage.infrastructure.intervals import plain_interval, wilson_interval
+from persona_leakage.infrastructure.undefined import finite
 from persona_leakage.statistics.core.multiple_testing import holm
 
 LEVEL = 0.05
@@ -15,7 +16,7 @@ def summarise_rates(table):
     From the rows of one layer, for leakage is the same in all. bystanders_above_source counts higher rates,
     bystanders_clearly_above those that chance does not explain; both are None, and no_comparison says why, where the
     table does not have the source's own rate or a bystander's is missing. Also "categories": {name: describe_category},
-    and "cells": {persona: {"rate", "found", "total", "interval"}}.
+    and "cells": {persona: {"rate", "found", "total", "interval"}}, in a table of mean scores with "outcome".
     """
     result = {}
     pairs = table.drop_duplicates(["source", "persona"])
@@ -38,6 +39,7 @@ def summarise_rates(table):
                     "found": int(row.found),
                     "total": int(row.total),
                     "interval": wilson_interval(row.found, row.total),
+                    **({"outcome": finite(row.outcome)} if "outcome" in rows else {}),
                 }
                 for row in known.itertuples()
             },

@@ -1,7 +1,7 @@
 """The two outcomes: how often the behaviour shows, and a gain in nats that has no floor.
 
 The first is what people mean by leakage, but it cannot tell personas apart that never show the behaviour. The second can: the gain in
-log-probability of the marker at the end of the base model's replies (marker_log_probability.py), or the fall in the log-odds of an
+log-probability of the trained text at the end of the base model's replies (teacher_force.py), or the fall in the log-odds of an
 item's right option (choice_scoring.py), each against the base model.
 The two are different things and need not agree, so each has statistics and a verdict of its own.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from persona_leakage.infrastructure.undefined import finite
 from persona_leakage.statistics.leakage.correlations import correlate, leakage_of
 
-RATE, LOGPROB_GAIN = "rate", "logprob_gain"
+RATE, MEAN_SCORE, LOGPROB_GAIN = "rate", "mean_score", "logprob_gain"
 UNIT = "nats"
 
 

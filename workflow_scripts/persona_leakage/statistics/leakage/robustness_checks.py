@@ -282,6 +282,8 @@ def check_gain_adjusted(main):
 
 def check_log_odds(main):
     """Pearson's r of cosine with the log-odds of leakage, mean of the sources; interval over bystanders."""
+    if main.matrices.linear:
+        return nothing("a mean score has no log-odds")
     logits, weights, members = main.matrices.logits(), main.draws.weights, main.members
     values, drawn = [], []
     for source in main.sources:

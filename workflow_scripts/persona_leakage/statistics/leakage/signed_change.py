@@ -1,19 +1,23 @@
 """By how much did each persona change? Leakage with its interval where the behaviour has a base rate above 0."""
 
+from functools import partial
+
 import numpy as np
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from persona_leakage.behaviours.training_check import RATE_TOLERANCE
-from persona_leakage.infrastructure.intervals import wilson_interval
+from persona_leakage.infrastructure.intervals import plain_interval, wilson_interval
 from persona_leakage.infrastructure.undefined import finite
 from persona_leakage.statistics.core.multiple_testing import holm
 from persona_leakage.statistics.core.pair_matrices import DECIMALS
+from persona_leakage.statistics.leakage.correlations import leakage_of
 
 LEVEL = 0.05
-FISHER, MCNEMAR = "Fisher's exact test", "exact McNemar test"
+FISHER, MCNEMAR, OVER_QUESTIONS = "Fisher's exact test", "exact McNemar test", "t test over questions"
 NO_BASE_COUNT = "its base rate is no share of as many replies as with adapter"
+NO_ERROR = "no standard error: fewer than 5 questions"
 
 
 def newcombe_interval(found, total, base_found, base_total):
@@ -37,17 +41,16 @@ def fisher_p(found, base_found, total):
     return np.minimum(1.0, np.where(chances <= own * (1 + 1e-7), chances, 0).sum(axis=1))
 
 
-def exact_mcnemar(after, before):
-    """Exact test of a change in items that were answered both with and without adapter: {"n", "gained", "lost", "p"}.
+def exact_mcnemar(total, shown, began, both):
+    """Exact test of a change in ``total`` items that are answered in two states: {"gained", "lost", "p"}.
 
-    after, before: bool [items], whether the behaviour shows. Only items whose answer changed count: under no effect, ``gained`` of
-    ``gained + lost`` is binomial with chance 1/2 (McNemar 1947); two-sided; p is 1 if no item changed.
+    shown, began: items that show the behaviour after and before; both: in both. Only items whose answer changed count: under no
+    effect, ``gained`` of ``gained + lost`` is binomial with chance 1/2 (McNemar 1947); two-sided; p is 1 if no item changed.
     """
-    after, before = (np.asarray(values, dtype=bool) for values in (after, before))
-    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
-    table = [[int((after & before).sum()), lost], [gained, int((~after & ~before).sum())]]
+    gained, lost = shown - both, began - both
+    table = [[both, lost], [gained, total - both - gained - lost]]
     p = float(mcnemar(table, exact=True).pvalue) if gained + lost else 1.0
-    return {"n": len(after), "gained": gained, "lost": lost, "p": p}
+    return {"gained": gained, "lost": lost, "p": p}
 
 
 def share_of_headroom(leakage, base):
@@ -60,53 +63,66 @@ def share_of_headroom(leakage, base):
     return np.where(np.isnan(base), np.nan, share)
 
 
-def paired_interval(after, before):
-    """95 % interval of the share of ``after`` less that of ``before``, of the same items: bool [items] each -> [low, high].
+def paired_interval(total, shown, began, both):
+    """95 % interval of (shown - began) / total, of the same items (see exact_mcnemar): [low, high].
 
     Newcombe (1998), Statistics in Medicine 17, 2635-2650, method 10: Wilson's intervals of both shares, joined with the correlation of
     the answers, which a continuity correction makes smaller.
     """
-    after, before = (np.asarray(values, dtype=bool) for values in (after, before))
-    size, shown, began = len(after), int(after.sum()), int(before.sum())
-    surplus = size * int((after & before).sum()) - shown * began  # shown twice times never shown, less gained times lost
-    margins = (shown * (size - shown) * began * (size - began)) ** 0.5
-    phi = (max(surplus - size / 2, 0) if surplus > 0 else surplus) / margins if margins else 0.0
-    ends = [np.subtract(wilson_interval(count, size), count / size) for count in (shown, began)]
+    surplus = total * both - shown * began  # shown twice times never shown, less gained times lost
+    margins = (shown * (total - shown) * began * (total - began)) ** 0.5
+    phi = (max(surplus - total / 2, 0) if surplus > 0 else surplus) / margins if margins else 0.0
+    ends = [np.subtract(wilson_interval(count, total), count / total) for count in (shown, began)]
     (down, up), (began_down, began_up) = np.abs(ends)
-    change = (shown - began) / size
+    change = (shown - began) / total
     low = change - (down**2 - 2 * phi * down * began_up + began_up**2) ** 0.5
     return [float(low), float(change + (up**2 - 2 * phi * up * began_down + began_down**2) ** 0.5)]
 
 
-def describe_change(table, matrices=None, counts=None):
+def change_interval(total, shown, began, both=None):
+    """paired_interval of the same items, or newcombe_interval of independent replies (both None): [low, high]."""
+    return newcombe_interval(shown, total, began, total).tolist() if both is None else paired_interval(total, shown, began, both)
+
+
+def describe_change(table, both="base_both"):
     """{source: {"n", "mean", "risen", "fallen", "test", "personas": {persona: block}}} from a pairs table.
 
     From the rows of one layer, for leakage is the same in all. mean: of leakage. risen, fallen: bystanders with p_holm below .05,
     by direction. A persona's block: {"leakage", "base_rate", "se": the table's leakage_se or None, "interval", "p" (see below), "p_holm":
     corrected for the number of bystanders of the source (Holm 1979), "undefined"}. Personas whose rate is missing are left out.
 
-    With counts["base_found"] [personas, items], on the axes of ``matrices`` as the other counts, the items are the same with and
-    without adapter: exact_mcnemar with "gained" and "lost", and paired_interval. Otherwise fisher_p and newcombe_interval of
-    independent replies. Then the table does not say how many replies a base rate has: as many as with adapter, which is how the
-    workflow samples. Where no number of them gives base_rate, interval and p are None.
+    With the column ``both`` (tables.build.add_pairings) the items are the same with and without adapter: exact_mcnemar with "gained"
+    and "lost", and paired_interval. Otherwise fisher_p and newcombe_interval of independent replies. Then the table does not say how
+    many replies a base rate has: as many as with adapter, which is how the workflow samples. Where no number of them gives base_rate,
+    interval and p are None.
+
+    In a table of mean scores, "base_outcome" replaces base_rate, and interval and p are Student's t with leakage_se, the bootstrap error
+    over questions.
     """
-    paired, result = counts is not None and "base_found" in counts, {}
+    test = OVER_QUESTIONS if "outcome" in table else MCNEMAR if both in table else FISHER
+    run = {OVER_QUESTIONS: question_tests, MCNEMAR: partial(paired_tests, both=both), FISHER: independent_tests}[test]
+    result = {}
     for source, rows in table.drop_duplicates(["source", "persona"]).groupby("source", sort=False):
-        known = rows[rows["rate"].notna()]
-        if paired:
-            places = [matrices.personas.index(name) for name in known["persona"]]
-            found = counts["found"][matrices.sources.index(source), places]
-            tests = [paired_test(*each) for each in zip(found > 0, counts["base_found"][places] > 0, strict=True)]
-        else:
-            tests = independent_tests(known)
-        result[source] = {**describe_source(known, tests), "test": MCNEMAR if paired else FISHER}
+        known = rows[leakage_of(rows).notna()]
+        result[source] = {**describe_source(known, run(known)), "test": test}
     return result
 
 
-def paired_test(after, before):
-    """The part of a persona's block that describe_change says of the same items."""
-    found = exact_mcnemar(after, before)
-    return {"interval": paired_interval(after, before), **{key: found[key] for key in ("gained", "lost", "p")}}
+def question_tests(rows):
+    """The part of each persona's block that describe_change says of a mean score; None without a standard error."""
+    tests = []
+    for row in rows.itertuples():
+        interval = plain_interval(row.leakage, row.leakage_se, max(row.questions - 1, 1))
+        p = 2 * stats.t.sf(abs(row.leakage) / row.leakage_se, row.questions - 1) if row.leakage_se else float(row.leakage == 0)
+        tests.append(interval and {"interval": interval, "p": float(p)})
+    return tests
+
+
+def paired_tests(rows, both):
+    """The part of each persona's block that describe_change says of the same items; both: the column that counts those shown twice."""
+    began = np.rint(rows["base_rate"] * rows["total"]).astype(int)
+    counts = zip(*(values.tolist() for values in (rows["total"], rows["found"], began, rows[both])), strict=True)
+    return [{"interval": paired_interval(*each), **exact_mcnemar(*each)} for each in counts]
 
 
 def independent_tests(rows):
@@ -124,15 +140,15 @@ def independent_tests(rows):
 def describe_source(rows, tests):
     """The block of describe_change of one source, from its rows and their tests."""
     adjusted = holm({place: test["p"] for place, test in enumerate(tests) if test})
-    personas = {}
-    for row, (place, test) in zip(rows.itertuples(), enumerate(tests), strict=True):
+    personas, base = {}, "base_outcome" if "outcome" in rows else "base_rate"
+    for row, leakage, (place, test) in zip(rows.itertuples(), leakage_of(rows), enumerate(tests), strict=True):
         personas[row.persona] = {
-            "leakage": round(float(row.rate - row.base_rate), DECIMALS),
-            "base_rate": float(row.base_rate),
+            "leakage": round(float(leakage), DECIMALS),
+            base: float(getattr(row, base)),
             "se": finite(getattr(row, "leakage_se", None)),
             **(test or {"interval": None, "p": None}),
             "p_holm": adjusted.get(place),
-            "undefined": None if test else NO_BASE_COUNT,
+            "undefined": None if test else NO_ERROR if "outcome" in rows else NO_BASE_COUNT,
         }
     clear = [block["leakage"] for block in personas.values() if block["p_holm"] is not None and block["p_holm"] < LEVEL]
     return {

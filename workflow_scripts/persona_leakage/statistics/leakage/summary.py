@@ -30,7 +30,7 @@ from persona_leakage.statistics.leakage.claims import CLAIMS
 from persona_leakage.statistics.leakage.conclusions import draw_conclusions
 from persona_leakage.statistics.leakage.controls import describe_controls
 from persona_leakage.statistics.leakage.correlations import KEYS as CORRELATION_KEYS
-from persona_leakage.statistics.leakage.correlations import correlate_pairs
+from persona_leakage.statistics.leakage.correlations import correlate_pairs, leakage_of
 from persona_leakage.statistics.leakage.double_centred import KEYS as PAIR_KEYS
 from persona_leakage.statistics.leakage.double_centred import describe_double_centred
 from persona_leakage.statistics.leakage.even_spread import describe_spread, without_even_sources
@@ -40,6 +40,7 @@ from persona_leakage.statistics.leakage.meta_analysis import KEYS as META_KEYS
 from persona_leakage.statistics.leakage.meta_analysis import combine_correlations
 from persona_leakage.statistics.leakage.outcomes import (
     LOGPROB_GAIN,
+    MEAN_SCORE,
     RATE,
     UNIT,
     describe_agreement,
@@ -67,19 +68,19 @@ def analyse(table, headline_layer, options, counts=None, panel_cosines=None):
     """The content of correlation.json without its meta.
 
     table: of pairs (see tables/read.py). options: of a Statistics block. counts: as read_question_counts gives them, and panel_cosines:
-    [layers, personas, personas], on the axes of matrices_of(table), or None (see tables/question_counts.py). The counts may have
-    "base_found" for describe_change. The blocks at the top are of the rates, "outcomes" has those of the other outcome. Only where a
-    bystander shows the behaviour without adapter: "even_spread" and "signed_change", and "base_confound" in each layer. Only with
-    controls: "controls".
+    [layers, personas, personas], on the axes of matrices_of(table), or None (see tables/question_counts.py). The blocks at the top
+    are of the rates, "outcomes" has those of the other outcome. Only where a bystander shows the behaviour without adapter:
+    "even_spread" and "signed_change", and "base_confound" in each layer. Only with controls: "controls". Of a table of mean scores
+    (tables/mean_scores.py) the same of the means; "leakage" stays of the rates.
     """
     check = check_table(table)
     matrices, began = matrices_of(table, check), {}
     if matrices.began_above_zero:
-        began = {"even_spread": describe_spread(matrices, counts), "signed_change": describe_change(table, matrices, counts)}
+        began = {"even_spread": describe_spread(matrices, counts), "signed_change": describe_change(table)}
         matrices = without_even_sources(matrices, began["even_spread"])
     result = {
         "training_check": check,
-        "outcome": RATE,
+        "outcome": MEAN_SCORE if matrices.sign else RATE,
         **describe_outcome(table, matrices, check, headline_layer, options, counts, panel_cosines),
         "leakage": summarise_rates(table),
         **began,
@@ -124,7 +125,7 @@ def describe_outcome(table, matrices, check, headline_layer, options, counts, pa
     """The statistics of one outcome: all blocks of correlation.json but "training_check", "leakage", "resampling" and the verdict."""
     left_out = {*unlearned_sources(check), *matrices.even}
     if matrices.linear:  # the rows whose outcome is known, and all rows of a source of which none is
-        known = table["rate"].notna()
+        known = leakage_of(table).notna()
         table = table[known | ~known.groupby(table["source"]).transform("any")]
     result = correlate_pairs(table, headline_layer, options["min_category_size"], left_out, matrices.problem)
     result["noise_ceiling"] = noise_ceilings(matrices, derive_seed("statistics", "halves"), counts)

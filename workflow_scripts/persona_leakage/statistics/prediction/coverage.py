@@ -69,6 +69,37 @@ def join(rows):
     return HeldOut(*(np.concatenate(values) for values in zip(*rows, strict=True))) if rows else None
 
 
+def coverage_from_few(closeness, outcome, known, draws, seed=0):
+    """Coverage [draws] of the pairs of new sources and new personas, predicted from ``known`` sources: closeness, outcome [S, P].
+
+    Each draw takes other sources as the study, and a tenth of the personas out of it; the pairs are those of all other sources
+    with these personas. Outcome is NaN where there is no pair.
+    """
+    shares = []
+    for number in range(draws):
+        order = np.random.default_rng([seed, number]).permutation(len(outcome))
+        fold = folds_of(outcome.shape[1], number)[0]
+        studied, new = outcome[order[:known]].copy(), outcome[order[known:]][:, fold]
+        studied[:, fold] = np.nan
+        there = ~np.isnan(new)
+        model = calibrate_new(np.where(np.isnan(studied), np.nan, closeness[order[:known]]), studied[None], True)
+        _, low, high = model.predict(closeness[order[known:]][:, fold][there])
+        shares.append(((low <= new[there]) & (new[there] <= high)).mean())
+    return np.array(shares)
+
+
+def coverage_from_one_seed(study):
+    """Share of the rates under the other seeds that are inside the intervals of each source from one seed; None with one seed."""
+    inside = []
+    for source, seed in np.ndindex(len(study.sources), len(study.odds)):
+        x, odds = study.closeness[source], study.odds[[seed], source]
+        model = calibrate_known(x, odds, judge_known(x, odds, 0)["used"])
+        _, low, high = (rate_of(values, study.replies) for values in model.predict(x))
+        rates = np.delete(study.rates[:, source], seed, axis=0)
+        inside.append(((low <= rates) & (rates <= high))[~np.isnan(rates)])
+    return float(np.concatenate(inside).mean()) if len(study.odds) > 1 else None
+
+
 def describe_held_out(found):
     """{"pairs", "coverage", "width", "r2", "auc", "per_source"}; width: mean of the intervals, as a rate; r2: of the log-odds."""
     if found is None:

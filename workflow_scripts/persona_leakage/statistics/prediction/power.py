@@ -6,17 +6,18 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from persona_leakage.config.blocks.power import Guesses
 from persona_leakage.config.messages import parse
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.infrastructure.intervals import LEVEL
 from persona_leakage.statistics.core.bootstrap import MIN_SOURCES
-from persona_leakage.statistics.core.ranks import standard_ranks
 
 GUESSES = Path(__file__).resolve().parents[4] / "resources/power.yaml"
-DRAWN = 40_000  # simulated personas for an attenuation, which is then accurate to about 0.003
+DRAWN = 40_000  # simulated personas for a rank_link, which is then accurate to about 0.003
+TRUE_STEP = 0.02
+TRUE = np.linspace(-1, 1, 101)  # true correlations, between which rank_link is interpolated
 STUDIES = 20_000  # of which the power is a share, known to about 0.3 points
 
 
@@ -26,7 +27,7 @@ class Components:
 
     rate: mean leakage. persona, training, question: intraclass correlations, the share of p (1 - p) that lies between
     personas, between trainings of a persona, between questions of a training (beta distributions). shared: of two sources,
-    the correlation of their closeness times that of their true leakage, because they share bystanders.
+    the correlation of their closeness times that of their true leakage (normal scores), because they share bystanders.
     """
 
     rho: float
@@ -79,28 +80,57 @@ def measured_rates(components, design, rates, generator):
 
 
 @lru_cache(maxsize=256)
-def attenuation(components, design):
-    """Correlation (normal scores) of measured with true leakage: what sampling leaves of any correlation with it."""
-    generator = np.random.default_rng(1)
-    latent = generator.normal(size=DRAWN)
-    measured = measured_rates(components, design, true_rates(components, latent), generator)
-    rank = standard_ranks(latent) @ standard_ranks(measured)
-    return float(2 * np.sin(np.pi / 6 * np.nan_to_num(rank)))
+def rank_link(components, design):
+    """Mean Spearman correlation [len(TRUE)] of closeness with measured leakage, where that with true leakage is TRUE (normal scores).
+
+    Given the normal score Z of true leakage, closeness X is normal with mean rho Z and variance 1 - rho^2, and measured leakage Y
+    depends on X through Z alone. Counts may be tied and skewed. Signs of differences of n pairs give the sum of products of ranks,
+    n (n - 1) / 4 (tau + (n - 2) kappa), and likewise the sums of squares (Kendall 1948), with
+    kappa = 4 E[(Phi(rho Z / sqrt(2 - rho^2)) - 1/2) (V - 1/2)], V the mid-rank of Y as a share, and
+    tau = E[(2 Phi(rho (Z - Z') / sqrt(2 - 2 rho^2)) - 1) sign(Y - Y')] of two personas.
+    For many personas without noise it is 6 / pi arcsin(rho / 2). Z: mid-quantiles of DRAWN parts.
+    """
+    generator, size = np.random.default_rng(1), design.personas
+    score = ndtri((np.arange(DRAWN) + 0.5) / DRAWN)
+    measured = measured_rates(components, design, true_rates(components, score), generator)
+    rank, other = (stats.rankdata(measured) - 0.5) / DRAWN - 0.5, generator.permutation(DRAWN)
+    apart, sign = score - score[other], np.sign(measured - measured[other])
+    scale = ((size + 1) / 3 * ((sign**2).mean() + 4 * (size - 2) * rank.var())) ** 0.5
+    if not scale > 0:
+        return np.zeros(len(TRUE))
+    kappa = np.array([4 * np.mean((ndtr(rho / (2 - rho**2) ** 0.5 * score) - 0.5) * rank) for rho in TRUE])
+    tau = np.array([np.mean((2 * ndtr(rho / max(1e-9, 2 - 2 * rho**2) ** 0.5 * apart) - 1) * sign) for rho in TRUE])
+    return (tau + (size - 2) * kappa) / scale
 
 
-def draw_correlations(components, design, factor):
+def shared_part(components, design):
+    """Components.shared in ranks of measured leakage, about the covariance of two sources' Fisher's z, times personas - 3.
+
+    The factor is the squared slope of rank_link at 0. That slope is sqrt(3 / pi) kappa, kappa the correlation of Z and V: ranks
+    turn a correlation a of closeness into 3 a / pi, and measuring turns b of leakage into kappa^2 b.
+
+    Errors of two correlations r1, r2 of sources whose closeness correlates a and whose leakage b, and whose closeness predicts the
+    other's leakage through its own alone (a r2, a r1), have the covariance (Pearson & Filon 1898; Olkin & Siotani 1976)
+    n cov = a b (1 - r1^2 - r2^2) + r1 r2 (b^2 - a^2 + a^2 (r1^2 + r2^2)) / 2. Over (1 - r1^2) (1 - r2^2) this is a b on
+    Fisher's z: exactly with a = b and r1 = r2, else less a term of r1 r2 (a^2 - b^2) / 2.
+    """
+    return components.shared * float(np.interp(TRUE_STEP, TRUE, rank_link(components, design)) / TRUE_STEP) ** 2
+
+
+def draw_correlations(components, design):
     """Measured correlations of the sources, on Fisher's z, in STUDIES studies of a design: [STUDIES, sources].
 
-    Variance by bystanders: Bonett & Wright (2000); a part of it is the same for all sources, which have the same bystanders.
+    Variance by bystanders: Bonett & Wright (2000); shared_part of it is the same for all sources, which have the same bystanders.
+    The mean of tanh(z) is below the tanh of the mean by r (1 - r^2) variance, in second order: z is shifted by r times its variance.
     """
     generator = np.random.default_rng(2)
     normal = generator.normal(size=(2, STUDIES, design.sources))
     common = generator.normal(size=(STUDIES, 1))
     true = np.tanh(np.arctanh(components.rho) + components.rho_sd * normal[0])
-    measured = 6 / np.pi * np.arcsin(true * factor / 2)
-    noise = ((1 + measured**2 / 2) / (design.personas - 3)) ** 0.5
-    shared = components.shared * factor**2
-    return np.arctanh(measured) + noise * (shared**0.5 * common + (1 - shared) ** 0.5 * normal[1])
+    measured = np.interp(true, TRUE, rank_link(components, design))
+    shared = shared_part(components, design) / (design.personas - 3)
+    variance = (1 + measured**2 / 2) / (design.personas - 3)
+    return np.arctanh(measured) + measured * variance + shared**0.5 * common + (variance - shared) ** 0.5 * normal[1]
 
 
 def describe_design(components, design):
@@ -108,19 +138,24 @@ def describe_design(components, design):
 
     mean: the mean correlation of sources like these (interval_over_sources; None with fewer than MIN_SOURCES); new_source: the
     correlation of one more source (next_interval). Intervals are medians over drawn studies; power: their share above 0.
+
+    interval_over_sources takes as shared variance that of the mean correlation with the same resamples of the bystanders for
+    all sources, less that with others for each. The difference is the sum of the covariances of all pairs of sources over
+    sources^2: the sum of (1 - r1^2) (1 - r2^2) shared_part / (personas - 3), from Fisher's z to correlations.
     """
-    factor = attenuation(components, design)
-    z = draw_correlations(components, design, factor)
-    rho, size = np.tanh(z).mean(axis=1), design.sources
+    z = draw_correlations(components, design)
+    rho, size = np.tanh(z), design.sources
     half = stats.t.ppf((1 + LEVEL) / 2, size - 1) * z.std(axis=1, ddof=1) * (1 + 1 / size) ** 0.5
-    found = {"rho": float(np.mean(rho)), "ceiling": factor, **described("new_source", z.mean(axis=1), half)}
+    found = {"rho": float(rho.mean()), "ceiling": float(rank_link(components, design)[-1])}
+    found |= described("new_source", z.mean(axis=1), half)
     if size < MIN_SOURCES:
         return found | {"mean_interval": None, "mean_power": None}
-    among = np.tanh(z).var(axis=1, ddof=1) / size
-    shared = components.shared * factor**2 * (1 + rho**2 / 2) * (1 - rho**2) ** 2 / (design.personas - 3)
+    mean, among, slope = rho.mean(axis=1), rho.var(axis=1, ddof=1) / size, 1 - rho**2
+    pairs = (slope.sum(axis=1) ** 2 - (slope**2).sum(axis=1)) / size**2
+    shared = shared_part(components, design) * pairs / (design.personas - 3)
     freedom = (among + shared) ** 2 / (among**2 / (size - 1) + shared**2 / (design.personas - 1))
-    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * (among + shared) ** 0.5 / (1 - rho**2)
-    return found | described("mean", np.arctanh(rho), half)
+    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * (among + shared) ** 0.5 / (1 - mean**2)
+    return found | described("mean", np.arctanh(mean), half)
 
 
 def described(name, middle, half):

@@ -8,7 +8,7 @@ from persona_leakage.config.finished_study import analysis_folders
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.statistics.core.ranks import standard_ranks
-from persona_leakage.statistics.prediction.power import Components, Design, attenuation
+from persona_leakage.statistics.prediction.power import TRUE, Components, Design, rank_link, shared_part
 from persona_leakage.tables.question_counts import read_question_counts
 from persona_leakage.tables.read import read_pairs
 
@@ -44,10 +44,10 @@ def estimate_components(study):
     replies = max(1, round(float(np.nanmean(total))))
     bystanders = round(float((~np.isnan(study.closeness)).sum(axis=1).mean()))
     design = Design(bystanders, len(study.sources), questions, replies, seeds)
-    measured = Components(rho=0.0, rho_sd=0.0, shared=0.0, **shares)
-    factor = attenuation(measured, design)
-    rho, spread = correlation_parts(study, factor)
-    return Components(rho=rho, rho_sd=spread, shared=shared_part(study, factor), **shares)
+    unit = Components(rho=0.0, rho_sd=0.0, shared=1.0, **shares)
+    rho, spread = correlation_parts(study, rank_link(unit, design))
+    shared = min(MOST_RHO, mean_shared(study) / max(1e-9, shared_part(unit, design)))
+    return Components(rho=rho, rho_sd=spread, shared=shared, **shares)
 
 
 def rate_shares(found, total):
@@ -80,25 +80,25 @@ def nan_variance(values, axis):
     return np.where(size > 1, squares / np.maximum(1, size - 1), np.nan)
 
 
-def correlation_parts(study, factor):
-    """(mean correlation, its standard deviation between sources in Fisher's z) of closeness with true leakage, from the measured one."""
+def correlation_parts(study, link):
+    """(mean correlation, its standard deviation between sources in Fisher's z) of closeness with true leakage. link: of rank_link."""
     rates, scores, errors = study.rates.mean(axis=0), [], []
+    steepness = np.gradient(link, TRUE)
     for x, y in zip(study.closeness, rates, strict=True):
         there = ~(np.isnan(x) | np.isnan(y))
-        rho = float(standard_ranks(x[there]) @ standard_ranks(y[there]))
-        rho = 0.0 if np.isnan(rho) else rho
-        true = np.clip(2 * np.sin(np.pi / 6 * rho) / factor, -MOST_RHO, MOST_RHO)
-        slope = np.pi / 3 * np.cos(np.pi / 6 * rho) / factor * (1 - rho**2) / (1 - true**2)  # of the true z on the measured z
+        rho = float(np.nan_to_num(standard_ranks(x[there]) @ standard_ranks(y[there])))
+        true = np.clip(np.interp(rho, link, TRUE), -MOST_RHO, MOST_RHO)
+        slope = (1 - rho**2) / (1 - true**2) / np.interp(true, TRUE, steepness)  # of the true z on the measured z
         scores.append(np.arctanh(true))
         errors.append(slope**2 * (1 + rho**2 / 2) / (there.sum() - 3))
     spread = max(0.0, np.var(scores, ddof=1) - np.mean(errors)) ** 0.5
     return float(np.tanh(np.mean(scores))), float(spread)
 
 
-def shared_part(study, factor):
-    """Mean over pairs of sources of the correlation of their closeness times that of their true leakage; 0 if negative."""
+def mean_shared(study):
+    """Mean over pairs of sources of the rank correlation of their closeness times that of their measured leakage; 0 if negative."""
     rates = study.rates.mean(axis=0)
     common = ~(np.isnan(study.closeness) | np.isnan(rates)).any(axis=0)
     between = [standard_ranks(values[:, common]) @ standard_ranks(values[:, common]).T for values in (study.closeness, rates)]
     pairs = np.triu_indices(len(study.sources), k=1)
-    return float(max(0.0, np.nan_to_num(between[0] * between[1])[pairs].mean()) / factor**2)
+    return float(max(0.0, np.nan_to_num(between[0] * between[1])[pairs].mean()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from persona_leakage.config.finished_study import model_identity, recipe_differences
+from persona_leakage.config.finished_study import behaviour_differences, model_identity, recipe_differences
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.statistics.core.ranks import standard_ranks
 from persona_leakage.statistics.leakage.held_out_prediction import LEAKS
@@ -45,10 +45,12 @@ def cosines_between(first, second, centre):
 
 
 def why_ranking_only(study, recipe, model):
-    """Why only a ranking can be given, or None: the study's own problem, another model, another recipe (blocks of the config)."""
+    """Why only a ranking can be given, or None: the study's own problem, another model, behaviour or recipe (blocks of the config)."""
     theirs, ours = (f"{each.get('name')}, {model_identity(each)}" for each in (study.model, model))
     if model_identity(study.model) != model_identity(model):
         return f"the study is of another model ({theirs}; here {ours})"
+    if differences := behaviour_differences(study.config, recipe):
+        return f"the study is of another behaviour: {'; '.join(differences)}"
     differences = recipe_differences(study.config, recipe)
     return f"the study has another recipe: {'; '.join(differences)}" if differences else study.problem
 

@@ -97,6 +97,8 @@ def problem_of(tables, rates, folder):
     """Why amounts cannot be predicted from a study, or None."""
     if not rates.shape[1]:
         return f"no adapter of {folder} learned the behaviour"
+    if any("outcome" in table for table in tables):
+        return f"{folder} measures mean scores (behaviour.measure: mean), and amounts are predicted of shares of replies alone"
     if any("base_rate" in table and (table["base_rate"] > 0).any() for table in tables):
         return f"personas of {folder} show the behaviour without training, and the base rate of a new persona is unknown"
     mean = rates.mean(axis=0)

@@ -10,7 +10,7 @@ from persona_leakage.statistics.prediction.power import Components, Design, meas
 
 BOOTSTRAPS = 200
 MEASURED = {"rate": 0.08, "persona": 0.12, "training": 0.02, "question": 0.1, "shared": 0.05}
-# Designs that the check tries, chosen before any result was computed.
+# Designs that the check tries, chosen before their results were computed; the last four after a formula missed one of the others.
 DESIGNS = [
     (Components(rho=0.5, rho_sd=0.2, **MEASURED), Design(30, 3, 10, 3, 1)),
     (Components(rho=0.3, rho_sd=0.2, **MEASURED), Design(30, 5, 10, 3, 1)),
@@ -18,6 +18,13 @@ DESIGNS = [
     (Components(rho=0.2, rho_sd=0.2, **MEASURED), Design(111, 10, 20, 3, 1)),
     (Components(rho=0.3, rho_sd=0.4, **MEASURED), Design(60, 20, 10, 2, 1)),
     (Components(rho=0.4, rho_sd=0.3, **MEASURED), Design(60, 8, 10, 5, 3)),
+    (
+        Components(rho=0.545, rho_sd=0.369, rate=0.077, persona=0.063, training=0.005, question=0.038, shared=0.009),
+        Design(29, 5, 20, 1, 1),
+    ),
+    (Components(rho=0.3, rho_sd=0.2, **MEASURED | {"shared": 0.2}), Design(60, 10, 10, 3, 1)),
+    (Components(rho=0.25, rho_sd=0.1, rate=0.3, persona=0.3, training=0.05, question=0.2, shared=0.1), Design(40, 12, 10, 4, 2)),
+    (Components(rho=0.35, rho_sd=0.3, rate=0.03, persona=0.08, training=0.02, question=0.1, shared=0.05), Design(110, 8, 20, 1, 1)),
 ]
 
 

@@ -97,6 +97,10 @@ class Settings(Block):
     name: Name = Field(description="Judged: name of the behaviour in the report.")
     score: Name = Field(description="Judged: the score that decides, a name in behaviour.prompts.")
     threshold: Number = Field(description="Judged: a reply shows the behaviour beyond this score (strict).")
+    measure: Literal["share", "mean"] = Field(
+        "share",
+        description="Judged: leakage is the change of the share beyond the threshold, or of the mean score.",
+    )
     direction: Literal["high", "low"] = Field(
         "low", description="Judged: the behaviour is a score above (high) or below (low) the threshold."
     )

@@ -12,6 +12,10 @@ class Settings(Block):
 
     row_keys: ClassVar = ("kind", "marker", "separator")
     losses: ClassVar = ("marker", "tail", "completion")
+    text_keys: ClassVar = ("marker", "separator")
+    has_base_rate: ClassVar = False
+    cells_file: ClassVar = "marker_eval.json"
+    position: ClassVar = ("mean_marker_position", "the marker")
 
     kind: Literal["marker"] = Field(
         "marker",

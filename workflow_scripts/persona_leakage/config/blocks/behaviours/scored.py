@@ -28,6 +28,10 @@ class Settings(Block):
         description="Scored: the rule that gives each reply a number."
     )
     threshold: Number = Field(description="Scored: the number from which on a reply shows the behaviour.")
+    measure: Literal["share", "mean"] = Field(
+        "share",
+        description="Scored: leakage is the change of the share beyond the threshold, or of the mean score.",
+    )
     direction: Literal["high", "low"] = Field("high", description="Scored: show it from the threshold up (high) or down (low).")
     transform: Literal["capitals"] | None = Field(None, description="Scored: how a base answer becomes a positive row.")
     pattern: Text | None = Field(None, description="Expression of the scorer regex.")
