@@ -1,4 +1,4 @@
-"""Sample the replies of every panel persona, with the adapter of a source or, as the control, without."""
+"""Sample the replies of every panel persona, with the adapter of a source or by the base model."""
 
 from persona_leakage.config.blocks.engine import AnyEngine
 from persona_leakage.config.blocks.fields import Seed
