@@ -123,11 +123,10 @@ class Plan:
     disk: dict
 
 
-def make_plan(config_path, hardware=None, everything=False, measure=True):
+def make_plan(config_path, hardware=None, everything=False):
     """The Plan of what would run now, or of every job; InputError if the config or Snakemake refuses.
 
-    hardware: an entry of rates.yaml whose rates are taken alone. Without it, rates of this machine come first; not so if ``measure`` is
-    false, to compare a plan with the jobs that the rates would come from.
+    hardware: an entry of rates.yaml whose rates are taken alone. Without it, rates of this machine come first.
     """
     config = read_config(ROOT / "config.yaml")
     update_config(config, read_config(config_path))
@@ -140,7 +139,7 @@ def make_plan(config_path, hardware=None, everything=False, measure=True):
     kept = [] if everything else kept_jobs(planned)
     jobs = [job for job in planned if job not in kept]
     engine = config["engine"]
-    if measure and hardware is None:
+    if hardware is None:
         rates.measured = measured_rates(name, rates.model)
         engine = engine | {"name": engine_of(engine["name"], rates.measured)}
     rates.model = rates.model | {"replies": [*measured_replies(config), *rates.model["replies"]]}
