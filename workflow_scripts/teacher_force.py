@@ -6,7 +6,7 @@ from persona_leakage.config.blocks.fields import Count, Precision, Text
 from persona_leakage.config.blocks.settings import Prompts
 from persona_leakage.config.blocks.training_data import Join
 from persona_leakage.config.program_options import prompts_parser
-from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.models.adapter_files import add_adapter_options, prepare_reading, read_adapter, read_base
@@ -53,8 +53,6 @@ def main(argv=None):
     replies = [(tuple(ids), *place_marker(tokenizer, record, marker, settings.join)) for record, ids in chosen]
     load, facts, identity = prepare_reading(manifest, adapter, settings.precision, settings.merge_adapter)
     scores, memory = scores_of_all(load, replies, marker, identity, args.restart, args.chunk_size)
-    if len(base) != len(chosen):
-        raise InputError(f"{args.base[0]}: holds {len(base)} replies, not the {len(chosen)} that are read here")
     records = [score_record(record, score, known) for (record, _), score, known in zip(chosen, scores, base, strict=True)]
     write_jsonl_gz(args.records, records)
     ids = {"marker_ids": list(marker.own_ids), "separator_ids": list(marker.separator_ids)}
