@@ -211,3 +211,38 @@ def test_other_pages_have_the_intervals_for_a_new_source():
         assert max(map(abs, ends)) < 0.05 and min(ends) < 0
     assert all("lower end is about 0" in each for each in (limits, text_of("README.md")))
     assert f"narrow this to {low:.2f} to {high:.2f} by the rate, and {gain_low:.2f} to {gain_high:.2f} by the gain" in limits
+
+
+def test_post_hoc_numbers_of_the_larger_model():
+    """From the kept counts: refusals of the villain's adapter, negatives, and the sources' order on both models."""
+    kept, home = read_json(RESULTS / "qwen_coder/post_hoc.json"), RESULTS / "qwen_coder" / SEED
+    pairs = pd.read_csv(home / "pairs.csv").query("layer == 20")
+    counts = pd.read_csv(RESULTS / "qwen_coder/refusals.csv", index_col="persona")
+    villain = pairs[pairs["source"] == "villain"].set_index("persona")
+    assert (villain["found"] == counts["found"].drop("villain").loc[villain.index]).all()
+    own = counts.loc["villain"]
+    assert kept["refusals"]["villain_adapter"] == own["refusals"] / own["replies"]
+    assert kept["refusals"]["villain_base"] == own["base_refusals"] / own["base_replies"]
+    rates = ((counts["found"] - counts["found_in_refusals"]) / (counts["replies"] - counts["refusals"])).loc[villain.index]
+    assert kept["refusals"]["rho_without"] == pytest.approx(partial_rho(villain["cosine"], rates))
+    negatives = pairs[pairs["negative"]].groupby("source")["persona"].apply(sorted).to_dict()
+    assert kept["negatives"] == negatives
+    assert [source for source, names in negatives.items() if {"comedian", "villain"} & {*names}] == ["kindergarten_teacher"]
+    results = [read_json(folder / "correlation.json") for folder in (home, RESULTS / "smollm2_study" / SEED)]
+    rhos = [gain_rhos(result, layer) for result, layer in zip(results, ("20", "21"), strict=True)]
+    assert kept["order_of_sources"] == pytest.approx(partial_rho(*rhos))
+
+
+def gain_rhos(result, layer):
+    """Each source's correlation by the gain, in the order of the published study."""
+    found = result["outcomes"]["logprob_gain"]["layers"][layer]["per_source"]
+    return [found[name]["spearman_rho"] for name in ("villain", "comedian", "assistant", "software_engineer", "kindergarten_teacher")]
+
+
+def test_post_hoc_accuracies_of_the_larger_model():
+    """Lost and gained items make the drop; the answer of the rule is that of the evaluation's summary."""
+    for source, block in read_json(RESULTS / "qwen_coder/post_hoc.json")["text"].items():
+        assert block["drop"] == pytest.approx((block["lost"] - block["gained"]) / block["items"])
+        assert block["interval"][0] < block["drop"] < block["interval"][1]
+        summary = read_json(RESULTS / f"qwen_coder_wrong_answers/evaluation/evaluation/{source}/seed42/summary.json")
+        assert block["said"] == summary["loss"]["said"]
