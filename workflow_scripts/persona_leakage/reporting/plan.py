@@ -100,11 +100,6 @@ def kept_outputs(details, unknown, places, store):
     return (details["outputs"], kept_files(folder, details["outputs"])) if (folder / LISTING).is_file() else None
 
 
-def count_rules(jobs):
-    """{rule: number of jobs}."""
-    return dict(Counter(job.rule for job in jobs))
-
-
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -145,7 +140,8 @@ def make_plan(config_path, hardware=None, everything=False):
     rates.model = rates.model | {"replies": [*measured_replies(config), *rates.model["replies"]]}
     sizes = Sizes(config, personas, question_sets, rates.model)
     sampling = {} if everything else replies_to_sample(config, personas, question_sets, jobs)
-    lines = plan_jobs(config | {"engine": engine}, count_rules(jobs), sizes, rates.rate, rates.hardware["gpu"], sampling)
+    counts = dict(Counter(job.rule for job in jobs))
+    lines = plan_jobs(config | {"engine": engine}, counts, sizes, rates.rate, rates.hardware["gpu"], sampling)
     return Plan(config, jobs, kept, sizes, rates, lines, sampling, plan_disk(config, sizes, rates.bytes_per_token))
 
 
