@@ -63,7 +63,7 @@ PYTEST := python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 config = '$(subst ','\'',$(CONFIG))'
 show = @python workflow_scripts/show_results.py --config $(config)
 # --logger leakage: progress and errors (workflow_scripts/snakemake_logger_plugin_leakage)
-workflow = snakemake --logger leakage --cores $(CORES) --configfile $(config) $(OPTIONS)
+workflow = snakemake --logger leakage --cores $(CORES) --configfile $(config)
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' '$(firstword $(MAKEFILE_LIST))'
@@ -73,7 +73,6 @@ run: config-there setup
 	$(if $(TARGET),,$(show))
 
 demo: CONFIG = presets/demo.yaml
-demo: OPTIONS = --set-threads sample_completions=2
 demo: run
 
 plan: config-there setup

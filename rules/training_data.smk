@@ -11,7 +11,7 @@ rule sample_training_pool:
     output:
         pool="results/{experiment}/training/pool.jsonl.gz",
         meta="results/{experiment}/training/pool.json",
-    priority: 10
+    priority: 15  # before the centroids, which nothing waits for so long
     conda:
         SAMPLING_ENV
     threads: 1

@@ -150,7 +150,7 @@ def test_block_and_lines_with_a_plan(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().err == " 48 %,  4 min left  train_adapter villain seed42, 3 min\n"
     (tmp_path / "comedian").write_text("training:  90%|## | 9/10 [03:00<01:00,  2steps/s]\n")
     assert handler._block(clock.now)[1:] == [
-        " 83 %,   83 s left   0:06:40 elapsed   1 of 12 jobs",
+        " 83 %,   80 s left   0:06:40 elapsed   1 of 12 jobs",
         "  0:03:20  train_adapter comedian seed42  9/10",
         "waiting: 10 plot_scatter",
     ]
