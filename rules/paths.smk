@@ -266,7 +266,7 @@ REPORT = results("report/index.html", "report/facts.json")
 # The write-up shows the first question set and training seed.
 PAPER_FIGURES = [
     *results(*(f"figures/{FIRST_QUESTIONS}/seed{SEEDS[0]}/{name}.pdf" for name in ("scatter", "layers", "category_rates"))),
-    *when(KIND != "marker", f"figures/{FIRST_QUESTIONS}/seed{SEEDS[0]}/base_to_after.pdf"),
+    *when(HAS_BASE_RATE, f"figures/{FIRST_QUESTIONS}/seed{SEEDS[0]}/base_to_after.pdf"),
     *results("figures/training.pdf"),
     *when(len(SEEDS) > 1, f"figures/{FIRST_QUESTIONS}/seed_stability.pdf"),
 ]

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from persona_leakage.config.old_keys import with_new_keys
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.reporting.paper import PAGES, compile_paper, render_paper, write_paper
 from persona_leakage.reporting.paper_macros import TEXTS, Macros, describe_behaviour, escape, macro_name
 from tests.conftest import ROOT, copy_of
@@ -130,6 +131,13 @@ def test_what_is_left_out_or_missing_is_said():
     assert found["leakWhyRhoOverSources"][0] == "2 sources; at least 5 needed"
     assert found["leakAnswerRateAssociation"][0] == "cannot tell" and r"assistant$^*$" in texts["tables.tex"]
     assert "assistant * | 100.0 ± 5.7 | 0.3 | 0.09 | 29 |" in texts["table.md"] and why in texts["table.md"]
+
+
+def test_mean_scores_have_no_write_up(tmp_path):
+    """Its sentences are of shares of replies."""
+    (tmp_path / "run_config.yaml").write_text(yaml.safe_dump({"config": {"behaviour": {"kind": "scored", "measure": "mean"}}}))
+    with pytest.raises(InputError, match=r"behaviour\.measure: mean; the write-up describes shares of replies: use the report"):
+        render_paper(tmp_path, [])
 
 
 def test_names_and_texts_are_safe_for_latex():

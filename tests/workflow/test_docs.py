@@ -143,4 +143,6 @@ def test_the_published_study_is_named_and_linked():
         assert url in text and name in text.replace(url, ""), page
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert {"title", "abstract", "authors", "keywords", "license", "type", "references"} <= set(citation)
-    assert [(each["repository-code"], each["title"]) for each in citation["references"]] == [(url, name)]
+    assert [(each["repository-code"], each["title"]) for each in citation["references"]] == [
+        (url, "Characterizing Persona Space in Language Models")
+    ]

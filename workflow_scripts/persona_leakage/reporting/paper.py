@@ -9,6 +9,7 @@ from pathlib import Path
 import jinja2
 
 from persona_leakage.behaviours.training_check import unlearned_sources
+from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path
 from persona_leakage.reporting.html_page import caption_of
 from persona_leakage.reporting.paper_macros import Macros, describe_behaviour, escape
@@ -43,6 +44,8 @@ def write_paper(home, figures, folder):
 def render_paper(home, figures):
     """{name of PAGES: text}; figures: names, such as "scatter", in their order."""
     macros = Macros(home)
+    if macros.config["behaviour"].get("measure") == "mean":
+        raise InputError("behaviour.measure: mean; the write-up describes shares of replies: use the report, or measure: share")
     environment = jinja2.Environment(
         block_start_string="<%",
         block_end_string="%>",

@@ -41,7 +41,6 @@ def plain_setting(value):
 
 
 PAPER_STYLES = STYLES | {
-    "decimals": lambda value: f"{value:.3f}",
     "half": lambda value: f"{(value[1] - value[0]) / 2:.2f}",
     "half_percent": lambda value: f"{50 * (value[1] - value[0]):.1f}",
     "setting": plain_setting,

@@ -127,9 +127,9 @@ def check_answers(rows, texts, block, path):
 
     texts: of texts_of_rows; block: ``behaviour`` of the config.
     """
-    for place, text in texts:
-        if refuse_text := getattr(kind_module(block), "refuse_text", None):
-            refuse_text(block, text, place)
+    refuse_text = getattr(kind_module(block), "refuse_text", None)
+    for place, text in texts if refuse_text else ():
+        refuse_text(block, text, place)
     if not can_score_texts(block):
         return
     behaviour = read_behaviour(block, None)
