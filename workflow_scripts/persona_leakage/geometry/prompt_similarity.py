@@ -1,4 +1,4 @@
-"""How alike the personas' prompts are worded: baseline predictors that need no model."""
+"""Similarity of the personas' prompts: baseline predictors that need no model."""
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -30,7 +30,7 @@ def read_manifest(manifest_path):
     for name, entry in manifest["files"].items():
         path = Path(manifest["folder"]) / name
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and run again")
+            raise InputError(f"{path}: missing or not the file that {manifest_path} describes; delete {manifest_path} and rerun")
         if path.suffix != ".safetensors":
             check_model_file(path, entry, manifest_path)
     check_nothing_new(manifest["folder"], manifest["files"], manifest_path)
@@ -144,7 +144,7 @@ def load_model(manifest, dtype, device, attention=None):
 
 @contextmanager
 def quiet_transformers():
-    """Within the block transformers says nothing but errors: its tables of loaded weights are checked, and told in a line."""
+    """Within the block transformers logs only errors; its report on loaded weights is checked and summarized in one line."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
