@@ -15,7 +15,6 @@ SAMPLE_SETTINGS = {
     "questions": {"set": "evaluation", "count": 1, "digest": ""},
     **{"suffix": "", "seed": 1, "draws": 1, "sampling_seed": 1, "sampling": {}, "engine": {}},
 }
-WANDB_OPTIONS = ["--settings", json.dumps({"experiment": "tiny", "wandb": {}, "questions": ["evaluation"]})]
 # Wrong options: exit code 2 and a word of what is wrong.
 BAD_OPTIONS = {
     "settings that are no JSON": ("write_run_config", ["--settings", "{seed: 1", "--output", "x"], "not valid JSON"),
@@ -29,11 +28,6 @@ BAD_OPTIONS = {
         "sample_completions",
         ["--settings", json.dumps(SAMPLE_SETTINGS), *SAMPLE_PATHS, "--state", "base", "--adapter", "x"],
         "--adapter-metrics",
-    ),
-    "adapter to publish without its seed": (
-        "publish_wandb",
-        [*WANDB_OPTIONS, *(f"--{name}=x" for name in ("results", "run-folders", "files", "output")), "--source", "villain"],
-        "--source and --seed",
     ),
     "figure without its input": ("plot_figure", ["layers", "--output", "x.pdf"], "--correlation"),
     "empty path": ("correlate_leakage", ["--pairs", "x", "--output", ""], "argument --output: is empty"),
