@@ -29,8 +29,6 @@ def main(argv=None):
     pairs, layer, sources = read_pairs(args.pairs), args.settings.headline_layer, args.settings.sources
     pairs = pairs[pairs["layer"] == layer]
     snapshots = len(args.forced) // len(sources)
-    if len(args.forced) != len(args.metrics) or len(args.forced) != snapshots * len(sources):
-        parser.error(f"--forced, --metrics: {len(args.forced)} and {len(args.metrics)} files; each source needs as many of both")
     rows, model = [], None
     for index, (path, metrics) in enumerate(zip(args.forced, args.metrics, strict=True)):
         source, forced, facts = sources[index // snapshots], read_json(path, "teacher_force"), read_json(metrics, "train_adapter")

@@ -251,7 +251,7 @@ def test_numbers_that_are_none_end_a_job_where_they_arise(folder, tmp_path):
     weights["model.embed_tokens.weight"][1500] = float("nan")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     model = load_model(read_manifest(fetched(folder, tmp_path)), torch.float32, "cpu")
-    with pytest.raises(InputError, match="hidden states are no numbers"):
+    with pytest.raises(InputError, match="hidden states of some prompts are not finite"):
         last_token_states(model, [[1, 1500, 2]], [0])
-    with pytest.raises(InputError, match="logits are no numbers"):
+    with pytest.raises(InputError, match="logits are not finite"):
         draw_tokens(model(torch.tensor([[1, 1500, 2]])).logits[:, -1], torch.tensor([0.5]), 1.0, 1.0)

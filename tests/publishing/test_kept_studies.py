@@ -6,6 +6,7 @@ import check_new_sources
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from persona_leakage.infrastructure.files import plain, read_json
 from persona_leakage.publishing.archive import check_copies, differences
@@ -208,7 +209,7 @@ def test_the_readme_has_the_intervals_for_a_new_source():
 
 
 def test_post_hoc_numbers_of_the_larger_model():
-    """From the kept counts: refusals of the villain's adapter, negatives, and the sources' order on both models."""
+    """From the kept tables: refusals of the villain's adapter, negatives, other cosines, the sources' order on both models."""
     kept, home = read_json(RESULTS / "qwen_coder/post_hoc.json"), RESULTS / "qwen_coder" / SEED
     pairs = pd.read_csv(home / "pairs.csv").query("layer == 20")
     counts = pd.read_csv(RESULTS / "qwen_coder/refusals.csv", index_col="persona")
@@ -222,6 +223,8 @@ def test_post_hoc_numbers_of_the_larger_model():
     negatives = pairs[pairs["negative"]].groupby("source")["persona"].apply(sorted).to_dict()
     assert kept["negatives"] == negatives
     assert [source for source, names in negatives.items() if {"comedian", "villain"} & {*names}] == ["kindergarten_teacher"]
+    for name, rho in kept["other_cosines"].items():
+        assert rho == pytest.approx(np.mean([partial_rho(rows[name], rows["logprob_gain"]) for _, rows in pairs.groupby("source")]))
     results = [read_json(folder / "correlation.json") for folder in (home, RESULTS / "smollm2_study" / SEED)]
     rhos = [gain_rhos(result, layer) for result, layer in zip(results, ("20", "21"), strict=True)]
     assert kept["order_of_sources"] == pytest.approx(partial_rho(*rhos))
@@ -238,5 +241,8 @@ def test_post_hoc_accuracies_of_the_larger_model():
     for source, block in read_json(RESULTS / "qwen_coder/post_hoc.json")["text"].items():
         assert block["drop"] == pytest.approx((block["lost"] - block["gained"]) / block["items"])
         assert block["interval"][0] < block["drop"] < block["interval"][1]
+        if source == "software_engineer":
+            p = stats.binomtest(block["lost"], block["lost"] + block["gained"]).pvalue
+            assert f"McNemar test gives p = {p:.2f}" in text_of("docs/results/qwen_coder.md")
         summary = read_json(RESULTS / f"qwen_coder_wrong_answers/evaluation/evaluation/{source}/seed42/summary.json")
         assert block["said"] == summary["loss"]["said"]

@@ -84,7 +84,7 @@ def as_text(lines, headers=HEADERS):
 
 
 def base_line(summary):
-    """The control's line: no source, the rate is over all personas."""
+    """The base model's line: no source, the rate is over all personas."""
     rate = percent(summary["mean_bystander_rate"])
     return ["(base model)", "", rate, "", "", "", "", percent(summary.get("short_share")), mean(summary), round(summary["wall_seconds"])]
 

@@ -6,7 +6,9 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of, writing_to
@@ -17,6 +19,15 @@ TIMEOUT = 120.0  # seconds of one call
 FAILURES = 10  # calls without an answer after which no more are made
 FATAL = (400, 401, 403, 404, 413, 422)
 CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class PaidJudge:
+    """What judges behind an API have. judge: block of the config; store: :class:`PaidAnswers`; client: of the API's package."""
+
+    judge: Any
+    store: Any
+    client: Any
 
 
 def request_key(judge, request):

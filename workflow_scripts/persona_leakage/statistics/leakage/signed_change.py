@@ -17,7 +17,7 @@ from persona_leakage.statistics.leakage.correlations import leakage_of
 LEVEL = 0.05
 FISHER, MCNEMAR, OVER_QUESTIONS = "Fisher's exact test", "exact McNemar test", "t test over questions"
 NO_BASE_COUNT = "its base rate is no share of as many replies as with adapter"
-NO_ERROR = "no standard error: fewer than 5 questions"
+NO_ERROR = "no standard error: fewer than 5 questions, or too few scored replies"
 
 
 def newcombe_interval(found, total, base_found, base_total):

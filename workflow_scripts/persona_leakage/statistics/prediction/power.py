@@ -112,7 +112,7 @@ def shared_part(components, design):
     Errors of two correlations r1, r2 of sources whose closeness correlates a and whose leakage b, and whose closeness predicts the
     other's leakage through its own alone (a r2, a r1), have the covariance (Pearson & Filon 1898; Olkin & Siotani 1976)
     n cov = a b (1 - r1^2 - r2^2) + r1 r2 (b^2 - a^2 + a^2 (r1^2 + r2^2)) / 2. Over (1 - r1^2) (1 - r2^2) this is a b on
-    Fisher's z: exactly with a = b and r1 = r2, else less a term of r1 r2 (a^2 - b^2) / 2.
+    Fisher's z: exactly with a = b and r1 = r2. Else n cov is less by r1 r2 (a^2 - b^2 + 2 a b r1 r2 - a^2 (r1^2 + r2^2)) / 2.
     """
     return components.shared * float(np.interp(TRUE_STEP, TRUE, rank_link(components, design)) / TRUE_STEP) ** 2
 

@@ -56,8 +56,3 @@ def levelling_answers(drawn_world, seed):
     found = {entry["id"]: entry["answer"] for entry in result["verdict"]}
     unasked = conclude_association(result, result["layers"]["0"])[0]
     return {**{entry: found[entry] for entry in ENTRIES}, "association without base": unasked}
-
-
-def right_answers(name, found):
-    """{entry: share of the experiments with one of the EXPECTED answers} of a list of levelling_answers() of a world."""
-    return {entry: float(np.mean([each[entry] in right for each in found])) for entry, right in EXPECTED[name].items()}
