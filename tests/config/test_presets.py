@@ -66,14 +66,17 @@ JUDGED_JOBS = {
 JOBS = {
     **{"paper": FULL_SIZE_JOBS, "as_run": FULL_SIZE_JOBS, "llama3": FULL_SIZE_JOBS, "smollm2_study": STUDY_JOBS},
     **{"wrong_answers": CHOICE_JOBS, "misaligned": JUDGED_JOBS},
+    "qwen_coder": {**FULL_SIZE_JOBS, "compare_predictors": 1, "plot_predictors": 1},
+    "qwen_coder_wrong_answers": {**CHOICE_JOBS, **dict.fromkeys(("build_choice_rows", "train_adapter", "score_choices"), 10)},  # controls
 }
 GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids", "score_choices")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """The project, with as many items and rows as the user's own files have to have."""
+    """The project, with the folder of weights, and as many items and rows, as the user's own files have to have."""
     project = Project(tmp_path_factory.mktemp("presets") / "project")
+    (project.folder / PRESETS["qwen_coder"]["model"]["location"]).mkdir(parents=True)
     item = {"choices": {"text": ["yes", "no"], "label": ["A", "B"]}, "answerKey": "B"}
     lines = [json.dumps({"id": f"q{number}", "question": f"Is it {number}?", **item}) for number in range(786)]
     (project.folder / PRESETS["wrong_answers"]["behaviour"]["items"]).write_text("\n".join(lines))

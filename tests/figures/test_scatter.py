@@ -106,5 +106,7 @@ def test_from_base_rates_it_shows_the_change():
         largest = pairs.assign(change=(pairs["rate"] - pairs["base_rate"]).abs()).nlargest(LABELLED, "change")
         assert names <= {words(name) for name in largest["persona"]} and len(names) >= 2
         check_names(axis, pairs.assign(change=pairs["rate"] - pairs["base_rate"])[["cosine", "change"]].to_numpy())
-    assert axis.get_ylim()[0] == -axis.get_ylim()[1] and figure.axes[-1].get_xlabel() == "base rate"
+    ends = [end for source in change.values() for block in source["personas"].values() for end in block["interval"]]
+    low, high = axis.get_ylim()
+    assert low < min(ends) and max(*ends, 0.7) < high < 1.2 and figure.axes[-1].get_xlabel() == "base rate"
     plt.close(figure)

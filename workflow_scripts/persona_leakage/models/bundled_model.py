@@ -1,9 +1,7 @@
 """The model that an installed package ships as a GGUF file, turned into safetensors weights and a tokenizer."""
 
 import importlib.util
-from functools import cache
 from pathlib import Path
-from unittest.mock import patch
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import sha256_of_file
@@ -33,17 +31,12 @@ def unpack_bundled(model, home):
 
 def convert_gguf(gguf, home):
     """Write config, float32 safetensors and tokenizer of a GGUF file into ``home`` (bit-equal logits)."""
-    import gguf as reader
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    # transformers reads the file three times, and its table of names once for each part of the model: half of the time.
-    once = {name: cache(getattr(reader, name)) for name in ("GGUFReader", "get_tensor_name_map")}
-    with patch.multiple(reader, **once):
-        loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(home)
+    loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = loaded.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -52,3 +45,4 @@ def convert_gguf(gguf, home):
         clean = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     clean.load_state_dict(loaded.state_dict(), assign=True)
     clean.save_pretrained(home)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(home)
