@@ -50,7 +50,7 @@ def new_parser(program, description, *required, optional=(), settings=Headline, 
         parser.add_argument(f"--{option}", metavar="PATH")
     if chunk:
         default, what = chunk
-        parser.add_argument("--chunk-size", type=int, default=default, help=f"finished {what} between two restart points ({default})")
+        parser.add_argument("--chunk-size", type=int, default=default, help=f"number of {what} between checkpoints ({default})")
     return parser
 
 

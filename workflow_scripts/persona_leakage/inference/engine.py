@@ -156,7 +156,7 @@ def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store,
     """(records of ``requests`` in their order, facts for the meta block); finished replies are kept in the folder ``store``.
 
     adapter: None samples the base model. sampling, engine: config blocks; label, block: what is sampled and the config block of
-    ``sampling``, for messages; chunk_size: finished replies between two restart points. Among the facts are sampled (replies not
+    ``sampling``, for messages; chunk_size: number of replies between checkpoints. Among the facts are sampled (replies not
     kept from earlier, their tokens and seconds) and, of the transformers engine, out_of_memory: how often, and the batch size since.
     InputError if a prompt and the longest reply exceed what the model can take.
     """

@@ -44,7 +44,7 @@ def check_model_files(manifest):
 
 
 def check_model_file(path, entry, manifest_path):
-    """InputError unless a file has the SHA-256 of its manifest's ``entry``. The folder may be the user's: nothing in it is made anew."""
+    """InputError unless a file has the SHA-256 of its manifest's ``entry``. The folder may be the user's, so nothing in it is rewritten."""
     if sha256_of_file(path) != entry["sha256"]:
         raise InputError(f"{path}: is not the file that {manifest_path} describes; restore it, or delete {manifest_path} for another model")
 
