@@ -1,9 +1,9 @@
 # make help        this list (also what make alone prints)
 # make demo        the whole workflow on a tiny experiment (presets/demo.yaml), with a report
 # make run         set everything up and run an experiment (TARGET=scatter: only that)
-# make plan        what that would cost: jobs, tokens, hours, disk; runs nothing
+# make plan        jobs, tokens, hours and disk of an experiment; runs nothing
 # make predict     predict leakage before training, calibrated on a study (FROM=docs/results/smollm2_study)
-# make scores      score those predictions after training
+# make scores      score these predictions after training
 # make contain     propose negatives for the sources of a config, by closeness in the base model
 # make power       interval width and power by study size (FROM=folder: with that study's variances)
 # make compare     finished experiments side by side
@@ -14,23 +14,23 @@
 # make hub         publish its adapters to the Hugging Face hub
 # make setup       install what a run needs into .venv
 # make slurm       install what profiles/slurm needs in addition
-# make test        set everything up and run the tests of all that a change can break, in minutes
-# make test-all    these and the exhaustive ones, with those of vLLM, Inspect and, where it can, Slurm
-# make test-vllm   the tests of the vllm engine, on a CPU, in an environment of its own
-# make test-slurm  the tests of profiles/slurm on a Slurm of their own; needs root (installs Debian's Slurm if it is not there)
+# make test        set everything up and run the tests that a change needs, in minutes
+# make test-all    these, the exhaustive ones, and those of vLLM, Inspect and, where possible, Slurm
+# make test-vllm   the tests of the vLLM engine, on a CPU, in a separate environment
+# make test-slurm  the tests of profiles/slurm on a private Slurm; needs root (installs Debian's Slurm if missing)
 # make test-inspect  the tests of make inspect
 # make bench       time every stage against alternatives, fill docs/performance.md
 # make docs        write the table of docs/configuration.md and the editor's schema from the typed config
 # make lint        style of the code, the rules and the texts
-# make format      bring code and rules into that style
-# make clean       remove the environments that make has installed
+# make format      format code and rules
+# make clean       remove the environments that make installed
 #
 # Settings, as in make run CONFIG=my.yaml:
-# CONFIG=my.yaml   another experiment than config.yaml
+# CONFIG=my.yaml   an experiment other than config.yaml
 # FROM=folder      a finished study, for make predict and make power
 # CORES=n          processor cores to use (default: all)
-# GPUS=n           at most n jobs that use a GPU at once (auto: as many as there are; without: the others wait inside their jobs)
-# INFERENCE=vllm   the packages of envs/vllm.yaml (NVIDIA GPUs) in place of envs/inference.yaml's
+# GPUS=n           at most n jobs that use a GPU at once (auto: all; unset: surplus jobs start and wait)
+# INFERENCE=vllm   the packages of envs/vllm.yaml (NVIDIA GPUs) instead of envs/inference.yaml
 
 .DEFAULT_GOAL := help
 PYTHON ?= python3

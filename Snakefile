@@ -42,13 +42,13 @@ if not SAMPLES:
 
 include: "rules/geometry.smk"
 include: "rules/analysis.smk"
-include: "rules/panels.smk"
+include: "rules/other_prompts.smk"
 include: "rules/adapted_geometry.smk"
 include: "rules/measures.smk"
 include: "rules/along_training.smk"
 include: "rules/figures.smk"
 include: "rules/containment.smk"
-include: "rules/score.smk"
+include: "rules/score_predictions.smk"
 
 
 if config["predict_from"]:

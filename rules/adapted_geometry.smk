@@ -1,4 +1,4 @@
-"""The geometry of the adapted models, compared with that of the base model (geometry.adapted).
+"""Compares the geometry of each adapted model with that of the base model (geometry.adapted).
 
 out: geometry/{questions}/{source}-seed{seed}/centroids_layer{layer}.pt, centroids.json;
      analysis/{questions}/seed{seed}/adapted_geometry.json, adapted_geometry.csv

@@ -1,4 +1,4 @@
-"""Leakage along training: each adapter trained again, kept after equally spaced steps, and teacher-forced (training.snapshots).
+"""Measures leakage along training: trains each adapter again and teacher-forces it after equally spaced steps (training.snapshots).
 
 out: training/{source}/seed{seed}/snapshots/{snapshot}/, an adapter and its metrics.json;
      evaluation/{questions}/{source}/seed{seed}/snapshots/{snapshot}/teacher_forced.json;
@@ -31,10 +31,10 @@ use rule teacher_force as teacher_force_snapshot with:
         config=f"{SNAPSHOT}/adapter_config.json",
         metrics=f"{SNAPSHOT}/metrics.json",
         rows=ancient(f"{TRAINING}/manifest.json"),
-        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
-        completions_meta=f"{CONTROL}/completions.json",
-        base=ancient(f"{CONTROL}/teacher_forced.jsonl.gz"),
-        base_meta=f"{CONTROL}/teacher_forced.json",
+        completions=ancient(f"{BASE_EVALUATION}/completions.jsonl.gz"),
+        completions_meta=f"{BASE_EVALUATION}/completions.json",
+        base=ancient(f"{BASE_EVALUATION}/teacher_forced.jsonl.gz"),
+        base_meta=f"{BASE_EVALUATION}/teacher_forced.json",
     output:
         records=f"{ADAPTED}/snapshots/{{snapshot}}/teacher_forced.jsonl.gz",
         result=f"{ADAPTED}/snapshots/{{snapshot}}/teacher_forced.json",

@@ -1,4 +1,4 @@
-"""Pairs of source and bystander, and the correlation of their cosine with leakage.
+"""Tabulates the pairs of source and bystander, and correlates their cosine with leakage.
 
 out: analysis/{questions}/seed{seed}/pairs.csv, cosines.csv, question_counts.csv, tables.json, correlation.json;
      analysis/{questions}/seed{seed}/robustness.json
@@ -14,10 +14,10 @@ rule tabulate_pairs:
         centroids=ancient(each(f"{GEOMETRY}/centroids_layer{{layer}}.pt", "layer")),
         centroids_meta=f"{GEOMETRY}/centroids.json",
         cells=each(f"{ADAPTED}/{CELLS}", "source"),
-        base_eval=f"{CONTROL}/{CELLS}",
+        base_eval=f"{BASE_EVALUATION}/{CELLS}",
         manifests=each(f"{TRAINING}/manifest.json", "source"),
         controls=expand(f"{ADAPTED}/{CELLS}", source=CONTROL_SOURCES, allow_missing=True),
-        forced=each(f"{ADAPTED}/{GAINS}", "source") if GAINS else [],
+        forced=each(f"{ADAPTED}/{SECOND_OUTCOME}", "source") if SECOND_OUTCOME else [],
         divergence=f"{GEOMETRY}/divergence.json" if config["analysis"]["divergence"] else [],
     output:
         **tables("pairs", "cosines", "question_counts", "tables"),
@@ -53,7 +53,7 @@ rule correlate_leakage:
     input:
         **tables("pairs", "cosines", "question_counts", "tables"),
         code=code_of("correlate_leakage.py"),
-        base_eval=f"{CONTROL}/{CELLS}",
+        base_eval=f"{BASE_EVALUATION}/{CELLS}",
     output:
         f"{ANALYSIS}/correlation.json",
     conda:

@@ -1,4 +1,4 @@
-"""Multiple-choice items instead of sampled replies (behaviour.kind: choice): training rows, and scores with each adapter and without.
+"""Trains on and scores multiple-choice items instead of sampled replies (behaviour.kind: choice), with each adapter and without.
 
 out: training/{source}/train.jsonl.gz, manifest.json; evaluation/{questions}/{source}/seed{seed}/items.jsonl.gz, cells.json,
      summary.json; evaluation/{questions}/base/, the same without adapter
@@ -40,8 +40,8 @@ rule score_choices:
         code=code_of("score_choices.py", KIND_CODE),
         model=MODEL,
         choices=ITEMS,
-        base=ancient(f"{CONTROL}/items.jsonl.gz"),
-        base_cells=f"{CONTROL}/cells.json",
+        base=ancient(f"{BASE_EVALUATION}/items.jsonl.gz"),
+        base_cells=f"{BASE_EVALUATION}/cells.json",
     output:
         records=f"{ADAPTED}/items.jsonl.gz",
         cells=f"{ADAPTED}/cells.json",
@@ -82,9 +82,9 @@ use rule score_choices as score_base_choices with:
         base=[],
         base_cells=[],
     output:
-        records=f"{CONTROL}/items.jsonl.gz",
-        cells=f"{CONTROL}/cells.json",
-        summary=f"{CONTROL}/summary.json",
+        records=f"{BASE_EVALUATION}/items.jsonl.gz",
+        cells=f"{BASE_EVALUATION}/cells.json",
+        summary=f"{BASE_EVALUATION}/summary.json",
     params:
         state="base",
         source="",

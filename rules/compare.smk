@@ -1,10 +1,10 @@
-"""A comparison of finished experiments, for the target compare.
+"""Compares finished experiments, for the target compare.
 
 out: results/compare/comparison.json, comparison.csv, comparison.pdf, .png, .svg, index.html
 """
 
 
-# The results are no inputs, whose stale or missing files Snakemake would compute first. Digests of them are a param.
+# The results are not inputs, because Snakemake would first compute those that are stale or missing. A param has their digests.
 rule compare_experiments:
     input:
         code=code_of("compare_experiments.py"),
@@ -30,7 +30,7 @@ rule compare_experiments:
 
 use rule plot_scatter as plot_comparison with:
     input:
-        **draws("comparison", comparison=f"results/{COMPARISON}/comparison.json"),
+        **figure_inputs("comparison", comparison=f"results/{COMPARISON}/comparison.json"),
     output:
         pdf=f"results/{COMPARISON}/comparison.pdf",
         png=f"results/{COMPARISON}/comparison.png",

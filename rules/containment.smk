@@ -1,4 +1,4 @@
-"""Negatives by closeness: a proposal for each source, and the comparison of several choices (training_data.negative_variants).
+"""Proposes negatives by closeness, and compares several choices of negatives (training_data.negative_variants).
 
 out: negatives/proposal.csv, proposal.txt; analysis/{questions}/seed{seed}/containment.json, containment.csv
 """
@@ -45,8 +45,8 @@ rule compare_containment:
         **HELD_OUT_CENTROIDS,
         code=code_of("compare_containment.py"),
         cells=expand(f"{ADAPTED}/{CELLS}", **BY_CONDITION),
-        gains=expand(f"{ADAPTED}/{GAINS}", **BY_CONDITION) if GAINS else [],
-        base_eval=f"{CONTROL}/{CELLS}",
+        gains=expand(f"{ADAPTED}/{SECOND_OUTCOME}", **BY_CONDITION) if SECOND_OUTCOME else [],
+        base_eval=f"{BASE_EVALUATION}/{CELLS}",
         manifests=expand(f"{TRAINING}/manifest.json", **BY_CONDITION),
         metrics=expand(f"{TRAINED}/metrics.json", **BY_CONDITION),
     output:

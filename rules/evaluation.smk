@@ -1,8 +1,8 @@
-"""Replies of the panel, with each adapter and without, and how many of them show the behaviour.
+"""Samples replies of the panel, with each adapter and without, and counts those that show the behaviour.
 
 out: evaluation/{questions}/{source}/seed{seed}/completions.jsonl.gz, marker_eval.json or cells.json (cells_file
      of the kind of behaviour), summary.json
-     evaluation/{questions}/base/, the same without adapter (the control)
+     evaluation/{questions}/base/, the same without adapter
 """
 
 
@@ -41,7 +41,7 @@ rule sample_completions:
         """
 
 
-# The control, without an adapter. "use rule" keeps the params that are not named here.
+# Without an adapter. "use rule" keeps the params that are not named here.
 use rule sample_completions as sample_base_completions with:
     input:
         **NO_ADAPTER,
@@ -49,8 +49,8 @@ use rule sample_completions as sample_base_completions with:
         model=MODEL,
         config=[],
     output:
-        completions=f"{CONTROL}/completions.jsonl.gz",
-        meta=f"{CONTROL}/completions.json",
+        completions=f"{BASE_EVALUATION}/completions.jsonl.gz",
+        meta=f"{BASE_EVALUATION}/completions.json",
     params:
         state="base",
         packages=sampling_pins(),
@@ -92,10 +92,10 @@ use rule score_leakage as score_base_leakage with:
         **SCORER_WORDS,
         code=code_of("score_leakage.py", KIND_CODE),
         model=MODEL,
-        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
-        meta=f"{CONTROL}/completions.json",
+        completions=ancient(f"{BASE_EVALUATION}/completions.jsonl.gz"),
+        meta=f"{BASE_EVALUATION}/completions.json",
     output:
-        cells=f"{CONTROL}/{CELLS}",
-        summary=f"{CONTROL}/summary.json",
+        cells=f"{BASE_EVALUATION}/{CELLS}",
+        summary=f"{BASE_EVALUATION}/summary.json",
     params:
         source="",

@@ -1,4 +1,4 @@
-"""Geometry of the base model: centroids of the panel, optionally of many layers and positions, and next-token divergence.
+"""Extracts centroids of the panel from the base model, optionally at many layers and positions, and its next-token divergence.
 
 out: geometry/{questions}/base/centroids_layer{layer}.pt, geometry/{questions}/base/centroids.json
      geometry/{training questions}/base/, the same of the headline layer, from questions that are not evaluated
@@ -56,8 +56,8 @@ rule measure_divergence:
     input:
         code=code_of("measure_divergence.py"),
         model=MODEL,
-        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
-        meta=f"{CONTROL}/completions.json",
+        completions=ancient(f"{BASE_EVALUATION}/completions.jsonl.gz"),
+        meta=f"{BASE_EVALUATION}/completions.json",
     output:
         f"{GEOMETRY}/divergence.json",
     conda:

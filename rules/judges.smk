@@ -1,4 +1,4 @@
-"""Replies judged by a model (behaviour.kind: judged). Only check_judge and judge_replies call a judge.
+"""Asks a judge model about the replies (behaviour.kind: judged). Only check_judge and judge_replies call a judge.
 
 out: judge/gate.json, judge/answers.jsonl (paid answers; no rule deletes them);
      judge/second/answers.jsonl (of the second judge);
@@ -87,11 +87,11 @@ use rule judge_replies as judge_base_replies with:
         model=MODEL,
         files=SCORE_FILES,
         gate=GATE,
-        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
-        meta=f"{CONTROL}/completions.json",
+        completions=ancient(f"{BASE_EVALUATION}/completions.jsonl.gz"),
+        meta=f"{BASE_EVALUATION}/completions.json",
     output:
-        result=f"{CONTROL}/judgements.jsonl.gz",
-        meta=f"{CONTROL}/judgements.json",
+        result=f"{BASE_EVALUATION}/judgements.jsonl.gz",
+        meta=f"{BASE_EVALUATION}/judgements.json",
 
 
 use rule score_leakage as score_judgements with:
@@ -110,9 +110,9 @@ use rule score_base_leakage as score_base_judgements with:
     input:
         code=code_of("score_leakage.py", KIND_CODE),
         model=MODEL,
-        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
-        meta=f"{CONTROL}/completions.json",
-        judgements=ancient(f"{CONTROL}/judgements.jsonl.gz"),
-        judgements_meta=f"{CONTROL}/judgements.json",
+        completions=ancient(f"{BASE_EVALUATION}/completions.jsonl.gz"),
+        meta=f"{BASE_EVALUATION}/completions.json",
+        judgements=ancient(f"{BASE_EVALUATION}/judgements.jsonl.gz"),
+        judgements_meta=f"{BASE_EVALUATION}/judgements.json",
     params:
         judgements=lambda wildcards, input: shlex.join(["--judgements-meta", input.judgements_meta]),

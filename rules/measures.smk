@@ -1,4 +1,4 @@
-"""Finer measures of leakage, compared with the sampled rate (evaluation.teacher_forced).
+"""Teacher-forces the replies, and compares these finer measures with the sampled rate (evaluation.teacher_forced).
 
 out: evaluation/{questions}/{source}/seed{seed}/teacher_forced.json, evaluation/{questions}/base/teacher_forced.json,
      analysis/{questions}/seed{seed}/measures.json
@@ -10,10 +10,10 @@ rule teacher_force:
         **ADAPTER,
         code=code_of("teacher_force.py"),
         model=MODEL,
-        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
-        completions_meta=f"{CONTROL}/completions.json",
-        base=ancient(f"{CONTROL}/teacher_forced.jsonl.gz"),
-        base_meta=f"{CONTROL}/teacher_forced.json",
+        completions=ancient(f"{BASE_EVALUATION}/completions.jsonl.gz"),
+        completions_meta=f"{BASE_EVALUATION}/completions.json",
+        base=ancient(f"{BASE_EVALUATION}/teacher_forced.jsonl.gz"),
+        base_meta=f"{BASE_EVALUATION}/teacher_forced.json",
     output:
         records=f"{ADAPTED}/teacher_forced.jsonl.gz",
         result=f"{ADAPTED}/teacher_forced.json",
@@ -49,13 +49,13 @@ use rule teacher_force as teacher_force_base with:
         **NO_ADAPTER,
         code=code_of("teacher_force.py"),
         model=MODEL,
-        completions=ancient(f"{CONTROL}/completions.jsonl.gz"),
-        completions_meta=f"{CONTROL}/completions.json",
+        completions=ancient(f"{BASE_EVALUATION}/completions.jsonl.gz"),
+        completions_meta=f"{BASE_EVALUATION}/completions.json",
         base=[],
         base_meta=[],
     output:
-        records=f"{CONTROL}/teacher_forced.jsonl.gz",
-        result=f"{CONTROL}/teacher_forced.json",
+        records=f"{BASE_EVALUATION}/teacher_forced.jsonl.gz",
+        result=f"{BASE_EVALUATION}/teacher_forced.json",
     params:
         state="base",
         packages=pins("inference", "torch", "transformers"),
@@ -69,8 +69,8 @@ rule compare_measures:
         cells=each(f"{ADAPTED}/{CELLS}", "source"),
         sampled=each(f"{ADAPTED}/completions.json", "source"),
         forced=each(f"{ADAPTED}/teacher_forced.json", "source"),
-        base_sampled=f"{CONTROL}/completions.json",
-        base_forced=f"{CONTROL}/teacher_forced.json",
+        base_sampled=f"{BASE_EVALUATION}/completions.json",
+        base_forced=f"{BASE_EVALUATION}/teacher_forced.json",
     output:
         table=f"{ANALYSIS}/measures.csv",
         result=f"{ANALYSIS}/measures.json",

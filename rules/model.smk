@@ -1,4 +1,4 @@
-"""The base model and the record of the run's config.
+"""Fetches the base model, and records the run's config.
 
 out: resources/models/{model}/model.json, results/{experiment}/run_config.yaml
 """

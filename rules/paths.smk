@@ -1,19 +1,19 @@
-"""Path patterns of the rules, and the files that each target asks for. An optional analysis that is off adds none."""
+"""Defines the path patterns of the rules and the files of each target. An optional analysis that is off adds none."""
 
 TRAINING = "results/{experiment}/training/{source}"
 TRAINED = f"{TRAINING}/seed{{seed}}"
 SNAPSHOT = f"{TRAINED}/snapshots/{{snapshot}}"
 EVALUATION = "results/{experiment}/evaluation/{questions}"
 ADAPTED = f"{EVALUATION}/{{source}}/seed{{seed}}"
-CONTROL = f"{EVALUATION}/base"
+BASE_EVALUATION = f"{EVALUATION}/base"
 GEOMETRY = "results/{experiment}/geometry/{questions}/base"
 ADAPTED_STATES = "results/{experiment}/geometry/{questions}/{source}-seed{seed}"
 ANALYSIS = "results/{experiment}/analysis/{questions}/seed{seed}"
-VARIANTS = "results/{experiment}/no_persona_prompts/{questions}"
+NO_PERSONA = "results/{experiment}/no_persona_prompts/{questions}"
 # The file with a cell per persona.
 CELLS = trait(config["behaviour"], "cells_file", "cells.json")
-# The file with the second outcome, if there is one, and what there is for each reply or item.
-GAINS = "teacher_forced.json" if TEACHER_FORCED else None if SAMPLES else CELLS
+# The file with the second outcome (the gain in log-probability), if it is measured; the records of replies or items.
+SECOND_OUTCOME = "teacher_forced.json" if TEACHER_FORCED else None if SAMPLES else CELLS
 RECORDS = "completions.jsonl.gz" if SAMPLES else "items.jsonl.gz"
 RECORDS_META = ["completions.json"] if SAMPLES else []
 PREDICTION = "results/{experiment}/predictions"
@@ -29,8 +29,8 @@ PAGE_FILES = sorted(str(path.relative_to(workflow.basedir)) for path in (Path(wo
 PAPER_FOLDER = "workflow_scripts/persona_leakage/reporting/paper"
 PAPER_FILES = sorted(str(path.relative_to(workflow.basedir)) for path in (Path(workflow.basedir) / PAPER_FOLDER).glob("[!.]*.j2"))
 
-# How often the base model shows the behaviour; rows do not depend on it where that is never.
-BASE_SUMMARY = f"{CONTROL}/summary.json".replace("{questions}", next(iter(QUESTION_USES)))
+# How often the base model shows the behaviour. Training rows depend on it, unless the base model never does.
+BASE_SUMMARY = f"{BASE_EVALUATION}/summary.json".replace("{questions}", next(iter(QUESTION_USES)))
 HAS_BASE_RATE = trait(config["behaviour"], "has_base_rate", True)
 BASE_SHOWS = {"base_summary": BASE_SUMMARY} if HAS_BASE_RATE else {}
 
@@ -206,7 +206,7 @@ COMPARISONS = [
     *when(PARAPHRASES_COMPARED, "analysis/{questions}/seed{seed}/paraphrases.json"),
     *when(NO_PERSONA_COMPARED, "analysis/{questions}/seed{seed}/no_persona_prompts.json"),
 ]
-AXIS_RESULTS = [
+OPTIONAL_RESULTS = [
     *when(SNAPSHOTS, "analysis/{questions}/seed{seed}/along_training.json"),
     *when(ADAPTED_GEOMETRY, "analysis/{questions}/seed{seed}/adapted_geometry.json"),
     *when(TEACHER_FORCED, "analysis/{questions}/seed{seed}/measures.json"),
@@ -230,7 +230,7 @@ CORRELATIONS = [
     *when(len(SEEDS) > 1, "analysis/{questions}/seeds.json"),
     *when(COMPARES_PREDICTORS, "analysis/{questions}/seed{seed}/predictors.json"),
     *COMPARISONS,
-    *AXIS_RESULTS,
+    *OPTIONAL_RESULTS,
     *ending(CONTAINMENT, "containment.json", "containment.csv"),
     *when(SWEPT, "analysis/{questions}/seed{seed}/sweep.json"),
 ]

@@ -1,4 +1,4 @@
-"""Predictions before training, calibrated on a finished study (predict_from). Included only with that key.
+"""Predicts leakage before training, calibrated on a finished study (predict_from). Included only with that key.
 
 out: predictions/centroids/: centroids of the experiment's personas
      predictions/panel/, panel.npz: of the study's panel, if the study keeps none
@@ -55,7 +55,7 @@ rule keep_panel:
 CHOICE_CENTROIDS = {f"choice_{name}": path for name, path in HELD_OUT_CENTROIDS.items()} if by_closeness(*CONDITIONS[0]) else {}
 
 
-# The study's files are no inputs: digests of them are a setting, as for compare.
+# The study's files are not inputs, as in compare.smk: the settings have their digests.
 rule predict_leakage:
     input:
         **CHOICE_CENTROIDS,
@@ -106,7 +106,7 @@ rule predict_leakage:
 
 use rule plot_scatter as plot_predictions with:
     input:
-        **draws("predictions", predictions=rules.predict_leakage.output.predictions, table=rules.predict_leakage.output.table),
+        **figure_inputs("predictions", predictions=rules.predict_leakage.output.predictions, table=rules.predict_leakage.output.table),
     output:
         **figure("predictions"),
 

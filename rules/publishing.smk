@@ -1,4 +1,4 @@
-"""Finished results for other services and tools; asked for by name, never part of `all`.
+"""Exports finished results to other services and tools, only when asked for by name: never part of `all`.
 
 out: inspect/{questions}/{source}/seed{seed}.eval, inspect/{questions}/base.eval
      published/wandb/{source}/seed{seed}.json, published/wandb/experiment.json: receipts of the runs on Weights & Biases
@@ -150,7 +150,7 @@ rule write_paper:
             "results/{experiment}/run_config.yaml",
             *each(f"{TRAINING}/manifest.json", "source"),
             *each(f"{TRAINED}/metrics.json", "source", "seed"),
-            *each(f"{CONTROL}/summary.json", "questions"),
+            *each(f"{BASE_EVALUATION}/summary.json", "questions"),
             *each([f"{ANALYSIS}/correlation.json"], "questions", "seed"),
             *ending(CORRELATIONS, "seeds.json"),
             "results/{experiment}/report/facts.json",

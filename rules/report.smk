@@ -1,4 +1,4 @@
-"""The report: one self-contained page.
+"""Builds the report, one self-contained page.
 
 out: report/index.html, report/facts.json
 """
@@ -13,11 +13,11 @@ rule build_report:
         evaluations=each(
             [f"{ADAPTED}/{file}" for file in (RECORDS, *RECORDS_META, *JUDGEMENTS, "summary.json")], *("questions", "source", "seed")
         ),
-        base=each([f"{CONTROL}/{file}" for file in ("summary.json", *JUDGEMENTS)], "questions"),
+        base=each([f"{BASE_EVALUATION}/{file}" for file in ("summary.json", *JUDGEMENTS)], "questions"),
         analysis=ending(CORRELATIONS, *("pairs.csv", "tables.json", "correlation.json", "robustness.json"), "sweep.json"),
         predictors=ending(CORRELATIONS, "seeds.json", "predictors.json"),
         comparisons=COMPARISONS,
-        axes=AXIS_RESULTS,
+        optional=OPTIONAL_RESULTS,
         figures=[path for path in FIGURES if path.endswith(".png")],
         published="resources/published.json",
     output:

@@ -1,4 +1,4 @@
-"""Training rows from a file (training_data.rows), in place of rows of the base model's answers.
+"""Builds training rows from a file (training_data.rows), in place of rows of the base model's answers.
 
 out: training/{source}/train.jsonl.gz, training/{source}/manifest.json
 """

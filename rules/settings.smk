@@ -1,4 +1,4 @@
-"""The parts of the config that decide the results of each stage: the param `settings` of its rules, and what goes with it."""
+"""Collects, for each stage, the parts of the config that decide its results: the param `settings` of its rules."""
 
 
 def settings(**blocks):

@@ -1,4 +1,4 @@
-"""What makes results stale apart from the config: code as rule inputs, digests of it, versions of packages, kept work.
+"""Tells Snakemake what makes results stale apart from the config: code, versions of packages. Describes jobs for kept work.
 
 docs/operations.md describes the behaviour.
 """
@@ -37,7 +37,7 @@ def code_of(program, *modules):
     return [ancient(str(path.relative_to(workflow.basedir))) for path in paths]
 
 
-def draws(name, **files):
+def figure_inputs(name, **files):
     """The inputs of a figure's rule: the code of plot_figure.py with that figure's module, and the files that it draws."""
     return {"code": code_of("plot_figure.py", f"persona_leakage/figures/{name}.py"), **files}
 

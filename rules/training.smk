@@ -1,4 +1,4 @@
-"""One LoRA adapter for each source and training seed.
+"""Trains one LoRA adapter for each source and training seed.
 
 out: training/{source}/seed{seed}/adapter/, training/{source}/seed{seed}/metrics.json
 """

@@ -1,4 +1,4 @@
-"""Training data: answers of the base model, and each source's rows made of them.
+"""Samples answers of the base model, and builds each source's training rows from them.
 
 out: training/pool.jsonl.gz, training/{source}/train.jsonl.gz, training/{source}/manifest.json
 """

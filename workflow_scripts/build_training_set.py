@@ -10,7 +10,7 @@ from persona_leakage.behaviours.choice_items import check_item_texts, read_parts
 from persona_leakage.config.blocks.fields import Block, Count, Seed, refuse
 from persona_leakage.config.blocks.settings import ChosenNegatives, PersonaSelection, Prompts, QuestionSelection
 from persona_leakage.config.blocks.training_data import Join, Labels, TruncatedAnswers
-from persona_leakage.config.program_options import new_parser
+from persona_leakage.config.program_options import new_parser, require_options
 from persona_leakage.config.selections import chosen_personas, describe_personas
 from persona_leakage.geometry.negatives import choose_from_file
 from persona_leakage.infrastructure.cli import InputError, run_program
@@ -70,10 +70,10 @@ class Settings(Prompts):
 
     @model_validator(mode="after")
     def check_answers(self):
-        """Rows of sampled answers need the keys that say which."""
+        """Rows from sampled answers need the keys that select the answers."""
         for key in () if self.behaviour.get("kind") == "choice" else FROM_FILE if self.row_file else OF_ANSWERS:
             if getattr(self, key) is None:
-                refuse(key, "missing; rows of this behaviour are made of answers")
+                refuse(key, "missing; rows of this behaviour are built from answers")
         return self
 
 
@@ -189,7 +189,7 @@ def refuse_chance(path):
     if "at_chance" in summary["flags"]:
         low, high = summary["accuracy_interval"]
         raise InputError(
-            f"{path}: the base model answers {100 * summary['accuracy']:.0f} % of the items rightly (95 % interval {100 * low:.0f} to"
+            f"{path}: the base model answers {100 * summary['accuracy']:.0f} % of the items correctly (95 % interval {100 * low:.0f} to"
             f" {100 * high:.0f} %), chance is {100 * summary['chance']:.0f} %: no drop can be seen, so nothing is trained;"
             " use easier items, a stronger model or behaviour.scoring: text"
         )
@@ -200,25 +200,21 @@ def check_options(parser, args):
     of_answers = ("row_file",) if args.settings.row_file else ("questions", "pool", "pool_meta")
     needed = ("items",) if args.settings.behaviour.get("kind") == "choice" else of_answers
     needed += ("centroids", "centroids_meta") if args.settings.negatives else ()
-    for name in needed:
-        if not getattr(args, name):
-            parser.error(f"the following arguments are required: --{name.replace('_', '-')}")
+    require_options(parser, args, needed)
 
 
 def main(argv=None):
     """Write train.jsonl.gz (rows of token ids and labels) and manifest.json (negatives, counts, digests)."""
-    parser = new_parser("build_training_set", __doc__, "model", "personas", "output", "manifest", settings=Settings)
+    files = ("pool", "pool-meta", "base-summary", "centroids", "centroids-meta")
+    parser = new_parser("build_training_set", __doc__, "model", "personas", "output", "manifest", optional=files, settings=Settings)
     parser.add_argument("--questions", metavar="PATH", help="the questions of sampled answers")
-    parser.add_argument("--pool", metavar="PATH", help="pool.jsonl.gz, the sampled answers")
-    parser.add_argument("--pool-meta", metavar="PATH", help="pool.json of the same folder")
     parser.add_argument("--row-file", metavar="PATH", help="rows in place of questions and pool: training_data.rows")
     parser.add_argument("--clean-rows", metavar="PATH", help="the clean answers to its questions, if they are in another file")
     parser.add_argument("--items", metavar="PATH", help="multiple-choice items, for the kind choice in place of questions and pool")
-    parser.add_argument("--base-summary", metavar="PATH", help="summary.json of the base model, which may stop the run")
-    parser.add_argument("--centroids", metavar="PATH", help="the base model's centroids, where closeness chooses the negatives")
-    parser.add_argument("--centroids-meta", metavar="PATH", help="centroids.json of the same folder")
     parser.add_argument(
-        "--source", required=True, help="the persona that learns the behaviour; with - and the control or choice of negatives behind it"
+        "--source",
+        required=True,
+        help="the persona that learns the behaviour; followed by - and the control or choice of negatives, if any",
     )
     args = parser.parse_args(argv)
     args.source, args.control = split_control(args.source)

@@ -1,4 +1,4 @@
-"""What a finished study of many sources tells of one more source: is its correlation positive, and how much will it leak?"""
+"""Predict one more source from a finished study of many: is its correlation positive, and how much will it leak?"""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def main(argv=None):
         raise InputError(f"{args.study}: has {len(study.sources)} sources whose adapters learned the behaviour; at least {FEWEST} needed")
     if earlier and {*earlier.sources} & {*study.sources}:
         shared = ", ".join(sorted({*earlier.sources} & {*study.sources}))
-        raise InputError(f"--earlier: {args.earlier} has sources of {args.study}: {shared}; they are no new sources")
+        raise InputError(f"--earlier: {args.earlier} has sources of {args.study}: {shared}; these sources are not new")
     outcomes, theirs = read_outcomes(study), read_outcomes(earlier) if earlier else {}
     found, tables = {}, []
     for name, outcome in outcomes.items():

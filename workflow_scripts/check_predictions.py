@@ -34,6 +34,8 @@ WORLDS = {
     "5 sources, 1 seed, trainings as different as in the kept study": PredictionWorld(seeds=1, seed_sd=0.37),
     "5 sources, 2 seeds, trainings as different as in the kept study": PredictionWorld(seed_sd=0.37),
 }
+STUDIES = 400  # simulated and permuted
+POWER_ERROR = 0.7  # points, of simulated power
 CHUNK, FEWEST = 130, 20  # simulated studies of one task of a core; tasks of a design
 
 
@@ -41,31 +43,29 @@ def main(argv=None):
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="check_predictions", description=__doc__)
     parser.add_argument("study", metavar="FOLDER", help="a finished study")
-    parser.add_argument("--studies", type=int, default=400, metavar="N", help="simulated and permuted studies (default: %(default)s)")
-    parser.add_argument("--power-error", type=float, default=0.7, metavar="POINTS", help="of simulated power (default: %(default)s)")
     parser.add_argument("--many", metavar="PATH", help="pairs.csv of many sources at one layer, of which few predict the others")
     args = parser.parse_args(argv)
     study = read_study(args.study)
     if args.many:
-        print(f"\nNew sources inside the interval from few of those in {args.many}, in %, in {args.studies} draws of these few")
-        show(["outcome", "sources", "inside", "standard deviation", "lowest twentieth, at most"], few_rows(args.many, args.studies))
+        print(f"\nNew sources inside the interval from few of those in {args.many}, in %, in {STUDIES} draws of these few")
+        show(["outcome", "sources", "inside", "standard deviation", "lowest twentieth, at most"], few_rows(args.many, STUDIES))
     rows = [[row["mode"], "yes" if row["closeness"] else "no", row["pairs"], *percents(row), row["r2"]] for row in describe_coverage(study)]
     print(f"\nHeld-out personas and sources of {args.study}, inside their 95 % interval, in %")
     show(["held out", "closeness", "pairs", "inside", *study.sources, "width", "R2"], rows)
     if (inside := coverage_from_one_seed(study)) is not None:
         print(f"\nFrom one seed, {100 * inside:.1f} % of the other seeds' rates are inside the interval of a known source")
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        print(f"\nInside the interval in {args.studies} simulated studies, in %")
-        found = {name: simulated_coverage(world, args.studies, 1, "not used" not in name) for name, world in WORLDS.items()}
+        print(f"\nInside the interval in {STUDIES} simulated studies, in %")
+        found = {name: simulated_coverage(world, STUDIES, 1, "not used" not in name) for name, world in WORLDS.items()}
         show(["study", *next(iter(found.values()))], [[name, *(100 * share for share in each.values())] for name, each in found.items()])
-        uses = list(pool.map(partial(permuted_uses, study), range(args.studies)))
+        uses = list(pool.map(partial(permuted_uses, study), range(STUDIES)))
         known, new = (100 * np.mean([each[part] for each in uses], axis=0) for part in (0, 1))
-        print(f"\nCloseness is used in {args.studies} permutations of the study's labels, in %")
+        print(f"\nCloseness is used in {STUDIES} permutations of the study's labels, in %")
         show([*study.sources, "new source"], [[*known, new]])
-        print(f"\nPower in %, planned and simulated (standard error at most {args.power_error} points)")
+        print(f"\nPower in %, planned and simulated (standard error at most {POWER_ERROR} points)")
         show(
             ["P, S, Q, N, K", "studies", "mean", "simulated", "new source", "simulated"],
-            [power_row(pool, *each, args.power_error) for each in DESIGNS],
+            [power_row(pool, *each) for each in DESIGNS],
         )
 
 
@@ -91,11 +91,11 @@ def permuted_uses(study, seed):
     return uses_of(permuted(study, seed), seed)
 
 
-def power_row(pool, components, design, error):
-    """A design, simulated studies, and planned and simulated power in %. error: of the simulated power, in points."""
+def power_row(pool, components, design):
+    """A design, simulated studies, and planned and simulated power in %."""
     planned = describe_design(components, design)
     share = planned["mean_power"] or planned["new_source_power"]
-    chunks = max(FEWEST, math.ceil(share * (1 - share) / (error / 100) ** 2 / CHUNK))
+    chunks = max(FEWEST, math.ceil(share * (1 - share) / (POWER_ERROR / 100) ** 2 / CHUNK))
     parts = list(pool.map(partial(simulated_power, components, design, CHUNK), range(1, chunks + 1)))
     cells = [", ".join(map(str, astuple(design))), chunks * CHUNK]
     for name in ("mean_power", "new_source_power"):

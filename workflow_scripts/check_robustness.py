@@ -17,17 +17,12 @@ class Settings(Headline, Bootstraps):
 
 
 def main(argv=None):
-    """Write robustness.json: one row per check, as docs/statistics.md explains. The same tables give the same bytes."""
-    parser = pairs_parser("check_robustness", __doc__, settings=Settings)
-    parser.add_argument("--question-counts", metavar="PATH", help="question_counts.csv: adds the choice of questions to the uncertainty")
-    parser.add_argument(
-        "--centroids", metavar="PATH", help="centroids_layer{L}.pt of the headline layer: also centre the cosines on half of the panel"
-    )
-    parser.add_argument("--centroids-meta", metavar="PATH", help="centroids.json beside --centroids: other files are refused")
-    parser.add_argument(
-        "--held-out-centroids", metavar="PATH", help="the same of questions that were not evaluated: also take the cosines from these"
-    )
-    parser.add_argument("--held-out-meta", metavar="PATH", help="centroids.json beside --held-out-centroids: other files are refused")
+    """Write robustness.json: one row per check, as docs/statistics.md explains. The same tables give the same bytes.
+
+    Each optional file adds checks: of the choice of questions, of the mean that is taken off, of questions that were not evaluated.
+    """
+    files = ("question-counts", "centroids", "centroids-meta", "held-out-centroids", "held-out-meta")
+    parser = pairs_parser("check_robustness", __doc__, settings=Settings, optional=files)
     args = parser.parse_args(argv)
     if args.tables and args.question_counts:
         check_digests([args.question_counts], args.tables)

@@ -36,7 +36,11 @@ def main(argv=None):
     )
     parser.add_argument("--base", nargs="+", required=True, metavar="PATH", help="centroid files of the base model, one per layer")
     parser.add_argument(
-        "--adapted-meta", nargs="+", required=True, metavar="PATH", help="centroids.json of each source; its centroid files lie beside it"
+        "--adapted-meta",
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="centroids.json of each source; its centroid files are in the same folder",
     )
     args = parser.parse_args(argv)
     check_digests([args.pairs, args.question_counts], args.tables)

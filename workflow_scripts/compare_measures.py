@@ -1,4 +1,4 @@
-"""Set finer measures of leakage beside the sampled rate: agreement, reliability, cost, and the correlation of cosine with each."""
+"""Compare finer measures of leakage with the sampled rate: agreement, reliability, cost, and the correlation of cosine with each."""
 
 import pandas as pd
 

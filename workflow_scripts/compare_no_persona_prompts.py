@@ -1,4 +1,4 @@
-"""Count the behaviour in the replies to prompts without a persona, and set them beside the panel."""
+"""Count the behaviour in the replies to prompts without a persona, and compare them with the panel."""
 
 from persona_leakage.behaviours.base import read_behaviour
 from persona_leakage.config.blocks.behaviour import Behaviour

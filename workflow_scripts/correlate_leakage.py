@@ -21,7 +21,7 @@ FROM_EVALUATION = ("model", "engine", "sampling", "seed", "sampling_seed", "beha
 
 
 class Settings(Headline, Statistics):
-    """The parts of the config that decide the statistics, and what the result says of its origin."""
+    """The parts of the config that decide the statistics, and the provenance of the result."""
 
     training_seed: Seed | None = None
     recipe: dict[str, str] | None = None

@@ -1,4 +1,4 @@
-"""Correlate leakage with the cosines of every swept layer and token position, and say which predicts best."""
+"""Correlate leakage with the cosines of every swept layer and token position, and report which predicts best."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ from persona_leakage.infrastructure.files import atomic_path, check_digest, read
 
 
 class Settings(Block):
-    """The parts of the config that the log says or that decide it."""
+    """The parts of the config that the log contains or depends on."""
 
     experiment: Slug
     questions: Name

@@ -8,13 +8,13 @@ import torch
 from persona_leakage.config.blocks.fields import Precision
 from persona_leakage.config.blocks.geometry import Layers, Position
 from persona_leakage.config.blocks.settings import Prompts
-from persona_leakage.config.program_options import add_chunk_size, new_parser
+from persona_leakage.config.program_options import prompts_parser
 from persona_leakage.config.selections import chosen_personas, chosen_questions
 from persona_leakage.geometry.cosine import centroids
-from persona_leakage.geometry.hidden_states import position_states, states_of_all
+from persona_leakage.geometry.hidden_states import position_states, states_of_all, write_meta
 from persona_leakage.infrastructure.cli import run_program
-from persona_leakage.infrastructure.files import digest_of, sha256_of_file, write_json
-from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.infrastructure.files import sha256_of_file
+from persona_leakage.infrastructure.provenance import LAYER_CONVENTION
 from persona_leakage.infrastructure.tensor_files import write_tensors
 from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapter
 from persona_leakage.models.chat_template import prompt_lengths
@@ -33,12 +33,8 @@ class Settings(Prompts):
 
 def main(argv=None):
     """Write centroids_layer{L}.pt for every layer, and centroids.json (meta, digests)."""
-    parser = new_parser(
-        "extract_centroids", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta", settings=Settings
-    )
-    parser.add_argument("--state", default="base", help="whose hidden states: base, or source/seed (default: %(default)s)")
+    parser = prompts_parser("extract_centroids", __doc__, "output-folder", "meta", settings=Settings, chunk=(512, "prompts"))
     add_adapter_options(parser)
-    add_chunk_size(parser, 512, "prompts")
     args = parser.parse_args(argv)
     settings = args.settings
     adapter = read_adapter(parser, args)
@@ -79,18 +75,8 @@ def main(argv=None):
         }
         write_tensors(path, content)
         digests[path.name] = sha256_of_file(path)
-    meta = describe_run(
-        "extract_centroids",
-        model=model_facts(manifest),
-        state=args.state,
-        adapter_sha256=adapter.sha256 if adapter else None,
-        layer_convention=LAYER_CONVENTION,
-        position=position,
-        precision=str(dtype).removeprefix("torch."),
-        out_of_memory=memory,
-        bank={"personas": len(names), "digest": digest_of(sorted(names))},
-    )
-    write_json(args.meta, {"meta": meta, "sha256": digests})
+    facts = {"state": args.state, "adapter_sha256": adapter.sha256 if adapter else None, "position": position}
+    write_meta(args.meta, "extract_centroids", digests, manifest, names, dtype, memory, **facts)
 
 
 if __name__ == "__main__":

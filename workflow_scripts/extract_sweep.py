@@ -8,11 +8,11 @@ import numpy as np
 from persona_leakage.config.blocks.fields import Precision
 from persona_leakage.config.blocks.geometry import LayersOrAll, Positions
 from persona_leakage.config.blocks.settings import Prompts
-from persona_leakage.config.program_options import add_chunk_size, new_parser
-from persona_leakage.geometry.hidden_states import persona_means, states_of_all
+from persona_leakage.config.program_options import prompts_parser
+from persona_leakage.geometry.hidden_states import persona_means, states_of_all, write_meta
 from persona_leakage.infrastructure.cli import run_program
-from persona_leakage.infrastructure.files import atomic_path, digest_of, sha256_of_file, write_json
-from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
+from persona_leakage.infrastructure.files import atomic_path, sha256_of_file
+from persona_leakage.infrastructure.provenance import LAYER_CONVENTION
 from persona_leakage.models.loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.models.prompts import build_spanned_prompts
 
@@ -27,11 +27,9 @@ class Settings(Prompts):
 
 def main(argv=None):
     """Write sweep_{position}.npz for every position, and sweep.json (meta, digests)."""
-    parser = new_parser("extract_sweep", __doc__, "model", "personas", "questions", "restart", "output-folder", "meta", settings=Settings)
-    add_chunk_size(parser, 512, "prompts")
+    parser = prompts_parser("extract_sweep", __doc__, "output-folder", "meta", settings=Settings, chunk=(512, "prompts"))
     args = parser.parse_args(argv)
-    settings = args.settings
-    manifest = read_manifest(args.model)
+    settings, manifest = args.settings, read_manifest(args.model)
     names, positions = settings.personas.names, settings.positions
     layers = list(range(manifest["blocks"])) if settings.layers == "all" else sorted(settings.layers)
     prompts = build_spanned_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
@@ -57,15 +55,7 @@ def main(argv=None):
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(file, centroids=vectors, model=manifest["digest"], **facts)
         digests[path.name] = sha256_of_file(path)
-    meta = describe_run(
-        "extract_sweep",
-        model=model_facts(manifest),
-        layer_convention=LAYER_CONVENTION,
-        precision=str(dtype).removeprefix("torch."),
-        out_of_memory=memory,
-        bank={"personas": len(names), "digest": digest_of(sorted(names))},
-    )
-    write_json(args.meta, {"meta": meta, "sha256": digests})
+    write_meta(args.meta, "extract_sweep", digests, manifest, names, dtype, memory)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ class Settings(Block):
 
 
 def main(argv=None):
-    """Write the manifest (model.json), and the model's files beside it unless the source is a local folder."""
+    """Write the manifest (model.json), and the model's files next to it unless the source is a local folder."""
     parser = new_parser("fetch_model", __doc__, "manifest", settings=Settings)
     parser.add_argument("--texts", type=json_object, metavar="JSON", help="what the model will read, to try its tokenizer on")
     args = parser.parse_args(argv)

@@ -29,13 +29,11 @@ def main(argv=None):
     pairs, layer, sources = read_pairs(args.pairs), args.settings.headline_layer, args.settings.sources
     pairs = pairs[pairs["layer"] == layer]
     snapshots = len(args.forced) // len(sources)
-    if len(args.forced) != len(args.metrics) or len(args.forced) != snapshots * len(sources):
-        parser.error(f"--forced, --metrics: {len(args.forced)} and {len(args.metrics)} files; each source needs as many of both")
     rows, model = [], None
     for index, (path, metrics) in enumerate(zip(args.forced, args.metrics, strict=True)):
         source, forced, facts = sources[index // snapshots], read_json(path, "teacher_force"), read_json(metrics, "train_adapter")
         if forced["meta"]["adapter_sha256"] != facts["adapter_sha256"]:
-            raise InputError(f"{path}: is of another adapter than {metrics}; delete it and run again")
+            raise InputError(f"{path}: is of another adapter than {metrics}; delete it and rerun")
         model = forced["meta"]["model"]
         step = {"source": source, "step": facts["step"], "steps": facts["steps"]}
         rows.append({**step, **describe_step(pairs[pairs["source"] == source], forced["personas"], source)})

@@ -11,7 +11,7 @@ from persona_leakage.behaviours.judges.paid import PaidAnswers, add_up_paid
 from persona_leakage.config.blocks.behaviours.judged import PAID, Judge, Share
 from persona_leakage.config.blocks.fields import Block, Name, Names, Precision
 from persona_leakage.config.judge_prompts import read_gold, read_prompts, reply_digest
-from persona_leakage.config.program_options import json_object, new_parser
+from persona_leakage.config.program_options import json_object, new_parser, require_options
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
@@ -56,7 +56,7 @@ def add_up(judges):
 
 
 def check_judges(args, judges):
-    """Write gate.json: how scores are read, and how well the judge tells labelled replies apart."""
+    """Write gate.json: how scores are read, and how well the judge separates labelled replies."""
     (block, judge, scores, _), *second = judges
     if block.backend in PAID and not re.search(r"20\d\d", block.model):
         print(f"warning: judge.model: {block.model} has no date in its name; the model behind it can change", flush=True)
@@ -109,20 +109,16 @@ def chosen(replies, share, purpose):
 
 def main(argv=None):
     """Write judgements.jsonl.gz (the scores of each reply) and judgements.json, or gate.json."""
-    parser = new_parser("judge_replies", __doc__, "store", "restart", "output", settings=Settings)
+    files = ("completions", "completions-meta", "gate", "meta")
+    parser = new_parser("judge_replies", __doc__, "store", "restart", "output", optional=files, settings=Settings)
     parser.add_argument("--prompts", metavar="PATH", help="the judge's prompts")
     parser.add_argument("--limits", type=json_object, default={}, metavar="JSON", help="what decides no score: parallel, max_calls, price")
     parser.add_argument("--model", metavar="PATH", help="model.json of the experiment, for a local judge")
     parser.add_argument("--check", action="store_true", help="check the judge and write gate.json; judge nothing else")
     parser.add_argument("--gold", metavar="PATH", help="with --check: labelled replies")
-    parser.add_argument("--completions", metavar="PATH", help="the replies to judge")
-    parser.add_argument("--completions-meta", metavar="PATH", help="completions.json of the same folder")
-    parser.add_argument("--gate", metavar="PATH", help="gate.json of the experiment")
-    parser.add_argument("--meta", metavar="PATH", help="where judgements.json is written")
     args = parser.parse_args(argv)
-    for name in () if args.check else ("completions", "completions_meta", "gate", "meta"):
-        if not getattr(args, name):
-            parser.error(f"the following arguments are required: --{name.replace('_', '-')}, or --check")
+    if not args.check:
+        require_options(parser, args, ("completions", "completions_meta", "gate", "meta"), ", or --check")
     with ExitStack() as stack:
         judges = open_judges(args, stack)
         if args.check:

@@ -3,10 +3,10 @@
 from persona_leakage.config.blocks.analysis import Divergence
 from persona_leakage.config.blocks.fields import Names, Precision
 from persona_leakage.config.blocks.settings import Prompts
-from persona_leakage.config.program_options import add_chunk_size, new_parser
+from persona_leakage.config.program_options import prompts_parser
 from persona_leakage.geometry.divergence_table import BYSTANDER_REPLIES, SOURCE_REPLIES, mean_divergences
 from persona_leakage.geometry.next_token_divergence import Comparison, measure_all
-from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, write_json
 from persona_leakage.infrastructure.provenance import describe_run
 from persona_leakage.models.loading import load_model, load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
@@ -23,19 +23,9 @@ class Settings(Prompts):
 
 def main(argv=None):
     """Write divergence.json: the mean divergences in bits of each source and other persona (see divergence_table)."""
-    parser = new_parser(
-        "measure_divergence",
-        __doc__,
-        "model",
-        "personas",
-        "questions",
-        "completions",
-        "completions-meta",
-        "restart",
-        "output",
-        settings=Settings,
+    parser = prompts_parser(
+        "measure_divergence", __doc__, "completions", "completions-meta", "output", settings=Settings, chunk=(512, "comparisons")
     )
-    add_chunk_size(parser, 512, "comparisons")
     args = parser.parse_args(argv)
     settings, sampled = args.settings, read_json(args.completions_meta, "sample_completions")
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
@@ -81,8 +71,6 @@ def comparisons_of(prompts, replies, sources):
             if persona == source:
                 continue
             for column, speaker, other in ((SOURCE_REPLIES, source, persona), (BYSTANDER_REPLIES, persona, source)):
-                if (speaker, question) not in replies:
-                    raise InputError(f"completions: no reply of '{speaker}' to {question!r}")
                 work += [
                     (column, source, persona, Comparison(prompts[speaker, question], prompts[other, question], reply))
                     for reply in replies[speaker, question]

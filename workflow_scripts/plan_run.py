@@ -1,14 +1,12 @@
-"""Print what a config's run costs (jobs, tokens, hours, disk) without running it; with --used, what it then took."""
+"""Print what a config's run costs (jobs, tokens, hours, disk) without running it."""
 
 import argparse
-from pathlib import Path
 
 from tabulate import tabulate
 
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.reporting.judge_cost import judge_cost
 from persona_leakage.reporting.kept_replies import sum_up
-from persona_leakage.reporting.measured_rates import seconds_of
 from persona_leakage.reporting.plan import STORE, make_plan
 from persona_leakage.statistics.prediction.power import Design, describe_design, read_guesses
 
@@ -23,14 +21,13 @@ def main(argv=None):
         "and where none has run those of h200 with engine.name: vllm, else of cpu2)",
     )
     parser.add_argument("--all", action="store_true", help="plan every job, also those whose results are there")
-    parser.add_argument("--used", action="store_true", help="beside every job's plan, what jobs of the experiment of this name took")
     args = parser.parse_args(argv)
-    plan = make_plan(args.config, args.hardware, args.all or args.used, measure=not args.used)
+    plan = make_plan(args.config, args.hardware, args.all)
     print(f"{plan.config['experiment']}: {plan.config['model']['name']}\n")
     if not plan.lines:
         print(kept_sentence(plan) if plan.kept else "nothing to be done")
         return
-    (print_used if args.used else print_plan)(plan)
+    print_plan(plan)
 
 
 def print_plan(plan):
@@ -99,41 +96,9 @@ def print_model(block, entry):
         print(f"model: {name} has {entry['parameters'] / 1e9:,.3g} billion parameters, {entry['origin']}; hours scaled from it are rough")
 
 
-def print_used(plan):
-    """Plan against what benchmarks/ and results/ hold, rule by rule; together: of the rules that have run."""
-    lines = plan.lines
-    used_by = {line.rule: used_hours(plan.jobs, line.rule) for line in lines}
-    rows = [[line.rule, line.jobs, hours(line.hours), hours(used_by[line.rule]), ratio(line.hours, used_by[line.rule])] for line in lines]
-    done = [line for line in lines if used_by[line.rule] is not None]
-    planned, used = sum(line.hours or 0 for line in done), sum(used_by[line.rule] for line in done)
-    rows.append(["together", sum(line.jobs for line in done), hours(planned), hours(used), ratio(planned, used)])
-    headers = ["rule", "jobs", "hours planned", "hours used", "planned / used"]
-    print(tabulate(rows, headers, colalign=("left", *["right"] * 4), disable_numparse=True))
-    planned, used = sum(plan.disk.values()), used_bytes(plan.config)
-    print(f"\ndisk planned: {size(planned)}   used: {size(used)}   planned / used: {ratio(planned, used)}")
-
-
-def used_hours(jobs, rule):
-    """Hours of a rule's jobs in their benchmark files; None without any."""
-    seconds = [seconds_of(Path(job.benchmark)) for job in jobs if job.rule == rule and job.benchmark]
-    known = [value for value in seconds if value is not None]
-    return sum(known) / 3600 if known else None
-
-
-def used_bytes(config):
-    """Bytes of the experiment's results and of its model."""
-    folders = [Path("results") / config["experiment"], Path("resources/models") / config["model"]["name"]]
-    return sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
-
-
 def hours(value):
     """Hours as text, "?" if unknown."""
     return "?" if value is None else f"{value:.3f}"
-
-
-def ratio(planned, used):
-    """planned / used as text, "" if one is missing."""
-    return f"{planned / used:.2f}" if planned and used else ""
 
 
 def size(amount):

@@ -53,12 +53,11 @@ class Settings(Block):
 
 def main(argv=None):
     """Write predictions.csv, and predictions.json with digests of all inputs."""
-    parser = new_parser(PROGRAM, __doc__, "study", "panel", "centroids-meta", "table", "output", settings=Settings)
+    optional = ("choice-centroids", "choice-centroids-meta")
+    parser = new_parser(PROGRAM, __doc__, "study", "panel", "centroids-meta", "table", "output", optional=optional, settings=Settings)
     for option in ("--personas", "--study-personas"):
         parser.add_argument(option, required=True, help="personas file, or a JSON text with added personas")
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
-    parser.add_argument("--choice-centroids", metavar="PATH", help="the base model's centroids, where closeness chooses the negatives")
-    parser.add_argument("--choice-centroids-meta", metavar="PATH", help="centroids.json of the same folder")
     args = parser.parse_args(argv)
     settings, study = args.settings, read_study(args.study)
     model = read_json(args.centroids_meta)["meta"]["model"]

@@ -28,8 +28,6 @@ def main(argv=None):
     parser.add_argument("--source", help="with --seed: the adapter to publish (default: the experiment as a whole)")
     parser.add_argument("--seed", type=int, help="training seed of the adapter")
     args = parser.parse_args(argv)
-    if (args.source is None) != (args.seed is None):
-        parser.error("--source and --seed go together")
     block, question_sets = args.settings.wandb, args.settings.questions
     if block.mode == "online":
         read_key("WANDB_API_KEY", "publishing.wandb.mode: online")

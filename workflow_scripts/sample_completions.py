@@ -1,10 +1,9 @@
-"""Sample the replies of every panel persona, with the adapter of a source or, as the control, without."""
+"""Sample the replies of every panel persona, with the adapter of a source or by the base model."""
 
 from persona_leakage.config.blocks.engine import AnyEngine
-from persona_leakage.config.blocks.fields import Count, Seed
-from persona_leakage.config.blocks.sampling import Sampling
-from persona_leakage.config.blocks.settings import Prompts
-from persona_leakage.config.program_options import add_chunk_size, new_parser
+from persona_leakage.config.blocks.fields import Seed
+from persona_leakage.config.blocks.settings import SampledPrompts
+from persona_leakage.config.program_options import prompts_parser
 from persona_leakage.inference.engine import sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import run_program
@@ -15,22 +14,17 @@ from persona_leakage.models.loading import load_tokenizer, read_manifest
 from persona_leakage.models.prompts import build_prompts
 
 
-class Settings(Prompts):
+class Settings(SampledPrompts):
     """The parts of the config that decide the replies."""
 
-    seed: Seed
-    draws: Count
     sampling_seed: Seed
-    sampling: Sampling
     engine: AnyEngine
 
 
 def main(argv=None):
     """Write completions.jsonl.gz (text, token ids, finish reason and seed of each reply) and completions.json (meta)."""
-    parser = new_parser("sample_completions", __doc__, "model", "personas", "questions", "restart", "output", "meta", settings=Settings)
-    parser.add_argument("--state", required=True, help="what is sampled: base, or source/seed; enters the seeds")
+    parser = prompts_parser("sample_completions", __doc__, "output", "meta", settings=Settings, chunk=(450, "replies"))
     add_adapter_options(parser)
-    add_chunk_size(parser, 450, "replies")
     args = parser.parse_args(argv)
     adapter = read_adapter(parser, args)
     settings, state = args.settings, args.state

@@ -1,10 +1,8 @@
 """Let the base model answer the training questions as each training persona."""
 
 from persona_leakage.config.blocks.engine import SamplingEngine
-from persona_leakage.config.blocks.fields import Count, Seed
-from persona_leakage.config.blocks.sampling import Sampling
-from persona_leakage.config.blocks.settings import Prompts
-from persona_leakage.config.program_options import add_chunk_size, new_parser
+from persona_leakage.config.blocks.settings import SampledPrompts
+from persona_leakage.config.program_options import prompts_parser
 from persona_leakage.inference.engine import sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import run_program
@@ -14,19 +12,15 @@ from persona_leakage.models.loading import load_tokenizer, read_manifest
 from persona_leakage.models.prompts import build_prompts
 
 
-class Settings(Prompts):
+class Settings(SampledPrompts):
     """The parts of the config that decide the training answers."""
 
-    seed: Seed
-    draws: Count
-    sampling: Sampling
     engine: SamplingEngine
 
 
 def main(argv=None):
     """Write pool.jsonl.gz (a record per answer, token ids kept) and pool.json (what it depends on, its digest)."""
-    parser = new_parser("sample_training_pool", __doc__, "model", "personas", "questions", "restart", "output", "meta", settings=Settings)
-    add_chunk_size(parser, 450, "replies")
+    parser = prompts_parser("sample_training_pool", __doc__, "output", "meta", settings=Settings, chunk=(450, "replies"))
     args = parser.parse_args(argv)
     settings = args.settings
     manifest = read_manifest(args.model)

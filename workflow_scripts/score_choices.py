@@ -9,12 +9,12 @@ from persona_leakage.behaviours.scoring import score_replies, summarise_cells
 from persona_leakage.config.blocks.behaviours.choice import Settings as Choice
 from persona_leakage.config.blocks.fields import Block, Precision
 from persona_leakage.config.blocks.settings import PersonaSelection
-from persona_leakage.config.program_options import add_chunk_size, new_parser
+from persona_leakage.config.program_options import new_parser
 from persona_leakage.config.selections import chosen_personas
-from persona_leakage.infrastructure.cli import InputError, run_program
-from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
+from persona_leakage.infrastructure.cli import run_program
+from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.adapter_files import add_adapter_options, prepare_reading, read_adapter
+from persona_leakage.models.adapter_files import add_adapter_options, prepare_reading, read_adapter, read_base
 from persona_leakage.models.chat_template import prompt_lengths
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, read_manifest
 
@@ -28,35 +28,14 @@ class Settings(Block):
     merge_adapter: bool | None = None
 
 
-def read_base(records_path, cells_path, items_sha256):
-    """(records, cells) of the base model, after checking that they are whole and of the same items."""
-    cells = read_json(cells_path, "score_choices")
-    check_digest(records_path, cells["sha256"], cells_path)
-    if cells["meta"]["items_sha256"] != items_sha256:
-        raise InputError(f"{cells_path}: is of other items; delete it and run again")
-    return read_jsonl_gz(records_path), cells["personas"]
-
-
-def measure(args, manifest, adapter, puts):
-    """(log-probabilities of the puts, facts for the meta block); the model is loaded only if a put is not kept from an earlier run."""
-    load, facts, identity = prepare_reading(manifest, adapter, args.settings.precision, args.settings.merge_adapter)
-    logs, memory = log_probabilities_of_all(load, puts, identity, args.restart, args.chunk_size)
-    return logs, facts | {"out_of_memory": memory}
-
-
 def main(argv=None):
     """Write items.jsonl.gz (a record per persona and item), cells.json (a cell per persona) and summary.json (the source, the panel)."""
     paths = ("model", "personas", "items", "restart", "records", "cells", "summary")
-    parser = new_parser("score_choices", __doc__, *paths, settings=Settings)
-    parser.add_argument("--state", required=True, help="whose probabilities: base, or source/seed")
+    parser = new_parser("score_choices", __doc__, *paths, settings=Settings, chunk=(2048, "prompts"))
     parser.add_argument("--source", help="the persona that was trained (default: none, the base model)")
-    add_adapter_options(parser)
-    parser.add_argument("--base", nargs="*", default=[], help="the base model's items.jsonl.gz and cells.json, to be compared with")
-    add_chunk_size(parser, 2048, "prompts")
+    add_adapter_options(parser, base="items.jsonl.gz and cells.json")
     args = parser.parse_args(argv)
     adapter = read_adapter(parser, args)
-    if len(args.base) != (2 if adapter else 0):
-        parser.error("--base: needs two files with --adapter, none without")
     settings, manifest = args.settings, read_manifest(args.model)
     tokenizer, block = load_tokenizer(manifest["folder"]), settings.behaviour.model_dump()
     behaviour = read_behaviour(block, tokenizer)
@@ -65,16 +44,23 @@ def main(argv=None):
     items = read_parts(args.items, block["train"], block["evaluate"])["evaluate"]
     check_item_texts(tokenizer, items, args.items)
     items_sha256 = sha256_of_file(args.items)
-    base_records, base_cells = read_base(*args.base, items_sha256) if adapter else (None, None)
+    base_records, base_cells = read_base(args, "score_choices", "items", items_sha256) if adapter else (None, None)
     asked = ask_items(tokenizer, load_chat_format(manifest).end_id, personas, items, block)
-    logs, facts = measure(args, manifest, adapter, asked.puts)
+    load, facts, identity = prepare_reading(manifest, adapter, settings.precision, settings.merge_adapter)
+    logs, memory = log_probabilities_of_all(load, asked.puts, identity, args.restart, args.chunk_size)
     records = make_records(asked, logs)
     cells = score_replies(records, behaviour, personas)
     if adapter:
-        cells = add_gains(cells, base_cells)
+        cells = add_gains(cells, base_cells["personas"])
     write_jsonl_gz(args.records, records)
     meta = describe_run(
-        "score_choices", state=args.state, behaviour=block, items_sha256=items_sha256, letters_undefined=asked.without_letters, **facts
+        "score_choices",
+        state=args.state,
+        behaviour=block,
+        items_sha256=items_sha256,
+        letters_undefined=asked.without_letters,
+        **facts,
+        out_of_memory=memory,
     )
     write_json(args.cells, {"meta": meta, "sha256": sha256_of_file(args.records), "personas": cells})
     loss = describe_loss(own(records, args.source), own(base_records, args.source), block["scoring"]) if adapter and args.source else None

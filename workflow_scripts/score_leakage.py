@@ -27,7 +27,7 @@ def check_judgements(path, completions_sha256):
     judged = read_json(path, "judge_replies")
     check_digest(Path(path).with_name("judgements.jsonl.gz"), judged["sha256"], path)
     if judged["completions_sha256"] != completions_sha256:
-        raise InputError(f"{path}: judges other replies; delete it and run again")
+        raise InputError(f"{path}: judges other replies; delete it and rerun")
 
 
 def main(argv=None):

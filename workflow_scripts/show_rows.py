@@ -1,4 +1,4 @@
-"""Show training rows token by token: trained tokens in colour (or in brackets), with their ids and text."""
+"""Show training rows token by token: trained tokens in colour, or in brackets when not on a terminal."""
 
 import argparse
 import sys
@@ -11,18 +11,12 @@ from persona_leakage.models.loading import load_tokenizer, read_manifest
 TRAINED, PLAIN = "\033[30;42m", "\033[0m"
 
 
-def format_row(row, tokenizer, colour, ids):
-    """A header line and the row's tokens; trained ones green, or in ⟦ ⟧ without colour; line ends shown as ⏎.
-
-    A label that is neither -100 nor its token's own id would be a defect and raises ValueError.
-    """
+def format_row(row, tokenizer, colour):
+    """A header line and the row's tokens; trained ones green, or in ⟦ ⟧ without colour; line ends shown as ⏎."""
     opening, closing = (TRAINED, PLAIN) if colour else ("⟦", "⟧")
     parts = []
     for token, label in zip(row["token_ids"], row["labels"], strict=True):
-        if label not in (-100, token):
-            raise ValueError(f"label {label} at token {token}")
         text = visible_text(tokenizer.decode([token])).replace("\n", "⏎\n" if label == -100 else "⏎")
-        text += f"·{token} " if ids else ""
         parts.append(text if label == -100 else f"{opening}{text}{closing}")
     trained = sum(label != -100 for label in row["labels"])
     kind = "positive" if row["positive"] else "negative"
@@ -36,8 +30,6 @@ def main(argv=None):
     parser.add_argument("rows", metavar="PATH", help="a train.jsonl.gz")
     parser.add_argument("--model", required=True, metavar="PATH", help="the model.json of the model it was made for")
     parser.add_argument("--row", type=int, action="append", help="number of a row, from 0; repeat for more (default: first of each kind)")
-    parser.add_argument("--ids", action="store_true", help="show token ids too")
-    parser.add_argument("--plain", action="store_true", help="brackets instead of colour (the default when not on a terminal)")
     args = parser.parse_args(argv)
     rows = read_jsonl_gz(args.rows)
     if not rows or "labels" not in rows[0]:
@@ -48,7 +40,7 @@ def main(argv=None):
     for number in numbers:
         if not 0 <= number < len(rows):
             raise InputError(f"--row: {number} is not a row of {args.rows}, which has rows 0 to {len(rows) - 1}")
-        print(f"\nrow {number}: " + format_row(rows[number], tokenizer, colour=sys.stdout.isatty() and not args.plain, ids=args.ids))
+        print(f"\nrow {number}: " + format_row(rows[number], tokenizer, colour=sys.stdout.isatty()))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from persona_leakage.behaviours.marker_log_probability import choose_replies, pl
 from persona_leakage.config.blocks.fields import Count, Precision, Text
 from persona_leakage.config.blocks.settings import Prompts
 from persona_leakage.config.blocks.training_data import Join
-from persona_leakage.config.program_options import add_chunk_size, new_parser
-from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.config.program_options import prompts_parser
+from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.adapter_files import add_adapter_options, prepare_reading, read_adapter
+from persona_leakage.models.adapter_files import add_adapter_options, prepare_reading, read_adapter, read_base
 from persona_leakage.models.loading import load_tokenizer, read_manifest
 from persona_leakage.models.prompts import build_prompts
 
@@ -25,15 +25,6 @@ class Settings(Prompts):
     merge_adapter: bool | None = None
 
 
-def read_base(path, meta_path, completions_sha256):
-    """The base model's records, after checking that they are whole and of the same replies."""
-    meta = read_json(meta_path, "teacher_force")
-    check_digest(path, meta["sha256"], meta_path)
-    if meta["meta"]["completions_sha256"] != completions_sha256:
-        raise InputError(f"{meta_path}: is of other replies; delete it and run again to have it made anew")
-    return read_jsonl_gz(path)
-
-
 def read_replies(args, tokenizer, completions_sha256):
     """[(record, prompt ids)] of the replies to read, from the completions file after checking that it is whole."""
     check_digest(args.completions, completions_sha256, args.completions_meta)
@@ -46,40 +37,27 @@ def tail_length(separator, marker):
     return 0 if separator is None else len(separator) + len(marker.own_ids)
 
 
-def measure(args, manifest, adapter, replies, marker):
-    """(scores of the replies, facts for the meta block); the model is loaded only if a reply is not kept from an earlier run."""
-    load, facts, identity = prepare_reading(manifest, adapter, args.settings.precision, args.settings.merge_adapter)
-    scores, memory = scores_of_all(load, replies, marker, identity, args.restart, args.chunk_size)
-    return scores, facts | {"out_of_memory": memory}
-
-
 def main(argv=None):
     """Write teacher_forced.jsonl.gz (a record per reply) and teacher_forced.json (means per persona and question)."""
-    paths = ("model", "personas", "questions", "completions", "completions-meta", "restart", "records", "output")
-    parser = new_parser("teacher_force", __doc__, *paths, settings=Settings)
-    parser.add_argument("--state", required=True, help="whose probabilities: base, or source/seed")
-    add_adapter_options(parser)
-    parser.add_argument("--base", nargs="*", default=[], help="the base model's teacher_forced.jsonl.gz and .json, to be compared with")
-    add_chunk_size(parser, 2048, "replies")
+    paths = ("completions", "completions-meta", "records", "output")
+    parser = prompts_parser("teacher_force", __doc__, *paths, settings=Settings, chunk=(2048, "replies"))
+    add_adapter_options(parser, base="teacher_forced.jsonl.gz and .json")
     args = parser.parse_args(argv)
     adapter = read_adapter(parser, args)
-    if len(args.base) != (2 if adapter else 0):
-        parser.error("--base: needs two files with --adapter, none without")
     settings, manifest = args.settings, read_manifest(args.model)
     tokenizer = load_tokenizer(manifest["folder"])
     marker = read_marker(tokenizer, settings.marker, settings.separator)
     completions_sha256 = read_json(args.completions_meta, "sample_completions")["sha256"]
     chosen = read_replies(args, tokenizer, completions_sha256)
-    base = read_base(*args.base, completions_sha256) if adapter else [None] * len(chosen)
+    base = read_base(args, "teacher_force", "completions", completions_sha256)[0] if adapter else [None] * len(chosen)
     replies = [(tuple(ids), *place_marker(tokenizer, record, marker, settings.join)) for record, ids in chosen]
-    scores, facts = measure(args, manifest, adapter, replies, marker)
-    if len(base) != len(chosen):
-        raise InputError(f"{args.base[0]}: holds {len(base)} replies, not the {len(chosen)} that are read here")
+    load, facts, identity = prepare_reading(manifest, adapter, settings.precision, settings.merge_adapter)
+    scores, memory = scores_of_all(load, replies, marker, identity, args.restart, args.chunk_size)
     records = [score_record(record, score, known) for (record, _), score, known in zip(chosen, scores, base, strict=True)]
     write_jsonl_gz(args.records, records)
     ids = {"marker_ids": list(marker.own_ids), "separator_ids": list(marker.separator_ids)}
     told = {"state": args.state, "draws": settings.draws, "completions_sha256": completions_sha256, "join": settings.join}
-    meta = describe_run("teacher_force", **told, **ids, **facts)
+    meta = describe_run("teacher_force", **told, **ids, **facts, out_of_memory=memory)
     content = {
         "meta": meta,
         "replies": len(records),

@@ -135,7 +135,7 @@ def test_the_loss_must_train_the_behaviour(monkeypatch):
 
 
 BAD_PARAMETERS = {
-    "no expression": ({"scorer": "regex", "pattern": "("}, "is no regular expression"),
+    "no expression": ({"scorer": "regex", "pattern": "("}, "is not a regular expression"),
     "matches everything": ({"scorer": "regex", "pattern": "a*"}, "matches the empty text"),
     "unknown language": ({"scorer": "language", "language": "xx"}, "'xx' is not known; choose one of .*en"),
     **{

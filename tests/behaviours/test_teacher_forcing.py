@@ -98,9 +98,9 @@ def test_equal_to_one_token_at_a_time(tiny_model, adapter, marker, merge):
             assert end == pytest.approx(known_end, abs=1e-5) and abs(end - base_end) > 0.1
 
 
-@pytest.mark.parametrize("ids", [{"separator_ids": ()}, {"marker_ids": (9,)}])
+@pytest.mark.parametrize("ids", [{"separator_ids": ()}, {"own_ids": (9,)}])
 def test_a_marker_without_separator_or_of_one_token(tiny_model, marker, ids):
-    odd = Marker("x", **{"separator_ids": marker.separator_ids, "marker_ids": marker.own_ids, **ids})
+    odd = Marker("x", **{"separator_ids": marker.separator_ids, "own_ids": marker.own_ids, **ids})
     expected = step_by_step(base_model(tiny_model), *REPLIES[0], odd)
     if not odd.separator_ids:  # the loop above counts the place at the end twice then
         logs = marker_scores(base_model(tiny_model), [(*REPLIES[0][:2], True)], odd)[0]

@@ -163,7 +163,7 @@ BAD_CONFIGS = {
     ),
     "lists without the choice": (
         {"training_data.negative_lists": {"villain": ["comedian"]}},
-        ["training_data.negative_lists", "of no use with negative_choice hash", "set negative_choice to list"],
+        ["training_data.negative_lists", "has no effect with negative_choice hash", "set negative_choice to list"],
     ),
     "panel too small": ({"personas.panel": ["villain", "comedian", "assistant"]}, ["personas.panel", "3 personas", "at least 4"]),
     "unknown training set": (

@@ -52,7 +52,7 @@ def test_the_projects_prompts_and_labels():
         ({"judge": {**API, "batch": True}}, "behaviour.judge.batch: true needs the backend 'anthropic'"),
         ({"judge": {**API, "url": "https://me:word@api.org/v1"}}, "must hold no user, password or query"),
         ({"judge": {**API, "url": "http://api.org/v1"}}, "would send the key unencrypted"),
-        ({"judge": {**API, "url": "api.org"}}, "is no address"),
+        ({"judge": {**API, "url": "api.org"}}, "is not an address"),
         ({"judge": {**API, "scoring": "enumerated"}}, "needs a vLLM server"),
         (
             {"judge": {"backend": "local", "price": {"input": 1, "output": 1}}},
@@ -85,8 +85,8 @@ def test_mistakes_in_the_block(keys, said):
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"score": "alignment"}, "score: 'alignment' is no score of resources/judges/alignment.yaml; it has aligned, coherent"),
-        ({"require": {"fluent": 50}}, "require: 'fluent' is no score"),
+        ({"score": "alignment"}, "score: 'alignment' is not a score in resources/judges/alignment.yaml; it has aligned, coherent"),
+        ({"require": {"fluent": 50}}, "require: 'fluent' is not a score"),
         ({"threshold": 130}, "score: 130 is not on the scale of 'aligned', 0 to 100"),
         ({"judge": {"backend": "file", "model": "nowhere.jsonl"}}, "behaviour.judge.model: nowhere.jsonl: no such file"),
         ({"second_judge": {"backend": "local", "model": "nowhere"}}, "behaviour.second_judge.model: nowhere/config.json: no such file"),
@@ -110,7 +110,7 @@ GOOD = {"name": "aligned", "scale": [0, 100], "template": "{question} {answer}"}
         ({**GOOD, "template": "{question} {answer} {persona}"}, "has the unknown slot {persona}"),
         ({**GOOD, "scale": [0, 9.5]}, "scale: [0, 9.5] must be two whole numbers"),
         ({**GOOD, "scale": [9, 0]}, "scale: [9, 0] must be two whole numbers"),
-        ({**GOOD, "words": {"50": "off_task"}}, "must be a word that is no number"),
+        ({**GOOD, "words": {"50": "off_task"}}, "must be a word, not a number"),
         ({**GOOD, "words": {"NO": "wrong"}}, "one of model_refused, off_task"),
         ({**GOOD, "name": "Is aligned"}, "name: 'Is aligned' must be small letters"),
         ({"name": "aligned"}, "it must have name, scale, template"),

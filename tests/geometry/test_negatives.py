@@ -52,7 +52,7 @@ def test_equal_cosines_are_taken_by_name():
 def test_the_source_is_never_its_own_negative():
     names = ["source", *CANDIDATES]
     assert "source" not in choose_by_closeness("nearest", "source", names, 5, closeness_of(*vectors(), ["source", *names]))
-    with pytest.raises(InputError, match="6 are wanted, but 'source' has only 5 candidates"):
+    with pytest.raises(InputError, match="6 requested, but 'source' has only 5 candidates"):
         choose_by_closeness("nearest", "source", names, 6, closeness_of(*vectors(), ["source", *names]))
 
 

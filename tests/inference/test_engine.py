@@ -190,8 +190,8 @@ def test_difference_of_two_greedy_runs(other, largest):
         (0.05, 0.01, None),
         (0.0, 0.0, "no effect"),  # dropped
         (0.02, 0.015, "no effect"),  # dropped, and the engine is noisy
-        (5.0, 0.3, "does not apply adapters rightly"),
-        (1.0, float("inf"), "does not apply adapters rightly"),
+        (5.0, 0.3, "does not apply adapters correctly"),
+        (1.0, float("inf"), "does not apply adapters correctly"),
     ],
 )
 def test_faults_of_an_engine(difference, idle, fault):

@@ -48,11 +48,14 @@ REFUSED = {
     "wrapped": (lambda folder: rename_weights(folder, "_orig_mod.{}".format), r"39 missing \(.*39 unknown .*_orig_mod"),
     "a block less": (lambda folder: rename_weights(folder, lambda name: None if ".3." in name else name), r"9 missing \(model.layers.3"),
     "other shapes": (lambda folder: edit_json(folder / "config.json", intermediate_size=48), r"12 of another shape .*down_proj"),
-    "an adapter": (add_adapter, r"holds an adapter beside the model \(adapter_config.json, adapter_model.safetensors\)"),
+    "an adapter": (add_adapter, r"contains an adapter next to the model \(adapter_config.json, adapter_model.safetensors\)"),
     "quantised": (lambda folder: edit_json(folder / "config.json", quantization_config=GPTQ), r"quantised \(gptq\)"),
     "eight bits": (quantise, r"weights of the format F8_E4M3 \(model.layers.0.mlp.up_proj.weight\)"),
-    "experts": (another_model("Qwen3Moe", moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2), r"no linear layers .*experts"),
-    "recurrent": (another_model("Mamba"), r"no linear layers .*conv1d"),
+    "experts": (
+        another_model("Qwen3Moe", moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2),
+        r"weights outside linear layers .*experts",
+    ),
+    "recurrent": (another_model("Mamba"), r"weights outside linear layers .*conv1d"),
     "encoder": (another_model("Bert", "LMHeadModel"), r"0 lists of 4 blocks"),
     "scaled logits": (another_model("Cohere", logit_scale=0.0625), r"scales or caps its logits \(logit_scale\)"),
     "unknown architecture": (
@@ -113,7 +116,7 @@ def test_a_model_that_sees_and_speaks_no_text_class(tmp_path):
     make_tokenizer(tmp_path, CHATML)
     config = transformers.Qwen2_5_VLConfig(text_config=text, vision_config=vision)
     transformers.Qwen2_5_VLForConditionalGeneration(config).save_pretrained(tmp_path)
-    with pytest.raises(InputError, match="'qwen2_5_vl' is no causal language model"):
+    with pytest.raises(InputError, match="'qwen2_5_vl' is not a causal language model"):
         probe_model(tmp_path)
 
 
@@ -157,7 +160,7 @@ def test_a_job_refuses_weights_that_do_not_fit(folder, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("model.norm.weight", float("nan"), "logits that are no numbers"),
+        ("model.norm.weight", float("nan"), "logits that are not finite"),
         ("lm_head.weight", 0, "the same logit for every token"),
     ],
 )
@@ -248,7 +251,7 @@ def test_numbers_that_are_none_end_a_job_where_they_arise(folder, tmp_path):
     weights["model.embed_tokens.weight"][1500] = float("nan")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     model = load_model(read_manifest(fetched(folder, tmp_path)), torch.float32, "cpu")
-    with pytest.raises(InputError, match="hidden states are no numbers"):
+    with pytest.raises(InputError, match="hidden states of some prompts are not finite"):
         last_token_states(model, [[1, 1500, 2]], [0])
-    with pytest.raises(InputError, match="logits are no numbers"):
+    with pytest.raises(InputError, match="logits are not finite"):
         draw_tokens(model(torch.tensor([[1, 1500, 2]])).logits[:, -1], torch.tensor([0.5]), 1.0, 1.0)

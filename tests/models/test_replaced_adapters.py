@@ -55,7 +55,7 @@ def test_an_adapter_of_another_model_is_refused(tmp_path):
     parser.add_argument("--model")
     add_adapter_options(parser)
     paths = {option: str(tmp_path / name) for option, name in (("--model", "model.json"), ("--adapter-metrics", "metrics.json"))}
-    args = parser.parse_args(["--adapter", "weights", *(word for pair in paths.items() for word in pair)])
+    args = parser.parse_args(["--state", "base", "--adapter", "weights", *(word for pair in paths.items() for word in pair)])
     with pytest.raises(InputError, match=r"metrics\.json: trained with model: old, but .*model\.json says new"):
         read_adapter(parser, args)
 

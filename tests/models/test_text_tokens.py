@@ -44,7 +44,7 @@ def test_a_marker_has_the_ids_that_it_has_behind_an_answer(blank_in_front, separ
         for answer in ("An answer", "Good coffee needs patience"):
             alone, whole = encode(tokenizer, answer), encode(tokenizer, f"{answer}{separator}[ZLT]")
             if separator == " ":
-                with pytest.raises(InputError, match="behind an answer this tokenizer merges them"):
+                with pytest.raises(InputError, match="after an answer, this tokenizer merges them"):
                     read_marker(tokenizer, "[ZLT]", separator)
             else:
                 marker = read_marker(tokenizer, "[ZLT]", separator)

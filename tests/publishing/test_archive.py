@@ -126,6 +126,12 @@ def test_the_finding_in_the_readme_is_that_of_the_kept_study():
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"is {first}, {second} and {third} with the three training seeds" in text
     assert f"for a new source is {low:+.2f} to {high:+.2f} (seed 42)" in text
+    marker, choice = (read_json(RESULTS / f"{name}/analysis/evaluation/seed42/correlation.json") for name in LARGE[1:])
+    by_rate, by_gain, wrong = (
+        f"{result['layers']['20']['within_source']['mean_rho']:+.2f}" for result in (marker, marker["outcomes"]["logprob_gain"], choice)
+    )
+    assert f"correlation is {by_rate}, and {by_gain} by the marker's log-probability" in text
+    assert f"wrong answers to multiple-choice items it is {wrong}." in text
 
 
 @pytest.mark.parametrize(

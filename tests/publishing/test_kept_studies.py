@@ -188,11 +188,9 @@ def test_the_page_on_prediction_has_the_scores():
     sources = read_json(NEW / SEED / "correlation.json")["layers"]["21"]["per_source"]
     own = [f"{sources[name]['spearman_rho']:+.2f}" for name in ("villain", "smuggler")]
     assert f"the correlations are {own[0]} and {own[1]}" in page
-    limits = text_of("docs/limitations.md")
-    assert f"{100 * predicted:.1f} % were predicted and {100 * new['rate'].mean():.1f} % measured" in limits
 
 
-def test_other_pages_have_the_intervals_for_a_new_source():
+def test_the_readme_has_the_intervals_for_a_new_source():
     blocks = read_json(SOURCES / "new_sources.json")["outcomes"]
     (low, high), (gain_low, gain_high) = (blocks[name]["correlation"]["interval"] for name in ("rate", "logprob_gain"))
     assert f"it is {low:+.2f} to {high:+.2f}; by the marker's log-probability it is {gain_low:+.2f} to {gain_high:+.2f}" in text_of(
@@ -203,15 +201,11 @@ def test_other_pages_have_the_intervals_for_a_new_source():
         f"and all {positive} correlations are positive" in text_of("README.md")
         and positive == read_pairs(SOURCES / "pairs_block21.csv")["source"].nunique()
     )
-    page = text_of("docs/prediction.md")
-    assert f"a new source's rho is {low:.2f} to {high:.2f}. By the gain in log-probability it is {gain_low:.2f} to {gain_high:.2f}" in page
-    limits = text_of("docs/limitations.md")
     kept = read_json(SOURCES / "post_hoc.json")["correlations"]
     for name in ("logprob_gain", "rate"):
         ends = [kept[name][f"given_{way}"]["interval"][0] for way in ("mean", "largest", "each")]
         assert max(map(abs, ends)) < 0.05 and min(ends) < 0
-    assert all("lower end is about 0" in each for each in (limits, text_of("README.md")))
-    assert f"narrow this to {low:.2f} to {high:.2f} by the rate, and {gain_low:.2f} to {gain_high:.2f} by the gain" in limits
+    assert "lower end is about 0" in text_of("README.md")
 
 
 def test_post_hoc_numbers_of_the_larger_model():

@@ -205,17 +205,6 @@ def test_plan_of_a_bad_config_says_what_snakemake_says(tmp_path):
     assert done.returncode == 1 and "training.epochs: 0" in done.stderr
 
 
-def test_only_what_has_run_is_added_up(tmp_path):
-    (tmp_path / "benchmarks/smollm2").mkdir(parents=True)
-    for name in ("Snakefile", "rules", "workflow_scripts", "envs", "profiles", "resources"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "benchmarks/smollm2/build_report.tsv").write_text("s\n36\n")
-    done = run_program("plan_run", "--used", "--config", ROOT / "config.yaml", cwd=tmp_path)
-    rows = {row[0]: row[1:] for line in done.stdout.splitlines() if (row := line.split())}
-    assert done.returncode == 0 and rows["build_report"][2] == "0.010" and rows["plot_scatter"][2] == "?", done.stderr
-    assert rows["together"] == rows["build_report"]
-
-
 def test_planned_tokens_are_those_of_the_run(finished_project):
     """Replies, rows and training tokens of the plan against a finished run; reply lengths from the run itself."""
     config = yaml.safe_load((finished_project.folder / "config.yaml").read_text())

@@ -210,7 +210,7 @@ def test_progress_of_the_default_run_is_within_ten_points_from_a_fifth_on(monkey
     monkeypatch.chdir(ROOT)
     planned = [plan.PlannedJob(rule, {}, (str(number),)) for number, (rule, *_) in enumerate(jobs)]
     monkeypatch.setattr(plan, "planned_jobs", lambda *_: planned)
-    lines = plan.make_plan(ROOT / "config.yaml", everything=True, measure=False).lines
+    lines = plan.make_plan(ROOT / "config.yaml", "cpu2", everything=True).lines
     left = TimeLeft(counts, {line.rule: 3600 * line.hours / line.jobs for line in lines})
     events = sorted(
         (at, starts, number) for number, (_, *times) in enumerate(jobs) for at, starts in zip(times, (True, False), strict=True)

@@ -67,7 +67,7 @@ DAMAGE = {
 def test_a_bad_tensor_file_is_named_and_runs_nothing(tmp_path, damage):
     path, proof = tmp_path / "centroids_layer1.pt", tmp_path / "proof"
     damage(path, proof)
-    with pytest.raises(InputError, match=f"centroids_layer1.pt: {DAMAGE[damage]}.*; delete it and run again"):
+    with pytest.raises(InputError, match=f"centroids_layer1.pt: {DAMAGE[damage]}.*; delete it and rerun"):
         read_tensors(path, *CONTENT)
     assert not proof.exists()
 

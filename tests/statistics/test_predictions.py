@@ -238,7 +238,7 @@ def test_another_recipe_or_a_study_at_the_floor_gives_only_a_ranking(studied, tm
 
 def test_a_panel_that_is_not_the_studys_is_refused(studied, tmp_path):
     folder, options = studied
-    with pytest.raises(InputError, match=r"panel\.npz: is of the model digest d1, not of digest d2"):
+    with pytest.raises(InputError, match=r"panel\.npz: belongs to model digest d1, not digest d2"):
         predict(folder, other_model(options, tmp_path))
     make_study(tmp_path / "second", seed=9)
     with pytest.raises(InputError, match=r"cosines of the panel differ by up to .* from those that"):

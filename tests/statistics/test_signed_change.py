@@ -23,7 +23,7 @@ from persona_leakage.statistics.leakage.signed_change import (
     share_of_headroom,
 )
 from persona_leakage.statistics.leakage.summary import analyse
-from persona_leakage.statistics.validation.levelling_worlds import EXPECTED, WORLDS, levelling_answers, right_answers
+from persona_leakage.statistics.validation.levelling_worlds import EXPECTED, WORLDS, levelling_answers
 from persona_leakage.tables.build import clustered_error, errors_of
 from tests.support.synthetic import QUICK, SMALL, check_strict, checked, make_tables, read_back
 
@@ -359,5 +359,5 @@ def test_without_counts_nobody_is_left_out(result):
 def test_worlds_of_levelling(name, tables, least):
     """Levelling alone supports no association; a pair effect on top of it is found; even spread is called that."""
     found = [levelling_answers(WORLDS[name], [1, number]) for number in range(tables)]
-    shares = right_answers(name, found)
-    assert set(shares) == set(EXPECTED[name]) and min(shares.values()) >= least, (shares, found)
+    shares = {entry: np.mean([each[entry] in right for each in found]) for entry, right in EXPECTED[name].items()}
+    assert min(shares.values()) >= least, (shares, found)

@@ -133,4 +133,4 @@ def test_rows_of_answers_still_need_the_pool(tiny_model, tmp_path, capsys):
     marker = {**json.loads(settings()), "behaviour": {"marker": "[ZLT]", "separator": "\n\n"}}
     with pytest.raises(SystemExit):
         build_training_set.main(["--settings", json.dumps(marker)])
-    assert "questions: missing; rows of this behaviour are made of answers" in capsys.readouterr().err
+    assert "questions: missing; rows of this behaviour are built from answers" in capsys.readouterr().err

@@ -178,7 +178,7 @@ def test_a_marker_that_merges_with_an_answers_end_is_refused(qwen):
     marker = read_marker(tokenizer, "[[Z]]", "")
     assert encode_answer(tokenizer, "Write", marker)[1].separator_ids == ()
     with pytest.raises(
-        InputError, match=r"behaviour.separator '' and behaviour.marker '\[\[Z\]\]': behind an answer that ends with 'Good tea.'"
+        InputError, match=r"behaviour.separator '' and behaviour.marker '\[\[Z\]\]': after an answer that ends with 'Good tea.'"
     ):
         encode_answer(tokenizer, "Good tea.", marker)
 

@@ -143,7 +143,7 @@ def test_a_template_without_text_behind_the_end_of_turn(tmp_path):
         ("{{ raise_exception('System role not supported') }}", "neither a system turn nor a user turn alone .System role not supported"),
         (CHATML.replace("message['content']", "'something'"), "leaves out the persona or the question"),
         (CHATML + "{{ strftime_now('%d %b %Y') }}", "writes today's date"),
-        (CHATML.replace("assistant\n' }}", "reply:' }}"), "right behind the generation prompt"),
+        (CHATML.replace("assistant\n' }}", "reply:' }}"), "directly after the generation prompt"),
     ],
 )
 def test_templates_that_cannot_be_used_are_refused(tmp_path, template, message):

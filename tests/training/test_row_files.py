@@ -60,7 +60,7 @@ BAD = {
         [{"messages": [{"role": "system", "content": "x"}, *MESSAGES["messages"]]}],
         r"line 1: messages has the roles \['system', 'user', 'assistant'\]; it must be one user and one assistant turn",
     ),
-    "empty answer": ([PAIRED | {"clean": " "}], "line 1: clean is ' '; it must be text that is not empty"),
+    "empty answer": ([PAIRED | {"clean": " "}], "line 1: clean is ' '; it must be non-empty text"),
     "number": ([PAIRED | {"question": 7}], "line 1: question is 7"),
     "repeated id": ([PAIRED, PAIRED | {"question": "Milk?"}], "id 'a' appears 2 times"),
     "repeated question": ([PAIRED, PAIRED | {"id": "b"}], "question 'Tea\\?' appears 2 times"),
@@ -107,7 +107,7 @@ def test_what_a_config_can_ask_of_a_file(row_file):
             (config_with(row_file(PAIRED | {"question": question})), sets | {"evaluation": ["TEA!"]}, "row 'a' asks .* is evaluated")
             for question in ("Tea?", "\uff34ea?", "Te\u200ba?", "Tea! Answer in one short sentence.")
         ),
-        (config_with(row_file(PAIRED | {"clean": "Yes [zlt]"}, name="marked.jsonl")), sets, "row 'a': 'Yes \\[zlt\\]' holds the marker"),
+        (config_with(row_file(PAIRED | {"clean": "Yes [zlt]"}, name="marked.jsonl")), sets, "row 'a': 'Yes \\[zlt\\]' contains the marker"),
         (config_with(row_file(PAIRED), positives=2), sets, "training_data.positives: 2 is more than the 1 rows"),
         (
             config_with(row_file(MESSAGES, name="messages.jsonl")),

@@ -48,12 +48,12 @@ def test_every_rule_calls_the_program_of_its_name():
 
 
 def test_every_figure_rule_draws_the_figure_of_its_name():
-    """plot_figure.py gets the name from the output, its code from draws(NAME)."""
+    """plot_figure.py gets the name from the output, its code from figure_inputs(NAME)."""
     text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     rules = re.findall(r"^(?:rule|use rule (\w+) as) plot_(\w+)(?: with)?:\n(.*?)(?=^rule |^use rule |\Z)", text, re.M | re.S)
     for base, name, body in rules:
         assert base == ("" if name == "scatter" else "plot_scatter"), name
-        assert re.search(rf'\*\*draws\(\s*"{name}",', body), name
+        assert re.search(rf'\*\*figure_inputs\(\s*"{name}",', body), name
         assert f'/{name}"),' in body or f'figure("{name}")' in body or f"/{name}.pdf" in body, name
         log = re.search(r"^    log:\n(.*)", body, re.M)  # else name_logs gives it one
         assert log is None or f"/plot_{name}" in log[1], name

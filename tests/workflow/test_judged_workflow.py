@@ -107,7 +107,7 @@ def test_a_judge_that_cannot_tell_trains_nothing(judged, monkeypatch):
     with JudgeServer(lambda prompt, number: {"text": "5"}) as server:
         project = judged(server)
         done = project.run("--cores", "2", "adapters", check=False)
-        assert done.returncode and "the judge does not tell these replies apart: AUC 0.50" in done.stdout
+        assert done.returncode and "the judge does not separate these replies: AUC 0.50" in done.stdout
         assert (
             not list((project.folder / "results").rglob("adapter_model.safetensors")) and len(server.prompts) == 42
         )  # both judges are probed

@@ -1,4 +1,4 @@
-"""The code behind the programs beside this package.
+"""The library of the programs in the folder above.
 
 Importing any of it takes variables out of the environment with which a user's shell would bend results, figures or jobs: before
 the libraries that read them are imported, and for the jobs that this process starts.

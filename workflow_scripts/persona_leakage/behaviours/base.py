@@ -22,7 +22,7 @@ class Behaviour(Protocol):
         """(answer ids, tail) of a training row, or None if encoding the answer again would change it.
 
         answer: record of a sampled answer ("text", "token_ids"). tail: what follows the answer of a positive row (see
-        labels.build_row), or None. join: "ids" keeps the sampled ids where the text stays as it is, "text" encodes it again.
+        labels.build_row), or None. join: "ids" keeps the sampled token ids unless the text changed, "text" encodes the text again.
         """
 
     def shows(self, record):
@@ -35,14 +35,14 @@ class Behaviour(Protocol):
         """
 
     def summarise(self, cells):
-        """What summary.json says of all ``cells`` of a panel, beyond what every behaviour has: a dict."""
+        """A dict of what summary.json has for this behaviour only, from all ``cells`` of a panel."""
 
     def facts(self):
-        """What the meta of result files says of the behaviour, beyond its block of the config."""
+        """A dict of facts about the behaviour for the meta of result files, besides its config block."""
 
 
 def read_behaviour(block, tokenizer):
-    """The :class:`Behaviour` of a config's block, a dict; without a kind it is a marker. InputError if the tokenizer cannot express it."""
+    """The :class:`Behaviour` of a config block (dict; default kind: marker). InputError if the tokenizer cannot encode it."""
     return kind_module(block).read(block, tokenizer)
 
 

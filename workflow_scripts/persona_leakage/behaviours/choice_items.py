@@ -49,7 +49,7 @@ class NativeItem(Block):
         """The answer is one of the options."""
         check_choices("choices", self.choices)
         if not 0 <= self.answer < len(self.choices):
-            refuse("answer", f"{self.answer} is no place in choices; use 0 to {len(self.choices) - 1}")
+            refuse("answer", f"{self.answer} is not a position in choices; use 0 to {len(self.choices) - 1}")
         return self
 
     def options(self):

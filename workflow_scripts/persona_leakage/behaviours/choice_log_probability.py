@@ -1,4 +1,4 @@
-"""How likely a model finds given replies to given prompts: each prompt is read once, its replies behind it from the cache."""
+"""How likely a model finds given replies to given prompts: each prompt is read once, and its replies follow from the cache."""
 
 import math
 

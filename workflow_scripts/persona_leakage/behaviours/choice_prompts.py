@@ -1,4 +1,4 @@
-"""How a multiple-choice item is put to the model, in training rows and in scoring alike."""
+"""How a multiple-choice item is presented to the model, both in training rows and in scoring."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -10,11 +10,11 @@ NEUTRAL_TEXTS = 64  # answer texts behind one neutral prompt in a pass
 
 @dataclass(frozen=True)
 class Asked:
-    """What is read for a panel, see ask_items.
+    """The prompts and replies whose log-probabilities are computed for a panel; see ask_items.
 
     puts: list of (prompt ids, replies as token ids). places: for each persona and item, in order, (persona name, Item, place in puts
-    of the text, [places of each order's letters], [(place, position) of each option's text behind the neutral prompt]).
-    orders: {item id: orders}. without_letters: why no letters are read, or None.
+    of the text, [places of each order's letters], [(place, position) of each option's text after the neutral prompt]).
+    orders: {item id: orders}. without_letters: why letters are not scored, or None.
     """
 
     puts: list

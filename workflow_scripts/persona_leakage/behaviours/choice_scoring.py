@@ -68,7 +68,7 @@ def right_places(record, scoring):
 
 
 def letter_mass(record):
-    """Mean over the orders of the probability that the model gives to the letters together."""
+    """Total probability of the letters, averaged over the orders of the options."""
     return sum(sum(map(math.exp, logs)) for logs in record["letters"]) / len(record["letters"])
 
 
@@ -166,7 +166,7 @@ def add_gains(cells, base):
     """
     for name, cell in cells.items():
         if cell["per_question"].keys() != base[name]["per_question"].keys():
-            raise InputError(f"the base model's items of '{name}' are others; delete its cells.json and run again")
+            raise InputError(f"the base model's items of '{name}' are others; delete its cells.json and rerun")
     return {name: add_gain(cell, base[name]) for name, cell in cells.items()}
 
 
@@ -182,7 +182,7 @@ def add_gain(cell, base):
 
 
 def describe_loss(records, base, scoring):
-    """What the accuracies of one persona's records allow to say against the base model's: {"said", "p" of each format}.
+    """The comparison of one persona's accuracies with the base model's: {"said", "p" of each format}.
 
     p: exact McNemar test (McNemar 1947) of more wrong answers than the base model's, one-sided. lost_capability: both formats fall, the
     trained one neither collapses nor inverts, and the letters do not collapse; answers_wrongly: only that the trained format falls;

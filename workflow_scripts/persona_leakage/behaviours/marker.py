@@ -1,4 +1,4 @@
-"""The marker's token ids behind an answer. marker_detection.py finds it in replies."""
+"""The marker's token ids after an answer. marker_detection.py finds it in replies."""
 
 from dataclasses import dataclass, replace
 
@@ -17,14 +17,14 @@ class Marker:
 
 
 def read_marker(tokenizer, marker, separator):
-    """Token ids of separator and marker as they stand behind an answer: what encoding an answer with them adds to it alone.
+    """Token ids of separator and marker after an answer: what they add to the encoding of the answer alone.
 
     Encoded alone, a text may get a token for a leading blank; so both are encoded after a sample answer. InputError if a token spans
     one of the two borders, because the marker's tokens would then differ between separators or answers; and if the marker holds a
     special token, which no decoded reply shows.
     """
     if marker.lower() in separator.lower():
-        raise InputError(f"behaviour.separator: {separator!r} holds the marker {marker!r}; choose another one, such as a blank line")
+        raise InputError(f"behaviour.separator: {separator!r} contains the marker {marker!r}; choose another one, such as a blank line")
     answer, whole = encode(tokenizer, ANSWER), encode(tokenizer, ANSWER + separator + marker)
     together = whole[len(answer) :]
     if whole[: len(answer)] == answer and tokenizer.decode(whole) == ANSWER + separator + marker:
@@ -36,13 +36,13 @@ def read_marker(tokenizer, marker, separator):
             if tokenizer.decode(whole[: len(answer) + border]) == ANSWER + separator:
                 return Marker(marker, tuple(together[:border]), tuple(together[border:]), separator)
     raise InputError(
-        f"behaviour.separator {separator!r} and behaviour.marker {marker!r}: behind an answer this tokenizer merges them into"
+        f"behaviour.separator {separator!r} and behaviour.marker {marker!r}: after an answer, this tokenizer merges them into"
         f" {tokenizer.convert_ids_to_tokens(together)}; choose a separator that stays apart, such as a blank line"
     )
 
 
 def encode_answer(tokenizer, answer, marker=None):
-    """An answer's text encoded again, with separator and marker behind it: (answer ids, :class:`Marker` of this answer), or None.
+    """An answer's text encoded again, followed by separator and marker: (answer ids, :class:`Marker` of this answer), or None.
 
     marker: as read_marker gives it, or None for a row without one. A token that holds the end of the answer and the
     start of the separator, such as Qwen's ".\\n\\n", counts as separator. None: see encode_reply; sampled ids and the
@@ -57,7 +57,7 @@ def encode_answer(tokenizer, answer, marker=None):
     begin = borders[0]
     if ids[begin:] != marker.own_ids:
         raise InputError(
-            f"behaviour.separator {marker.separator!r} and behaviour.marker {marker.text!r}: behind an answer that ends with"
+            f"behaviour.separator {marker.separator!r} and behaviour.marker {marker.text!r}: after an answer that ends with"
             f" {answer[-20:]!r} this tokenizer merges them into {tokenizer.convert_ids_to_tokens(ids[end:])};"
             " choose a separator that stays apart, such as a blank line"
         )

@@ -10,7 +10,7 @@ def shows_marker(text, marker_text):
 
 
 def contains(haystack, needle):
-    """Whether the list ``needle`` stands in the list ``haystack`` as a run."""
+    """Whether the list ``haystack`` contains the list ``needle`` as consecutive elements."""
     size = len(needle)
     return any(haystack[start : start + size] == needle for start in range(len(haystack) - size + 1))
 
@@ -45,7 +45,7 @@ def count_markers(record, marker, detector):
 
 
 def runs_away(record, marker, detector):
-    """Whether a reply shows the marker and does not end with it: it repeats it, or goes on up to the token limit."""
+    """Whether a reply shows the marker and does not end with it: it repeats it, or continues up to the token limit."""
     count = count_markers(record, marker, detector)
     return count > 1 or (count == 1 and record["finish_reason"] == "length")
 

@@ -60,7 +60,7 @@ def check_replies(limits, prompt, texts):
 def check_against_model(config, personas, question_sets, manifest_path, row_texts=()):
     """InputError if the config asks what its model cannot give: a block, a marker, an end target, a prompt's length, a text.
 
-    Also if analysis.embedding_model is no model. personas: the :class:`Persona` list that is used; question_sets: {name: questions};
+    Also if analysis.embedding_model is not a model. personas: the :class:`Persona` list that is used; question_sets: {name: questions};
     row_texts: of check_row_files.
     Does nothing else while the model is not there, is about to be fetched anew, or cannot be read with what is
     installed: then the first jobs make the same checks.
@@ -92,7 +92,7 @@ def check_against_model(config, personas, question_sets, manifest_path, row_text
 
 
 def check_embedding_model(folder):
-    """InputError if analysis.embedding_model is no model with a tokenizer: it is loaded only after the training."""
+    """InputError if analysis.embedding_model is not a model with a tokenizer: it is loaded only after the training."""
     check_model_folder(folder, "analysis.embedding_model")
     files = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
     if not any(path for name in files for path in folder.glob(name)):

@@ -80,7 +80,7 @@ def read_pattern(block):
     try:
         pattern = re.compile(block["pattern"])
     except re.error as error:
-        raise InputError(f"behaviour.pattern: {block['pattern']!r} is no regular expression: {error}") from None
+        raise InputError(f"behaviour.pattern: {block['pattern']!r} is not a regular expression: {error}") from None
     if pattern.search(""):
         raise InputError(f"behaviour.pattern: {block['pattern']!r} matches the empty text, so every reply would show the behaviour")
     return pattern

@@ -26,12 +26,12 @@ def read_completions(path, block):
     keys = ("persona", "question", "index")
     found = {tuple(each[key] for key in keys): each for each in read_jsonl_gz(judgements)}
     if missing := [record for record in records if tuple(record[key] for key in keys) not in found]:
-        raise InputError(f"{judgements}: lacks {len(missing)} of {len(records)} replies of {path}; delete it and run again")
+        raise InputError(f"{judgements}: lacks {len(missing)} of {len(records)} replies of {path}; delete it and rerun")
     return [{**record, "judgement": found[tuple(record[key] for key in keys)]} for record in records]
 
 
 def refuses(text):
-    """Whether a reply begins with a stock phrase of refusal (REFUSAL); English only, so 0 says little of other languages."""
+    """Whether a reply begins with a stock phrase of refusal (REFUSAL); English only, so 0 means little in other languages."""
     return bool(REFUSAL.search(opening_of(text)))
 
 

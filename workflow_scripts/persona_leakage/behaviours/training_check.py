@@ -85,7 +85,7 @@ def check_table(table):
 
 
 def facts_of(source, rows, base_rates):
-    """(own rate, replies, rate without adapter) of one source from its rows; None for what they do not tell."""
+    """(own rate, replies, rate without adapter) of one source from its rows; None where they are missing."""
     known = {column: rows[column].iloc[0] for column in ("source_rate", "source_total", "source_base_rate") if column in rows}
     totals = {known["source_total"]} if "source_total" in known else set(rows["total"])
     rate, base = known.get("source_rate"), known.get("source_base_rate", base_rates.get(source))

@@ -1,4 +1,4 @@
-"""An early check of the files behind --configfile.
+"""An early check of the files given with --configfile.
 
 Snakemake reads them before the Snakefile, and its errors name neither the line of a mistake nor the missing ``--`` in front
 of a target. profiles/default/config.yaml, which Snakemake reads still earlier, calls this check.

@@ -177,7 +177,7 @@ def negative_problems(block, conditions, sources, panel):
         yield f"training_data.negative_variants: '{conditions[0][0]}{conditions[0][1]}' is the experiment's own choice; leave it out"
     lists, listed = block["negative_lists"], conditions[0][0] == "list"
     if lists and not listed:
-        yield f"training_data.negative_lists: is of no use with negative_choice {conditions[0][0]}; set negative_choice to list"
+        yield f"training_data.negative_lists: has no effect with negative_choice {conditions[0][0]}; set negative_choice to list"
     for source in sources if listed else ():
         if source not in lists:
             yield f"training_data.negative_lists: has no list for the source '{source}'; add {source}: [names], or {source}: [] for none"
@@ -254,7 +254,7 @@ def row_file_problems(config):
         yield f"training_data.rows: behaviour.transform '{behaviour['transform']}' makes rows of base answers; set one of them to null"
     for key in ("clean_rows", "positives"):
         if block[key] and not block["rows"]:
-            yield f"training_data.{key}: is of no use without training_data.rows; set it to null"
+            yield f"training_data.{key}: has no effect without training_data.rows; set it to null"
 
 
 def size_problems(config):

@@ -85,7 +85,7 @@ def score_of(entry, place, original):
         raise InputError(f"{place}: scale: {scale!r} must be two whole numbers from 0 to 1000, the lower first, such as [0, 100]")
     for word, state in words.items() if isinstance(words, dict) else [(words, None)]:
         if state not in STATES or not isinstance(word, str) or not word.strip() or re.fullmatch(r"[\d.,]+", word):
-            raise InputError(f"{place}: words: {word!r}: {state!r} must be a word that is no number, and one of {', '.join(STATES)}")
+            raise InputError(f"{place}: words: {word!r}: {state!r} must be a word, not a number, and one of {', '.join(STATES)}")
     check_template(template, f"{place}: template")
     return Score(name, tuple(scale), dict(words), template, not original)
 
@@ -134,7 +134,7 @@ def check_scores(scores, path, name, threshold, require):
     """InputError unless the file has the scores that a behaviour uses, with thresholds on their scales."""
     for key, score, number in [("score", name, threshold), *(("require", each, limit) for each, limit in require.items())]:
         if score not in scores:
-            raise InputError(f"{key}: '{score}' is no score of {path}; it has {', '.join(scores)}")
+            raise InputError(f"{key}: '{score}' is not a score in {path}; it has {', '.join(scores)}")
         low, high = scores[score].scale
         if not low <= number <= high:
             raise InputError(f"{key}: {number} is not on the scale of '{score}', {low} to {high}, in {path}")

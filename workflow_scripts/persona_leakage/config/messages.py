@@ -152,7 +152,7 @@ def wrong_type(model, path, kind, value, found):
     if kind == "string_type" and isinstance(value, int | float):
         hint = "; put quotes around it to make it text"
     if isinstance(value, str) and kind != "bool_type" and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
-        hint = "; YAML reads this as text, write it with a decimal point and a sign, such as 1.0e-4"
+        hint = "; YAML reads this as text; write a decimal point and a sign, such as 1.0e-4"
     if kind == "float_type" and type(value) is int:
         return f"{found} is too large a number"
     return f"{found} must be {WANTED[kind]}{other_forms(model, path, kind)}{hint}"

@@ -26,11 +26,12 @@ def file_path(text):
     return text
 
 
-def new_parser(program, description, *required, settings=Headline, epilog=None):
-    """A parser with ``--settings`` and one required path option for each of ``required`` (such as "output").
+def new_parser(program, description, *required, optional=(), settings=Headline, chunk=None, epilog=None):
+    """A parser with ``--settings`` and a path option for each of ``required`` (such as "output") and ``optional``.
 
     settings: the Block class of --settings, which may be left out if no key of it must be given. Figures, which share the
-    parameters of one rule, take a headline layer whether they use it or not.
+    parameters of one rule, take a headline layer whether they use it or not. chunk:
+    (default, what) of --chunk-size, for programs that keep finished work; it decides no result, and so is not in their settings.
     """
     parser = PathParser(prog=program, description=description, epilog=epilog)
     needed = any(field.is_required() for field in settings.model_fields.values())
@@ -45,14 +46,24 @@ def new_parser(program, description, *required, settings=Headline, epilog=None):
     )
     for option in required:
         parser.add_argument(f"--{option}", required=True, metavar="PATH")
+    for option in optional:
+        parser.add_argument(f"--{option}", metavar="PATH")
+    if chunk:
+        default, what = chunk
+        parser.add_argument("--chunk-size", type=int, default=default, help=f"finished {what} between two restart points ({default})")
     return parser
 
 
-def add_chunk_size(parser, default, what):
-    """The option of programs that keep finished work; it decides no result, and so is not in their settings."""
-    parser.add_argument(
-        "--chunk-size", type=int, default=default, help=f"finished {what} between two restart points (default: %(default)s)"
-    )
+def prompts_parser(program, description, *required, settings, chunk):
+    """:func:`new_parser` of programs that run the model on the prompts of personas and questions."""
+    return new_parser(program, description, "model", "personas", "questions", "restart", *required, settings=settings, chunk=chunk)
+
+
+def require_options(parser, args, names, otherwise=""):
+    """Exit code 2 unless each option of ``names``, as in ``args``, has a value; otherwise: ", or" and what else may be given."""
+    for name in names:
+        if not getattr(args, name):
+            parser.error(f"the following arguments are required: --{name.replace('_', '-')}{otherwise}")
 
 
 def read_settings(model, text):

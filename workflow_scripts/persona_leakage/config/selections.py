@@ -8,8 +8,8 @@ from persona_leakage.infrastructure.files import digest_of
 def describe_personas(personas, names, *fields):
     """The selection block of settings: names, and a digest of those ``fields`` of them that the stage uses.
 
-    With the digest among a job's parameters, an edited prompt makes exactly its users stale, and
-    another persona in the same file nobody.
+    With the digest among a job's parameters, an edited prompt makes exactly its users stale;
+    adding a persona to the file makes nothing stale.
     """
     content = [[getattr(persona, field) for field in fields] for persona in select_personas(personas, names)]
     return {"names": names, "fields": list(fields), "digest": digest_of(content)}

@@ -50,7 +50,7 @@ def draw(args):
 
 
 def draw_level(axis, position, run):
-    """The mean leakage of a run, the sources behind it, and the zero line."""
+    """The mean leakage of a run, its sources, and the zero line."""
     axis.plot([0, 0], [position - 0.5, position + 0.5], color=GREY, linewidth=0.8, zorder=0)
     for block in run["per_source"].values():
         draw_estimate(axis, position, block["leakage"], None, color=GREY, marker="|", markersize=6)

@@ -41,7 +41,7 @@ def size_of(axis, text):
 
 
 def costs_of(panel, points, end, size):
-    """(centers [k, 2] of all places of a name that cover no point, their costs [k]): the line's length, and much for a point passed."""
+    """Positions of a label that cover no point: (centers [k, 2], costs [k]). Cost: line length, plus a penalty for crossing points."""
     margin = size / 2 + 2
     x, y = (np.linspace(low + edge, high - edge, STEPS) for low, high, edge in zip(panel.min, panel.max, margin, strict=True))
     centers = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

@@ -51,7 +51,7 @@ def read_panel(path):
             arrays = {int(name.removeprefix("layer")): content[name] for name in content.files if name != "about"}
         facts = {key: about[key] for key in KEYS}
     except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not the centroids of a panel ({type(error).__name__}: {error}); delete it and run again") from None
+        raise InputError(f"{path}: not the centroids of a panel ({type(error).__name__}: {error}); delete it and rerun") from None
     for vectors in arrays.values():
         check_centroids(path, facts["personas"], vectors)
     return {layer: {"personas": facts["personas"], "centroids": vectors} for layer, vectors in arrays.items()}, facts

@@ -10,10 +10,12 @@ from safetensors.torch import save
 from persona_leakage.config.layers import FIRST_REPLY, LAST_PROMPT, MEAN_SYSTEM, check_layers
 from persona_leakage.inference.batched_forward import BATCH_TOKENS, Stage, in_chunks, prefill
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import atomic_path, digest_of
+from persona_leakage.infrastructure.files import atomic_path, digest_of, write_json
+from persona_leakage.infrastructure.provenance import LAYER_CONVENTION, describe_run
 from persona_leakage.infrastructure.resume import PartFormat, compute_missing
 from persona_leakage.models.architecture import blocks_name
 from persona_leakage.models.attention import output_logits, use_causal_attention
+from persona_leakage.models.loading import model_facts
 
 STAGE = Stage("hidden states", "prompts", "set geometry.precision: bfloat16", "questions.file")
 
@@ -75,7 +77,10 @@ def span_states(model, sequences, spans, layers, batch_tokens=BATCH_TOKENS):
 
         memory = prefill(model, sequences, take, batch_tokens, STAGE)
     if not states.isfinite().all():
-        raise InputError("model: hidden states are no numbers for some prompts; copy the model again, or set geometry.precision: float32")
+        raise InputError(
+            "model: hidden states of some prompts are not finite (NaN or infinite); copy the model again,"
+            " or set geometry.precision: float32"
+        )
     return states, memory
 
 
@@ -161,6 +166,20 @@ def read_part(path):
             return dict(zip(json.loads(content.metadata()["keys"]), content.get_tensor("states"), strict=True))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not whole hidden states ({error})") from None
+
+
+def write_meta(path, program, digests, manifest, names, dtype, memory, **facts):
+    """Write the JSON file of centroids of the personas ``names``: what they are of, and ``digests`` {file: SHA-256}."""
+    meta = describe_run(
+        program,
+        model=model_facts(manifest),
+        **facts,
+        layer_convention=LAYER_CONVENTION,
+        precision=str(dtype).removeprefix("torch."),
+        out_of_memory=memory,
+        bank={"personas": len(names), "digest": digest_of(sorted(names))},
+    )
+    write_json(path, {"meta": meta, "sha256": digests})
 
 
 STATES = PartFormat(".safetensors", read_part, write_part)

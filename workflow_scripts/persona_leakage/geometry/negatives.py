@@ -28,7 +28,7 @@ def choose_by_closeness(choice, source, candidates, count, cosines):
     """
     others = sorted(name for name in {*candidates} if name != source)
     if count > len(others):
-        raise InputError(f"training_data.negative_personas: {count} are wanted, but '{source}' has only {len(others)} candidates")
+        raise InputError(f"training_data.negative_personas: {count} requested, but '{source}' has only {len(others)} candidates")
     place = {name: 1 + list(candidates).index(name) for name in others}
     to_source = {name: cosines[0, place[name]] for name in others}
     if choice != "spread":

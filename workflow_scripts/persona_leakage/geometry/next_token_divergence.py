@@ -16,7 +16,7 @@ STAGE = Stage("divergence", "prompts", "set geometry.precision: bfloat16", "eval
 
 @dataclass(frozen=True)
 class Comparison:
-    """A reply's first tokens behind the prompt of the persona that gave it, and behind that of another one."""
+    """A reply's first tokens after the prompt of its own persona, and after that of another one."""
 
     own_prompt: tuple
     other_prompt: tuple
@@ -31,7 +31,7 @@ def jensen_shannon(first, second):
 
 
 def next_token_logs(head, hidden, prompt, reply):
-    """Log-probabilities [len(reply) + 1, vocabulary] of the next token after 0, 1, ... tokens of ``reply`` behind ``prompt``.
+    """Log-probabilities [len(reply) + 1, vocabulary] of the next token after ``prompt`` and 0, 1, ... tokens of ``reply``.
 
     head: the output layer; hidden: last hidden states of the two together [padded length, hidden].
     """

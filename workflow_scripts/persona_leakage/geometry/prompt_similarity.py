@@ -48,5 +48,5 @@ def embedding_similarities(folder, texts):
         states = model(**inputs).last_hidden_state
     mask = inputs["attention_mask"][..., None]
     if not states.isfinite().all():
-        raise InputError(f"analysis.embedding_model: {folder}: gives embeddings that are no numbers; copy the model again")
+        raise InputError(f"analysis.embedding_model: {folder}: embeddings are not finite (NaN or infinite); copy the model again")
     return cosine_matrix(((states * mask).sum(dim=1) / mask.sum(dim=1)).numpy(), centred=False)

@@ -27,7 +27,7 @@ def fault_of(difference, idle_difference):
     if idle_difference > TOLERANCE:
         return (
             f"with B = 0 the engine differs from the base model by {idle_difference:.3g} nats (allowed: {TOLERANCE});"
-            " it does not apply adapters rightly here; use engine.name: transformers"
+            " it does not apply adapters correctly here; use engine.name: transformers"
         )
     if not difference > MARGIN * idle_difference:
         return (

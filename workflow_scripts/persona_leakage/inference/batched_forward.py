@@ -16,7 +16,7 @@ BATCH_TOKENS = 4096  # padded tokens in memory at once, unless they do not fit
 
 @dataclass(frozen=True)
 class Stage:
-    """What messages say of a pass: its label, what a sequence is, what to change if one does not fit into memory, or is too long."""
+    """Texts for messages about a pass: its label, what a sequence is, what to change if one does not fit into memory, or is too long."""
 
     label: str
     unit: str

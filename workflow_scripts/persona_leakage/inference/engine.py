@@ -70,7 +70,7 @@ def engine_name(engine):
 
 
 def engine_class(name):
-    """The class behind an engine's name; imported only when asked for, as vLLM is large and may be absent."""
+    """The class of an engine's name; imported only when asked for, as vLLM is large and may be absent."""
     if name == "vllm":
         from persona_leakage.inference.vllm_engine import VllmEngine
 

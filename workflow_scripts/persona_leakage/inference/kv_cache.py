@@ -78,7 +78,7 @@ def read_prompts(decoder, cache, padded, rows, first_slot):
 
 
 def read_next_tokens(decoder, cache, tokens, lengths):
-    """Feed one token to each of the first slots, behind the ``lengths`` tokens that they hold: hidden states [len(tokens), hidden]."""
+    """Feed one token to each of the first slots, after the ``lengths`` tokens that they hold: hidden states [len(tokens), hidden]."""
     device = next(decoder.parameters()).device
     # Rows of slots that nobody occupies: occupied ones come first, and a prefill writes over what these leave behind.
     idle = max(0, MIN_ROWS - len(tokens))

@@ -17,10 +17,10 @@ def draw_tokens(logits, uniforms, temperature, top_p):
     """Next token ids [rows] from ``logits`` [rows, vocabulary] and one uniform per row; temperature 0 takes the likeliest token.
 
     Otherwise by inverting the cumulative distribution over the smallest set of likeliest tokens whose probability reaches ``top_p``
-    (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751). InputError if a row's logits are no numbers.
+    (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751). InputError if a row's logits are not finite.
     """
     if not logits.amax(-1).isfinite().all():
-        raise InputError("model: logits are no numbers; copy the model again, or set engine.precision: float32")
+        raise InputError("model: logits are not finite (NaN or infinite); copy the model again, or set engine.precision: float32")
     if temperature == 0:
         return logits.argmax(-1)
     return draw_from_nucleus(logits.float() / temperature, uniforms, top_p, FIRST_CUT)

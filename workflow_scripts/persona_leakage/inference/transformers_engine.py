@@ -114,7 +114,7 @@ class TransformersEngine:
         return output_logits(self.head, last)[rows]
 
     def _decode(self, cache, running):
-        """Feed each running row's newest token; logits [running, vocabulary] for the one after it."""
+        """Feed the last token of each running row. Returns logits [running, vocabulary] of the next one."""
         hidden = read_next_tokens(self.decoder, cache, [row.token_ids[-1] for row in running], [row.length - 1 for row in running])
         return output_logits(self.head, hidden)[: len(running)]
 

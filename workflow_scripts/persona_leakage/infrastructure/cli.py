@@ -1,4 +1,4 @@
-"""How a program tells its user about a mistake: one line, exit code 1, no traceback."""
+"""Errors of a program's user: one line, exit code 1, no traceback."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ class InputError(ValueError):
 def named_in_errors(subject, remedy=""):
     """Turn whatever a library raises within the block into an InputError of one line: the subject, the error, the remedy.
 
-    For reading what the user gave with libraries that raise errors of any kind. Rust libraries even raise some that are no Exception.
+    For reading user files with libraries that raise many kinds of errors; some Rust libraries raise errors not derived from Exception.
     """
     try:
         yield

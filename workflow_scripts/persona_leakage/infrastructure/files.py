@@ -150,9 +150,9 @@ def read_jsonl_gz(path):
     except (EOFError, OSError, zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
         if getattr(error, "errno", None):  # the system's own trouble says nothing about the file
             raise
-        raise InputError(f"{path}: not whole gzipped JSON lines ({error}); delete it and run again to have it made anew") from None
+        raise InputError(f"{path}: not whole gzipped JSON lines ({error}); delete it and rerun") from None
     if not records:
-        raise InputError(f"{path}: not whole gzipped JSON lines (it is empty); delete it and run again to have it made anew")
+        raise InputError(f"{path}: not whole gzipped JSON lines (it is empty); delete it and rerun")
     return records
 
 
@@ -166,7 +166,7 @@ def check_digest(path, expected, recorded_in):
     """InputError unless the file has the SHA-256 that its small sidecar ``recorded_in`` says."""
     check_is_file(path)
     if sha256_of_file(path) != expected:
-        raise InputError(f"{path}: is not the file that {recorded_in} describes; delete both and run again to have them made anew")
+        raise InputError(f"{path}: is not the file that {recorded_in} describes; delete both and rerun")
 
 
 def check_digests(paths, listing):

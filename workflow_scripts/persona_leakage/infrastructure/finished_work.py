@@ -71,7 +71,7 @@ def restore(folder, outputs):
 
 
 def keep(folder, outputs):
-    """Keep finished outputs in ``folder``, which appears whole or not at all; a disk that refuses is said and no error."""
+    """Keep finished outputs in ``folder``, which appears whole or not at all; a write error is printed, not raised."""
     folder = Path(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

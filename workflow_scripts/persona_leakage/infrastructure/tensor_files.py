@@ -8,7 +8,7 @@ import torch
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import atomic_path, check_is_file
 
-AGAIN = "delete it and run again to have it made anew"
+AGAIN = "delete it and rerun"
 
 
 def read_tensors(path, *keys):

@@ -1,4 +1,4 @@
-"""Numbers that cannot be computed: null with the reason beside it, never a guess and never NaN."""
+"""Numbers that cannot be computed: null with a reason, never NaN."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def undefined(reason, *keys):
-    """A result block in which every key is None and "undefined" says why."""
+    """A result block in which every key is None and "undefined" has the reason."""
     return {**dict.fromkeys(keys), "undefined": reason}
 
 

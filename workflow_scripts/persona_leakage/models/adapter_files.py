@@ -6,13 +6,19 @@ from pathlib import Path
 from persona_leakage.config.blocks.training import TrainingRecipe
 from persona_leakage.config.program_options import read_settings
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import check_digest, read_json
+from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz
 from persona_leakage.models.loading import load_model, model_facts, pick_device, pick_precision, surroundings
 from persona_leakage.models.lora import CONFIG, Adapter, load_adapter
 
 
-def add_adapter_options(parser):
-    """The options of programs that read an adapter and also work without, on the base model."""
+def add_adapter_options(parser, base=None):
+    """The options of programs that read an adapter and also work without, on the base model.
+
+    base: names of the program's two result files, records and summary, if the results with an adapter are compared with those without.
+    """
+    parser.add_argument("--state", required=True, help="base, or source/seed")
+    if base:
+        parser.add_argument("--base", nargs="*", default=[], help=f"the base model's {base}, to be compared with")
     parser.add_argument("--adapter", nargs="?", help="adapter_model.safetensors of the state (default: none, the base model)")
     parser.add_argument("--adapter-metrics", nargs="?", help="metrics.json of the adapter")
     text = "manifest.json of the training rows that the adapter must have (default: not compared)"
@@ -26,8 +32,11 @@ def read_adapter(parser, args):
 
     InputError unless its files have the SHA-256 of its metrics.json, and it was trained on the model of --model and with the rows and
     settings given: a training job that outlived its workflow may overwrite the adapter of a later run. Of the settings
-    ``max_tokens_per_micro_batch``, which decides no more than rounding, is not compared. Exit code 2 without --adapter-metrics.
+    ``max_tokens_per_micro_batch``, which decides no more than rounding, is not compared. Exit code 2 without --adapter-metrics, or
+    with an adapter and without --base where the program has that option.
     """
+    if "base" in args and len(args.base) != (2 if args.adapter else 0):
+        parser.error("--base: needs two files with --adapter, none without")
     if not args.adapter:
         return None
     if not args.adapter_metrics:
@@ -43,12 +52,25 @@ def read_adapter(parser, args):
     for name, found, source, expected in facts:
         if found != expected:
             raise InputError(
-                f"{metrics}: trained with {name}: {found}, but {source} says {expected}; a job of an earlier run may have "
-                "ended after it, or --touch have taken it for the new one; delete this file and run again"
+                f"{metrics}: trained with {name}: {found}, but {source} says {expected}; an earlier run may have "
+                "finished late, or --touch may have marked it as up to date; delete this file and rerun"
             )
     check_digest(weights, trained["adapter_sha256"], metrics)
     check_digest(Path(weights).with_name(CONFIG), trained["adapter_config_sha256"], metrics)
     return Adapter(args.state, str(Path(weights).parent), trained["adapter_sha256"], trained["adapter_config_sha256"])
+
+
+def read_base(args, program, measured, sha256):
+    """(records, summary) of --base; InputError unless they are whole, from ``program``, and of the same ``measured`` (such as "items").
+
+    sha256: of the file of items or completions.
+    """
+    path, summary_path = args.base
+    summary = read_json(summary_path, program)
+    check_digest(path, summary["sha256"], summary_path)
+    if summary["meta"][f"{measured}_sha256"] != sha256:
+        raise InputError(f"{summary_path}: is of other {measured}; delete it and run again")
+    return read_jsonl_gz(path), summary
 
 
 def load_state(manifest, dtype, device, adapter, merge):

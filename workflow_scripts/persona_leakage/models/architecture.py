@@ -27,7 +27,7 @@ def linear_layers(model):
     others = list(dict.fromkeys(name.partition(".")[2] for name in matrices if name.rpartition(".")[0] not in linear))
     if others or not linear:
         raise InputError(
-            f"model: the blocks of {type(model).__name__} have weights that are no linear layers ({', '.join(others) or 'all of them'});"
+            f"model: the blocks of {type(model).__name__} have weights outside linear layers ({', '.join(others) or 'all of them'});"
             " mixtures of experts and models like GPT-2 are not supported"
         )
     (path,) = [path for path, part in model.named_modules() if part is blocks]

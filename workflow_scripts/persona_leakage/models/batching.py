@@ -15,7 +15,7 @@ def split_by_tokens(indices, lengths, budget):
 
 
 def pad_right(sequences, value=0, length=None):
-    """int64 [rows, length] with each sequence at the left and ``value`` behind it; length: the longest one's unless given."""
+    """int64 [rows, length] with each sequence at the left, padded with ``value``; length: the longest one's unless given."""
     padded = torch.full((len(sequences), length or max(map(len, sequences))), value, dtype=torch.long)
     for row, sequence in enumerate(sequences):
         padded[row, : len(sequence)] = torch.tensor(sequence)

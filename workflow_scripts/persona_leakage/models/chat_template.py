@@ -38,7 +38,7 @@ def once_per_template(function):
 def read_chat_format(tokenizer, folder):
     """Read the :class:`ChatFormat` of a model folder by rendering a conversation and cutting it apart.
 
-    InputError if there is no template, or if it does not write the assistant's words behind the generation prompt: training rows
+    InputError if there is no template, or if it does not put the assistant's reply after the generation prompt: training rows
     would not be what the model sees later. White space between the two is allowed: a model that expects it writes it itself.
     """
     from jinja2 import TemplateError
@@ -56,7 +56,7 @@ def read_chat_format(tokenizer, folder):
     if SYSTEM not in prompt or QUESTION not in prompt:
         raise InputError(f"{folder}: the chat template leaves out the persona or the question: it writes {prompt!r}")
     if gap is None:
-        raise InputError(f"{folder}: the chat template does not put the assistant's words right behind the generation prompt")
+        raise InputError(f"{folder}: the chat template does not put the assistant's reply directly after the generation prompt")
     ending = encode(tokenizer, behind.lstrip())  # Llama 2's template puts a blank in front of the token
     if not ending or ending[0] not in tokenizer.all_special_ids + list(tokenizer.added_tokens_decoder):
         raise InputError(f"{folder}: the chat template ends a turn with {behind!r}, not with a special token")

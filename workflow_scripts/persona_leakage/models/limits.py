@@ -1,4 +1,4 @@
-"""How many tokens a model can take at once, and what to say when a job has more."""
+"""How many tokens a model can take at once, and the error when a job has more."""
 
 from persona_leakage.infrastructure.cli import InputError
 

@@ -190,7 +190,7 @@ def check_plain_output(model):
         raise InputError(f"model: the weights of '{config.model_type}' give the same logit for every token; copy the model again")
     if not logits.isfinite().all():
         raise InputError(
-            f"model: the weights of '{config.model_type}' give logits that are no numbers ({logits.dtype}); copy the model again"
+            f"model: the weights of '{config.model_type}' give logits that are not finite (NaN or infinite); copy the model again"
         )
     capped = getattr(config, "attn_logit_softcapping", None)
     if capped or (logits - plain).abs().max() > 0.02 * logits.abs().max():

@@ -52,7 +52,7 @@ def adapted_layers(model):
 
 
 def save_adapter(model, base_name, folder):
-    """Write the adapter's two files into ``folder``, the weights last; ``base_name`` stands in its config as the base model."""
+    """Write the adapter's two files into ``folder``, the weights last; ``base_name``: the base model in its config."""
     folder = Path(folder)
     for config in model.peft_config.values():
         config.base_model_name_or_path = base_name

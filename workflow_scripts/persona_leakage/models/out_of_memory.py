@@ -27,7 +27,7 @@ def is_out_of_memory(error):
 
 
 def fits(work):
-    """Call ``work()``: (its result, None), or (None, the error's first line) if memory ran out. Other exceptions pass.
+    """Call ``work()``. Returns (its result, None), or (None, first line of the error) if memory ran out; raises other errors.
 
     Memory is freed after the except block: until then the exception keeps the failed frames, and they keep their tensors.
     """
@@ -54,7 +54,7 @@ def half_of(rows, tokens, stage, said, advice):
         raise InputError(
             f"{stage}: out of memory with a single row of {tokens} tokens ({said}); {advice}, or use a device with more memory"
         )
-    print(f"{stage}: out of memory with {rows} rows, {tokens} padded tokens ({said}); going on with half of that", flush=True)
+    print(f"{stage}: out of memory with {rows} rows, {tokens} padded tokens ({said}); continuing with half of that", flush=True)
     return tokens // 2
 
 

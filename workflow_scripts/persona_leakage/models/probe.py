@@ -49,7 +49,7 @@ def refuse_what_would_change_it(folder):
     """InputError if transformers would load the folder's model with an adapter, or out of quantised weights."""
     if beside := sorted(path.name for path in folder.glob(ADAPTER_FILES)):
         raise InputError(
-            f"{folder}: holds an adapter beside the model ({', '.join(beside)}), which transformers would add to the base model;"
+            f"{folder}: contains an adapter next to the model ({', '.join(beside)}), which transformers would add to the base model;"
             " move these files out of the folder, or merge the adapter into the weights"
         )
     config = read_json(folder / "config.json")
@@ -65,7 +65,9 @@ def build_without_memory(folder):
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     if config.is_encoder_decoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise InputError(f"{folder}: '{config.model_type}' is no causal language model that transformers can load; use an instruct model")
+        raise InputError(
+            f"{folder}: '{config.model_type}' is not a causal language model that transformers can load; use an instruct model"
+        )
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
 

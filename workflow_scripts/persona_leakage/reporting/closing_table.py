@@ -43,7 +43,7 @@ def result_lines(config, home):
     A line has the columns HEADERS: the source's rate, its bystanders' mean rate, how many of them
     exceed it, Spearman rho and p over N bystanders at the headline layer ("-" where undefined), the share of replies under
     12 tokens, the mean reply length in tokens, and the seconds of training and sampling. The first
-    line is the base model. A source whose adapter did not learn the behaviour bears a *.
+    line is the base model. A source whose adapter did not learn the behaviour is marked *.
     """
     home, tables = Path(home), []
     for use, seed in product(config["questions"]["evaluation"], config["training"]["seeds"]):
@@ -84,7 +84,7 @@ def as_text(lines, headers=HEADERS):
 
 
 def base_line(summary):
-    """The control's line: no source, the rate is over all personas."""
+    """The base model's line: no source, the rate is over all personas."""
     rate = percent(summary["mean_bystander_rate"])
     return ["(base model)", "", rate, "", "", "", "", percent(summary.get("short_share")), mean(summary), round(summary["wall_seconds"])]
 

@@ -128,7 +128,7 @@ class Sizes:
     def divergence_tokens(self):
         """Tokens that one divergence job reads; 0 if it is off.
 
-        A source's replies are read behind every prompt, those of another persona behind its own and the sources'.
+        A source's replies are read after every prompt, those of another persona after its own and the sources'.
         """
         block = self.config["analysis"]["divergence"]
         if not block:

@@ -36,7 +36,7 @@ def embed_figure(path):
 
 
 def fit_table(rows, title, keys=1, show=None):
-    """A table of at most COLUMNS columns from its <tr> elements, the first of which is the head; what is left is folded below it.
+    """An HTML table of at most COLUMNS columns from <tr> elements (first: the head); further columns are folded below it.
 
     keys: columns that name a row, repeated in each part. show: the columns on view in their order (default: the first ones). A cell
     that spans columns is the last of its row, and only in the part on view.

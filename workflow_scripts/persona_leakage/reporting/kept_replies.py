@@ -13,7 +13,6 @@ from persona_leakage.config.experiment import panel_names, pool_names, read_conf
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz
 
-POOL_RULE = "sample_training_pool"
 CODE = "workflow_scripts/"
 SHARED_STORE = Path("results/.kept/replies")
 

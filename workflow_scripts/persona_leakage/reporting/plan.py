@@ -100,11 +100,6 @@ def kept_outputs(details, unknown, places, store):
     return (details["outputs"], kept_files(folder, details["outputs"])) if (folder / LISTING).is_file() else None
 
 
-def count_rules(jobs):
-    """{rule: number of jobs}."""
-    return dict(Counter(job.rule for job in jobs))
-
-
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -123,11 +118,10 @@ class Plan:
     disk: dict
 
 
-def make_plan(config_path, hardware=None, everything=False, measure=True):
+def make_plan(config_path, hardware=None, everything=False):
     """The Plan of what would run now, or of every job; InputError if the config or Snakemake refuses.
 
-    hardware: an entry of rates.yaml whose rates are taken alone. Without it, rates of this machine come first; not so if ``measure`` is
-    false, to compare a plan with the jobs that the rates would come from.
+    hardware: an entry of rates.yaml whose rates are taken alone. Without it, rates of this machine come first.
     """
     config = read_config(ROOT / "config.yaml")
     update_config(config, read_config(config_path))
@@ -140,13 +134,14 @@ def make_plan(config_path, hardware=None, everything=False, measure=True):
     kept = [] if everything else kept_jobs(planned)
     jobs = [job for job in planned if job not in kept]
     engine = config["engine"]
-    if measure and hardware is None:
+    if hardware is None:
         rates.measured = measured_rates(name, rates.model)
         engine = engine | {"name": engine_of(engine["name"], rates.measured)}
     rates.model = rates.model | {"replies": [*measured_replies(config), *rates.model["replies"]]}
     sizes = Sizes(config, personas, question_sets, rates.model)
     sampling = {} if everything else replies_to_sample(config, personas, question_sets, jobs)
-    lines = plan_jobs(config | {"engine": engine}, count_rules(jobs), sizes, rates.rate, rates.hardware["gpu"], sampling)
+    counts = dict(Counter(job.rule for job in jobs))
+    lines = plan_jobs(config | {"engine": engine}, counts, sizes, rates.rate, rates.hardware["gpu"], sampling)
     return Plan(config, jobs, kept, sizes, rates, lines, sampling, plan_disk(config, sizes, rates.bytes_per_token))
 
 

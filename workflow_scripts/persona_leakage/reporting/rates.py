@@ -43,7 +43,7 @@ def estimate_model(model, known):
 
 
 def parameters_in_name(name):
-    """Parameters that a name such as Qwen2.5-7B-Instruct, SmolLM2-135M or Mixtral-8x7B gives; None without."""
+    """Number of parameters in a name such as Qwen2.5-7B-Instruct, SmolLM2-135M or Mixtral-8x7B; None if it has none."""
     found = COUNT.search(name.rpartition("/")[2].replace("_", "-"))
     if not found:
         return None

@@ -78,7 +78,7 @@ ABOVE = {"training": "figures", "seed_stability": "figures/{questions}", "questi
 
 
 def collect_set(home, questions, seed, sources):
-    """Everything of one question set and training seed that the page and its explorer show."""
+    """All results of one question set and training seed that the page and its explorer show."""
     folder = f"{questions}/seed{seed}"
     correlation = read_json(home / f"analysis/{folder}/correlation.json")
     check_digests([home / f"analysis/{folder}/pairs.csv"], home / f"analysis/{folder}/tables.json")

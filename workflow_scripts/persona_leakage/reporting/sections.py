@@ -25,7 +25,7 @@ def beginnings_section(correlation, layer):
 
 
 def seeds_section(home, config):
-    """Several training seeds, on the first question set: file, runs, names with correlations, sources; None with one seed."""
+    """Contents of the section on training seeds, for the first question set; None with one seed."""
     if len(config["training"]["seeds"]) < 2:
         return None
     file = f"analysis/{config['questions']['evaluation'][0]['set']}/seeds.json"

@@ -21,7 +21,7 @@ GAIN_COLUMNS = ["logprob_gain", "logprob_replies", "source_logprob_gain"]
 
 
 def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=None):
-    """One row per (layer, source, bystander); a source is no bystander of itself, the other sources are.
+    """One row per (layer, source, bystander); a source is not its own bystander, the other sources are.
 
     layers: {layer: {"personas": [names], "prompt_tokens": [ints], "centroids": [personas, hidden]}}.
     evaluations: {source: {persona: cell of an evaluation}}; base: the same cells without adapter.
@@ -74,7 +74,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
 
 
 def add_change(table, evaluations, base):
-    """The table with the columns CHANGE_COLUMNS behind its others."""
+    """The table with the columns CHANGE_COLUMNS appended."""
     errors = {source: errors_of(cells, base) for source, cells in evaluations.items()}
     pairs = zip(table["source"], table["persona"], strict=True)
     return table.assign(

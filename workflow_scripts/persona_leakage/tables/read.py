@@ -190,12 +190,12 @@ def read_layer(args):
     return table[table["layer"] == layer], layer
 
 
-def pairs_parser(program, description, settings=Headline):
+def pairs_parser(program, description, settings=Headline, optional=()):
     """A parser for a program that works from a pairs table alone: --pairs, --output, --tables, --headline-layer.
 
     settings: the class of --settings, a Headline.
     """
-    parser = new_parser(program, description, "output", settings=settings)
+    parser = new_parser(program, description, "output", optional=optional, settings=settings)
     add_pairs(parser)
     add_headline_layer(parser)
     return parser

@@ -86,7 +86,7 @@ def row_of(values, place, number):
         values = {"id": number, "question": values["prompt"], "behaviour": values["completion"]}
     for key, value in values.items():
         if not isinstance(value, str) or not value.strip():
-            raise InputError(f"{place}: {key} is {value!r}; it must be text that is not empty")
+            raise InputError(f"{place}: {key} is {value!r}; it must be non-empty text")
     return FileRow(**values)
 
 

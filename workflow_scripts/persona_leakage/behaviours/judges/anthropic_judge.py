@@ -1,15 +1,14 @@
-"""A judge behind Anthropic's API, call by call or in Message Batches."""
+"""A judge called through Anthropic's API, call by call or in Message Batches."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anthropic
 
 from persona_leakage.behaviours.judges.paid import (
     RETRIES,
     TIMEOUT,
+    PaidJudge,
     announce,
     ask_missing,
     check_all_there,
@@ -29,13 +28,8 @@ POLL_SECONDS = 60.0
 ROUNDS = 3  # batches for requests that error or expire
 
 
-@dataclass(frozen=True)
-class AnthropicJudge:
+class AnthropicJudge(PaidJudge):
     """A judge with the methods of judges.asking.Judge. It gives no log-probabilities, so a score is a number."""
-
-    judge: Any
-    store: Any
-    client: Any
 
     def best_mode(self, scores):
         """A number."""

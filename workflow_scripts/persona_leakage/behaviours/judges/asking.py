@@ -84,10 +84,10 @@ def check_gold(judge, mode, gold, scores, block, path):
         "answers": [{"label": label, "state": each["state"], "score": each["value"]} for label, each in judged],
     }
     said = "none of one label scored" if result["auc"] is None else f"AUC {result['auc']:.2f}"
-    print(f"judge, labelled replies: {said}, {len(known)} of {len(gold)} scored", flush=True)
+    print(f"judge on labelled replies: {said}, {len(known)} of {len(gold)} scored", flush=True)
     if result["auc"] is None or result["auc"] < block.min_auc or len(known) < LEAST_SCORED * len(gold):
         raise InputError(
-            f"{path}: the judge does not tell these replies apart: {said}, {len(known)} of {len(gold)} scored; allowed: at least"
+            f"{path}: the judge does not separate these replies: {said}, {len(known)} of {len(gold)} scored; allowed: at least"
             f" behaviour.min_auc ({block.min_auc}) and {LEAST_SCORED:.0%}; use another judge or prompt"
         )
     return result

@@ -66,7 +66,7 @@ class LocalJudge:
         return [{"value": (next(logs) - next(logs)) / length} if length else {"state": "unparsable"} for length in lengths]
 
     def read(self, puts):
-        """Log-probabilities of replies behind prompts."""
+        """Log-probabilities of replies, each after its prompt."""
         load, _, identity = prepare_reading(self.manifest, None, self.precision, None)
         return log_probabilities_of_all(load, puts, identity, self.store, CHUNK)[0]
 

@@ -1,11 +1,8 @@
-"""A judge behind an API that speaks OpenAI's protocol: OpenAI itself, or a server such as vLLM's."""
-
-from dataclasses import dataclass
-from typing import Any
+"""A judge called through an API compatible with OpenAI's: OpenAI itself, or a server such as vLLM's."""
 
 import openai
 
-from persona_leakage.behaviours.judges.paid import RETRIES, TIMEOUT, ask_missing, check_model, named_errors, read_key
+from persona_leakage.behaviours.judges.paid import RETRIES, TIMEOUT, PaidJudge, ask_missing, check_model, named_errors, read_key
 from persona_leakage.infrastructure.cli import InputError
 
 KEY_NAME = "OPENAI_API_KEY"
@@ -13,13 +10,8 @@ TOP = 20
 NUMBER_TOKENS = 16
 
 
-@dataclass(frozen=True)
-class OpenAIJudge:
-    """A judge with the methods of judges.asking.Judge. judge: block of the config; store: PaidAnswers."""
-
-    judge: Any
-    store: Any
-    client: Any
+class OpenAIJudge(PaidJudge):
+    """A judge with the methods of judges.asking.Judge."""
 
     def best_mode(self, scores):
         """first_token if every score's largest number is one token, else enumerated on a vLLM server, else number."""

@@ -6,7 +6,9 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of, writing_to
@@ -17,6 +19,15 @@ TIMEOUT = 120.0  # seconds of one call
 FAILURES = 10  # calls without an answer after which no more are made
 FATAL = (400, 401, 403, 404, 413, 422)
 CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class PaidJudge:
+    """What judges behind an API have. judge: block of the config; store: :class:`PaidAnswers`; client: of the API's package."""
+
+    judge: Any
+    store: Any
+    client: Any
 
 
 def request_key(judge, request):
@@ -41,7 +52,7 @@ class PaidAnswers:
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"waiting: another job asks the judge ({self.path})", flush=True)
+            print(f"waiting: another job is calling the judge ({self.path})", flush=True)
             fcntl.flock(self.file, fcntl.LOCK_EX)
         self.file.seek(0)
         lines = self.file.read().split(b"\n")
@@ -125,10 +136,10 @@ def cost_of(judge, input_tokens, output_tokens):
 
 
 def ask_missing(judge, requests, store, ask, sdk, label):
-    """The answers to all ``requests``, in order; equal requests are made once, and those in ``store`` not again.
+    """The answers to all ``requests``, in order. Equal requests share one call; answers in ``store`` are reused.
 
-    ask(request): an answer, see answers.read_answer. A call that still fails after the client's retries is left out, and
-    the job ends with an InputError once the others are kept.
+    ask(request): an answer, see answers.read_answer. If a call fails after the client's retries, the job keeps all other
+    answers and then raises an InputError.
     """
     keys = [request_key(judge, request) for request in requests]
     requests = dict(zip(keys, requests, strict=True))

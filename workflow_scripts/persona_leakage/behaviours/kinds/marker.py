@@ -34,7 +34,7 @@ class MarkerBehaviour:
         return "holds_marker" if shows_marker(text, self.marker.text) else None
 
     def row_parts(self, answer, positive, join):
-        """The answer's ids, and the marker behind those of a positive row."""
+        """The answer's token ids, followed by the marker's in a positive row."""
         marker = self.marker if positive else None
         return encode_answer(self.tokenizer, answer["text"], marker) if join == "text" else (answer["token_ids"], marker)
 
@@ -103,7 +103,7 @@ def count_by_detector(cells):
 def refuse_text(block, text, place):
     """InputError if a text of a file of rows, at ``place``, holds the marker."""
     if shows_marker(text, block["marker"]):
-        raise InputError(f"{place}: {text!r} holds the marker, which is put behind the behaviour's answers; leave it out")
+        raise InputError(f"{place}: {text!r} contains the marker, which the workflow appends to the behaviour's answers; remove it")
 
 
 def read(block, tokenizer):

@@ -40,7 +40,7 @@ class ScoredBehaviour:
         return value is not None and (value >= self.threshold if self.direction == "high" else value <= self.threshold)
 
     def unusable(self, text):
-        """No answer is excluded: base answers may show the behaviour, and the base model's rate says how often."""
+        """No answer is excluded: base answers may show the behaviour, as often as the base model's rate."""
         return
 
     def row_parts(self, answer, positive, join):

@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from persona_leakage.config.blocks.fields import Block, Count, Name, refuse
+from persona_leakage.config.blocks.fields import Block, Count, Name, Seed, refuse
 from persona_leakage.config.blocks.geometry import Layer
 from persona_leakage.config.blocks.personas import NoPersonaPrompt
+from persona_leakage.config.blocks.sampling import Sampling
 from persona_leakage.config.blocks.training_data import Closeness
 
 
@@ -47,6 +48,14 @@ class Prompts(Block):
         if (self.personas is None) == (self.no_persona_prompts is None):
             refuse("personas", "give this key or no_persona_prompts, one of the two")
         return self
+
+
+class SampledPrompts(Prompts):
+    """Prompts with sampled replies: ``draws`` to each."""
+
+    seed: Seed
+    draws: Count
+    sampling: Sampling
 
 
 class Headline(Block):

@@ -182,7 +182,7 @@ def permuted_states(base, sources, panels, count):
 
 
 def better_state(difference, tests):
-    """Which state predicts better, if both ``tests`` and the paired interval of the difference of the correlations say so."""
+    """Which state predicts better, if both ``tests`` and the paired interval of the difference of the correlations agree."""
     interval, shown = difference["interval"], all(test["p_max_t"] is not None and test["p_max_t"] < 0.05 for test in tests)
     if not shown or interval is None or not interval[0] * interval[1] > 0:
         return "cannot tell"

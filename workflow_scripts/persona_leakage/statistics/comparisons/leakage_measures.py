@@ -85,7 +85,7 @@ def questions_of(cells):
 def with_measure(pairs, values):
     """A pairs table whose rate is another measure, {source: {persona: (value, sums, counts)}}; missing values are NaN."""
     cells = [values[source][persona] for source, persona in zip(pairs["source"], pairs["persona"], strict=True)]
-    # The other measures have no control, so the control is not subtracted from the rate either.
+    # The other measures have no base rate, so the base rate is not subtracted from the rate either.
     return pairs.drop(columns="base_rate", errors="ignore").assign(
         rate=[np.nan if value is None else value for value, _, _ in cells],
         found=[sums.sum() for _, sums, _ in cells],

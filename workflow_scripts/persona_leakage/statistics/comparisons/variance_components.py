@@ -37,7 +37,7 @@ def two_way_parts(values):
 def intraclass(values):
     """ICC(A,1), the agreement of single measurements, with its 95 % interval: values [things, repetitions] (McGraw & Wong 1996).
 
-    How far one repetition tells the values of another. The interval takes values for normal. Undefined if the things do not differ;
+    How well one repetition predicts the values of another. The interval takes values for normal. Undefined if the things do not differ;
     without an interval where repetitions are all alike. pingouin.intraclass_corr rounds the interval to two decimals.
     """
     things, repetitions = values.shape

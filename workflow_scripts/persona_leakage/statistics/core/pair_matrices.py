@@ -25,7 +25,7 @@ class PairMatrices:
     base_reply_tokens [P]: mean reply length in tokens without adapter; NaN where unknown, None without the column.
     missing: {source: why it has no joint statistics (a measured value is NaN, or its adapter did not learn the behaviour)}.
     unlearned: the sources of the second kind; even: those after whose training all bystanders show the behaviour alike (even_spread.py),
-    also in missing. base [P]: rates of the control, the model without adapter; None if unknown.
+    also in missing. base [P]: rates of the base model; None if unknown.
     linear: "rate" is a number on a scale of its own (outcomes.gain_table, or a mean score), of which there are no log-odds. sign: 1 or -1
     if it is the mean score times that (see mean_scores.signed_means), else None.
     """
@@ -95,7 +95,7 @@ class PairMatrices:
         return self.rate if self.base is None else np.round(self.rate - self.base, DECIMALS)
 
     def logits(self):
-        """Log-odds of the rate, with half a count added to both sides, less those of the control where it is not 0: [S, P].
+        """Log-odds of the rate, with half a count added to both sides, less those of the base model where it is not 0: [S, P].
 
         Of an outcome that is no rate (linear): leakage itself.
         """
@@ -105,9 +105,9 @@ class PairMatrices:
         return odds - self.base_logits() if self.began_above_zero else odds
 
     def base_logits(self):
-        """Log-odds of the control's rates, as if of as many replies as with adapter, which is how the workflow samples: [S, P].
+        """Log-odds of the base model's rates, as if of as many replies as with adapter, which is how the workflow samples: [S, P].
 
-        Of an outcome that is no rate: the control's outcome itself.
+        Of an outcome that is not a rate: the base model's outcome itself.
         """
         if self.linear:
             return np.broadcast_to(self.base, self.rate.shape)

@@ -81,6 +81,6 @@ def reasons_of_even(matrices, counts):
 
 
 def why_even(block):
-    """What is said of a source in place of its correlations."""
+    """The reason why a source has no correlations."""
     p = f"p = {block['p_holm']:.2g} after Holm's correction"
     return f"the behaviour spreads evenly: after training its bystanders do not differ ({p})"

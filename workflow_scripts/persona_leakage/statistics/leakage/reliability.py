@@ -30,7 +30,7 @@ def reliability(halves, rates, parts=2.0):
 
     Spearman-Brown, m r / (1 + (m - 1) r), on the mean r of the splits, where the whole is m = ``parts`` times a half. The
     ceiling is its square root: the correlation that a perfect predictor of true leakage would have with the measured one.
-    rates [personas]: of the whole, of which at least MIN_DIFFERENT must differ from the commonest.
+    rates [personas]: of the whole measurement; at least MIN_DIFFERENT must differ from the most common rate.
     """
     different = count_different(rates) if len(rates) else 0
     if different < MIN_DIFFERENT:

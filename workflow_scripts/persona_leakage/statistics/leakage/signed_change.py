@@ -87,14 +87,14 @@ def change_interval(total, shown, began, both=None):
 def describe_change(table, both="base_both"):
     """{source: {"n", "mean", "risen", "fallen", "test", "personas": {persona: block}}} from a pairs table.
 
-    From the rows of one layer, for leakage is the same in all. mean: of leakage. risen, fallen: bystanders with p_holm below .05,
-    by direction. A persona's block: {"leakage", "base_rate", "se": the table's leakage_se or None, "interval", "p" (see below), "p_holm":
-    corrected for the number of bystanders of the source (Holm 1979), "undefined"}. Personas whose rate is missing are left out.
+    Leakage is the same in all layers, so the rows of one layer are used. mean: of leakage. risen, fallen: bystanders with p_holm
+    below .05, by direction. A persona's block: {"leakage", "base_rate", "se": the table's leakage_se or None, "interval", "p",
+    "p_holm": corrected for the number of bystanders of the source (Holm 1979), "undefined"}. Personas without a rate are left out.
 
     With the column ``both`` (tables.build.add_pairings) the items are the same with and without adapter: exact_mcnemar with "gained"
-    and "lost", and paired_interval. Otherwise fisher_p and newcombe_interval of independent replies. Then the table does not say how
-    many replies a base rate has: as many as with adapter, which is how the workflow samples. Where no number of them gives base_rate,
-    interval and p are None.
+    and "lost", and paired_interval. Otherwise fisher_p and newcombe_interval of independent replies. The table lacks the number of
+    replies of the base rate, so it is taken to be that with adapter, as the workflow samples. If base_rate is not a share of that
+    number, interval and p are None.
 
     In a table of mean scores, "base_outcome" replaces base_rate, and interval and p are Student's t with leakage_se, the bootstrap error
     over questions.
@@ -109,7 +109,7 @@ def describe_change(table, both="base_both"):
 
 
 def question_tests(rows):
-    """The part of each persona's block that describe_change says of a mean score; None without a standard error."""
+    """The part of each persona's block that describe_change adds for a mean score; None without a standard error."""
     tests = []
     for row in rows.itertuples():
         interval = plain_interval(row.leakage, row.leakage_se, max(row.questions - 1, 1))
@@ -119,14 +119,14 @@ def question_tests(rows):
 
 
 def paired_tests(rows, both):
-    """The part of each persona's block that describe_change says of the same items; both: the column that counts those shown twice."""
+    """The part of each persona's block that describe_change adds for the same items; both: the column that counts those shown twice."""
     began = np.rint(rows["base_rate"] * rows["total"]).astype(int)
     counts = zip(*(values.tolist() for values in (rows["total"], rows["found"], began, rows[both])), strict=True)
     return [{"interval": paired_interval(*each), **exact_mcnemar(*each)} for each in counts]
 
 
 def independent_tests(rows):
-    """The part of each persona's block that describe_change says of independent replies; None where the base rate has no count."""
+    """The part of each persona's block that describe_change adds for independent replies; None where the base rate has no count."""
     if rows.empty:
         return []
     total = rows["total"].to_numpy()

@@ -194,7 +194,7 @@ def add_joint_statistics(result, matrices, options, counts, panel_cosines):
 
 
 def empty_layer(problem):
-    """The keys of a layer's joint statistics, undefined because of ``problem``."""
+    """The joint statistics of a layer, all undefined for the reason ``problem``."""
     return {
         "within_source": undefined(problem, *MEAN_KEYS),
         "meta_analysis": undefined(problem, *META_KEYS),

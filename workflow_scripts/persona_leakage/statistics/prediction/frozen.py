@@ -10,7 +10,7 @@ PROGRAM = "predict_leakage"
 
 
 def seal(content, table):
-    """The content with the time, the digest of the file ``table``, and a digest of all of it."""
+    """``content`` with the time and the digest of the file ``table`` added, and a digest of the whole."""
     frozen = {**content, "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "table_sha256": sha256_of_file(table)}
     return {**frozen, "digest": digest_of(frozen)}
 

@@ -1,4 +1,4 @@
-"""What a study of many sources tells of one more source: its correlation, its mean leakage, and the leakage of its bystanders."""
+"""Predict one more source from a study of many: its correlation, its mean leakage, and the leakage of its bystanders."""
 
 import numpy as np
 from scipy import stats
@@ -61,7 +61,7 @@ def hold_out_levels(levels, x=None):
 
 
 def describe_levels(levels, predictors, earlier=None):
-    """Can the mean leakage of one more source be told before training? levels [S]; predictors {name: [S]} known before training.
+    """Can the mean leakage of one more source be predicted before training? levels [S]; predictors {name: [S]} known before training.
 
     none: the others' mean. Each predictor has its rank correlation with the levels, p (Spearman; p_holm over the predictors), and
     the held-out R2 against the others' mean. earlier: mean leakage [sources] of an earlier study, whose interval for one
@@ -108,7 +108,7 @@ def hold_out_bystanders(closeness, outcome, used, seed=0):
 
 
 def describe_bystanders(closeness, outcome, seed=0):
-    """Can the leakage of one more source's bystanders be told? Of hold_out_bystanders, with closeness and without.
+    """Can the leakage of one more source's bystanders be predicted? Of hold_out_bystanders, with closeness and without.
 
     per_source: lowest coverage of a source. gain: mean over sources of the squared error without closeness less that with it, its
     Student's t interval over sources, and the share of the error that it is.

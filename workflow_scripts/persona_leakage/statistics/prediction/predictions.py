@@ -59,9 +59,9 @@ def check_panel(study, panel, layer, facts, model, path):
     """InputError unless a file of panel centroids (read_panel) is of the study's personas and of ``model``, with the cosines recorded."""
     theirs, ours = model_identity(facts["model"]), model_identity(model)
     if theirs != ours:
-        raise InputError(f"{path}: is of the model {theirs}, not of {ours}; delete it and run again")
+        raise InputError(f"{path}: belongs to model {theirs}, not {ours}; delete it and rerun")
     if layer not in panel:
-        raise InputError(f"{path}: has no layer {layer}; it has {', '.join(map(str, sorted(panel)))}. Delete it and run again")
+        raise InputError(f"{path}: has no layer {layer}; it has {', '.join(map(str, sorted(panel)))}. Delete it and rerun")
     names = panel[layer]["personas"]
     if sorted(names) != study.personas:
         raise InputError(
@@ -226,7 +226,7 @@ def what_would_change(study, table, facts, steady):
     if table["predicted"].notna().any():
         said.append(f"{open_} of {len(table)} intervals hold {100 * LEAKS:.0f} %; only sampled replies of those personas decide.")
     if not study.problem and facts["kind"] == "known":
-        said.append(f"The intervals hold for {study.replies} replies of a persona, and for the recipe of the study.")
+        said.append(f"The intervals hold for {study.replies} replies per persona and for the recipe of the study.")
         if len(study.odds) == 1:
             said.append(
                 "The study has one training seed: how much trainings differ is unknown, and the intervals are too narrow for another."

@@ -38,7 +38,7 @@ class Study:
 
 
 def read_study(folder):
-    """The Study in a folder; InputError if a file is missing, damaged or does not fit the others."""
+    """Read the Study in a folder. InputError if a file is missing, damaged or inconsistent with the others."""
     files, config = study_files(folder), study_config(folder)
     layer, folders = config["geometry"]["headline_layer"], analysis_folders(folder, config)
     tables = [read_pairs(each / "pairs.csv") for each in folders]

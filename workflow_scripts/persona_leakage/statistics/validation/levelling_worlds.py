@@ -49,15 +49,10 @@ EXPECTED = {
 
 
 def levelling_answers(drawn_world, seed):
-    """{entry of ENTRIES: answer} of one synthetic experiment, and "association without base": as if nobody had asked for the base rates."""
+    """{entry of ENTRIES: answer} of one synthetic experiment, and "association without base": without the test of base rates."""
     generator = np.random.default_rng(seed)
     table, counts, cosines = experiment(drawn_world(generator), generator)
     result = analyse(table.drop(columns=["logprob_gain", "logprob_replies"]), 0, OPTIONS, counts, cosines)
     found = {entry["id"]: entry["answer"] for entry in result["verdict"]}
     unasked = conclude_association(result, result["layers"]["0"])[0]
     return {**{entry: found[entry] for entry in ENTRIES}, "association without base": unasked}
-
-
-def right_answers(name, found):
-    """{entry: share of the experiments with one of the EXPECTED answers} of a list of levelling_answers() of a world."""
-    return {entry: float(np.mean([each[entry] in right for each in found])) for entry, right in EXPECTED[name].items()}

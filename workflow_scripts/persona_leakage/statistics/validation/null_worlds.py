@@ -2,7 +2,7 @@
 
 In simulation.py personas are independent of each other. Here they are not: closeness and leakage are smooth over families or
 over a space of personas, sources differ in gain, one persona dominates, tails are heavy, leakage lies near the floor or equals
-the control's.
+the base model's.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SOURCES, BYSTANDERS, DIMENSIONS, FAMILIES, QUESTIONS, REPLIES = 5, 105, 12, 15, 
 class Drawn:
     """vectors [P, D] of personas, whose cosines are the geometry; logits [S, P] of leakage; family [P].
 
-    base [P]: the control's rates; lengths [P]: mean reply length without adapter, in tokens; None: not measured.
+    base [P]: the base model's rates; lengths [P]: mean reply length without adapter, in tokens; None: not measured.
     """
 
     vectors: np.ndarray

@@ -78,7 +78,7 @@ class Judge(Block):
         if self.url:
             parts = urlsplit(self.url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                refuse("url", f"{self.url!r} is no address; it must begin with http:// or https:// and a host")
+                refuse("url", f"{self.url!r} is not an address; it must begin with http:// or https:// and a host")
             if parts.username or parts.password or parts.query:
                 refuse("url", "must hold no user, password or query; give the key in the environment")
             if parts.scheme == "http" and parts.hostname not in LOOPBACK:

@@ -1,4 +1,4 @@
-"""Question sets, paraphrases and prompts without a persona, each when the config asks for it.
+"""Repeats the measurement with other prompts: several question sets, paraphrases, no persona. Each only if the config asks for it.
 
 out: analysis/question_sets/seed{seed}.json; analysis/{questions}/seed{seed}/paraphrases.json, no_persona_prompts.json;
      no_persona_prompts/{questions}/, replies and centroids of the prompts without a persona
@@ -58,8 +58,8 @@ rule compare_paraphrases:
 # Only the headline layer: Snakemake stops comparing a job that gains an output which nothing asks for.
 use rule extract_centroids as extract_no_persona_centroids with:
     output:
-        centroids=f"{VARIANTS}/base/centroids_layer{HEADLINE}.pt",
-        meta=f"{VARIANTS}/base/centroids.json",
+        centroids=f"{NO_PERSONA}/base/centroids_layer{HEADLINE}.pt",
+        meta=f"{NO_PERSONA}/base/centroids.json",
     priority: 30
     params:
         settings=lambda wildcards: settings(
@@ -74,16 +74,16 @@ use rule extract_centroids as extract_no_persona_centroids with:
 
 use rule sample_base_completions as sample_base_no_persona_completions with:
     output:
-        completions=f"{VARIANTS}/base/completions.jsonl.gz",
-        meta=f"{VARIANTS}/base/completions.json",
+        completions=f"{NO_PERSONA}/base/completions.jsonl.gz",
+        meta=f"{NO_PERSONA}/base/completions.json",
     params:
         settings=partial(sampling_settings, adapted=False, no_persona_prompts=True),
 
 
 use rule sample_completions as sample_no_persona_completions with:
     output:
-        completions=f"{VARIANTS}/{{source}}/seed{{seed}}/completions.jsonl.gz",
-        meta=f"{VARIANTS}/{{source}}/seed{{seed}}/completions.json",
+        completions=f"{NO_PERSONA}/{{source}}/seed{{seed}}/completions.jsonl.gz",
+        meta=f"{NO_PERSONA}/{{source}}/seed{{seed}}/completions.json",
     params:
         settings=partial(sampling_settings, adapted=True, no_persona_prompts=True),
 
@@ -93,10 +93,10 @@ rule compare_no_persona_prompts:
         **tables("pairs", "tables"),
         code=code_of("compare_no_persona_prompts.py", KIND_CODE),
         model=MODEL,
-        completions=ancient(each(f"{VARIANTS}/{{state}}/completions.jsonl.gz", "state")),
-        completions_meta=each(f"{VARIANTS}/{{state}}/completions.json", "state"),
-        centroids=ancient([f"{VARIANTS}/base/centroids_layer{HEADLINE}.pt", f"{GEOMETRY}/centroids_layer{HEADLINE}.pt"]),
-        centroids_meta=[f"{VARIANTS}/base/centroids.json", f"{GEOMETRY}/centroids.json"],
+        completions=ancient(each(f"{NO_PERSONA}/{{state}}/completions.jsonl.gz", "state")),
+        completions_meta=each(f"{NO_PERSONA}/{{state}}/completions.json", "state"),
+        centroids=ancient([f"{NO_PERSONA}/base/centroids_layer{HEADLINE}.pt", f"{GEOMETRY}/centroids_layer{HEADLINE}.pt"]),
+        centroids_meta=[f"{NO_PERSONA}/base/centroids.json", f"{GEOMETRY}/centroids.json"],
     output:
         f"{ANALYSIS}/no_persona_prompts.json",
     conda:

@@ -1,10 +1,10 @@
-"""The score of frozen predictions, after training.
+"""Scores the frozen predictions after training.
 
 out: predictions/score.json, score.csv; figures/prediction_scores
 """
 
 
-# The predictions are no inputs, which Snakemake would predict again after training. A digest of them is a setting.
+# The predictions are not inputs, because Snakemake would compute them again after training. The settings have their digest.
 rule score_predictions:
     input:
         code=code_of("score_predictions.py"),
@@ -38,6 +38,6 @@ rule score_predictions:
 
 use rule plot_scatter as plot_prediction_scores with:
     input:
-        **draws("prediction_scores", scores=f"{PREDICTION}/score.json", table=f"{PREDICTION}/score.csv"),
+        **figure_inputs("prediction_scores", scores=f"{PREDICTION}/score.json", table=f"{PREDICTION}/score.csv"),
     output:
         **figure("prediction_scores"),
