@@ -29,8 +29,8 @@ def add_means(table, evaluations, base, direction, errors_of):
     """A pairs table whose leakage is the change of the mean score: the columns PAIR_COLUMNS.
 
     evaluations: {source: {persona: cell of cells.json}}; base: the same cells without adapter. direction: high or low scores are the
-    behaviour, so leakage is the rise or the fall of the mean. outcome: mean score of the replies that have one, ``scored`` many, over
-    ``questions``. leakage_se: errors_of(cells, base, keys), from a bootstrap of whole questions. NaN for a persona without a scored reply.
+    behaviour, so leakage is the rise or the fall of the mean. outcome: mean score of the replies that have one, ``scored`` many, of
+    ``questions`` many questions. leakage_se: errors_of(cells, base, keys), from a bootstrap of whole questions. NaN for a persona without a scored reply.
     """
     sign = 1 if direction == "high" else -1
     blocks = {}
@@ -44,7 +44,7 @@ def add_means(table, evaluations, base, direction, errors_of):
                 "leakage": round(sign * (after - before), DECIMALS),
                 "leakage_se": errors[persona],
                 "scored": sum(counts["scored"] for counts in cell["per_question"].values()),
-                "questions": len(cell["per_question"]),
+                "questions": sum(counts["scored"] > 0 for counts in cell["per_question"].values()),
             }
     pairs = list(zip(table["source"], table["persona"], strict=True))
     columns = {name: [blocks[pair][name] for pair in pairs] for name in blocks[pairs[0]]}
