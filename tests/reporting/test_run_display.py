@@ -5,6 +5,7 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -54,13 +55,14 @@ def in_terminal(folder, columns):
     (folder / "Snakefile").write_text(SNAKEFILE)
     pid, terminal = pty.fork()
     if not pid:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a test run in the background ignores Ctrl-C
         fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         os.chdir(folder)
         os.execve(sys.executable, COMMAND, ENV)
     return pid, terminal
 
 
-def read_until(terminal, word, seconds=120):
+def read_until(terminal, word, seconds=300):
     """What a terminal shows until ``word`` is there, or its process has ended."""
     text, end = "", time.monotonic() + seconds
     while word not in text and time.monotonic() < end:
@@ -69,6 +71,16 @@ def read_until(terminal, word, seconds=120):
         except OSError:
             break
     return text
+
+
+def exit_code(pid, seconds=60):
+    """Exit code of the toy run, which is killed if it does not end in time."""
+    end = time.monotonic() + seconds
+    while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def lines_of(text):
@@ -82,7 +94,7 @@ def test_a_terminal_shows_a_block_that_fits(tmp_path, columns, row):
     before = read_until(terminal, row) + read_until(terminal, "bystanders 26 %\x1b[2K")
     (tmp_path / "go").touch()
     text = before + read_until(terminal, "\0")
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert exit_code(pid) == 0
     block, lines = lines_of(before), [re.sub(r"\d+ s\b", "? s", line) for line in lines_of(text)]
     assert any(re.fullmatch(rf"  0:\d\d:\d\d  {row}", line) for line in block) and max(map(len, block)) <= columns, block
     assert {"waiting: 1 score_leakage", "villain: own 80 %, bystanders 26 %"} & {*block}
@@ -96,7 +108,7 @@ def test_ctrl_c_ends_with_one_line_on_how_to_continue(tmp_path):
     read_until(terminal, SLOW[:68])
     os.write(terminal, b"\x03")
     lines = lines_of(read_until(terminal, "\0"))
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert exit_code(pid) == 1
     assert lines[-1] == STOPPED and not re.search("rror|failed", "".join(lines)), lines
 
 

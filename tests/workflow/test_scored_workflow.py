@@ -100,7 +100,7 @@ def means(folder):
 
 
 def test_the_write_up_speaks_of_the_behaviour(scored):
-    """The only marker is the published study's."""
+    """No file of it names the marker."""
     texts = render_paper(scored, ["scatter", "base_to_after"])
     assert check_paper(scored, texts)["leakBehaviour"][0] == "some capitals"
-    assert texts["paper.tex"].count("marker") == texts["tables.tex"].count("marker") + 1 == 1
+    assert "marker" not in texts["paper.tex"] + texts["tables.tex"]
