@@ -29,8 +29,9 @@ def add_means(table, evaluations, base, direction, errors_of):
     """A pairs table whose leakage is the change of the mean score: the columns PAIR_COLUMNS.
 
     evaluations: {source: {persona: cell of cells.json}}; base: the same cells without adapter. direction: high or low scores are the
-    behaviour, so leakage is the rise or the fall of the mean. outcome: mean score of the replies that have one, ``scored`` many, of
-    ``questions`` many questions. leakage_se: errors_of(cells, base, keys), from a bootstrap of whole questions. NaN for a persona without a scored reply.
+    behaviour, so leakage is the rise or the fall of the mean. outcome: mean score of the ``scored`` replies that have one, to
+    ``questions`` different questions. leakage_se: errors_of(cells, base, keys), from a bootstrap of whole questions. NaN for a persona
+    without a scored reply.
     """
     sign = 1 if direction == "high" else -1
     blocks = {}
