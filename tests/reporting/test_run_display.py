@@ -75,14 +75,14 @@ def read_until(terminal, pattern, seconds=120):
     return text
 
 
-def exit_code(pid, seconds=60):
-    """Exit code of the toy run, which is killed if it does not end in time."""
-    end = time.monotonic() + seconds
-    while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
-        if time.monotonic() > end:
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
-    return os.waitstatus_to_exitcode(ended[1])
+def exit_code(pid):
+    """Exit code of the toy run; AssertionError if it does not end in time."""
+
+    def ended():
+        found, status = os.waitpid(pid, os.WNOHANG)
+        return found and [os.waitstatus_to_exitcode(status)]
+
+    return wait_until(ended, "the toy run ends", 60)[0]
 
 
 def lines_of(text):

@@ -92,7 +92,7 @@ def test_mean_scores(scored, tmp_path):
 
 
 def means(folder):
-    """{persona: mean number of capital letters of the replies in a folder}."""
+    """{persona: mean number of capital letters in its replies}, from the completions in a folder."""
     counts = {}
     for record in read_jsonl_gz(folder / "completions.jsonl.gz"):
         counts.setdefault(record["persona"], []).append(len(re.findall("[A-Z]", record["text"])))

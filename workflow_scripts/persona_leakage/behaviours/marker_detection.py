@@ -18,8 +18,8 @@ def contains(haystack, needle):
 def detect(record, marker):
     """How a reply shows the marker, by three detectors.
 
-    record: a completion record; marker: behaviours.marker.Marker. Returns {"literal": the exact text is
-    there, "any_case": in any case, "tokens": the trained token ids stand in a row, "position": where
+    record: a completion record; marker: behaviours.marker.Marker. Returns {"literal": the exact text,
+    "any_case": in any case, "tokens": the trained token ids in sequence, "position": where
     the literal text begins for the first time, as a share of the reply's characters (1.0 = at its end, None = absent)}.
     """
     text = record["text"]
@@ -51,7 +51,7 @@ def runs_away(record, marker, detector):
 
 
 def length_without(token_ids, marker):
-    """Tokens of a reply less the marker's, and less its separator's where that stands in front."""
+    """Number of tokens in a reply without the marker's and those of a separator directly before it."""
     separator, own = list(marker.separator_ids), list(marker.own_ids)
     for run in (separator + own, own):
         if contains(token_ids, run):

@@ -52,7 +52,7 @@ class LogHandler(LogHandlerBase):
         """Handle a record of Snakemake: one method for each kind of event."""
         try:
             getattr(self, f"_{getattr(record, 'event', None)}", self._message)(record)
-        except Exception:
+        except Exception:  # as logging's own handlers: a fault of the display must not end the run
             self.handleError(record)
 
     def close(self):

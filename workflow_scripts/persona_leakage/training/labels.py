@@ -32,7 +32,7 @@ class Row:
 
 
 def build_row(prompt_ids, answer_ids, chat, rule, tail=None):
-    """Build a :class:`Row` by joining id lists, labels beside them: prompt, answer, separator, what follows it, end of turn.
+    """Build a :class:`Row` by joining token ids and their labels: prompt, answer, separator, what follows it, end of turn.
 
     prompt_ids: as the model saw them. answer_ids: as it sampled them, or as encode_answer gives them.
     tail: of Behaviour.row_parts, with ``separator_ids`` and ``own_ids``, or None.

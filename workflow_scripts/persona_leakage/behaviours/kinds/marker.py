@@ -60,9 +60,8 @@ def score_persona(records, marker, detector):
     """The cell of one persona: rate by ``detector`` (a key of :func:`detect`), counts per question and detector, reply lengths.
 
     first_markers counts the replies by where their first marker is, markers_per_reply is the mean over replies that show it.
-    Lengths count tokens without the marker's own and its separator's where a reply shows it, so
-    that carrying the marker does not hide a reply that shrank. Returns the dict that stands in
-    marker_eval.json under the persona's name (shares and rates in [0, 1], lengths in tokens).
+    Lengths leave out the marker's and separator's tokens, so that the marker does not hide a shorter
+    reply. Returns the persona's entry in marker_eval.json (shares and rates in [0, 1], lengths in tokens).
     """
     found = [detect(record, marker) for record in records]
     lengths = [length_without(record["token_ids"], marker) for record in records]
