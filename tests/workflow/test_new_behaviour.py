@@ -19,7 +19,7 @@ class Settings(Block):
     row_keys: ClassVar = ("kind", "letter")
     losses: ClassVar = ("completion",)
 
-    kind: Literal["letter"] = Field(description="Replies hold a letter.")
+    kind: Literal["letter"] = Field(description="Replies begin with a letter.")
     letter: str = Field("e", description="The letter.")
 
     def problems(self, texts):
@@ -50,7 +50,7 @@ class Letter:
         return encode_reply(self.tokenizer, f"{self.letter} {answer['text']}" if positive else answer["text"])[0], None
 
     def shows(self, record):
-        return self.letter in record["text"]
+        return record["text"].startswith(self.letter)
 
     def cell(self, records):
         flags = [self.shows(record) for record in records]
