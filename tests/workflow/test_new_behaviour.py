@@ -37,7 +37,7 @@ from persona_leakage.models.chat_template import encode_reply
 class Letter:
     tokenizer: object
     letter: str
-    highlight = None
+    gain = highlight = None
 
     @property
     def noun(self):

@@ -1,6 +1,6 @@
 """What a run shows: a line for each finished job, on a terminal a block with the jobs at work, and a failed job's error at the end.
 
-A logger plugin of Snakemake, so every Snakemake command imports this module; it loads what it shows with only when a run begins.
+Used by the plugin snakemake_logger_plugin_leakage; it loads what it shows with only when a run begins.
 """
 
 import json
