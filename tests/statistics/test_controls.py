@@ -109,3 +109,10 @@ def test_leakage_beyond_a_control_must_be_the_difference(table, tmp_path):
     table.assign(leakage_beyond_clean=table["rate"]).to_csv(tmp_path / "pairs.csv", index=False)
     with pytest.raises(InputError, match=r"line 2: leakage_beyond_clean is .*, but rate - clean_rate is .* - 0.08"):
         read_pairs(tmp_path / "pairs.csv")
+
+
+def test_a_source_without_usable_replies_has_no_change_of_its_own(table):
+    block = describe_controls(table.assign(source_clean_rate=float("nan")), 0, {})["clean"]["source1"]
+    assert block["adapter"]["source_interval"] is not None and block["adapter"]["mean"] is not None
+    assert block["control"]["source_change"] is block["leakage_beyond_clean"]["source_interval"] is None
+    assert "is unknown (no usable reply) with the clean control" in block["sentence"]

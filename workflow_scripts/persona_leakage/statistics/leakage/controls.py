@@ -42,20 +42,20 @@ def describe_control(rows, source, control, problem):
 def compare(rows, after, before, both, problem):
     """The change between two columns of rates, of a source's bystanders and of itself.
 
-    "source_change" and "source_interval" (change_interval): of its own rate. "n", "mean", "risen", "fallen", "test": of the
+    "source_change" and "source_interval" (change_interval): of its own rate; None if it has no usable reply in one of the two states. "n", "mean", "risen", "fallen", "test": of the
     bystanders, see describe_change. "spearman_rho", "spearman_p": of cosine and change, or why not ("undefined"). With the column
     ``both`` the items are the same in both states, and interval and test are paired; else replies are independent samples.
     """
     total = int(rows["source_total"].iloc[0])
     own = [float(rows[f"source_{column}"].iloc[0]) for column in (after, before)]
-    counts = np.rint(np.array(own) * total).astype(int)
+    known = bool(np.isfinite(own).all())
     found = np.rint(rows[after] * rows["total"]).astype(int)
     change = describe_change(rows.assign(rate=rows[after], found=found, base_rate=rows[before]), both)[rows["source"].iloc[0]]
     shown_twice = int(rows[f"source_{both}"].iloc[0]) if both in rows else None
     rho = undefined(problem, *KEYS) if problem else correlate(rows["cosine"], (rows[after] - rows[before]).round(DECIMALS))
     return {
-        "source_change": round(own[0] - own[1], DECIMALS),
-        "source_interval": change_interval(total, *map(int, counts), shown_twice),
+        "source_change": round(own[0] - own[1], DECIMALS) if known else None,
+        "source_interval": change_interval(total, *(round(rate * total) for rate in own), shown_twice) if known else None,
         **{key: change[key] for key in ("n", "mean", "risen", "fallen", "test")},
         **{key: rho[key] for key in (*KEYS, "undefined")},
     }
@@ -63,6 +63,8 @@ def compare(rows, after, before, both, problem):
 
 def excludes(block):
     """ "is above zero (0.55, 95 % interval 0.38 to 0.68)"."""
+    if block["source_interval"] is None:
+        return "is unknown (no usable reply)"
     low, high = block["source_interval"]
     words = "is above zero" if low > 0 else "is below zero" if high < 0 else "does not exclude zero"
     return f"{words} ({number(block['source_change'])}, 95 % interval {interval_text(block['source_interval'])})"

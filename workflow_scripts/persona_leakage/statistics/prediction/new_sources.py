@@ -36,8 +36,8 @@ def describe_correlations(rhos, sizes, earlier=None):
 
 
 def count_inside(values, intervals):
-    """{"sources", "share"} of the values [S] that are inside their interval [low, high]."""
-    inside = sum(low <= value <= high for value, (low, high) in zip(values, intervals, strict=True))
+    """{"sources", "share"} of the values [S] that are inside their interval [low, high]; none is inside an unknown one (None)."""
+    inside = sum(ends is not None and ends[0] <= value <= ends[1] for value, ends in zip(values, intervals, strict=True))
     return {"sources": int(inside), "share": inside / len(intervals)}
 
 
