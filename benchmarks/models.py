@@ -1,5 +1,6 @@
 """What the benchmarks run on: the bundled small model, or a larger one's shape with random weights; and the project's own prompts."""
 
+import os
 import shutil
 import statistics
 import time
@@ -11,11 +12,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, Qwen2Config
 from harness import ROOT
 from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.config.personas import read_personas, read_question_sets, read_yaml
-from persona_leakage.models.chat_template import prompt_ids
+from persona_leakage.models.chat_template import prompt_ids, read_chat_format
 from persona_leakage.models.loading import load_chat_format, load_model, load_tokenizer, pick_device, pick_precision, read_manifest
 
 CONFIG = read_yaml(ROOT / "config.yaml")
 BUNDLED = "smollm2"
+TOKENIZER = "BENCHMARK_TOKENIZER"  # a model folder, where the bundled model is not installed
 # From the config.json of Qwen2.5-7B-Instruct and -1.5B-Instruct: speed and memory depend on these numbers, not on the weights.
 SHAPES = {
     "qwen2.5-7b": {
@@ -26,8 +28,8 @@ SHAPES = {
         **{"vocab_size": 151936, "hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28},
         **{"num_attention_heads": 12, "num_key_value_heads": 2, "rope_theta": 1e6, "tie_word_embeddings": True},
     },
-    "tiny": {  # for tests of the benchmarks; takes the bundled tokenizer or a smaller one
-        **{"vocab_size": 49152, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4},
+    "tiny": {  # for trying the benchmarks
+        **{"vocab_size": 151936, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4},
         **{"num_attention_heads": 4, "num_key_value_heads": 2, "rope_theta": 1e6, "tie_word_embeddings": True},
     },
 }
@@ -47,7 +49,10 @@ def bundled_manifest():
 
 
 def tokenizer_and_format():
-    """(tokenizer, chat format) of the bundled model; the 7B shape reads the same token ids."""
+    """(tokenizer, chat format) of the bundled model, or of the model folder that TOKENIZER names; other shapes read the same token ids."""
+    if folder := os.environ.get(TOKENIZER):
+        tokenizer = load_tokenizer(folder)
+        return tokenizer, read_chat_format(tokenizer, folder)
     manifest = bundled_manifest()
     return load_tokenizer(manifest["folder"]), load_chat_format(manifest)
 
