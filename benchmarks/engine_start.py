@@ -166,6 +166,7 @@ def main():
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write; the engines' outputs go into a folder beside it")
     parser.add_argument("--model", required=True, type=Path, help="model folder, such as write_model.py writes")
     parser.add_argument("--adapter", type=Path, help="adapter folder (default: the base model)")
+    parser.add_argument("--shape", default="qwen2.5-1.5b", help="name of the model's shape, for the page (default: %(default)s)")
     parser.add_argument("--variant", default="vllm", help="a name of vllm_start.STARTS (default: %(default)s)")
     parser.add_argument("--engines", type=int, default=1, help="engines at once on the device (default: %(default)s)")
     parser.add_argument("--replies", type=int, default=2220, help="of each engine (default: %(default)s)")
@@ -185,25 +186,34 @@ def main():
         (folder / f"engine{number}.log").write_text("\n".join(f"{at:.2f} {text}" for at, text in lines), encoding="utf-8")
         if code:
             print(f"engine {number} ended with exit code {code}; see {folder}/engine{number}.log", file=sys.stderr)
-    failed = sum(process.returncode != 0 for process, *_ in running)
-    outcomes = [
-        {**read_json(folder / f"engine{number}.json"), "phases": phases_of(lines, started)}
-        for number, (process, lines, _, started) in enumerate(running)
-        if process.returncode == 0
-    ]
-    result = {"variant": args.variant, "engines": args.engines, "failed": failed, **summarise(outcomes), "outcomes": outcomes}
-    result |= outcomes[0].pop("about") if outcomes else about()
+    finished = [number for number, (process, *_) in enumerate(running) if process.returncode == 0]
+    outcomes = [read_json(folder / f"engine{number}.json") for number in finished]
+    for number, outcome in zip(finished, outcomes, strict=True):
+        _, lines, _, started = running[number]
+        outcome |= {"phases": phases_of(lines, started)}
+        del outcome["greedy"]  # stays in the engine's own file
+    result = {
+        "stage": "engine_start",
+        "shape": args.shape,
+        "variant": args.variant,
+        "engines": args.engines,
+        "failed": len(running) - len(finished),
+        **summarise(outcomes),
+        "outcomes": outcomes,
+    }
+    facts = [outcome.pop("about") for outcome in outcomes] or [about()]
+    result |= facts[0]
     if args.against and outcomes:
-        result["against"] = compare(outcomes[0]["greedy"], read_json(args.against)["outcomes"][0]["greedy"])
+        result["against"] = compare(*(read_json(path.with_suffix("") / "engine0.json")["greedy"] for path in (args.output, args.against)))
     write_json(args.output, result)
     for key in ("variant", "engines", "failed", "phases", "seconds_to_first_reply", "tokens_per_second", "against"):
         print(f"{key}: {result.get(key)}")
-    if failed:
+    if result["failed"]:
         raise SystemExit(1)
 
 
 def summarise(outcomes):
-    """{phases and seconds to the first reply: medians over the engines; tokens a second of the device, from first begin to last end}."""
+    """{phases, seconds to the first reply: medians over the engines; tokens a second of the device, first begin to last end}."""
     if not outcomes:
         return {}
     names = [phase for phase, _ in PHASES if any(phase in outcome["phases"] for outcome in outcomes)]
@@ -211,7 +221,9 @@ def summarise(outcomes):
     seconds = max(outcome["end"] for outcome in outcomes) - min(outcome["begin"] for outcome in outcomes)
     return {
         "phases": phases,
-        "seconds_to_first_reply": sum(seconds for name, seconds in phases.items() if name != "sampling"),
+        "seconds_to_first_reply": statistics.median(
+            sum(outcome["phases"].values()) - outcome["phases"]["sampling"] for outcome in outcomes
+        ),
         "tokens_per_second": sum(outcome["tokens"] for outcome in outcomes) / seconds,
     }
 
