@@ -2,13 +2,14 @@
 
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from persona_leakage.config.experiment import check_experiment
-from persona_leakage.infrastructure.files import write_json
-from tests.conftest import CONFIG, ROOT
+from persona_leakage.infrastructure.files import read_json, write_json
+from tests.conftest import CONFIG, ROOT, make_tiny_model, warm_python
 
 sys.path.append(str(ROOT / "benchmarks"))
 
@@ -134,3 +135,31 @@ def test_the_page_of_a_whole_experiment(tmp_path):
     page = re.sub(" +", " ", filled("<!-- mine: written by make bench --><!-- end of mine -->", tmp_path / "mine"))
     assert "| the workflow, 6 jobs a GPU | 2 | 290 | 71 % | 60000 | 50000 |" in page and "| plain script | 2 | 400 | | | |" in page
     assert "(performance/mine/experiment.png)" in page and "| few | 5 | 33 | 9 |" in page and "| 3 | 40000 |" in page
+
+
+@pytest.mark.slow
+def test_the_whole_experiment_and_the_plain_script(tmp_path, monkeypatch):
+    """Both run to their end on a tiny model, on the same sources and personas."""
+    import plain_experiment
+
+    import experiment
+
+    model = tmp_path / "model"
+    model.mkdir()
+    make_tiny_model(model, "Qwen2")
+    monkeypatch.setattr(sys, "executable", str(warm_python()))
+    output = tmp_path / "out/experiment.json"
+    arguments = ["--shape", "tiny", "--model", model, "--folder", tmp_path / "run", "--gpus", "0", "--cores", "2", "--output", output]
+    monkeypatch.setattr(sys, "argv", ["experiment.py", *map(str, arguments)])
+    experiment.main()
+    found = read_json(output)
+    assert found["seconds"] > 0 and found["busy"] is None and set(found["rates"]) >= {"sampling, adapter", "training"}
+    assert found["rules"]["train_adapter"]["jobs"] == found["rules"]["sample_completions"]["jobs"] == 2
+    assert output.with_suffix(".png").is_file()
+    (tmp_path / "plain").mkdir()
+    settings = experiment.experiment_settings("tiny", model)
+    plain_experiment.run_part(SimpleNamespace(model=model, folder=tmp_path / "plain", part=0, parts=1), settings)
+    part = read_json(tmp_path / "plain/part0.json")
+    assert set(part["counts"]) == set(settings["personas"]["sources"])
+    assert set(part["counts"]["villain"]) == set(settings["personas"]["panel"])
+    assert read_json(tmp_path / "plain/centroids.json").keys() == part["counts"]["villain"].keys()
