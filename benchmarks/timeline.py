@@ -3,6 +3,7 @@
 import json
 import re
 from collections import defaultdict
+from functools import partial
 
 from matplotlib import pyplot as plt
 
@@ -110,21 +111,21 @@ def lanes_of(jobs):
 def draw(jobs, samples, path):
     """A bar for each job by device, coloured by rule; below it each device's utilization."""
     placed = lanes_of(jobs)
-    long = sorted({job["rule"].replace(CONTROL, "") for job in jobs}, key=lambda rule: -longest(jobs, rule))[: len(PALETTE) - 1]
-    colours = dict(zip(long, PALETTE, strict=False))
+    colours = dict(zip(sorted({family(job) for job in jobs}, key=partial(weight, jobs)), PALETTE[:-2], strict=False))
     rows = 2 if samples else 1
     figure, axes = plt.subplots(rows, 1, figsize=(9, 5.5), squeeze=False, sharex=True, layout="constrained", height_ratios=[4, 1][:rows])
     top = axes[0, 0]
     for job, lane in placed:
-        colour = colours.get(job["rule"].replace(CONTROL, ""), GREY)
+        colour = colours.get(family(job), GREY)
         top.barh(-lane, job["end"] - job["start"], left=job["start"], height=0.8, color=colour, edgecolor="white", linewidth=0.3)
     for device in {job["device"] for job in jobs}:
         lanes = [lane for job, lane in placed if job["device"] == device]
         label = "CPU" if device is None else f"GPU {device}"
         top.text(-0.01, -(min(lanes) + max(lanes)) / 2, label, transform=top.get_yaxis_transform(), ha="right", va="center")
     top.set_yticks([])
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
-    top.legend(handles, [rule.replace("_", " ") for rule in colours], fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    shown = colours | {"other": GREY}
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in shown.values()]
+    top.legend(handles, [rule.replace("_", " ") for rule in shown], fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     if samples:
         for number, device in enumerate(sorted({device for _, device, _ in samples})):
             points = [(at, percent) for at, one, percent in samples if one == device]
@@ -137,6 +138,12 @@ def draw(jobs, samples, path):
     save_figure(figure, path)
 
 
-def longest(jobs, rule):
-    """Seconds of the longest job of a rule, its base version included."""
-    return max(job["end"] - job["start"] for job in jobs if job["rule"].replace(CONTROL, "") == rule)
+def family(job):
+    """A job's rule; a rule of the base model is that of the adapters."""
+    return job["rule"].replace(CONTROL, "")
+
+
+def weight(jobs, rule):
+    """Sorts rules for the colours: those on a GPU first, then by the longest job."""
+    own = [job for job in jobs if family(job) == rule]
+    return all(job["device"] is None for job in own), -max(job["end"] - job["start"] for job in own)
