@@ -92,9 +92,12 @@ def start_engine(chosen_class, manifest, engine, adapter, longest):
     if chosen_class.name == "vllm":
         with ThreadPoolExecutor(1) as beside:  # a second for each GB of weights, while vLLM starts
             checked = beside.submit(check_model_files, manifest)
-            started = chosen_class(manifest["folder"], tokenizer, stop_ids, str(precision).removeprefix("torch."), device, longest, adapter)
-            checked.result()
-        return started
+            try:
+                return chosen_class(
+                    manifest["folder"], tokenizer, stop_ids, str(precision).removeprefix("torch."), device, longest, adapter
+                )
+            finally:
+                checked.result()  # names a damaged file also where vLLM fails on it
     model = load_model(manifest, precision, device)
     if adapter is not None:
         model = load_adapter(model, adapter.folder, merge=engine["merge_adapter"])
