@@ -52,7 +52,7 @@ def start(args, number, folder):
     command = [sys.executable, __file__, "--only", str(number), "--variant", args.variant, "--model", str(args.model)]
     command += ["--output", str(folder / f"engine{number}.json"), "--replies", str(args.replies)]
     command += ["--adapter", str(args.adapter)] if args.adapter else []
-    variables = {"VLLM_LOGGING_LEVEL": "INFO", "PYTHONUNBUFFERED": "1", VISIBLE: args.device, SHARE: str(args.engines)}
+    variables = {"VLLM_LOGGING_LEVEL": "INFO", "PYTHONUNBUFFERED": "1", VISIBLE: args.device, SHARE: str(args.share or args.engines)}
     started, lines = time.time(), []
     process = subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -169,6 +169,7 @@ def main():
     parser.add_argument("--shape", default="qwen2.5-1.5b", help="name of the model's shape, for the page (default: %(default)s)")
     parser.add_argument("--variant", default="vllm", help="a name of vllm_start.STARTS (default: %(default)s)")
     parser.add_argument("--engines", type=int, default=1, help="engines at once on the device (default: %(default)s)")
+    parser.add_argument("--share", type=int, help="engines among which the device's memory is divided (default: --engines)")
     parser.add_argument("--replies", type=int, default=2220, help="of each engine (default: %(default)s)")
     parser.add_argument("--device", default="0", help="number of the GPU (default: %(default)s)")
     parser.add_argument("--against", type=Path, help="--output of another variant, whose greedy replies are compared")

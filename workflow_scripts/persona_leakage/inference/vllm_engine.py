@@ -80,7 +80,7 @@ class VllmEngine:
                 os.environ[RUNNER] = runner  # for every engine of this process: a workflow's job starts one
             start = vllm_start.START
             arguments |= {"max_num_seqs": start.replies, "enable_flashinfer_autotune": False}
-            arguments |= vllm_start.compilation_arguments(start, replies_at_once(arguments))
+            arguments |= vllm_start.compilation_arguments(start, start.replies or replies_at_once(arguments))
             total = torch.cuda.get_device_properties(0).total_memory
             arguments |= memory_arguments(total, weight_bytes(folder), jobs_per_device())
         self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
