@@ -55,8 +55,12 @@ def fit_table(rows, title, keys=1, show=None):
 
 
 def one_table(head, body, columns, keys, caption=""):
-    """Some columns as a <table>: heads with a scope, cells with the name of their column, which a phone shows."""
-    titles = "".join(f'<th scope="col">{head[column][1]}</th>' for column in columns)
+    """Some columns as a <table>: heads with a scope, cells with the name of their column, which a phone shows.
+
+    The head of a column of words, as its cells say, is aligned like them.
+    """
+    words = {column for row in body if len(row) == len(head) for column in columns if "words" in row[column][0]}
+    titles = "".join(f'<th scope="col"{" class=words" if column in words else ""}>{head[column][1]}</th>' for column in columns)
     lines = []
     for row in body:
         cells = []
