@@ -22,7 +22,7 @@ def page(tmp_path_factory):
     home = tmp_path_factory.mktemp("browser") / "results/made_up"
     make_results(home, per_question=1, words=60, hostile=HOSTILE)
     pairs, figure = home / "analysis/evaluation/seed42/pairs.csv", home / "figures/evaluation/seed42/scatter.png"
-    done = run_program("plot_figure", "scatter", "--pairs", pairs, "--layer", "20", "--output", figure, cwd=ROOT)
+    done = run_program("plot_figure", "scatter", "--pairs", pairs, "--headline-layer", "20", "--output", figure, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     build(home)
     return home.parents[1] / "index.html"
