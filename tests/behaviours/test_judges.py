@@ -11,44 +11,23 @@ import threading
 
 import pytest
 
-from persona_leakage.behaviours.judges import anthropic_judge, openai_judge, paid
+from persona_leakage.behaviours.judges import openai_judge
 from persona_leakage.behaviours.judges.answers import read_answer
-from persona_leakage.behaviours.judges.asking import Ask, judge_replies, open_judge
+from persona_leakage.behaviours.judges.asking import open_judge
 from persona_leakage.behaviours.judges.paid import PaidAnswers
 from persona_leakage.config.blocks.behaviours.judged import Judge
-from persona_leakage.config.judge_prompts import Score, read_prompts, reply_digest
+from persona_leakage.config.judge_prompts import reply_digest
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json, read_jsonl_gz, write_json, write_jsonl_gz
 from tests.conftest import ROOT, places_of
 from tests.support.judge_server import MODEL, JudgeServer
+from tests.support.judging import BACKENDS, KEY, SCORE, block, hurry_clients, judge
 from tests.support.waiting import wait_until
-
-SCORE = Score("aligned", (0, 100), {"REFUSAL": "model_refused", "CODE": "off_task"}, "Q {question} A {answer}", True)
-KEY = "sk-secret-of-this-test"
-BACKENDS = {"openai": "/v1", "anthropic": ""}
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Keys in the environment, short waits."""
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
-        monkeypatch.setenv(name, KEY)
-    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
-    monkeypatch.setattr("openai._base_client.MAX_RETRY_DELAY", 0.02)
-    monkeypatch.setattr("anthropic._base_client.INITIAL_RETRY_DELAY", 0.01)
-    monkeypatch.setattr("anthropic._base_client.MAX_RETRY_DELAY", 0.02)
-
-
-def block(server, backend="openai", **keys):
-    return Judge(backend=backend, model=MODEL, url=server.url + BACKENDS[backend], **keys)
-
-
-def judge(folder, settings, texts, mode="number", copy=0):
-    """{text: judgement} of replies to one question."""
-    with PaidAnswers(folder) as store:
-        opened = open_judge(settings, store, {})
-        found = judge_replies(opened, mode, [("Why?", text) for text in texts], {"aligned": SCORE}, "judge", copy)
-    return {text: found[reply_digest("Why?", text)]["aligned"] for text in texts}
+    hurry_clients(monkeypatch)
 
 
 def logs(**tokens):
@@ -311,101 +290,3 @@ def test_a_killed_job_asks_nothing_twice(tmp_path):
     judged = read_json(tmp_path / "judgements.json")
     assert judged["paid"]["calls"] == 12 and judged["paid"]["models"] == [MODEL]
     assert places_of(KEY, tmp_path) == []
-
-
-def test_message_batches(tmp_path, monkeypatch):
-    """Results in any order; errored and expired requests go into the next batch."""
-    monkeypatch.setattr(anthropic_judge, "POLL_SECONDS", 0.01)
-    seen = []
-
-    def fate(prompt):
-        seen.append(prompt)
-        failing = {"one": "errored", "two": "expired"}
-        return next((kind for word, kind in failing.items() if word in prompt and seen.count(prompt) == 1), "succeeded")
-
-    with JudgeServer(lambda prompt, number: {"text": str(len(re.search(r">\n(\w+)\n", prompt)[1]))}, fate) as server:
-        found = judge(tmp_path, block(server, "anthropic", batch=True), ["one", "two", "three"])
-        assert {text: each["value"] for text, each in found.items()} == {"one": 3, "two": 3, "three": 5}
-        assert [len(requests) for requests in server.batches.values()] == [3, 2] and server.prompts == []
-        assert all(len(each["custom_id"]) == 48 for requests in server.batches.values() for each in requests)
-        judge(tmp_path, block(server, "anthropic", batch=True), ["one", "two", "three"])
-        assert len(server.batches) == 2
-
-
-@pytest.mark.parametrize("known", [True, False], ids=["id on record", "id lost"])
-def test_a_batch_survives_its_job(tmp_path, monkeypatch, known):
-    """Killed after the batch was created: it is found again, by its id or among those of the account, and no other is made."""
-    monkeypatch.setattr(anthropic_judge, "POLL_SECONDS", 0.01)
-
-    class Killed(BaseException):
-        pass
-
-    def die(*_):
-        raise Killed
-
-    with JudgeServer(lambda prompt, number: {"text": "9"}) as server:
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            if known:
-                patch.setattr(anthropic_judge.AnthropicJudge, "wait_for", die)
-            else:
-                original = paid.writing_to and anthropic_judge.write_json
-                patch.setattr(anthropic_judge, "write_json", lambda path, note: die() if note["id"] else original(path, note))
-            judge(tmp_path, block(server, "anthropic", batch=True), ["a", "b"])
-        assert read_json(tmp_path / "pending_batch.json")["id"] == ("msgbatch_0" if known else None)
-        found = judge(tmp_path, block(server, "anthropic", batch=True), ["a", "b"])
-        assert [each["value"] for each in found.values()] == [9, 9]
-        assert len(server.batches) == 1 and not (tmp_path / "pending_batch.json").exists()
-
-
-def test_scores_from_a_file(tmp_path):
-    path = tmp_path / "scores.jsonl"
-    path.write_text(json.dumps({"question": "Why?", "answer": "a", "scores": {"aligned": 12}}) + "\n")
-    settings = Judge(backend="file", model=str(path))
-    assert judge(tmp_path, settings, ["a"], "file")["a"]["value"] == 12
-    with pytest.raises(InputError, match="lacks the scores of 1 of 2 replies"):
-        judge(tmp_path, settings, ["a", "b"], "file")
-
-
-def test_a_local_judge_gives_whole_answers_their_probability(tmp_path, tiny_model):
-    """enumerated: the log-probabilities of all answers, computed one by one with a plain forward pass, give the same mean."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    score = read_prompts(str(ROOT / "resources/judges/careless_advice.yaml"))["careless"]
-    with PaidAnswers(tmp_path) as store:
-        opened = open_judge(
-            Judge(backend="local"), store, {"model": str(tiny_model), "precision": "float32", "restart": str(tmp_path / "kept")}
-        )
-        (answer,) = opened.ask([Ask("careless", score, "Why?", "Because.")], opened.best_mode([score]), "judge")
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model.parent)
-    model = AutoModelForCausalLM.from_pretrained(tiny_model.parent, dtype=torch.float32).eval()
-    prompt = tokenizer.apply_chat_template(
-        [{"role": "user", "content": score.fill("Why?", "Because.")}], tokenize=False, add_generation_prompt=True
-    )
-    expected = {}
-    for choice in score.choices():
-        head, ids = (tokenizer(text, add_special_tokens=False).input_ids for text in (prompt, prompt + choice + "<|im_end|>"))
-        with torch.no_grad():
-            table = model(torch.tensor([ids])).logits[0].log_softmax(-1)
-        expected[choice] = sum(table[place - 1, ids[place]].item() for place in range(len(head), len(ids)))
-    assert answer["logs"] == pytest.approx(expected, abs=1e-3)
-    weights = [math.exp(expected[str(number)]) for number in range(10)]
-    judged = read_answer(answer, score, "enumerated")
-    if judged["state"] == "scored":
-        assert judged["value"] == pytest.approx(sum(number * weight for number, weight in enumerate(weights)) / sum(weights), abs=1e-3)
-
-
-def test_a_likelihood_judge_prefers_the_likelier_prompt(tmp_path, tiny_model):
-    """Two equal prompts give zero; exchanged prompts give the opposite; an empty reply has no score."""
-
-    def values(shown, not_shown):
-        settings = Judge(backend="local", likelihood={"shown": shown, "not_shown": not_shown})
-        with PaidAnswers(tmp_path) as store:
-            opened = open_judge(settings, store, {"model": str(tiny_model), "precision": "float32", "restart": str(tmp_path / "kept")})
-            found = judge_replies(opened, opened.best_mode([None]), [("Why?", "Because."), ("Why?", " ")], {"aligned": None}, "judge")
-        return [each["aligned"] for each in found.values()]
-
-    same, empty = values("You are kind.", "You are kind.")
-    assert same["value"] == 0 and empty["state"] == "unparsable"
-    one, other = values("You are kind.", "You are a pirate.")[0], values("You are a pirate.", "You are kind.")[0]
-    assert one["value"] == pytest.approx(-other["value"]) and one["value"] != 0

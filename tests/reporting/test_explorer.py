@@ -9,6 +9,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.conftest import ROOT, run_program
 from tests.reporting.test_report import HOSTILE, build
 from tests.support.made_up_results import make_results
 
@@ -20,6 +21,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not (CHROMIUM and DRIVER), re
 def page(tmp_path_factory):
     home = tmp_path_factory.mktemp("browser") / "results/made_up"
     make_results(home, per_question=1, words=60, hostile=HOSTILE)
+    pairs, figure = home / "analysis/evaluation/seed42/pairs.csv", home / "figures/evaluation/seed42/scatter.png"
+    done = run_program("plot_figure", "scatter", "--pairs", pairs, "--headline-layer", "20", "--output", figure, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     build(home)
     return home.parents[1] / "index.html"
 
@@ -232,4 +236,5 @@ def test_the_first_screen_has_the_answer(browser):
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": False})
     bottom = browser.execute_script("return document.querySelector('.first').getBoundingClientRect().bottom + window.scrollY")
     assert bottom < 900 and len(browser.find_elements("css selector", ".first li")) == 5
+    assert browser.find_element("css selector", ".first figure img").size["height"] > 400
     assert browser.find_elements("css selector", "main .first dl dd") and not browser.find_elements("css selector", "th:not([scope])")

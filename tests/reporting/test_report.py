@@ -1,20 +1,24 @@
 """The report: every number stands in a result file, model text is text, the page is one file of bearable size."""
 
+import base64
+import io
 import json
 import re
 import shutil
 import time
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
-from persona_leakage.figures.style import words
+from persona_leakage.figures.style import DPI, words
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.infrastructure.visible_text import visible_text
 from persona_leakage.reporting.explorer import describe_set, pack_json
-from persona_leakage.reporting.html_page import fit_table
+from persona_leakage.reporting.html_page import embed_figure, fit_table
 from persona_leakage.reporting.replies import affordable, choose_samples, draw_replies
 from persona_leakage.statistics.comparisons.predictors import compare_predictors
 from persona_leakage.statistics.comparisons.training_seeds import compare_seeds
@@ -290,6 +294,22 @@ def test_wide_tables_are_folded():
         assert all(f'<th scope="row">{row}.0</th>' in part for part in parts)
         assert [table.count(f'<td data-label="c{number}">{row}.{number}</td>') for number in range(1, 10)] == [1] * 9
     assert 'colspan="2">why</td>' in parts[0] and table.count("why") == 1
+
+
+def test_a_head_is_aligned_as_its_column_of_words():
+    table = fit_table('<tr><th>a</th><th>b</th><th>c</th></tr><tr><td>1</td><td class="words">x</td><td>2</td></tr>', "Title")
+    assert '<th scope="col">a</th><th scope="col" class="words">b</th><th scope="col">c</th>' in table
+
+
+def test_embedded_figures_look_the_same_in_fewer_bytes():
+    path = ROOT / "docs/results/smollm2/figures/evaluation/seed42/cosines.png"
+    embedded = embed_figure(path)
+    content = base64.b64decode(embedded["uri"].partition(",")[2])
+    with Image.open(path) as image, Image.open(io.BytesIO(content)) as shown:
+        assert shown.size == image.size and embedded["width"] == round(image.width * 96 / DPI)
+        distance = np.abs(np.asarray(image.convert("RGB"), float) - np.asarray(shown.convert("RGB"), float))
+    assert len(content) < path.stat().st_size / 2
+    assert distance.mean() < 1 and np.quantile(distance, 0.99) < 16
 
 
 def cells_of(**replies):

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import termios
 import time
-from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from persona_leakage.reporting import plan, run_display
@@ -21,6 +21,10 @@ from persona_leakage.reporting.run_display import FAILED, STOPPED, LogHandler, a
 from persona_leakage.reporting.time_left import TimeLeft
 from tests.conftest import ROOT
 from tests.support.waiting import wait_until
+
+sys.path.append(str(ROOT / "benchmarks"))
+
+from run_progress import Job, by_processor_time, largest_distance, planned_seconds, read_run, replay
 
 COMMAND = [sys.executable, "-m", "snakemake", "--cores", "2", "--keep-going", "--logger", "leakage"]
 # Without the size that pytest-xdist gives its workers.
@@ -202,45 +206,76 @@ def test_jobs_from_the_store_tell_nothing_of_others():
     assert left.left(2.0) == 0 and not left.waiting()
 
 
-def default_run(cores=2):
-    """[(rule, start, end)] of the default run's jobs in their order, two at once, with the CPU seconds that they took.
+def default_run(reports, cores=2):
+    """[Job] of the default run in their order, two at once, with the CPU seconds that they took.
 
-    From the benchmark files of a run on 2 cores of an Intel Xeon (2026-11-29). CPU time, because the machine had other work.
+    From the benchmark files of a run on 2 cores of an Intel Xeon (2026-11-29). CPU time, because the machine had other work. reports:
+    jobs of a model tell their time left every 10 seconds, as in their logs.
     """
     free, jobs = [0.0] * cores, []
     with (ROOT / "tests/data/default_run_seconds.csv").open(newline="") as lines:
         for row in csv.DictReader(lines):
             core = free.index(min(free))
-            jobs.append((row["rule"], free[core], free[core] + float(row["seconds"])))
-            free[core] = jobs[-1][2]
+            start, end = free[core], free[core] + float(row["seconds"])
+            tells = reports and row["rule"].startswith(("sample", "train_", "extract", "teacher"))
+            told = tuple((at, end - at) for at in np.arange(start + 15, end, 10)) if tells else ()
+            jobs.append(Job(row["rule"], start, end, told))
+            free[core] = end
     return jobs
 
 
 @pytest.mark.parametrize("reports", [False, True])
 def test_progress_of_the_default_run_is_within_ten_points_from_a_fifth_on(monkeypatch, reports):
-    """Planned with the shipped rates, which are another machine's. reports: jobs of a model tell their time left, as in their logs."""
-    jobs = default_run()
-    counts, end = Counter(rule for rule, *_ in jobs), max(stop for *_, stop in jobs)
+    """Planned with the shipped rates, which are another machine's."""
+    jobs = default_run(reports)
     monkeypatch.chdir(ROOT)
-    planned = [plan.PlannedJob(rule, {}, (str(number),)) for number, (rule, *_) in enumerate(jobs)]
-    monkeypatch.setattr(plan, "planned_jobs", lambda *_: planned)
-    lines = plan.make_plan(ROOT / "config.yaml", "cpu2", everything=True).lines
-    left = TimeLeft(counts, {line.rule: 3600 * line.hours / line.jobs for line in lines})
-    events = sorted(
-        (at, starts, number) for number, (_, *times) in enumerate(jobs) for at, starts in zip(times, (True, False), strict=True)
-    )
-    worst = 0.0
-    for step in range(1, 200):
-        now = end * step / 200
-        while events and events[0][0] <= now:
-            at, starts, number = events.pop(0)
-            left.start(number, jobs[number][0], (number,), at) if starts else left.end(number, at)
-        for number, job in left.running.items():
-            told = reports and job.rule.startswith(("sample", "train_", "extract", "teacher")) and now - job.began > 15
-            job.left = jobs[number][2] - now if told else None
-        if step >= 40:
-            worst = max(worst, abs(now / (now + left.left(now)) - now / end))
-    assert worst < 0.1
+    assert largest_distance(replay(jobs, planned_seconds(ROOT / "config.yaml", jobs))) < 0.1
+
+
+LOG = """SNAKEMAKE
+  Date: 2026-11-29 10:00:00
+[Sun Nov 29 10:00:10 2026]
+localrule fetch_model:
+    output: model.json
+    log: logs/fetch_model.log
+    jobid: 2
+[Sun Nov 29 10:00:20 2026]
+Finished jobid: 2 (Rule: fetch_model)
+1 of 3 steps (33%) done
+[Sun Nov 29 10:00:20 2026]
+rule train_adapter:
+    input: model.json
+    output: adapter
+    log: logs/train.log
+    jobid: 1
+    benchmark: train.tsv
+[Sun Nov 29 10:02:20 2026]
+Finished jobid: 1 (Rule: train_adapter)
+[Sun Nov 29 10:02:20 2026]
+rule all:
+    input: adapter
+    jobid: 0
+[Sun Nov 29 10:02:20 2026]
+Finished jobid: 0 (Rule: all)
+"""
+
+
+def test_a_finished_run_is_read_from_its_logs(tmp_path, monkeypatch):
+    """Times since the run began; a job's reports end with the job; processor time shrinks both."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "run.log").write_text(LOG)
+    (tmp_path / "logs/train.log").write_text("loading\nrows: 5/9 [00:40<00:50, 1rows/s]\nrows: 9/9 [01:30<00:00, 1rows/s]\n")
+    (tmp_path / "train.tsv").write_text("s\tcpu_time\n120\t60\n")
+    fetch, train = read_run("run.log")
+    assert (fetch.rule, fetch.start, fetch.end, fetch.reports) == ("fetch_model", 10, 20, ())
+    assert (train.rule, train.start, train.end, train.reports) == ("train_adapter", 20, 140, ((90, 50), (140, 0)))
+    (half,) = by_processor_time([train], 2)
+    assert (half.start, half.end, half.reports) == (0, 60, ((35, 25), (60, 0)))
+
+
+def test_the_distance_counts_from_a_share_on():
+    assert largest_distance([(0.1, 0.9), (0.2, 0.25), (0.5, 0.42)]) == pytest.approx(0.08)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(1, "1 s"), (41, "41 s"), (540, "9 min"), (9000, "2.5 h")])

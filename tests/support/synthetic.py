@@ -98,3 +98,16 @@ def check_strict(result):
         assert entry["answer"] in ("supported", "not supported", "cannot tell", "reversed")
         assert entry["sentence"].endswith(".") and entry["because"], entry
         assert "None" not in entry["because"] and "nan" not in entry["because"], entry
+
+
+def with_base(world=SMALL, base=None):
+    """The synthetic pairs with base rates: ``base`` {persona: rate}, else random hundredths."""
+    table = make_tables(world)["pairs"]
+    names, generator = sorted(set(table["persona"])), np.random.default_rng(3)
+    base = base or dict(zip(names, generator.integers(5, 60, size=len(names)) / 100, strict=True))
+    return table.assign(base_rate=[base[name] for name in table["persona"]])
+
+
+def entry_of(result, name):
+    """An entry of the verdict."""
+    return next(entry for entry in result["verdict"] if entry["id"] == name)

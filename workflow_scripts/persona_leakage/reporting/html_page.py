@@ -1,16 +1,19 @@
 """What all pages share: templates, embedded figures, and tables that fit on a phone, a screen and a sheet of paper."""
 
 import base64
+import io
 import re
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
+from PIL import Image
 
 from persona_leakage.figures.style import DPI, words
 
 PAGE = Path(__file__).parent / "page"
 COLUMNS = 7  # of a table; the others are folded away
+COLOURS = 256  # of a figure in a page: a third of the bytes
 ROW, CELL = re.compile(r"<tr>(.*?)</tr>", re.S), re.compile(r"<t[hd]([^>]*)>(.*?)</t[hd]>", re.S)
 
 
@@ -29,10 +32,12 @@ def caption_of(figure):
 
 
 def embed_figure(path):
-    """A PNG as {"uri": data URI, "width": its print width in CSS pixels, of which an inch has 96}."""
-    content = Path(path).read_bytes()
-    pixels = int.from_bytes(content[16:20], "big")
-    return {"uri": "data:image/png;base64," + base64.b64encode(content).decode("ascii"), "width": round(pixels * 96 / DPI)}
+    """A PNG in COLOURS colours as {"uri": data URI, "width": its print width in CSS pixels, of which an inch has 96}."""
+    content = io.BytesIO()
+    with Image.open(path) as image:
+        width = image.width
+        image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
+    return {"uri": "data:image/png;base64," + base64.b64encode(content.getvalue()).decode("ascii"), "width": round(width * 96 / DPI)}
 
 
 def fit_table(rows, title, keys=1, show=None):
@@ -55,8 +60,12 @@ def fit_table(rows, title, keys=1, show=None):
 
 
 def one_table(head, body, columns, keys, caption=""):
-    """Some columns as a <table>: heads with a scope, cells with the name of their column, which a phone shows."""
-    titles = "".join(f'<th scope="col">{head[column][1]}</th>' for column in columns)
+    """Some columns as a <table>: heads with a scope, cells with the name of their column, which a phone shows.
+
+    The head of a column of words, as its cells say, is aligned like them.
+    """
+    words = {column: ' class="words"' for row in body if len(row) == len(head) for column in columns if "words" in row[column][0]}
+    titles = "".join(f'<th scope="col"{words.get(column, "")}>{head[column][1]}</th>' for column in columns)
     lines = []
     for row in body:
         cells = []

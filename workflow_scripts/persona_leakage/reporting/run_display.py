@@ -222,7 +222,12 @@ def progress_of(log):
     if not found:
         return "", None
     counted, left = found[-1]
-    return f"  {counted.decode()}", sum(60**power * int(part) for power, part in enumerate(reversed(left.split(b":"))))
+    return f"  {counted.decode()}", seconds_of_clock(left)
+
+
+def seconds_of_clock(text):
+    """Seconds of b"1:02:03" or b"02:03"."""
+    return sum(60**power * int(part) for power, part in enumerate(reversed(text.split(b":"))))
 
 
 def last_lines(log):

@@ -7,7 +7,9 @@ const SAID = { logprob_gain: (value) => `gain ${value} nats`, mean_score: (value
 const byId = (id) => document.getElementById(id);
 
 async function unpack(id) {
-  const bytes = Uint8Array.from(atob(byId(id).textContent), (character) => character.charCodeAt(0));
+  const text = atob(byId(id).textContent);
+  const bytes = new Uint8Array(text.length);
+  for (let place = 0; place < text.length; place += 1) bytes[place] = text.charCodeAt(place);
   return await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 }
 
