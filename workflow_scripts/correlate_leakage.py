@@ -81,7 +81,7 @@ def warnings_of(joint):
 
 
 def main_numbers(result):
-    """Lines for a terminal: did training work, the correlations at the headline layer, and the verdict, of a finished correlation.json."""
+    """Lines for a terminal from a finished correlation.json: whether training worked, the headline layer's correlations, the verdict."""
     check, layer = result["training_check"], result["layers"][str(result["headline_layer"])]
     gain = result["outcomes"][LOGPROB_GAIN]
     lines = [block["why"] for block in check.values()]

@@ -10,7 +10,7 @@ LEVEL = 0.95
 
 
 def wilson_interval(found, total):
-    """Wilson's 95 % interval of a share (Wilson 1927): [low, high]; valid for the cell, not for a relation between cells."""
+    """Wilson's 95 % interval of a share (Wilson 1927): [low, high]. It covers the sampling noise of one cell, not a difference of cells."""
     return [*wilson_limits(int(found), int(total))]
 
 

@@ -46,7 +46,7 @@ def probe_architecture(folder):
 
 
 def refuse_what_would_change_it(folder):
-    """InputError if transformers would load the folder's model with an adapter, or out of quantised weights."""
+    """InputError if transformers would load the folder's model with an adapter, or from quantised weights."""
     if beside := sorted(path.name for path in folder.glob(ADAPTER_FILES)):
         raise InputError(
             f"{folder}: contains an adapter next to the model ({', '.join(beside)}), which transformers would add to the base model;"

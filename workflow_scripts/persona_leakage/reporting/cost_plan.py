@@ -209,7 +209,7 @@ def seconds_of(rate, jobs, tokens):
 def plan_disk(config, sizes, bytes_per_token):
     """{what: bytes} of a finished experiment. bytes_per_token: of packed replies.
 
-    Of a model whose size is not known only what does not depend on it.
+    If the model's size is unknown, only the files that do not depend on it.
     """
     trained = len(config["personas"]["sources"]) * (len(negative_conditions(config)) + len(config["training_data"]["controls"]))
     adapters = trained * len(config["training"]["seeds"])

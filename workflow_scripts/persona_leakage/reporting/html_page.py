@@ -29,7 +29,7 @@ def caption_of(figure):
 
 
 def embed_figure(path):
-    """A PNG as {"uri": data URI, "width": its print width in CSS pixels, of which an inch has 96}."""
+    """A PNG as {"uri": data URI, "width": its print width in CSS pixels (96 per inch)}."""
     content = Path(path).read_bytes()
     pixels = int.from_bytes(content[16:20], "big")
     return {"uri": "data:image/png;base64," + base64.b64encode(content).decode("ascii"), "width": round(pixels * 96 / DPI)}

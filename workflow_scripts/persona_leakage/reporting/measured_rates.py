@@ -87,7 +87,7 @@ def sampling_jobs(home, benchmarks):
 
 
 def training_jobs(home, benchmarks):
-    """(stage, job) of every adapter that was trained in one go."""
+    """(stage, job) of every adapter that was trained without interruption."""
     for path in sorted((home / "training").glob("*/seed*/metrics.json")):
         metrics = read_json(path)
         seconds = seconds_of(benchmarks / "train_adapter" / path.parent.relative_to(home / "training").with_suffix(".tsv"))

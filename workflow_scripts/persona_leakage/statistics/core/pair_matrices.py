@@ -159,7 +159,7 @@ def count_different(values):
 
 
 def matrices_of(table, check=None, linear=False):
-    """Build the PairMatrices of a pairs table (see pairs_file); sources in the table's order, personas by name.
+    """Build the PairMatrices of a pairs table (see tables/read.py); sources in the table's order, personas by name.
 
     check: of check_table, where the table's own rates cannot say which adapters learned; linear: see PairMatrices.
     """

@@ -62,9 +62,9 @@ def draw_permuted_sources(matrices, sources, panel_cosines, count, generator):
 def alike_sets(cosines, actual, pool, count, generator):
     """``count`` sets [count, S] of personas of ``pool`` that resemble each other about as much as those of ``actual`` do.
 
-    Sources that resemble each other also leak alike, which makes their mean correlation vary more than that of strangers. So a
-    set is drawn one by one, in random order: the first at random, each next at random among the NEAREST personas
-    whose cosines [personas, personas] to the ones before are most like those of the source to its own.
+    Sources that resemble each other also leak alike, which makes their mean correlation vary more than that of unrelated personas. So
+    the personas of a set are drawn one by one, sources in random order: the first at random, each next at random among the NEAREST
+    whose cosines [personas, personas] to the earlier draws are most like those of this source to the earlier sources.
     """
     size, nearest = len(actual), max(2, len(pool) // NEAREST)
     order = generator.permuted(np.tile(np.arange(size), (count, 1)), axis=1)

@@ -1,7 +1,7 @@
-"""Synthetic experiments with a base rate above 0: training levels everybody, with or without an effect of closeness.
+"""Synthetic experiments with base rates above 0: training moves all personas to one level, with or without an effect of closeness.
 
-The sources are of one family, and personas close to them show the behaviour less before training. Whatever moves everybody to one
-level therefore raises those close by most. What must come out of each world: EXPECTED.
+The sources are of one family, and personas close to them show the behaviour less before training. Levelling therefore
+raises the close ones most. EXPECTED has the right answer for each world.
 """
 
 from functools import partial
