@@ -18,7 +18,7 @@ GUESSES = Path(__file__).resolve().parents[4] / "resources/power.yaml"
 DRAWN = 40_000  # simulated personas for a rank_link, which is then accurate to about 0.003
 TRUE_STEP = 0.02
 TRUE = np.linspace(-1, 1, 101)  # true correlations, between which rank_link is interpolated
-STUDIES = 20_000  # of which the power is a share, known to about 0.3 points
+STUDIES = 20_000  # simulated; power is a share of them, with a standard error of about 0.3 points
 
 
 @dataclass(frozen=True)
