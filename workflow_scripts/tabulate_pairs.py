@@ -1,4 +1,4 @@
-"""Join cosines and leakage into tidy tables: pairs of source and bystander, and beside them all cosines and the counts per question."""
+"""Join cosines and leakage into tidy tables: pairs of source and bystander, and next to them all cosines and the counts per question."""
 
 from pathlib import Path
 from typing import Literal

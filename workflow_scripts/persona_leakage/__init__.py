@@ -9,7 +9,7 @@ import os
 BENDING = (
     "MATPLOTLIBRC",  # the look of figures
     "PYTHONPATH",  # packages of the user's in the place of the pinned ones
-    "PYTHONSAFEPATH",  # programs find this package beside themselves
+    "PYTHONSAFEPATH",  # programs find this package next to themselves
     "PYTHONWARNINGS",  # "error" ends a job at a library's first warning
     "PYTHONOPTIMIZE",
     "PYTHONIOENCODING",

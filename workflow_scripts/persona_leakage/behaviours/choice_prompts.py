@@ -8,7 +8,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.models.chat_template import encode_reply, prompt_ids
 
-OPENS = "([{\"'\n"  # behind these a letter has no blank in front
+OPENS = "([{\"'\n"  # after these a letter has no blank before it
 NEUTRAL = "Give a short answer."  # a turn that asks nothing, for the probability of an answer's text on its own
 
 
@@ -73,9 +73,9 @@ def _text_ids(tokenizer, template, text):
 
 
 def letter_ids(tokenizer, prefix, prefix_in, count):
-    """(ids of the prefix in the assistant's turn, [id of each of the first ``count`` letters behind it]).
+    """(ids of the prefix in the assistant's turn, [id of each of the first ``count`` letters after it]).
 
-    Behind an opening bracket or quotation mark a letter has no blank in front, elsewhere it has one: "A" behind "(", " A" behind
+    After an opening bracket or quotation mark a letter has no blank before it, elsewhere it has one: "A" after "(", " A" after
     ":". InputError if prefix and letter merge, or if a letter is more than one token.
     """
     return _letter_ids(tokenizer, str(tokenizer.chat_template), prefix if prefix_in == "assistant" else "", count)

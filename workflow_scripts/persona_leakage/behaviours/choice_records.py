@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from persona_leakage.behaviours.choice_prompts import item_query, neutral_prompt, orders_of, text_ids
 from persona_leakage.infrastructure.cli import InputError
 
-NEUTRAL_TEXTS = 64  # answer texts behind one neutral prompt in a pass
+NEUTRAL_TEXTS = 64  # answer texts after one neutral prompt in a pass
 
 
 @dataclass(frozen=True)

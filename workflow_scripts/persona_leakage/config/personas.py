@@ -143,7 +143,7 @@ def select_personas(personas, names):
 
 
 def have_paraphrases(personas):
-    """Whether some role among ``personas`` has several paraphrases, so that the two can be told apart."""
+    """Whether some role among ``personas`` has several paraphrases, so that the two can be distinguished."""
     roles = [persona.role for persona in personas if persona.role]
     return len(set(roles)) < len(roles)
 

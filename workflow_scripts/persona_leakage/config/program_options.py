@@ -67,7 +67,7 @@ def require_options(parser, args, names, otherwise=""):
 
 
 def read_settings(model, text):
-    """Parse an option's value, or the file behind an @, as JSON of a Block class; unknown keys are errors."""
+    """Parse an option's value, or the file after an @, as JSON of a Block class; unknown keys are errors."""
     try:
         return parse(model, json_object(text), "settings")
     except InputError as error:

@@ -87,7 +87,7 @@ class ReadObject(dict):
 
 
 def parse_object(text, origin):
-    """The ReadObject of a JSON text, in which every object is one; ``origin`` stands in front of errors. InputError for other JSON."""
+    """The ReadObject of a JSON text, in which every object is one; ``origin`` stands before errors. InputError for other JSON."""
 
     def mark(content):
         content = ReadObject(content)

@@ -82,7 +82,7 @@ def wanted_files(names, get):
 
 
 def put(source, target):
-    """A copy of a file; of weights, which nobody edits, a hard link where there can be one."""
+    """A copy of a file; of weights, which are never edited, a hard link where there can be one."""
     target.unlink(missing_ok=True)
     if source.suffix == ".safetensors":
         with suppress(OSError):

@@ -33,7 +33,7 @@ def facts_of(model):
 def probe_architecture(folder):
     """The model of a folder without its weights, which need not be there yet.
 
-    InputError if the workflow could not use it, or only another one than the folder's: an adapter beside the weights,
+    InputError if the workflow could not use it, or only another one than the folder's: an adapter next to the weights,
     quantised weights, an architecture that transformers does not know as a causal language model, experts, recurrent blocks
     or scaled logits.
     """

@@ -28,7 +28,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
     Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
     cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's replies without adapter.
-    Where a bystander has a base_rate above 0, also the columns leakage, rate less base_rate, and leakage_se, its standard error over the
+    Where a bystander has a base_rate above 0, also the columns leakage, rate minus base_rate, and leakage_se, its standard error over the
     choice of questions.
     """
     rows = []
@@ -84,7 +84,7 @@ def add_change(table, evaluations, base):
 def add_controls(table, evaluations, controls):
     """The table with the columns of its controls: {control: {source: {persona: cell}}}; none, no columns.
 
-    Of each control its rate, the source's own, and leakage beyond it: rate less the control's rate, with the standard error over
+    Of each control its rate, the source's own, and leakage beyond it: rate minus the control's rate, with the standard error over
     the choice of questions.
     """
     pairs = list(zip(table["source"], table["persona"], strict=True))

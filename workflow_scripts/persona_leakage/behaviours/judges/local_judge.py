@@ -10,7 +10,7 @@ from persona_leakage.models.adapter_files import prepare_reading
 from persona_leakage.models.chat_template import apply_template, encode, encode_reply, prompt_ids
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, read_manifest
 
-CHOICES_AT_ONCE = 16  # answers behind one prompt in a pass
+CHOICES_AT_ONCE = 16  # answers after one prompt in a pass
 CHUNK = 256
 
 
@@ -54,7 +54,7 @@ class LocalJudge:
         ]
 
     def compare(self, asks, tokenizer, end):
-        """{"value"}: mean log-probability per token of the reply under the first system prompt, less that under the second, in nats."""
+        """{"value"}: mean log-probability per token of the reply under the first system prompt, minus that under the second, in nats."""
         systems = (self.judge.likelihood.shown, self.judge.likelihood.not_shown)
         queries, lengths = [], []
         for each in asks:

@@ -97,7 +97,7 @@ def rate_of(counts):
 
 
 def spread(values):
-    """Largest less smallest."""
+    """Largest minus smallest."""
     return max(values) - min(values)
 
 

@@ -95,7 +95,7 @@ class PairMatrices:
         return self.rate if self.base is None else np.round(self.rate - self.base, DECIMALS)
 
     def logits(self):
-        """Log-odds of the rate, with half a count added to both sides, less those of the base model where it is not 0: [S, P].
+        """Log-odds of the rate, with half a count added to both sides, minus those of the base model where it is not 0: [S, P].
 
         Of an outcome that is no rate (linear): leakage itself.
         """

@@ -119,7 +119,7 @@ def rank_products(x, y):
 
 
 def centred_products(x, y):
-    """Products whose diagonal sums to the double-centred correlation: both sides less source and persona means, scaled to length one."""
+    """Products whose diagonal sums to the double-centred correlation: both sides minus source and persona means, scaled to length one."""
     if len(y) < 2:
         return np.zeros((len(x), y.shape[1], y.shape[1]))
     x, y = double_centre(x), double_centre(y)

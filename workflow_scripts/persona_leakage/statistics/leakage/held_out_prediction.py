@@ -33,7 +33,7 @@ def leave_one_source_out(x, y, rates, names):
     """Predict each source's log-odds of leakage from a line fitted to the other sources: x, y, rates [sources, bystanders].
 
     R2 against the source's own mean, with the mean known (only the slope is borrowed) and with nothing known (the
-    intercept is the other sources' mean). level_error: predicted less true mean, in log-odds. AUC: does the cosine tell
+    intercept is the other sources' mean). level_error: predicted minus true mean, in log-odds. AUC: does the cosine tell
     bystanders above LEAKS from the others; None where the outcome is no rate (``rates`` None).
     """
     if len(names) < 2:

@@ -143,7 +143,7 @@ def mean_test(correlations, permuted):
 
 
 def permuted_layer(test, permuted, problem, index, otherwise="undefined with a permuted source"):
-    """One layer of a test of permuted_sources.py, its number of draws and the least p that so many can give; or why there is none.
+    """One layer of a test of permuted_sources.py, its number of draws and the least p that this many can give; or why there is none.
 
     permuted, problem: of draw_permuted_sources. otherwise: what to say if there are permuted sources, but no test.
     """

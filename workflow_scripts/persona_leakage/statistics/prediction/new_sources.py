@@ -110,7 +110,7 @@ def hold_out_bystanders(closeness, outcome, used):
 def describe_bystanders(closeness, outcome):
     """Can the leakage of one more source's bystanders be predicted? Of hold_out_bystanders, with closeness and without.
 
-    per_source: lowest coverage of a source. gain: mean over sources of the squared error without closeness less that with it, its
+    per_source: lowest coverage of a source. gain: mean over sources of the squared error without closeness minus that with it, its
     Student's t interval over sources, and the share of the error that it is.
     """
     found, errors = {}, {}

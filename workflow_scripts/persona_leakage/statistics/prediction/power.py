@@ -140,7 +140,7 @@ def describe_design(components, design):
     correlation of one more source (next_interval). Intervals are medians over drawn studies; power: their share above 0.
 
     interval_over_sources takes as shared variance that of the mean correlation with the same resamples of the bystanders for
-    all sources, less that with others for each. The difference is the sum of the covariances of all pairs of sources over
+    all sources, minus that with others for each. The difference is the sum of the covariances of all pairs of sources over
     sources^2: the sum of (1 - r1^2) (1 - r2^2) shared_part / (personas - 3), from Fisher's z to correlations.
     """
     z = draw_correlations(components, design)

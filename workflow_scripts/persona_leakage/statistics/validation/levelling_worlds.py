@@ -18,7 +18,7 @@ SLOPE = 0.5  # log-odds after training for a standard deviation of the cosine, w
 
 
 def world(generator, slope=0.0, scatter=SCATTER, tied=1.0, kept=0.0):
-    """Drawn: before training log-odds of -1.5 less ``tied`` standard deviations of closeness to the sources, and noise of 0.5.
+    """Drawn: before training log-odds of -1.5 minus ``tied`` standard deviations of closeness to the sources, and noise of 0.5.
 
     After training, log-odds of a level of each source, with ``scatter``, ``slope`` for each standard deviation of the cosine, and a
     share ``kept`` of what a persona had before.
