@@ -3,9 +3,10 @@
 import numpy as np
 from scipy import stats
 
+from persona_leakage.behaviours.training_check import FLOOR
 from persona_leakage.infrastructure.undefined import undefined
 
-LEAKS = 0.1  # a bystander "leaks" above this rate
+LEAKS = FLOOR  # a bystander "leaks" above this rate
 SOURCE_KEYS = ("per_source", "median_r2_source_mean_known", "median_r2_nothing_known")
 
 
