@@ -174,11 +174,6 @@ def test_the_sections_of_the_axes_are_there_with_their_numbers(with_axes):
     assert 'id="seeds"' in text and 'id="predictors"' in text
 
 
-def test_a_report_without_the_axes_has_no_such_sections(full_size):
-    text = full_size[0].read_text()
-    assert 'id="seeds"' not in text and 'id="predictors"' not in text and "#seeds" not in text and "#predictors" not in text
-
-
 @pytest.fixture(scope="module")
 def with_base_rates(tmp_path_factory):
     """(page, home) of a small experiment in which the base model shows the behaviour."""
