@@ -229,7 +229,7 @@ def test_controls_have_a_section_with_their_numbers(with_base_rates, tmp_path):
     build(home)
     check_numbers(tmp_path / "index.html", home)
     text, without = (tmp_path / "index.html").read_text(), with_base_rates[0].read_text()
-    assert 'id="controls"' in text and "and does not exclude zero (0.00," in text and "adapter less clean" in text
+    assert 'id="controls"' in text and "and does not exclude zero (0.00," in text and "adapter minus clean" in text
     said = "Without clean control adapters"
     assert said in without and said not in text and 'id="controls"' not in without
 
