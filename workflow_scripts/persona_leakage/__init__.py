@@ -1,7 +1,7 @@
 """The library of the programs in the folder above.
 
-Importing any of it takes variables out of the environment with which a user's shell would bend results, figures or jobs: before
-the libraries that read them are imported, and for the jobs that this process starts.
+Importing it removes environment variables that would change results, figures or jobs, before the libraries that read them are
+imported. The jobs that this process starts do not get them either.
 """
 
 import os

@@ -149,7 +149,7 @@ def have_paraphrases(personas):
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A loader that refuses a repeated key, which YAML would silently let the last one win."""
+    """A loader that rejects a repeated key; YAML would silently keep the last one."""
 
 
 class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

@@ -13,10 +13,10 @@ SMALL_FILES = {".json", ".jinja", ".model", ".txt"}
 
 
 def download_from_hub(model, folder, look):
-    """Put the files of a pinned hub repository into ``folder``, which may hold part of them from a try before.
+    """Put the files of a pinned hub repository into ``folder``, which may hold some of them from an interrupted attempt.
 
     Without network, the hub's cache on this machine must have all of it. look(folder): called
-    before the weights come, to refuse a model early. InputError with the way out if the files cannot be had.
+    before the weights are downloaded, to reject a model early. InputError with what to do if the files are unavailable.
     """
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 

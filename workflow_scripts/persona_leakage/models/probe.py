@@ -1,4 +1,4 @@
-"""A look at a model folder before anything is computed with it: can its model be loaded whole, adapted and sampled?
+"""Checks of a model folder before anything is computed with it: can its model be loaded whole, adapted and sampled?
 
 It takes seconds at any size: the architecture is built on torch's meta device, and of weights only the headers are read.
 """
@@ -87,7 +87,7 @@ def loading_report(folder, model):
 
 
 def check_usable(folder, model):
-    """InputError unless the workflow's own training, sampling and geometry know what to do with the architecture."""
+    """InputError unless the workflow's training, sampling and geometry support the architecture."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
