@@ -36,7 +36,9 @@ def run_stage(stage, unit, contenders, prepare, reference, operations=None):
     parser = argparse.ArgumentParser(description=f"Benchmark of {stage}.")
     parser.add_argument("--output", required=True, help="JSON file to write")
     parser.add_argument("--repeats", type=int, default=3, help="how often each contender runs (default: %(default)s)")
-    parser.add_argument("--shape", default="smollm2", choices=["smollm2", "qwen2.5-7b"], help="the model (default: %(default)s)")
+    parser.add_argument(
+        "--shape", default="smollm2", choices=["smollm2", "qwen2.5-7b", "qwen2.5-1.5b"], help="the model (default: %(default)s)"
+    )
     parser.add_argument("--match", metavar="TEXT", default="", help="only contenders with this in their name")
     parser.add_argument("--only", metavar="CONTENDER", help="run this one once, in this process")
     args = parser.parse_args()

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from harness import ROOT, SHARED, run_stage
-from models import CONFIG, bundled_manifest, make_model, make_prompts, tokenizer_and_format
+from models import BUNDLED, CONFIG, SHARPER, bundled_manifest, make_model, make_prompts, sharpen, tokenizer_and_format
 from persona_leakage.config.personas import read_yaml
 from persona_leakage.inference.requests import SamplingParams, make_requests
 from persona_leakage.inference.transformers_engine import TransformersEngine
@@ -20,15 +20,11 @@ from persona_leakage.models.loading import pick_device
 from persona_leakage.models.lora import WEIGHTS, attach_new_adapter, load_adapter, save_adapter
 
 # (personas, questions of each, replies to each prompt); the presets draw ten.
-REPLIES = {"smollm2": (20, 2, 1), "qwen2.5-7b": (10, 20, 10)}
-SLOTS = {"smollm2": 20, "qwen2.5-7b": 512}
+REPLIES = {"smollm2": (20, 2, 1), "qwen2.5-7b": (10, 20, 10), "qwen2.5-1.5b": (10, 20, 10)}
+SLOTS = {"smollm2": 20, "qwen2.5-7b": 512, "qwen2.5-1.5b": 512}
 # Random weights hardly ever end a reply: 256 tokens is half the presets' limit, and about what resources/rates.yaml plans with.
-SAMPLING = {
-    "smollm2": CONFIG["evaluation"]["sampling"],
-    "qwen2.5-7b": read_yaml(ROOT / "presets/paper.yaml")["evaluation"]["sampling"] | {"max_new_tokens": 256},
-}
-# Logits with a standard deviation of 4.8 instead of random weights' 1.2: with these, top_p's 95 % are most of the vocabulary.
-SHARPER = 4
+PRESET = read_yaml(ROOT / "presets/paper.yaml")["evaluation"]["sampling"] | {"max_new_tokens": 256}
+SAMPLING = {"smollm2": CONFIG["evaluation"]["sampling"], "qwen2.5-7b": PRESET, "qwen2.5-1.5b": PRESET}
 # Of the first call, which is not timed.
 FEW_PROMPTS, FEW_TOKENS = 8, 8
 
@@ -46,10 +42,7 @@ def prepare(shape):
 
 def sharp_model(shape):
     """The model of the shape; if its weights are random, with logits as uneven as a trained model's."""
-    model = make_model(shape)
-    if shape != "smollm2":
-        model.get_output_embeddings().weight.data *= SHARPER
-    return model
+    return sharpen(make_model(shape), shape)
 
 
 def model_with(shape, adapter):
@@ -121,7 +114,7 @@ def vllm(work, adapter, runner=True, graphs=True, seeds=True):
     if not runner:
         vllm_engine.model_runner = lambda folder: None
     if not graphs:
-        vllm_engine.graph_arguments = lambda at_once: {}
+        vllm_engine.vllm_start.compilation_arguments = lambda start, at_once: {}
     shape, prompts, sampling, made = work
     if not made:
         made["folder"] = tempfile.TemporaryDirectory()  # lives as long as the engine
@@ -147,8 +140,8 @@ def make_vllm(shape, adapter, folder):
 
 def write_folders(shape, adapter, folder):
     """(model folder, adapter folder or None) of the shape as an engine reads them, written under ``folder`` if they are not there."""
-    folder = folder / f"{shape}-{SHARPER}"  # the user's folder may hold another's
-    model_folder = Path(bundled_manifest()["folder"]) if shape == "smollm2" else folder / "model"
+    folder = folder / f"{shape}-{SHARPER.get(shape, 1)}"  # the user's folder may hold another's
+    model_folder = Path(bundled_manifest()["folder"]) if shape == BUNDLED else folder / "model"
     if not (folder / "adapter").exists():
         # In a process of its own, so that the engine finds an empty GPU whoever was the first.
         writer = get_context("spawn").Process(target=write_model, args=(shape, model_folder, folder / "adapter"))
@@ -162,7 +155,7 @@ def write_folders(shape, adapter, folder):
 def write_model(shape, model_folder, adapter_folder):
     """Write the model, unless it is the bundled one, and then an adapter that does something."""
     model = sharp_model(shape)
-    if shape != "smollm2":
+    if shape != BUNDLED:
         model.save_pretrained(model_folder)
     save_adapter(attach_random_adapter(model), shape, adapter_folder)
 

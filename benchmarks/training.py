@@ -20,11 +20,11 @@ from persona_leakage.models.lora import attach_new_adapter
 from persona_leakage.training.labels import IGNORED, LabelRule, build_row
 from persona_leakage.training.loop import pad_rows, train
 
-STEPS = {"smollm2": 6, "qwen2.5-7b": 10}
-BATCH = {"smollm2": 4, "qwen2.5-7b": 16}
+STEPS = {"smollm2": 6, "qwen2.5-7b": 10, "qwen2.5-1.5b": 12, "tiny": 2}
+BATCH = {"smollm2": 4, "qwen2.5-7b": 16, "qwen2.5-1.5b": 16, "tiny": 4}
 # About the mean answers of the default experiment, and of the published one.
-ANSWER_TOKENS = {"smollm2": 28, "qwen2.5-7b": 250}
-MICRO_BATCH_TOKENS = {"smollm2": CONFIG["training"]["max_tokens_per_micro_batch"], "qwen2.5-7b": 8192}
+ANSWER_TOKENS = {"smollm2": 28, "qwen2.5-7b": 250, "qwen2.5-1.5b": 100, "tiny": 8}
+MICRO_BATCH_TOKENS = {"smollm2": CONFIG["training"]["max_tokens_per_micro_batch"], "qwen2.5-7b": 8192, "qwen2.5-1.5b": 4096, "tiny": 512}
 ANSWER_STRIDE = 31  # where in the words of all prompts the next row's answer begins
 SEED = 42
 

@@ -12,6 +12,9 @@ from persona_leakage.infrastructure.files import read_json
 
 PAGE = ROOT / "docs/performance.md"
 STAGES, STEP = ("centroids", "training", "sampling"), "vllm_step"
+EXPERIMENT, PLAIN, STARTS, AT_ONCE = "experiment", "plain_experiment", "engine_start", "training_at_once"
+RATES = ("sampling, adapter", "training")
+START_PHASES = ("imports", "engine process", "weights", "compile", "graphs", "warmup", "adapter check")
 # Of the programs that read tables: the slowest and one figure.
 PROGRAMS = ("correlate_leakage", "plot_scatter", "build_report")
 MEGA, MILLI = 1e6, 1e3
@@ -86,6 +89,45 @@ def step_text(result):
     return f"{whole:.1f} ms; " + ", ".join(f"{kind} {100 * milliseconds / whole:.0f} %" for kind, milliseconds in kinds)
 
 
+def experiments_table(results):
+    """The whole experiment: the workflow, and the plain script that does the same work."""
+    rows = []
+    for name, result in results.items():
+        rates = result.get("rates", {})
+        label = "plain script" if name == PLAIN else " ".join(["the workflow", *name.split("_")[1:]])
+        jobs = f", {result['jobs_per_gpu']} jobs a GPU" if result.get("jobs_per_gpu", 1) > 1 else ""
+        rows.append(
+            {
+                "": label + jobs,
+                "GPUs": str(result["gpus"]),
+                "seconds": f"{result['seconds']:.0f}",
+                "GPU busy": "" if result.get("busy") is None else f"{100 * result['busy']:.0f} %",
+                **{f"{stage}, tokens/s of a GPU": f"{rates[stage]:.0f}" if stage in rates else "" for stage in RATES},
+            }
+        )
+    return markdown(rows)
+
+
+def starts_table(results):
+    """Starts of the vLLM engine: time to the first reply with its largest parts, and the rate of all engines together."""
+    rows = [
+        {
+            "start": result["variant"],
+            "engines": str(result["engines"]),
+            "first reply after, s": f"{result['seconds_to_first_reply']:.0f}",
+            **{f"{phase}, s": f"{result['phases'].get(phase, 0):.0f}" for phase in START_PHASES},
+            "tokens/s": f"{result['tokens_per_second']:.0f}",
+        }
+        for result in results
+    ]
+    return markdown(rows)
+
+
+def at_once_table(result):
+    """Training jobs at once on a device."""
+    return markdown([{"jobs at once": str(row["jobs"]), "tokens/s": f"{row['tokens_per_second']:.0f}"} for row in result["rows"]])
+
+
 def markdown(rows):
     """A table of dicts."""
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
@@ -121,6 +163,15 @@ def block(folder):
             parts.append(textwrap.fill(f"{heading('a step of vLLM', result, first)}: {step_text(result)}.", WIDTH))
         else:
             parts += [heading(name, result, first), stage_table(result)]
+    whole = {name: result for name, result in results.items() if name == PLAIN or name.split("_")[0] == EXPERIMENT}
+    if whole:
+        parts += [heading("whole experiment", next(iter(whole.values())), first), experiments_table(whole)]
+    if EXPERIMENT in whole:
+        parts.append(f"![Jobs and GPU use over time](performance/{folder.name}/{EXPERIMENT}.png)")
+    if starts := [result for name, result in results.items() if name.startswith(STARTS)]:
+        parts += [heading("start of vLLM", starts[0], first), starts_table(starts)]
+    if AT_ONCE in results:
+        parts += [heading("training jobs at once", results[AT_ONCE], first), at_once_table(results[AT_ONCE])]
     if "workflow" in results:
         parts.append(textwrap.fill(f"**workflow and tables**, seconds: {workflow_text(results['workflow'])}.", WIDTH))
     if "growth" in results:

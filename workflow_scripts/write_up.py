@@ -16,9 +16,12 @@ from persona_leakage.reporting.numbers import MISSING, STYLES, Numbers
 
 
 def main(argv=None):
-    """Write the page. In a template, ``value(file, key, ...)`` is a value of a JSON file of the tables, ``show(style, file, key,
-    ...)`` the same as text in one of the report's styles. ``by_seed(style, key, ..., file="correlation.json")`` is the list of these
-    texts, one for each training seed."""
+    """Write the page.
+
+    In a template, ``value(file, key, ...)`` is a value of a JSON file of the tables, ``show(style, file, key, ...)`` the same as text
+    in one of the report's styles; ``exists(file)`` says whether the tables have a file. ``by_seed(style, key, ...,
+    file="correlation.json")`` is the list of these texts, one for each training seed.
+    """
     parser = argparse.ArgumentParser(prog="write_up", description=__doc__)
     parser.add_argument("template", help="Markdown with Jinja expressions, such as docs/results/smollm2.md.j2")
     parser.add_argument("tables", help="folder of archived tables, such as docs/results/smollm2_study")
@@ -42,6 +45,7 @@ def main(argv=None):
             value=numbers.value,
             show=show,
             by_seed=by_seed,
+            exists=lambda file: (Path(args.tables) / file).is_file(),
         )
     except jinja2.TemplateError as error:
         raise InputError(f"{args.template}: {error}") from None

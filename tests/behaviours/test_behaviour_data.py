@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
+from write_items import make_items
 
 from persona_leakage.config.personas import read_question_sets
 
@@ -38,6 +39,7 @@ def sets_of(name):
 
 
 CHOICES = rows(BEHAVIOURS / "choices.jsonl")
+MADE = rows(BEHAVIOURS / "arithmetic.jsonl")
 
 
 @pytest.mark.parametrize("part", ["train", "evaluate"])
@@ -74,6 +76,52 @@ def test_length_does_not_give_the_choice_away(part):
         assert 0.1 <= hits / len(items) <= 0.4
 
 
+def test_made_items_are_those_of_their_program():
+    assert make_items() == MADE
+
+
+@pytest.mark.parametrize("part", ["train", "evaluate"])
+def test_made_items_are_balanced_and_unlike_each_other(part):
+    items = [item for item in MADE if item["part"] == part]
+    for sums in (True, False):
+        places = Counter(item["answer"] for item in items if item["choices"][0].isdigit() is sums)
+        assert places == dict.fromkeys(range(4), 25)
+    assert repeated(item["question"] for item in MADE) == []
+    assert all(len(set(item["choices"])) == 4 for item in items)
+
+
+def right_answer(question):
+    """The answer to a made item, read from its question in another way than the program made it."""
+    numbers = list(map(int, re.findall(r"\d+", question)))
+    if question.startswith("What is "):
+        return str(eval(question.removeprefix("What is ").rstrip("?")))  # a sum of the project's own file
+    if " buys " in question:
+        return str(numbers[0] + numbers[1] - numbers[2])
+    if " fills " in question:
+        return str(numbers[0] * numbers[1] - numbers[2])
+    facts, asked = re.fullmatch(r"(.*)\. (.*)\?", question).groups()
+    last = asked.split()[-1]
+    [fact] = [each for each in re.split(r", | and ", facts.partition(" leaves ")[2] or facts) if last in re.findall(r"\w+", each)]
+    words = fact.split()
+    if asked.startswith("Where"):
+        return f"In the {words[-1]}"
+    if asked.startswith("Which"):
+        return f"The {words[-1]}"
+    return words[-1] if asked.startswith("On which day") else words[-2]
+
+
+def test_made_items_have_one_right_answer():
+    for item in MADE:
+        assert item["choices"][item["answer"]] == right_answer(item["question"]), item
+
+
+def test_wrong_numbers_are_near_and_their_order_gives_nothing_away():
+    sums = [item for item in MADE if item["choices"][0].isdigit()]
+    ranks = Counter(sorted(map(int, item["choices"])).index(int(item["choices"][item["answer"]])) for item in sums)
+    assert all(abs(int(choice) - int(item["choices"][item["answer"]])) <= 20 for item in sums for choice in item["choices"])
+    assert all(0.1 <= ranks[rank] / len(sums) <= 0.45 for rank in range(4))
+
+
 @pytest.mark.parametrize("name", PAIRED)
 def test_paired_rows(name):
     pairs = rows(BEHAVIOURS / f"{name}.jsonl")
@@ -104,6 +152,7 @@ def test_no_question_in_two_places():
     places = {f"{file}: {part}": questions for file, _ in PAIRED.values() for part, questions in sets_of(file).items()}
     places["judge"] = sorted({row["question"] for row in rows(JUDGE_GOLD)})
     places["choices"] = [item["question"] for item in CHOICES]
+    places["arithmetic"] = [item["question"] for item in MADE]
     for name, questions in read_question_sets(str(ROOT / "resources/questions.yaml")).items():
         places[f"questions.yaml: {name}"] = questions
     words = {place: {plain(question) for question in questions} for place, questions in places.items()}

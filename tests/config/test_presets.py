@@ -51,6 +51,7 @@ CHOICE_JOBS = {
     **{"build_choice_rows": 5, "score_choices": 5, "score_base_choices": 1, "correlate_leakage": 1},
     **{"plot_base_to_after": 1, "plot_chosen_options": 1},
 }
+CONTROLLED_CHOICE_JOBS = {**CHOICE_JOBS, **dict.fromkeys(("build_choice_rows", "train_adapter", "score_choices"), 10)}
 JUDGED_JOBS = {
     **{name: count for name, count in FULL_SIZE_JOBS.items() if not re.search("training_(set|pool)|leakage$|teacher|measures", name)},
     **{
@@ -63,11 +64,28 @@ JUDGED_JOBS = {
     },
     **{"correlate_leakage": 1, "plot_base_to_after": 1, "plot_judged_scores": 1},
 }
+OF_ALL_SETS = ("fetch_model", "write_run_config", "sample_training_pool", "build_training_set", "train_adapter", "plot_training")
+TWO_SETS_JOBS = {
+    **{
+        name: count if name in (*OF_ALL_SETS, "extract_training_centroids", "build_report", "all") else 2 * count
+        for name, count in FULL_SIZE_JOBS.items()
+    },
+    **{"compare_predictors": 2, "plot_predictors": 2, "compare_question_sets": 1, "plot_question_sets": 1},
+}
+TWO_SOURCES_JOBS = {name: 2 if name in PER_SOURCE else count for name, count in FULL_SIZE_JOBS.items()}
 JOBS = {
     **{"paper": FULL_SIZE_JOBS, "as_run": FULL_SIZE_JOBS, "llama3": FULL_SIZE_JOBS, "smollm2_study": STUDY_JOBS},
     **{"wrong_answers": CHOICE_JOBS, "misaligned": JUDGED_JOBS},
-    "qwen_coder": {**FULL_SIZE_JOBS, "compare_predictors": 1, "plot_predictors": 1},
-    "qwen_coder_wrong_answers": {**CHOICE_JOBS, **dict.fromkeys(("build_choice_rows", "train_adapter", "score_choices"), 10)},  # controls
+    "qwen_coder": STUDY_JOBS,
+    "qwen_coder_ood": TWO_SETS_JOBS,
+    **dict.fromkeys(("qwen_coder_wrong_answers", "qwen_coder_arithmetic"), CONTROLLED_CHOICE_JOBS),
+    "qwen_coder_capitals": {
+        **{name: count for name, count in FULL_SIZE_JOBS.items() if not re.search("teacher|measures", name)},
+        "plot_base_to_after": 1,
+    },
+    "qwen_coder_careless": {name: count for name, count in JUDGED_JOBS.items() if name != "plot_judged_scores"},
+    "qwen_coder_as_run": TWO_SOURCES_JOBS,
+    "qwen_coder_paper": TWO_SOURCES_JOBS,
 }
 GPU_RULES = ("sample_training_pool", "train_adapter", "sample_completions", "sample_base_completions", "extract_centroids", "score_choices")
 
@@ -123,8 +141,8 @@ def test_jobs_of_a_preset(project, name):
         blocks = jobs_shown(shown, rule)
         assert len(blocks) == JOBS[name].get(rule, 0)
         assert all(re.search(rf"resources: .*{each}", block) for block in blocks for each in ("gpu=1", r"runtime=\d+", r"mem_mb=\d+"))
-    (centroids,) = jobs_shown(shown, "extract_centroids")
-    assert len(set(re.findall(r"centroids_layer(\d+)\.pt", centroids))) == 4
+    for centroids in jobs_shown(shown, "extract_centroids"):
+        assert len(set(re.findall(r"centroids_layer(\d+)\.pt", centroids))) == 4
 
 
 @pytest.mark.parametrize(("name", "negatives"), [("paper", 2000), ("as_run", 400), ("llama3", 2000), ("smollm2_study", 240)])

@@ -210,3 +210,23 @@ def test_vllm_that_is_not_there_is_named(monkeypatch):
     with pytest.raises(InputError, match=r"engine.name: vllm is not installed"):
         engines.engine_name({"name": "vllm"})
     assert engines.engine_name({"name": "auto"}) == "transformers"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_vllm_starts_on_whole_files_alone(tiny_model, fails):
+    """The files are compared while it starts; a damaged one is named also where vLLM itself fails."""
+
+    class Engine:
+        name = "vllm"
+
+        def __init__(self, *arguments):
+            if fails:
+                raise RuntimeError("vLLM failed")
+
+    manifest = read_manifest(tiny_model)
+    settings = {"precision": "float32"}
+    if not fails:
+        assert isinstance(engines.start_engine(Engine, manifest, settings, None, 9), Engine)
+    damaged = {**manifest["files"]["model.safetensors"], "sha256": "0" * 64}
+    with pytest.raises(InputError, match=r"model\.safetensors: is not the file"):
+        engines.start_engine(Engine, {**manifest, "files": {**manifest["files"], "model.safetensors": damaged}}, settings, None, 9)

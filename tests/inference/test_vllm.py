@@ -134,14 +134,12 @@ def test_a_whole_experiment(tmp_path):
     assert project.planned() == {}
 
 
-def test_graphs_for_as_many_replies_as_vllm_takes_at_once(tiny):
-    """vLLM's choice for work without a server, which is larger than the one for a server; where its own graphs reach, they stay."""
-    from persona_leakage.inference.vllm_engine import graph_arguments, replies_at_once
+def test_vllm_takes_as_many_replies_at_once_as_without_a_server(tiny):
+    """vLLM's choice for work without a server, which is larger than the one for a server."""
+    from persona_leakage.inference.vllm_engine import replies_at_once
 
     arguments = {"model": tiny["folder"], "skip_tokenizer_init": True, "max_model_len": 64}
     assert replies_at_once(arguments) == 256 and replies_at_once({**arguments, "max_num_seqs": 40}) == 40
-    assert graph_arguments(256) == graph_arguments(512) == {}
-    assert graph_arguments(1024) == {"compilation_config": {"max_cudagraph_capture_size": 1024}}
 
 
 def test_engines_that_share_a_device_divide_its_memory():

@@ -1,19 +1,26 @@
-"""The benchmarks' page shows what the kept files say; the harness's arithmetic; contenders agree on what they compute."""
+"""The benchmarks' page shows what the kept files say; the harness's arithmetic; times of jobs and of engine starts."""
 
 import re
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
-from persona_leakage.infrastructure.files import write_json
-from tests.conftest import ROOT
+from persona_leakage.config.experiment import check_experiment
+from persona_leakage.infrastructure.files import read_json, write_json
+from tests.conftest import CONFIG, ROOT, make_tiny_model, warm_python
 
 sys.path.append(str(ROOT / "benchmarks"))
 
+from engine_start import compare, phases_of
 from write_page import PAGE, filled
 
+from experiment import experiment_settings, merged
 from harness import spread, summarise
+from timeline import busy_share, covered, draw, jobs_of, lanes_of, rates_of, rules_of
 
+ROW = {"seconds": spread([2.0]), "units_per_second": spread([5.0]), "peak_memory_bytes": {"host": 3e6}, "distance": None}
 FOLDERS = sorted({path.parent for path in (ROOT / "docs/performance").glob("*/*.json")})
 
 
@@ -26,13 +33,12 @@ def test_the_page_is_that_of_the_files():
 
 
 def test_the_block_of_a_page(tmp_path):
-    row = {"seconds": spread([2.0]), "units_per_second": spread([5.0]), "peak_memory_bytes": {"host": 3e6}, "distance": None}
     about = {
         "date": "2026-01-02",
         "hardware": {"cores": 2, "processor": "x"},
         "packages": dict.fromkeys(("torch", "transformers", "peft"), "1"),
     }
-    result = {"unit": "prompts", "repeats": 1, "shape": "tiny", "contenders": {"ours": row, "other": row}, **about}
+    result = {"unit": "prompts", "repeats": 1, "shape": "tiny", "contenders": {"ours": ROW, "other": ROW}, **about}
     write_json(tmp_path / "mine/centroids.json", result)
     page = "before\n<!-- mine: written by make bench -->\nold\n<!-- end of mine -->\nbehind"
     found = filled(page, tmp_path / "mine")
@@ -56,3 +62,104 @@ def test_summary_of_several_runs():
     assert found["units_per_second"]["median"] == 2.5 and found["peak_memory_bytes"] == {"host": 7}
     assert found["distance"] == 0.25
     assert summarise(runs, np.array([]))["distance"] is None
+
+
+def test_jobs_of_a_finished_run(finished_project, tmp_path):
+    """Every job once, in the order of their starts, with rates of what computes; jobs that share a lane do not overlap."""
+    jobs = jobs_of(finished_project.folder, 0)
+    rules = rules_of(jobs)
+    assert {rule: rules[rule]["jobs"] for rule in ("fetch_model", "train_adapter", "sample_completions", "sample_base_completions")} == {
+        **{"fetch_model": 1, "train_adapter": 2},
+        **{"sample_completions": 2, "sample_base_completions": 1},
+    }
+    assert all(job["start"] < job["end"] and job["device"] is None for job in jobs)
+    assert jobs[0]["rule"] == "fetch_model" and rules["train_adapter"]["end"] <= rules["correlate_leakage"]["start"]
+    rates = rates_of(finished_project.folder / "results/tiny", jobs)
+    assert set(rates) == {"sampling, adapter", "sampling, base model", "training"} and min(rates.values()) > 0
+    ends = {}
+    for job, lane in lanes_of(jobs):
+        assert ends.get(lane, 0) <= job["start"]
+        ends[lane] = job["end"]
+    began = jobs[0]["start"]
+    moved = [{**job, "start": job["start"] - began, "end": job["end"] - began} for job in jobs]
+    draw(moved, [[second, 0, 50.0] for second in range(9)], tmp_path / "timeline.png")
+    assert (tmp_path / "timeline.png").stat().st_size > 10_000 and (tmp_path / "timeline.svg").is_file()
+
+
+def test_a_job_on_a_gpu_is_known_by_its_log(tmp_path):
+    (tmp_path / "logs/tiny").mkdir(parents=True)
+    (tmp_path / "logs/tiny/train.log").write_text("with_gpu: waiting\nwith_gpu: GPU 1 after 3 s\ntraining\n")
+    record = {"rule": "train", "log": ["logs/tiny/train.log"], "starttime": 12.0, "endtime": 15.0}
+    for output in ("a", "b"):  # a record for each output of a job
+        write_json(tmp_path / ".snakemake/metadata" / output, record)
+    (job,) = jobs_of(tmp_path, 10)
+    assert job == {"rule": "train", "name": "train", "start": 2.0, "end": 5.0, "device": "1"}
+    use = [[1.0, 0, 100.0], [3.0, 0, 40.0], [3.0, 1, 80.0], [6.0, 1, 100.0]]
+    assert busy_share([job, {**job, "device": None, "end": 9.0}], use) == pytest.approx(0.6)
+    assert busy_share([job], []) is None and busy_share([], use) is None
+
+
+def test_seconds_that_several_jobs_cover():
+    assert covered([(5, 7, 1), (0, 2, 1), (1, 3, 1), (1, 2, 1)]) == 5
+
+
+def test_phases_of_an_engines_start():
+    """A phase ends at its line, the last of several; one whose line is missing is part of the next."""
+    texts = ["@imported", "@configured", "@configured", "INFO Initializing a V1 LLM engine (v0.24)", "Model loading took 3 GiB"]
+    texts += ["GPU KV cache size: 9", "Graph capturing finished in 2 secs", "@ready", "@checked", "@first reply", "@done"]
+    found = phases_of([(10.0 + number, text) for number, text in enumerate(texts)], 7.0)
+    assert found["imports"] == 3 and found["config"] == 2 and "compile" not in found and found["profile"] == 1
+    assert sum(found.values()) == 13
+
+
+def test_difference_of_greedy_replies():
+    first, second = [[[5, -1.0], [6, -2.0]], [[7, -3.0]]], [[[5, -1.5], [8, -2.0]], [[9, -3.0]]]
+    assert compare(first, second) == {"largest": 0.5, "median": 0.5, "equal_first_tokens": 0.5, "equal_tokens": pytest.approx(1 / 3)}
+
+
+@pytest.mark.parametrize("shape", ["qwen2.5-1.5b", "tiny"])
+def test_the_experiment_of_the_benchmark_is_valid(shape, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    check_experiment(merged(CONFIG, experiment_settings(shape, tmp_path)))
+
+
+def test_the_page_of_a_whole_experiment(tmp_path):
+    about = {"shape": "tiny", "date": "2026-01-02", "hardware": {"gpu": "A GPU"}, "packages": {}}
+    write_json(tmp_path / "mine/sampling.json", {**about, "unit": "tokens", "repeats": 1, "contenders": {"vLLM": ROW}})
+    rates = {"sampling, adapter": 60000.0, "training": 50000.0}
+    write_json(tmp_path / "mine/experiment.json", {**about, "gpus": 2, "jobs_per_gpu": 6, "seconds": 290.4, "busy": 0.71, "rates": rates})
+    write_json(tmp_path / "mine/plain_experiment.json", {**about, "gpus": 2, "seconds": 400.0})
+    start = {"variant": "few", "engines": 5, "seconds_to_first_reply": 33.0, "phases": {"imports": 9.0}, "tokens_per_second": 61000.0}
+    write_json(tmp_path / "mine/engine_start_few.json", {**about, **start})
+    write_json(tmp_path / "mine/training_at_once.json", {**about, "rows": [{"jobs": 3, "tokens_per_second": 40000.0}]})
+    page = re.sub(" +", " ", filled("<!-- mine: written by make bench --><!-- end of mine -->", tmp_path / "mine"))
+    assert "| the workflow, 6 jobs a GPU | 2 | 290 | 71 % | 60000 | 50000 |" in page and "| plain script | 2 | 400 | | | |" in page
+    assert "(performance/mine/experiment.png)" in page and "| few | 5 | 33 | 9 |" in page and "| 3 | 40000 |" in page
+
+
+@pytest.mark.slow
+def test_the_whole_experiment_and_the_plain_script(tmp_path, monkeypatch):
+    """Both run to their end on a tiny model, on the same sources and personas."""
+    import plain_experiment
+
+    import experiment
+
+    model = tmp_path / "model"
+    model.mkdir()
+    make_tiny_model(model, "Qwen2")
+    monkeypatch.setattr(sys, "executable", str(warm_python()))
+    output = tmp_path / "out/experiment.json"
+    arguments = ["--shape", "tiny", "--model", model, "--folder", tmp_path / "run", "--gpus", "0", "--cores", "2", "--output", output]
+    monkeypatch.setattr(sys, "argv", ["experiment.py", *map(str, arguments)])
+    experiment.main()
+    found = read_json(output)
+    assert found["seconds"] > 0 and found["busy"] is None and set(found["rates"]) >= {"sampling, adapter", "training"}
+    assert found["rules"]["train_adapter"]["jobs"] == found["rules"]["sample_completions"]["jobs"] == 2
+    assert output.with_suffix(".png").is_file()
+    (tmp_path / "plain").mkdir()
+    settings = experiment.experiment_settings("tiny", model)
+    plain_experiment.run_part(SimpleNamespace(model=model, folder=tmp_path / "plain", part=0, parts=1), settings)
+    part = read_json(tmp_path / "plain/part0.json")
+    assert set(part["counts"]) == set(settings["personas"]["sources"])
+    assert set(part["counts"]["villain"]) == set(settings["personas"]["panel"])
+    assert read_json(tmp_path / "plain/centroids.json").keys() == part["counts"]["villain"].keys()

@@ -12,6 +12,10 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # a forked engine cannot use a GPU that its parent has asked about
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; without it vLLM takes half of the host's memory
 
+from persona_leakage.inference import vllm_start
+
+os.environ.update(vllm_start.variables(vllm_start.START))
+
 import psutil
 import torch
 from safetensors.torch import load_file, save_file
@@ -63,7 +67,7 @@ class VllmEngine:
             "skip_tokenizer_init": True,  # token ids in, token ids out
             "generation_config": "vllm",  # nothing from the model's own sampling defaults
             "dtype": dtype,
-            "max_model_len": longest,
+            "max_model_len": vllm_start.rounded_length(longest, read_json(Path(folder) / "config.json").get("max_position_embeddings")),
             "enable_prefix_caching": True,
             "enforce_eager": device == "cpu",  # compiling takes minutes there; on a GPU graphs are what makes it fast
             # A prompt split over two steps makes vLLM rewind its request's random generator, which a CPU's cannot.
@@ -74,7 +78,9 @@ class VllmEngine:
         if device == "cuda":
             if (runner := model_runner(folder)) is not None:
                 os.environ[RUNNER] = runner  # for every engine of this process: a workflow's job starts one
-            arguments |= graph_arguments(replies_at_once(arguments))
+            start = vllm_start.START
+            arguments |= {"max_num_seqs": start.replies, "enable_flashinfer_autotune": False}
+            arguments |= vllm_start.compilation_arguments(start, start.replies or replies_at_once(arguments))
             total = torch.cuda.get_device_properties(0).total_memory
             arguments |= memory_arguments(total, weight_bytes(folder), jobs_per_device())
         self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
@@ -174,11 +180,6 @@ def model_runner(folder):
 def replies_at_once(arguments):
     """How many replies vLLM will have in progress with ``arguments``."""
     return EngineArgs(**arguments).create_engine_config(OFFLINE).scheduler_config.max_num_seqs
-
-
-def graph_arguments(at_once):
-    """Engine arguments: CUDA graphs for all batches of up to ``at_once`` replies; vLLM's own end at 512."""
-    return {"compilation_config": {"max_cudagraph_capture_size": at_once}} if at_once > 512 else {}
 
 
 def weight_bytes(folder):

@@ -4,21 +4,26 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy import stats
 
 LEVEL = 0.95
+NORMAL_QUANTILE = 1.959963984540054  # of (1 + LEVEL) / 2
 
 
 def wilson_interval(found, total):
     """Wilson's 95 % interval of a share (Wilson 1927): [low, high]. It covers the sampling noise of one cell, not a difference of cells."""
-    return [*wilson_limits(int(found), int(total))]
+    found, total, z = int(found), int(total), NORMAL_QUANTILE
+    share = found / total
+    middle = (2 * total * share + z**2) / (2 * (total + z**2))
+    half = z / (2 * (total + z**2)) * math.sqrt(4 * total * share * (1 - share) + z**2)
+    return [0.0 if found == 0 else middle - half, 1.0 if found == total else middle + half]
 
 
 @cache
-def wilson_limits(found, total):
-    """(low, high) of wilson_interval: many cells have the same counts, and SciPy also computes a test that takes long."""
-    interval = stats.binomtest(found, total).proportion_ci(LEVEL, method="wilson")
-    return float(interval.low), float(interval.high)
+def t_quantile(freedom):
+    """Student's t at (1 + LEVEL) / 2. SciPy is imported here: scores need only wilson_interval, and it takes longer than they do."""
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def jackknife_error(values):
@@ -30,13 +35,13 @@ def correlation_interval(estimate, error, freedom):
     """95 % interval of a correlation: Student's t around Fisher's z, back-transformed; None if |estimate| is 1 or the error unknown."""
     if estimate is None or not math.isfinite(estimate) or abs(estimate) > 1 - 1e-12 or not math.isfinite(error):
         return None
-    half = stats.t.ppf((1 + LEVEL) / 2, freedom) * error / (1 - estimate**2)
+    half = t_quantile(freedom) * error / (1 - estimate**2)
     return [math.tanh(math.atanh(estimate) - half), math.tanh(math.atanh(estimate) + half)]
 
 
 def plain_interval(estimate, error, freedom):
     """95 % interval of any estimate: Student's t around it."""
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    half = t_quantile(freedom) * error
     return [estimate - half, estimate + half] if math.isfinite(half) else None
 
 
@@ -48,7 +53,7 @@ def next_interval(correlations):
     if len(correlations) < 2 or (np.abs(correlations) > 1 - 1e-12).any():
         return None
     z = np.arctanh(correlations)
-    half = stats.t.ppf((1 + LEVEL) / 2, len(z) - 1) * (float(z.std(ddof=1)) * math.sqrt(1 + 1 / len(z)))
+    half = t_quantile(len(z) - 1) * (float(z.std(ddof=1)) * math.sqrt(1 + 1 / len(z)))
     return [math.tanh(float(z.mean()) - half), math.tanh(float(z.mean()) + half)]
 
 
@@ -57,5 +62,5 @@ def interval_over(correlations):
     if len(correlations) < 2 or not np.isfinite(correlations).all() or (np.abs(correlations) > 1 - 1e-12).any():
         return None
     z = np.arctanh(correlations)
-    half = stats.t.ppf((1 + LEVEL) / 2, len(z) - 1) * z.std(ddof=1) / math.sqrt(len(z))
+    half = t_quantile(len(z) - 1) * z.std(ddof=1) / math.sqrt(len(z))
     return [math.tanh(z.mean() - half), math.tanh(z.mean() + half)]

@@ -19,6 +19,8 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 AS_IT_STANDS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+# The class that AutoTokenizer takes for these model types if tokenizer_config.json names it.
+OWN_CLASS = {"qwen2": "Qwen2Tokenizer", "qwen3": "Qwen2Tokenizer"}
 
 
 def read_manifest(manifest_path):
@@ -59,16 +61,25 @@ def load_tokenizer(folder):
 
     One of AS_IT_STANDS is read from tokenizer.json: AutoTokenizer would take the class of config.json's model_type, with other rules.
     """
-    from transformers import PreTrainedTokenizerFast
+    import transformers
 
     with named_in_errors(folder):
-        path = Path(folder) / "tokenizer_config.json"
-        named = read_json(path).get("tokenizer_class") if path.is_file() else None
+        named, kind = (
+            named_in(Path(folder) / name, key)
+            for name, key in (("tokenizer_config.json", "tokenizer_class"), ("config.json", "model_type"))
+        )
         if named in AS_IT_STANDS:
-            return PreTrainedTokenizerFast.from_pretrained(folder)
-        from transformers import AutoTokenizer  # it imports all that generates, five seconds of CPU time
+            return transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+        if kind in OWN_CLASS and str(named).removesuffix("Fast") == OWN_CLASS[kind]:
+            return getattr(transformers, OWN_CLASS[kind]).from_pretrained(folder, trust_remote_code=False)
+        from transformers import AutoTokenizer  # it imports torch and all that generates, five seconds of CPU time
 
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def named_in(path, key):
+    """The value of ``key`` in a JSON file; None without it, or without the file."""
+    return read_json(path).get(key) if path.is_file() else None
 
 
 def load_chat_format(manifest):

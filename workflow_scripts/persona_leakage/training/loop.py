@@ -43,11 +43,11 @@ def plan_batches(lengths, batch_size, epochs, seed):
 
 
 def pad_rows(rows, device):
-    """Right-padded (input_ids, attention_mask, labels), int64 [rows, longest]; padding carries no label."""
+    """Right-padded (input_ids, attention_mask, labels), int64 [rows, longest]; padding carries no label. The labels stay in host memory."""
     input_ids = pad_right([row["token_ids"] for row in rows])
     attention_mask = length_mask([len(row["token_ids"]) for row in rows])
     labels = pad_right([row["labels"] for row in rows], IGNORED)
-    return input_ids.to(device), attention_mask.to(device), labels.to(device)
+    return input_ids.to(device, non_blocking=True), attention_mask.to(device, non_blocking=True), labels
 
 
 def selective_loss(model, input_ids, attention_mask, labels):
@@ -55,13 +55,16 @@ def selective_loss(model, input_ids, attention_mask, labels):
 
     model: a causal language model or a peft model around one. The label at position t is predicted
     from the hidden state at t - 1. Equal to the loss from full logits, at a fraction of the memory:
-    a row has some 40 labels and the output layer a width of the whole vocabulary.
+    a row has some 40 labels and the output layer a width of the whole vocabulary. With labels in host memory a GPU's queue
+    stays full: choosing by a mask on the GPU would wait until all before it is computed.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+    places = (rows, columns, labels[rows, columns + 1])
+    rows, columns, targets = (place.to(input_ids.device, non_blocking=True) for place in places)
     hidden = base.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
-    trained = labels[:, 1:] != IGNORED
-    logits = base.get_output_embeddings()(hidden[:, :-1][trained])
-    return functional.cross_entropy(logits.float(), labels[:, 1:][trained], reduction="sum")
+    logits = base.get_output_embeddings()(hidden[rows, columns])
+    return functional.cross_entropy(logits.float(), targets, reduction="sum")
 
 
 def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoint_seconds=60.0, label="training", snapshots=0):
@@ -99,29 +102,30 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     autocast = torch.autocast(device, dtype=dtype) if dtype != torch.float32 else nullcontext()
     model.train()
     started = saved = time.monotonic()
-    for step in range(first_step, len(steps)):
-        batch = [rows[row] for row in steps[step]]
-        with kernels_for_any_shape(), lean_lora(model):
-            loss = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
-        if not math.isfinite(loss):
-            raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; lower it, now {training['learning_rate']}")
-        clip_grad_norm_(parameters, training["max_grad_norm"])
-        history["learning_rate"].append(scheduler.get_last_lr()[0])
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad(set_to_none=True)
-        history["loss"].append(loss)
-        history["tokens"] += sum(len(row["token_ids"]) for row in batch)
-        if step + 1 in wanted:
-            weights = get_peft_model_state_dict(model)
-            history["snapshots"][step + 1] = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
-        progress.advance(1, f"loss {loss:.3f}")
-        now = time.monotonic()
-        if now - saved >= checkpoint_seconds and step + 1 < len(steps):
-            history["train_seconds"] += now - started
-            save_checkpoint(checkpoint_path, model, optimizer, scheduler, history, step + 1)
-            print(f"{label}: checkpoint saved after step {step + 1}", flush=True)
-            started = saved = time.monotonic()
+    with kernels_for_any_shape(), lean_lora(model):
+        for step in range(first_step, len(steps)):
+            batch = [rows[row] for row in steps[step]]
+            losses = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
+            clip_grad_norm_(parameters, training["max_grad_norm"])
+            history["learning_rate"].append(scheduler.get_last_lr()[0])
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad(set_to_none=True)
+            loss = sum(part.item() for part in losses)  # after all of the step is in a GPU's queue
+            if not math.isfinite(loss):
+                raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; lower it, now {training['learning_rate']}")
+            history["loss"].append(loss)
+            history["tokens"] += sum(len(row["token_ids"]) for row in batch)
+            if step + 1 in wanted:
+                weights = get_peft_model_state_dict(model)
+                history["snapshots"][step + 1] = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
+            progress.advance(1, f"loss {loss:.3f}")
+            now = time.monotonic()
+            if now - saved >= checkpoint_seconds and step + 1 < len(steps):
+                history["train_seconds"] += now - started
+                save_checkpoint(checkpoint_path, model, optimizer, scheduler, history, step + 1)
+                print(f"{label}: checkpoint saved after step {step + 1}", flush=True)
+                started = saved = time.monotonic()
     history["train_seconds"] += time.monotonic() - started
     return {"steps": len(steps), "resumed_from_step": first_step, "trainable_parameters": sum(map(torch.numel, parameters)), **history}
 
@@ -136,7 +140,9 @@ def snapshot_steps(steps, snapshots):
 
 
 def accumulate_gradients(model, batch, memory, seed, device, autocast):
-    """Add the gradients of a step's loss, the token mean over the rows of ``batch``, to those of ``model``; returns the loss.
+    """Add the gradients of a step's loss, the token mean over the rows of ``batch``, to those of ``model``.
+
+    Returns the loss as its parts of each micro-batch, scalars on ``device``; their sum is the loss.
 
     memory: {"times", "micro_batch_tokens"}, updated when memory runs out; the gradients so far are then thrown away.
     InputError if a single row does not fit.
@@ -148,18 +154,18 @@ def accumulate_gradients(model, batch, memory, seed, device, autocast):
         with autocast:
             part_loss = selective_loss(model, *pad_rows([batch[row] for row in part], device)) / targets
         part_loss.backward()
-        return part_loss.item()
+        return part_loss.detach()
 
     while True:
         torch.manual_seed(seed)
-        loss = 0.0
+        losses = []
         for part in split_by_tokens(range(len(batch)), lengths, memory["micro_batch_tokens"]):
             part_loss, said = fits(partial(backward, part))
             if said is not None:
                 break
-            loss += part_loss
+            losses.append(part_loss)
         else:
-            return loss
+            return losses
         model.zero_grad(set_to_none=True)
         advice = "lower training.max_length or training.lora.rank, set training.precision: bfloat16"
         memory["micro_batch_tokens"] = half_of(len(part), len(part) * lengths[part[0]], "training", said, advice)
