@@ -77,7 +77,7 @@ def warnings_of(joint):
         yield f"source '{source}' takes no part in the statistics over all sources: {reason}"
     if names := joint["bystanders_left_out"]:
         listed = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-        yield f"{len(names)} bystanders take no part in the statistics over all sources, as not every source has them: {listed}"
+        yield f"{len(names)} bystanders are left out of the statistics over all sources, because not every source has them: {listed}"
 
 
 def main_numbers(result):

@@ -166,7 +166,7 @@ def add_gains(cells, base):
     """
     for name, cell in cells.items():
         if cell["per_question"].keys() != base[name]["per_question"].keys():
-            raise InputError(f"the base model's items of '{name}' are others; delete its cells.json and rerun")
+            raise InputError(f"the base model's items of '{name}' differ; delete its cells.json and rerun")
     return {name: add_gain(cell, base[name]) for name, cell in cells.items()}
 
 

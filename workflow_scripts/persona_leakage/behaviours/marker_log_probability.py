@@ -110,7 +110,7 @@ def score_record(record, score, base):
     if base is None:
         return {**identity, "end": end, "anywhere": anywhere}
     if identity != {key: base[key] for key in identity}:
-        raise InputError(f"the base model's marker probabilities are of other replies: {identity} has no partner")
+        raise InputError(f"the base model's marker probabilities belong to different replies: {identity} has no counterpart")
     return {**identity, "end": end, "anywhere": anywhere, "end_gain": None if end is None else end - base["end"]}
 
 

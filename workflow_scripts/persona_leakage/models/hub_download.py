@@ -33,7 +33,7 @@ def unreachable(model, error):
     """The error of a repository that can be had neither from the hub nor from its cache."""
     return InputError(
         f"model.location: cannot download {model['location']} at revision {model['revision']} from the hub, and its cache on this"
-        f" machine has not all of it ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
+        f" machine is incomplete ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
         "  On a machine with network: check the name and revision, and for a gated model set HF_TOKEN.\n"
         "  For an offline machine: on one with network, `hf download` of that revision into a folder; copy the folder here and set\n"
         "  model.source: path and model.location: that folder."

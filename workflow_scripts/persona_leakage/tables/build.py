@@ -126,7 +126,7 @@ def count_both(first, second):
     """How many items show the behaviour in both of two cells; InputError if they are not of the same items."""
     items, others = first["per_question"], second["per_question"]
     if {*items} != {*others}:
-        raise InputError("two evaluations have other items; evaluate all states with the same items")
+        raise InputError("two evaluations have different items; evaluate all states with the same items")
     return sum(item["found"] * others[name]["found"] for name, item in items.items())
 
 
