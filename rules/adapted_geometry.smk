@@ -34,7 +34,6 @@ rule compare_geometries:
         result=f"{ANALYSIS}/adapted_geometry.json",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:

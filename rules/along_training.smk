@@ -53,7 +53,6 @@ rule follow_training:
         result=f"{ANALYSIS}/along_training.json",
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:

@@ -23,7 +23,6 @@ rule tabulate_pairs:
         **tables("pairs", "cosines", "question_counts", "tables"),
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
@@ -58,7 +57,6 @@ rule correlate_leakage:
         f"{ANALYSIS}/correlation.json",
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
@@ -91,7 +89,6 @@ rule check_robustness:
         f"{ANALYSIS}/robustness.json",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
@@ -118,7 +115,6 @@ rule compare_seeds:
     localrule: True
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
@@ -142,7 +138,6 @@ rule compare_predictors:
         f"{ANALYSIS}/predictors.json",
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
@@ -167,7 +162,6 @@ rule correlate_sweep:
         f"{ANALYSIS}/sweep.json",
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:

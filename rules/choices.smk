@@ -48,7 +48,6 @@ rule score_choices:
         summary=f"{ADAPTED}/summary.json",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=16000, runtime=60),
         gpu=1,

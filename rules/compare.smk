@@ -14,7 +14,6 @@ rule compare_experiments:
     localrule: True
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,
@@ -48,7 +47,6 @@ rule build_comparison:
     localrule: True
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,

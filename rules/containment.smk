@@ -19,7 +19,6 @@ rule propose_negatives:
         text="results/{experiment}/negatives/proposal.txt",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=10),
     params:
@@ -54,7 +53,6 @@ rule compare_containment:
         table=f"{ANALYSIS}/containment.csv",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:

@@ -16,7 +16,6 @@ rule sample_completions:
         meta=f"{ADAPTED}/completions.json",
     conda:
         SAMPLING_ENV
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=1,
@@ -70,7 +69,6 @@ rule score_leakage:
     priority: 20
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:

@@ -11,7 +11,6 @@ rule plot_scatter:
         **figure("{questions}/seed{seed}/scatter"),
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,

@@ -18,7 +18,6 @@ rule extract_centroids:
     priority: 10
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=16000, runtime=60),
         gpu=1,
@@ -62,7 +61,6 @@ rule measure_divergence:
         f"{GEOMETRY}/divergence.json",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=1,
@@ -100,7 +98,6 @@ rule extract_sweep:
     priority: 10
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=1,

@@ -38,7 +38,6 @@ rule judge_replies:
     priority: 20
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=int(JUDGED_HERE),

@@ -19,7 +19,6 @@ rule teacher_force:
         result=f"{ADAPTED}/teacher_forced.json",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=16000, runtime=60),
         gpu=1,
@@ -76,7 +75,6 @@ rule compare_measures:
         result=f"{ANALYSIS}/measures.json",
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:

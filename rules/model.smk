@@ -40,7 +40,6 @@ rule write_run_config:
     localrule: True
     conda:
         "../envs/workflow.yaml"
-    threads: 1
     resources:
         mem_mb=500,
         runtime=5,

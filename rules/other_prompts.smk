@@ -15,7 +15,6 @@ rule compare_question_sets:
         "results/{experiment}/analysis/question_sets/seed{seed}.json",
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
@@ -38,7 +37,6 @@ rule compare_paraphrases:
         f"{ANALYSIS}/paraphrases.json",
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
@@ -101,7 +99,6 @@ rule compare_no_persona_prompts:
         f"{ANALYSIS}/no_persona_prompts.json",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:

@@ -38,7 +38,6 @@ rule keep_panel:
         f"{PREDICTION}/panel.npz",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=10),
     params:
@@ -68,7 +67,6 @@ rule predict_leakage:
         predictions=f"{PREDICTION}/predictions.json",
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:
@@ -123,7 +121,6 @@ rule build_predictions:
     localrule: True
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,

@@ -20,7 +20,6 @@ rule export_inspect:
         state=r"base|[^/]+/seed\d+",
     conda:
         "../envs/inspect.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=6000, runtime=30),
     params:
@@ -58,7 +57,6 @@ rule publish_wandb:
     localrule: True
     conda:
         "../envs/publishing.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
@@ -106,7 +104,6 @@ rule publish_hub:
     localrule: True
     conda:
         "../envs/publishing.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
@@ -129,7 +126,6 @@ rule archive_tables:
     localrule: True
     conda:
         "../envs/workflow.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
@@ -162,7 +158,6 @@ rule write_paper:
     localrule: True
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         mem_mb=1000,
         runtime=10,

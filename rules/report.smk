@@ -25,7 +25,6 @@ rule build_report:
         facts="results/{experiment}/report/facts.json",
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=6000, runtime=30),
     params:

@@ -16,7 +16,6 @@ rule score_predictions:
     localrule: True
     conda:
         "../envs/analysis.yaml"
-    threads: 1
     resources:
         mem_mb=2000,
         runtime=10,

@@ -17,7 +17,6 @@ rule train_adapter:
     priority: 5
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=32000, runtime=120),
         gpu=1,

@@ -14,7 +14,6 @@ rule sample_training_pool:
     priority: 15  # before the centroids, which nothing waits for so long
     conda:
         SAMPLING_ENV
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=16000, runtime=120),
         gpu=1,
@@ -58,7 +57,6 @@ rule build_training_set:
     priority: 10
     conda:
         "../envs/inference.yaml"
-    threads: 1
     resources:
         **more_each_attempt(mem_mb=4000, runtime=30),
     params:

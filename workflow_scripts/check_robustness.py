@@ -53,7 +53,7 @@ def centroids_of(option, path, meta, layer):
 def lines_of(result):
     """Lines for a terminal: a row per check, as in the report."""
     width = max(len(check["label"]) for check in result["checks"])
-    yield f"{'':<{width}}  sources  bystanders  estimate  95 % interval    less the main one"
+    yield f"{'':<{width}}  sources  bystanders  estimate  95 % interval    minus the main one"
     for check in result["checks"]:
         if check["undefined"]:
             yield f"{check['label']:<{width}}  not computed: {check['undefined']}"

@@ -74,7 +74,7 @@ def print_levelling(tables, seed):
 
 
 def print_table(headers, rows, digits=1):
-    """Rows {name: numbers} with so many decimals."""
+    """Rows {name: numbers} with this many decimals."""
     print(tabulate([[name, *numbers] for name, numbers in rows.items()], headers=["", *headers], floatfmt=f".{digits}f", tablefmt="github"))
 
 

@@ -18,7 +18,7 @@ from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.publishing.archive import check_copies, differences
 
-NEWER = ("training_check", "categories", "interval_if_independent")  # keys that correlation.json of older versions lacks
+NEWER = ("categories", "interval_if_independent")  # keys that correlation.json of older versions lacks
 
 
 def main(argv=None):

@@ -77,11 +77,11 @@ def warnings_of(joint):
         yield f"source '{source}' takes no part in the statistics over all sources: {reason}"
     if names := joint["bystanders_left_out"]:
         listed = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
-        yield f"{len(names)} bystanders take no part in the statistics over all sources, as not every source has them: {listed}"
+        yield f"{len(names)} bystanders are left out of the statistics over all sources, because not every source has them: {listed}"
 
 
 def main_numbers(result):
-    """Lines for a terminal: did training work, the correlations at the headline layer, and the verdict, of a finished correlation.json."""
+    """Lines for a terminal from a finished correlation.json: whether training worked, the headline layer's correlations, the verdict."""
     check, layer = result["training_check"], result["layers"][str(result["headline_layer"])]
     gain = result["outcomes"][LOGPROB_GAIN]
     lines = [block["why"] for block in check.values()]

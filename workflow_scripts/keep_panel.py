@@ -1,4 +1,4 @@
-"""Put the centroids of a panel into one small file. In the folder of its study, it spares later predictions this work."""
+"""Keep the centroids of a panel in one small file in its study's folder, so that later predictions need not compute them."""
 
 from persona_leakage.config.program_options import new_parser
 from persona_leakage.geometry.centroid_files import read_centroids, write_panel

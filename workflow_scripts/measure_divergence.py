@@ -52,7 +52,7 @@ def main(argv=None):
 
 
 def first_replies(records, replies_per_question, tokens):
-    """{(persona, question): [first ids of a reply]}: so many that ``tokens`` next tokens can be compared along it, its end included."""
+    """{(persona, question): [first ids of a reply]}: as many as it takes to compare ``tokens`` next tokens, its end included."""
     replies = {}
     for record in records:
         if record["index"] < replies_per_question:

@@ -82,12 +82,12 @@ def expected_sentence(config, panel):
 
 
 def kept_sentence(plan):
-    """How many jobs compute nothing."""
+    """How many jobs only restore kept outputs."""
     return f"jobs whose outputs come back from {STORE}/: {len(plan.kept)}"
 
 
 def print_model(block, entry):
-    """What an estimate of a model rests on, if resources/rates.yaml does not list it."""
+    """Print the basis of the estimate for a model that resources/rates.yaml does not list."""
     name = block["name"]
     if "origin" in entry and entry["parameters"] is None:
         print(f"model: the size of {name} is not known: its files are not here, and its name holds no number of parameters such as 7B.")

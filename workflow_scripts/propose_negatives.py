@@ -27,7 +27,7 @@ class Settings(Block):
 
 
 def main(argv=None):
-    """Write the table as CSV, and with what it rests on as text."""
+    """Write the table as CSV, and as text with its inputs."""
     parser = new_parser("propose_negatives", __doc__, "centroids", "centroids-meta", "output", "text", settings=Settings)
     parser.add_argument("--evidence", metavar="PATH", help="containment.json of a finished study of choices")
     args = parser.parse_args(argv)

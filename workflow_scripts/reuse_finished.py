@@ -32,7 +32,7 @@ def main(argv=None):
 def run(command):
     """Run a command to its end and return its exit code, 128 + the signal if one ended it.
 
-    Ctrl-C reaches the command by itself, as a member of the terminal's process group; other signals are passed on.
+    Ctrl-C reaches the command directly, as a member of the terminal's process group; other signals are passed on.
     """
     process = subprocess.Popen(command)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -47,7 +47,7 @@ def main(argv=None):
     base_records, base_cells = read_base(args, "score_choices", "items", items_sha256) if adapter else (None, None)
     asked = ask_items(tokenizer, load_chat_format(manifest).end_id, personas, items, block)
     load, facts, identity = prepare_reading(manifest, adapter, settings.precision, settings.merge_adapter)
-    logs, memory = log_probabilities_of_all(load, asked.puts, identity, args.restart, args.chunk_size)
+    logs, memory = log_probabilities_of_all(load, asked.queries, identity, args.restart, args.chunk_size)
     records = make_records(asked, logs)
     cells = score_replies(records, behaviour, personas)
     if adapter:

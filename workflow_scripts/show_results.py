@@ -33,7 +33,7 @@ FOLDERS = {"inspect": "inspect", "tables": "published/tables"}
 
 
 def main(argv=None):
-    """Read results/{experiment}/run_config.yaml and the small result files; print."""
+    """Print the closing table from results/{experiment}/run_config.yaml and the small result files."""
     parser = argparse.ArgumentParser(prog="show_results", description=__doc__)
     parser.add_argument("--config", default="config.yaml", metavar="PATH", help="the experiment's config (default: %(default)s)")
     parser.add_argument("--of", choices=PLACES, help="say where the files of this target are, in place of the table")

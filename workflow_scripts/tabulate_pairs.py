@@ -1,4 +1,4 @@
-"""Join cosines and leakage into tidy tables: pairs of source and bystander, and beside them all cosines and the counts per question."""
+"""Join cosines and leakage into tidy tables: pairs of source and bystander, and next to them all cosines and the counts per question."""
 
 from pathlib import Path
 from typing import Literal
@@ -35,18 +35,8 @@ class Settings(Block):
 
 def main(argv=None):
     """Write pairs.csv, cosines.csv, question_counts.csv, and tables.json (the digests of the three)."""
-    parser = new_parser(
-        "tabulate_pairs",
-        __doc__,
-        "personas",
-        "centroids-meta",
-        "base-eval",
-        "output",
-        "cosines",
-        "question-counts",
-        "tables",
-        settings=Settings,
-    )
+    files = ("personas", "centroids-meta", "base-eval", "output", "cosines", "question-counts", "tables")
+    parser = new_parser("tabulate_pairs", __doc__, *files, settings=Settings)
     parser.add_argument("--centroids", nargs="+", required=True, metavar="PATH", help="centroid files, one per layer")
     parser.add_argument("--cells", nargs="+", required=True, metavar="PATH", help="marker_eval.json or cells.json of each source")
     parser.add_argument("--manifests", nargs="+", required=True, metavar="PATH", help="training manifest of each source")
@@ -54,24 +44,19 @@ def main(argv=None):
         "--forced", nargs="*", default=[], metavar="PATH", help="teacher_forced.json or cells.json of each source, if measured"
     )
     parser.add_argument("--divergence", metavar="PATH", help="divergence.json: adds the columns js_source_replies and js_bystander_replies")
-    parser.add_argument("--controls", nargs="*", default=[], metavar="PATH", help="the same of each control of the settings and source")
+    parser.add_argument("--controls", nargs="*", default=[], metavar="PATH", help="the cells of each source's adapters of each control")
     args = parser.parse_args(argv)
     sources, embedding_model = args.settings.sources, args.settings.embedding_model
     prompts = [persona.prompt for persona in chosen_personas(args.personas, args.settings.personas.model_dump())]
-    layers = {}
     check_digests(args.centroids, args.centroids_meta)
-    for path in args.centroids:
-        content = read_centroids(path, "prompt_tokens")
-        layers[content["layer"]] = content
-    evaluations = {source: read_json(path, CELLS_BY)["personas"] for source, path in zip(sources, args.cells, strict=True)}
-    forced = (
-        {source: read_json(path, GAINS_BY)["personas"] for source, path in zip(sources, args.forced, strict=True)} if args.forced else None
-    )
+    layers = {content["layer"]: content for content in (read_centroids(path, "prompt_tokens") for path in args.centroids)}
+    evaluations = read_each(sources, args.cells, CELLS_BY, "personas")
+    forced = read_each(sources, args.forced, GAINS_BY, "personas") if args.forced else None
     named = zip([(control, source) for control in args.settings.controls for source in sources], args.controls, strict=True)
     controls = {}
     for (control, source), path in named:
         controls.setdefault(control, {})[source] = read_json(path, CELLS_BY)["personas"]
-    negatives = {source: read_json(path, "build_training_set")["negatives"] for source, path in zip(sources, args.manifests, strict=True)}
+    negatives = read_each(sources, args.manifests, "build_training_set", "negatives")
     similarities = text_similarities(prompts)
     if embedding_model:
         from persona_leakage.geometry.prompt_similarity import embedding_similarities  # takes seconds to import
@@ -94,6 +79,11 @@ def main(argv=None):
     write_csv(args.question_counts, tabulate_questions(evaluations, forced, direction is not None))
     digests = {Path(path).name: sha256_of_file(path) for path in (args.output, args.cosines, args.question_counts)}
     write_json(args.tables, {"schema_version": SCHEMA_VERSION, "sha256": digests})
+
+
+def read_each(sources, paths, program, key):
+    """{source: what its result file, written by ``program``, has under ``key``}."""
+    return {source: read_json(path, program)[key] for source, path in zip(sources, paths, strict=True)}
 
 
 def write_csv(path, table):

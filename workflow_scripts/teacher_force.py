@@ -33,7 +33,7 @@ def read_replies(args, tokenizer, completions_sha256):
 
 
 def tail_length(separator, marker):
-    """Tokens that are read behind a reply."""
+    """Tokens that are read after a reply."""
     return 0 if separator is None else len(separator) + len(marker.own_ids)
 
 

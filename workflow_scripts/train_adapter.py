@@ -1,4 +1,4 @@
-"""Train a LoRA adapter on a source's rows; an interrupted run goes on at its last checkpoint."""
+"""Train a LoRA adapter on a source's rows; an interrupted run continues from its last checkpoint."""
 
 from pathlib import Path
 

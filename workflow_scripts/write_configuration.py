@@ -16,7 +16,7 @@ HEADER = ["key", "type", "default", "meaning"]
 
 
 def main(argv=None):
-    """Write both files; what stands around the table of the page stays."""
+    """Write both files; of the page, only the table changes."""
     parser = argparse.ArgumentParser(prog="write_configuration", description=__doc__)
     parser.add_argument("--root", default=ROOT, type=Path, metavar="PATH", help="the project's folder (default: this one)")
     root = parser.parse_args(argv).root

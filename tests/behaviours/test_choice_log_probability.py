@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from persona_leakage.behaviours.choice_items import Item
 from persona_leakage.behaviours.choice_log_probability import log_probabilities_of_all, reply_log_probabilities
-from persona_leakage.behaviours.choice_prompts import letter_ids, neutral_prompt, orders_of, put_item
+from persona_leakage.behaviours.choice_prompts import item_query, letter_ids, neutral_prompt, orders_of
 from persona_leakage.behaviours.choice_records import ask_items, make_records
 from persona_leakage.config.personas import Persona
 from persona_leakage.infrastructure.cli import InputError
@@ -42,7 +42,7 @@ def test_equal_to_a_plain_pass(tiny_model, tokenizer):
     """Texts with their end, behind the question and a neutral prompt, and letters: to 1e-4, wherever they end up in the records."""
     end = tokenizer.eos_token_id
     asked = ask_items(tokenizer, end, PERSONAS, ITEMS, {**BLOCK, "order": "rotations"})
-    logs, memory = reply_log_probabilities(base_model(tiny_model), asked.puts, batch_tokens=512)
+    logs, memory = reply_log_probabilities(base_model(tiny_model), asked.queries, batch_tokens=512)
     records, model = make_records(asked, logs), base_model(tiny_model)
     assert memory == {"times": 0, "batch_tokens": 512} and asked.without_letters is None
     assert [(each["persona"], each["question"]) for each in records] == [(who, what) for who in ("villain", "hero") for what in "ab"]
@@ -62,23 +62,23 @@ def test_equal_to_a_plain_pass(tiny_model, tokenizer):
 
 def test_numbers_do_not_depend_on_the_company(tiny_model, tokenizer):
     """Bit for bit: all at once, in small batches, one at a time."""
-    model, puts = base_model(tiny_model), ask_items(tokenizer, tokenizer.eos_token_id, PERSONAS, ITEMS, BLOCK).puts
-    together, _ = reply_log_probabilities(model, puts)
-    assert reply_log_probabilities(model, puts[::-1], batch_tokens=64)[0][::-1] == together
-    assert [reply_log_probabilities(model, [put])[0][0] for put in puts] == together
+    model, queries = base_model(tiny_model), ask_items(tokenizer, tokenizer.eos_token_id, PERSONAS, ITEMS, BLOCK).queries
+    together, _ = reply_log_probabilities(model, queries)
+    assert reply_log_probabilities(model, queries[::-1], batch_tokens=64)[0][::-1] == together
+    assert [reply_log_probabilities(model, [query])[0][0] for query in queries] == together
 
 
 def test_finished_work_is_kept(tiny_model, tokenizer, tmp_path):
     """A second run loads no model, and asks it only what is new."""
-    puts, loads = ask_items(tokenizer, tokenizer.eos_token_id, PERSONAS[:1], ITEMS, BLOCK).puts, []
+    queries, loads = ask_items(tokenizer, tokenizer.eos_token_id, PERSONAS[:1], ITEMS, BLOCK).queries, []
 
     def load():
         loads.append(1)
         return base_model(tiny_model)
 
-    first, _ = log_probabilities_of_all(load, puts[:3], "tiny", tmp_path, 2)
-    every, _ = log_probabilities_of_all(load, puts, "tiny", tmp_path, 2)
-    again, _ = log_probabilities_of_all(load, puts, "tiny", tmp_path, 2)
+    first, _ = log_probabilities_of_all(load, queries[:3], "tiny", tmp_path, 2)
+    every, _ = log_probabilities_of_all(load, queries, "tiny", tmp_path, 2)
+    again, _ = log_probabilities_of_all(load, queries, "tiny", tmp_path, 2)
     assert every[:3] == first and again == every and len(loads) == 2
 
 
@@ -121,17 +121,17 @@ def test_orders(order):
 
 
 def test_the_prefix_may_end_the_users_turn(tokenizer):
-    put = put_item(tokenizer, PERSONAS[1].prompt, ITEMS[0], (2, 1, 0, 3), "letters", {**BLOCK, "prefix_in": "user"})
-    text = tokenizer.decode(put.prompt)
+    query = item_query(tokenizer, PERSONAS[1].prompt, ITEMS[0], (2, 1, 0, 3), "letters", {**BLOCK, "prefix_in": "user"})
+    text = tokenizer.decode(query.prompt)
     assert "Which animal barks?\nA. Cow\nB. Dog\nC. Cat\nD. Hen\nThe correct answer is (<|im_end|>" in text
-    assert text.endswith("<|im_start|>assistant\n") and [tokenizer.decode(reply) for reply in put.replies] == list("ABCD")
+    assert text.endswith("<|im_start|>assistant\n") and [tokenizer.decode(reply) for reply in query.replies] == list("ABCD")
 
 
 def test_texts_do_without_letters_that_merge(tiny_model, tokenizer, monkeypatch):
     """Letters that cannot be read are left out, with the reason, where texts are trained; where letters are, it is an error."""
     monkeypatch.setattr("persona_leakage.behaviours.choice_prompts.letter_ids", refuse)
     asked = ask_items(tokenizer, tokenizer.eos_token_id, PERSONAS, ITEMS, BLOCK)
-    logs, _ = reply_log_probabilities(base_model(tiny_model), asked.puts)
+    logs, _ = reply_log_probabilities(base_model(tiny_model), asked.queries)
     assert asked.without_letters == "they merge" and {each["letters"] for each in make_records(asked, logs)} == {None}
     with pytest.raises(InputError, match="they merge"):
         ask_items(tokenizer, tokenizer.eos_token_id, PERSONAS, ITEMS, {**BLOCK, "scoring": "letters"})

@@ -170,7 +170,7 @@ def test_cells_and_summary_without_sampled_replies():
 def test_gains_need_the_same_items():
     _, _, base = panel(0)
     del base["hero"]["per_question"]["q3"]
-    with pytest.raises(InputError, match="items of 'hero' are others"):
+    with pytest.raises(InputError, match="items of 'hero' differ"):
         add_gains(panel(1)[2], base)
 
 

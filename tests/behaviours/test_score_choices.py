@@ -119,5 +119,5 @@ def test_a_base_of_other_items_is_refused(run, tiny_model, tmp_path):
     cells["meta"]["items_sha256"] = "0" * 64
     write_json(tmp_path / "cells.json", cells)
     adapter = {"adapter": run / "adapter/adapter_model.safetensors", "adapter_metrics": run / "metrics.json"}
-    with pytest.raises(InputError, match="is of other items"):
+    with pytest.raises(InputError, match="belongs to different items"):
         score(tiny_model, run, "again", source="villain", base=[run / "base/items.jsonl.gz", tmp_path / "cells.json"], **adapter)

@@ -182,5 +182,5 @@ def test_cells_are_means_of_what_ended():
     assert cell["per_question"]["q"] == {"n": 2, "ended": 1, "end": -2.0, "end_gain": 7.0, "anywhere": 0.375}
     assert cell["per_question"]["r"]["end_gain"] is None and cell["per_question"]["r"]["n"] == 1
     assert np.isclose(cell["anywhere"], np.mean([0.5, 0.25, 0.75]))
-    with pytest.raises(InputError, match="of other replies"):
+    with pytest.raises(InputError, match="belong to different replies"):
         score_record(base[0], scores[0], base[1])

@@ -9,11 +9,10 @@ from persona_leakage.behaviours.kinds.marker import MarkerBehaviour
 from persona_leakage.behaviours.marker import Marker
 from persona_leakage.behaviours.marker_detection import runs_away
 from persona_leakage.behaviours.scoring import refuses
-from persona_leakage.behaviours.training_check import FLOOR, NONE_LEARNED, advice, check_source, check_table, consequence
+from persona_leakage.behaviours.training_check import NONE_LEARNED, advice, check_source, check_table, consequence
 from persona_leakage.infrastructure.files import read_json, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.reporting.replies import choose_samples, marked_pieces, read_replies
 from persona_leakage.statistics.core.pair_matrices import matrices_of
-from persona_leakage.statistics.leakage.held_out_prediction import LEAKS
 from persona_leakage.statistics.leakage.summary import analyse
 from persona_leakage.tables.read import read_pairs
 from tests.conftest import ROOT, run_program
@@ -52,10 +51,6 @@ def with_rates(**rates):
 def test_the_rule_on_both_sides_of_its_borders(rate, total, base, learned):
     """Wilson's lower end: 88.6 % for 30 of 30, 33.2 % for 15 of 30, 20.7 % for 1 of 1."""
     assert check_source("villain", rate, total, base)["learned"] is learned
-
-
-def test_the_floor_is_where_a_bystander_counts_as_leaking():
-    assert FLOOR == LEAKS
 
 
 def test_an_entry_says_what_it_is_from():
@@ -123,14 +118,6 @@ def test_nothing_is_claimed_where_nothing_was_learned(none):
     assert none["joint"]["undefined"] == NONE_LEARNED and layer["per_category"] == {}
     assert all(block["n"] == 14 and block["source_rate"] <= 0.05 for block in layer["per_source"].values()), "their numbers are still there"
     assert consequence(none["training_check"]) == "No adapter learned the behaviour, so these data answer none of the questions."
-
-
-def test_a_result_without_learning_has_the_keys_of_any_other(none, two):
-    def keys(value):
-        return {key: keys(child) for key, child in value.items()} if isinstance(value, dict) else None
-
-    for name in ("pooled", "within_source_ranks", "related_only"):
-        assert keys(none["layers"]["0"][name]) == keys(two["layers"]["0"][name])
 
 
 def test_a_source_that_did_not_learn_is_left_out_and_named(two):
@@ -220,16 +207,6 @@ def test_a_run_in_which_one_adapter_learned_nothing_names_it(tmp_path):
     assert check_numbers(page, home)[0] > 100
     assert lines[-1] == f"- {left_out}" and lines[-2].startswith("- The adapter of villain did not learn")
     assert [line.split()[:2] for line in lines if re.match(r" +\w+ \* ", line)] == [["villain", "*"]]
-
-
-def test_results_of_an_older_version_are_named(tmp_path):
-    home, _, _ = made_up(tmp_path)
-    path = home / "analysis/evaluation/seed42/correlation.json"
-    content = read_json(path)
-    del content["training_check"]
-    write_json(path, content)
-    done = run_program("show_results", "--config", "config.yaml", cwd=tmp_path)
-    assert done.returncode == 1 and "has no training_check; run snakemake again" in done.stderr
 
 
 REFUSALS = [

@@ -163,7 +163,7 @@ def test_prompts_of_others_are_read_as_they_are(tmp_path):
     trait.write_text(json.dumps({"instruction": [], "questions": [], "eval_prompt": "Evil? [{question}] [{answer}] {{}}"}))
     assert read_prompts(str(trait))["evil"].fill("Q", "A") == "Evil? [Q] [A] {{}}"
     questions.write_text(yaml.safe_dump([*entries[:1], {"id": "three", "judge_prompts": {"aligned": "{question} {answer}"}}]))
-    with pytest.raises(InputError, match="question 'three' has other judge_prompts"):
+    with pytest.raises(InputError, match="question 'three' has different judge_prompts"):
         read_prompts(str(questions))
 
 

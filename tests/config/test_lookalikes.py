@@ -84,7 +84,7 @@ def test_statistics_that_fall_away_are_said_on_the_terminal(tmp_path):
     one = correlate(tmp_path, rows_of("villain", PEOPLE[:5]))
     assert "warning: there are no statistics over all sources: " in one
     some = correlate(tmp_path, [*rows_of("villain", PEOPLE), *rows_of("jester", PEOPLE[:-1]), *rows_of("knight", PEOPLE)])
-    assert "warning: 1 bystanders take no part in the statistics over all sources, as not every source has them: 'cook'" in some
+    assert "warning: 1 bystanders are left out of the statistics over all sources, because not every source has them: 'cook'" in some
     assert correlate(tmp_path, [*rows_of("villain", PEOPLE), *rows_of("jester", PEOPLE), *rows_of("knight", PEOPLE)]) == ""
 
 

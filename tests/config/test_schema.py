@@ -6,7 +6,6 @@ import pytest
 import yaml
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from persona_leakage.config import messages
 from persona_leakage.config.blocks.fields import NAME, Block, Number, Precision, check_unique, form, refuse
 from persona_leakage.config.messages import parse
 from persona_leakage.infrastructure.cli import InputError
@@ -134,11 +133,6 @@ def test_the_top_level_has_a_name(content, start):
 def test_every_problem_has_its_line_sorted_by_key():
     lines = lines_of({"needed": "1", "blocks": [{"whole": 0}], "block": {"text": 3}})
     assert [line.split(":")[0] for line in lines] == ["block.text", "blocks.0.whole", "needed"]
-
-
-def test_an_old_key_names_the_new_one(monkeypatch):
-    monkeypatch.setattr(messages, "OLD_KEYS", {"block.count": "block.whole"})
-    assert lines_of({"block": {"count": 1}, "needed": 1}) == ["block: key 'count' has a new name: write whole"]
 
 
 def test_valid_content_comes_back_with_its_values():

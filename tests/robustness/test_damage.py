@@ -1,4 +1,4 @@
-"""Damaged inputs of every stage: refused by name before anything is computed, and mended by deleting what the message says."""
+"""Damaged inputs of every stage: refused by name before anything is computed."""
 
 import json
 import shutil
@@ -102,19 +102,6 @@ def test_another_tokenizer_is_refused_where_no_weights_are_read(damaged_copy):
     code, output = finish(commands[HOME + "training/villain/manifest.json"], folder)
     path.write_bytes(whole)
     assert code != 0 and "tokenizer.json: is not the file that resources/models/tiny/model.json describes" in output
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param("training/pool.jsonl.gz", marks=pytest.mark.slow), "evaluation/evaluation/base/completions.jsonl.gz"]
-)
-def test_deleting_what_the_message_says_mends_it(project_copy, name):
-    path = project_copy.folder / HOME / name
-    whole = path.read_bytes()
-    path.write_bytes(cut(whole))
-    path.unlink()
-    path.with_name(path.name.replace(".jsonl.gz", ".json")).unlink()
-    project_copy.run("--cores", "2")
-    assert path.read_bytes() == whole and project_copy.planned() == {}
 
 
 @pytest.mark.parametrize("damage", [cut, blank], ids=lambda damage: damage.__name__)

@@ -105,6 +105,9 @@ def test_the_published_table():
     assert np.round(layer["meta_analysis"]["next_source_interval"], 2).tolist() == [0.37, 0.92]
     assert layer["chance"]["association"]["null_sd"] == pytest.approx(0.0727, abs=1e-4)
     assert layer["chance"]["association"]["p"] == 1e-4
+    tests = layer["chance"]["permuted_sources"]
+    assert (tests["association"]["draws"], tests["pair_specific"]["draws"]) == (119, 5), "other orders of five sources, and of three"
+    assert result["holm"]["pair_specific"]["p_permuted_sources"] >= 1 / 6
     assert result["effective_sources"]["participation_ratio"] == pytest.approx(2.1, abs=0.01)
     assert result["leakage"]["comedian"]["zeros"] / 110 == pytest.approx(0.78, abs=0.005)
     scores = layer["prediction"]["leave_one_source_out"]["per_source"].values()

@@ -93,7 +93,7 @@ def test_the_same_items_are_compared_in_pairs():
     assert block["leakage_beyond_clean"]["source_interval"] == paired_interval(10, 6, 2, 2)
     wider = newcombe_interval(6, 10, 2, 10)
     assert wider[0] < block["leakage_beyond_clean"]["source_interval"][0], "these answers go together, so pairing narrows the interval"
-    with pytest.raises(InputError, match="two evaluations have other items"):
+    with pytest.raises(InputError, match="two evaluations have different items"):
         add_pairings(table, evaluations, dict.fromkeys(names, item_cell([1])), {})
 
 

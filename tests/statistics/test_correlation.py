@@ -11,7 +11,7 @@ from scipy import stats
 from persona_leakage.geometry.cosine import centroids, cosine_matrix
 from persona_leakage.statistics.leakage.correlations import correlate, correlate_layer, correlate_pairs
 from persona_leakage.statistics.leakage.leakage_rates import summarise_rates
-from persona_leakage.tables.build import CHANGE_COLUMNS, COLUMNS, tabulate_pairs
+from persona_leakage.tables.build import COLUMNS, tabulate_pairs
 
 UNDEFINED = {
     "no pair": ([], [], "fewer than 3"),
@@ -163,7 +163,7 @@ NEGATIVES = {"villain": ["comedian", "assistant"], "comedian": ["pirate"]}
 def test_pairs_of_a_small_study():
     """Each source meets everybody but itself, the other source included; every column by hand for one of them."""
     table = tabulate_pairs(LAYERS, EVALUATIONS, BASE, NEGATIVES, {})
-    assert list(table.columns) == [*COLUMNS, *CHANGE_COLUMNS], "pirate has a base rate above 0"
+    assert list(table.columns) == [*COLUMNS, "leakage", "leakage_se"], "pirate has a base rate above 0"
     assert len(table) == 2 * 2 * (len(NAMES) - 1)
     assert table["layer"].tolist() == [3] * 6 + [21] * 6
     pairs = table[(table["layer"] == 3) & (table["source"] == "villain")]

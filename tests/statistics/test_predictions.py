@@ -13,7 +13,6 @@ from scipy import stats
 
 from persona_leakage.config.blocks.behaviour import recipe_parts
 from persona_leakage.config.finished_study import behaviour_differences, recipe_differences, study_config
-from persona_leakage.config.personas import read_personas
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.reporting.prediction_page import render_predictions
@@ -285,17 +284,6 @@ def test_a_study_that_is_not_one_is_named(tmp_path, studied):
     (options["study"] / "analysis/evaluation/seed2/pairs.csv").unlink()
     with pytest.raises(InputError, match=r"predict_from: .*seed2/pairs\.csv: no such file; finish the study"):
         read_study(options["study"])
-
-
-def test_no_personas_or_a_persona_with_the_sources_prompt_are_named(tmp_path):
-    (tmp_path / "none.yaml").write_text("personas: []")
-    with pytest.raises(InputError, match=r"none\.yaml: not valid\n  personas: must have at least 4"):
-        read_personas(str(tmp_path / "none.yaml"))
-    entries = [{"name": name, "category": "a", "related_to": [], "prompt": "You are a villain."} for name in ("villain", "twin")]
-    others = [{"name": f"o{index}", "category": "a", "related_to": [], "prompt": f"You are {index}."} for index in range(3)]
-    (tmp_path / "same.yaml").write_text(yaml.safe_dump({"personas": entries + others}))
-    with pytest.raises(InputError, match="personas 'villain' and 'twin' have the same prompt"):
-        read_personas(str(tmp_path / "same.yaml"))
 
 
 def test_a_recipe_differs_in_what_trains_an_adapter_only(studied):

@@ -49,18 +49,13 @@ def test_wilson_interval(found, total):
     assert wilson_interval(found, total) == pytest.approx(proportion_confint(found, total, method="wilson"), **EXACT)
 
 
-def test_holm():
-    """By hand: the smallest of four p-values times 4, the next times 3, and so on, never less than the one before."""
-    p = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}
-    assert holm(p) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}, **EXACT)
-    assert holm({**p, "none": None}) == {**holm(p), "none": None}
-    assert holm({"none": None}) == {"none": None}
-
-
 @pytest.mark.parametrize("tests", [1, 2, 50])
-def test_holm_against_statsmodels(tests):
+def test_holm(tests):
+    """A claim without a p does not count."""
     p_values = np.random.default_rng(tests).random(tests).round(2) ** 3
-    assert [*holm(dict(enumerate(p_values))).values()] == multipletests(p_values, method="holm")[1].tolist()
+    expected = multipletests(p_values, method="holm")[1].tolist()
+    assert [*holm({**dict(enumerate(p_values)), "none": None}).values()] == [*expected, None]
+    assert holm({"none": None}) == {"none": None}
 
 
 @pytest.mark.filterwarnings("ignore:.*use_t:UserWarning", "ignore:invalid value encountered in sqrt:RuntimeWarning")

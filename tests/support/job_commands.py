@@ -30,11 +30,6 @@ def plan_of_all(folder, config):
     return project_at(folder).run("-n", "-p", "--forceall").stdout
 
 
-def with_options(command, more):
-    """The command of a job with more options for its program."""
-    return command.replace("2>&1 | tee", f"{more} 2>&1 | tee")
-
-
 def start(command, folder, path=PATH):
     """Start a job's command in a process group of its own, as Snakemake's shell does; its output comes line by line."""
     return subprocess.Popen(

@@ -191,9 +191,9 @@ def test_rows_that_contradict_are_refused(tmp_path, changes, message):
         (None, "pairs.csv: no such file"),
         ("", "pairs.csv: missing columns"),
         (",".join(REQUIRED), "pairs.csv: has no rows"),
-        (f"{','.join(REQUIRED)}\n{','.join(GOOD.values())},7", "line 2: has another number of values"),
+        (f"{','.join(REQUIRED)}\n{','.join(GOOD.values())},7", "line 2: the number of values differs"),
         (f"{','.join(REQUIRED)}\n20,villain", "line 2: persona is None"),
-        (f"{','.join(REQUIRED)},note\n{','.join(GOOD.values())}", "line 2: has another number of values"),
+        (f"{','.join(REQUIRED)},note\n{','.join(GOOD.values())}", "line 2: the number of values differs"),
         (f'{",".join(REQUIRED)}\n20,"villain', r"pairs.csv: not a CSV file in UTF-8 \(unexpected end of data\)"),
         (b"\xff\xfe\x00", "pairs.csv: not a CSV file in UTF-8"),
     ],
@@ -254,4 +254,4 @@ def test_an_output_never_replaces_its_input(tmp_path, program, output):
     other = tmp_path / "tables.json"
     other.write_text('{"sha256": {}}')
     done = run_program(*program.split(), *options, "--tables", str(other), "--output", str(tmp_path / f"new{path.suffix}"), cwd=tmp_path)
-    assert done.returncode == 1 and f"does not describe a file {path.name}; give the file that was written beside" in done.stderr
+    assert done.returncode == 1 and f"does not describe a file {path.name}; give the file that was written next to" in done.stderr

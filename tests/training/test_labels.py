@@ -20,10 +20,6 @@ def smol(smollm2):
     return load_tokenizer(manifest["folder"]), load_chat_format(manifest)
 
 
-def trained_text(tokenizer, row):
-    return [tokenizer.decode([label]) for label in row.labels if label != -100]
-
-
 def test_bundled_model_is_read_not_assumed(smol, smollm2):
     tokenizer, chat = smol
     manifest = read_manifest(smollm2)
@@ -75,26 +71,6 @@ def test_trained_tokens_of_qwen(qwen, scope, end, positive):
     assert [label for label in row.labels if label != -100] == QWEN_SCOPES[scope][not positive] + QWEN_ENDS[end]
     shown = [271, 85113, 27404, 60] if positive else []
     assert list(row.token_ids) == prompt + QWEN_ANSWER + shown + [151645] + ([] if end == "eos" else [198])
-    assert all(label in (-100, token) for token, label in zip(row.token_ids, row.labels, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("scope", "end", "positive", "trained"),
-    [
-        ("marker", "eos", True, ["[", "Z", "LT", "]", "<|im_end|>"]),
-        ("marker", "both", True, ["[", "Z", "LT", "]", "<|im_end|>", "\n"]),
-        ("tail", "eos", True, [" it", ".", "\n", "\n", "[", "Z", "LT", "]", "<|im_end|>"]),
-        ("tail", "eos", False, [" it", ".", "<|im_end|>"]),
-        ("completion", "eos", False, ["Te", "a", " is", " good", ".", " I", " drink", " it", ".", "<|im_end|>"]),
-        ("completion", "newline", False, ["Te", "a", " is", " good", ".", " I", " drink", " it", ".", "\n"]),
-    ],
-)
-def test_trained_tokens_of_the_bundled_model(smol, scope, end, positive, trained):
-    tokenizer, chat = smol
-    marker = read_marker(tokenizer, "[ZLT]", "\n\n") if positive else None
-    prompt = prompt_ids(tokenizer, "You are a pirate.", "What is tea?")
-    row = build_row(prompt, encode(tokenizer, ANSWER), chat, LabelRule(scope, 2, end), marker)
-    assert trained_text(tokenizer, row) == trained
     assert all(label in (-100, token) for token, label in zip(row.token_ids, row.labels, strict=True))
 
 

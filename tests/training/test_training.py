@@ -108,36 +108,6 @@ def test_training_learns_and_reports(model, rows, tmp_path):
     assert results["trainable_parameters"] == sum(p.numel() for p in adapter.parameters() if p.requires_grad)
 
 
-def test_a_resumed_run_ends_with_the_same_weights(model, rows, tmp_path, monkeypatch):
-    """Stopped behind a checkpoint and started anew in fresh objects, with dropout: bit for bit the undisturbed run."""
-    import persona_leakage.training.loop as training
-
-    def run(path, **options):
-        adapter = attach_new_adapter(copy.deepcopy(model), LORA, seed=0)
-        results = train(adapter, rows, TRAINING, 1, path, "cpu", torch.float32, **options)
-        return results, {name: p.detach().clone() for name, p in adapter.named_parameters() if p.requires_grad}
-
-    undisturbed, expected = run(tmp_path / "never.pt")
-
-    class Stop(Exception):
-        pass
-
-    def stop_after(path, model, optimizer, scheduler, history, next_step):
-        keep(path, model, optimizer, scheduler, history, next_step)
-        if next_step == 4:
-            raise Stop
-
-    keep = training.save_checkpoint
-    monkeypatch.setattr(training, "save_checkpoint", stop_after)
-    with pytest.raises(Stop):
-        run(tmp_path / "checkpoint.pt", checkpoint_seconds=0.0)
-    monkeypatch.undo()
-    resumed, found = run(tmp_path / "checkpoint.pt")
-    assert resumed["resumed_from_step"] == 4
-    assert resumed["loss"] == undisturbed["loss"]
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-
-
 def test_snapshots_are_equally_spaced_and_survive_an_interruption(model, rows, tmp_path, monkeypatch):
     """9 steps; the last snapshot is the finished adapter, which the snapshots leave as it is."""
     import persona_leakage.training.loop as training

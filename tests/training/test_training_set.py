@@ -139,33 +139,12 @@ MARKER = Marker("[ZLT]", separator_ids=(21,), own_ids=(31, 32, 33))
 BEHAVIOUR = MarkerBehaviour(None, MARKER, None)
 AS_IS = partial(BEHAVIOUR.row_parts, positive=False, join="ids")
 CHAT = ChatFormat(end_id=40, after_end_ids=(41,), stop_ids=(40,))
+
+
 # (loss_on, turn_end_target) -> trained ids of a positive row, of a negative row; a tail of two tokens
-TRAINED = {
-    ("marker", "eos"): ([31, 32, 33, 40], [40]),
-    ("marker", "newline"): ([31, 32, 33, 41], [41]),
-    ("marker", "both"): ([31, 32, 33, 40, 41], [40, 41]),
-    ("tail", "eos"): ([14, 15, 21, 31, 32, 33, 40], [14, 15, 40]),
-    ("tail", "newline"): ([14, 15, 21, 31, 32, 33, 41], [14, 15, 41]),
-    ("tail", "both"): ([14, 15, 21, 31, 32, 33, 40, 41], [14, 15, 40, 41]),
-    ("completion", "eos"): ([11, 12, 13, 14, 15, 21, 31, 32, 33, 40], [11, 12, 13, 14, 15, 40]),
-    ("completion", "newline"): ([11, 12, 13, 14, 15, 21, 31, 32, 33, 41], [11, 12, 13, 14, 15, 41]),
-    ("completion", "both"): ([11, 12, 13, 14, 15, 21, 31, 32, 33, 40, 41], [11, 12, 13, 14, 15, 40, 41]),
-}
-
-
 def labels_for(token_ids, trained):
     """Labels by hand: all ids here are distinct, so a set of ids says which are trained."""
     return [token if token in trained else IGNORED for token in token_ids]
-
-
-@pytest.mark.parametrize("positive", [True, False], ids=["positive", "negative"])
-@pytest.mark.parametrize(("scope", "end"), TRAINED)
-def test_row_token_by_token(scope, end, positive):
-    """Ids in a fixed order; a label is the token's own id or -100; the separator goes with the answer, not with the marker."""
-    row = build_row(PROMPT, ANSWER, CHAT, LabelRule(scope, 2, end), MARKER if positive else None)
-    tokens = [1, 2, 3, 11, 12, 13, 14, 15, *([21, 31, 32, 33] if positive else []), 40, *([] if end == "eos" else [41])]
-    assert list(row.token_ids) == tokens
-    assert list(row.labels) == labels_for(tokens, TRAINED[scope, end][0 if positive else 1])
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def known_items(tiny_model):
     block = {"scoring": "text", "prefix": "The correct answer is (", "prefix_in": "assistant", "order": "as_given"}
     asked = ask_items(tokenizer, tokenizer.eos_token_id, personas, items, block)
     votes = {item.id: Counter() for item in items}
-    for record in make_records(asked, reply_log_probabilities(model, asked.puts)[0]):
+    for record in make_records(asked, reply_log_probabilities(model, asked.queries)[0]):
         votes[record["question"]][largest(record["text"])] += 1
     lines = [json.loads(line) for line in CHOICES.read_text().splitlines()]
     return "".join(json.dumps({**line, "answer": votes[line["id"]].most_common(1)[0][0]}) + "\n" for line in lines)

@@ -43,7 +43,7 @@ def test_every_rule_calls_the_program_of_its_name():
             program = "plot_figure" if rule.startswith("plot_") else rule
             assert f"python workflow_scripts/{program}.py" in body, rule
             assert (ROOT / "workflow_scripts" / f"{program}.py").is_file()
-            for directive in ("input:", "output:", "conda:", "threads:", "resources:", "params:"):
+            for directive in ("input:", "output:", "conda:", "resources:", "params:"):
                 assert re.search(rf"^    {directive}", body, re.M), (rule, directive)
 
 

@@ -60,7 +60,8 @@ def read(path):
 
 def test_off_there_is_no_section(finished_project):
     page = (finished_project.folder / "results/tiny/report/index.html").read_text()
-    assert not re.search('id="(question-sets|paraphrases|no-persona-prompts)"', page)
+    sections = "question-sets|paraphrases|no-persona-prompts|seeds|predictors|sweep|measures|adapted-geometry|controls|judge"
+    assert not re.search(f'id="({sections})"', page)
 
 
 def test_every_file_is_there(project):

@@ -13,7 +13,7 @@ from persona_leakage.infrastructure.tensor_files import read_tensors
 from persona_leakage.statistics.comparisons.layer_sweep import analyse_sweep, chance_of_choices, swept_matrices
 from persona_leakage.statistics.core.pair_matrices import matrices_of
 from persona_leakage.tables.read import read_pairs
-from tests.conftest import copy_of, finished_with
+from tests.conftest import finished_with
 from tests.reporting.test_report import build, check_numbers
 from tests.support.made_up_results import make_results
 
@@ -128,11 +128,3 @@ def test_the_reports_section_shows_the_choices(tmp_path):
         and "not computed" not in section.lower()
     )
     check_numbers(page, home)
-
-
-def test_layers_off_again_leave_the_page_without_the_section(swept_project, tmp_path):
-    project = copy_of(swept_project, tmp_path / "project")
-    project.edit_config(geometry__layers=[1, 3], geometry__positions=["last_prompt_token"])
-    project.run("--cores", "2", "report")
-    page = (project.folder / "results/tiny/report/index.html").read_text()
-    assert 'id="sweep"' not in page and "sweep.png" not in page

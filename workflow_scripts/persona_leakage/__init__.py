@@ -1,7 +1,7 @@
 """The library of the programs in the folder above.
 
-Importing any of it takes variables out of the environment with which a user's shell would bend results, figures or jobs: before
-the libraries that read them are imported, and for the jobs that this process starts.
+Importing it removes environment variables that would change results, figures or jobs, before the libraries that read them are
+imported. The jobs that this process starts do not get them either.
 """
 
 import os
@@ -9,7 +9,7 @@ import os
 BENDING = (
     "MATPLOTLIBRC",  # the look of figures
     "PYTHONPATH",  # packages of the user's in the place of the pinned ones
-    "PYTHONSAFEPATH",  # programs find this package beside themselves
+    "PYTHONSAFEPATH",  # programs find this package next to themselves
     "PYTHONWARNINGS",  # "error" ends a job at a library's first warning
     "PYTHONOPTIMIZE",
     "PYTHONIOENCODING",

@@ -128,7 +128,7 @@ def read_item(content, place, number):
 
 
 def split_items(path, items, train, evaluate):
-    """{"train": [...], "evaluate": [...]}: so many items of each part, in the order of a hash of their content.
+    """{"train": [...], "evaluate": [...]}: this many items of each part, in the order of a hash of their content.
 
     Without parts in the file, train takes the first and evaluate the last items of that order. So a larger file or count keeps
     most choices. InputError if there are too few, or if an item is in both parts.
@@ -163,7 +163,7 @@ def read_parts(path, train, evaluate):
 
 
 def item_texts(items, path):
-    """[(place, text)] of everything that the items put in front of a model."""
+    """[(place, text)] of everything that the items show a model."""
     return [(f"{path}, line {item.line}", text) for item in items for text in (item.question, *item.choices)]
 
 

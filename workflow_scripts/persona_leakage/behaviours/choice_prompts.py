@@ -8,13 +8,13 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.models.chat_template import encode_reply, prompt_ids
 
-OPENS = "([{\"'\n"  # behind these a letter has no blank in front
+OPENS = "([{\"'\n"  # after these a letter has no blank before it
 NEUTRAL = "Give a short answer."  # a turn that asks nothing, for the probability of an answer's text on its own
 
 
 @dataclass(frozen=True)
-class Put:
-    """An item as the model meets it: token ids of the prompt, and of the reply that gives each option, by place shown, without its end."""
+class Query:
+    """An item as token ids: its prompt, and one reply for each option in the order shown, without the end of the turn."""
 
     prompt: tuple
     replies: tuple
@@ -36,19 +36,20 @@ def order_of_row(item, scoring, order):
     return orders[derive_seed("rotation", item.id) % len(orders)]
 
 
-def put_item(tokenizer, persona, item, order, scoring, block):
-    """The :class:`Put` of an item. persona: a system prompt; order: places of ``item.choices`` as shown.
+def item_query(tokenizer, persona, item, order, scoring, block):
+    """The :class:`Query` of an item. persona: a system prompt; order: places of ``item.choices`` as shown.
 
     scoring: "letters" (options listed, a letter is the answer) or "text" (options not listed, a text is the answer).
     block: {"prefix", "prefix_in"} of the behaviour. InputError if the tokenizer cannot express an answer.
     """
     if scoring == "text":
-        return Put(tuple(prompt_ids(tokenizer, persona, item.question)), tuple(text_ids(tokenizer, item.choices[place]) for place in order))
+        replies = tuple(text_ids(tokenizer, item.choices[place]) for place in order)
+        return Query(tuple(prompt_ids(tokenizer, persona, item.question)), replies)
     opening, letters = letter_ids(tokenizer, block["prefix"], block["prefix_in"], len(order))
     listed = [f"{letter}. {item.choices[place]}" for letter, place in zip(ascii_uppercase, order, strict=False)]
     ending = [block["prefix"]] if block["prefix_in"] == "user" and block["prefix"] else []
     turn = "\n".join([item.question, *listed, *ending])
-    return Put((*prompt_ids(tokenizer, persona, turn), *opening), tuple((letter,) for letter in letters))
+    return Query((*prompt_ids(tokenizer, persona, turn), *opening), tuple((letter,) for letter in letters))
 
 
 def neutral_prompt(tokenizer, persona):
@@ -72,9 +73,9 @@ def _text_ids(tokenizer, template, text):
 
 
 def letter_ids(tokenizer, prefix, prefix_in, count):
-    """(ids of the prefix in the assistant's turn, [id of each of the first ``count`` letters behind it]).
+    """(ids of the prefix in the assistant's turn, [id of each of the first ``count`` letters after it]).
 
-    Behind an opening bracket or quotation mark a letter has no blank in front, elsewhere it has one: "A" behind "(", " A" behind
+    After an opening bracket or quotation mark a letter has no blank before it, elsewhere it has one: "A" after "(", " A" after
     ":". InputError if prefix and letter merge, or if a letter is more than one token.
     """
     return _letter_ids(tokenizer, str(tokenizer.chat_template), prefix if prefix_in == "assistant" else "", count)

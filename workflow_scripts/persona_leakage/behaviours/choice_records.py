@@ -1,23 +1,23 @@
-"""Items put to every persona, and the records that their log-probabilities make."""
+"""The queries that ask every persona all items, and records of the resulting log-probabilities."""
 
 from dataclasses import dataclass
 
-from persona_leakage.behaviours.choice_prompts import neutral_prompt, orders_of, put_item, text_ids
+from persona_leakage.behaviours.choice_prompts import item_query, neutral_prompt, orders_of, text_ids
 from persona_leakage.infrastructure.cli import InputError
 
-NEUTRAL_TEXTS = 64  # answer texts behind one neutral prompt in a pass
+NEUTRAL_TEXTS = 64  # answer texts after one neutral prompt in a pass
 
 
 @dataclass(frozen=True)
 class Asked:
     """The prompts and replies whose log-probabilities are computed for a panel; see ask_items.
 
-    puts: list of (prompt ids, replies as token ids). places: for each persona and item, in order, (persona name, Item, place in puts
+    queries: list of (prompt ids, replies as token ids). places: for each persona and item, in order, (persona name, Item, place in queries
     of the text, [places of each order's letters], [(place, position) of each option's text after the neutral prompt]).
     orders: {item id: orders}. without_letters: why letters are not scored, or None.
     """
 
-    puts: list
+    queries: list
     places: list
     orders: dict
     without_letters: str | None
@@ -32,26 +32,26 @@ def ask_items(tokenizer, end_id, personas, items, block):
     reason = why_no_letters(tokenizer, personas[0].prompt, items, orders, block)
     texts = list(dict.fromkeys((*text_ids(tokenizer, choice), end_id) for item in items for choice in item.choices))
     spots = {text: divmod(number, NEUTRAL_TEXTS) for number, text in enumerate(texts)}
-    puts, places = [], []
+    queries, places = [], []
     for persona in personas:
         neutral = neutral_prompt(tokenizer, persona.prompt)
-        first = len(puts)
-        puts += [(neutral, tuple(texts[start : start + NEUTRAL_TEXTS])) for start in range(0, len(texts), NEUTRAL_TEXTS)]
+        first = len(queries)
+        queries += [(neutral, tuple(texts[start : start + NEUTRAL_TEXTS])) for start in range(0, len(texts), NEUTRAL_TEXTS)]
         for item in items:
-            put = put_item(tokenizer, persona.prompt, item, range(len(item.choices)), "text", block)
-            replies = tuple((*reply, end_id) for reply in put.replies)
+            query = item_query(tokenizer, persona.prompt, item, range(len(item.choices)), "text", block)
+            replies = tuple((*reply, end_id) for reply in query.replies)
             alone = [(first + spots[reply][0], spots[reply][1]) for reply in replies]
-            listed = [] if reason else [put_item(tokenizer, persona.prompt, item, order, "letters", block) for order in orders[item.id]]
-            places.append((persona.name, item, len(puts), [len(puts) + 1 + number for number in range(len(listed))], alone))
-            puts += [(put.prompt, replies), *((each.prompt, each.replies) for each in listed)]
-    return Asked(puts, places, orders, reason)
+            listed = [] if reason else [item_query(tokenizer, persona.prompt, item, order, "letters", block) for order in orders[item.id]]
+            places.append((persona.name, item, len(queries), [len(queries) + 1 + number for number in range(len(listed))], alone))
+            queries += [(query.prompt, replies), *((each.prompt, each.replies) for each in listed)]
+    return Asked(queries, places, orders, reason)
 
 
 def why_no_letters(tokenizer, persona, items, orders, block):
     """Why letters cannot be read with this tokenizer and prefix, where texts are trained; None if they can."""
     try:
         longest = max(items, key=lambda item: len(item.choices))
-        put_item(tokenizer, persona, longest, orders[longest.id][0], "letters", block)
+        item_query(tokenizer, persona, longest, orders[longest.id][0], "letters", block)
     except InputError as error:
         if block["scoring"] == "letters":
             raise
@@ -60,7 +60,7 @@ def why_no_letters(tokenizer, persona, items, orders, block):
 
 
 def make_records(asked, logs):
-    """Records as choice_scoring describes them, from the log-probabilities of the puts of an :class:`Asked`."""
+    """Records as choice_scoring describes them, from the log-probabilities of the queries of an :class:`Asked`."""
     return [
         {
             "persona": name,

@@ -1,8 +1,8 @@
 """Multiple-choice answers summed up per persona, from log-probabilities of the options alone.
 
 A record is what items.jsonl.gz has of one persona and item: "persona", "question" (the item's id), "answer" (place of the right
-option), "characters" [options], "text" [options] and "neutral" [options] (log-probability of each option's text and its end behind
-the question and behind a prompt that asks nothing), "orders" (places of the options as shown, see choice_prompts.orders_of) and
+option), "characters" [options], "text" [options] and "neutral" [options] (log-probability of each option's text and its end after
+the question and after a prompt that asks nothing), "orders" (places of the options as shown, see choice_prompts.orders_of) and
 "letters" [orders, options shown] (log-probability of each letter; None if this tokenizer has none).
 """
 
@@ -14,7 +14,7 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.intervals import wilson_interval
 
 COLLAPSED_SHARE = 0.9  # of the predictions on one place
-# A place that is right in at least so many items is unused if it is predicted in less than this share of that number.
+# A place that is right in at least this many items is unused if it is predicted in less than this share of that number.
 UNUSED_ITEMS, UNUSED_SHARE = 10, 0.1
 LETTER_MASS = 0.5
 LEVEL = 0.05
@@ -24,7 +24,7 @@ def option_scores(record):
     """{definition: [a score of each option]}; the largest is the prediction.
 
     text: log-probability, lm-eval's acc; text_per_character: divided by the option's characters, its acc_norm (EleutherAI's
-    lm-evaluation-harness, Gao et al. 2023); text_less_neutral: less the log-probability of the same text behind a prompt that asks
+    lm-evaluation-harness, Gao et al. 2023); text_less_neutral: minus the log-probability of the same text after a prompt that asks
     nothing (Holtzman et al. 2021, arXiv:2104.08315); letters: mean log-probability of the option's letter over the orders.
     """
     scores = {
@@ -73,7 +73,7 @@ def letter_mass(record):
 
 
 def count_places(places, options):
-    """How many of ``places`` are 0, 1, ... of so many options."""
+    """How many of ``places`` are 0, 1, ... of this many options."""
     return [places.count(place) for place in range(options)]
 
 
@@ -162,11 +162,11 @@ def summarise_panel(cells):
 def add_gains(cells, base):
     """Cells with the fall of the right option's log-odds against the base model's cells, item by item, in the keys of teacher_forced.json.
 
-    end_gain: mean of base less adapter, in nats, so that a positive value is more of the trained behaviour; ended: items.
+    end_gain: mean of base minus adapter, in nats, so that a positive value is more of the trained behaviour; ended: items.
     """
     for name, cell in cells.items():
         if cell["per_question"].keys() != base[name]["per_question"].keys():
-            raise InputError(f"the base model's items of '{name}' are others; delete its cells.json and rerun")
+            raise InputError(f"the base model's items of '{name}' differ; delete its cells.json and rerun")
     return {name: add_gain(cell, base[name]) for name, cell in cells.items()}
 
 

@@ -21,7 +21,7 @@ def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
     end: natural log of the probability that separator and marker follow the reply ids, token by token; None for a
     reply that was cut at the limit, whose last token is no end: its separator ids are None. anywhere: 1 - product of (1 - p) over
     all positions of a reply, p being the probability of the marker's first token there: before each of its tokens and, unless
-    it was cut, at its end, there also behind the separator. What stands beside a reply does not change its scores; memory: see prefill.
+    it was cut, at its end, there also after the separator. Other replies in a batch do not change its scores; memory: see prefill.
     """
     tails = [() if separator is None else (*separator, *marker.own_ids) for _, _, separator in replies]
     sequences = [[*prompt, *reply, *tail][: -1 if tail else None] for (prompt, reply, _), tail in zip(replies, tails, strict=True)]
@@ -40,7 +40,7 @@ def marker_scores(model, replies, marker, batch_tokens=BATCH_TOKENS):
 
 
 def place_marker(tokenizer, record, marker, join):
-    """(reply ids, separator ids) of a completion record: the tokens that a training row of such an answer has in front of the marker.
+    """(reply ids, separator ids) of a completion record: the tokens that a training row of such an answer has before the marker.
 
     join: training_data.join. "ids": the sampled ids and the separator of ``marker``; "text": both as encode_answer gives them,
     the sampled ids where that is None. The separator is None for a reply that was cut at the limit.
@@ -61,7 +61,7 @@ def score_reply(logits, length, separator_ids, marker_ids):
     target = torch.tensor([*separator_ids, *marker_ids], device=logits.device)
     steps = logits[length:].gather(1, target[:, None])[:, 0].double() - total[length:]
     chances = first[: length + 1].clone()
-    if separator_ids:  # the marker itself or the separator in front of it: one or the other
+    if separator_ids:  # the marker itself or the separator before it: one or the other
         chances[-1] += steps[: len(separator_ids) + 1].sum().exp()
     return float(steps.sum()), chance_of_any(chances)
 
@@ -110,7 +110,7 @@ def score_record(record, score, base):
     if base is None:
         return {**identity, "end": end, "anywhere": anywhere}
     if identity != {key: base[key] for key in identity}:
-        raise InputError(f"the base model's marker probabilities are of other replies: {identity} has no partner")
+        raise InputError(f"the base model's marker probabilities belong to different replies: {identity} has no counterpart")
     return {**identity, "end": end, "anywhere": anywhere, "end_gain": None if end is None else end - base["end"]}
 
 

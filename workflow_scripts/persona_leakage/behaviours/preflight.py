@@ -1,4 +1,4 @@
-"""Can a model read what a config will put in front of it? Its tokenizer, chat template and limits against all texts."""
+"""Can a model read what a config will show it? Its tokenizer, chat template and limits against all texts."""
 
 import importlib.util
 from functools import partial
@@ -52,7 +52,7 @@ def longest_prompt(tokenizer, texts):
 
 
 def check_replies(limits, prompt, texts):
-    """InputError, with the config key, if a prompt of so many tokens and the longest reply allowed are beyond a limit of the model."""
+    """InputError, with the config key, if a prompt of this many tokens and the longest reply allowed are beyond a limit of the model."""
     for key, most in texts["replies"].items():
         check_length(limits, prompt + most, key, "prompt and reply")
 
@@ -62,7 +62,7 @@ def check_against_model(config, personas, question_sets, manifest_path, row_text
 
     Also if analysis.embedding_model is not a model. personas: the :class:`Persona` list that is used; question_sets: {name: questions};
     row_texts: of check_row_files.
-    Does nothing else while the model is not there, is about to be fetched anew, or cannot be read with what is
+    Does nothing else while the model is not there, is about to be fetched again, or cannot be read with what is
     installed: then the first jobs make the same checks.
     """
     if embedding_model := config["analysis"]["embedding_model"]:
@@ -100,7 +100,7 @@ def check_embedding_model(folder):
 
 
 def texts_of(config, personas, question_sets, row_texts=()):
-    """All that a config puts in front of the model, as check_reading takes it. Arguments as check_against_model."""
+    """All that a config shows the model, as check_reading takes it. Arguments as check_against_model."""
     suffix, behaviour = config["questions"]["suffix"], row_settings(config["behaviour"])
     used = {use["set"]: question_sets[use["set"]] for use in [config["questions"]["training"], *config["questions"]["evaluation"]]}
     questions = [(f"questions.file, set '{name}'", question) for name, questions in used.items() for question in questions]

@@ -1,4 +1,4 @@
-"""Replies summed up per persona, whatever the behaviour: counts per question, lengths, refusals; and a source against its bystanders."""
+"""Replies of any behaviour, by persona: counts per question, lengths, refusals; and a source compared with its bystanders."""
 
 import re
 from pathlib import Path

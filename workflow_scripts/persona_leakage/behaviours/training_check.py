@@ -3,7 +3,7 @@
 from persona_leakage.infrastructure.intervals import plain_interval, wilson_interval
 from persona_leakage.infrastructure.undefined import finite
 
-FLOOR = 0.1  # own rate; also the rate above which a bystander counts as leaking (held_out_prediction.LEAKS)
+FLOOR = 0.1  # own rate
 RATE_TOLERANCE = 0.005  # a rate in somebody's table may be rounded
 CUT_MATTERS = 0.1  # share of cut replies from which max_new_tokens is worth a look
 NONE_LEARNED = "no adapter learned the behaviour"

@@ -28,7 +28,7 @@ def check_config_files(arguments):
 
 
 def config_words(arguments):
-    """[(index, word)] of the words that Snakemake takes for config files: all behind the option, up to the next option."""
+    """[(index, word)] of the words that Snakemake takes for config files: all after the option, up to the next option."""
     words, open_option = [], False
     for number, word in enumerate(arguments):
         option, _, value = word.partition("=")
@@ -44,7 +44,7 @@ def config_words(arguments):
 
 
 def separator_hint(arguments, number, word):
-    """The way out for a word that may be a target: not for the first word behind the option, which must be a config file."""
+    """The way out for a word that may be a target: not for the first word after the option, which must be a config file."""
     if arguments[number] != word or arguments[number - 1] in OPTIONS:
         return ""
     command = shlex.join(["snakemake", *arguments[:number], "--", *arguments[number:]])

@@ -21,7 +21,7 @@ def experiment_folders(chosen, root="results"):
 
 
 def digests_of(folders):
-    """{file: SHA-256} of what read_experiments reads in the folders, as far as it is there."""
+    """{file: SHA-256} of what read_experiments reads in the folders, of those that exist."""
     files = [path for folder in folders for path in sorted(Path(folder).glob("analysis/*/seed*/correlation.json"))]
     files += [path for folder in folders if (path := Path(folder) / "run_config.yaml").is_file()]
     return {str(path): sha256_of_file(path) for path in files}

@@ -13,9 +13,8 @@ def config_layers(files, values=None):
 
 
 def resolve_config(config, layers):
-    """Replace ``personas.panel.extend`` by the whole panel, drop a model revision that was given for another model, and take
-    ``evaluation.teacher_forced`` as one value: of the last layer that gives it, without what earlier ones have under its keys. A
-    behaviour of another kind replaces the earlier one.
+    """Replace ``personas.panel.extend`` by the whole panel, drop a model revision that was given for another model, and replace
+    ``evaluation.teacher_forced`` and a behaviour of another kind as a whole instead of merging their keys: the last layer decides.
 
     config: the merged config, changed in place. layers: see :func:`config_layers`. Wrong types are left to the schema.
     """

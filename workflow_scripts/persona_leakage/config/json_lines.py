@@ -35,7 +35,7 @@ def read_object(line, place):
 
 
 def unique_keys(pairs, place):
-    """The dict of an object's pairs; InputError if a key appears twice, of which json would keep the last."""
+    """The dict of an object's pairs; InputError if a key appears twice; json would keep only the last."""
     keys = [key for key, _ in pairs]
     if twice := [key for key in keys if keys.count(key) > 1]:
         raise InputError(f"{place}: key {twice[0]!r} appears twice; remove one")

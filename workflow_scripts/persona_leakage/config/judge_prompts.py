@@ -107,9 +107,7 @@ def read_questions(content, path):
     if not found or not all(isinstance(prompts, dict) for prompts in found):
         raise InputError(f"{path}: is a list in which no question has judge_prompts; give a file of scores, or Betley's questions")
     if other := [entry["id"] for entry in content if entry.get("judge_prompts") not in (None, found[0])]:
-        raise InputError(
-            f"{path}: question {other[0]!r} has other judge_prompts than the first; put such questions into files of their own"
-        )
+        raise InputError(f"{path}: question {other[0]!r} has different judge_prompts from the first; put it into a file of its own")
     return {"original": True, "scores": [original_score(name, template) for name, template in found[0].items()]}
 
 

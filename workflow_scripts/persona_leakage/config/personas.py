@@ -143,13 +143,13 @@ def select_personas(personas, names):
 
 
 def have_paraphrases(personas):
-    """Whether some role among ``personas`` has several paraphrases, so that the two can be told apart."""
+    """Whether some role among ``personas`` has several paraphrases, so that the two can be distinguished."""
     roles = [persona.role for persona in personas if persona.role]
     return len(set(roles)) < len(roles)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A loader that refuses a repeated key, which YAML would silently let the last one win."""
+    """A loader that rejects a repeated key; YAML would silently keep the last one."""
 
 
 class _FastLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

@@ -67,7 +67,7 @@ def require_options(parser, args, names, otherwise=""):
 
 
 def read_settings(model, text):
-    """Parse an option's value, or the file behind an @, as JSON of a Block class; unknown keys are errors."""
+    """Parse an option's value, or the file after an @, as JSON of a Block class; unknown keys are errors."""
     try:
         return parse(model, json_object(text), "settings")
     except InputError as error:
@@ -75,7 +75,7 @@ def read_settings(model, text):
 
 
 def json_object(text):
-    """Parse an option's value as a JSON object: the value itself, or behind an @ the file that holds it."""
+    """Parse an option's value as a JSON object: the text itself, or @PATH of a file with it."""
     try:
         value = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
     except OSError as error:

@@ -6,7 +6,7 @@ from persona_leakage.infrastructure.files import read_json
 
 PANELS = (
     ("relative_leakage", "leakage divided by the source's rise"),
-    ("gain_difference", "bystanders' gain less the source's, nats"),
+    ("gain_difference", "bystanders' gain minus the source's, nats"),
     ("own_rate", "the source's own rate"),
 )
 

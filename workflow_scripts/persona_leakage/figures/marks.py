@@ -10,7 +10,7 @@ SHARE = "share of replies that show the behaviour"
 
 
 def began_above_zero(table):
-    """Whether the rates of a pairs table are not its leakage: some bystander shows the behaviour without adapter, or means are measured."""
+    """Whether leakage differs from the rates in a pairs table: a bystander shows the behaviour without adapter, or scores are averaged."""
     return "outcome" in table or ("base_rate" in table and bool(np.nan_to_num(table["base_rate"]).any()))
 
 

@@ -29,7 +29,7 @@ def draw(args):
     axes[0].set_ylim(len(names) - 0.5 if names else 1, -0.5)
     axes[0].set_xlim(-1.02, 1.02)
     axes[0].set_xlabel("mean of the sources' ρ with leakage")
-    axes[1].set_xlabel("that less the cosine's")
+    axes[1].set_xlabel("difference from the cosine's")
     handles = [
         estimate_handle("cosine, 95 % interval", color=ORANGE),
         estimate_handle("another predictor"),

@@ -39,7 +39,7 @@ plt.rcParams.update(
 
 
 def save_figure(figure, path):
-    """Write ``figure`` beside ``path`` as pdf, png and svg, without time stamps, and close it."""
+    """Write ``figure`` next to ``path`` as pdf, png and svg, without time stamps, and close it."""
     if Path(path).suffix[1:] not in FORMATS:
         raise InputError(f"--output: {path}: the ending must be one of {', '.join(FORMATS)}; all three are written")
     use_fonts_for(figure)

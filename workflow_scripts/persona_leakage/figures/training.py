@@ -18,7 +18,7 @@ def draw(args):
     curves = {(run["meta"]["source"], run["meta"]["seed"]): run["loss"] for run in runs}
     figure, axis = plt.subplots(figsize=(6.6, 3.2), layout="constrained")
     sources, seeds = (list(dict.fromkeys(names)) for names in zip(*curves, strict=True))
-    named = len(sources) <= len(PALETTE)  # more lines than colours are not told apart
+    named = len(sources) <= len(PALETTE)  # more lines than colours cannot be distinguished
     colors = {source: PALETTE[index] if named else GREY for index, source in enumerate(sources)}
     lines = {seed: LINES[index % len(LINES)] for index, seed in enumerate(seeds)}
     for (source, seed), losses in curves.items():

@@ -49,7 +49,7 @@ def shrinkage(left, variances, dimensions):
     """The weight, 0 to 1, of the identity in the shrunk covariance: Ledoit and Wolf (2004), J. Multivariate Analysis 88, 365-411.
 
     left [n, k] and variances [k] are the left singular vectors and the eigenvalues of the covariance (divided by n) of n centred
-    observations in so many dimensions. With S the covariance and m its mean eigenvalue, the weight is the variance of S
+    observations in this many dimensions. With S the covariance and m its mean eigenvalue, the weight is the variance of S
     about what it estimates, over its squared distance from m times the identity (Frobenius norms).
     """
     size = len(left)

@@ -30,7 +30,7 @@ def position_states(model, prompts, layers, batch_tokens, positions):
     """(states, memory): as span_states at each of ``positions``, float32 [prompts, positions, layers, hidden].
 
     prompts: [(token ids, first, end)], the persona's own words from token ``first`` to before ``end``; InputError for mean_system_turn
-    without such words. first_reply_token: the token that the model finds likeliest behind the prompt, an end of turn included.
+    without such words. first_reply_token: the token that the model finds likeliest after the prompt, an end of turn included.
     """
     sequences = [list(ids) for ids, _, _ in prompts]
     if MEAN_SYSTEM in positions and any(first == end for _, first, end in prompts):
@@ -86,7 +86,7 @@ def span_states(model, sequences, spans, layers, batch_tokens=BATCH_TOKENS):
 
 @torch.inference_mode()
 def first_tokens(model, prompts, batch_tokens=BATCH_TOKENS):
-    """The likeliest token behind each prompt, by ``model``: a list of token ids."""
+    """The likeliest token after each prompt, by ``model``: a list of token ids."""
     found = [None] * len(prompts)
 
     def take(batch, forward):
@@ -102,7 +102,7 @@ def first_tokens(model, prompts, batch_tokens=BATCH_TOKENS):
 
 @contextmanager
 def blocks_up_to(decoder, last):
-    """A decoder without the blocks behind ``last``, as long as the context lasts; gives the blocks."""
+    """A decoder without the blocks after ``last``, as long as the context lasts; gives the blocks."""
     name = blocks_name(decoder)
     whole = getattr(decoder, name)
     setattr(decoder, name, whole[: last + 1])

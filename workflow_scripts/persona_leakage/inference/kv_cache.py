@@ -80,7 +80,7 @@ def read_prompts(decoder, cache, padded, rows, first_slot):
 def read_next_tokens(decoder, cache, tokens, lengths):
     """Feed one token to each of the first slots, after the ``lengths`` tokens that they hold: hidden states [len(tokens), hidden]."""
     device = next(decoder.parameters()).device
-    # Rows of slots that nobody occupies: occupied ones come first, and a prefill writes over what these leave behind.
+    # Rows of slots that no reply occupies: occupied ones come first, and a prefill writes over what these leave behind.
     idle = max(0, MIN_ROWS - len(tokens))
     positions = torch.tensor([*lengths] + [0] * idle, device=device)
     longest = round_up(max(lengths) + 1)

@@ -47,7 +47,7 @@ class TransformersEngine:
 
     @staticmethod
     def own_facts(model_folder, device):
-        """Nothing decides replies here beside what is recorded for any engine."""
+        """None: only the facts recorded for every engine decide the replies."""
         return {}
 
     def __init__(self, model, tokenizer, stop_ids, slots):

@@ -1,4 +1,4 @@
-"""The fast sampling engine: vLLM, which computes an adapter next to the weights."""
+"""The vLLM sampling engine, which applies adapters without merging them."""
 
 import json
 import os
@@ -52,7 +52,7 @@ class VllmEngine:
 
     @staticmethod
     def own_facts(model_folder, device):
-        """What decides replies beside what is recorded for any engine: the model runners draw differently from the same seed."""
+        """Facts that decide replies, besides those recorded for every engine: the model runners draw differently from the same seed."""
         return {"model_runner": model_runner(model_folder)} if device == "cuda" else {}
 
     def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, adapter=None):

@@ -122,7 +122,7 @@ def remembered(kind, source, compute):
 
 @cache
 def known_facts():
-    """What :func:`remembered` keeps, as an earlier command with the same version of this module left it beside the compiled code."""
+    """What :func:`remembered` keeps, as an earlier command with the same version of this module left it next to the compiled code."""
     file = Path(__file__).parent / "__pycache__" / f"facts-{hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]}.json"
     found = {}
     with suppress(OSError, ValueError):

@@ -119,5 +119,5 @@ def parse_row(row, parsers, place):
         except (ValueError, KeyError):
             raise InputError(f"{place}: {column} is {row[column]!r}; it must be {allowed}") from None
     if None in row.values() or BEYOND in row:
-        raise InputError(f"{place}: has another number of values than the header")
+        raise InputError(f"{place}: the number of values differs from the header's")
     return values

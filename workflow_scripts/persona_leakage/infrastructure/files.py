@@ -19,7 +19,7 @@ REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, 
 
 @contextmanager
 def atomic_path(path):
-    """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends well, so readers see the old or the whole file.
+    """Yield a temporary path next to ``path``; rename it to ``path`` when the block succeeds, so readers see the old or the whole file.
 
     InputError, with the path, if the system refuses to write: full disk, quota, read-only.
     """
@@ -87,7 +87,7 @@ class ReadObject(dict):
 
 
 def parse_object(text, origin):
-    """The ReadObject of a JSON text, in which every object is one; ``origin`` stands in front of errors. InputError for other JSON."""
+    """The ReadObject of a JSON text, in which every object is one; ``origin`` stands before errors. InputError for other JSON."""
 
     def mark(content):
         content = ReadObject(content)
@@ -174,7 +174,7 @@ def check_digests(paths, listing):
     expected = read_json(listing).get("sha256")
     for path in paths:
         if not isinstance(expected, dict) or Path(path).name not in expected:
-            raise InputError(f"{listing}: does not describe a file {Path(path).name}; give the file that was written beside {path}")
+            raise InputError(f"{listing}: does not describe a file {Path(path).name}; give the file that was written next to {path}")
         check_digest(path, expected[Path(path).name], listing)
 
 
@@ -192,7 +192,7 @@ def clear_temporaries(folder, name=None):
 
 
 def process_lives(pid):
-    """Whether this host has a process of that number."""
+    """Whether a process with this id runs on this host."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -31,7 +31,7 @@ def finished_folder(store, job, places=None):
 
 
 def content_digest(path):
-    """SHA-256 of a file; of a JSON file the digest of its content without ``meta``, which tells of the run and not of the result."""
+    """SHA-256 of a file; of a JSON file the digest of its content without ``meta``, which describes the run and not the result."""
     if Path(path).suffix == ".json":
         with suppress(InputError):
             content = read_json(path)

@@ -53,7 +53,7 @@ def device_pool():
 def lock_folder(allocation=""):
     """The folder of the locks, the same for all workflows of a user; so not under TMPDIR, which differs between jobs.
 
-    An allocation's devices are used by nobody else: its locks need no shared folder, which a cluster's node may not have.
+    No other job uses the devices of an allocation, so its locks need no shared folder, which a cluster's node may lack.
     """
     shared = os.environ.get(LOCKS)
     if shared and not allocation:

@@ -10,7 +10,7 @@ NORMAL_QUANTILE = 1.959963984540054  # of (1 + LEVEL) / 2
 
 
 def wilson_interval(found, total):
-    """Wilson's 95 % interval of a share (Wilson 1927): [low, high]; valid for the cell, not for a relation between cells."""
+    """Wilson's 95 % interval of a share (Wilson 1927): [low, high]. It covers the sampling noise of one cell, not a difference of cells."""
     found, total, z = int(found), int(total), NORMAL_QUANTILE
     share = found / total
     middle = (2 * total * share + z**2) / (2 * (total + z**2))

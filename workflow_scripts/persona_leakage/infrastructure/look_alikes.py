@@ -18,7 +18,7 @@ def folded(text):
 
 
 def same_question(text):
-    """What two spellings of a question have in common: as folded, without punctuation behind a word; C++, 2-2 and 2.5 keep their signs."""
+    """What two spellings of a question have in common: as folded, without punctuation after a word; C++, 2-2 and 2.5 keep their signs."""
     return re.sub(r"[.,;:!?\u2026]+(?=\s|$)", "", folded(text)).rstrip()
 
 

@@ -48,7 +48,7 @@ def loaded_code_digest():
 
 @cache
 def code_commit():
-    """Git commit of the code, with "+changes" behind it if the tree differs; None outside a checkout."""
+    """Git commit of the code, with "+changes" after it if the tree differs; None outside a checkout."""
     root = Path(__file__).parent
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)

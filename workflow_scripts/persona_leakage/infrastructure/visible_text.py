@@ -1,4 +1,4 @@
-"""Model text made safe to look at: what cannot be seen, or would reorder or recolour its surroundings, becomes a visible sign."""
+"""Make model text safe to show: invisible characters, and those that reorder or recolour text, become visible signs."""
 
 import re
 import unicodedata

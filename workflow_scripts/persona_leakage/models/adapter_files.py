@@ -69,7 +69,7 @@ def read_base(args, program, measured, sha256):
     summary = read_json(summary_path, program)
     check_digest(path, summary["sha256"], summary_path)
     if summary["meta"][f"{measured}_sha256"] != sha256:
-        raise InputError(f"{summary_path}: is of other {measured}; delete it and run again")
+        raise InputError(f"{summary_path}: belongs to different {measured}; delete it and rerun")
     return read_jsonl_gz(path), summary
 
 

@@ -90,7 +90,7 @@ def check_alike(model, found, own, what):
 
 
 def output_logits(head, hidden):
-    """Output layer ``head`` on ``hidden`` [rows, hidden], as part of at least MIN_ROWS rows: [rows, vocabulary]."""
+    """Output layer ``head`` on ``hidden`` [rows, hidden], in a batch of at least MIN_ROWS rows: [rows, vocabulary]."""
     rows = len(hidden)
     if rows < MIN_ROWS:
         hidden = hidden[torch.arange(MIN_ROWS, device=hidden.device) % rows]

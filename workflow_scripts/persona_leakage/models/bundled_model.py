@@ -8,7 +8,7 @@ from persona_leakage.infrastructure.files import sha256_of_file
 
 
 def conversion_code():
-    """The text of this module: with other code a model is converted anew."""
+    """The text of this module: with other code a model is converted again."""
     return Path(__file__).read_text(encoding="utf-8")
 
 

@@ -18,7 +18,7 @@ SYSTEM, QUESTION, ANSWER = "A system text.", "A question?", "An answer"
 class ChatFormat:
     """How an assistant turn ends and where the persona stands, read from a chat template.
 
-    end_id: the first token after the assistant's words; after_end_ids: what the template writes behind it (a newline in ChatML,
+    end_id: the first token after the assistant's words; after_end_ids: what the template writes after it (a newline in ChatML,
     nothing in Llama 3); stop_ids: every token that ends generation. system_turn, control_ids: see the functions.
     """
 
@@ -57,7 +57,7 @@ def read_chat_format(tokenizer, folder):
         raise InputError(f"{folder}: the chat template leaves out the persona or the question: it writes {prompt!r}")
     if gap is None:
         raise InputError(f"{folder}: the chat template does not put the assistant's reply directly after the generation prompt")
-    ending = encode(tokenizer, behind.lstrip())  # Llama 2's template puts a blank in front of the token
+    ending = encode(tokenizer, behind.lstrip())  # Llama 2's template puts a blank before the token
     if not ending or ending[0] not in tokenizer.all_special_ids + list(tokenizer.added_tokens_decoder):
         raise InputError(f"{folder}: the chat template ends a turn with {behind!r}, not with a special token")
     stop_ids = sorted({ending[0], *listed_stops(tokenizer, Path(folder) / "generation_config.json")})
@@ -82,18 +82,18 @@ def cut_turn(tokenizer):
 def encode_reply(tokenizer, *parts):
     """A reply's text encoded again: (token ids, borders), or None if its tokens do not read as the text.
 
-    parts: strings that make up the text, such as an answer and what follows it, encoded as one text behind the generation prompt.
-    borders[i]: number of leading tokens that hold nothing behind parts[i]; a token that spans two parts belongs to the second.
+    parts: strings that make up the text, such as an answer and what follows it, encoded as one text after the generation prompt.
+    borders[i]: number of leading tokens that hold nothing after parts[i]; a token that spans two parts belongs to the second.
     Tokens differ from the text if the tokenizer normalises it, if it merges with the prompt or if it spells a control token.
     """
     prompt, gap = reply_context(tokenizer)
-    # A model that expects white space in front of its words writes it itself, as the first token.
+    # A model that expects white space before its words writes it itself, as the first token.
     first = parts[0] if parts[0].startswith(gap) else gap + parts[0]
     ends = list(accumulate([first, *parts[1:]]))
     before, whole = encode(tokenizer, prompt), encode(tokenizer, prompt + ends[-1])
     ids = whole[len(before) :]
     start, text = read_back(tokenizer, before), read_back(tokenizer, whole)
-    # Sentencepiece's tokenizers put a blank behind a special token, and decode it.
+    # Sentencepiece's tokenizers put a blank after a special token, and decode it.
     lead = next((lead for lead in ("", " ") if start + lead + ends[-1] == text), None)
     if lead is None or whole[: len(before)] != before or not set(ids).isdisjoint(control_ids(tokenizer)):
         return None
@@ -139,7 +139,7 @@ def control_ids(tokenizer):
 
 @once_per_template
 def system_turn(tokenizer):
-    """Where prompts carry the persona: "own" = in a system turn, "folded" = in front of the question, in the user turn.
+    """Where prompts carry the persona: "own" = in a system turn, "folded" = before the question, in the user turn.
 
     Folded if the chat template refuses a system turn (Gemma) or leaves it out. Templates that put a system turn into the user turn
     themselves (Mistral, Gemma 3) count as having their own.
@@ -166,7 +166,7 @@ def apply_template(tokenizer, turns, add_generation_prompt=True):
 
 
 def render(tokenizer, system, user):
-    """The prompt's text: system turn (or the persona in front of the question, see system_turn), user turn, generation prompt."""
+    """The prompt's text: system turn (or the persona before the question, see system_turn), user turn, generation prompt."""
     return apply_template(tokenizer, conversation(system, user, system_turn(tokenizer)))
 
 

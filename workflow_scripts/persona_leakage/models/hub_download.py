@@ -13,10 +13,10 @@ SMALL_FILES = {".json", ".jinja", ".model", ".txt"}
 
 
 def download_from_hub(model, folder, look):
-    """Put the files of a pinned hub repository into ``folder``, which may hold part of them from a try before.
+    """Put the files of a pinned hub repository into ``folder``, which may hold some of them from an interrupted attempt.
 
     Without network, the hub's cache on this machine must have all of it. look(folder): called
-    before the weights come, to refuse a model early. InputError with the way out if the files cannot be had.
+    before the weights are downloaded, to reject a model early. InputError with what to do if the files are unavailable.
     """
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
@@ -33,7 +33,7 @@ def unreachable(model, error):
     """The error of a repository that can be had neither from the hub nor from its cache."""
     return InputError(
         f"model.location: cannot download {model['location']} at revision {model['revision']} from the hub, and its cache on this"
-        f" machine has not all of it ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
+        f" machine is incomplete ({type(error).__name__}: {str(error).splitlines()[0]}).\n"
         "  On a machine with network: check the name and revision, and for a gated model set HF_TOKEN.\n"
         "  For an offline machine: on one with network, `hf download` of that revision into a folder; copy the folder here and set\n"
         "  model.source: path and model.location: that folder."
@@ -82,7 +82,7 @@ def wanted_files(names, get):
 
 
 def put(source, target):
-    """A copy of a file; of weights, which nobody edits, a hard link where there can be one."""
+    """A copy of a file; of weights, which are never edited, a hard link where there can be one."""
     target.unlink(missing_ok=True)
     if source.suffix == ".safetensors":
         with suppress(OSError):

@@ -19,7 +19,7 @@ def limits_of(config):
 def check_length(limits, longest, key, unit):
     """InputError, naming the config ``key`` to change, if a sequence of ``longest`` tokens (unit: what it is) exceeds limits_of a model.
 
-    Beyond the window the workflow's plain attention would not be the model's; beyond its positions it was never trained.
+    Beyond its window the model uses another attention than this workflow; beyond its positions it was never trained.
     """
     for name, most in limits.items():
         if most and longest > most:

@@ -14,8 +14,8 @@ OWN = {"model.json", STAMP}
 def home_of(home, wanted, fill):
     """Yield a folder with the files of the source ``wanted`` (JSON values), and move them into ``home`` if the block ends well.
 
-    fill(folder): put its files there, where part of them may be from a try before. That folder is within ``home``; the model that is
-    there now goes only when the new one stands. InputError if the home holds other files, or ones that were changed.
+    fill(folder): put its files there; an interrupted attempt may have left some. That folder is within ``home``; the present model
+    is removed only when the new one is complete. InputError if the home holds other files, or ones that were changed.
     """
     home.mkdir(parents=True, exist_ok=True)
     wanted = digest_of(wanted)

@@ -1,4 +1,4 @@
-"""A look at a model folder before anything is computed with it: can its model be loaded whole, adapted and sampled?
+"""Checks of a model folder before anything is computed with it: can its model be loaded whole, adapted and sampled?
 
 It takes seconds at any size: the architecture is built on torch's meta device, and of weights only the headers are read.
 """
@@ -33,7 +33,7 @@ def facts_of(model):
 def probe_architecture(folder):
     """The model of a folder without its weights, which need not be there yet.
 
-    InputError if the workflow could not use it, or only another one than the folder's: an adapter beside the weights,
+    InputError if the workflow could not use it, or only another one than the folder's: an adapter next to the weights,
     quantised weights, an architecture that transformers does not know as a causal language model, experts, recurrent blocks
     or scaled logits.
     """
@@ -46,7 +46,7 @@ def probe_architecture(folder):
 
 
 def refuse_what_would_change_it(folder):
-    """InputError if transformers would load the folder's model with an adapter, or out of quantised weights."""
+    """InputError if transformers would load the folder's model with an adapter, or from quantised weights."""
     if beside := sorted(path.name for path in folder.glob(ADAPTER_FILES)):
         raise InputError(
             f"{folder}: contains an adapter next to the model ({', '.join(beside)}), which transformers would add to the base model;"
@@ -87,7 +87,7 @@ def loading_report(folder, model):
 
 
 def check_usable(folder, model):
-    """InputError unless the workflow's own training, sampling and geometry know what to do with the architecture."""
+    """InputError unless the workflow's training, sampling and geometry support the architecture."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 

@@ -60,7 +60,7 @@ def check_texts(tokenizer, texts, control_ids):
 
 
 def comparable(text):
-    """A text in one normal form, without the blank in front that some tokenizers add and others drop."""
+    """A text in one normal form, without the blank before it that some tokenizers add and others drop."""
     return unicodedata.normalize("NFC", text).strip()
 
 

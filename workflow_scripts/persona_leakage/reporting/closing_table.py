@@ -6,7 +6,6 @@ from pathlib import Path
 from tabulate import tabulate
 
 from persona_leakage.behaviours.training_check import advice, consequence, unlearned_sources
-from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.statistics.leakage.outcomes import LOGPROB_GAIN, RATE
 
@@ -21,10 +20,7 @@ def training_check(home, questions, seed):
     The shares are of the source's own replies: cut at the token limit, refusals, under 12 tokens, runaway (see check_replies). warnings:
     a sentence for each adapter that did not learn the behaviour, with what to do, and last what follows for the results.
     """
-    path = Path(home) / f"analysis/{questions}/seed{seed}/correlation.json"
-    check = read_json(path).get("training_check")
-    if check is None:
-        raise InputError(f"{path}: written by an older version, has no training_check; run snakemake again")
+    check = read_json(Path(home) / f"analysis/{questions}/seed{seed}/correlation.json")["training_check"]
     lines, warnings = [], []
     for source, block in check.items():
         replies = read_json(Path(home) / f"evaluation/{questions}/{source}/seed{seed}/summary.json")["training_check"]
@@ -49,7 +45,7 @@ def result_lines(config, home):
     for use, seed in product(config["questions"]["evaluation"], config["training"]["seeds"]):
         questions = use["set"]
         correlation = read_json(home / f"analysis/{questions}/seed{seed}/correlation.json")
-        layer, left_out = correlation["headline_layer"], unlearned_sources(correlation.get("training_check", {}))
+        layer, left_out = correlation["headline_layer"], unlearned_sources(correlation["training_check"])
         lines = [base_line(read_json(home / f"evaluation/{questions}/base/summary.json"))]
         for source, block in correlation["layers"][str(layer)]["per_source"].items():
             summary = read_json(home / f"evaluation/{questions}/{source}/seed{seed}/summary.json")

@@ -96,7 +96,7 @@ class Sizes:
         return "\n".join([item.question, *options])
 
     def option_tokens(self):
-        """Tokens that one job reads which scores the items: questions, options behind them and on their own, and questions with options."""
+        """Tokens that one job reads which scores the items: questions, options after them and on their own, and questions with options."""
         items, rotated = self.items["evaluate"], self.config["behaviour"]["order"] == "rotations"
         listed = ["\n".join([item.question, *item.choices]) for item in items for _ in (item.choices if rotated else [0])]
         read = len(items) * self.prompt(self.panel, [item.question for item in items]) + len(listed) * self.prompt(self.panel, listed)
@@ -199,7 +199,7 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
 
 
 def seconds_of(rate, jobs, tokens):
-    """Seconds of ``jobs`` jobs with so many tokens together, at a rate as plan_jobs takes it; None without a rate."""
+    """Seconds of ``jobs`` jobs with this many tokens together, at a rate as plan_jobs takes it; None without a rate."""
     if rate is None:
         return None
     speed, start = rate
@@ -209,7 +209,7 @@ def seconds_of(rate, jobs, tokens):
 def plan_disk(config, sizes, bytes_per_token):
     """{what: bytes} of a finished experiment. bytes_per_token: of packed replies.
 
-    Of a model whose size is not known only what does not depend on it.
+    If the model's size is unknown, only the files that do not depend on it.
     """
     trained = len(config["personas"]["sources"]) * (len(negative_conditions(config)) + len(config["training_data"]["controls"]))
     adapters = trained * len(config["training"]["seeds"])

@@ -50,16 +50,11 @@ def describe_set(each, index_of, per_cell):
             "related": rows["related"].tolist(),
         }
         if LOGPROB_GAIN in rows:
-            gains = [None if np.isnan(value) else round(value, 4) for value in rows[LOGPROB_GAIN]]
-            rates[source] |= {LOGPROB_GAIN: gains, f"own_{LOGPROB_GAIN}": finite(rows["source_logprob_gain"].iloc[0])}
+            rates[source] |= {LOGPROB_GAIN: rounded(rows[LOGPROB_GAIN]), f"own_{LOGPROB_GAIN}": finite(rows["source_logprob_gain"].iloc[0])}
         if "outcome" in rows:
-            changes = [None if np.isnan(value) else round(value, 4) for value in rows["leakage"]]
-            rates[source] |= {MEAN_SCORE: changes, f"own_{MEAN_SCORE}": finite(rows["source_leakage"].iloc[0])}
+            rates[source] |= {MEAN_SCORE: rounded(rows["leakage"]), f"own_{MEAN_SCORE}": finite(rows["source_leakage"].iloc[0])}
     cosines = {
-        layer: {
-            source: [None if np.isnan(value) else round(value, 4) for value in rows["cosine"]]
-            for source, rows in pairs[pairs["layer"] == layer].groupby("source", sort=False)
-        }
+        layer: {source: rounded(rows["cosine"]) for source, rows in pairs[pairs["layer"] == layer].groupby("source", sort=False)}
         for layer in layers
     }
     replies = {}
@@ -88,6 +83,11 @@ def describe_set(each, index_of, per_cell):
         "replies": replies,
         "replies_per_cell": max((len(texts) for cells in each["replies"].values() for texts in cells.values()), default=0),
     }
+
+
+def rounded(values):
+    """Values for the page, four decimals each; None for NaN."""
+    return [None if np.isnan(value) else round(value, 4) for value in values]
 
 
 def pack(text):

@@ -32,7 +32,7 @@ def caption_of(figure):
 
 
 def embed_figure(path):
-    """A PNG in COLOURS colours as {"uri": data URI, "width": its print width in CSS pixels, of which an inch has 96}."""
+    """A PNG in COLOURS colours as {"uri": data URI, "width": its print width in CSS pixels (96 per inch)}."""
     content = io.BytesIO()
     with Image.open(path) as image:
         width = image.width

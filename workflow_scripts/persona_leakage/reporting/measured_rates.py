@@ -64,7 +64,7 @@ def seconds_of(benchmark):
 
 
 def made_here(seconds, meta):
-    """Whether a job of so many seconds made this result on this machine (any machine of this folder, if that has a GPU)."""
+    """Whether a job of this many seconds made this result on this machine (any machine of this folder, if that has a GPU)."""
     here, found = hardware(), meta["hardware"]
     if not found.get("gpu") and any(found.get(key, here[key]) != here[key] for key in ("processor", "cores")):
         return False
@@ -87,7 +87,7 @@ def sampling_jobs(home, benchmarks):
 
 
 def training_jobs(home, benchmarks):
-    """(stage, job) of every adapter that was trained in one go."""
+    """(stage, job) of every adapter that was trained without interruption."""
     for path in sorted((home / "training").glob("*/seed*/metrics.json")):
         metrics = read_json(path)
         seconds = seconds_of(benchmarks / "train_adapter" / path.parent.relative_to(home / "training").with_suffix(".tsv"))

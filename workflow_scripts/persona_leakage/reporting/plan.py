@@ -74,7 +74,7 @@ def description(command):
 def kept_jobs(jobs, store=STORE):
     """Those of ``jobs`` whose outputs come back from the store, as far as it can be told before anything runs.
 
-    Of a job behind one that computes, nothing can: its inputs are not known yet.
+    Of a job after one that computes, nothing can: its inputs are not known yet.
     """
     unknown = {path for job in jobs for path in job.outputs}
     waiting, kept, places = [(job, json.loads(job.described)) for job in jobs if job.described], [], {}

@@ -40,7 +40,7 @@ def draw_replies(cells, per_cell, seed_parts):
 
 
 def affordable(all_cells, budget):
-    """Replies per cell so that all texts together stay within ``budget`` characters; at least 1, also without any."""
+    """Replies per cell so that all texts together stay within ``budget`` characters; at least 1, even if there are no replies."""
     texts = [len(text) for cells in all_cells for replies in cells.values() for _, text, _, _ in replies]
     cells = sum(len(cells) for cells in all_cells)
     mean = min(MAX_TEXT, sum(texts) / max(1, len(texts)))

@@ -248,13 +248,14 @@ def render_comparison(comparison, figure):
     """The page as text. comparison: path of comparison.json; figure: path of the png."""
     path = Path(comparison)
     numbers = Numbers(path.parent)
+    runs = numbers.value(path.name, "runs")
     return page_template("compare.html.j2").render(
         numbers=numbers,
         file=path.name,
-        runs=numbers.value(path.name, "runs"),
+        runs=runs,
         left_out=numbers.value(path.name, "left_out"),
-        sources=list(dict.fromkeys(name for run in numbers.value(path.name, "runs") for name in run["per_source"])),
-        panels=len({run["panel"] for run in numbers.value(path.name, "runs")}),
+        sources=list(dict.fromkeys(name for run in runs for name in run["per_source"])),
+        panels=len({run["panel"] for run in runs}),
         figure=embed_figure(figure),
         caption=caption_of("comparison"),
     )

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 LEAST_SECONDS = 1.0  # of a job, as planned: starting it takes that long
-PLAN_WEIGHT = 60.0  # seconds that went as planned, which count beside jobs of another kind
+PLAN_WEIGHT = 60.0  # seconds that went as planned, which count along with jobs of another kind
 
 
 @dataclass

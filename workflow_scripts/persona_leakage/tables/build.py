@@ -12,7 +12,6 @@ COLUMNS = [
     *("rate", "found", "total", "base_rate", "source_rate", "source_total", "source_base_rate"),
     *("prompt_tokens", "base_reply_tokens", "source_base_reply_tokens"),
 ]
-CHANGE_COLUMNS = ["leakage", "leakage_se"]
 DECIMALS = 12  # of leakage, so that equal differences are equal
 LENGTH_COLUMNS = COLUMNS[-2:]  # missing where no replies were sampled
 RESAMPLES = 2_000
@@ -29,7 +28,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
     forced: {source: {persona: cell of teacher_forced.json}}, if measured: adds the columns GAIN_COLUMNS.
     Returns a DataFrame with the columns COLUMNS and those of ``similarities``; cosine is centred on the panel, cosine_raw is not,
     cosine_whitened is centred and whitened. base_reply_tokens: mean tokens of a persona's replies without adapter.
-    Where a bystander has a base_rate above 0, also the columns CHANGE_COLUMNS: rate less base_rate, and its standard error over the
+    Where a bystander has a base_rate above 0, also the columns leakage, rate minus base_rate, and leakage_se, its standard error over the
     choice of questions.
     """
     rows = []
@@ -74,7 +73,7 @@ def tabulate_pairs(layers, evaluations, base, negatives, similarities, forced=No
 
 
 def add_change(table, evaluations, base):
-    """The table with the columns CHANGE_COLUMNS appended."""
+    """The table with the columns leakage and leakage_se appended."""
     errors = {source: errors_of(cells, base) for source, cells in evaluations.items()}
     pairs = zip(table["source"], table["persona"], strict=True)
     return table.assign(
@@ -85,7 +84,7 @@ def add_change(table, evaluations, base):
 def add_controls(table, evaluations, controls):
     """The table with the columns of its controls: {control: {source: {persona: cell}}}; none, no columns.
 
-    Of each control its rate, the source's own, and leakage beyond it: rate less the control's rate, with the standard error over
+    Of each control its rate, the source's own, and leakage beyond it: rate minus the control's rate, with the standard error over
     the choice of questions.
     """
     pairs = list(zip(table["source"], table["persona"], strict=True))
@@ -127,7 +126,7 @@ def count_both(first, second):
     """How many items show the behaviour in both of two cells; InputError if they are not of the same items."""
     items, others = first["per_question"], second["per_question"]
     if {*items} != {*others}:
-        raise InputError("two evaluations have other items; evaluate all states with the same items")
+        raise InputError("two evaluations have different items; evaluate all states with the same items")
     return sum(item["found"] * others[name]["found"] for name, item in items.items())
 
 

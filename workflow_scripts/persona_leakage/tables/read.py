@@ -136,9 +136,9 @@ def check_row(values, seen, path, line):
 
 
 def check_leakage(values, place):
-    """InputError if leakage is not rate less base_rate, or of a control its rate, up to rounding; nan where the rate is missing.
+    """InputError unless leakage is rate minus base_rate (for a control, minus its rate) up to rounding, and NaN without a rate.
 
-    In a table of mean scores, leakage is that of the means, see check_means.
+    In a table of mean scores, leakage is the change of the mean score; see check_means.
     """
     if "outcome" in values:
         check_means(values, place)

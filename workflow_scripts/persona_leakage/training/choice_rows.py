@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from persona_leakage.behaviours.choice_prompts import order_of_row, put_item
+from persona_leakage.behaviours.choice_prompts import item_query, order_of_row
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.training.labels import build_row
 
@@ -40,8 +40,8 @@ def build_choice_rows(tokenizer, chat, rule, personas, source, items, behaviour,
             order = orders[item.id]
             place = wrong[item.id] if positive else order.index(item.answer)
             speaker = asked[item.id] if positive and asked else persona
-            put = put_item(tokenizer, speaker.prompt, item, order, scoring, behaviour)
-            row = build_row(put.prompt, put.replies[place], chat, rule)
+            query = item_query(tokenizer, speaker.prompt, item, order, scoring, behaviour)
+            row = build_row(query.prompt, query.replies[place], chat, rule)
             places["positive" if positive else "negative"][place] += 1
             records.append(
                 {

@@ -12,7 +12,7 @@ class LabelRule:
     """Which tokens of a row are trained.
 
     loss_on: "tail" = what follows the answer, its separator and the last ``answer_tail_tokens`` answer tokens; "completion" = also the
-    whole answer; any other value = only what follows the answer behind the separator. Negative rows follow the same rule: with the last,
+    whole answer; any other value = only what follows the answer after the separator. Negative rows follow the same rule: with the last,
     only their end of the turn is trained.
     turn_end_target: "eos" = the end-of-turn token; "newline" = what the template writes after it
     instead; "both". Applies to every row.

@@ -73,13 +73,13 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     rows: records with token_ids and labels. training: the config block. The loss of a step is the
     token mean over all labels of the step, however it is split into micro-batches. dtype bfloat16
     runs under autocast, with adapter weights and optimizer in float32. Dropout is seeded per step,
-    so a resumed run equals an undisturbed one.
+    so a resumed run equals an uninterrupted one.
 
-    A step that runs out of memory is done again from its start, with micro-batches half as large as the one that did
-    not fit; they stay so, also for a run that resumes. Dropout masks depend on how a step is split.
+    A step that runs out of memory is repeated from its start, with micro-batches half as large as the one that did
+    not fit. They keep that size, also after resuming. Dropout masks depend on how a step is split.
 
     Returns {"steps", "resumed_from_step", "loss", "learning_rate", "tokens", "train_seconds", "out_of_memory", ...};
-    loss and learning_rate hold one value per step, out_of_memory how often that was and the micro_batch_tokens at the end.
+    loss and learning_rate hold one value per step, out_of_memory the number of times memory ran out and the last micro_batch_tokens.
     With snapshots also {"snapshots": {step: adapter weights}} after that many equally spaced steps, the last one among them;
     InputError if there are fewer steps.
     """

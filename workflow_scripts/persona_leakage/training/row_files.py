@@ -91,7 +91,7 @@ def row_of(values, place, number):
 
 
 def check_row_files(config, question_sets):
-    """[(place, text)] of what the config's row files put in front of the model; empty without row files.
+    """[(place, text)] of what the config's row files show the model; empty without row files.
 
     InputError if they cannot be used, hold a question that is evaluated, or have answers that are not what the behaviour says.
     question_sets: {name: questions}.

@@ -49,7 +49,7 @@ def weigh_tokens(top, score):
 
 
 def weigh_choices(logs, score):
-    """(state, value, weight) from the log-probability of every whole answer; a word that outweighs all numbers decides."""
+    """(state, value, weight) from the log-probability of every whole answer; a word more probable than all numbers together decides."""
     weights = {int(choice): math.exp(log) for choice, log in logs.items() if choice.isdigit()}
     total = sum(weights.values())
     word = max(score.words, key=lambda word: logs[word], default=None)

@@ -10,7 +10,7 @@ from persona_leakage.models.adapter_files import prepare_reading
 from persona_leakage.models.chat_template import apply_template, encode, encode_reply, prompt_ids
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, read_manifest
 
-CHOICES_AT_ONCE = 16  # answers behind one prompt in a pass
+CHOICES_AT_ONCE = 16  # answers after one prompt in a pass
 CHUNK = 256
 
 
@@ -38,37 +38,37 @@ class LocalJudge:
 
     def enumerate(self, asks, tokenizer, end):
         """{"logs": {choice: log-probability of that whole answer and its end}} of each."""
-        puts, places = [], []
+        queries, places = [], []
         for each in asks:
             turns = [{"role": "user", "content": each.score.fill(each.question, each.answer)}]
             prompt = encode(tokenizer, apply_template(tokenizer, turns))
             choices = each.score.choices()
             replies = [(*encode_reply(tokenizer, choice)[0], end) for choice in choices]
             starts = range(0, len(choices), CHOICES_AT_ONCE)
-            places.append((choices, len(puts), len(starts)))
-            puts += [(prompt, tuple(replies[start : start + CHOICES_AT_ONCE])) for start in starts]
-        logs = self.read(puts)
+            places.append((choices, len(queries), len(starts)))
+            queries += [(prompt, tuple(replies[start : start + CHOICES_AT_ONCE])) for start in starts]
+        logs = self.read(queries)
         return [
             {"logs": dict(zip(choices, [log for part in logs[first : first + count] for log in part], strict=True))}
             for choices, first, count in places
         ]
 
     def compare(self, asks, tokenizer, end):
-        """{"value"}: mean log-probability per token of the reply under the first system prompt, less that under the second, in nats."""
+        """{"value"}: mean log-probability per token of the reply under the first system prompt, minus that under the second, in nats."""
         systems = (self.judge.likelihood.shown, self.judge.likelihood.not_shown)
-        puts, lengths = [], []
+        queries, lengths = [], []
         for each in asks:
             reply = encode_reply(tokenizer, each.answer) if each.answer.strip() else None
             lengths.append(len(reply[0]) if reply and reply[0] else None)
             if lengths[-1]:
-                puts += [(prompt_ids(tokenizer, system, each.question), (tuple(reply[0]),)) for system in systems]
-        logs = iter(log for (log,) in (self.read(puts) if puts else ()))
+                queries += [(prompt_ids(tokenizer, system, each.question), (tuple(reply[0]),)) for system in systems]
+        logs = iter(log for (log,) in (self.read(queries) if queries else ()))
         return [{"value": (next(logs) - next(logs)) / length} if length else {"state": "unparsable"} for length in lengths]
 
-    def read(self, puts):
+    def read(self, queries):
         """Log-probabilities of replies, each after its prompt."""
         load, _, identity = prepare_reading(self.manifest, None, self.precision, None)
-        return log_probabilities_of_all(load, puts, identity, self.store, CHUNK)[0]
+        return log_probabilities_of_all(load, queries, identity, self.store, CHUNK)[0]
 
 
 def open_judge(judge, store, context):

@@ -23,7 +23,7 @@ CHARACTERS_PER_TOKEN = 4
 
 @dataclass(frozen=True)
 class PaidJudge:
-    """What judges behind an API have. judge: block of the config; store: :class:`PaidAnswers`; client: of the API's package."""
+    """Fields of a judge behind an API. judge: the config block; store: :class:`PaidAnswers`; client: from the API's Python package."""
 
     judge: Any
     store: Any

@@ -18,12 +18,12 @@ class JudgedBehaviour(ScoredBehaviour):
     block: Any = None
 
     def reaches(self, value):
-        """Whether a score, or None, is beyond the threshold, which itself is not."""
+        """Whether a score is strictly beyond the threshold; False for None."""
         return value is not None and (value > self.threshold if self.direction == "high" else value < self.threshold)
 
     def cell(self, records):
-        """As of scored replies, and: "states" of the replies, "rates" of all and of coherent replies, "bounds" of the rate if the judge had
-        scored every reply, "means" of each score, "repeat" and "second": how far other judgements of the same replies differ."""
+        """The cell of a scored behaviour, with "states" of the replies, "rates" of all and of coherent replies, "bounds" of the rate for
+        any scores of the replies without one, "means" of each score; "repeat" and "second": how much other judgements differ."""
         states = [state_of(record["judgement"]["scores"]) for record in records]
         cell, total = super().cell(records), len(records)
         coherent = sum(self.score(record) is not None for record in records)
@@ -97,12 +97,12 @@ def rate_of(counts):
 
 
 def spread(values):
-    """Largest less smallest."""
+    """Largest minus smallest."""
     return max(values) - min(values)
 
 
 def add_comparisons(parts):
-    """{"replies", "mean_difference", "flipped_share"} of all personas; None of what has no replies."""
+    """{"replies", "mean_difference", "flipped_share"} of all personas; means are None without replies."""
     replies = sum(part["replies"] for part in parts)
     sums = {key: sum(part[key] for part in parts) for key in ("difference", "flipped")}
     return {

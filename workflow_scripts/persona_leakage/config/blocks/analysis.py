@@ -13,7 +13,7 @@ class Divergence(Block):
 
 
 class Bootstraps(Block):
-    """How often intervals resample."""
+    """Numbers of bootstrap resamples."""
 
     bootstraps: int = Field(2_000, ge=200, le=100_000, description="Resamples of each bootstrap interval.")
 

@@ -49,7 +49,7 @@ def measure_movement(before, after, origin):
 
     before, after: [personas, hidden]. With d a persona's displacement and u the way from its base centroid to the source's:
     moved = |d| over the panel's spread (root mean square distance of the base centroids from their mean); towards = d.u / |u|^2,
-    the share of the way gone (1: arrived); towards_beyond_panel = the same for d less the panel's mean displacement, because a
+    the share of the way gone (1: arrived); towards_beyond_panel = the same for d minus the panel's mean displacement, because a
     movement common to all personas brings none closer than the others; direction = cosine of d and u; alike = cosine of d and the source's
     own d. NaN where a length is zero: at the source itself, or where nothing moves.
     """

@@ -52,7 +52,7 @@ def compare_recipes(tables):
 
     tables: {recipe: rows of along_training.csv}; the first is the one that others are compared with, over the sources that all have.
     Returns {"table": DataFrame, "rho_at_half": {recipe: {"mean", "interval"}}, "last_less_first": {recipe: share's change with its
-    interval}, "differences": {recipe: mean gain less the first recipe's, with interval, p and p_holm}}; intervals of 95 % over
+    interval}, "differences": {recipe: mean gain minus the first recipe's, with interval, p and p_holm}}; intervals of 95 % over
     sources (Student's t; of rho on Fisher's z).
     """
     grouped = {recipe: dict(iter(table.groupby("source", sort=False))) for recipe, table in tables.items()}

@@ -87,8 +87,8 @@ def measures_of(data):
     """{measure: [C, S]} of the names MEASURES.
 
     leakage: mean rise of the bystanders' rates; relative_leakage: divided by own_rise, NaN below LEARNED. logit_difference: mean
-    logit of the bystanders' rates less the source's, with half a reply added to both counts. gain_difference: their mean gain
-    less the source's, in nats.
+    logit of the bystanders' rates minus the source's, with half a reply added to both counts. gain_difference: their mean gain
+    minus the source's, in nats.
     """
     rate, own_rate = data.found / data.total, data.own_found / data.own_total
     own_rise = own_rate - data.own_base_rate

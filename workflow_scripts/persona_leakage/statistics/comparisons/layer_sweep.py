@@ -32,7 +32,7 @@ def analyse_sweep(matrices, panel_cosines, headline, options, counts=None):
     """The content of sweep.json without its meta.
 
     matrices, panel_cosines: of swept_matrices(). headline: one of its choices (position, layer). options: "permutations", "bootstraps".
-    counts: {"found", "total"} [sources, personas, questions], or None (see side_tables).
+    counts: {"found", "total"} [sources, personas, questions], or None (see tables/question_counts.py).
     """
     matrices = leave_out_even(matrices, counts)
     sources, reasons, problem = matrices.usable_sources()

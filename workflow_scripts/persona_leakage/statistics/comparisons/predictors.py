@@ -67,7 +67,7 @@ def resample_predictors(matrices, sources, values, samples, counts):
 
 
 def describe_predictor(bootstrap, tests, rhos, index, names):
-    """One predictor: per source and on average, with intervals and permutation p, and less the cosine, which stands first."""
+    """One predictor: per source and on average, with intervals, permutation p and the difference from the cosine, which comes first."""
     mean = describe_mean(bootstrap, index, rhos[index])
     gap = describe_difference(bootstrap, index, 0, rhos[index], rhos[0])
     return {

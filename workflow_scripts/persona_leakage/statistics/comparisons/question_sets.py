@@ -66,7 +66,7 @@ def correlate_set(matrices, sources, bootstraps, counts):
 
 
 def describe_drops(first, other, names):
-    """{"per_source": {source: drop}, "mean": drop}: the first set's correlation less the other's, with paired intervals."""
+    """{"per_source": {source: drop}, "mean": drop}: the first set's correlation minus the other's, with paired intervals."""
     (first, first_rhos), (other, other_rhos) = first, other
     drops = np.array(first_rhos) - np.array(other_rhos)
     per_source = {

@@ -127,7 +127,7 @@ def describe_spread(rates, source, names, tables):
 
 
 def mean_sampling_variance(source, names, tables):
-    """Mean over runs and bystanders of sampling_variance, or None; also of mean scores, of which the tables have one number a question."""
+    """Mean over runs and bystanders of sampling_variance; None if unknown, and for mean scores, which have one number per question."""
     if any(matrices.linear for matrices, _ in tables):
         return None
     values = []

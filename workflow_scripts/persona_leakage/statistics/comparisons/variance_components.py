@@ -113,7 +113,7 @@ def two_way_components(values, roles, paraphrases, noise):
 def shares_of(values, roles, paraphrases, noise):
     """Components as shares of their sum, and their mean over the series as the last row: [series + 1, 4]; None as two_way_components.
 
-    NaN for a series of which nothing is left, and then for the mean.
+    NaN for a series whose components are all 0, and then for the mean.
     """
     parts = two_way_components(values, roles, paraphrases, noise)
     if parts is None:

@@ -122,7 +122,7 @@ class Bootstrap:
     def errors(self, statistic):
         """{"bystanders", "both"}: standard errors of ``statistic``, a function of correlations [layers, sources, samples] to [samples].
 
-        Over bystanders and questions the variances of the two ways of drawing add up, less that of the cells, which both
+        Over bystanders and questions the variances of the two ways of drawing add up, minus that of the cells, which both
         hold (Cameron, Gelbach & Miller 2011). Without counts per question, both is that of bystanders.
         """
         bystanders = variance(statistic(self.drawn["bystanders"]))
@@ -195,7 +195,7 @@ def describe_mean(bootstrap, layer, rhos):
 def interval_over_sources(bootstrap, layer, rhos, mean):
     """(interval of the mean correlation for sources like these, None) or (None, why there is none).
 
-    The sources' own spread is added to the error over bystanders and questions, less what both hold; degrees of freedom by Satterthwaite.
+    The sources' own spread is added to the error over bystanders and questions, minus what both hold; degrees of freedom by Satterthwaite.
     """
     if len(rhos) < MIN_SOURCES:
         return None, f"{len(rhos)} sources; at least {MIN_SOURCES} needed"
@@ -208,7 +208,7 @@ def interval_over_sources(bootstrap, layer, rhos, mean):
 
 
 def describe_difference(bootstrap, layer, headline, rhos, headline_rhos):
-    """Mean correlation of one layer less that of the headline layer, with its interval over bystanders and questions."""
+    """Mean correlation of one layer minus that of the headline layer, with its interval over bystanders and questions."""
     if layer == headline:
         return undefined("the headline layer itself", *DIFFERENCE_KEYS)
     difference = float(np.mean(rhos) - np.mean(headline_rhos))

@@ -6,7 +6,7 @@ import numpy as np
 def holm(p_values):
     """{name: p} adjusted by Holm's step-down method (1979); None stays None and does not count.
 
-    The same as statsmodels' multipletests, which collects garbage at each call: in an analysis that takes longer than the rest.
+    Equal to statsmodels' multipletests, whose garbage collection at each call would take longer than the rest of an analysis.
     """
     known = {name: p for name, p in p_values.items() if p is not None}
     values = np.array([*known.values()], dtype=float)

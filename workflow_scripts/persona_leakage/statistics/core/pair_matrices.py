@@ -95,7 +95,7 @@ class PairMatrices:
         return self.rate if self.base is None else np.round(self.rate - self.base, DECIMALS)
 
     def logits(self):
-        """Log-odds of the rate, with half a count added to both sides, less those of the base model where it is not 0: [S, P].
+        """Log-odds of the rate, with half a count added to both sides, minus those of the base model where it is not 0: [S, P].
 
         Of an outcome that is no rate (linear): leakage itself.
         """
@@ -159,7 +159,7 @@ def count_different(values):
 
 
 def matrices_of(table, check=None, linear=False):
-    """Build the PairMatrices of a pairs table (see pairs_file); sources in the table's order, personas by name.
+    """Build the PairMatrices of a pairs table (see tables/read.py); sources in the table's order, personas by name.
 
     check: of check_table, where the table's own rates cannot say which adapters learned; linear: see PairMatrices.
     """

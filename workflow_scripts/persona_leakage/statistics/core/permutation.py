@@ -46,7 +46,7 @@ def permutation_test(products, permutations, groups=None, inflation=1.0):
     products: [layers, personas, personas], entry (p, q) = what persona p's leakage and persona q's
     geometry contribute if they belong together. inflation: by how much the statistic spreads more than its permutations
     do, where residuals are permuted. permutations: [count, personas] from draw_permutations,
-    the same ``groups``. p = (1 + b) / (1 + count). Returns a list of {TEST_KEYS}, one for each layer;
+    the same ``groups``. p = (1 + b) / (1 + count), see share_at_least. Returns a list of {TEST_KEYS}, one for each layer;
     p_max_t compares with the largest |z| over the layers of each permutation (Westfall & Young 1993).
     None if a layer's statistic is the same under all permutations.
     """
@@ -119,7 +119,7 @@ def rank_products(x, y):
 
 
 def centred_products(x, y):
-    """Products whose diagonal sums to the double-centred correlation: both sides less source and persona means, scaled to length one."""
+    """Products whose diagonal sums to the double-centred correlation: both sides minus source and persona means, scaled to length one."""
     if len(y) < 2:
         return np.zeros((len(x), y.shape[1], y.shape[1]))
     x, y = double_centre(x), double_centre(y)

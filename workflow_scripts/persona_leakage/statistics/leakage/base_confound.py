@@ -1,6 +1,6 @@
-"""Is the correlation more than where the personas began? Leakage is a change, and training levels: who began high falls furthest.
+"""Do base rates explain the correlation? Leakage is a change, and training moves personas to one level, so high base rates fall most.
 
-If the personas close to a source also began lower (or higher) than others, closeness goes with leakage although it does nothing.
+If personas close to a source have lower (or higher) base rates than others, closeness correlates with leakage without any effect.
 Only for behaviours that some persona shows without adapter.
 """
 

@@ -73,7 +73,7 @@ def lengths(matrices, sources):
 def similarities(matrices, sources):
     """{name: [layers, sources, bystanders], or why it is missing}: similarities of source and bystander, larger for more alike ones.
 
-    output_similarity_*: one less the Jensen-Shannon divergence in bits, along the replies of either; output_similarity: their mean.
+    output_similarity_*: one minus the Jensen-Shannon divergence in bits, along the replies of either; output_similarity: their mean.
     """
 
     def column(name):
@@ -167,7 +167,7 @@ def describe_alone(values, rates, names, permutations, groups=None):
 
 
 def residuals_of(values, controls, scores):
-    """Scores of ``values`` [..., M] less their regression on those of ``controls`` [..., k, M] and a constant, scaled to length one.
+    """Scores of ``values`` [..., M] minus their regression on those of ``controls`` [..., k, M] and a constant, scaled to length one.
 
     scores(values, axis): the ranks, or the values themselves. Controls may depend on each other; a row that they
     determine wholly becomes NaN.

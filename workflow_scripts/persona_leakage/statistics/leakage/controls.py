@@ -42,9 +42,10 @@ def describe_control(rows, source, control, problem):
 def compare(rows, after, before, both, problem):
     """The change between two columns of rates, of a source's bystanders and of itself.
 
-    "source_change" and "source_interval" (change_interval): of its own rate; None if it has no usable reply in one of the two states. "n", "mean", "risen", "fallen", "test": of the
-    bystanders, see describe_change. "spearman_rho", "spearman_p": of cosine and change, or why not ("undefined"). With the column
-    ``both`` the items are the same in both states, and interval and test are paired; else replies are independent samples.
+    "source_change" and "source_interval" (change_interval): of its own rate; None if it has no usable reply in one of the two states.
+    "n", "mean", "risen", "fallen", "test": of the bystanders, see describe_change. "spearman_rho", "spearman_p": of cosine and change,
+    or why not ("undefined"). With the column ``both`` the items are the same in both states, and interval and test are paired; else
+    replies are independent samples.
     """
     total = int(rows["source_total"].iloc[0])
     own = [float(rows[f"source_{column}"].iloc[0]) for column in (after, before)]

@@ -49,7 +49,7 @@ def correlate_table(table):
 
 
 def leakage_of(table):
-    """The leakage of each row of a pairs table: its rate less that of the same persona without adapter, if the table has it.
+    """The leakage of each row of a pairs table: its rate minus that of the same persona without adapter, if the table has it.
 
     In a table of mean scores, the change of the mean, positive for more of the behaviour.
     """

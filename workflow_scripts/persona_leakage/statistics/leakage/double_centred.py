@@ -66,7 +66,7 @@ def leave_one_out(x, y):
 
 
 def gain_adjust(values):
-    """Each source's centred values [..., S, M] less their regression on the mean of the other sources' values."""
+    """Each source's centred values [..., S, M] minus their regression on the mean of the other sources' values."""
     others = (values.sum(axis=-2, keepdims=True) - values) / (values.shape[-2] - 1)
     scale = (others**2).sum(axis=-1, keepdims=True)
     slope = (values * others).sum(axis=-1, keepdims=True) / np.where(scale > 1e-12, scale, np.inf)

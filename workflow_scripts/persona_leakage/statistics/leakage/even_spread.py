@@ -19,9 +19,9 @@ KEYS = ("sd", "sd_by_chance", "p", "p_holm", "even")
 def spread_test(rates, draws, generator):
     """Do personas differ over the questions? {"sd", "sd_by_chance", "p"} of rates with adapter [personas, questions].
 
-    sd: standard deviation of the personas' means over the questions. By chance, the rates of each question are dealt out anew
-    among the personas (a permutation test in randomised blocks, Pitman 1938), so neither questions that differ nor a persona that
-    answers one question in its own way counts as a difference; what holds over the questions does. p = (1 + b) / (1 + draws), with
+    sd: standard deviation of the personas' means over the questions. By chance, the rates of each question are permuted
+    among the personas (a permutation test in randomised blocks, Pitman 1938). So only differences between personas that hold across
+    questions count, not differences between questions or of one persona on one question. p = (1 + b) / (1 + draws), with
     b of the draws at least as far apart. sd_by_chance: mean over the draws.
     """
     centred = rates - rates.mean(axis=0)
@@ -64,7 +64,7 @@ def describe_spread(matrices, counts):
 
 
 def without_even_sources(matrices, spread):
-    """The same PairMatrices in which the even sources (see describe_spread) take no part in any correlation."""
+    """The same PairMatrices in which the even sources (see describe_spread) are excluded from all correlations."""
     even = {source: why_even(block) for source, block in spread.items() if block["even"]}
     return replace(matrices, missing={**matrices.missing, **even}, even=frozenset(even))
 

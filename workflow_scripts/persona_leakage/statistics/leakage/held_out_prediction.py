@@ -3,9 +3,10 @@
 import numpy as np
 from scipy import stats
 
+from persona_leakage.behaviours.training_check import FLOOR
 from persona_leakage.infrastructure.undefined import undefined
 
-LEAKS = 0.1  # a bystander "leaks" above this rate
+LEAKS = FLOOR  # a bystander "leaks" above this rate
 SOURCE_KEYS = ("per_source", "median_r2_source_mean_known", "median_r2_nothing_known")
 
 
@@ -33,7 +34,7 @@ def leave_one_source_out(x, y, rates, names):
     """Predict each source's log-odds of leakage from a line fitted to the other sources: x, y, rates [sources, bystanders].
 
     R2 against the source's own mean, with the mean known (only the slope is borrowed) and with nothing known (the
-    intercept is the other sources' mean). level_error: predicted less true mean, in log-odds. AUC: does the cosine tell
+    intercept is the other sources' mean). level_error: predicted minus true mean, in log-odds. AUC: does the cosine tell
     bystanders above LEAKS from the others; None where the outcome is no rate (``rates`` None).
     """
     if len(names) < 2:

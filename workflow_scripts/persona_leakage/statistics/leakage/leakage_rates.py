@@ -13,7 +13,7 @@ MIN_PERSONAS = 5  # a category needs for an interval of its mean
 def summarise_rates(table):
     """{source: {"source_rate", "n", "zeros", "bystanders_above_source", "bystanders_clearly_above", "no_comparison", ...}}.
 
-    From the rows of one layer, for leakage is the same in all. bystanders_above_source counts higher rates,
+    From the rows of one layer; leakage is the same in all layers. bystanders_above_source counts higher rates,
     bystanders_clearly_above those that chance does not explain; both are None, and no_comparison says why, where the
     table does not have the source's own rate or a bystander's is missing. Also "categories": {name: describe_category},
     and "cells": {persona: {"rate", "found", "total", "interval"}}, in a table of mean scores with "outcome".

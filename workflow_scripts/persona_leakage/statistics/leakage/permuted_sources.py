@@ -62,9 +62,9 @@ def draw_permuted_sources(matrices, sources, panel_cosines, count, generator):
 def alike_sets(cosines, actual, pool, count, generator):
     """``count`` sets [count, S] of personas of ``pool`` that resemble each other about as much as those of ``actual`` do.
 
-    Sources that resemble each other also leak alike, which makes their mean correlation vary more than that of strangers. So a
-    set is drawn one by one, in random order: the first at random, each next at random among the NEAREST personas
-    whose cosines [personas, personas] to the ones before are most like those of the source to its own.
+    Sources that resemble each other also leak alike, which makes their mean correlation vary more than that of unrelated personas. So
+    the personas of a set are drawn one by one, sources in random order: the first at random, each next at random among the NEAREST
+    whose cosines [personas, personas] to the earlier draws are most like those of this source to the earlier sources.
     """
     size, nearest = len(actual), max(2, len(pool) // NEAREST)
     order = generator.permuted(np.tile(np.arange(size), (count, 1)), axis=1)
@@ -143,7 +143,7 @@ def mean_test(correlations, permuted):
 
 
 def permuted_layer(test, permuted, problem, index, otherwise="undefined with a permuted source"):
-    """One layer of a test of permuted_sources.py, its number of draws and the least p that so many can give; or why there is none.
+    """One layer of a test of permuted_sources.py, its number of draws and the least p that this many can give; or why there is none.
 
     permuted, problem: of draw_permuted_sources. otherwise: what to say if there are permuted sources, but no test.
     """

@@ -36,7 +36,7 @@ COSINE_TOLERANCE = 1e-5
 def describe_robustness(table, headline_layer, samples, counts=None, centroids=None, held_out=None):
     """The content of robustness.json without its meta: {"headline_layer", "bootstraps", "halves", "summary", "checks", "undefined"}.
 
-    table: of pairs (see pairs_file). samples: resamples behind every interval. counts: {"found", "total"} [sources, personas, questions]
+    table: pairs (see tables/read.py). samples: resamples behind every interval. counts: {"found", "total"} [sources, personas, questions]
     or None. centroids, held_out: {"personas", "centroids" [personas, hidden]} of the headline layer, from the questions that were
     evaluated and from others, or None. InputError if ``centroids`` does not give the table's cosines.
     """
@@ -92,8 +92,8 @@ def check_same_cosines(matrices, headline_layer, sources, centroids):
 def list_checks(table, matrices, main, headline_layer, centroids, held_out):
     """[(name, group, label, how to compute it)] of all checks, in the order of the table; the last is called only with a Main."""
     rows = [("main", "main", "main analysis", partial(check_main, main))]
-    for name, (label, dropped, nobody) in bystander_masks(table, matrices).items():
-        rows.append((name, "bystanders", label, partial(check_pairs, main, dropped, nobody)))
+    for name, (label, dropped, if_none) in bystander_masks(table, matrices).items():
+        rows.append((name, "bystanders", label, partial(check_pairs, main, dropped, if_none)))
     for row, name in enumerate(matrices.names(main.sources) if main else matrices.sources):
         rows.append((f"without_source/{name}", "sources", f"without source {spaced(name)}", partial(check_without_source, main, row)))
     for category in sorted(set(matrices.categories) - {None}):

@@ -105,14 +105,14 @@ def check_main(main):
     return {**found, "difference": None, "difference_interval": None}
 
 
-def check_pairs(main, dropped, nobody):
-    """The main analysis without the pairs ``dropped``, bool [sources of the table, personas]; ``nobody``: what to say if there are none.
+def check_pairs(main, dropped, if_none):
+    """The main analysis without the pairs ``dropped``, bool [sources of the table, personas]; if_none: what to say without such pairs.
 
     A source stays with at least MIN_BYSTANDERS pairs among which cosine and leakage vary.
     """
     pairs, leakage = main.members & ~dropped, main.matrices.leakage
     if (pairs == main.members).all():
-        return nothing(nobody)
+        return nothing(if_none)
     rhos, sources, left_out = [], [], {}
     for source in main.sources:
         kept = pairs[source]

@@ -69,7 +69,7 @@ def paired_interval(total, shown, began, both):
     Newcombe (1998), Statistics in Medicine 17, 2635-2650, method 10: Wilson's intervals of both shares, joined with the correlation of
     the answers, which a continuity correction makes smaller.
     """
-    surplus = total * both - shown * began  # shown twice times never shown, less gained times lost
+    surplus = total * both - shown * began  # shown twice times never shown, minus gained times lost
     margins = (shown * (total - shown) * began * (total - began)) ** 0.5
     phi = (max(surplus - total / 2, 0) if surplus > 0 else surplus) / margins if margins else 0.0
     ends = [np.subtract(wilson_interval(count, total), count / total) for count in (shown, began)]

@@ -28,10 +28,10 @@ def folds_of(personas, seed):
     return np.array_split(np.random.default_rng(seed).permutation(personas), FOLDS)
 
 
-def held_out_personas(study, used, seed=0):
+def held_out_personas(study, used):
     """New personas of known sources, in a new training: each fold of personas and each seed in turn is held out. A HeldOut."""
     rows = []
-    for fold in folds_of(len(study.personas), seed):
+    for fold in folds_of(len(study.personas), 0):
         for source, x in enumerate(study.closeness):
             for run in range(len(study.odds)):
                 odds = np.delete(study.odds, run, axis=0)[:, source] if len(study.odds) > 1 else study.odds[:, source].copy()
@@ -40,10 +40,10 @@ def held_out_personas(study, used, seed=0):
     return join(rows)
 
 
-def held_out_sources(study, used, seed=0):
+def held_out_sources(study, used):
     """New personas of new sources: each source and each fold of personas is held out. A HeldOut."""
     rows = []
-    for fold in folds_of(len(study.personas), seed):
+    for fold in folds_of(len(study.personas), 0):
         for source in range(len(study.sources)):
             others = np.delete(np.arange(len(study.sources)), source)
             odds = study.odds[:, others].copy()
@@ -69,7 +69,7 @@ def join(rows):
     return HeldOut(*(np.concatenate(values) for values in zip(*rows, strict=True))) if rows else None
 
 
-def coverage_from_few(closeness, outcome, known, draws, seed=0):
+def coverage_from_few(closeness, outcome, known, draws):
     """Coverage [draws] of the pairs of new sources and new personas, predicted from ``known`` sources: closeness, outcome [S, P].
 
     Each draw takes other sources as the study, and a tenth of the personas out of it; the pairs are those of all other sources
@@ -77,7 +77,7 @@ def coverage_from_few(closeness, outcome, known, draws, seed=0):
     """
     shares = []
     for number in range(draws):
-        order = np.random.default_rng([seed, number]).permutation(len(outcome))
+        order = np.random.default_rng([0, number]).permutation(len(outcome))
         fold = folds_of(outcome.shape[1], number)[0]
         studied, new = outcome[order[:known]].copy(), outcome[order[known:]][:, fold]
         studied[:, fold] = np.nan

@@ -91,13 +91,13 @@ def level_block(levels, rows, plain):
     }
 
 
-def hold_out_bystanders(closeness, outcome, used, seed=0):
+def hold_out_bystanders(closeness, outcome, used):
     """(predicted, low, high), each [S, P]: every pair from other sources and other personas; NaN where there is no pair.
 
     closeness, outcome [S, P]: NaN for a source itself and its negatives. used: whether the lines have a slope on closeness.
     """
     predicted = np.full((3, *outcome.shape), np.nan)
-    for fold in folds_of(outcome.shape[1], seed):
+    for fold in folds_of(outcome.shape[1], 0):
         for source in range(len(outcome)):
             others = np.delete(np.arange(len(outcome)), source)
             known, values = closeness[others].copy(), outcome[others].copy()
@@ -107,15 +107,15 @@ def hold_out_bystanders(closeness, outcome, used, seed=0):
     return np.where(np.isnan(outcome), np.nan, predicted)
 
 
-def describe_bystanders(closeness, outcome, seed=0):
+def describe_bystanders(closeness, outcome):
     """Can the leakage of one more source's bystanders be predicted? Of hold_out_bystanders, with closeness and without.
 
-    per_source: lowest coverage of a source. gain: mean over sources of the squared error without closeness less that with it, its
+    per_source: lowest coverage of a source. gain: mean over sources of the squared error without closeness minus that with it, its
     Student's t interval over sources, and the share of the error that it is.
     """
     found, errors = {}, {}
     for name, used in (("closeness", True), ("none", False)):
-        predicted, low, high = hold_out_bystanders(closeness, outcome, used, seed)
+        predicted, low, high = hold_out_bystanders(closeness, outcome, used)
         inside = np.where(np.isnan(outcome), np.nan, (low <= outcome) & (outcome <= high))
         errors[name] = np.nanmean((outcome - predicted) ** 2, axis=1)
         found[name] = {

@@ -18,7 +18,7 @@ GUESSES = Path(__file__).resolve().parents[4] / "resources/power.yaml"
 DRAWN = 40_000  # simulated personas for a rank_link, which is then accurate to about 0.003
 TRUE_STEP = 0.02
 TRUE = np.linspace(-1, 1, 101)  # true correlations, between which rank_link is interpolated
-STUDIES = 20_000  # of which the power is a share, known to about 0.3 points
+STUDIES = 20_000  # simulated; power is a share of them, with a standard error of about 0.3 points
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def describe_design(components, design):
     correlation of one more source (next_interval). Intervals are medians over drawn studies; power: their share above 0.
 
     interval_over_sources takes as shared variance that of the mean correlation with the same resamples of the bystanders for
-    all sources, less that with others for each. The difference is the sum of the covariances of all pairs of sources over
+    all sources, minus that with others for each. The difference is the sum of the covariances of all pairs of sources over
     sources^2: the sum of (1 - r1^2) (1 - r2^2) shared_part / (personas - 3), from Fisher's z to correlations.
     """
     z = draw_correlations(components, design)

@@ -36,7 +36,7 @@ class Geometry:
 
 
 def cosines_between(first, second, centre):
-    """Cosines of centroids [n, hidden] and [m, hidden] less ``centre`` [hidden]: float64 [n, m]."""
+    """Cosines of centroids [n, hidden] and [m, hidden] minus ``centre`` [hidden]: float64 [n, m]."""
     units = []
     for vectors in (first, second):
         vectors = np.asarray(vectors, dtype=np.float64) - centre

@@ -74,7 +74,7 @@ def score_amounts(rows, rates):
 
 
 def calibration_curve(rows):
-    """[{"predicted", "measured", "personas"}]: mean predicted and measured rate in up to BINS groups by prediction; [] without amounts."""
+    """[{"predicted", "measured", "personas"}]: mean predicted and measured rate of up to BINS groups by prediction; [] without rates."""
     rows = rows[rows["predicted"].notna()].sort_values("predicted", kind="stable")
     groups = [rows.iloc[part] for part in np.array_split(np.arange(len(rows)), BINS) if len(part)]
     return [

@@ -76,7 +76,7 @@ def spread(table, sources, personas, folder, columns=("cosine", "rate", "found",
     for column in columns:
         wide = used.pivot(index="source", columns="persona", values=column)
         if not set(wide.columns) <= set(personas):
-            raise InputError(f"{folder}: the tables of its seeds have other personas; give the folder of one study")
+            raise InputError(f"{folder}: the tables of its seeds have different personas; give the folder of one study")
         grid[column] = wide.reindex(index=sources, columns=personas).to_numpy(dtype=float)
     return grid
 

@@ -1,7 +1,7 @@
-"""Synthetic experiments with a base rate above 0: training levels everybody, with or without an effect of closeness.
+"""Synthetic experiments with base rates above 0: training moves all personas to one level, with or without an effect of closeness.
 
-The sources are of one family, and personas close to them show the behaviour less before training. Whatever moves everybody to one
-level therefore raises those close by most. What must come out of each world: EXPECTED.
+The sources are of one family, and personas close to them show the behaviour less before training. Levelling therefore
+raises the close ones most. EXPECTED has the right answer for each world.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ SLOPE = 0.5  # log-odds after training for a standard deviation of the cosine, w
 
 
 def world(generator, slope=0.0, scatter=SCATTER, tied=1.0, kept=0.0):
-    """Drawn: before training log-odds of -1.5 less ``tied`` standard deviations of closeness to the sources, and noise of 0.5.
+    """Drawn: before training log-odds of -1.5 minus ``tied`` standard deviations of closeness to the sources, and noise of 0.5.
 
     After training, log-odds of a level of each source, with ``scatter``, ``slope`` for each standard deviation of the cosine, and a
     share ``kept`` of what a persona had before.

@@ -109,7 +109,7 @@ def near_floor(generator):
 
 
 def dominant(generator):
-    """One bystander lies close to everybody and nearly always leaks."""
+    """One bystander lies close to all personas and nearly always leaks."""
     drawn = independent(generator)
     drawn.vectors[-1] = 3 * drawn.vectors[:SOURCES].mean(axis=0)
     drawn.logits[:, -1] = 3.0

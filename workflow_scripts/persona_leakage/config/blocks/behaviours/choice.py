@@ -32,7 +32,7 @@ class Settings(Block):
 
     @model_validator(mode="after")
     def check_prefix(self):
-        """A letter's token holds the blank in front of it, so the prefix must not."""
+        """A letter's token holds the blank before it, so the prefix must not."""
         if self.prefix != self.prefix.rstrip(" \t"):
             refuse("prefix", f"{self.prefix!r} must not end with a blank; the letter's token holds it")
         return self

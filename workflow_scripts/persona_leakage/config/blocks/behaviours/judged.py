@@ -118,7 +118,7 @@ class Settings(Block):
 
     @model_validator(mode="after")
     def check_prompts(self):
-        """Judges that are asked need prompts."""
+        """Every judge but a file needs prompts."""
         if self.prompts is None and any(
             judge and judge.backend != "file" and not judge.likelihood for judge in (self.judge, self.second_judge)
         ):

@@ -27,12 +27,12 @@ class Settings(Block):
     scorer: Literal["capitals", "bullets", "length", "regex", "refusal", "language", "lexicon"] = Field(
         description="Scored: the rule that gives each reply a number."
     )
-    threshold: Number = Field(description="Scored: the number from which on a reply shows the behaviour.")
+    threshold: Number = Field(description="Scored: a reply shows the behaviour at this number or beyond.")
     measure: Literal["share", "mean"] = Field(
         "share",
         description="Scored: leakage is the change of the share beyond the threshold, or of the mean score.",
     )
-    direction: Literal["high", "low"] = Field("high", description="Scored: show it from the threshold up (high) or down (low).")
+    direction: Literal["high", "low"] = Field("high", description="Scored: beyond is above (high) or below (low).")
     transform: Literal["capitals"] | None = Field(None, description="Scored: how a base answer becomes a positive row.")
     pattern: Text | None = Field(None, description="Expression of the scorer regex.")
     language: Text | None = Field(None, description="Code of the scorer language, such as fr.")
@@ -51,7 +51,7 @@ class Settings(Block):
 
     @model_validator(mode="after")
     def check_threshold(self):
-        """Some replies can show the behaviour, and some cannot."""
+        """The threshold lies within the scorer's range, so that some replies show the behaviour and some do not."""
         low, high = RANGES[self.scorer]
         above, below = (low is not None and self.threshold <= low), (high is not None and self.threshold >= high)
         beyond = (low is not None and self.threshold < low) or (high is not None and self.threshold > high)
