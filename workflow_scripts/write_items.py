@@ -1,4 +1,4 @@
-"""Write multiple-choice items made by a program, sums and short texts, to resources/behaviours/arithmetic.jsonl.
+"""Write the multiple-choice items of resources/behaviours/arithmetic.jsonl: sums and short texts.
 
 No rule calls this program.
 """
@@ -131,7 +131,7 @@ def make_items(seed=SEED, per_part=PER_PART):
 def main(argv=None):
     """Write the items, one JSON object per line."""
     parser = argparse.ArgumentParser(prog="write_items", description=__doc__)
-    parser.add_argument("output", nargs="?", default="resources/behaviours/arithmetic.jsonl", help="(default: %(default)s)")
+    parser.add_argument("output", help="file to write, such as resources/behaviours/arithmetic.jsonl")
     with atomic_path(parser.parse_args(argv).output) as temporary:
         temporary.write_text("".join(json.dumps(item) + "\n" for item in make_items()), encoding="utf-8")
 
