@@ -112,13 +112,13 @@ def starts_table(results):
     """Starts of the vLLM engine: time to the first reply with its largest parts, and the rate of all engines together."""
     rows = [
         {
-            "start": result["variant"],
+            "start": f"{result['variant']}, {name.removeprefix(STARTS + '_')} caches",
             "engines": str(result["engines"]),
             "first reply after, s": f"{result['seconds_to_first_reply']:.0f}",
             **{f"{phase}, s": f"{result['phases'].get(phase, 0):.0f}" for phase in START_PHASES},
             "tokens/s": f"{result['tokens_per_second']:.0f}",
         }
-        for result in results
+        for name, result in results.items()
     ]
     return markdown(rows)
 
@@ -168,8 +168,8 @@ def block(folder):
         parts += [heading("whole experiment", next(iter(whole.values())), first), experiments_table(whole)]
     if EXPERIMENT in whole:
         parts.append(f"![Jobs and GPU use over time](performance/{folder.name}/{EXPERIMENT}.png)")
-    if starts := [result for name, result in results.items() if name.startswith(STARTS)]:
-        parts += [heading("start of vLLM", starts[0], first), starts_table(starts)]
+    if starts := {name: result for name, result in results.items() if name.startswith(STARTS)}:
+        parts += [heading("start of vLLM", next(iter(starts.values())), first), starts_table(starts)]
     if AT_ONCE in results:
         parts += [heading("training jobs at once", results[AT_ONCE], first), at_once_table(results[AT_ONCE])]
     if "workflow" in results:

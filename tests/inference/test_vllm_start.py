@@ -1,10 +1,10 @@
-"""What a vLLM engine is told about its start: graph sizes, compilation, processes. Without vLLM."""
+"""What a vLLM engine is told about its start: graph sizes and processes. Without vLLM."""
 
 from itertools import pairwise
 
 import pytest
 
-from persona_leakage.inference.vllm_start import START, STARTS, compilation_arguments, graph_sizes, rounded_length, variables
+from persona_leakage.inference.vllm_start import IN_PROCESS, START, STARTS, compilation_arguments, graph_sizes, rounded_length, variables
 
 
 @pytest.mark.parametrize("at_once", [1, 40, 256, 512, 1000, 1024])
@@ -17,23 +17,18 @@ def test_few_graphs_reach_twice_the_replies_and_pad_by_a_fourth(at_once):
 
 
 def test_arguments_of_the_starts():
-    """vLLM's own graphs end at 512 tokens unless told otherwise; nothing is compiled where a start says so."""
+    """vLLM's own graphs end at 512 tokens unless told otherwise."""
     assert compilation_arguments(STARTS["vllm"], 256) == {}
     assert compilation_arguments(STARTS["vllm"], 1024) == {"compilation_config": {"max_cudagraph_capture_size": 1024}}
     assert compilation_arguments(STARTS["few"], 1024) == {"compilation_config": {"cudagraph_capture_sizes": graph_sizes(1024)}}
-    assert compilation_arguments(STARTS["uncompiled"], 64)["compilation_config"]["mode"] == 0
-    assert compilation_arguments(STARTS["few-piecewise"], 64)["compilation_config"]["cudagraph_mode"] == "PIECEWISE"
     assert START in STARTS.values()
 
 
 def test_variables_of_the_starts(monkeypatch):
     """What the user has set stays."""
-    for name in ("VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_USE_BREAKABLE_CUDAGRAPH"):
-        monkeypatch.delenv(name, raising=False)
-    assert variables(STARTS["few"]) == {}
-    both = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_USE_BREAKABLE_CUDAGRAPH": "1"}
-    assert variables(STARTS["uncompiled-one-process"]) == both
-    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    monkeypatch.delenv(IN_PROCESS, raising=False)
+    assert variables(STARTS["few"]) == {} and variables(STARTS["few-one-process"]) == {IN_PROCESS: "0"}
+    monkeypatch.setenv(IN_PROCESS, "1")
     assert variables(STARTS["few-one-process"]) == {}
 
 

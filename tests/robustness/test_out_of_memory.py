@@ -18,9 +18,10 @@ from persona_leakage.inference.requests import Request, SamplingParams
 from persona_leakage.inference.transformers_engine import TransformersEngine
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
+from persona_leakage.infrastructure.gpu_lease import SHARE
 from persona_leakage.models import out_of_memory
 from persona_leakage.models.attention import use_causal_attention
-from persona_leakage.models.loading import load_tokenizer
+from persona_leakage.models.loading import limit_memory, load_tokenizer
 from persona_leakage.models.lora import attach_new_adapter
 from persona_leakage.models.out_of_memory import fits, is_out_of_memory
 from persona_leakage.training import loop as training
@@ -250,3 +251,13 @@ def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeyp
     records, facts = engines.sample_all(*arguments)
     assert len(records) == 12 and facts["out_of_memory"] == {"times": 1, "batch_size": 4}
     assert engines.sample_all(*arguments)[0] == records, "restart points are the same ones"
+
+
+@pytest.mark.parametrize(("jobs", "device", "limits"), [("6", "cuda", [0.15]), ("1", "cuda", []), ("6", "cpu", [])])
+def test_a_job_keeps_to_its_share_of_a_gpu(monkeypatch, jobs, device, limits):
+    """Else what one job has freed, and torch keeps for it, is missing to those beside it."""
+    set_to = []
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", set_to.append)
+    monkeypatch.setenv(SHARE, jobs)
+    limit_memory(device)
+    assert set_to == pytest.approx(limits)

@@ -130,11 +130,11 @@ def test_the_page_of_a_whole_experiment(tmp_path):
     write_json(tmp_path / "mine/experiment.json", {**about, "gpus": 2, "jobs_per_gpu": 6, "seconds": 290.4, "busy": 0.71, "rates": rates})
     write_json(tmp_path / "mine/plain_experiment.json", {**about, "gpus": 2, "seconds": 400.0})
     start = {"variant": "few", "engines": 5, "seconds_to_first_reply": 33.0, "phases": {"imports": 9.0}, "tokens_per_second": 61000.0}
-    write_json(tmp_path / "mine/engine_start_few.json", {**about, **start})
+    write_json(tmp_path / "mine/engine_start_cold.json", {**about, **start})
     write_json(tmp_path / "mine/training_at_once.json", {**about, "rows": [{"jobs": 3, "tokens_per_second": 40000.0}]})
     page = re.sub(" +", " ", filled("<!-- mine: written by make bench --><!-- end of mine -->", tmp_path / "mine"))
     assert "| the workflow, 6 jobs a GPU | 2 | 290 | 71 % | 60000 | 50000 |" in page and "| plain script | 2 | 400 | | | |" in page
-    assert "(performance/mine/experiment.png)" in page and "| few | 5 | 33 | 9 |" in page and "| 3 | 40000 |" in page
+    assert "(performance/mine/experiment.png)" in page and "| few, cold caches | 5 | 33 | 9 |" in page and "| 3 | 40000 |" in page
 
 
 @pytest.mark.slow

@@ -29,13 +29,12 @@ from persona_leakage.inference.adapter_check import fault_of, largest_difference
 from persona_leakage.inference.requests import Completion
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
-from persona_leakage.infrastructure.gpu_lease import SHARE, jobs_per_device
+from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, SHARE, jobs_per_device
 from persona_leakage.models.lora import CONFIG, WEIGHTS, Adapter
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as max_lora_rank
 GATE_PROMPTS, GATE_TOKENS = 8, 8
 OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
-USED = 0.9  # share of a device's memory that its engines take together
 GIB = 2**30
 WORKSPACE = 6 * GIB  # of an engine, for activations, CUDA graphs and adapters; a 1.5B model on an H200 used less
 RUNNER, SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER", {"Qwen2ForCausalLM"}
@@ -78,9 +77,8 @@ class VllmEngine:
         if device == "cuda":
             if (runner := model_runner(folder)) is not None:
                 os.environ[RUNNER] = runner  # for every engine of this process: a workflow's job starts one
-            start = vllm_start.START
-            arguments |= {"max_num_seqs": start.replies, "enable_flashinfer_autotune": False}
-            arguments |= vllm_start.compilation_arguments(start, start.replies or replies_at_once(arguments))
+            arguments["enable_flashinfer_autotune"] = False
+            arguments |= vllm_start.compilation_arguments(vllm_start.START, replies_at_once(arguments))
             total = torch.cuda.get_device_properties(0).total_memory
             arguments |= memory_arguments(total, weight_bytes(folder), jobs_per_device())
         self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
@@ -164,7 +162,8 @@ class VllmEngine:
 def end_with_this_process(pids):
     """Have ``pids`` killed when this process ends, even when it is killed: vLLM's engine would live on with the GPU's memory."""
     watcher = "import os, sys; sys.stdin.read()\nfor pid in sys.argv[1:]:\n  try: os.kill(int(pid), 9)\n  except ProcessLookupError: pass"
-    subprocess.Popen([sys.executable, "-c", watcher, *map(str, pids)], stdin=subprocess.PIPE, start_new_session=True)
+    if pids:
+        subprocess.Popen([sys.executable, "-c", watcher, *map(str, pids)], stdin=subprocess.PIPE, start_new_session=True)
 
 
 def model_runner(folder):
@@ -195,11 +194,11 @@ def memory_arguments(total, weights, jobs):
     """
     if jobs == 1:
         return {}
-    cache = int(total * USED / jobs - weights - WORKSPACE)
+    cache = int(total * MEMORY_USED / jobs - weights - WORKSPACE)
     if cache < GIB:
-        most = max(int(total * USED // (weights + WORKSPACE + GIB)), 1)
+        most = max(int(total * MEMORY_USED // (weights + WORKSPACE + GIB)), 1)
         raise InputError(f"{SHARE}: {jobs} engines of this model do not fit on a device of {total / GIB:.0f} GiB; at most {most} do")
-    return {"gpu_memory_utilization": USED / jobs, "kv_cache_memory_bytes": cache}
+    return {"gpu_memory_utilization": MEMORY_USED / jobs, "kv_cache_memory_bytes": cache}
 
 
 def lora_arguments(adapter):

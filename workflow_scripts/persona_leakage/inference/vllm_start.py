@@ -1,4 +1,4 @@
-"""How a vLLM engine starts on a GPU: its CUDA graphs, with or without torch.compile, in which process. vLLM itself is not imported.
+"""How a vLLM engine starts on a GPU: its CUDA graphs, and in which process. vLLM itself is not imported.
 
 benchmarks/engine_start.py measures the variants. Their replies differ by rounding.
 """
@@ -6,7 +6,7 @@ benchmarks/engine_start.py measures the variants. Their replies differ by roundi
 import os
 from dataclasses import dataclass
 
-IN_PROCESS, BREAKABLE = "VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_USE_BREAKABLE_CUDAGRAPH"
+IN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
 SMALL_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 192)
 LENGTH_STEP = 512
 
@@ -15,51 +15,28 @@ LENGTH_STEP = 512
 class Start:
     """few_graphs: graph_sizes instead of vLLM's steps of 8 and 16 tokens, of which each costs two to four captures.
 
-    compiled: torch.compile; without, vLLM's own kernels run, and graphs of mixed batches break at attention (experimental in vLLM 0.24).
-    one_process: the engine in the job's process, which then imports vLLM once, not twice. replies: most replies in progress; None:
-    vLLM's choice. graphs: vLLM's cudagraph_mode; None: its choice, FULL_AND_PIECEWISE.
+    one_process: the engine in the job's process, which then imports vLLM once, not twice.
     """
 
     few_graphs: bool = False
-    compiled: bool = True
     one_process: bool = False
-    replies: int | None = None
-    graphs: str | None = None
 
 
-STARTS = {
-    "vllm": Start(),
-    "few": Start(few_graphs=True),
-    "few-512": Start(few_graphs=True, replies=512),
-    "few-piecewise": Start(few_graphs=True, graphs="PIECEWISE"),
-    "few-one-process": Start(few_graphs=True, one_process=True),
-    "uncompiled": Start(few_graphs=True, compiled=False),
-    "uncompiled-512": Start(few_graphs=True, compiled=False, replies=512),
-    "uncompiled-one-process": Start(few_graphs=True, compiled=False, one_process=True),
-}
-START = STARTS["vllm"]  # what the workflow uses
+STARTS = {"vllm": Start(), "few": Start(few_graphs=True), "few-one-process": Start(few_graphs=True, one_process=True)}
+START = STARTS["few-one-process"]  # what the workflow uses
 
 
 def compilation_arguments(start, at_once):
-    """Engine arguments: what is captured and compiled; at_once: most replies in progress."""
-    compilation = {}
+    """Engine arguments: the graphs that are captured; at_once: most replies in progress."""
     if start.few_graphs:
-        compilation["cudagraph_capture_sizes"] = graph_sizes(at_once)
-    elif at_once > 512:
-        compilation["max_cudagraph_capture_size"] = at_once  # vLLM's own end at 512
-    if not start.compiled:
-        compilation["mode"] = 0
-    if start.graphs:
-        compilation["cudagraph_mode"] = start.graphs
-    return {"compilation_config": compilation} if compilation else {}
+        return {"compilation_config": {"cudagraph_capture_sizes": graph_sizes(at_once)}}
+    # vLLM's own end at 512.
+    return {"compilation_config": {"max_cudagraph_capture_size": at_once}} if at_once > 512 else {}
 
 
 def variables(start):
     """{name: value} of vLLM's environment variables of a ``start`` that the user has not set. vLLM reads some when it is imported."""
-    wanted = {IN_PROCESS: "0"} if start.one_process else {}
-    if not start.compiled:
-        wanted[BREAKABLE] = "1"
-    return {name: value for name, value in wanted.items() if name not in os.environ}
+    return {IN_PROCESS: "0"} if start.one_process and IN_PROCESS not in os.environ else {}
 
 
 def graph_sizes(at_once):

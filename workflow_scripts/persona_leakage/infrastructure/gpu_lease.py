@@ -20,6 +20,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 LOCKS = "PERSONA_LEAKAGE_GPU_LOCKS"  # folder of the locks; must be set for users who share devices
 HIDDEN = ("", "-1", "NoDevFiles")  # names that mean no device; the last is Slurm's
 SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device at once; 1 unless set
+MEMORY_USED = 0.9  # share of a device's memory that the jobs on it take together
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # set within a job; names the allocation that its own jobs share
 
 

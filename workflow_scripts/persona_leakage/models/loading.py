@@ -8,6 +8,7 @@ from pathlib import Path
 
 from persona_leakage.infrastructure.cli import InputError, named_in_errors
 from persona_leakage.infrastructure.files import read_json, sha256_of_file
+from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, jobs_per_device
 from persona_leakage.infrastructure.provenance import loaded_code_digest, package_versions, processor_name
 from persona_leakage.models.chat_template import ChatFormat
 from persona_leakage.models.model_files import check_nothing_new
@@ -143,6 +144,7 @@ def load_model(manifest, dtype, device, attention=None):
     from transformers import AutoModelForCausalLM
 
     check_model_files(manifest)
+    limit_memory(device)
     folder = manifest["folder"]
     options = {"dtype": dtype, "attn_implementation": attention, "use_safetensors": True, "trust_remote_code": False}
     with quiet_transformers():
@@ -151,6 +153,17 @@ def load_model(manifest, dtype, device, attention=None):
     model = model.to(device).eval().requires_grad_(False)
     check_plain_output(model)
     return model
+
+
+def limit_memory(device):
+    """Keep this process to its share of a GPU that several jobs use (PERSONA_LEAKAGE_JOBS_PER_GPU).
+
+    torch keeps what it frees for itself. Without a limit, one job fills the device, and those beside it fail.
+    """
+    import torch
+
+    if device == "cuda" and (jobs := jobs_per_device()) > 1:
+        torch.cuda.set_per_process_memory_fraction(MEMORY_USED / jobs)
 
 
 @contextmanager
