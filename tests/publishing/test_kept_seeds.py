@@ -1,0 +1,117 @@
+"""The larger model with three training seeds: post-hoc numbers recomputed from the kept tables, and what the pages say of the seeds."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from persona_leakage.infrastructure.files import read_json
+from persona_leakage.publishing.archive import differences
+from persona_leakage.statistics.prediction.study import all_cosines
+from tests.publishing.test_kept_studies import RESULTS, partial_rho, text_of
+
+HOME, SEEDS, LAYER = RESULTS / "qwen_coder_seeds", (42, 137, 256), 20
+SOURCES = ("villain", "comedian", "assistant", "software_engineer", "kindergarten_teacher")
+
+
+def read_run(folder, seed):
+    """Pairs at the headline layer, in the same order for every run."""
+    pairs = pd.read_csv(folder / f"analysis/evaluation/seed{seed}/pairs.csv").query("layer == @LAYER")
+    return pairs.set_index(["source", "persona"]).sort_index()
+
+
+def correlations(seed):
+    return read_json(HOME / f"analysis/evaluation/seed{seed}/correlation.json")
+
+
+def rank_agreement(first, second, outcome):
+    """Rank correlation of an outcome of two runs, over each source's bystanders."""
+    return {source: partial_rho(first.loc[source][outcome].to_numpy(), second.loc[source][outcome].to_numpy()) for source in SOURCES}
+
+
+def closeness_to_negatives(run, cosines, personas):
+    """For each source, by the gain: rho with the mean cosine to its negatives, and with the own cosine given the cosine to each."""
+    places, found = {name: place for place, name in enumerate(personas)}, {}
+    for source in SOURCES:
+        rows = run.loc[source]
+        columns = [places[name] for name in rows.index]
+        near = np.stack([cosines[places[name]][columns] for name in rows.index[rows["negative"]]])
+        gain = rows["logprob_gain"].to_numpy()
+        found[source] = {"near": partial_rho(near.mean(axis=0), gain), "given_each": partial_rho(rows["cosine"].to_numpy(), gain, near)}
+    return found
+
+
+def refusals_of(counts, run):
+    """Shares of the villain's own replies that are refusals, and rho with the rate among replies that are not."""
+    villain = run.loc["villain"]
+    others = counts.loc[villain.index]
+    rates = (others["found"] - others["found_in_refusals"]) / (others["replies"] - others["refusals"])
+    own = counts.loc["villain"]
+    assert (others["found"] == villain["found"]).all()
+    return {
+        "own": own["refusals"] / own["replies"],
+        "own_without_adapter": own["base_refusals"] / own["replies"],
+        "rho_without": partial_rho(villain["cosine"].to_numpy(), rates.to_numpy()),
+    }
+
+
+def compute_post_hoc():
+    first, runs = read_run(RESULTS / "qwen_coder", 42), {seed: read_run(HOME, seed) for seed in SEEDS}
+    personas = sorted({*first.index.get_level_values("persona")})
+    cosines = all_cosines(HOME / "analysis/evaluation/seed42/cosines.csv", LAYER, personas)
+    counts = pd.read_csv(HOME / "refusals.csv").set_index("persona")
+    pairs = [(runs[a], runs[b]) for a, b in combinations(SEEDS, 2)]
+    outcomes = ("logprob_gain", "rate")
+    lowest = {name: [rank_agreement(*pair, name) for pair in pairs] for name in outcomes}
+    return {
+        "first_run": {name: rank_agreement(first, runs[42], name) for name in outcomes},
+        "lowest_of_two_seeds": {name: {s: min(block[s] for block in lowest[name]) for s in SOURCES} for name in outcomes},
+        "closeness_to_negatives": {str(seed): closeness_to_negatives(run, cosines, personas) for seed, run in runs.items()},
+        "refusals": {str(seed): refusals_of(counts[counts["training_seed"] == seed], run) for seed, run in runs.items()},
+    }
+
+
+def test_post_hoc_numbers_of_the_seeds_are_recomputed():
+    assert list(differences(compute_post_hoc(), read_json(HOME / "post_hoc.json"))) == []
+
+
+def test_statements_on_the_seeds_that_the_template_does_not_compute():
+    """Restarted trainings are whole; rows are other rows than in the first run; words on signs, order and the fall by the rate."""
+    page, post = text_of("docs/results/qwen_coder_seeds.md"), read_json(HOME / "post_hoc.json")
+    for source in SOURCES:
+        runs = [read_json(HOME / f"training/{source}/seed{seed}/metrics.json") for seed in SEEDS]
+        earlier = read_json(RESULTS / f"qwen_coder/training/{source}/seed42/metrics.json")
+        assert {(run["steps"], run["resumed_from_step"], run["out_of_memory"]["times"]) for run in runs} == {(380, 0, 0)}
+        assert len({run["rows_sha256"] for run in runs}) == 1 and runs[0]["rows_sha256"] != earlier["rows_sha256"]
+        assert round(abs(runs[0]["tokens"] / earlier["tokens"] - 1), 3) <= 0.003
+    assert "All 15 trainings took 380 steps, none resumed and none with smaller micro batches" in page
+    lower = []
+    for seed in SEEDS:
+        own = correlations(seed)["outcomes"]["logprob_gain"]["layers"][str(LAYER)]["per_source"]
+        block = post["closeness_to_negatives"][str(seed)]
+        lower += [(source, seed) for source in SOURCES if not 0 < block[source]["given_each"] < own[source]["spearman_rho"]]
+        assert abs(block["kindergarten_teacher"]["near"]) > own["kindergarten_teacher"]["spearman_rho"]
+        assert [source for source in SOURCES if block[source]["near"] > 0] == ["assistant"]
+    assert lower == [("assistant", 42)] and all(block["assistant"]["given_each"] > 0 for block in post["closeness_to_negatives"].values())
+    rhos = [
+        np.array([result["layers"][str(LAYER)]["per_source"][source]["spearman_rho"] for source in SOURCES])
+        for result in (read_json(RESULTS / "qwen_coder/analysis/evaluation/seed42/correlation.json"), correlations(42))
+    ]
+    fall = rhos[0] - rhos[1]
+    assert fall[[2, 3]].sum() > 0.5 * fall.sum() > 0
+
+
+def test_the_page_of_unrun_behaviours_says_so_and_names_the_commands():
+    page = (RESULTS / "qwen_coder_behaviours.md").read_text(encoding="utf-8")
+    for name in ("arithmetic", "capitals", "careless", "as_run", "paper"):
+        assert not (RESULTS / f"qwen_coder_{name}").exists() and f"make run CONFIG=presets/qwen_coder_{name}.yaml" in page
+    assert page.count("Not run yet.") == 4 and "None of these presets has been run." in page
+
+
+@pytest.mark.parametrize(("page", "outcome"), [("README.md", "rate"), ("docs/limitations.md", "logprob_gain")])
+def test_other_pages_have_the_mean_correlations_of_the_seeds(page, outcome):
+    results = [correlations(seed) for seed in SEEDS]
+    blocks = results if outcome == "rate" else [result["outcomes"][outcome] for result in results]
+    first, second, third = (f"{block['layers'][str(LAYER)]['within_source']['mean_rho']:+.2f}" for block in blocks)
+    assert f"{first}, {second} and {third}" in text_of(page)
