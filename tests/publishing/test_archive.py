@@ -133,12 +133,14 @@ def test_the_finding_in_the_readme_is_that_of_the_kept_study():
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     assert f"is {first}, {second} and {third} with the three training seeds" in text
     assert f"for a new source is {low:+.2f} to {high:+.2f} (seed 42)" in text
-    marker, choice = (read_json(RESULTS / f"{name}/analysis/evaluation/seed42/correlation.json") for name in LARGE[1:])
-    by_rate, by_gain, wrong = (
-        f"{result['layers']['20']['within_source']['mean_rho']:+.2f}" for result in (marker, marker["outcomes"]["logprob_gain"], choice)
-    )
-    assert f"correlation is {by_rate}, and {by_gain} by the marker's log-probability" in text
-    assert f"wrong answers to multiple-choice items it is {wrong}." in text
+    analysis = RESULTS / "qwen_coder_seeds/analysis/evaluation"
+    seeds = [read_json(analysis / f"seed{seed}/correlation.json") for seed in (42, 137, 256)]
+    gains = [result["outcomes"]["logprob_gain"] for result in seeds]
+    choice = read_json(RESULTS / "qwen_coder_wrong_answers/analysis/evaluation/seed42/correlation.json")
+    found = [f"{result['layers']['20']['within_source']['mean_rho']:+.2f}" for result in (*seeds, *gains, choice)]
+    assert "correlation is {}, {} and {} with [three training seeds]".format(*found[:3]) in text
+    assert "and {}, {} and {} by the marker's log-probability".format(*found[3:6]) in text
+    assert f"to multiple-choice items it is {found[6]} (one seed)." in text
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.publishing.archive import differences
 from persona_leakage.statistics.prediction.study import all_cosines
+from persona_leakage.tables.read import read_pairs
+from tests.conftest import ROOT
 from tests.publishing.test_kept_studies import RESULTS, partial_rho, text_of
+from tests.statistics.test_analysis import QUICK, analyse
 
 HOME, SEEDS, LAYER = RESULTS / "qwen_coder_seeds", (42, 137, 256), 20
 SOURCES = ("villain", "comedian", "assistant", "software_engineer", "kindergarten_teacher")
@@ -109,9 +111,36 @@ def test_the_page_of_unrun_behaviours_says_so_and_names_the_commands():
     assert page.count("Not run yet.") == 4 and "None of these presets has been run." in page
 
 
-@pytest.mark.parametrize(("page", "outcome"), [("README.md", "rate"), ("docs/limitations.md", "logprob_gain")])
-def test_other_pages_have_the_mean_correlations_of_the_seeds(page, outcome):
-    results = [correlations(seed) for seed in SEEDS]
-    blocks = results if outcome == "rate" else [result["outcomes"][outcome] for result in results]
-    first, second, third = (f"{block['layers'][str(LAYER)]['within_source']['mean_rho']:+.2f}" for block in blocks)
-    assert f"{first}, {second} and {third}" in text_of(page)
+def test_limitations_have_the_mean_correlations_of_the_seeds():
+    means = [correlations(seed)["outcomes"]["logprob_gain"]["layers"][str(LAYER)]["within_source"]["mean_rho"] for seed in SEEDS]
+    assert "{:+.2f}, {:+.2f} and {:+.2f} with three training seeds".format(*means) in text_of("docs/limitations.md")
+
+
+def test_the_first_runs_page_says_whether_the_seeds_agree_with_it():
+    """By the gain, every answer of every seed is that of the first run."""
+    first = read_json(RESULTS / "qwen_coder/analysis/evaluation/seed42/correlation.json")
+    answers = [
+        [claim["answer"] for claim in result["outcomes"]["logprob_gain"]["verdict"]] for result in (first, *map(correlations, SEEDS))
+    ]
+    assert answers[1:] == [answers[0]] * 3
+    assert "in the second run, with the same answers by the gain" in text_of("docs/results/qwen_coder.md")
+
+
+def test_the_index_has_the_answers_for_the_published_pairs():
+    table = read_pairs(ROOT / "tests/data/published_pairs.csv")
+    result = analyse(table, LAYER, {**QUICK, "permutations": 400, "bootstraps": 2000})
+    layer, answers = result["layers"][str(LAYER)], {claim["id"]: claim["answer"] for claim in result["verdict"]}
+    shown = {line.split(" | ")[0]: line.removesuffix(" |").split(" | ")[-1] for line in (RESULTS / "index.md").read_text().splitlines()}
+    claims = {
+        "Closer personas leak more": "association",
+        "The pair matters, not the source and the bystander alone": "pair_specific",
+        "It is closeness to the source itself": "source_identity",
+        "Closeness adds to simpler predictors": "beyond_baselines",
+        "One more source will show it": "new_sources",
+        "How much a new source leaks can be told": "level",
+    }
+    assert {title: shown[f"| {title}"] for title in claims} == {title: answers[name] for title, name in claims.items()}
+    assert shown["| mean rho, each seed"] == f"{layer['within_source']['mean_rho']:+.2f}"
+    intervals = (layer["within_source"]["interval"], layer["meta_analysis"]["next_source_interval"])
+    titles = ("| 95 %, other bystanders and questions, seed 42", "| 95 %, one more source, seed 42")
+    assert [shown[title] for title in titles] == [f"[{low:.2f}, {high:.2f}]" for low, high in intervals]
