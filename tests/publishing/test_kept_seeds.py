@@ -144,3 +144,16 @@ def test_the_index_has_the_answers_for_the_published_pairs():
     intervals = (layer["within_source"]["interval"], layer["meta_analysis"]["next_source_interval"])
     titles = ("| 95 %, other bystanders and questions, seed 42", "| 95 %, one more source, seed 42")
     assert [shown[title] for title in titles] == [f"[{low:.2f}, {high:.2f}]" for low, high in intervals]
+
+
+def test_exceptions_from_closeness_to_the_source_itself():
+    """Sources whose own cosines rank below the middle of 111 as predictors of their leakage, with every seed."""
+    for home, layer, exceptions in (
+        (HOME, "20", {"rate": {"kindergarten_teacher"}, "logprob_gain": {"kindergarten_teacher"}}),
+        (RESULTS / "smollm2_study", "21", {"rate": {"assistant"}, "logprob_gain": set()}),
+    ):
+        for seed in SEEDS:
+            result = read_json(home / f"analysis/evaluation/seed{seed}/correlation.json")
+            for outcome, block in (("rate", result), ("logprob_gain", result["outcomes"]["logprob_gain"])):
+                ranks = block["layers"][layer]["specificity"]["ranks"]
+                assert {source for source, found in ranks.items() if found["rank"] > 56} == exceptions[outcome]
