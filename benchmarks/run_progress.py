@@ -45,7 +45,8 @@ def read_run(path):
         if "output" in fields and fields["jobid"] in ends:
             end = ends[fields["jobid"]]
             reports = read_reports(Path(fields["log"]), end) if "log" in fields else ()
-            jobs.append(Job(rule, seconds_since(began, at), end, reports, fields.get("benchmark", "")))
+            start = seconds_since(began, at)  # the log has whole seconds, and a job ends after it began
+            jobs.append(Job(rule, start, max(end, start + 0.5), reports, fields.get("benchmark", "")))
     return jobs
 
 
@@ -75,10 +76,10 @@ def by_processor_time(jobs, cores):
 
 
 def processor_seconds(path):
-    """The processor time of a Snakemake benchmark file; a second for a job that is shorter than it measures."""
+    """The processor time of a Snakemake benchmark file, at least half a second; one for a job that is shorter than it measures."""
     with Path(path).open(encoding="utf-8", newline="") as lines:
         spent = [row["cpu_time"] for row in csv.DictReader(lines, delimiter="\t")]
-    return sum(1.0 if each in ("-", "NA", "") else float(each) for each in spent)
+    return max(sum(1.0 if each in ("-", "NA", "") else float(each) for each in spent), 0.5)
 
 
 def planned_seconds(config, jobs):
