@@ -17,6 +17,7 @@ from tests.reporting.test_report import check_numbers
 from tests.support.families import THINKING
 
 PANEL = [f"{role}{style}" for role in ("villain", "comedian", "assistant", "nurse", "judge", "ghost") for style in ("", "_scene")]
+LEAKING = ("nurse", "judge", "ghost_scene")
 STATES = ("base", "villain/seed42", "comedian/seed42")
 
 
@@ -44,10 +45,14 @@ def project(tmp_path_factory, tiny_model):
 
 
 def let_sources_show(project, marker):
-    """Put the marker behind each source's own replies, which the tiny model hardly learns: statistics leave out sources without it."""
+    """Put the marker after the replies of each source and of some bystanders, which the tiny model hardly teaches.
+
+    Statistics leave out sources without it, and sources whose bystanders do not differ.
+    """
     for path in (project.folder / "results/tiny/evaluation").glob("*/*/seed42/completions.jsonl.gz"):
         records = [
-            record | {"text": record["text"] + marker} if record["persona"] == path.parts[-3] else record for record in read_jsonl_gz(path)
+            record | {"text": record["text"] + marker} if record["persona"] in (path.parts[-3], *LEAKING) else record
+            for record in read_jsonl_gz(path)
         ]
         write_jsonl_gz(path, records)
         meta = path.with_name("completions.json")
@@ -123,7 +128,8 @@ def test_the_report_has_the_sections_and_every_number_in_a_file(project):
         assert text.count(f'data-file="{file}"') > 5, file
     checked, loose = check_numbers(page, project.folder / "results/tiny")
     assert checked > 150
-    assert [words for words in loose if not re.fullmatch(r"[13]\*?|.*training seed 42.*|.*\?", words)] == []
+    level = r".*p below \.05 after Holm.*"  # a fixed one, in the explanation of a table
+    assert [words for words in loose if not re.fullmatch(rf"[13]\*?|.*training seed 42.*|.*\?|{level}", words)] == []
 
 
 USER = "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
