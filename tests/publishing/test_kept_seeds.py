@@ -146,6 +146,21 @@ def test_the_index_has_the_answers_for_the_published_pairs():
     assert [shown[title] for title in titles] == [f"[{low:.2f}, {high:.2f}]" for low, high in intervals]
 
 
+def test_the_index_says_how_narrow_the_first_answer_is():
+    """With the largest p of the three seeds, and the small model's seed that has another answer by the rate."""
+    largest, answers = {"rate": 0, "logprob_gain": 0}, []
+    for seed in SEEDS:
+        result = correlations(seed)
+        for outcome, block in (("rate", result), ("logprob_gain", result["outcomes"]["logprob_gain"])):
+            largest[outcome] = max(largest[outcome], block["holm"]["association"]["p_holm"])
+        study = read_json(RESULTS / f"smollm2_study/analysis/evaluation/seed{seed}/correlation.json")
+        answers += [claim["answer"] for claim in study["verdict"] if claim["id"] == "association"]
+    page = text_of("docs/results/index.md")
+    assert "the largest p is {logprob_gain:.3f} by the gain and {rate:.3f} by the rate".format(**largest) in page
+    assert sorted(answers) == ["cannot tell", "supported", "supported"]
+    assert 'By the rate, one seed of the small model says "cannot tell"' in page
+
+
 def test_exceptions_from_closeness_to_the_source_itself():
     """Sources whose own cosines rank below the middle of 111 as predictors of their leakage, with every seed."""
     for home, layer, exceptions in (

@@ -136,6 +136,7 @@ def test_snapshots_are_equally_spaced_and_survive_an_interruption(model, rows, t
     monkeypatch.undo()
     resumed, _ = run(tmp_path / "checkpoint.pt", 4)
     assert resumed["resumed_from_step"] == 5 and list(resumed["snapshots"]) == [2, 4, 7, 9]
+    assert all(resumed[name] == whole[name] for name in ("loss", "learning_rate", "tokens"))
     for step, weights in whole["snapshots"].items():
         assert all(torch.equal(resumed["snapshots"][step][name], weights[name]) for name in weights)
     with pytest.raises(InputError, match=r"training\.snapshots: 10 is more than the 9 steps"):

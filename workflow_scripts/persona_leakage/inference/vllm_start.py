@@ -1,6 +1,6 @@
 """How a vLLM engine starts on a GPU: its CUDA graphs, and in which process. vLLM itself is not imported.
 
-benchmarks/engine_start.py measures the variants. Their replies differ by rounding.
+benchmarks/engine_start.py measures the variants. Their batches are padded to different sizes, so replies may differ by rounding.
 """
 
 import os

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from persona_leakage.infrastructure.cli import InputError, named_in_errors
 from persona_leakage.infrastructure.files import read_json, sha256_of_file
-from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, jobs_per_device
+from persona_leakage.infrastructure.gpu_lease import HIDDEN, MEMORY_USED, jobs_per_device
 from persona_leakage.infrastructure.provenance import loaded_code_digest, package_versions, processor_name
 from persona_leakage.models.chat_template import ChatFormat
 from persona_leakage.models.model_files import check_nothing_new
@@ -104,8 +104,7 @@ def pick_device():
 @cache
 def say_unused(devices, version):
     """A line, once: a torch without CUDA or a driver that is too old would else only show as a job that takes days."""
-    # As gpu_lease.HIDDEN, which is not imported: an edit of how devices are shared would train everything again.
-    if devices.split(",")[0].strip() not in ("", "-1", "NoDevFiles"):
+    if devices.split(",")[0].strip() not in HIDDEN:
         print(
             f"CUDA_VISIBLE_DEVICES: this job was given {devices}, but torch {version} finds no GPU it can use"
             " (a build for CPUs, or the driver): computing on the CPU",
