@@ -12,12 +12,14 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # a forked engine cannot use a GPU that its parent has asked about
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; without it vLLM takes half of the host's memory
 
+import torch
+
 from persona_leakage.inference import vllm_start
 
-os.environ.update(vllm_start.variables(vllm_start.START))
+if torch.cuda.is_available():  # the engine in this process was tried on GPUs alone
+    os.environ.update(vllm_start.variables(vllm_start.START))
 
 import psutil
-import torch
 from safetensors.torch import load_file, save_file
 from vllm import EngineArgs, LLMEngine
 from vllm import SamplingParams as VllmSampling
