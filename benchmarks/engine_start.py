@@ -163,7 +163,9 @@ def compare(greedy_replies, others):
 def main():
     """Write --output: seconds of each phase in each engine, tokens a second of the device."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", required=True, type=Path, help="JSON file to write; the engines' outputs go into a folder beside it")
+    parser.add_argument(
+        "--output", required=True, type=Path, help="JSON file to write; logs of the engines go to a folder of the same name"
+    )
     parser.add_argument("--model", required=True, type=Path, help="model folder, such as write_model.py writes")
     parser.add_argument("--adapter", type=Path, help="adapter folder (default: the base model)")
     parser.add_argument("--shape", default="qwen2.5-1.5b", help="name of the model's shape, for the page (default: %(default)s)")

@@ -121,7 +121,7 @@ def run(project, config, gpus, jobs_per_gpu, cores):
 
 
 def main():
-    """Run it in a new folder and write --output (.json) and, beside it, the timeline (.png, .pdf, .svg)."""
+    """Run it in a new folder; write --output (.json) and the timeline next to it (.png, .pdf, .svg)."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", required=True, type=Path, help="JSON file to write")
     parser.add_argument("--model", required=True, type=Path, help="model folder, as write_model.py writes it")

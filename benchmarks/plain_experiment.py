@@ -1,8 +1,8 @@
 """The work of experiment.py as a careful user's script: transformers, peft and vLLM's LLM.generate, one process for each GPU.
 
-Each process loads one vLLM engine that serves the base model and all adapters, and beside it the model that is trained and read out.
+Each process loads the model twice: in a vLLM engine that samples, and in transformers for training and hidden states.
 The first also samples the training answers, for which the others wait, and the second (or the only one) the base model's replies.
-It keeps nothing for a second run, records nothing beside the numbers, and draws seeds from the engine.
+It cannot resume, records only the numbers, and leaves random seeds to the engine.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Write a model folder of a shape with random weights, and an adapter beside it that does something, for engine_start.py and others."""
+"""Write a model with random weights and an adapter that changes its replies, for engine_start.py and the other benchmarks."""
 
 import argparse
 from pathlib import Path

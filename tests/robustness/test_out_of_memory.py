@@ -255,7 +255,7 @@ def test_replies_say_that_memory_ran_out(tiny_model, requests, tmp_path, monkeyp
 
 @pytest.mark.parametrize(("jobs", "device", "limits"), [("6", "cuda", [0.15]), ("1", "cuda", []), ("6", "cpu", [])])
 def test_a_job_keeps_to_its_share_of_a_gpu(monkeypatch, jobs, device, limits):
-    """Else what one job has freed, and torch keeps for it, is missing to those beside it."""
+    """Without a limit, torch keeps the memory that a job has freed, and other jobs on the GPU run out of it."""
     set_to = []
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", set_to.append)
     monkeypatch.setenv(SHARE, jobs)
