@@ -13,7 +13,7 @@ from pathlib import Path
 # Modules and folders of the library that change no number: they report to users, share devices, and read and check the command
 # line and the config, whose values pass through them as they are.
 NOT_COUNTED = (
-    *(f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "progress")),
+    *(f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "package_names", "progress")),
     *("config/__init__.py", "config/program_options.py", "config/messages.py", "config/old_keys.py", "config/blocks"),
 )
 
