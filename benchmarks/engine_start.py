@@ -33,7 +33,8 @@ PHASES = (
     ("first reply", "@first reply"),
     ("sampling", "@done"),
 )
-DRAWS, TOKENS, CHECKED, CHECK_TOKENS, HEAD_START = 1, 100, 64, 16, 4
+CHECKED, CHECK_TOKENS, HEAD_START = 64, 16, 4
+MARKER = "[ZLT]"
 
 
 def phases_of(lines, started):
@@ -51,6 +52,7 @@ def start(args, number, folder):
     """(process, its lines so far, thread that reads them, start time) of one engine."""
     command = [sys.executable, __file__, "--only", str(number), "--variant", args.variant, "--model", str(args.model)]
     command += ["--output", str(folder / f"engine{number}.json"), "--replies", str(args.replies)]
+    command += ["--tokens", str(args.tokens)]
     command += ["--adapter", str(args.adapter)] if args.adapter else []
     variables = {"VLLM_LOGGING_LEVEL": "INFO", "PYTHONUNBUFFERED": "1", VISIBLE: args.device, SHARE: str(args.share or args.engines)}
     started, lines = time.time(), []
@@ -81,14 +83,16 @@ def run_engine(args):
     tokenizer = load_tokenizer(args.model)
     requests = make_work(tokenizer, args.replies, int(args.only))
     adapter = Adapter("bench/seed0", str(args.adapter), sha256_of_file(args.adapter / WEIGHTS)) if args.adapter else None
-    longest = max(len(request.prompt_ids) for request in requests) + TOKENS
+    longest = max(len(request.prompt_ids) for request in requests) + args.tokens
     engine = vllm_engine.VllmEngine(args.model, tokenizer, (tokenizer.eos_token_id,), "bfloat16", pick_device(), longest, adapter)
     print("@ready", flush=True)
     if adapter:
         engine.check_adapter(requests)
         engine.checked = True
         print("@checked", flush=True)
-    outcome = sample(engine, requests) | {"greedy": greedy(engine, requests, vllm_engine.lora_request(adapter) if adapter else None)}
+    outcome = sample(engine, requests, args.tokens) | {
+        "greedy": greedy(engine, requests, vllm_engine.lora_request(adapter) if adapter else None)
+    }
     write_json(args.output, outcome | {"about": about()})
 
 
@@ -117,17 +121,25 @@ def make_work(tokenizer, replies, engine_number):
     return make_requests(prompts, draws, (engine_number,))[:replies]
 
 
-def sample(engine, requests):
-    """{replies, tokens, begin, end} of sampling all ``requests`` as the presets do, with the limit of TOKENS."""
+def sample(engine, requests, limit):
+    """{replies, tokens, begin, end, shown} of sampling all ``requests`` as the presets do, with a limit of tokens.
+
+    shown: {persona: [replies, those with the marker]}; all 0 with random weights.
+    """
     from persona_leakage.inference.requests import SamplingParams
 
-    begin, tokens, replies = time.time(), 0, 0
-    for completion in engine.sample(requests, SamplingParams(temperature=1.0, top_p=0.95, max_new_tokens=TOKENS)):
-        if not replies:
+    begin, completions = time.time(), []
+    for completion in engine.sample(requests, SamplingParams(temperature=1.0, top_p=0.95, max_new_tokens=limit)):
+        if not completions:
             print("@first reply", flush=True)
-        replies, tokens = replies + 1, tokens + len(completion.token_ids)
+        completions.append(completion)
     print("@done", flush=True)
-    return {"replies": replies, "tokens": tokens, "begin": begin, "end": time.time()}
+    times, shown = {"begin": begin, "end": time.time()}, {}
+    for completion in completions:
+        counts = shown.setdefault(completion.request.persona, [0, 0])
+        counts[0] += 1
+        counts[1] += MARKER in completion.text
+    return {"replies": len(completions), "tokens": sum(len(each.token_ids) for each in completions), "shown": shown, **times}
 
 
 def greedy(engine, requests, lora):
@@ -160,6 +172,25 @@ def compare(greedy_replies, others):
     }
 
 
+def compare_rates(outcomes, others):
+    """How the personas' rates of the marker differ from another variant's: {personas, rate, other_rate, p: two-sided, paired t-test}."""
+    from scipy.stats import ttest_rel
+
+    one, other = pooled_rates(outcomes), pooled_rates(others)
+    rates = [(one[name], other[name]) for name in one]
+    means = [statistics.mean(values) for values in zip(*rates, strict=True)]
+    return {"personas": len(rates), "rate": means[0], "other_rate": means[1], "p": float(ttest_rel(*zip(*rates, strict=True)).pvalue)}
+
+
+def pooled_rates(outcomes):
+    """{persona: share of its replies with the marker} over all engines."""
+    counts = {}
+    for outcome in outcomes:
+        for name, pair in outcome["shown"].items():
+            counts[name] = [sum(both) for both in zip(counts.get(name, (0, 0)), pair, strict=True)]
+    return {name: shown / replies for name, (replies, shown) in counts.items()}
+
+
 def main():
     """Write --output: seconds of each phase in each engine, tokens a second of the device."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -173,8 +204,9 @@ def main():
     parser.add_argument("--engines", type=int, default=1, help="engines at once on the device (default: %(default)s)")
     parser.add_argument("--share", type=int, help="engines among which the device's memory is divided (default: --engines)")
     parser.add_argument("--replies", type=int, default=2220, help="of each engine (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=100, help="at most, of each reply (default: %(default)s)")
     parser.add_argument("--device", default="0", help="number of the GPU (default: %(default)s)")
-    parser.add_argument("--against", type=Path, help="--output of another variant, whose greedy replies are compared")
+    parser.add_argument("--against", type=Path, help="--output of another variant, to compare greedy replies and rates")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only is not None:
@@ -208,6 +240,7 @@ def main():
     result |= facts[0]
     if args.against and outcomes:
         result["against"] = compare(*(read_json(path.with_suffix("") / "engine0.json")["greedy"] for path in (args.output, args.against)))
+        result["against"] |= compare_rates(outcomes, read_json(args.against)["outcomes"])
     write_json(args.output, result)
     for key in ("variant", "engines", "failed", "phases", "seconds_to_first_reply", "tokens_per_second", "against"):
         print(f"{key}: {result.get(key)}")

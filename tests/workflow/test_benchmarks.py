@@ -13,7 +13,7 @@ from tests.conftest import CONFIG, ROOT, make_tiny_model, warm_python
 
 sys.path.append(str(ROOT / "benchmarks"))
 
-from engine_start import compare, phases_of
+from engine_start import compare, compare_rates, phases_of
 from write_page import PAGE, filled
 
 from experiment import experiment_settings, merged
@@ -115,6 +115,16 @@ def test_phases_of_an_engines_start():
 def test_difference_of_greedy_replies():
     first, second = [[[5, -1.0], [6, -2.0]], [[7, -3.0]]], [[[5, -1.5], [8, -2.0]], [[9, -3.0]]]
     assert compare(first, second) == {"largest": 0.5, "median": 0.5, "equal_first_tokens": 0.5, "equal_tokens": pytest.approx(1 / 3)}
+
+
+def test_rates_of_two_starts_are_compared_over_personas():
+    """All engines of a start count together; a shift of every persona shows, chance around 0 does not."""
+    ours = [{"shown": {str(number): [50, 20 + number % 3] for number in range(9)}}] * 2
+    near = [{"shown": {str(number): [100, 42 + 3 * (number % 2) - number % 3] for number in range(9)}}]
+    far = [{"shown": {str(number): [100, 60 + number % 4] for number in range(9)}}]
+    assert compare_rates(ours, near)["p"] > 0.2
+    found = compare_rates(ours, far)
+    assert found["personas"] == 9 and found["rate"] == pytest.approx(0.42) and found["p"] < 0.001
 
 
 @pytest.mark.parametrize("shape", ["qwen2.5-1.5b", "tiny"])
