@@ -12,16 +12,18 @@ from tests.publishing.test_kept_studies import RESULTS, partial_rho, text_of
 
 # name: (pairs, headline layer)
 MODELS = {
-    "smollm2": (RESULTS / "smollm2_study/analysis/evaluation/seed42/pairs.csv", 21),
-    "qwen_coder": (RESULTS / "qwen_coder_seeds/analysis/evaluation/seed42/pairs.csv", 20),
-    "published": (ROOT / "tests/data/published_pairs.csv", 20),
+    "smollm2": ("docs/results/smollm2_study/analysis/evaluation/seed{}/pairs.csv", 21),
+    "qwen_coder": ("docs/results/qwen_coder_seeds/analysis/evaluation/seed{}/pairs.csv", 20),
+    "published": ("tests/data/published_pairs.csv", 20),
 }
 SAME_PROMPTS = ("smollm2", "qwen_coder")  # the published study's personas have the same names and other prompts
+CASES = list(product(SAME_PROMPTS, ("rate", "logprob_gain"), SOURCES))
 
 
-def read_models():
-    """{model: {source: table of its bystanders, in one order}}."""
-    tables = {name: pd.read_csv(path).query(f"layer == {layer}").set_index(["source", "persona"]) for name, (path, layer) in MODELS.items()}
+def read_models(seed=42):
+    """{model: {source: table of its bystanders, in one order}} of a training seed; the published table has one."""
+    paths = {name: (ROOT / path.format(seed), layer) for name, (path, layer) in MODELS.items()}
+    tables = {name: pd.read_csv(path).query(f"layer == {layer}").set_index(["source", "persona"]) for name, (path, layer) in paths.items()}
     order = {source: sorted(tables["published"].loc[source].index) for source in SOURCES}
     return {name: {source: table.loc[source].loc[order[source]] for source in SOURCES} for name, table in tables.items()}
 
@@ -57,6 +59,16 @@ def compute_models():
     return found
 
 
+def own_is_better(tables, model, outcome, source):
+    """Whether a model's own cosines predict its leakage better than those of the other model with the same prompts, which is checked."""
+    assert tables["smollm2"][source]["word_similarity"].equals(tables["qwen_coder"][source]["word_similarity"])
+    own, other = (
+        partial_rho(tables[name][source]["cosine"].to_numpy(), tables[model][source][outcome].to_numpy())
+        for name in sorted(SAME_PROMPTS, key=lambda name: name != model)
+    )
+    return own > other
+
+
 def mean(block):
     return sum(block.values()) / len(block)
 
@@ -68,13 +80,9 @@ def test_numbers_of_the_page_are_recomputed():
 def test_statements_that_the_template_does_not_compute():
     """The own cosines predict better than the other model's in all cases but one, and no source spreads most in two models."""
     page, found = text_of("docs/results/models.md"), read_json(RESULTS / "models.json")
-    cases = {
-        (name, outcome, source): found["predicted"][f"{name}, {outcome}"]
-        for name, outcome, source in product(SAME_PROMPTS, ("rate", "logprob_gain"), SOURCES)
-    }
-    worse = [case for case, by in cases.items() if by[case[0]][case[2]] < max(by[model][case[2]] for model in SAME_PROMPTS)]
-    assert len(cases) == 20 and worse == [("smollm2", "rate", "assistant")]
-    assert "in 19 of 20 cases; the exception is the small model's assistant, by the rate" in page
+    worse = {seed: [case for case in CASES if not own_is_better(read_models(seed), *case)] for seed in (42, 137, 256)}
+    assert worse == {42: [("smollm2", "rate", "assistant")], 137: [("smollm2", "rate", "villain")], 256: []} and len(CASES) == 20
+    assert "in 19 of 20 cases; the exception is the small model's assistant, by the rate. (19 and 20 with the other two seeds.)" in page
     assert "in 19 of 20 cases" in text_of("docs/results/index.md")
     published = found["predicted"]["published, rate"]
     assert all(published["published"][source] > published[model][source] for model in SAME_PROMPTS for source in SOURCES)
