@@ -12,8 +12,9 @@ def packages_distributions():
     """{top-level package or module: [distribution names]}, as importlib.metadata's function of that name; more names are harmless."""
     found = defaultdict(list)
     for distribution in importlib.metadata.distributions():
+        said = distribution.metadata["Name"]  # read once: each time parses the file anew
         for name in sorted(top_level_names(distribution)):
-            found[name].append(distribution.metadata["Name"])
+            found[name].append(said)
     return dict(found)
 
 
