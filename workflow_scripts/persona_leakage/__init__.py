@@ -6,7 +6,6 @@ imported. The jobs that this process starts do not get them either. It also make
 
 import os
 import sys
-from pathlib import Path
 
 from persona_leakage.infrastructure.package_names import answer_from_records
 
@@ -27,7 +26,6 @@ for name in BENDING:
     os.environ.pop(name, None)
 os.environ["MPLBACKEND"] = "Agg"  # a notebook's own backend is not there outside it
 answer_from_records()
-# Container images often set it. Then every job would compile all its libraries anew, which takes longer than to import them.
+# Container images often set it. Then each job compiles anew what was installed without compiled modules: longer than the job imports it.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     sys.dont_write_bytecode = False
-    sys.pycache_prefix = os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parents[2] / ".snakemake/compiled_python"))
