@@ -30,4 +30,5 @@ answer_from_records()
 # Container images often set it. Then every job would compile all its libraries anew, which takes longer than to import them.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     sys.dont_write_bytecode = False
-    sys.pycache_prefix = os.environ.setdefault("PYTHONPYCACHEPREFIX", str(Path(__file__).parents[2] / ".snakemake/compiled_python"))
+    compiled = os.environ.get("PYTHONPYCACHEPREFIX") or str(Path(__file__).parents[2] / ".snakemake/compiled_python")
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = compiled
