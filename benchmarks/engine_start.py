@@ -173,13 +173,20 @@ def compare(greedy_replies, others):
 
 
 def compare_rates(outcomes, others):
-    """How the personas' rates of the marker differ from another variant's: {personas, rate, other_rate, p: two-sided, paired t-test}."""
+    """How the personas' rates of the marker differ from another variant's, over the personas of both.
+
+    {personas, rate, other_rate, interval, p}: 95 % of the mean difference and two-sided p of a paired t-test; None if no rate differs.
+    """
     from scipy.stats import ttest_rel
 
     one, other = pooled_rates(outcomes), pooled_rates(others)
-    rates = [(one[name], other[name]) for name in one]
-    means = [statistics.mean(values) for values in zip(*rates, strict=True)]
-    return {"personas": len(rates), "rate": means[0], "other_rate": means[1], "p": float(ttest_rel(*zip(*rates, strict=True)).pvalue)}
+    rates = [(one[name], other[name]) for name in one if name in other]
+    first, second = zip(*rates, strict=True)
+    found = {"personas": len(rates), "rate": statistics.mean(first), "other_rate": statistics.mean(second)}
+    if first == second:
+        return found | {"interval": None, "p": None}
+    test = ttest_rel(first, second)
+    return found | {"interval": [float(end) for end in test.confidence_interval()], "p": float(test.pvalue)}
 
 
 def pooled_rates(outcomes):

@@ -125,6 +125,16 @@ def test_rates_of_two_starts_are_compared_over_personas():
     assert compare_rates(ours, near)["p"] > 0.2
     found = compare_rates(ours, far)
     assert found["personas"] == 9 and found["rate"] == pytest.approx(0.42) and found["p"] < 0.001
+    low, high = found["interval"]
+    assert low < found["rate"] - found["other_rate"] < high < 0
+
+
+def test_rates_of_random_weights_can_be_written(tmp_path):
+    """All are 0, so there is no test; a start with fewer replies may lack personas."""
+    none = [{"shown": {str(number): [50, 0] for number in range(9)}}]
+    found = compare_rates(none, [{"shown": {"0": [50, 0], "1": [50, 0]}}])
+    write_json(tmp_path / "rates.json", found)
+    assert found == {"personas": 2, "rate": 0, "other_rate": 0, "interval": None, "p": None}
 
 
 @pytest.mark.parametrize("shape", ["qwen2.5-1.5b", "tiny"])
