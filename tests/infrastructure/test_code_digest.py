@@ -96,7 +96,8 @@ def small_project(tmp_path):
         (library / package / "build.py").write_text("NUMBER = 1\n")
     (library / "statistics/__init__.py").touch()
     (library / "infrastructure").mkdir()
-    for name in ("__init__", *(f"infrastructure/{name}" for name in ("__init__", "code_digest", "provenance", "files", "cli"))):
+    needed = ("__init__", "code_digest", "provenance", "files", "cli", "package_names")
+    for name in ("__init__", *(f"infrastructure/{name}" for name in needed)):
         shutil.copy(ROOT / f"workflow_scripts/persona_leakage/{name}.py", library / f"{name}.py")
     (library.parent / "program.py").write_text(
         "import persona_leakage.geometry.build\nfrom persona_leakage.statistics.core import build\n"
