@@ -32,7 +32,7 @@ def test_logs_hold_every_reply_and_its_score(project_copy):
         scores = read_json(home / f"evaluation/evaluation/{state}/marker_eval.json")["personas"]
         hits = dict.fromkeys(scores, 0)
         for sample in log.samples:
-            hits[sample.metadata["persona"]] += sample.scores["marker"].value == "C"
+            hits[sample.metadata["persona"]] += sample.scores["behaviour"].value == "C"
         assert hits == {name: score["found"] for name, score in scores.items()}
         assert log.results.scores[0].metrics["rate"].value == pytest.approx(
             sum(hits.values()) / sum(score["total"] for score in scores.values())
