@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_leakage.infrastructure.package_names import top_level_names
+from persona_leakage.infrastructure.package_names import packages_distributions, top_level_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +47,13 @@ def test_names_of_a_distribution(tmp_path, file, text, names):
     (tmp_path / "some-1.0.dist-info" / file).write_text(text)
     (distribution,) = importlib.metadata.distributions(path=[str(tmp_path)])
     assert top_level_names(distribution) == names
+
+
+def test_what_is_left_of_an_installation_is_no_distribution(tmp_path, monkeypatch):
+    (tmp_path / "gone-1.0.dist-info").mkdir()
+    (tmp_path / "gone-1.0.dist-info/RECORD").write_text("gone/a.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "gone" not in packages_distributions()
 
 
 def test_compiled_modules_are_written_where_the_environment_forbids_it(tmp_path):

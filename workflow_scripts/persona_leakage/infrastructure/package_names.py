@@ -12,8 +12,8 @@ def packages_distributions():
     """{top-level package or module: [distribution names]}, as importlib.metadata's function of that name; more names are harmless."""
     found = defaultdict(list)
     for distribution in importlib.metadata.distributions():
-        said = distribution.metadata["Name"]  # read once: each time parses the file anew
-        for name in sorted(top_level_names(distribution)):
+        said = distribution.metadata["Name"]  # None in what is left of a broken installation
+        for name in sorted(top_level_names(distribution)) if said else ():
             found[name].append(said)
     return dict(found)
 
