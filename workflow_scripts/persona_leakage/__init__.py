@@ -26,6 +26,6 @@ for name in BENDING:
     os.environ.pop(name, None)
 os.environ["MPLBACKEND"] = "Agg"  # a notebook's own backend is not there outside it
 answer_from_records()
-# Container images often set it. Then each job compiles anew what was installed without compiled modules: longer than the job imports it.
+# Container images often set it. Then each job compiles its libraries again if they were installed uncompiled, which doubles its start.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     sys.dont_write_bytecode = False
