@@ -14,6 +14,7 @@ rule sample_completions:
     output:
         completions=f"{ADAPTED}/completions.jsonl.gz",
         meta=f"{ADAPTED}/completions.json",
+    priority: 1  # before teacher_force, which is shorter and which less waits for
     conda:
         SAMPLING_ENV
     resources:
