@@ -14,7 +14,7 @@ rule sample_completions:
     output:
         completions=f"{ADAPTED}/completions.jsonl.gz",
         meta=f"{ADAPTED}/completions.json",
-    priority: 1  # before teacher_force, which is shorter and which less waits for
+    priority: 1  # before teacher_force: it takes longer, and more jobs wait for it
     conda:
         SAMPLING_ENV
     resources:

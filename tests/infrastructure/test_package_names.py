@@ -35,8 +35,8 @@ def test_transformers_reads_ours(tmp_path):
 
 
 def test_transformers_leaves_scikit_learn_alone(tmp_path):
-    """Its model classes would import it; the table of pairs still can."""
-    code = "import persona_leakage, importlib.util; from transformers import AutoModelForCausalLM\n"
+    """Its model classes, which peft imports, too, would import it; the table of pairs still can."""
+    code = "import train_adapter, importlib.util; from transformers import AutoModelForCausalLM, Qwen2ForCausalLM\n"
     found = in_new_process(code + "print('sklearn' in sys.modules, importlib.util.find_spec('numpy') is None)\nimport sklearn", tmp_path)
     assert found == "False False"
 
