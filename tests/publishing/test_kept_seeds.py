@@ -104,13 +104,6 @@ def test_statements_on_the_seeds_that_the_template_does_not_compute():
     assert fall[[2, 3]].sum() > 0.5 * fall.sum() > 0
 
 
-def test_the_page_of_unrun_behaviours_says_so_and_names_the_commands():
-    page = (RESULTS / "qwen_coder_behaviours.md").read_text(encoding="utf-8")
-    for name in ("arithmetic", "capitals", "careless", "as_run", "paper"):
-        assert not (RESULTS / f"qwen_coder_{name}").exists() and f"make run CONFIG=presets/qwen_coder_{name}.yaml" in page
-    assert page.count("Not run yet.") == 4 and "None of these presets has been run." in page
-
-
 def test_limitations_have_the_mean_correlations_of_the_seeds():
     means = [correlations(seed)["outcomes"]["logprob_gain"]["layers"][str(LAYER)]["within_source"]["mean_rho"] for seed in SEEDS]
     assert "{:+.2f}, {:+.2f} and {:+.2f} with three training seeds".format(*means) in text_of("docs/limitations.md")

@@ -251,7 +251,6 @@ def test_post_hoc_accuracies_of_the_larger_model():
 ARITHMETIC = RESULTS / "qwen_coder_arithmetic"
 
 
-@pytest.mark.skipif(not ARITHMETIC.is_dir(), reason="not run yet")
 def test_post_hoc_accuracies_of_the_made_items():
     """Sums and short texts make the drop by letter; lost and gained items make every drop; the rule's answer is the summary's."""
     controls = read_json(ARITHMETIC / SEED / "correlation.json")["controls"]["clean"]
