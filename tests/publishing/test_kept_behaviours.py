@@ -71,6 +71,25 @@ def test_post_hoc_numbers_are_recomputed():
     assert list(differences(careless_checks(), read_json(CARELESS / "post_hoc.json"))) == []
 
 
+def test_numbers_of_single_items_agree_with_the_tables():
+    """Records of items are not kept, so post_hoc.json has to agree with itself, the tables by letter and the p-values by text."""
+    controls = correlation(ARITHMETIC)["controls"]["clean"]
+    for source, kept in read_json(ARITHMETIC / "post_hoc.json").items():
+        blocks = [kept[name] for name in ("text", "text_beyond_control", "sums", "texts")]
+        for block in blocks:
+            items, lost, gained = block["items"], block["lost"], block["gained"]
+            began, shown = items - block["base_right"], items - block["base_right"] + lost - gained
+            assert block["drop"] == pytest.approx((lost - gained) / items)
+            assert block["interval"] == pytest.approx(change_interval(items, shown, began, began - gained))
+        sums, texts = kept["sums"], kept["texts"]
+        assert (sums["drop"] + texts["drop"]) / 2 == pytest.approx(controls[source]["adapter"]["source_change"])
+        found = summary(ARITHMETIC, f"{source}/seed42")["loss"]
+        assert kept["said"] == found["said"]
+        for name, counted in (("text", [kept["text"]]), ("letters", [sums, texts])):
+            lost, gained = (sum(block[key] for block in counted) for key in ("lost", "gained"))
+            assert stats.binomtest(lost, lost + gained, alternative="greater").pvalue == pytest.approx(found["p"][name])
+
+
 def test_hypotheses_are_answered_by_the_tables():
     """Every "held" of the page that is not one of the fixed rules, from the tables; the words on the page are the template's."""
     page, post = text_of(PAGE), read_json(ARITHMETIC / "post_hoc.json")
