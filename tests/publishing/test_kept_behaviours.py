@@ -6,7 +6,8 @@ from scipy import stats
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.publishing.archive import differences
 from persona_leakage.statistics.leakage.signed_change import change_interval
-from tests.publishing.test_kept_seeds import SOURCES, read_run
+from persona_leakage.statistics.prediction.study import all_cosines
+from tests.publishing.test_kept_seeds import SOURCES, closeness_to_negatives, read_run
 from tests.publishing.test_kept_studies import RESULTS, partial_rho, text_of
 
 PAGE = "docs/results/qwen_coder_behaviours.md"
@@ -31,14 +32,20 @@ def spread_of(rows):
     return {"worse": number, "auc": closer and float(closer) / (number * others)}
 
 
-def capitals_and_marker():
-    """{source: rank correlations of its bystanders' capitals with gain and rate of the marker, in the run of three seeds, seed 42}."""
+def capitals_checks():
+    """For each source: rho of capitals with the marker's gain and rate (run of three seeds, seed 42), also given the own cosine, and with
+    closeness to the negatives."""
     capitals, marker = read_run(CAPITALS, 42), read_run(RESULTS / "qwen_coder_seeds", 42)
     assert (marker["negative"] == capitals["negative"]).all()
-    return {
-        source: {name: partial_rho(capitals.loc[source]["rate"].to_numpy(), marker.loc[source][name].to_numpy()) for name in OUTCOMES}
-        for source in SOURCES
-    }
+    personas = sorted({*capitals.index.get_level_values("persona")})
+    cosines = all_cosines(CAPITALS / "analysis/evaluation/seed42/cosines.csv", 20, personas)
+    found = closeness_to_negatives(capitals, cosines, personas, "rate")
+    for source in SOURCES:
+        rows, other = capitals.loc[source], marker.loc[source]
+        own, rate = rows["cosine"].to_numpy(), rows["rate"].to_numpy()
+        found[source] |= {name: partial_rho(rate, other[name].to_numpy()) for name in OUTCOMES}
+        found[source]["gain_given_cosine"] = partial_rho(rate, other["logprob_gain"].to_numpy(), own[None])
+    return found
 
 
 def shown_of(answers, label):
@@ -67,8 +74,9 @@ def test_post_hoc_numbers_are_recomputed():
     assert {source: kept[source]["spread"] for source in SOURCES} == {
         source: pytest.approx(spread_of(read_run(ARITHMETIC, 42).loc[source])) for source in SOURCES
     }
-    assert list(differences(capitals_and_marker(), read_json(CAPITALS / "post_hoc.json"))) == []
-    assert list(differences(careless_checks(), read_json(CARELESS / "post_hoc.json"))) == []
+    assert list(differences(capitals_checks(), read_json(CAPITALS / "post_hoc.json"))) == []
+    careless = {name: block for name, block in read_json(CARELESS / "post_hoc.json").items() if name != "scores_auc"}
+    assert list(differences(careless_checks(), careless)) == []
 
 
 def test_numbers_of_single_items_agree_with_the_tables():
@@ -97,8 +105,11 @@ def test_hypotheses_are_answered_by_the_tables():
     ends = {source: block["leakage_beyond_clean"]["source_interval"][0] for source, block in controls.items()}
     assert min(ends.values()) > 0 and min(block["text_beyond_control"]["interval"][0] for block in post.values()) > 0
     rhos = [block["leakage_beyond_clean"]["spearman_rho"] for block in controls.values()]
-    assert rhos[3:] == [None, None] and max(rhos[:3]) < 0.005
-    assert "5 exclude 0 by letter and 5 by text; beyond the control 5 and 5" in page and "not held: positive for 0 of 5" in page
+    assert rhos[3:] == [None, None] and sum(rho > 0 for rho in rhos[:3]) < 4
+    assert (
+        "5 exclude 0 by letter and 5 by text; beyond the control 5 and 5" in page
+        and "not held: -0.046, 0.001, -0.320, undefined, undefined" in page
+    )
     capitals = read_run(CAPITALS, 42)
     rates = capitals.groupby("source")["rate"].mean()
     own = {source: check["rate"] for source, check in correlation(CAPITALS)["training_check"].items()}
@@ -110,7 +121,8 @@ def test_hypotheses_are_answered_by_the_tables():
 def test_what_the_page_says_of_single_personas_and_sources():
     """Made items: who gets worse, sums and texts, letters; careless advice: negatives that fall; nobody differs after training."""
     made, post = read_run(ARITHMETIC, 42), read_json(ARITHMETIC / "post_hoc.json")
-    villain = made.loc["villain"]
+    villain, comedian = made.loc["villain"], made.loc["comedian"]
+    assert all("comedian" in name for name in comedian.index[comedian["leakage"] > 0])
     assert list(villain.index[villain["rate"] > villain["source_rate"]]) == ["evil_scientist"]
     assert [post[source]["spread"]["worse"] for source in SOURCES] == [8, 5, 110, 0, 0]
     assert all(block["texts"]["drop"] > block["sums"]["drop"] for block in post.values())
@@ -133,13 +145,21 @@ def test_what_the_published_recipes_do_to_replies():
                 assert found["training_check"]["runaway_share"] > 0.1
             else:
                 assert found["short_share"] - base["short_share"] > 0.1
-        assert summary(folder, "villain/seed42")["max_bystander"] == "evil_scientist"
+        villain = read_run(folder, 42).loc["villain"].sort_values("cosine", ascending=False)
+        shown = villain["rate"].head(3)
+        assert list(shown.index) == ["evil_scientist", "crime_lord", "dark_comedian"] and shown.is_monotonic_decreasing
+        assert villain["rate"].iloc[3:].max() <= 1 / 40 < shown.iloc[-1]  # a single reply, with the code's recipe
+        found = correlation(folder)["leakage"]["villain"]["categories"]
+        for category, name in (("intersectional", "evil_scientist"), ("hierarchical", "crime_lord"), ("modified_source", "dark_comedian")):
+            assert found[category]["personas"] == [name] and found[category]["mean"] == shown[name]
+    own = summary(RECIPES["paper"], "villain/seed42")["training_check"]
+    assert own["short_share"] == own["rate"] == 1
 
 
 def test_digests_of_the_rows_of_three_trainings_and_the_readme():
     for source in SOURCES:
         runs = [read_json(RESULTS / f"qwen_coder_{name}/training/{source}/seed42/metrics.json") for name in ("seeds", "ood")]
-        assert runs[0]["rows_sha256"] == runs[1]["rows_sha256"]
+        assert runs[0]["rows_sha256"] == runs[1]["rows_sha256"] and runs[0]["adapter_sha256"] == runs[1]["adapter_sha256"]
     means = [correlation(folder)["layers"]["20"]["within_source"]["mean_rho"] for folder in (ARITHMETIC, CAPITALS)]
-    said = "{:+.2f} for [harder items](docs/results/qwen_coder_behaviours.md), and {:+.2f} for answers in capitals"
+    said = "{:+.2f} for [harder items](docs/results/qwen_coder_behaviours.md) (three usable sources), and {:+.2f} for answers in capitals"
     assert said.format(*means) in text_of("README.md")
