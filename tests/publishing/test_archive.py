@@ -178,6 +178,8 @@ def test_committed_results_are_those_of_the_current_config(tables, config):
         ("{{ value('no.json', 'a') }}", "no.json: no such file"),
         ("{% for %}", "page.md.j2: "),
         ("{{ typed }}", "'typed' is undefined"),
+        ("{{ '%.1f' | format(none) }}", "page.md.j2: cannot be filled from "),
+        ("{{ [] | map(attribute='answer') | first }}", "No first item, sequence was empty"),
     ],
 )
 def test_a_template_with_an_error_is_named(tables, tmp_path, text, message):
