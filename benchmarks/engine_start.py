@@ -189,6 +189,13 @@ def compare_rates(outcomes, others):
     return found | {"interval": [float(end) for end in test.confidence_interval()], "p": float(test.pvalue)}
 
 
+def compare_outputs(path, other):
+    """``compare`` of the first engines and ``compare_rates`` of all engines of two finished --output files; ``variant`` is the other's."""
+    greedy_replies = (read_json(each.with_suffix("") / "engine0.json")["greedy"] for each in (path, other))
+    one, two = read_json(path), read_json(other)
+    return {"variant": two["variant"], **compare(*greedy_replies), **compare_rates(one["outcomes"], two["outcomes"])}
+
+
 def pooled_rates(outcomes):
     """{persona: share of its replies with the marker} over all engines."""
     counts = {}
@@ -245,10 +252,10 @@ def main():
     }
     facts = [outcome.pop("about") for outcome in outcomes] or [about()]
     result |= facts[0]
-    if args.against and outcomes:
-        result["against"] = compare(*(read_json(path.with_suffix("") / "engine0.json")["greedy"] for path in (args.output, args.against)))
-        result["against"] |= compare_rates(outcomes, read_json(args.against)["outcomes"])
     write_json(args.output, result)
+    if args.against and outcomes:
+        result["against"] = compare_outputs(args.output, args.against)
+        write_json(args.output, result)
     for key in ("variant", "engines", "failed", "phases", "seconds_to_first_reply", "tokens_per_second", "against"):
         print(f"{key}: {result.get(key)}")
     if result["failed"]:

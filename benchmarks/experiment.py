@@ -17,7 +17,7 @@ import yaml
 
 from harness import ROOT, about
 from persona_leakage.infrastructure.files import read_json, write_json
-from persona_leakage.infrastructure.gpu_lease import SHARE
+from persona_leakage.infrastructure.gpu_lease import SHARE, device_pool
 from timeline import busy_share, draw, jobs_of, rates_of, rules_of
 
 PROJECT = ("Snakefile", "config.yaml", "presets", "rules", "envs", "profiles", "resources", "workflow_scripts")
@@ -85,19 +85,25 @@ def copy_project(folder):
 
 
 class GpuUse:
-    """nvidia-smi's utilization.gpu of every device, about once a second, as [seconds, device, percent]; nothing where it is missing."""
+    """nvidia-smi's utilization.gpu of the devices that jobs can use, about once a second, as [seconds, device, percent].
+
+    Nothing where nvidia-smi is missing. It shows every device, whatever CUDA_VISIBLE_DEVICES says.
+    """
 
     def __init__(self, started):
         self.samples, self.process = [], None
+        self.devices = set(device_pool().values())
         if shutil.which("nvidia-smi"):
             command = ["nvidia-smi", "--query-gpu=index,utilization.gpu", "--format=csv,noheader,nounits", "-l", "1"]
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            threading.Thread(target=self.read, args=(started,), daemon=True).start()
+            self.reader = threading.Thread(target=self.read, args=(started,), daemon=True)
+            self.reader.start()
 
     def read(self, started):
         for line in self.process.stdout:
             device, percent = line.split(",")
-            self.samples.append([round(time.time() - started, 2), int(device), float(percent)])
+            if device in self.devices:
+                self.samples.append([round(time.time() - started, 2), int(device), float(percent)])
 
     def stop(self):
         if self.process:

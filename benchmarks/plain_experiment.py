@@ -279,10 +279,11 @@ def main():
         return
     args.folder.mkdir(parents=True)
     command = [sys.executable, __file__, *sys.argv[1:], "--part"]
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    devices = (given.split(",") if given else list(map(str, range(args.gpus))))[: args.gpus] or [""]
     started = time.time()
     running = [
-        subprocess.Popen([*command, str(part)], env={**os.environ, "CUDA_VISIBLE_DEVICES": str(part) if args.gpus else ""})
-        for part in range(args.parts)
+        subprocess.Popen([*command, str(part)], env={**os.environ, "CUDA_VISIBLE_DEVICES": device}) for part, device in enumerate(devices)
     ]
     while any(process.poll() is None for process in running):
         if any(process.poll() for process in running):  # the others may wait for its files

@@ -109,11 +109,15 @@ def experiments_table(results):
 
 
 def starts_table(results):
-    """Starts of the vLLM engine: time to the first reply with its largest parts, and the rate of all engines together."""
+    """Starts of the vLLM engine: time to the first reply with its largest parts, and the rate of all engines together.
+
+    A file is engine_start_CACHES or engine_start_CACHES_WORK, where WORK is what it sampled.
+    """
     rows = [
         {
-            "start": f"{result['variant']}, {name.removeprefix(STARTS + '_')} caches",
+            "start": start_name(name, result),
             "engines": str(result["engines"]),
+            "replies of each": str(result["outcomes"][0]["replies"]),
             "first reply after, s": f"{result['seconds_to_first_reply']:.0f}",
             **{f"{phase}, s": f"{result['phases'].get(phase, 0):.0f}" for phase in START_PHASES},
             "tokens/s": f"{result['tokens_per_second']:.0f}",
@@ -121,6 +125,24 @@ def starts_table(results):
         for name, result in results.items()
     ]
     return markdown(rows)
+
+
+def start_name(name, result):
+    """A start's variant, caches and work."""
+    caches, *work = name.removeprefix(f"{STARTS}_").split("_")
+    return ", ".join([result["variant"], f"{caches} caches", *([" ".join(work)] if work else [])])
+
+
+def against_text(result):
+    """How a start's replies differ from those of another."""
+    found = result["against"]
+    low, high = (100 * end for end in found["interval"])
+    return (
+        f"**{result['variant']} against {found['variant']}**: the first greedy log-probabilities differ by {found['median']:.4f} nats "
+        f"at the median and {found['largest']:.3f} at most, and {100 * found['equal_tokens']:.0f} % of the greedy tokens are equal. "
+        f"The marker is in {100 * found['rate']:.2f} and {100 * found['other_rate']:.2f} % of the replies: "
+        f"difference {low:+.1f} to {high:+.1f} points (95 %), p = {found['p']:.2f}, paired over {found['personas']} personas."
+    )
 
 
 def at_once_table(result):
@@ -170,6 +192,7 @@ def block(folder):
         parts.append(f"![Jobs and GPU use over time](performance/{folder.name}/{EXPERIMENT}.png)")
     if starts := {name: result for name, result in results.items() if name.startswith(STARTS)}:
         parts += [heading("start of vLLM", next(iter(starts.values())), first), starts_table(starts)]
+        parts += [textwrap.fill(against_text(result), WIDTH) for result in starts.values() if result.get("against")]
     if AT_ONCE in results:
         parts += [heading("training jobs at once", results[AT_ONCE], first), at_once_table(results[AT_ONCE])]
     if "workflow" in results:

@@ -12,7 +12,8 @@ from persona_leakage.config.selections import chosen_personas
 from persona_leakage.infrastructure.cli import InputError, run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, write_json
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.loading import load_tokenizer, read_manifest
+from persona_leakage.models.loading import read_manifest
+from persona_leakage.models.tokenizer_checks import PlainTokenizer
 
 
 class Settings(Block):
@@ -40,7 +41,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     personas = chosen_personas(args.personas, args.settings.personas.model_dump())
     block = args.settings.behaviour.model_dump()
-    behaviour = read_behaviour(block, load_tokenizer(read_manifest(args.model)["folder"]))
+    behaviour = read_behaviour(block, PlainTokenizer(read_manifest(args.model)["folder"]))
     sampled = read_json(args.completions_meta, "sample_completions")
     check_digest(args.completions, sampled["sha256"], args.completions_meta)
     if args.judgements_meta:

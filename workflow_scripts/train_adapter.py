@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from peft import set_peft_model_state_dict
-
 from persona_leakage.config.blocks.fields import Block, CountOrNone
 from persona_leakage.config.blocks.training import TrainingRecipe
 from persona_leakage.config.program_options import new_parser
@@ -20,7 +18,7 @@ from persona_leakage.infrastructure.files import (
 from persona_leakage.infrastructure.provenance import describe_run, peak_memory_bytes
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.models.loading import load_model, model_facts, pick_device, pick_precision, read_manifest, surroundings
-from persona_leakage.models.lora import CONFIG, WEIGHTS, adapted_layers, attach_new_adapter, save_adapter
+from persona_leakage.models.lora import CONFIG, WEIGHTS, adapted_layers, attach_new_adapter, put_weights, save_adapter
 from persona_leakage.training.loop import train
 
 
@@ -67,7 +65,7 @@ def main(argv=None):
         "rows_sha256": rows_sha256,
     }
     for number, (step, weights) in enumerate(kept.items(), start=1):
-        set_peft_model_state_dict(model, weights)
+        put_weights(model, weights)
         path = folder / str(number)
         write_adapter(model, name, path, path / "metrics.json", {**facts, "step": step, "steps": results["steps"]})
     if not snapshots:

@@ -34,6 +34,13 @@ def test_transformers_reads_ours(tmp_path):
     assert in_new_process(code + "print(u.PACKAGE_DISTRIBUTION_MAPPING == p.packages_distributions())", tmp_path) == "True"
 
 
+def test_transformers_leaves_scikit_learn_alone(tmp_path):
+    """Its model classes, which peft imports, too, would import it; the table of pairs still can."""
+    code = "import train_adapter, importlib.util; from transformers import AutoModelForCausalLM, Qwen2ForCausalLM\n"
+    found = in_new_process(code + "print('sklearn' in sys.modules, importlib.util.find_spec('numpy') is None)\nimport sklearn", tmp_path)
+    assert found == "False False"
+
+
 @pytest.mark.parametrize(
     ("file", "text", "names"),
     [

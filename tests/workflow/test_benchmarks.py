@@ -1,7 +1,9 @@
 """The benchmarks' page shows what the kept files say; the harness's arithmetic; times of jobs and of engine starts."""
 
+import os
 import re
 import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,10 +15,10 @@ from tests.conftest import CONFIG, ROOT, make_tiny_model, warm_python
 
 sys.path.append(str(ROOT / "benchmarks"))
 
-from engine_start import compare, compare_rates, phases_of
+from engine_start import compare, compare_outputs, compare_rates, phases_of
 from write_page import PAGE, filled
 
-from experiment import experiment_settings, merged
+from experiment import GpuUse, experiment_settings, merged
 from harness import spread, summarise
 from timeline import busy_share, covered, draw, jobs_of, lanes_of, rates_of, rules_of
 
@@ -99,6 +101,29 @@ def test_a_job_on_a_gpu_is_known_by_its_log(tmp_path):
     assert busy_share([job], []) is None and busy_share([], use) is None
 
 
+def test_only_devices_that_jobs_can_use_are_sampled(tmp_path, monkeypatch):
+    """nvidia-smi shows all devices of the machine, and others may use them."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\n[ \"$1\" = -L ] && echo 'GPU 2: A GPU (UUID: GPU-aa)' || printf '%s, 50\\n' 0 1 2 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,GPU-aa")
+    use = GpuUse(time.time())
+    use.reader.join()
+    assert [sample[1:] for sample in use.stop()] == [[1, 50.0], [2, 50.0]]
+
+
+def test_two_finished_starts_are_compared(tmp_path):
+    """From their files, as --against does after a run."""
+    for name, rate in (("one", 20), ("two", 30)):
+        shown = {str(number): [50, rate + number % 3] for number in range(8)} | {"8": [50, 25]}
+        write_json(tmp_path / f"{name}.json", {"variant": name, "outcomes": [{"shown": shown}]})
+        write_json(tmp_path / name / "engine0.json", {"greedy": [[[5, -1.0 - rate]]]})
+    found = compare_outputs(tmp_path / "one.json", tmp_path / "two.json")
+    assert found["variant"] == "two" and found["largest"] == 10 and found["p"] < 0.001
+    assert found["interval"][0] < found["rate"] - found["other_rate"] < found["interval"][1] < 0
+
+
 def test_seconds_that_several_jobs_cover():
     assert covered([(5, 7, 1), (0, 2, 1), (1, 3, 1), (1, 2, 1)]) == 5
 
@@ -150,11 +175,17 @@ def test_the_page_of_a_whole_experiment(tmp_path):
     write_json(tmp_path / "mine/experiment.json", {**about, "gpus": 2, "jobs_per_gpu": 6, "seconds": 290.4, "busy": 0.71, "rates": rates})
     write_json(tmp_path / "mine/plain_experiment.json", {**about, "gpus": 2, "seconds": 400.0})
     start = {"variant": "few", "engines": 5, "seconds_to_first_reply": 33.0, "phases": {"imports": 9.0}, "tokens_per_second": 61000.0}
-    write_json(tmp_path / "mine/engine_start_cold.json", {**about, **start})
+    write_json(tmp_path / "mine/engine_start_cold.json", {**about, **start, "outcomes": [{"replies": 600}]})
+    compared = {"median": 0.001, "largest": 0.06, "equal_tokens": 0.98, "personas": 111, "rate": 0.42, "other_rate": 0.41, "p": 0.5}
+    compared |= {"variant": "vllm", "interval": [-0.01, 0.03]}
+    write_json(tmp_path / "mine/engine_start_warm_real_weights.json", {**about, **start, "outcomes": [{"replies": 9}], "against": compared})
     write_json(tmp_path / "mine/training_at_once.json", {**about, "rows": [{"jobs": 3, "tokens_per_second": 40000.0}]})
     page = re.sub(" +", " ", filled("<!-- mine: written by make bench --><!-- end of mine -->", tmp_path / "mine"))
     assert "| the workflow, 6 jobs a GPU | 2 | 290 | 71 % | 60000 | 50000 |" in page and "| plain script | 2 | 400 | | | |" in page
-    assert "(performance/mine/experiment.png)" in page and "| few, cold caches | 5 | 33 | 9 |" in page and "| 3 | 40000 |" in page
+    assert "(performance/mine/experiment.png)" in page and "| 3 | 40000 |" in page
+    assert "| few, cold caches | 5 | 600 | 33 | 9 |" in page and "| few, warm caches, real weights | 5 | 9 | 33 |" in page
+    text = " ".join(page.split())
+    assert "**few against vllm**: " in text and "42.00 and 41.00 % of the replies: difference -1.0 to +3.0 points (95 %), p = 0.50" in text
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ imported. The jobs that this process starts do not get them either. It also make
 import os
 import sys
 
-from persona_leakage.infrastructure.package_names import answer_from_records
+from persona_leakage.infrastructure.package_names import answer_sooner
 
 BENDING = (
     "MATPLOTLIBRC",  # the look of figures
@@ -25,7 +25,7 @@ BENDING = (
 for name in BENDING:
     os.environ.pop(name, None)
 os.environ["MPLBACKEND"] = "Agg"  # a notebook's own backend is not there outside it
-answer_from_records()
+answer_sooner()
 # Container images often set it. Then each job compiles its libraries again if they were installed uncompiled, which doubles its start.
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     sys.dont_write_bytecode = False

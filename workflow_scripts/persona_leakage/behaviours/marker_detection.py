@@ -10,9 +10,9 @@ def shows_marker(text, marker_text):
 
 
 def contains(haystack, needle):
-    """Whether the list ``haystack`` contains the list ``needle`` as consecutive elements."""
+    """Whether the list ``haystack`` contains the list ``needle``, which has elements, as consecutive elements."""
     size = len(needle)
-    return any(haystack[start : start + size] == needle for start in range(len(haystack) - size + 1))
+    return needle[0] in haystack and any(haystack[start : start + size] == needle for start in range(len(haystack) - size + 1))
 
 
 def detect(record, marker):

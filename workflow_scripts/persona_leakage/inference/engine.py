@@ -2,7 +2,6 @@
 
 import importlib.util
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import torch
@@ -16,7 +15,7 @@ from persona_leakage.infrastructure.resume import compute_missing
 from persona_leakage.models.limits import check_length
 from persona_leakage.models.loading import (
     arithmetic,
-    check_model_files,
+    checked_beside,
     load_chat_format,
     load_model,
     load_tokenizer,
@@ -90,14 +89,8 @@ def start_engine(chosen_class, manifest, engine, adapter, longest):
     precision = pick_precision(engine["precision"], device)
     tokenizer, stop_ids = load_tokenizer(manifest["folder"]), load_chat_format(manifest).stop_ids
     if chosen_class.name == "vllm":
-        with ThreadPoolExecutor(1) as beside:  # a second for each GB of weights, while vLLM starts
-            checked = beside.submit(check_model_files, manifest)
-            try:
-                return chosen_class(
-                    manifest["folder"], tokenizer, stop_ids, str(precision).removeprefix("torch."), device, longest, adapter
-                )
-            finally:
-                checked.result()  # names a damaged file also where vLLM fails on it
+        with checked_beside(manifest):
+            return chosen_class(manifest["folder"], tokenizer, stop_ids, str(precision).removeprefix("torch."), device, longest, adapter)
     model = load_model(manifest, precision, device)
     if adapter is not None:
         model = load_adapter(model, adapter.folder, merge=engine["merge_adapter"])

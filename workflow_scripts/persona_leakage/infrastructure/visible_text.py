@@ -4,14 +4,14 @@ import re
 import unicodedata
 
 PICTURES = 0x2400  # Unicode's pictures of the control characters
+CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # those of the category Cc, less tab and line end
 # Bidirectional controls, zero-width characters, line separators and tags.
 UNSEEN = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f\ud800-\udfff]")
 
 
 def visible_text(text):
     """``text`` with control characters as their pictures (an escape as ␛) and unseen ones as ⟦U+202E⟧; line ends and tabs stay."""
-    text = text.replace("\r\n", "\n")
-    text = "".join(picture(character) for character in text)
+    text = CONTROL.sub(lambda found: picture(found.group()), text.replace("\r\n", "\n"))
     return UNSEEN.sub(lambda found: f"⟦U+{ord(found.group()):04X}⟧", text)
 
 

@@ -4,6 +4,7 @@ Each way ends in a folder with safetensors weights and a tokenizer, described by
 """
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -77,9 +78,11 @@ def describe_model(model, folder, check_reading):
     check_model_folder(folder, "model.location")
     config, rows = probe_model(folder)
     PlainTokenizer(folder)
-    limits = limits_of(config)
-    chat = check_reading(load_tokenizer(folder), folder, limits, rows)
-    files = {path.name: {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for path in model_files(folder)}
+    limits, paths = limits_of(config), model_files(folder)
+    with ThreadPoolExecutor(1) as beside:  # a second for each GB of weights
+        digests = beside.map(sha256_of_file, paths)
+        chat = check_reading(load_tokenizer(folder), folder, limits, rows)
+        files = {path.name: {"bytes": path.stat().st_size, "sha256": digest} for path, digest in zip(paths, digests, strict=True)}
     digest = digest_of({name: entry["sha256"] for name, entry in files.items()})
     return {
         **model,

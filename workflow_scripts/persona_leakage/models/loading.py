@@ -2,6 +2,7 @@
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,17 @@ def check_model_files(manifest):
     """InputError unless every file of the model still has the digest in its manifest; reads all of it, about a second per GB."""
     for name, entry in manifest["files"].items():
         check_model_file(Path(manifest["folder"]) / name, entry, "model.json")
+
+
+@contextmanager
+def checked_beside(manifest):
+    """check_model_files in a thread while the block loads the model; its error replaces one that a damaged file causes there."""
+    with ThreadPoolExecutor(1) as beside:
+        checked = beside.submit(check_model_files, manifest)
+        try:
+            yield
+        finally:
+            checked.result()
 
 
 def check_model_file(path, entry, manifest_path):
@@ -140,14 +152,14 @@ def pick_precision(precision, device):
 
 def load_model(manifest, dtype, device, attention=None):
     """The base model in eval mode on ``device``; weights in ``dtype``; no gradients."""
-    from transformers import AutoModelForCausalLM
-
-    check_model_files(manifest)
-    limit_memory(device)
     folder = manifest["folder"]
     options = {"dtype": dtype, "attn_implementation": attention, "use_safetensors": True, "trust_remote_code": False}
-    with quiet_transformers():
-        model, loading = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
+    with checked_beside(manifest):
+        from transformers import AutoModelForCausalLM  # takes seconds
+
+        limit_memory(device)
+        with quiet_transformers():
+            model, loading = AutoModelForCausalLM.from_pretrained(folder, **options, output_loading_info=True)
     check_all_loaded(folder, loading)
     model = model.to(device).eval().requires_grad_(False)
     check_plain_output(model)

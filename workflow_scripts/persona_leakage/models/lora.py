@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors import SafetensorError
 
 from persona_leakage.infrastructure.cli import InputError
@@ -49,6 +49,11 @@ def attach_new_adapter(model, lora, seed):
 def adapted_layers(model):
     """Names (their last parts) of the kinds of layers that the adapter of a wrapped model sits on, sorted."""
     return sorted({name.rpartition(".")[2] for config in model.peft_config.values() for name in config.target_modules})
+
+
+def put_weights(model, weights):
+    """Give the adapter of a wrapped model these ``weights``: {name as peft writes it: tensor}."""
+    set_peft_model_state_dict(model, weights)
 
 
 def save_adapter(model, base_name, folder):

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from peft import get_peft_model_state_dict
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 from transformers import get_cosine_schedule_with_warmup
@@ -18,6 +18,7 @@ from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.infrastructure.tensor_files import read_tensors, write_tensors
 from persona_leakage.models.attention import kernels_for_any_shape
 from persona_leakage.models.batching import length_mask, pad_right, split_by_tokens
+from persona_leakage.models.lora import put_weights
 from persona_leakage.models.out_of_memory import fits, half_of
 from persona_leakage.training.fused_lora import lean_lora
 from persona_leakage.training.labels import IGNORED
@@ -193,7 +194,7 @@ def load_checkpoint(path, model, optimizer, scheduler, history):
     except InputError as error:
         print(f"checkpoint unreadable, training restarts at step 0: {error}", flush=True)
         return 0
-    set_peft_model_state_dict(model, state["adapter"])
+    put_weights(model, state["adapter"])
     optimizer.load_state_dict(state["optimizer"])
     scheduler.load_state_dict(state["scheduler"])
     history.update(state["history"])

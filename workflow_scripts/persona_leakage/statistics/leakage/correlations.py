@@ -1,7 +1,7 @@
 """Rank and linear correlations of cosine with leakage: per source, pooled, per category, among relatives."""
 
 import numpy as np
-from scipy import stats
+import scipy  # loads scipy.stats on first use: the report and the closing table need names alone
 
 from persona_leakage.behaviours.training_check import NONE_LEARNED
 from persona_leakage.infrastructure.intervals import correlation_interval
@@ -25,7 +25,7 @@ def correlate(x, y):
     problem = why_undefined(x, y)
     if problem:
         return {"n": len(x), **dict.fromkeys(KEYS), "undefined": problem}
-    results = stats.spearmanr(x, y), stats.kendalltau(x, y), stats.pearsonr(x, y)
+    results = scipy.stats.spearmanr(x, y), scipy.stats.kendalltau(x, y), scipy.stats.pearsonr(x, y)
     numbers = [float(number) for result in results for number in (result.statistic, result.pvalue)]
     return {"n": len(x), **dict(zip(KEYS, numbers, strict=True)), "undefined": None}
 

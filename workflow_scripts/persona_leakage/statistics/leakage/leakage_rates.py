@@ -1,6 +1,6 @@
 """Measured leakage: an interval for each cell, means by category, exact zeros, and bystanders above their source."""
 
-from scipy import stats
+import scipy  # loads scipy.stats on first use: a figure needs a name alone
 
 from persona_leakage.infrastructure.intervals import plain_interval, wilson_interval
 from persona_leakage.infrastructure.undefined import finite
@@ -54,7 +54,7 @@ def describe_category(rows):
     """
     mean, interval = float(rows["rate"].mean()), None
     if len(rows) >= MIN_PERSONAS:
-        low, high = plain_interval(mean, float(stats.sem(rows["rate"])), len(rows) - 1)
+        low, high = plain_interval(mean, float(scipy.stats.sem(rows["rate"])), len(rows) - 1)
         interval = [max(0.0, low), min(1.0, high)]
     return {"personas": rows["persona"].tolist(), "mean": mean, "interval": interval}
 
@@ -68,5 +68,5 @@ def count_clearly_above(rows, source_rate):
     for row in rows.itertuples():
         source_found = round(source_rate * row.total)
         table = [[row.found, row.total - row.found], [source_found, row.total - source_found]]
-        p_values[row.persona] = float(stats.fisher_exact(table, alternative="greater").pvalue)
+        p_values[row.persona] = float(scipy.stats.fisher_exact(table, alternative="greater").pvalue)
     return sum(p < LEVEL for p in holm(p_values).values())
