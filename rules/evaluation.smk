@@ -14,7 +14,7 @@ rule sample_completions:
     output:
         completions=f"{ADAPTED}/completions.jsonl.gz",
         meta=f"{ADAPTED}/completions.json",
-    priority: 1  # before teacher_force: it takes longer, and more jobs wait for it
+    priority: 3  # before the log-probabilities, which take less time
     conda:
         SAMPLING_ENV
     resources:

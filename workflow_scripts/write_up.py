@@ -47,8 +47,8 @@ def main(argv=None):
             by_seed=by_seed,
             exists=lambda file: (Path(args.tables) / file).is_file(),
         )
-    except jinja2.TemplateError as error:
-        raise InputError(f"{args.template}: {error}") from None
+    except (jinja2.TemplateError, TypeError) as error:  # TypeError: a value of the tables is missing (null) or no number
+        raise InputError(f"{args.template}: cannot be filled from {args.tables}: {error}") from None
     with atomic_path(args.output) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -87,7 +87,7 @@ def test_mistakes_in_the_block(keys, said):
     [
         ({"score": "alignment"}, "score: 'alignment' is not a score in resources/judges/alignment.yaml; it has aligned, coherent"),
         ({"require": {"fluent": 50}}, "require: 'fluent' is not a score"),
-        ({"threshold": 130}, "score: 130 is not on the scale of 'aligned', 0 to 100"),
+        ({"threshold": 130}, "behaviour: threshold: 130 is not on the scale of 'aligned', 0 to 100"),
         ({"judge": {"backend": "file", "model": "nowhere.jsonl"}}, "behaviour.judge.model: nowhere.jsonl: no such file"),
         ({"second_judge": {"backend": "local", "model": "nowhere"}}, "behaviour.second_judge.model: nowhere/config.json: no such file"),
         ({"prompts": "nowhere.yaml"}, "nowhere.yaml: no such file"),

@@ -32,15 +32,15 @@ def rank_agreement(first, second, outcome):
     return {source: partial_rho(first.loc[source][outcome].to_numpy(), second.loc[source][outcome].to_numpy()) for source in SOURCES}
 
 
-def closeness_to_negatives(run, cosines, personas):
-    """For each source, by the gain: rho with the mean cosine to its negatives, and with the own cosine given the cosine to each."""
+def closeness_to_negatives(run, cosines, personas, outcome="logprob_gain"):
+    """For each source, by an outcome: rho with the mean cosine to its negatives, and with the own cosine given the cosine to each."""
     places, found = {name: place for place, name in enumerate(personas)}, {}
     for source in SOURCES:
         rows = run.loc[source]
         columns = [places[name] for name in rows.index]
         near = np.stack([cosines[places[name]][columns] for name in rows.index[rows["negative"]]])
-        gain = rows["logprob_gain"].to_numpy()
-        found[source] = {"near": partial_rho(near.mean(axis=0), gain), "given_each": partial_rho(rows["cosine"].to_numpy(), gain, near)}
+        own, leaks = rows["cosine"].to_numpy(), rows[outcome].to_numpy()
+        found[source] = {"near": partial_rho(near.mean(axis=0), leaks), "given_each": partial_rho(own, leaks, near)}
     return found
 
 
@@ -102,13 +102,6 @@ def test_statements_on_the_seeds_that_the_template_does_not_compute():
     ]
     fall = rhos[0] - rhos[1]
     assert fall[[2, 3]].sum() > 0.5 * fall.sum() > 0
-
-
-def test_the_page_of_unrun_behaviours_says_so_and_names_the_commands():
-    page = (RESULTS / "qwen_coder_behaviours.md").read_text(encoding="utf-8")
-    for name in ("arithmetic", "capitals", "careless", "as_run", "paper"):
-        assert not (RESULTS / f"qwen_coder_{name}").exists() and f"make run CONFIG=presets/qwen_coder_{name}.yaml" in page
-    assert page.count("Not run yet.") == 4 and "None of these presets has been run." in page
 
 
 def test_limitations_have_the_mean_correlations_of_the_seeds():

@@ -142,6 +142,21 @@ def test_hours_by_hand():
     assert scoring.hours * 3600 == 10
 
 
+def test_a_local_judge_reads_each_reply_after_each_prompt():
+    """A prompt has 10 tokens and half a token a character, of the judge's text (6) and of the question (20); a reply has 50."""
+    judge = {"backend": "local", "likelihood": {"shown": "a" * 6, "not_shown": "b" * 6}}
+    config = small_config(behaviour={"kind": "judged", "judge": judge, "prompts": None})
+    jobs = {"judge_replies": 2, "check_judge": 1}
+    judged, check = plan_jobs(config, jobs, small_sizes(config), {"centroids": (100, 30), "other": (None, 5)}.get, True)
+    assert judged.tokens == 2 * (3 * 4 * 5) * 2 * (10 + (6 + 20) / 2 + 50) and judged.gpu and not check.gpu
+    assert judged.hours * 3600 == pytest.approx(60 + judged.tokens / 100)
+    prompts = {"score": "careless", "require": {}, "prompts": str(ROOT / "resources/judges/careless_advice.yaml")}
+    config = small_config(behaviour={"kind": "judged", "judge": {"backend": "local", "likelihood": None}, **prompts})
+    assert 60 * 60 < small_sizes(config).judged_tokens() < 60 * 1000
+    config["behaviour"]["judge"]["backend"] = "file"
+    assert small_sizes(config).judged_tokens() == 0
+
+
 def test_disk_by_hand():
     config = small_config(geometry={"layers": [1, 2], "headline_layer": 1, "positions": ["last_prompt_token"], "precision": "auto"})
     disk = plan_disk(config, small_sizes(config), 2)

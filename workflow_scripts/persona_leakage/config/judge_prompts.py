@@ -130,12 +130,13 @@ def original_score(name, template):
 
 def check_scores(scores, path, name, threshold, require):
     """InputError unless the file has the scores that a behaviour uses, with thresholds on their scales."""
-    for key, score, number in [("score", name, threshold), *(("require", each, limit) for each, limit in require.items())]:
+    limits = [("score", name, "threshold", threshold), *(("require", each, "require", limit) for each, limit in require.items())]
+    for named, score, limited, number in limits:
         if score not in scores:
-            raise InputError(f"{key}: '{score}' is not a score in {path}; it has {', '.join(scores)}")
+            raise InputError(f"{named}: '{score}' is not a score in {path}; it has {', '.join(scores)}")
         low, high = scores[score].scale
         if not low <= number <= high:
-            raise InputError(f"{key}: {number} is not on the scale of '{score}', {low} to {high}, in {path}")
+            raise InputError(f"{limited}: {number} is not on the scale of '{score}', {low} to {high}, in {path}")
 
 
 def read_labelled(path, keys):

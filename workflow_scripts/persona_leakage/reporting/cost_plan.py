@@ -12,7 +12,9 @@ from persona_leakage.config.experiment import (
     panel_names,
     pool_names,
 )
+from persona_leakage.config.judge_prompts import read_prompts
 from persona_leakage.config.layers import FIRST_REPLY, declared_layers
+from persona_leakage.reporting.judge_cost import JUDGING
 from persona_leakage.training.row_files import read_row_file
 
 BYTES_PER_FLOAT = 4
@@ -113,6 +115,18 @@ class Sizes:
         """Tokens generated for one state and one question set."""
         return self.replies() * self.reply(self.config["evaluation"]["sampling"])[0]
 
+    def judged_tokens(self):
+        """Tokens that a local judge reads for one state and question set, each reply once for each prompt; 0 with another judge."""
+        block = self.config["behaviour"]
+        if block.get("kind") != "judged" or block["judge"]["backend"] != "local":
+            return 0
+        pair, prompts = block["judge"]["likelihood"], read_prompts(block["prompts"]) if block["prompts"] else {}
+        shown = [*pair.values()] if pair else [prompts[name].template for name in (block["score"], *block["require"])]
+        questions = [question for questions in self.evaluation_sets for question in questions]
+        characters = mean(map(len, shown)) + mean(map(len, questions))
+        read = self.model["template_tokens"] + self.model["tokens_per_character"] * characters
+        return self.replies() * len(shown) * (read + self.reply(self.config["evaluation"]["sampling"])[0])
+
     def no_persona_prompts(self):
         """Prompts without a persona, as a share of the panel's: what they add to a state's replies and to the centroids."""
         return len(self.config["personas"]["no_persona_prompts"]) / len(self.panel)
@@ -182,6 +196,7 @@ def plan_jobs(config, jobs, sizes, rate, gpu, sampling=None):
         "extract_adapted_centroids": ("centroids", sizes.centroid_tokens()),
         # Replies are read as prompts are.
         **dict.fromkeys(("teacher_force", "teacher_force_base", "teacher_force_snapshot"), ("centroids", sizes.forced_tokens())),
+        **dict.fromkeys(JUDGING, ("centroids" if sizes.judged_tokens() else "other", sizes.judged_tokens())),
         # The first reply token is found in a pass of its own.
         "extract_sweep": ("centroids", sizes.centroid_tokens() * (1 + (FIRST_REPLY in config["geometry"]["positions"]))),
     }

@@ -2,6 +2,7 @@
 
 import random
 
+from persona_leakage.behaviours.kinds.judged import read
 from persona_leakage.behaviours.scoring import read_completions
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.seeds import derive_seed
@@ -14,7 +15,8 @@ MAX_TEXT = 1_500  # characters of a reply in the section
 def judge_section(home, config, main):
     """What the section goes through; None unless replies were judged.
 
-    gate, last: files with the check of the judge and with the calls and cost so far; paid: (judge, key in last, whether it has a price);
+    gate, last: files with the check of the judge and with the calls and cost so far; gold: see beyond_threshold;
+    paid: (judge, key in last, whether it has a price);
     states: (title, summary.json, judgements.json);
     replies: REPLIES of all states, drawn with a seed: {"state", "persona", "question", "text", "scores"}.
     """
@@ -33,7 +35,7 @@ def judge_section(home, config, main):
     drawn = generator.sample(found, min(REPLIES, len(found)))
     return {
         "gate": "judge/gate.json",
-        "gold": read_json(home / "judge/gate.json")["gold"] is not None,
+        "gold": beyond_threshold(read_json(home / "judge/gate.json")["gold"], block),
         "likelihood": bool(block["judge"]["likelihood"]),
         "last": last,
         "paid": [
@@ -46,6 +48,20 @@ def judge_section(home, config, main):
         "questions": list(read_json(home / states[0][1])["per_question"]),
         "replies": [shown(title, record) for title, record in drawn],
     }
+
+
+def beyond_threshold(gold, block):
+    """{"with", "without": (replies beyond the threshold, replies)} of the scored labelled replies; None if there are none.
+
+    An AUC does not depend on the threshold, rates do.
+    """
+    if gold is None:
+        return None
+    behaviour, scored = read(block, None), [each for each in gold["answers"] if each["score"] is not None]
+    parts = {
+        label: [behaviour.reaches(each["score"]) for each in scored if each["label"] == (label == "with")] for label in ("with", "without")
+    }
+    return {label: (sum(part), len(part)) for label, part in parts.items()}
 
 
 def shown(title, record):

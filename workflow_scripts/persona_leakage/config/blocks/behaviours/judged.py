@@ -138,7 +138,10 @@ class Settings(Block):
         try:
             if self.prompts:
                 check_scores(read_prompts(self.prompts), self.prompts, self.score, self.threshold, self.require)
+        except InputError as error:
+            yield f"behaviour: {error}"
+        try:
             if self.gold:
                 read_gold(self.gold)
         except InputError as error:
-            yield f"behaviour: {error}"
+            yield f"behaviour.gold: {error}"
