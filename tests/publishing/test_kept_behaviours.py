@@ -95,7 +95,7 @@ def test_numbers_of_single_items_agree_with_the_tables():
         assert kept["said"] == found["said"]
         panel = kept["panel_text"]
         fall = [summary(ARITHMETIC, state)["accuracies"]["text"] for state in ("base", f"{source}/seed42")]
-        assert (110 * panel["mean_drop"] + kept["text"]["drop"]) / 111 == pytest.approx(fall[0] - fall[1])
+        assert (110 * panel["mean_drop"] + kept["text"]["drop"]) / 111 == pytest.approx(fall[0] - fall[1], abs=3e-4)  # five digits: ties
         for name, counted in (("text", [kept["text"]]), ("letters", [sums, texts])):
             lost, gained = (sum(block[key] for block in counted) for key in ("lost", "gained"))
             assert stats.binomtest(lost, lost + gained, alternative="greater").pvalue == pytest.approx(found["p"][name])
