@@ -25,6 +25,7 @@ rule sample_completions:
         personas_file=PERSONAS_FILE,
         questions_file=QUESTIONS_FILE,
         chunk_size=untracked(config["engine"]["checkpoint_every"]),
+        lora_rank=untracked(config["training"]["lora"]["rank"]),
         state="{source}/seed{seed}",
         restart="results/.kept/replies",
         packages=sampling_pins("peft"),
@@ -36,7 +37,7 @@ rule sample_completions:
             python workflow_scripts/sample_completions.py --settings {params.settings:q} --chunk-size {params.chunk_size} \
             --state {params.state:q} --model {input.model:q} --personas {params.personas_file:q} --questions {params.questions_file:q} \
             --adapter {input.weights:q} --adapter-metrics {input.metrics:q} --adapter-rows {input.rows:q} \
-            --trained-with {params.trained_with:q} --restart {params.restart:q} \
+            --trained-with {params.trained_with:q} --lora-rank {params.lora_rank} --restart {params.restart:q} \
             --output {output.completions:q} --meta {output.meta:q} 2>&1 | tee {log:q}
         """
 

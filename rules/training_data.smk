@@ -21,6 +21,7 @@ rule sample_training_pool:
         personas_file=PERSONAS_FILE,
         questions_file=QUESTIONS_FILE,
         chunk_size=untracked(config["engine"]["checkpoint_every"]),
+        lora_rank=untracked(config["training"]["lora"]["rank"]),
         restart="results/.kept/replies",
         packages=sampling_pins(),
         settings=settings(
@@ -38,7 +39,7 @@ rule sample_training_pool:
             python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
             python workflow_scripts/sample_training_pool.py --settings {params.settings:q} --model {input.model:q} \
             --personas {params.personas_file:q} --questions {params.questions_file:q} --chunk-size {params.chunk_size} \
-            --restart {params.restart:q} \
+            --lora-rank {params.lora_rank} --restart {params.restart:q} \
             --output {output.pool:q} --meta {output.meta:q} 2>&1 | tee {log:q}
         """
 

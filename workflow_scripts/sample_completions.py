@@ -3,7 +3,7 @@
 from persona_leakage.config.blocks.engine import AnyEngine
 from persona_leakage.config.blocks.fields import Seed
 from persona_leakage.config.blocks.settings import SampledPrompts
-from persona_leakage.config.program_options import prompts_parser
+from persona_leakage.config.program_options import sampling_parser
 from persona_leakage.inference.engine import sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import run_program
@@ -23,7 +23,7 @@ class Settings(SampledPrompts):
 
 def main(argv=None):
     """Write completions.jsonl.gz (text, token ids, finish reason and seed of each reply) and completions.json (meta)."""
-    parser = prompts_parser("sample_completions", __doc__, "output", "meta", settings=Settings, chunk=(450, "replies"))
+    parser = sampling_parser("sample_completions", __doc__, "output", "meta", settings=Settings)
     add_adapter_options(parser)
     args = parser.parse_args(argv)
     adapter = read_adapter(parser, args)
@@ -33,7 +33,9 @@ def main(argv=None):
     requests = make_requests(prompts, settings.draws, (settings.seed, "evaluation", settings.sampling_seed, state))
     sampling, engine = settings.sampling.model_dump(), settings.engine.model_dump()
     label = f"replies {state}"
-    records, facts = sample_all(manifest, requests, adapter, sampling, engine, args.chunk_size, args.restart, label, "evaluation")
+    records, facts = sample_all(
+        manifest, requests, adapter, sampling, engine, args.chunk_size, args.restart, label, "evaluation", args.lora_rank
+    )
     write_jsonl_gz(args.output, records)
     meta = describe_run("sample_completions", seed=settings.seed, sampling_seed=settings.sampling_seed, state=state, **facts)
     tokens = sum(len(record["token_ids"]) for record in records)

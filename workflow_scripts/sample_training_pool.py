@@ -2,7 +2,7 @@
 
 from persona_leakage.config.blocks.engine import SamplingEngine
 from persona_leakage.config.blocks.settings import SampledPrompts
-from persona_leakage.config.program_options import prompts_parser
+from persona_leakage.config.program_options import sampling_parser
 from persona_leakage.inference.engine import sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import run_program
@@ -20,14 +20,16 @@ class Settings(SampledPrompts):
 
 def main(argv=None):
     """Write pool.jsonl.gz (a record per answer, token ids kept) and pool.json (what it depends on, its digest)."""
-    parser = prompts_parser("sample_training_pool", __doc__, "output", "meta", settings=Settings, chunk=(450, "replies"))
+    parser = sampling_parser("sample_training_pool", __doc__, "output", "meta", settings=Settings)
     args = parser.parse_args(argv)
     settings = args.settings
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     requests = make_requests(prompts, settings.draws, (settings.seed, "training pool"))
     sampling, engine = settings.sampling.model_dump(), settings.engine.model_dump()
-    records, facts = sample_all(manifest, requests, None, sampling, engine, args.chunk_size, args.restart, "training pool", "training_data")
+    records, facts = sample_all(
+        manifest, requests, None, sampling, engine, args.chunk_size, args.restart, "training pool", "training_data", args.lora_rank
+    )
     write_jsonl_gz(args.output, records)
     write_json(
         args.meta,

@@ -1,6 +1,8 @@
 """The sampling engine: the right tokens, whatever the company in the batch."""
 
+import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -213,20 +215,20 @@ def test_vllm_that_is_not_there_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_vllm_starts_on_whole_files_alone(tiny_model, fails):
+def test_vllm_starts_on_whole_files_alone(monkeypatch, tiny_model, fails):
     """The files are compared while it starts; a damaged one is named also where vLLM itself fails."""
 
-    class Engine:
-        name = "vllm"
+    def start(*arguments):
+        if fails:
+            raise RuntimeError("vLLM failed")
+        return "an engine"
 
-        def __init__(self, *arguments):
-            if fails:
-                raise RuntimeError("vLLM failed")
-
+    monkeypatch.setattr(engines, "engine_name", lambda engine: "vllm")
+    monkeypatch.setitem(sys.modules, "persona_leakage.inference.vllm_engine", SimpleNamespace(VllmEngine=start))
     manifest = read_manifest(tiny_model)
     settings = {"precision": "float32"}
     if not fails:
-        assert isinstance(engines.start_engine(Engine, manifest, settings, None, 9), Engine)
+        assert engines.start_engine(manifest, settings, None, 9) == "an engine"
     damaged = {**manifest["files"]["model.safetensors"], "sha256": "0" * 64}
     with pytest.raises(InputError, match=r"model\.safetensors: is not the file"):
-        engines.start_engine(Engine, {**manifest, "files": {**manifest["files"], "model.safetensors": damaged}}, settings, None, 9)
+        engines.start_engine({**manifest, "files": {**manifest["files"], "model.safetensors": damaged}}, settings, None, 9)

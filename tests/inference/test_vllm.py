@@ -158,7 +158,7 @@ def test_engines_that_share_a_device_divide_its_memory():
 )
 def test_the_model_runner_of_a_family(monkeypatch, tmp_path, family, named, expected):
     """What the environment names stays; for other families vLLM chooses; a GPU's replies are told apart by it."""
-    from persona_leakage.inference.vllm_engine import model_runner
+    from persona_leakage.inference.vllm_start import model_runner
 
     monkeypatch.delenv("VLLM_USE_V2_MODEL_RUNNER", raising=False)
     if named is not None:

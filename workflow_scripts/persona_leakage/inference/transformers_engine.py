@@ -45,11 +45,6 @@ class TransformersEngine:
 
     name = "transformers"
 
-    @staticmethod
-    def own_facts(model_folder, device):
-        """None: only the facts recorded for every engine decide the replies."""
-        return {}
-
     def __init__(self, model, tokenizer, stop_ids, slots):
         self.model, self.tokenizer, self.stop_ids, self.slots = model, tokenizer, frozenset(stop_ids), slots
         self.decoder = model.get_decoder()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,18 +33,17 @@ from persona_leakage.inference.requests import Completion
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, SHARE, jobs_per_device
-from persona_leakage.models.lora import CONFIG, WEIGHTS, Adapter
+from persona_leakage.models.lora import CONFIG, WEIGHTS, Adapter, rank_of
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as max_lora_rank
 GATE_PROMPTS, GATE_TOKENS = 8, 8
 OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
 GIB = 2**30
 WORKSPACE = 6 * GIB  # of an engine, for activations, CUDA graphs and adapters; a 1.5B model on an H200 used less
-RUNNER, SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER", {"Qwen2ForCausalLM"}
 
 
 class VllmEngine:
-    """Samples replies with vLLM; one instance per loaded model and adapter.
+    """Samples replies with vLLM; one instance per loaded model, for adapters of one rank in turn.
 
     Each reply is a request with its own seed; prefix caching shares its prompt. Replies with the adapter and of the base model are
     never in one batch: they come back wrong in some versions (vllm#48421). On a GPU replies are the same only up to rounding.
@@ -51,42 +51,58 @@ class VllmEngine:
 
     name = "vllm"
 
-    @staticmethod
-    def own_facts(model_folder, device):
-        """Facts that decide replies, besides those recorded for every engine: the model runners draw differently from the same seed."""
-        return {"model_runner": model_runner(model_folder)} if device == "cuda" else {}
+    def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, adapter=None, rank=None, sleeps=False):
+        """folder: model folder; longest: tokens of the longest prompt and reply together; adapter: None samples the base model.
 
-    def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, adapter=None):
-        """folder: model folder; longest: tokens of the longest prompt and reply together; adapter: None samples the base model."""
-        if adapter and device == "cuda" and dtype == "float32":
+        rank: of the adapters that can be used (default: of ``adapter``); sleeps: whether it is to free the GPU's memory between uses.
+        """
+        if rank is None and adapter:
+            rank = rank_of(adapter)
+        if rank and device == "cuda" and dtype == "float32":
             raise InputError(
                 "engine.precision: float32 is not possible with engine.name: vllm on a GPU, whose adapter kernels take bfloat16"
             )
-        self.tokenizer, self.stop_ids, self.adapter = tokenizer, sorted(stop_ids), adapter
+        self.tokenizer, self.stop_ids = tokenizer, sorted(stop_ids)
+        self.sleeps, self.say = sleeps and device == "cuda", partial(print, flush=True)
         arguments = {
             "model": str(Path(folder).resolve()),
             "skip_tokenizer_init": True,  # token ids in, token ids out
             "generation_config": "vllm",  # nothing from the model's own sampling defaults
             "dtype": dtype,
-            "max_model_len": vllm_start.rounded_length(longest, read_json(Path(folder) / "config.json").get("max_position_embeddings")),
+            "max_model_len": vllm_start.model_length(folder, longest),
             "enable_prefix_caching": True,
+            "enable_sleep_mode": self.sleeps,
             "enforce_eager": device == "cpu",  # compiling takes minutes there; on a GPU graphs are what makes it fast
             # A prompt split over two steps makes vLLM rewind its request's random generator, which a CPU's cannot.
             "enable_chunked_prefill": device != "cpu",
             "disable_log_stats": True,
-            **lora_arguments(adapter),
+            **lora_arguments(rank),
         }
         if device == "cuda":
-            if (runner := model_runner(folder)) is not None:
-                os.environ[RUNNER] = runner  # for every engine of this process: a workflow's job starts one
+            if (runner := vllm_start.model_runner(folder)) is not None:
+                os.environ[vllm_start.RUNNER] = runner  # for every engine of this process: a workflow's job starts one
             arguments["enable_flashinfer_autotune"] = False
             arguments |= vllm_start.compilation_arguments(vllm_start.START, replies_at_once(arguments))
             total = torch.cuda.get_device_properties(0).total_memory
             arguments |= memory_arguments(total, weight_bytes(folder), jobs_per_device())
         self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
         end_with_this_process([process.pid for process in psutil.Process().children(recursive=True)])
-        self.checked = adapter is None
         self.sent = 0
+        self.use(adapter)
+
+    def use(self, adapter):
+        """Sample with ``adapter`` from now on, None: with the base model."""
+        self.adapter, self.checked = adapter, adapter is None
+
+    def sleep(self):
+        """Free the GPU's memory but for what a process needs at least; the weights go to the host's."""
+        if self.sleeps:
+            self.engine.sleep()
+
+    def wake_up(self):
+        """Undo sleep."""
+        if self.sleeps:
+            self.engine.wake_up()
 
     def sample(self, requests, sampling):
         """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish, after check_adapter."""
@@ -117,10 +133,7 @@ class VllmEngine:
             idle = write_idle_copy(adapter, folder)
             idle_difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(idle)))
         difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(adapter)))
-        print(
-            f"{adapter.state}: log-probabilities move by {difference:.3g} with the adapter, {idle_difference:.3g} with B = 0",
-            flush=True,
-        )
+        self.say(f"{adapter.state}: log-probabilities move by {difference:.3g} with the adapter, {idle_difference:.3g} with B = 0")
         if fault := fault_of(difference, idle_difference):
             raise InputError(f"{adapter.folder}, engine vllm: {fault}")
 
@@ -168,16 +181,6 @@ def end_with_this_process(pids):
         subprocess.Popen([sys.executable, "-c", watcher, *map(str, pids)], stdin=subprocess.PIPE, start_new_session=True)
 
 
-def model_runner(folder):
-    """Value of the variable RUNNER for the model in ``folder``: the one that is set, else "1" for SECOND_RUNNER, else None.
-
-    "1" selects the second model runner, which samples all seeded replies in one kernel. vLLM 0.24
-    uses it by default for some families (Llama, Qwen3).
-    """
-    architectures = read_json(Path(folder) / "config.json").get("architectures") or ()
-    return os.environ.get(RUNNER) or ("1" if SECOND_RUNNER.intersection(architectures) else None)
-
-
 def replies_at_once(arguments):
     """How many replies vLLM will have in progress with ``arguments``."""
     return EngineArgs(**arguments).create_engine_config(OFFLINE).scheduler_config.max_num_seqs
@@ -203,11 +206,10 @@ def memory_arguments(total, weights, jobs):
     return {"gpu_memory_utilization": MEMORY_USED / jobs, "kv_cache_memory_bytes": cache}
 
 
-def lora_arguments(adapter):
-    """Engine arguments for sampling with ``adapter``; {} without."""
-    if adapter is None:
+def lora_arguments(rank):
+    """Engine arguments for adapters of a ``rank``; {} for the base model alone (None)."""
+    if rank is None:
         return {}
-    rank = read_json(Path(adapter.folder) / CONFIG)["r"]
     if rank > RANKS[-1]:
         raise InputError(f"training.lora.rank: {rank} is more than vLLM's largest, {RANKS[-1]}")
     # Two stay in host memory: the adapter and its idle copy.

@@ -1,11 +1,15 @@
-"""How a vLLM engine starts on a GPU: its CUDA graphs, and in which process. vLLM itself is not imported.
+"""How a vLLM engine starts on a GPU: its CUDA graphs, in which process, its model runner. vLLM itself is not imported.
 
 benchmarks/engine_start.py measures the variants. Their batches are padded to different sizes, so replies may differ by rounding.
 """
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
+from persona_leakage.infrastructure.files import read_json
+
+RUNNER, SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER", {"Qwen2ForCausalLM"}
 IN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
 SMALL_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 192)
 LENGTH_STEP = 512
@@ -56,3 +60,23 @@ def rounded_length(longest, limit):
     """``longest`` tokens rounded up, to at most the model's ``limit`` (None: not known): vLLM compiles anew for each other length."""
     rounded = -(-longest // LENGTH_STEP) * LENGTH_STEP
     return longest if limit is None or longest > limit else min(rounded, limit)
+
+
+def model_length(folder, longest):
+    """vLLM's max_model_len for the model in ``folder`` and ``longest`` tokens of a prompt and its reply."""
+    return rounded_length(longest, read_json(Path(folder) / "config.json").get("max_position_embeddings"))
+
+
+def own_facts(folder, device):
+    """Facts that decide vLLM's replies, besides those recorded for every engine: its model runners draw differently from the same seed."""
+    return {"model_runner": model_runner(folder)} if device == "cuda" else {}
+
+
+def model_runner(folder):
+    """Value of the variable RUNNER for the model in ``folder``: the one that is set, else "1" for SECOND_RUNNER, else None.
+
+    "1" selects the second model runner, which samples all seeded replies in one kernel. vLLM 0.24
+    uses it by default for some families (Llama, Qwen3).
+    """
+    architectures = read_json(Path(folder) / "config.json").get("architectures") or ()
+    return os.environ.get(RUNNER) or ("1" if SECOND_RUNNER.intersection(architectures) else None)

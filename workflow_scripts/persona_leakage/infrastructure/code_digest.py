@@ -29,8 +29,12 @@ def files_of_program(program, *modules):
 
     modules: paths of what the program imports by a name that it gets when it runs; they count with what they import.
     """
-    home = Path(program).parent
-    todo, seen = [Path(program), *map(Path, modules)], set()
+    return imported_files([Path(program), *map(Path, modules)], Path(program).parent)
+
+
+def imported_files(paths, home):
+    """``paths`` and what they import of the folder ``home``, directly or not, sorted; without modules of NOT_COUNTED that are imported."""
+    todo, seen = list(paths), set()
     while todo:
         path = todo.pop()
         if path not in seen:

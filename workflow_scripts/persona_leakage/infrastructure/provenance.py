@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from persona_leakage.infrastructure.code_digest import digest_of_code, is_counted
+from persona_leakage.infrastructure.code_digest import digest_of_code, imported_files, is_counted
 from persona_leakage.infrastructure.files import digest_of
 
 SCHEMA_VERSION = 1
@@ -39,9 +39,13 @@ def package_versions():
     return found
 
 
-def loaded_code_digest():
-    """Digest of this program and the project's modules that it has loaded, as code_digest counts: kept work of other code is not used."""
+def loaded_code_digest(*others):
+    """Digest of this program and the project's modules that it has loaded, as code_digest counts: kept work of other code is not used.
+
+    others: paths of modules that count with all they import, loaded or not.
+    """
     files = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    files.update(imported_files(others, PROGRAMS))
     counted = [path for path in files & _CODE.keys() if is_counted(path, LIBRARY)]
     return digest_of({path.relative_to(PROGRAMS).as_posix(): digest_of_code(_CODE[path]) for path in counted})
 

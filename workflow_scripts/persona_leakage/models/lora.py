@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dic
 from safetensors import SafetensorError
 
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import refusal, temporary_beside, writing_to
+from persona_leakage.infrastructure.files import read_json, refusal, temporary_beside, writing_to
 from persona_leakage.models.architecture import linear_layers
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -23,6 +23,11 @@ class Adapter:
     folder: str
     sha256: str
     config_sha256: str = ""
+
+
+def rank_of(adapter):
+    """The rank of a saved adapter."""
+    return read_json(Path(adapter.folder) / CONFIG)["r"]
 
 
 def attach_new_adapter(model, lora, seed):

@@ -1,0 +1,263 @@
+"""An engine that jobs take in turn, as real processes with a stand-in for vLLM: taken over, at once, killed on either side."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import psutil
+import pytest
+
+from persona_leakage.inference import shared_engine
+from persona_leakage.inference.engine_server import is_alive
+from persona_leakage.inference.requests import SamplingParams, make_requests
+from persona_leakage.inference.shared_engine import engine_folder, owner_process, take_engine
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.models.loading import read_manifest
+from persona_leakage.models.lora import Adapter
+from tests.conftest import ROOT
+from tests.support.waiting import wait_until
+
+SAMPLING = SamplingParams(1.0, 0.9, 8)
+# In place of vLLM in the engine's process: says which process and adapter a reply is from. A question is an order.
+STAND_IN = """
+import os, sys, time, types
+from persona_leakage.inference.requests import Completion
+from persona_leakage.infrastructure.cli import InputError
+
+class VllmEngine:
+    def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, rank, sleeps):
+        if dtype == "refused":
+            raise InputError("engine.precision: is refused")
+        if dtype == "broken":
+            raise RuntimeError("no kernel image")
+        self.awake = True
+
+    def use(self, adapter):
+        self.adapter = adapter
+
+    def sleep(self):
+        self.awake = False
+
+    def wake_up(self):
+        self.awake = True
+
+    def sample(self, requests, sampling):
+        self.say("it samples")
+        for request in requests:
+            assert self.awake
+            if request.question == "wait":
+                time.sleep(0.2)
+            if request.question == "refuse":
+                raise InputError("the adapter has no effect")
+            yield Completion(request, (os.getpid(),), self.adapter.state if self.adapter else "base", "stop")
+
+sys.modules["persona_leakage.inference.vllm_engine"] = module = types.ModuleType("persona_leakage.inference.vllm_engine")
+module.VllmEngine = VllmEngine
+if __name__ == "__main__":
+    from persona_leakage.inference import engine_server
+    from persona_leakage.infrastructure.cli import run_program
+
+    run_program(engine_server.main)
+"""
+JOB = """
+import json, sys
+from contextlib import nullcontext
+import psutil
+from persona_leakage.inference import shared_engine
+from persona_leakage.inference.requests import SamplingParams, make_requests
+from persona_leakage.inference.shared_engine import take_engine
+shared_engine.SERVER = (sys.executable, sys.argv[3])
+engine = take_engine(psutil.Process(int(sys.argv[1])), json.loads(sys.argv[2]), [], None, nullcontext())
+for completion in engine.sample(make_requests([("pirate", "wait", (1, 2))], 600, ("t",)), SamplingParams(1.0, 0.9, 8)):
+    print(completion.token_ids[0], flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def server(tmp_path, monkeypatch):
+    """The program of an engine's process, with the stand-in."""
+    program = tmp_path / "server.py"
+    program.write_text(STAND_IN)
+    monkeypatch.setattr(shared_engine, "SERVER", (sys.executable, str(program)))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "workflow_scripts"))  # of the processes that a test starts
+    return program
+
+
+@pytest.fixture
+def owner():
+    """A process in place of Snakemake; its engines end with it."""
+    process = stand_in_for_snakemake()
+    folder = engine_folder(process)
+    yield process
+    end(process)
+    wait_until(lambda: not folder.exists(), "the engines have ended and removed their files")
+
+
+@pytest.fixture
+def settings(tiny_model):
+    folder = read_manifest(tiny_model)["folder"]
+    return {"folder": folder, "stop_ids": [0], "dtype": "float32", "device": "cpu", "longest": 9, "rank": 8}
+
+
+def stand_in_for_snakemake():
+    return psutil.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+
+
+def end(process):
+    process.stdin.close()
+    process.wait()
+
+
+def requests(question="say", count=3):
+    return make_requests([("pirate", question, (1, 2))], count, ("t",))
+
+
+def take(owner, settings, adapter=None, parts=()):
+    return take_engine(owner, settings, list(parts), adapter, nullcontext())
+
+
+def sample(engine, **asked):
+    """The replies of an engine: {(its process, the text)}."""
+    return {(completion.token_ids[0], completion.text) for completion in engine.sample(requests(**asked), SAMPLING)}
+
+
+def process_of(engine):
+    return psutil.Process(engine.process.pid)
+
+
+def test_jobs_in_turn_have_one_engine(owner, settings, capsys):
+    """Of the base model and of adapters; each reply comes back once, with what the engine says."""
+    first = take(owner, settings)
+    completions = list(first.sample(requests(), SAMPLING))
+    assert [completion.request for completion in completions] == requests()
+    assert capsys.readouterr().out == "it samples\n"
+    second = sample(take(owner, settings, Adapter("pirate/seed1", "somewhere", "0" * 64)))
+    assert second == {(first.process.pid, "pirate/seed1")} == {(completions[0].token_ids[0], "pirate/seed1")}
+
+
+def test_jobs_at_once_have_one_each(owner, settings):
+    engines = [take(owner, settings) for _ in range(2)]
+    assert len({engine.process.pid for engine in engines}) == 2
+    for engine in engines:
+        assert sample(engine) == {(engine.process.pid, "base")}
+    assert take(owner, settings).process.pid in {engine.process.pid for engine in engines}
+
+
+@pytest.mark.parametrize("other", [{"rank": 16}, {"longest": 10}, {"folder": "a copy"}])
+def test_another_setting_is_another_engine(owner, settings, tmp_path, other):
+    """The idle one ends: it would keep its memory."""
+    first = take(owner, settings)
+    sample(first)
+    if "folder" in other:
+        (tmp_path / "copy").symlink_to(settings["folder"])
+        other = {"folder": str(tmp_path / "copy")}
+    second = take(owner, settings | other)
+    assert second.process.pid != first.process.pid and not is_alive(first.process)
+    sample(second)
+
+
+def test_other_code_and_other_weights_are_another_engine(owner, settings):
+    first = take(owner, settings, parts=["digest", "code"])
+    sample(first)
+    second = take(owner, settings, parts=["digest", "edited"])
+    assert second.process.pid != first.process.pid
+    sample(second)
+
+
+def test_another_device_is_another_engine(owner, settings, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    first = take(owner, settings)
+    sample(first)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    second = take(owner, settings)
+    assert second.process.pid != first.process.pid and is_alive(first.process), "the other device's engine stays"
+    sample(second)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert sample(take(owner, settings)) == {(first.process.pid, "base")}
+
+
+def test_an_engine_ends_with_a_job_that_is_killed(owner, settings, server):
+    """Its next replies would be the dead job's; a job that comes at once does not get it."""
+    job = subprocess.Popen([sys.executable, "-c", JOB, str(owner.pid), json.dumps(settings), server], stdout=subprocess.PIPE, text=True)
+    assert job.stdout.readline() == "it samples\n"
+    engine = psutil.Process(int(job.stdout.readline()))
+    job.kill()
+    job.wait()
+    after = take(owner, settings)
+    assert after.process.pid != engine.pid
+    assert sample(after) == {(after.process.pid, "base")}
+    wait_until(lambda: not is_alive(engine), "the engine has ended")
+
+
+def test_an_idle_engine_that_is_killed_is_replaced(owner, settings):
+    first = take(owner, settings)
+    sample(first)
+    process_of(first).kill()
+    second = take(owner, settings)
+    assert second.process.pid != first.process.pid
+    sample(second)
+
+
+def test_an_engine_that_is_killed_at_work_is_named(owner, settings):
+    engine = take(owner, settings)
+    completions = engine.sample(requests("wait", 200), SAMPLING)
+    next(completions)
+    process_of(engine).kill()
+    with pytest.raises(InputError, match=rf"vllm: its process {engine.process.pid} has ended.*finished replies are kept"):
+        list(completions)
+    sample(take(owner, settings))
+
+
+def test_a_refused_adapter_is_named(owner, settings):
+    with pytest.raises(InputError, match=r"^the adapter has no effect$"):
+        sample(take(owner, settings), question="refuse")
+    sample(take(owner, settings))
+
+
+def test_why_an_engine_does_not_load(owner, settings, capfd):
+    """What the user can mend is said as it is; anything else comes with its traceback."""
+    with pytest.raises(InputError, match=r"^engine.precision: is refused$"):
+        take(owner, settings | {"dtype": "refused"})
+    with pytest.raises(InputError, match=r"has ended, with the output above"):
+        take(owner, settings | {"dtype": "broken"})
+    assert "RuntimeError: no kernel image" in capfd.readouterr().err
+    sample(take(owner, settings))
+
+
+@pytest.mark.parametrize("at_work", [False, True])
+def test_engines_end_with_their_snakemake(settings, at_work):
+    """Also while one samples: its job is told."""
+    owner = stand_in_for_snakemake()
+    engine = take(owner, settings)
+    completions = engine.sample(requests("wait", 200 if at_work else 2), SAMPLING)
+    next(completions) if at_work else list(completions)
+    end(owner)
+    wait_until(lambda: not is_alive(engine.process), "the engine has ended")
+    if at_work:
+        with pytest.raises(InputError, match="has ended"):
+            list(completions)
+    assert not engine.files.exists() and not engine.files.parent.exists()
+
+
+def test_a_folder_that_others_may_write_to_is_refused(owner, monkeypatch):
+    folder = engine_folder(owner)
+    folder.chmod(0o777)
+    with pytest.raises(InputError, match="others may write to it"):
+        engine_folder(owner)
+    folder.chmod(0o700)
+    folder.rmdir()
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_owner_is_the_outermost_snakemake(tmp_path, depth):
+    """Snakemake runs some jobs below a second Snakemake."""
+    (tmp_path / "snakemake").write_text("import os, subprocess, sys\nprint(os.getpid(), flush=True)\nsubprocess.run(sys.argv[1:])\n")
+    ask = "from persona_leakage.inference.shared_engine import owner_process; print(getattr(owner_process(), 'pid', None))"
+    command = [*[sys.executable, str(tmp_path / "snakemake")] * depth, sys.executable, "-c", ask]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert found[-1] == found[0] and len(found) == depth + 1
+    assert owner_process() is None, "the tests run below none"
+    within = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "SLURM_JOB_ID": "7"})
+    assert within.stdout.split()[-1] == "None"

@@ -1,0 +1,185 @@
+"""A vLLM engine that the jobs of a workflow take in turn: a job takes an idle one, or starts one.
+
+An engine is a process (engine_server.py) that stays loaded, asleep, until the Snakemake whose job started it ends. A job that has a
+GPU takes an idle engine of its model, settings and code on that GPU, and holds the lock on the engine's file while it samples.
+"""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from multiprocessing.connection import Client
+from pathlib import Path
+
+import psutil
+
+from persona_leakage.inference.engine_server import BROKEN, DONE, REFUSED, REPLY, SAID, is_alive, remove_files
+from persona_leakage.infrastructure.cli import InputError
+from persona_leakage.infrastructure.files import digest_of
+from persona_leakage.infrastructure.gpu_lease import VISIBLE, jobs_per_device
+from persona_leakage.infrastructure.provenance import PROGRAMS
+
+SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
+
+
+def owner_process():
+    """The process of the Snakemake that runs this job, the outermost one; None without, and within a Slurm job.
+
+    A Slurm job has devices of its own, so no later job could use its engine.
+    """
+    if "SLURM_JOB_ID" in os.environ:
+        return None
+    found = [process for process in psutil.Process().parents() if is_snakemake(process)]
+    return found[-1] if found else None
+
+
+def is_snakemake(process):
+    """Whether a process is Python running Snakemake, by its command line."""
+    with suppress(psutil.Error):
+        program, *arguments = process.cmdline()
+        return "python" in Path(program).name and "snakemake" in [Path(argument).name for argument in arguments[:4]]
+    return False
+
+
+class SharedEngine:
+    """Samples with the engine of another process; one instance for one call of sample."""
+
+    name = "vllm"
+
+    def __init__(self, files, lock, process, connection, adapter):
+        """files, process: of the engine; lock: descriptor of its lock, which this holds until sample has ended."""
+        self.files, self.lock, self.process, self.connection, self.adapter = files, lock, process, connection, adapter
+
+    def sample(self, requests, sampling):
+        """As VllmEngine.sample; InputError if the engine ends or refuses the adapter."""
+        try:
+            with self.connection as connection:
+                connection.send((self.adapter, requests, sampling))
+                while (message := connection.recv())[0] != DONE:
+                    kind, content = message
+                    if kind == REPLY:
+                        yield content
+                    elif kind == SAID:
+                        print(content, flush=True)
+                    elif kind == REFUSED:
+                        raise InputError(content)
+        except BROKEN:
+            raise failure_of(self.files, self.process) from None
+        finally:
+            os.close(self.lock)
+
+
+def connect(files, process):
+    """The connection to an engine that is idle or being loaded, once it greets; None if it ends before."""
+    while is_alive(process):
+        with suppress(FileNotFoundError, ConnectionRefusedError, *BROKEN):
+            connection = Client(str(files.with_suffix(".sock")), "AF_UNIX")
+            connection.recv()
+            return connection
+        time.sleep(0.1)
+    return None
+
+
+def failure_of(files, process):
+    """The InputError for an engine whose process has ended by itself; its files are removed, its output is printed."""
+    said = ""
+    with suppress(OSError):
+        said = files.with_suffix(".log").read_text(encoding="utf-8", errors="replace").strip()
+    remove_files(files)
+    last = said.splitlines()[-1] if said else ""
+    if last.startswith("error: "):
+        return InputError(last.removeprefix("error: "))
+    print(said, file=sys.stderr, flush=True)
+    return InputError(
+        f"engine.name: vllm: its process {process.pid} has ended, with the output above; run the same command again: "
+        "finished replies are kept"
+    )
+
+
+def take_engine(owner, settings, parts, adapter, starting):
+    """A SharedEngine for ``adapter`` (None: the base model): an idle one of Snakemake ``owner``, or a new one.
+
+    settings: of VllmEngine, as JSON has them, without adapter and tokenizer; parts: what else must be equal for an engine to be taken
+    over (model, code); starting: context manager in which a new one is started and loaded. An idle engine that
+    does something else on the same device ends first, because of its memory.
+    """
+    folder = engine_folder(owner)
+    device = os.environ.get(VISIBLE, "")
+    key = digest_of([settings, parts, device, jobs_per_device(), sys.executable])
+    if found := take_idle(folder, key, device):
+        return SharedEngine(*found, adapter)
+    with starting:
+        files, lock, process = start(folder, key, device, settings, owner)
+        connection = connect(files, process)
+        if connection is None:
+            raise failure_of(files, process)
+    return SharedEngine(files, lock, process, connection, adapter)
+
+
+def engine_folder(owner):
+    """The folder of the engines of Snakemake ``owner``, made for this user alone; short, as a socket's path has at most 107 bytes."""
+    folder = Path(f"/tmp/persona-leakage-engines-{os.getuid()}", f"{owner.pid}-{int(owner.create_time())}")
+    for path in (folder.parent, folder):
+        path.mkdir(mode=0o700, exist_ok=True)
+        if path.stat().st_uid != os.getuid() or path.stat().st_mode & 0o077:
+            raise InputError(f"{path}: belongs to somebody else, or others may write to it; remove it")
+    return folder
+
+
+def take_idle(folder, key, device):
+    """(files, lock, process, connection) of an idle engine with ``key``; None if there is none."""
+    for path in sorted(folder.glob("*.json")):
+        if (lock := lock_file(path)) is None:
+            continue
+        facts = json.loads(path.read_text(encoding="utf-8") or "null")
+        process = process_of(facts)
+        if process and facts["key"] == key and (connection := connect(path, process)):
+            return path, lock, process, connection
+        if process and facts["key"] != key and facts["device"] == device:
+            process.kill()
+            process.wait(60)
+        if not (process and is_alive(process)):
+            remove_files(path)
+        os.close(lock)
+    return None
+
+
+def process_of(facts):
+    """The process of an engine's facts; None if it has ended, or if the job that started it ended before it wrote them."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(facts["pid"]) if facts else None
+        return process if process and is_alive(process) else None
+    return None
+
+
+def lock_file(path):
+    """A descriptor that holds the lock on a file; None if another process holds it, or the file is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def start(folder, key, device, settings, owner):
+    """(files, lock, process) of a new engine. Its process is not of this one's group, so that Ctrl-C reaches Snakemake alone."""
+    folder.mkdir(mode=0o700, exist_ok=True)  # another engine may just have removed it
+    files = folder / f"{os.urandom(6).hex()}.json"
+    new = files.with_suffix(".new")
+    new.touch()
+    lock = lock_file(new)
+    new.rename(files)  # locked before others see it
+    command = [*SERVER, "--settings", json.dumps(settings), "--files", str(files), "--owner", str(owner.pid)]
+    environment = {**os.environ, "PYTHONPATH": str(PROGRAMS)}
+    with files.with_suffix(".log").open("w") as log:
+        process = psutil.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    os.write(lock, json.dumps({"key": key, "device": device, "pid": process.pid}).encode())
+    return files, lock, process
