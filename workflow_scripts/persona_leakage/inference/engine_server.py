@@ -25,12 +25,14 @@ def main(argv=None):
     parser.add_argument("--files", required=True, type=Path, help="path of the engine's files, without an ending")
     parser.add_argument("--owner", required=True, type=int, help="process number of the Snakemake that it ends with")
     args = parser.parse_args(argv)
+    first_job = os.getppid()
     threading.Thread(target=end_with, args=(psutil.Process(args.owner), args.files), daemon=True).start()
     from persona_leakage.inference.vllm_engine import VllmEngine
     from persona_leakage.models.loading import load_tokenizer
 
     engine = VllmEngine(tokenizer=load_tokenizer(args.settings["folder"]), sleeps=True, **args.settings)
-    engine.sleep()
+    if os.getppid() != first_job:  # it was ended in the meantime
+        engine.sleep()
     with Listener(str(args.files.with_suffix(".sock")), "AF_UNIX") as listener, suppress(*BROKEN):
         while True:
             with listener.accept() as connection:

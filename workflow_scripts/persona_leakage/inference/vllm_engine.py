@@ -63,7 +63,8 @@ class VllmEngine:
                 "engine.precision: float32 is not possible with engine.name: vllm on a GPU, whose adapter kernels take bfloat16"
             )
         self.tokenizer, self.stop_ids = tokenizer, sorted(stop_ids)
-        self.sleeps, self.say = sleeps and device == "cuda", partial(print, flush=True)
+        self.sleeps, self.asleep = sleeps and device == "cuda", False
+        self.say = partial(print, flush=True)
         arguments = {
             "model": str(Path(folder).resolve()),
             "skip_tokenizer_init": True,  # token ids in, token ids out
@@ -98,11 +99,13 @@ class VllmEngine:
         """Free the GPU's memory but for what a process needs at least; the weights go to the host's."""
         if self.sleeps:
             self.engine.sleep()
+            self.asleep = True
 
     def wake_up(self):
-        """Undo sleep."""
-        if self.sleeps:
+        """Undo sleep, if it sleeps."""
+        if self.asleep:
             self.engine.wake_up()
+            self.asleep = False
 
     def sample(self, requests, sampling):
         """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish, after check_adapter."""
