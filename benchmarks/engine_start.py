@@ -78,7 +78,7 @@ def run_engine(args):
     announce_configs(vllm_engine.EngineArgs)
     from persona_leakage.infrastructure.files import sha256_of_file
     from persona_leakage.models.loading import load_tokenizer, pick_device
-    from persona_leakage.models.lora import WEIGHTS, Adapter
+    from persona_leakage.models.saved_adapter import WEIGHTS, Adapter
 
     tokenizer = load_tokenizer(args.model)
     requests = make_work(tokenizer, args.replies, int(args.only))

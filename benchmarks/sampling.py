@@ -17,7 +17,8 @@ from persona_leakage.inference.requests import SamplingParams, make_requests
 from persona_leakage.inference.transformers_engine import TransformersEngine
 from persona_leakage.infrastructure.files import sha256_of_file
 from persona_leakage.models.loading import pick_device
-from persona_leakage.models.lora import WEIGHTS, attach_new_adapter, load_adapter, save_adapter
+from persona_leakage.models.lora import attach_new_adapter, load_adapter, save_adapter
+from persona_leakage.models.saved_adapter import WEIGHTS
 
 # (personas, questions of each, replies to each prompt); the presets draw ten.
 REPLIES = {"smollm2": (20, 2, 1), "qwen2.5-7b": (10, 20, 10), "qwen2.5-1.5b": (10, 20, 10)}
@@ -129,7 +130,7 @@ def vllm(work, adapter, runner=True, graphs=True, seeds=True):
 def make_vllm(shape, adapter, folder):
     """(the workflow's vLLM engine, its adapter or None) of the shape, whose files are written under ``folder``."""
     from persona_leakage.inference.vllm_engine import VllmEngine
-    from persona_leakage.models.lora import Adapter
+    from persona_leakage.models.saved_adapter import Adapter
 
     tokenizer, chat = tokenizer_and_format()
     model_folder, adapter_folder = write_folders(shape, adapter, folder)

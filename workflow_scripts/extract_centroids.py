@@ -16,10 +16,11 @@ from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import sha256_of_file
 from persona_leakage.infrastructure.provenance import LAYER_CONVENTION
 from persona_leakage.infrastructure.tensor_files import write_tensors
-from persona_leakage.models.adapter_files import add_adapter_options, load_state, read_adapter
+from persona_leakage.models.adapter_files import add_adapter_options, read_adapter
 from persona_leakage.models.chat_template import prompt_lengths
 from persona_leakage.models.loading import load_tokenizer, model_facts, pick_device, pick_precision, read_manifest, surroundings
 from persona_leakage.models.prompts import build_prompts, build_spanned_prompts
+from persona_leakage.models.reading import load_state
 
 
 class Settings(Prompts):

@@ -14,9 +14,10 @@ from persona_leakage.config.selections import chosen_personas
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.adapter_files import add_adapter_options, prepare_reading, read_adapter, read_base
+from persona_leakage.models.adapter_files import add_adapter_options, read_adapter, read_base
 from persona_leakage.models.chat_template import prompt_lengths
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, read_manifest
+from persona_leakage.models.reading import prepare_reading
 
 
 class Settings(Block):

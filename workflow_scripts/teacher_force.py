@@ -9,9 +9,10 @@ from persona_leakage.config.program_options import prompts_parser
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz, sha256_of_file, write_json, write_jsonl_gz
 from persona_leakage.infrastructure.provenance import describe_run
-from persona_leakage.models.adapter_files import add_adapter_options, prepare_reading, read_adapter, read_base
+from persona_leakage.models.adapter_files import add_adapter_options, read_adapter, read_base
 from persona_leakage.models.loading import load_tokenizer, read_manifest
 from persona_leakage.models.prompts import build_prompts
+from persona_leakage.models.reading import prepare_reading
 
 
 class Settings(Prompts):

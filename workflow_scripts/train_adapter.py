@@ -18,7 +18,8 @@ from persona_leakage.infrastructure.files import (
 from persona_leakage.infrastructure.provenance import describe_run, peak_memory_bytes
 from persona_leakage.infrastructure.seeds import derive_seed
 from persona_leakage.models.loading import load_model, model_facts, pick_device, pick_precision, read_manifest, surroundings
-from persona_leakage.models.lora import CONFIG, WEIGHTS, adapted_layers, attach_new_adapter, put_weights, save_adapter
+from persona_leakage.models.lora import adapted_layers, attach_new_adapter, put_weights, save_adapter
+from persona_leakage.models.saved_adapter import CONFIG, WEIGHTS
 from persona_leakage.training.loop import train
 
 

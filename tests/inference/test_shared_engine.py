@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import psutil
@@ -15,7 +16,7 @@ from persona_leakage.inference.requests import SamplingParams, make_requests
 from persona_leakage.inference.shared_engine import engine_folder, owner_process, take_engine
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.loading import read_manifest
-from persona_leakage.models.lora import Adapter
+from persona_leakage.models.saved_adapter import Adapter
 from tests.conftest import ROOT
 from tests.support.waiting import wait_until
 
@@ -137,12 +138,16 @@ def test_jobs_in_turn_have_one_engine(owner, settings, capsys):
     assert second == {(first.process.pid, "pirate/seed1")} == {(completions[0].token_ids[0], "pirate/seed1")}
 
 
-def test_jobs_at_once_have_one_each(owner, settings):
+def test_two_jobs_at_once_have_one_each_and_a_third_waits(owner, settings, capsys):
     engines = [take(owner, settings) for _ in range(2)]
-    assert len({engine.process.pid for engine in engines}) == 2
-    for engine in engines:
-        assert sample(engine) == {(engine.process.pid, "base")}
-    assert take(owner, settings).process.pid in {engine.process.pid for engine in engines}
+    first, second = (engine.process.pid for engine in engines)
+    assert first != second
+    with ThreadPoolExecutor(1) as beside:
+        third = beside.submit(take, owner, settings)
+        wait_until(lambda: "waiting for one of the 2 engines" in capsys.readouterr().out, "the third waits")
+        assert not third.done() and sample(engines[1]) == {(second, "base")}
+        assert sample(third.result(60)) == {(second, "base")}
+    assert sample(engines[0]) == {(first, "base")}
 
 
 @pytest.mark.parametrize("other", [{"rank": 16}, {"longest": 10}, {"folder": "a copy"}])

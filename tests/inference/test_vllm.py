@@ -14,8 +14,9 @@ from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_jsonl_gz, sha256_of_file
 from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
-from persona_leakage.models.lora import WEIGHTS, Adapter, attach_new_adapter, save_adapter
+from persona_leakage.models.lora import attach_new_adapter, save_adapter
 from persona_leakage.models.prompts import prompt_ids
+from persona_leakage.models.saved_adapter import WEIGHTS, Adapter
 from tests.conftest import fetch, make_tiny_model, make_tiny_project
 
 pytestmark = pytest.mark.vllm

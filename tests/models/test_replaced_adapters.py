@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import write_json
 from persona_leakage.models.adapter_files import add_adapter_options, read_adapter
-from persona_leakage.models.lora import WEIGHTS, save_adapter
+from persona_leakage.models.lora import save_adapter
+from persona_leakage.models.saved_adapter import WEIGHTS
 
 
 def test_a_file_that_is_not_the_recorded_one_is_refused(project_copy):

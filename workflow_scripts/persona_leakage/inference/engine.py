@@ -12,7 +12,7 @@ from persona_leakage.inference.requests import SamplingParams, completion_record
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
 from persona_leakage.infrastructure.progress import Progress
-from persona_leakage.infrastructure.provenance import loaded_code_digest, package_versions
+from persona_leakage.infrastructure.provenance import LIBRARY, loaded_code_digest, package_versions
 from persona_leakage.infrastructure.resume import compute_missing
 from persona_leakage.models.limits import check_length
 from persona_leakage.models.loading import (
@@ -25,8 +25,8 @@ from persona_leakage.models.loading import (
     pick_device,
     pick_precision,
 )
-from persona_leakage.models.lora import load_adapter, rank_of
 from persona_leakage.models.out_of_memory import fits, half_of
+from persona_leakage.models.saved_adapter import rank_of
 
 # What each engine takes from the config block; the rest means nothing to it, and is not recorded.
 ENGINE_KEYS = {"transformers": ("batch_size", "merge_adapter"), "vllm": ()}
@@ -36,8 +36,8 @@ ENGINE_PACKAGES = {
 }
 # Modules that are imported only when an engine starts, perhaps by another process; they count among the code that makes a reply.
 ENGINE_CODE = {
-    "transformers": [Path(__file__).with_name("transformers_engine.py")],
-    "vllm": [Path(__file__).with_name("shared_engine.py")],
+    "transformers": [LIBRARY / "inference/transformers_engine.py", LIBRARY / "models/lora.py"],
+    "vllm": [LIBRARY / "inference/shared_engine.py"],
 }
 NAMED_PERSONAS = 5
 
@@ -88,6 +88,7 @@ def start_engine(manifest, engine, adapter, longest, rank=None):
     if engine_name(engine) == "vllm":
         return start_vllm(manifest, sorted(stop_ids), str(precision).removeprefix("torch."), device, longest, adapter, rank)
     from persona_leakage.inference.transformers_engine import TransformersEngine
+    from persona_leakage.models.lora import load_adapter
 
     model = load_model(manifest, precision, device)
     if adapter is not None:

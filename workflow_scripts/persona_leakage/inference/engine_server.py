@@ -39,8 +39,10 @@ def main(argv=None):
                 connection.send((HELLO, None))
                 engine.wake_up()
                 serve(engine, connection)
-                engine.sleep()
-                connection.send((DONE, None))
+                try:
+                    engine.sleep()
+                finally:  # the job has its replies even if this process ends now
+                    connection.send((DONE, None))
     remove_files(args.files)  # a job was ended while it sampled: the next one starts another engine
 
 

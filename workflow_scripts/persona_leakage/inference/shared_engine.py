@@ -22,6 +22,7 @@ from persona_leakage.infrastructure.files import digest_of
 from persona_leakage.infrastructure.gpu_lease import VISIBLE, jobs_per_device
 from persona_leakage.infrastructure.provenance import PROGRAMS
 
+ENGINES = 2  # of one kind on a device: two fill an H200 at 1.5B, where a step's kernels take 17 ms and its Python 27
 SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
 
 
@@ -102,15 +103,24 @@ def failure_of(files, process):
 def take_engine(owner, settings, parts, adapter, starting):
     """A SharedEngine for ``adapter`` (None: the base model): an idle one of Snakemake ``owner``, or a new one.
 
+    With ENGINES of them at work on the device, wait for one. An idle engine of another kind on it ends first, because of its memory.
     settings: of VllmEngine, as JSON has them, without adapter and tokenizer; parts: what else must be equal for an engine to be taken
-    over (model, code); starting: context manager in which a new one is started and loaded. An idle engine that
-    does something else on the same device ends first, because of its memory.
+    over (model, code); starting: context manager in which a new one is started and loaded.
     """
     folder = engine_folder(owner)
     device = os.environ.get(VISIBLE, "")
     key = digest_of([settings, parts, device, jobs_per_device(), sys.executable])
-    if found := take_idle(folder, key, device):
-        return SharedEngine(*found, adapter)
+    waits = False
+    while True:
+        idle, at_work = look(folder, key, device)
+        if idle:
+            return SharedEngine(*idle, adapter)
+        if at_work < ENGINES:
+            break
+        if not waits:
+            print(f"waiting for one of the {at_work} engines of this device", flush=True)
+        waits = True
+        time.sleep(0.2)
     with starting:
         files, lock, process = start(folder, key, device, settings, owner)
         connection = connect(files, process)
@@ -129,28 +139,37 @@ def engine_folder(owner):
     return folder
 
 
-def take_idle(folder, key, device):
-    """(files, lock, process, connection) of an idle engine with ``key``; None if there is none."""
+def look(folder, key, device):
+    """((files, lock, process, connection) of an idle engine with ``key``, or None; how many with it are at work)."""
+    at_work = 0
     for path in sorted(folder.glob("*.json")):
-        if (lock := lock_file(path)) is None:
+        lock, facts = lock_file(path), facts_of(path)
+        if lock is None:
+            at_work += facts.get("key") == key
             continue
-        facts = json.loads(path.read_text(encoding="utf-8") or "null")
         process = process_of(facts)
         if process and facts["key"] == key and (connection := connect(path, process)):
-            return path, lock, process, connection
+            return (path, lock, process, connection), at_work
         if process and facts["key"] != key and facts["device"] == device:
             process.kill()
             process.wait(60)
         if not (process and is_alive(process)):
             remove_files(path)
         os.close(lock)
-    return None
+    return None, at_work
+
+
+def facts_of(path):
+    """What stands in an engine's file: {"key", "device"}, and "pid" once its process runs; {} if the file is gone."""
+    with suppress(FileNotFoundError):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return {}
 
 
 def process_of(facts):
     """The process of an engine's facts; None if it has ended, or if the job that started it ended before it wrote them."""
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(facts["pid"]) if facts else None
+        process = psutil.Process(facts["pid"]) if "pid" in facts else None
         return process if process and is_alive(process) else None
     return None
 
@@ -172,14 +191,14 @@ def lock_file(path):
 def start(folder, key, device, settings, owner):
     """(files, lock, process) of a new engine. Its process is not of this one's group, so that Ctrl-C reaches Snakemake alone."""
     folder.mkdir(mode=0o700, exist_ok=True)  # another engine may just have removed it
-    files = folder / f"{os.urandom(6).hex()}.json"
+    files, facts = folder / f"{os.urandom(6).hex()}.json", {"key": key, "device": device}
     new = files.with_suffix(".new")
-    new.touch()
+    new.write_text(json.dumps(facts))
     lock = lock_file(new)
     new.rename(files)  # locked before others see it
     command = [*SERVER, "--settings", json.dumps(settings), "--files", str(files), "--owner", str(owner.pid)]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAMS)}
     with files.with_suffix(".log").open("w") as log:
         process = psutil.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    os.write(lock, json.dumps({"key": key, "device": device, "pid": process.pid}).encode())
+    os.pwrite(lock, json.dumps(facts | {"pid": process.pid}).encode(), 0)
     return files, lock, process

@@ -33,7 +33,7 @@ from persona_leakage.inference.requests import Completion
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, SHARE, jobs_per_device
-from persona_leakage.models.lora import CONFIG, WEIGHTS, Adapter, rank_of
+from persona_leakage.models.saved_adapter import CONFIG, WEIGHTS, Adapter, rank_of
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as max_lora_rank
 GATE_PROMPTS, GATE_TOKENS = 8, 8

@@ -7,8 +7,7 @@ from persona_leakage.config.blocks.training import TrainingRecipe
 from persona_leakage.config.program_options import read_settings
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import check_digest, read_json, read_jsonl_gz
-from persona_leakage.models.loading import load_model, model_facts, pick_device, pick_precision, surroundings
-from persona_leakage.models.lora import CONFIG, Adapter, load_adapter
+from persona_leakage.models.saved_adapter import CONFIG, Adapter
 
 
 def add_adapter_options(parser, base=None):
@@ -71,26 +70,3 @@ def read_base(args, program, measured, sha256):
     if summary["meta"][f"{measured}_sha256"] != sha256:
         raise InputError(f"{summary_path}: belongs to different {measured}; delete it and rerun")
     return read_jsonl_gz(path), summary
-
-
-def load_state(manifest, dtype, device, adapter, merge):
-    """The model with an adapter (None: the base model); merge: fold it into the weights."""
-    model = load_model(manifest, dtype, device)
-    return load_adapter(model, adapter.folder, merge) if adapter else model
-
-
-def prepare_reading(manifest, adapter, precision, merge):
-    """(load, facts, identity) of a job that reads texts with a model: load() gives it, facts are for the meta block.
-
-    adapter: None for the base model. identity: all that decides the numbers apart from the texts.
-    """
-    device = pick_device()
-    dtype = pick_precision(precision, device)
-    merge = merge if adapter else None
-    facts = {
-        "model": model_facts(manifest),
-        "adapter_sha256": adapter.sha256 if adapter else None,
-        "merge_adapter": merge,
-        "precision": str(dtype).removeprefix("torch."),
-    }
-    return partial(load_state, manifest, dtype, device, adapter, merge), facts, [facts, *surroundings(dtype, device)]

@@ -1,7 +1,6 @@
 """LoRA adapters with peft: making one, saving it as two explicit files, loading it for sampling."""
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,25 +8,9 @@ from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dic
 from safetensors import SafetensorError
 
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.files import read_json, refusal, temporary_beside, writing_to
+from persona_leakage.infrastructure.files import refusal, temporary_beside, writing_to
 from persona_leakage.models.architecture import linear_layers
-
-WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
-
-
-@dataclass(frozen=True)
-class Adapter:
-    """A trained adapter: the state it makes (source/seed), the folder of its two files, SHA-256 of its weights and of its config."""
-
-    state: str
-    folder: str
-    sha256: str
-    config_sha256: str = ""
-
-
-def rank_of(adapter):
-    """The rank of a saved adapter."""
-    return read_json(Path(adapter.folder) / CONFIG)["r"]
+from persona_leakage.models.saved_adapter import CONFIG, WEIGHTS
 
 
 def attach_new_adapter(model, lora, seed):

@@ -6,9 +6,9 @@ from typing import Any
 from persona_leakage.behaviours.choice_log_probability import log_probabilities_of_all
 from persona_leakage.behaviours.preflight import fetch_readable_model
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.models.adapter_files import prepare_reading
 from persona_leakage.models.chat_template import apply_template, encode, encode_reply, prompt_ids
 from persona_leakage.models.loading import load_chat_format, load_tokenizer, read_manifest
+from persona_leakage.models.reading import prepare_reading
 
 CHOICES_AT_ONCE = 16  # answers after one prompt in a pass
 CHUNK = 256
