@@ -133,7 +133,7 @@ def test_jobs_in_turn_have_one_engine(owner, settings, capsys):
     first = take(owner, settings)
     completions = list(first.sample(requests(), SAMPLING))
     assert [completion.request for completion in completions] == requests()
-    assert capsys.readouterr().out == "it samples\n"
+    assert capsys.readouterr().out == f"engine {first.process.pid} is loaded\nit samples\n"
     second = sample(take(owner, settings, Adapter("pirate/seed1", "somewhere", "0" * 64)))
     assert second == {(first.process.pid, "pirate/seed1")} == {(completions[0].token_ids[0], "pirate/seed1")}
 
@@ -186,8 +186,9 @@ def test_another_device_is_another_engine(owner, settings, monkeypatch):
 def test_an_engine_ends_with_a_job_that_is_killed(owner, settings, server):
     """Its next replies would be the dead job's; a job that comes at once does not get it."""
     job = subprocess.Popen([sys.executable, "-c", JOB, str(owner.pid), json.dumps(settings), server], stdout=subprocess.PIPE, text=True)
-    assert job.stdout.readline() == "it samples\n"
-    engine = psutil.Process(int(job.stdout.readline()))
+    loaded, said, pid = (job.stdout.readline() for _ in range(3))
+    assert loaded == f"engine {int(pid)} is loaded\n" and said == "it samples\n"
+    engine = psutil.Process(int(pid))
     job.kill()
     job.wait()
     after = take(owner, settings)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,13 +127,47 @@ def test_a_whole_experiment(tmp_path):
     tiny_for_vllm(folder, "Llama")
     project = make_tiny_project(tmp_path / "project", folder)
     project.edit_config(engine={**ENGINE, "checkpoint_every": 8})
-    log = project.run("--cores", "2", cold=True).stdout
+    log = project.run("--cores", "1", cold=True).stdout
     assert log.count("log-probabilities move by") == 2
+    loaded = re.findall(r"^engine (\d+) is loaded(.*)$", log, re.M)
+    assert len(set(loaded)) == 2 and [more for _, more in loaded] == ["", *[" already"] * 3], "one engine for pool, base and adapters"
+    assert not psutil.pid_exists(int(loaded[0][0])), "it has ended with Snakemake"
     for state in ("base", "villain/seed42", "comedian/seed42"):
         home = project.folder / "results/tiny/evaluation/evaluation" / state
         meta = json.loads((home / "completions.json").read_text())["meta"]
         assert meta["engine"]["name"] == "vllm" and meta["state"] == state
         assert len(read_jsonl_gz(home / "completions.jsonl.gz")) == 24
+    assert project.planned() == {}
+
+
+@pytest.mark.parametrize("killed", ["snakemake", "engine", "job"])
+def test_a_run_that_lost_a_process_goes_on(tmp_path, killed):
+    """Killed while an adapter is sampled with: no engine is left behind, and the next run samples what is missing."""
+    folder = tmp_path / "model"
+    tiny_for_vllm(folder, "Llama")
+    project = make_tiny_project(tmp_path / "project", folder)
+    project.edit_config(engine={**ENGINE, "checkpoint_every": 8}, evaluation__samples_per_question=100)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    running = subprocess.Popen(command, cwd=project.folder, env={**os.environ, "PATH": path}, **output)
+    said = ""
+    try:
+        while not re.search(r"seed42: \d+ of \d+ new replies are kept", said):
+            said += (line := running.stdout.readline())
+            assert line, said
+        snakemake, engine = psutil.Process(running.pid), psutil.Process(int(re.search(r"engine (\d+) is loaded", said)[1]))
+        processes = [engine, *engine.children(recursive=True)]
+        job = next(each for each in snakemake.children(recursive=True) if "workflow_scripts/sample_completions.py" in each.cmdline()[:2])
+        {"snakemake": snakemake, "engine": engine, "job": job}[killed].kill()
+        said += running.stdout.read()
+    finally:
+        running.kill()
+        running.wait()
+    assert psutil.wait_procs(processes, timeout=60)[1] == []
+    assert (f"its process {engine.pid} has ended" in said) == (killed != "job"), said
+    log = project.run("--cores", "1", "--rerun-incomplete", cold=True).stdout
+    assert re.search(r"seed42: \d+ of \d+ replies are kept from earlier", log)
     assert project.planned() == {}
 
 

@@ -12,7 +12,7 @@ from persona_leakage.inference.requests import SamplingParams, completion_record
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
 from persona_leakage.infrastructure.progress import Progress
-from persona_leakage.infrastructure.provenance import LIBRARY, loaded_code_digest, package_versions
+from persona_leakage.infrastructure.provenance import LIBRARY, code_digest_of, loaded_code_digest, package_versions
 from persona_leakage.infrastructure.resume import compute_missing
 from persona_leakage.models.limits import check_length
 from persona_leakage.models.loading import (
@@ -104,7 +104,7 @@ def start_vllm(manifest, stop_ids, dtype, device, longest, adapter, rank):
         rank = rank or (adapter and rank_of(adapter))
         settings = {"folder": str(Path(manifest["folder"]).resolve()), "stop_ids": stop_ids, "dtype": dtype, "device": device}
         settings |= {"longest": vllm_start.model_length(manifest["folder"], longest), "rank": rank}
-        parts = [manifest["digest"], loaded_code_digest(*ENGINE_CODE["vllm"]), torch.get_num_threads()]
+        parts = [manifest["digest"], code_digest_of(*ENGINE_CODE["vllm"]), torch.get_num_threads()]
         return take_engine(owner, settings, parts, adapter, checked_beside(manifest))
     from persona_leakage.inference.vllm_engine import VllmEngine
 

@@ -114,6 +114,7 @@ def take_engine(owner, settings, parts, adapter, starting):
     while True:
         idle, at_work = look(folder, key, device)
         if idle:
+            print(f"engine {idle[2].pid} is loaded already", flush=True)
             return SharedEngine(*idle, adapter)
         if at_work < ENGINES:
             break
@@ -126,6 +127,7 @@ def take_engine(owner, settings, parts, adapter, starting):
         connection = connect(files, process)
         if connection is None:
             raise failure_of(files, process)
+    print(f"engine {process.pid} is loaded", flush=True)
     return SharedEngine(files, lock, process, connection, adapter)
 
 

@@ -12,6 +12,8 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # a forked engine cannot use a GPU that its parent has asked about
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; without it vLLM takes half of the host's memory
+# Triton's default. A process that compiles the model would keep the other kernels elsewhere, so that the next one compiles them again.
+os.environ.setdefault("TRITON_CACHE_DIR", str(Path.home() / ".triton/cache"))
 
 import torch
 

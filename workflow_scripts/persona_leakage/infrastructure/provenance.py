@@ -45,8 +45,16 @@ def loaded_code_digest(*others):
     others: paths of modules that count with all they import, loaded or not.
     """
     files = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
-    files.update(imported_files(others, PROGRAMS))
-    counted = [path for path in files & _CODE.keys() if is_counted(path, LIBRARY)]
+    return _digest_of_files({*files, *imported_files(others, PROGRAMS)})
+
+
+def code_digest_of(*paths):
+    """Digest of modules, given by their paths, with all they import of the project: of what another process is to run."""
+    return _digest_of_files(imported_files(paths, PROGRAMS))
+
+
+def _digest_of_files(paths):
+    counted = [path for path in paths if path in _CODE and is_counted(path, LIBRARY)]
     return digest_of({path.relative_to(PROGRAMS).as_posix(): digest_of_code(_CODE[path]) for path in counted})
 
 
