@@ -33,6 +33,8 @@ class VllmEngine:
             raise InputError("engine.precision: is refused")
         if dtype == "broken":
             raise RuntimeError("no kernel image")
+        if dtype == "slow":
+            time.sleep(60)
         self.awake = True
 
     def use(self, adapter):
@@ -52,7 +54,10 @@ class VllmEngine:
                 time.sleep(0.2)
             if request.question == "refuse":
                 raise InputError("the adapter has no effect")
-            yield Completion(request, (os.getpid(),), self.adapter.state if self.adapter else "base", "stop")
+            if request.question == "fail":
+                raise RuntimeError("CUDA error")
+            text = self.adapter.state if self.adapter else "base"
+            yield Completion(request, (os.getpid(),), self.adapter.folder if request.question == "where" else text, "stop")
 
 sys.modules["persona_leakage.inference.vllm_engine"] = module = types.ModuleType("persona_leakage.inference.vllm_engine")
 module.VllmEngine = VllmEngine
@@ -93,7 +98,7 @@ def owner():
     folder = engine_folder(process)
     yield process
     end(process)
-    wait_until(lambda: not folder.exists(), "the engines have ended and removed their files")
+    wait_until(lambda: not any(folder.glob("*")), "the engines have ended and removed their files")
 
 
 @pytest.fixture
@@ -138,13 +143,14 @@ def test_jobs_in_turn_have_one_engine(owner, settings, capsys):
     assert second == {(first.process.pid, "pirate/seed1")} == {(completions[0].token_ids[0], "pirate/seed1")}
 
 
-def test_two_jobs_at_once_have_one_each_and_a_third_waits(owner, settings, capsys):
+def test_two_jobs_at_once_have_one_each_and_a_third_waits(owner, settings, monkeypatch, capsys):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     engines = [take(owner, settings) for _ in range(2)]
     first, second = (engine.process.pid for engine in engines)
     assert first != second
     with ThreadPoolExecutor(1) as beside:
         third = beside.submit(take, owner, settings)
-        wait_until(lambda: "waiting for one of the 2 engines" in capsys.readouterr().out, "the third waits")
+        wait_until(lambda: "waiting for one of the engines" in capsys.readouterr().out, "the third waits")
         assert not third.done() and sample(engines[1]) == {(second, "base")}
         assert sample(third.result(60)) == {(second, "base")}
     assert sample(engines[0]) == {(first, "base")}
@@ -159,7 +165,8 @@ def test_another_setting_is_another_engine(owner, settings, tmp_path, other):
         (tmp_path / "copy").symlink_to(settings["folder"])
         other = {"folder": str(tmp_path / "copy")}
     second = take(owner, settings | other)
-    assert second.process.pid != first.process.pid and not is_alive(first.process)
+    assert second.process.pid != first.process.pid
+    wait_until(lambda: not is_alive(first.process), "the first has ended")
     sample(second)
 
 
@@ -211,15 +218,55 @@ def test_an_engine_that_is_killed_at_work_is_named(owner, settings):
     completions = engine.sample(requests("wait", 200), SAMPLING)
     next(completions)
     process_of(engine).kill()
-    with pytest.raises(InputError, match=rf"vllm: its process {engine.process.pid} has ended.*finished replies are kept"):
+    with pytest.raises(InputError, match=rf"vllm: its process {engine.process.pid} has ended, without a word, .*finished replies are kept"):
         list(completions)
     sample(take(owner, settings))
 
 
-def test_a_refused_adapter_is_named(owner, settings):
+def test_a_refused_adapter_is_named_and_the_engine_stays(owner, settings):
+    refusing = take(owner, settings)
     with pytest.raises(InputError, match=r"^the adapter has no effect$"):
-        sample(take(owner, settings), question="refuse")
-    sample(take(owner, settings))
+        sample(refusing, question="refuse")
+    assert sample(take(owner, settings)) == {(refusing.process.pid, "base")}
+
+
+def test_the_adapter_is_that_of_the_jobs_own_folder(owner, settings, tmp_path, monkeypatch):
+    """Of two runs below one Snakemake, in folders of their own, the second takes over the first one's engine."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        found = sample(take(owner, settings, Adapter("pirate/seed1", "adapter", "0" * 64)), question="where")
+        assert {text for _, text in found} == {str(tmp_path / name / "adapter")}
+
+
+def test_a_job_that_is_killed_while_its_engine_loads_takes_it_along(owner, settings, server):
+    """Its GPU is another job's then."""
+    arguments = [str(owner.pid), json.dumps(settings | {"dtype": "slow"}), server]
+    job = subprocess.Popen([sys.executable, "-c", JOB, *arguments], stdout=subprocess.DEVNULL)
+    engine = wait_until(lambda: next(iter(psutil.Process(job.pid).children()), None), "the engine begins")
+    job.kill()
+    job.wait()
+    wait_until(lambda: not is_alive(engine), "the engine has ended", 20)
+
+
+def test_another_process_with_an_engines_number_is_left_alone(owner, settings):
+    """The number of an engine that was killed may be given again."""
+    first = take(owner, settings)
+    sample(first)
+    stranger = psutil.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    facts = json.loads(first.files.read_text())
+    first.files.write_text(json.dumps(facts | {"pid": stranger.pid, "key": "another"}))
+    second = take(owner, settings)
+    assert is_alive(stranger) and second.process.pid not in (first.process.pid, stranger.pid)
+    sample(second)
+    end(stranger)
+    process_of(first).kill()
+
+
+def test_why_an_engine_failed_at_work_is_said(owner, settings, capfd):
+    with pytest.raises(InputError, match=r"has ended, with the output above"):
+        sample(take(owner, settings), question="fail")
+    assert "RuntimeError: CUDA error" in capfd.readouterr().err
 
 
 def test_why_an_engine_does_not_load(owner, settings, capfd):
@@ -242,7 +289,7 @@ def test_engines_end_with_their_snakemake(settings, at_work):
     end(owner)
     wait_until(lambda: not is_alive(engine.process), "the engine has ended")
     if at_work:
-        with pytest.raises(InputError, match="has ended"):
+        with pytest.raises(InputError, match="has ended, without a word"):
             list(completions)
     assert not engine.files.exists() and not engine.files.parent.exists()
 

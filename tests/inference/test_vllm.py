@@ -20,6 +20,7 @@ from persona_leakage.models.lora import attach_new_adapter, save_adapter
 from persona_leakage.models.prompts import prompt_ids
 from persona_leakage.models.saved_adapter import WEIGHTS, Adapter
 from tests.conftest import fetch, make_tiny_model, make_tiny_project
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.vllm
 pytest.importorskip("vllm", reason="vllm is not installed here; make test-vllm installs and tests it")
@@ -131,7 +132,7 @@ def test_a_whole_experiment(tmp_path):
     assert log.count("log-probabilities move by") == 2
     loaded = re.findall(r"^engine (\d+) is loaded(.*)$", log, re.M)
     assert len(set(loaded)) == 2 and [more for _, more in loaded] == ["", *[" already"] * 3], "one engine for pool, base and adapters"
-    assert not psutil.pid_exists(int(loaded[0][0])), "it has ended with Snakemake"
+    wait_until(lambda: not psutil.pid_exists(int(loaded[0][0])), "it has ended with Snakemake")
     for state in ("base", "villain/seed42", "comedian/seed42"):
         home = project.folder / "results/tiny/evaluation/evaluation" / state
         meta = json.loads((home / "completions.json").read_text())["meta"]
@@ -166,6 +167,7 @@ def test_a_run_that_lost_a_process_goes_on(tmp_path, killed):
         running.wait()
     assert psutil.wait_procs(processes, timeout=60)[1] == []
     assert (f"its process {engine.pid} has ended" in said) == (killed != "job"), said
+    project.run("--unlock")
     log = project.run("--cores", "1", "--rerun-incomplete", cold=True).stdout
     assert re.search(r"seed42: \d+ of \d+ replies are kept from earlier", log)
     assert project.planned() == {}
@@ -182,12 +184,13 @@ def test_vllm_takes_as_many_replies_at_once_as_without_a_server(tiny):
 def test_engines_that_share_a_device_divide_its_memory():
     from persona_leakage.inference.vllm_engine import GIB, WORKSPACE, memory_arguments
 
-    assert memory_arguments(140 * GIB, 3 * GIB, 1) == {}
-    shared = memory_arguments(140 * GIB, 3 * GIB, 5)
+    assert memory_arguments(139 * GIB, 140 * GIB, 3 * GIB, 1) == {}
+    assert memory_arguments(21 * GIB, 24 * GIB, 3 * GIB, 1) == {"gpu_memory_utilization": pytest.approx(0.86)}
+    shared = memory_arguments(139 * GIB, 140 * GIB, 3 * GIB, 5)
     assert shared["gpu_memory_utilization"] == pytest.approx(0.18)
     assert 5 * (shared["kv_cache_memory_bytes"] + 3 * GIB + WORKSPACE) <= 0.9 * 140 * GIB
     with pytest.raises(InputError, match=r"PERSONA_LEAKAGE_JOBS_PER_GPU: 20 engines .* at most 12 do"):
-        memory_arguments(140 * GIB, 3 * GIB, 20)
+        memory_arguments(139 * GIB, 140 * GIB, 3 * GIB, 20)
 
 
 @pytest.mark.parametrize(

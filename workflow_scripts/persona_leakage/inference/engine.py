@@ -37,7 +37,7 @@ ENGINE_PACKAGES = {
 # Modules that are imported only when an engine starts, perhaps by another process; they count among the code that makes a reply.
 ENGINE_CODE = {
     "transformers": [LIBRARY / "inference/transformers_engine.py", LIBRARY / "models/lora.py"],
-    "vllm": [LIBRARY / "inference/shared_engine.py"],
+    "vllm": [LIBRARY / "inference/vllm_engine.py"],
 }
 NAMED_PERSONAS = 5
 
@@ -86,7 +86,8 @@ def start_engine(manifest, engine, adapter, longest, rank=None):
     precision = pick_precision(engine["precision"], device)
     stop_ids = load_chat_format(manifest).stop_ids
     if engine_name(engine) == "vllm":
-        return start_vllm(manifest, sorted(stop_ids), str(precision).removeprefix("torch."), device, longest, adapter, rank)
+        facts = describe_engine(engine, manifest["folder"])
+        return start_vllm(manifest, sorted(stop_ids), facts, longest, adapter, rank)
     from persona_leakage.inference.transformers_engine import TransformersEngine
     from persona_leakage.models.lora import load_adapter
 
@@ -96,15 +97,19 @@ def start_engine(manifest, engine, adapter, longest, rank=None):
     return TransformersEngine(model, load_tokenizer(manifest["folder"]), stop_ids, engine["batch_size"])
 
 
-def start_vllm(manifest, stop_ids, dtype, device, longest, adapter, rank):
-    """A vLLM engine: below Snakemake one that its jobs share, else one of this process. Weights are compared while they load."""
+def start_vllm(manifest, stop_ids, facts, longest, adapter, rank):
+    """A vLLM engine: below Snakemake one that its jobs share, else one of this process. Weights are compared while they load.
+
+    facts: of describe_engine; the rest as in start_engine.
+    """
     from persona_leakage.inference.shared_engine import owner_process, take_engine
 
+    dtype, device = facts["precision"], facts["device"]
     if (owner := owner_process()) is not None:
-        rank = rank or (adapter and rank_of(adapter))
+        rank = rank_of(adapter) if adapter else rank
         settings = {"folder": str(Path(manifest["folder"]).resolve()), "stop_ids": stop_ids, "dtype": dtype, "device": device}
         settings |= {"longest": vllm_start.model_length(manifest["folder"], longest), "rank": rank}
-        parts = [manifest["digest"], code_digest_of(*ENGINE_CODE["vllm"]), torch.get_num_threads()]
+        parts = [manifest["digest"], code_digest_of(*ENGINE_CODE["vllm"]), facts]
         return take_engine(owner, settings, parts, adapter, checked_beside(manifest))
     from persona_leakage.inference.vllm_engine import VllmEngine
 

@@ -13,42 +13,47 @@ import psutil
 
 from persona_leakage.infrastructure.cli import InputError, run_program
 
-HELLO, SAID, REPLY, DONE, REFUSED = "hello", "said", "reply", "done", "refused"  # kinds of messages to a job
+HELLO, SAID, REPLY, REFUSED, DONE = "hello", "said", "reply", "refused", "done"  # kinds of messages to a job
 BROKEN = (EOFError, BrokenPipeError, ConnectionResetError)  # the other side has ended
 FILES = (".json", ".sock", ".log")  # of an engine: facts and lock, socket, output
 
 
 def main(argv=None):
-    """Start an engine and offer it on a socket until the owner, a Snakemake, has ended."""
+    """Start an engine and offer it on a socket until the owner, a Snakemake, or a job that uses it has ended."""
     parser = argparse.ArgumentParser(prog="engine_server", description=__doc__)
     parser.add_argument("--settings", required=True, type=json.loads, help="JSON: folder, stop_ids, dtype, device, longest, rank")
     parser.add_argument("--files", required=True, type=Path, help="path of the engine's files, without an ending")
-    parser.add_argument("--owner", required=True, type=int, help="process number of the Snakemake that it ends with")
+    parser.add_argument("--owner", required=True, type=int, help="process number of Snakemake")
+    parser.add_argument("--job", required=True, type=int, help="process number of the job that starts it")
     args = parser.parse_args(argv)
-    first_job = os.getppid()
-    threading.Thread(target=end_with, args=(psutil.Process(args.owner), args.files), daemon=True).start()
+    try:
+        needed = {"owner": psutil.Process(args.owner), "job": psutil.Process(args.job)}
+    except psutil.NoSuchProcess:  # it has ended already
+        remove_files(args.files)
+        return
+    threading.Thread(target=end_with, args=(needed, args.files), daemon=True).start()
     from persona_leakage.inference.vllm_engine import VllmEngine
     from persona_leakage.models.loading import load_tokenizer
 
     engine = VllmEngine(tokenizer=load_tokenizer(args.settings["folder"]), sleeps=True, **args.settings)
-    if os.getppid() != first_job:  # it was ended in the meantime
-        engine.sleep()
     with Listener(str(args.files.with_suffix(".sock")), "AF_UNIX") as listener, suppress(*BROKEN):
         while True:
             with listener.accept() as connection:
-                connection.send((HELLO, None))
                 engine.wake_up()
-                serve(engine, connection)
+                connection.send((HELLO, None))
+                pid, *asked = connection.recv()
+                needed["job"] = psutil.Process(pid)
+                serve(engine, connection, *asked)
                 try:
-                    engine.sleep()
-                finally:  # the job has its replies even if this process ends now
+                    engine.sleep()  # fails if another process takes more memory meanwhile than this frees; the job has its replies
+                finally:
                     connection.send((DONE, None))
-    remove_files(args.files)  # a job was ended while it sampled: the next one starts another engine
+                del needed["job"]
+    remove_files(args.files)
 
 
-def serve(engine, connection):
-    """Sample what a job asks for and send it each reply; one of BROKEN if the job ends in between, InputError if it is refused."""
-    adapter, requests, sampling = connection.recv()
+def serve(engine, connection, adapter, requests, sampling):
+    """Sample what a job asks for and send it each reply; one of BROKEN if the job ends in between."""
     engine.say = lambda text: connection.send((SAID, text))
     engine.use(adapter)
     try:
@@ -56,14 +61,16 @@ def serve(engine, connection):
             connection.send((REPLY, completion))
     except InputError as error:
         connection.send((REFUSED, str(error)))
-        raise
 
 
-def end_with(owner, files):
-    """End this process when the process ``owner`` has ended."""
-    while is_alive(owner):
-        time.sleep(1)
+def end_with(needed, files):
+    """End this process when one of the processes ``needed`` has ended: its GPU may be another job's already."""
+    while all(is_alive(process) for process in list(needed.values())):
+        time.sleep(0.5)
     remove_files(files)
+    if not is_alive(needed["owner"]):
+        with suppress(OSError):  # other engines are there
+            files.parent.rmdir()
     os._exit(0)
 
 
@@ -75,11 +82,9 @@ def is_alive(process):
 
 
 def remove_files(files):
-    """Remove the files of an engine, and their folder if it is the last one there."""
+    """Remove the files of an engine."""
     for ending in FILES:
         files.with_suffix(ending).unlink(missing_ok=True)
-    with suppress(OSError):
-        files.parent.rmdir()
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ GPU takes an idle engine of its model, settings and code on that GPU, and holds 
 import fcntl
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Client
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from persona_leakage.infrastructure.files import digest_of
 from persona_leakage.infrastructure.gpu_lease import VISIBLE, jobs_per_device
 from persona_leakage.infrastructure.provenance import PROGRAMS
 
-ENGINES = 2  # of one kind on a device: two fill an H200 at 1.5B, where a step's kernels take 17 ms and its Python 27
+ENGINES = 2  # of one kind on a GPU: two fill an H200 at 1.5B, where a step's kernels take 17 ms and its Python 27
 SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
 
 
@@ -52,13 +54,16 @@ class SharedEngine:
 
     def __init__(self, files, lock, process, connection, adapter):
         """files, process: of the engine; lock: descriptor of its lock, which this holds until sample has ended."""
-        self.files, self.lock, self.process, self.connection, self.adapter = files, lock, process, connection, adapter
+        self.files, self.lock, self.process, self.connection = files, lock, process, connection
+        # The engine's process may have another working directory.
+        self.adapter = adapter and replace(adapter, folder=str(Path(adapter.folder).resolve()))
 
     def sample(self, requests, sampling):
         """As VllmEngine.sample; InputError if the engine ends or refuses the adapter."""
+        refused = None
         try:
             with self.connection as connection:
-                connection.send((self.adapter, requests, sampling))
+                connection.send((os.getpid(), self.adapter, requests, sampling))
                 while (message := connection.recv())[0] != DONE:
                     kind, content = message
                     if kind == REPLY:
@@ -66,11 +71,13 @@ class SharedEngine:
                     elif kind == SAID:
                         print(content, flush=True)
                     elif kind == REFUSED:
-                        raise InputError(content)
+                        refused = content
         except BROKEN:
             raise failure_of(self.files, self.process) from None
         finally:
             os.close(self.lock)
+        if refused:
+            raise InputError(refused)
 
 
 def connect(files, process):
@@ -85,7 +92,9 @@ def connect(files, process):
 
 
 def failure_of(files, process):
-    """The InputError for an engine whose process has ended by itself; its files are removed, its output is printed."""
+    """The InputError for an engine whose process ends by itself; its files are removed, its output is printed."""
+    with suppress(psutil.TimeoutExpired):
+        process.wait(60)  # it may still be writing why
     said = ""
     with suppress(OSError):
         said = files.with_suffix(".log").read_text(encoding="utf-8", errors="replace").strip()
@@ -94,32 +103,32 @@ def failure_of(files, process):
     if last.startswith("error: "):
         return InputError(last.removeprefix("error: "))
     print(said, file=sys.stderr, flush=True)
+    how = "with the output above" if said else "without a word, so it was killed, perhaps for lack of memory"
     return InputError(
-        f"engine.name: vllm: its process {process.pid} has ended, with the output above; run the same command again: "
-        "finished replies are kept"
+        f"engine.name: vllm: its process {process.pid} has ended, {how}; run the same command again: finished replies are kept"
     )
 
 
 def take_engine(owner, settings, parts, adapter, starting):
     """A SharedEngine for ``adapter`` (None: the base model): an idle one of Snakemake ``owner``, or a new one.
 
-    With ENGINES of them at work on the device, wait for one. An idle engine of another kind on it ends first, because of its memory.
+    With ENGINES of them at work on the GPU, wait for one. An idle engine of another kind on it ends first, because of its memory.
     settings: of VllmEngine, as JSON has them, without adapter and tokenizer; parts: what else must be equal for an engine to be taken
-    over (model, code); starting: context manager in which a new one is started and loaded.
+    over (model, code, versions); starting: context manager in which a new one is started and loaded.
     """
     folder = engine_folder(owner)
     device = os.environ.get(VISIBLE, "")
-    key = digest_of([settings, parts, device, jobs_per_device(), sys.executable])
+    key = digest_of([settings, parts, jobs_per_device(), sys.executable])
     waits = False
     while True:
         idle, at_work = look(folder, key, device)
         if idle:
             print(f"engine {idle[2].pid} is loaded already", flush=True)
             return SharedEngine(*idle, adapter)
-        if at_work < ENGINES:
+        if not device or len(at_work) < ENGINES:
             break
         if not waits:
-            print(f"waiting for one of the {at_work} engines of this device", flush=True)
+            print(f"waiting for one of the engines {', '.join(map(str, at_work))}, which other jobs use", flush=True)
         waits = True
         time.sleep(0.2)
     with starting:
@@ -133,36 +142,37 @@ def take_engine(owner, settings, parts, adapter, starting):
 
 def engine_folder(owner):
     """The folder of the engines of Snakemake ``owner``, made for this user alone; short, as a socket's path has at most 107 bytes."""
-    folder = Path(f"/tmp/persona-leakage-engines-{os.getuid()}", f"{owner.pid}-{int(owner.create_time())}")
+    folder = Path(f"/tmp/persona-leakage-engines-{os.getuid()}", str(owner.pid))
     for path in (folder.parent, folder):
         path.mkdir(mode=0o700, exist_ok=True)
-        if path.stat().st_uid != os.getuid() or path.stat().st_mode & 0o077:
-            raise InputError(f"{path}: belongs to somebody else, or others may write to it; remove it")
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise InputError(f"{path}: is no folder, belongs to somebody else, or others may write to it; remove it")
     return folder
 
 
 def look(folder, key, device):
-    """((files, lock, process, connection) of an idle engine with ``key``, or None; how many with it are at work)."""
-    at_work = 0
+    """((files, lock, process, connection) of an idle engine of the device with ``key``, or None; process numbers of those at work)."""
+    at_work = []
     for path in sorted(folder.glob("*.json")):
-        lock, facts = lock_file(path), facts_of(path)
-        if lock is None:
-            at_work += facts.get("key") == key
+        facts = facts_of(path)
+        if facts.get("device") != device:
+            continue
+        if (lock := lock_file(path)) is None:
+            at_work += [facts.get("pid", "?")] if facts["key"] == key else []
             continue
         process = process_of(facts)
         if process and facts["key"] == key and (connection := connect(path, process)):
             return (path, lock, process, connection), at_work
-        if process and facts["key"] != key and facts["device"] == device:
+        if process:
             process.kill()
-            process.wait(60)
-        if not (process and is_alive(process)):
-            remove_files(path)
+        remove_files(path)
         os.close(lock)
     return None, at_work
 
 
 def facts_of(path):
-    """What stands in an engine's file: {"key", "device"}, and "pid" once its process runs; {} if the file is gone."""
+    """What stands in an engine's file: {"key", "device"}, and {"pid", "created"} once its process runs; {} if the file is gone."""
     with suppress(FileNotFoundError):
         return json.loads(path.read_text(encoding="utf-8"))
     return {}
@@ -172,7 +182,7 @@ def process_of(facts):
     """The process of an engine's facts; None if it has ended, or if the job that started it ended before it wrote them."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(facts["pid"]) if "pid" in facts else None
-        return process if process and is_alive(process) else None
+        return process if process and process.create_time() == facts["created"] and is_alive(process) else None
     return None
 
 
@@ -192,15 +202,14 @@ def lock_file(path):
 
 def start(folder, key, device, settings, owner):
     """(files, lock, process) of a new engine. Its process is not of this one's group, so that Ctrl-C reaches Snakemake alone."""
-    folder.mkdir(mode=0o700, exist_ok=True)  # another engine may just have removed it
     files, facts = folder / f"{os.urandom(6).hex()}.json", {"key": key, "device": device}
     new = files.with_suffix(".new")
     new.write_text(json.dumps(facts))
     lock = lock_file(new)
     new.rename(files)  # locked before others see it
-    command = [*SERVER, "--settings", json.dumps(settings), "--files", str(files), "--owner", str(owner.pid)]
+    command = [*SERVER, "--settings", json.dumps(settings), "--files", str(files), "--owner", str(owner.pid), "--job", str(os.getpid())]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAMS)}
     with files.with_suffix(".log").open("w") as log:
         process = psutil.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    os.pwrite(lock, json.dumps(facts | {"pid": process.pid}).encode(), 0)
+    os.pwrite(lock, json.dumps(facts | {"pid": process.pid, "created": process.create_time()}).encode(), 0)
     return files, lock, process

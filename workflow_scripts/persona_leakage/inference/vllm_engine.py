@@ -13,7 +13,7 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # a forked engine cannot use a GPU that its parent has asked about
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB; without it vLLM takes half of the host's memory
 # Triton's default. A process that compiles the model would keep the other kernels elsewhere, so that the next one compiles them again.
-os.environ.setdefault("TRITON_CACHE_DIR", str(Path.home() / ".triton/cache"))
+os.environ.setdefault("TRITON_CACHE_DIR", str(Path(os.environ.get("TRITON_HOME", "~")).expanduser() / ".triton/cache"))
 
 import torch
 
@@ -86,16 +86,17 @@ class VllmEngine:
                 os.environ[vllm_start.RUNNER] = runner  # for every engine of this process: a workflow's job starts one
             arguments["enable_flashinfer_autotune"] = False
             arguments |= vllm_start.compilation_arguments(vllm_start.START, replies_at_once(arguments))
-            total = torch.cuda.get_device_properties(0).total_memory
-            arguments |= memory_arguments(total, weight_bytes(folder), jobs_per_device())
+            arguments |= memory_arguments(*torch.cuda.mem_get_info(), weight_bytes(folder), jobs_per_device())
         self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
         end_with_this_process([process.pid for process in psutil.Process().children(recursive=True)])
-        self.sent = 0
+        self.sent = self.used = 0
         self.use(adapter)
 
     def use(self, adapter):
         """Sample with ``adapter`` from now on, None: with the base model."""
         self.adapter, self.checked = adapter, adapter is None
+        self.used += 1
+        self.engine.reset_prefix_cache()
 
     def sleep(self):
         """Free the GPU's memory but for what a process needs at least; the weights go to the host's."""
@@ -114,7 +115,7 @@ class VllmEngine:
         if not self.checked:
             self.check_adapter(requests)
             self.checked = True
-        lora = lora_request(self.adapter) if self.adapter else None
+        lora = lora_request(self.adapter, 2 * self.used) if self.adapter else None
         for request, output in self._run(requests, lora, **vars(sampling)):
             ids = list(output.token_ids)
             if output.finish_reason == "stop" and ids[-1] in self.stop_ids:
@@ -136,8 +137,8 @@ class VllmEngine:
         base = self._greedy_logprobs(distinct, None)
         with TemporaryDirectory() as folder:
             idle = write_idle_copy(adapter, folder)
-            idle_difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(idle)))
-        difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(adapter)))
+            idle_difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(idle, 2 * self.used + 1)))
+        difference = largest_difference(base, self._greedy_logprobs(distinct, lora_request(adapter, 2 * self.used)))
         self.say(f"{adapter.state}: log-probabilities move by {difference:.3g} with the adapter, {idle_difference:.3g} with B = 0")
         if fault := fault_of(difference, idle_difference):
             raise InputError(f"{adapter.folder}, engine vllm: {fault}")
@@ -196,14 +197,15 @@ def weight_bytes(folder):
     return sum(path.stat().st_size for path in Path(folder).glob("*.safetensors"))
 
 
-def memory_arguments(total, weights, jobs):
+def memory_arguments(free, total, weights, jobs):
     """Engine arguments for one of ``jobs`` engines on a device of ``total`` bytes; {} for one alone, which measures what is free.
 
-    weights: bytes of the model's. Several engines would measure each other's memory, so each gets a fixed cache for
-    keys and values. InputError if less than 1 GiB is left for it.
+    free: bytes, less than total where engines of other runs sleep; weights: bytes of the model's. Several engines would measure each
+    other's memory, so each gets a fixed cache for keys and values. InputError if less than 1 GiB is left for it.
     """
     if jobs == 1:
-        return {}
+        # vLLM starts only where its share, 0.92, is free.
+        return {} if free > 0.93 * total else {"gpu_memory_utilization": int(100 * free / total) / 100 - 0.01}
     cache = int(total * MEMORY_USED / jobs - weights - WORKSPACE)
     if cache < GIB:
         most = max(int(total * MEMORY_USED // (weights + WORKSPACE + GIB)), 1)
@@ -221,10 +223,10 @@ def lora_arguments(rank):
     return {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 2, "max_lora_rank": min(r for r in RANKS if r >= rank)}
 
 
-def lora_request(adapter):
-    """vLLM's handle of an adapter. Name and number are of its weights: vLLM keys its caches by them alone."""
-    name = f"{adapter.state.replace('/', '-')}-{adapter.sha256[:12]}"
-    return LoRARequest(name, 1 + int(adapter.sha256[:7], 16), str(Path(adapter.folder).resolve()))
+def lora_request(adapter, number=1):
+    """vLLM's handle of an adapter. It keys its caches by name and number alone, so each use of an adapter has a ``number`` of its own."""
+    name = f"{adapter.state.replace('/', '-')}-{adapter.sha256[:12]}-{number}"
+    return LoRARequest(name, number, str(Path(adapter.folder).resolve()))
 
 
 def write_idle_copy(adapter, folder):
