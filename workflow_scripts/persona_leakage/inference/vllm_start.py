@@ -19,7 +19,7 @@ LENGTH_STEP = 512
 class Start:
     """few_graphs: graph_sizes instead of vLLM's steps of 8 and 16 tokens, of which each costs two to four captures.
 
-    one_process: the engine in the job's process, which then imports vLLM once, not twice.
+    one_process: the engine in the process that asks for it, which then imports vLLM once, not twice.
     """
 
     few_graphs: bool = False
