@@ -21,52 +21,6 @@ from tests.conftest import ROOT
 from tests.support.waiting import wait_until
 
 SAMPLING = SamplingParams(1.0, 0.9, 8)
-# In place of vLLM in the engine's process: says which process and adapter a reply is from. A question is an order.
-STAND_IN = """
-import os, sys, time, types
-from persona_leakage.inference.requests import Completion
-from persona_leakage.infrastructure.cli import InputError
-
-class VllmEngine:
-    def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, rank, sleeps):
-        if dtype == "refused":
-            raise InputError("engine.precision: is refused")
-        if dtype == "broken":
-            raise RuntimeError("no kernel image")
-        if dtype == "slow":
-            time.sleep(60)
-        self.awake = True
-
-    def use(self, adapter):
-        self.adapter = adapter
-
-    def sleep(self):
-        self.awake = False
-
-    def wake_up(self):
-        self.awake = True
-
-    def sample(self, requests, sampling):
-        self.say("it samples")
-        for request in requests:
-            assert self.awake
-            if request.question == "wait":
-                time.sleep(0.2)
-            if request.question == "refuse":
-                raise InputError("the adapter has no effect")
-            if request.question == "fail":
-                raise RuntimeError("CUDA error")
-            text = self.adapter.state if self.adapter else "base"
-            yield Completion(request, (os.getpid(),), self.adapter.folder if request.question == "where" else text, "stop")
-
-sys.modules["persona_leakage.inference.vllm_engine"] = module = types.ModuleType("persona_leakage.inference.vllm_engine")
-module.VllmEngine = VllmEngine
-if __name__ == "__main__":
-    from persona_leakage.inference import engine_server
-    from persona_leakage.infrastructure.cli import run_program
-
-    run_program(engine_server.main)
-"""
 JOB = """
 import json, sys
 from contextlib import nullcontext
@@ -82,10 +36,9 @@ for completion in engine.sample(make_requests([("pirate", "wait", (1, 2))], 600,
 
 
 @pytest.fixture(autouse=True)
-def server(tmp_path, monkeypatch):
-    """The program of an engine's process, with the stand-in."""
-    program = tmp_path / "server.py"
-    program.write_text(STAND_IN)
+def server(monkeypatch):
+    """The program of an engine's process, with a stand-in for vLLM."""
+    program = ROOT / "tests/support/stand_in_engine.py"
     monkeypatch.setattr(shared_engine, "SERVER", (sys.executable, str(program)))
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "workflow_scripts"))  # of the processes that a test starts
     return program

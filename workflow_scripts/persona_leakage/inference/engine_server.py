@@ -47,8 +47,8 @@ def main(argv=None):
                 try:
                     engine.sleep()  # fails if another process takes more memory meanwhile than this frees; the job has its replies
                 finally:
+                    del needed["job"]
                     connection.send((DONE, None))
-                del needed["job"]
     remove_files(args.files)
 
 

@@ -4,7 +4,6 @@ An engine is a process (engine_server.py) that stays loaded, asleep, until the S
 GPU takes an idle engine of its model, settings and code on that GPU, and holds the lock on the engine's file while it samples.
 """
 
-import fcntl
 import json
 import os
 import stat
@@ -21,7 +20,7 @@ import psutil
 from persona_leakage.inference.engine_server import BROKEN, DONE, REFUSED, REPLY, SAID, is_alive, remove_files
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
-from persona_leakage.infrastructure.gpu_lease import VISIBLE, jobs_per_device
+from persona_leakage.infrastructure.gpu_lease import VISIBLE, jobs_per_device, locked
 from persona_leakage.infrastructure.provenance import PROGRAMS
 
 ENGINES = 2  # of one kind on a GPU: two fill an H200 at 1.5B, where a step's kernels take 17 ms and its Python 27
@@ -189,15 +188,9 @@ def process_of(facts):
 def lock_file(path):
     """A descriptor that holds the lock on a file; None if another process holds it, or the file is gone."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        return locked(os.open(path, os.O_RDWR))
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def start(folder, key, device, settings, owner):

@@ -75,6 +75,11 @@ def try_lock(path):
         descriptor = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise InputError(f"{path}: cannot be used as a lock ({error.strerror}); set {LOCKS} to a folder that you may write to") from None
+    return locked(descriptor)
+
+
+def locked(descriptor):
+    """``descriptor``, holding the lock on its file; None, and it is closed, if another process holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,0 +1,53 @@
+"""The process of a shared engine with a stand-in for vLLM, which says which process and adapter a reply is from.
+
+A request's question is an order: wait, refuse, fail, or say where the adapter is. So is the setting dtype: refused, broken, slow.
+"""
+
+import os
+import sys
+import time
+from types import SimpleNamespace
+
+from persona_leakage.inference import engine_server
+from persona_leakage.inference.requests import Completion
+from persona_leakage.infrastructure.cli import InputError, run_program
+
+
+class VllmEngine:
+    """What engine_server uses of the class of the same name."""
+
+    def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, rank, sleeps):
+        if dtype == "refused":
+            raise InputError("engine.precision: is refused")
+        if dtype == "broken":
+            raise RuntimeError("no kernel image")
+        if dtype == "slow":
+            time.sleep(60)
+        self.awake = True
+
+    def use(self, adapter):
+        self.adapter = adapter
+
+    def sleep(self):
+        self.awake = False
+
+    def wake_up(self):
+        self.awake = True
+
+    def sample(self, requests, sampling):
+        self.say("it samples")
+        for request in requests:
+            assert self.awake
+            if request.question == "wait":
+                time.sleep(0.2)
+            if request.question == "refuse":
+                raise InputError("the adapter has no effect")
+            if request.question == "fail":
+                raise RuntimeError("CUDA error")
+            text = self.adapter.state if self.adapter else "base"
+            yield Completion(request, (os.getpid(),), self.adapter.folder if request.question == "where" else text, "stop")
+
+
+if __name__ == "__main__":
+    sys.modules["persona_leakage.inference.vllm_engine"] = SimpleNamespace(VllmEngine=VllmEngine)
+    run_program(engine_server.main)
