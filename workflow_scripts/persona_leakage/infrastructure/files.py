@@ -166,7 +166,7 @@ def check_digest(path, expected, recorded_in):
     """InputError unless the file has the SHA-256 that its small sidecar ``recorded_in`` says."""
     check_is_file(path)
     if sha256_of_file(path) != expected:
-        raise InputError(f"{path}: is not the file that {recorded_in} describes; delete both and rerun")
+        raise InputError(f"{path}: is not the file that {recorded_in} describes; restore it, or delete both and rerun")
 
 
 def check_digests(paths, listing):
