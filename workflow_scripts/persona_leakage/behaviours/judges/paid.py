@@ -144,13 +144,18 @@ def ask_missing(judge, requests, store, ask, sdk, label):
     keys = [request_key(judge, request) for request in requests]
     requests = dict(zip(keys, requests, strict=True))
     announce(judge, requests, store.answers, label)
-    failed = []
+    failed, stopped = [], threading.Event()
 
     def work(key):
+        if stopped.is_set():  # a thread may take its next request before the others are cancelled
+            return
         try:
             store.add(key, ask(requests[key]))
         except (sdk.APIConnectionError, sdk.APIStatusError) as error:
             failed.append(f"{type(error).__name__} {getattr(error, 'status_code', '')}".strip())
+        except BaseException:
+            stopped.set()
+            raise
 
     with ThreadPoolExecutor(judge.parallel) as pool:
         futures = [pool.submit(work, key) for key in requests if key not in store.answers]
