@@ -84,7 +84,8 @@ def run_engine(args):
     requests = make_work(tokenizer, args.replies, int(args.only))
     adapter = Adapter("bench/seed0", str(args.adapter), sha256_of_file(args.adapter / WEIGHTS)) if args.adapter else None
     longest = max(len(request.prompt_ids) for request in requests) + args.tokens
-    engine = vllm_engine.VllmEngine(args.model, tokenizer, (tokenizer.eos_token_id,), "bfloat16", pick_device(), longest, adapter)
+    facts = ((tokenizer.eos_token_id,), "bfloat16", pick_device(), longest, adapter)
+    engine = vllm_engine.VllmEngine(args.model, tokenizer, *facts, sleeps=True)
     print("@ready", flush=True)
     if adapter:
         engine.check_adapter(requests)

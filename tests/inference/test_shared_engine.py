@@ -171,7 +171,9 @@ def test_an_engine_that_is_killed_at_work_is_named(owner, settings):
     completions = engine.sample(requests("wait", 200), SAMPLING)
     next(completions)
     process_of(engine).kill()
-    with pytest.raises(InputError, match=rf"vllm: its process {engine.process.pid} has ended, without a word, .*finished replies are kept"):
+    with pytest.raises(
+        InputError, match=rf"vllm: its process {engine.process.pid} has ended, without any output, .*finished replies are kept"
+    ):
         list(completions)
     sample(take(owner, settings))
 
@@ -223,7 +225,7 @@ def test_why_an_engine_failed_at_work_is_said(owner, settings, capfd):
 
 
 def test_why_an_engine_does_not_load(owner, settings, capfd):
-    """What the user can mend is said as it is; anything else comes with its traceback."""
+    """An error that the user can fix is one line; any other comes with its traceback."""
     with pytest.raises(InputError, match=r"^engine.precision: is refused$"):
         take(owner, settings | {"dtype": "refused"})
     with pytest.raises(InputError, match=r"has ended, with the output above"):
@@ -242,7 +244,7 @@ def test_engines_end_with_their_snakemake(settings, at_work):
     end(owner)
     wait_until(lambda: not is_alive(engine.process), "the engine has ended")
     if at_work:
-        with pytest.raises(InputError, match="has ended, without a word"):
+        with pytest.raises(InputError, match="has ended, without any output"):
             list(completions)
     assert not engine.files.exists() and not engine.files.parent.exists()
 

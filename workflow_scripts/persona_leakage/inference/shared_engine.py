@@ -49,8 +49,6 @@ def is_snakemake(process):
 class SharedEngine:
     """Samples with the engine of another process; one instance for one call of sample."""
 
-    name = "vllm"
-
     def __init__(self, files, lock, process, connection, adapter):
         """files, process: of the engine; lock: descriptor of its lock, which this holds until sample has ended."""
         self.files, self.lock, self.process, self.connection = files, lock, process, connection
@@ -91,7 +89,7 @@ def connect(files, process):
 
 
 def failure_of(files, process):
-    """The InputError for an engine whose process ends by itself; its files are removed, its output is printed."""
+    """Print the output of an engine that ended unexpectedly, remove its files, and return an InputError for the job."""
     with suppress(psutil.TimeoutExpired):
         process.wait(60)  # it may still be writing why
     said = ""
@@ -102,7 +100,7 @@ def failure_of(files, process):
     if last.startswith("error: "):
         return InputError(last.removeprefix("error: "))
     print(said, file=sys.stderr, flush=True)
-    how = "with the output above" if said else "without a word, so it was killed, perhaps for lack of memory"
+    how = "with the output above" if said else "without any output, so it was probably killed, for example for using too much memory"
     return InputError(
         f"engine.name: vllm: its process {process.pid} has ended, {how}; run the same command again: finished replies are kept"
     )
@@ -171,7 +169,10 @@ def look(folder, key, device):
 
 
 def facts_of(path):
-    """What stands in an engine's file: {"key", "device"}, and {"pid", "created"} once its process runs; {} if the file is gone."""
+    """The content of an engine's file, {} if there is none: "key" and "device"; once its process runs, also "pid" and "created".
+
+    created: when the process began, in seconds since 1970.
+    """
     with suppress(FileNotFoundError):
         return json.loads(path.read_text(encoding="utf-8"))
     return {}

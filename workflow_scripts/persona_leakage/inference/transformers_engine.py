@@ -43,8 +43,6 @@ class TransformersEngine:
     other rows (models/attention.py): on a CPU with one thread a request always gives the same reply.
     """
 
-    name = "transformers"
-
     def __init__(self, model, tokenizer, stop_ids, slots):
         self.model, self.tokenizer, self.stop_ids, self.slots = model, tokenizer, frozenset(stop_ids), slots
         self.decoder = model.get_decoder()

@@ -51,8 +51,6 @@ class VllmEngine:
     never in one batch: they come back wrong in some versions (vllm#48421). On a GPU replies are the same only up to rounding.
     """
 
-    name = "vllm"
-
     def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, adapter=None, rank=None, sleeps=False):
         """folder: model folder; longest: tokens of the longest prompt and reply together; adapter: None samples the base model.
 
