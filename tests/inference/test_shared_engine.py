@@ -172,7 +172,7 @@ def test_an_engine_that_is_killed_at_work_is_named(owner, settings):
     next(completions)
     process_of(engine).kill()
     with pytest.raises(
-        InputError, match=rf"vllm: its process {engine.process.pid} has ended, without any output, .*finished replies are kept"
+        InputError, match=rf"vllm: its process {engine.process.pid} has ended, without any output, .*replies are kept"
     ):
         list(completions)
     sample(take(owner, settings))
