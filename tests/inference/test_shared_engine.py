@@ -171,9 +171,7 @@ def test_an_engine_that_is_killed_at_work_is_named(owner, settings):
     completions = engine.sample(requests("wait", 200), SAMPLING)
     next(completions)
     process_of(engine).kill()
-    with pytest.raises(
-        InputError, match=rf"vllm: its process {engine.process.pid} has ended, without any output, .*replies are kept"
-    ):
+    with pytest.raises(InputError, match=rf"vllm: its process {engine.process.pid} has ended, without any output, .*replies are kept"):
         list(completions)
     sample(take(owner, settings))
 
