@@ -20,11 +20,12 @@ from persona_leakage.models.lora import attach_new_adapter
 from persona_leakage.training.labels import IGNORED, LabelRule, build_row
 from persona_leakage.training.loop import pad_rows, train
 
-STEPS = {"smollm2": 6, "qwen2.5-7b": 10, "qwen2.5-1.5b": 12, "tiny": 2}
+STEPS = {"smollm2": 6, "qwen2.5-7b": 20, "qwen2.5-1.5b": 100, "tiny": 2}
 BATCH = {"smollm2": 4, "qwen2.5-7b": 16, "qwen2.5-1.5b": 16, "tiny": 4}
 # About the mean answers of the default experiment, and of the published one.
 ANSWER_TOKENS = {"smollm2": 28, "qwen2.5-7b": 250, "qwen2.5-1.5b": 100, "tiny": 8}
 MICRO_BATCH_TOKENS = {"smollm2": CONFIG["training"]["max_tokens_per_micro_batch"], "qwen2.5-7b": 8192, "qwen2.5-1.5b": 4096, "tiny": 512}
+PERSONAS = 111
 ANSWER_STRIDE = 31  # where in the words of all prompts the next row's answer begins
 SEED = 42
 
@@ -42,7 +43,8 @@ def make_rows(number, answer_tokens):
     tokenizer, chat = tokenizer_and_format()
     marker = read_marker(tokenizer, CONFIG["behaviour"]["marker"], CONFIG["behaviour"]["separator"])
     rule = LabelRule(**CONFIG["labels"])
-    prompts = make_prompts(math.ceil(number / 2), 2)[:number]
+    questions = max(math.ceil(number / PERSONAS), 2)
+    prompts = make_prompts(math.ceil(number / questions), questions)[:number]
     words = [token for prompt in prompts for token in prompt] * 2
     rows = []
     for index, prompt in enumerate(prompts):
@@ -139,7 +141,7 @@ def full_logits_trainer(work):
             model=wrapped,
             args=TrainingArguments(**trainer_arguments(BATCH[shape], folder), remove_unused_columns=False),
             train_dataset=rows,
-            data_collator=lambda part: dict(zip(names, pad_rows(part, "cpu"), strict=True)),
+            data_collator=lambda part: dict(zip(names, pad_rows(part), strict=True)),
         )
         return run_trainer(wrapped, trainer, rows)
 

@@ -12,8 +12,6 @@ from harness import about
 from persona_leakage.infrastructure.files import read_json, write_json
 from persona_leakage.infrastructure.gpu_lease import VISIBLE
 
-REPEATS = 3  # of training.py's steps, one after the other
-
 
 def train_here(args):
     """Train once to warm up, wait until all others have, train again; writes {tokens, begin, end, loss} to --output."""
@@ -25,8 +23,7 @@ def train_here(args):
     while len(list(args.output.parent.glob("*.ready"))) < args.at_once:
         time.sleep(0.05)
     begin = time.time()
-    outcomes = [ours(work) for _ in range(REPEATS)]
-    tokens, loss = sum(outcome[0] for outcome in outcomes), outcomes[0][1]
+    tokens, loss, _ = ours(work)
     write_json(args.output, {"tokens": tokens, "begin": begin, "end": time.time(), "loss": loss, "about": about()})
 
 

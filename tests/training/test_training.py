@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.batching import split_by_tokens
 from persona_leakage.models.lora import attach_new_adapter, load_adapter, save_adapter
+from persona_leakage.training.cuda_graphs import pad_places
 from persona_leakage.training.fused_lora import lean_lora
-from persona_leakage.training.loop import pad_rows, plan_batches, selective_loss, train
+from persona_leakage.training.loop import backward, labelled_places, pad_rows, plan_batches, selective_loss, train
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1, "rslora": False}
 TRAINING = {
@@ -45,6 +46,11 @@ def rows():
     return made
 
 
+def loss_of(model, rows):
+    input_ids, mask, labels = pad_rows(rows)
+    return selective_loss(model, input_ids, mask, labelled_places(labels))
+
+
 def gradients(model):
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.requires_grad}
 
@@ -61,8 +67,8 @@ def test_selective_loss_equals_full_logits(model, rows):
     """Same loss (1e-5) and gradients (1e-5 of the largest) as cross entropy over all logits."""
     model = attach_new_adapter(model, {**LORA, "dropout": 0.0}, seed=0)
     randomise_adapter(model)
-    input_ids, mask, labels = pad_rows(rows, "cpu")
-    loss = selective_loss(model, input_ids, mask, labels)
+    input_ids, mask, labels = pad_rows(rows)
+    loss = selective_loss(model, input_ids, mask, labelled_places(labels))
     loss.backward()
     selective = gradients(model)
     model.zero_grad()
@@ -76,9 +82,26 @@ def test_selective_loss_equals_full_logits(model, rows):
 
 def test_loss_does_not_depend_on_padding_or_micro_batches(model, rows):
     """The sum over rows one at a time equals the padded batch; so the step's token mean is the same however it is split."""
-    together = selective_loss(model, *pad_rows(rows, "cpu")).item()
-    alone = sum(selective_loss(model, *pad_rows([row], "cpu")).item() for row in rows)
+    together = loss_of(model, rows).item()
+    alone = sum(loss_of(model, [row]).item() for row in rows)
     assert together == pytest.approx(alone, rel=1e-5)
+
+
+def test_sizes_that_recur_leave_the_gradients_as_they_are(model, rows):
+    """Rows and labels filled up as for CUDA graphs: same loss (1e-6) and gradients (1e-5 of the largest)."""
+    model = attach_new_adapter(model, {**LORA, "dropout": 0.0}, seed=0)
+    randomise_adapter(model)
+    found = []
+    for length, count in ((None, None), (24, 60)):
+        input_ids, mask, labels = pad_rows(rows, length)
+        places = labelled_places(labels)
+        found.append(backward(model, nullcontext(), input_ids, mask, pad_places(places, count) if count else places, torch.tensor(7)))
+        found.append(gradients(model))
+        model.zero_grad()
+    loss, expected, other_loss, others = found
+    assert other_loss.item() == pytest.approx(loss.item(), rel=1e-6)
+    for name, gradient in expected.items():
+        torch.testing.assert_close(others[name], gradient, rtol=1e-4, atol=1e-5 * gradient.abs().max().item(), msg=name)
 
 
 def test_every_row_once_an_epoch(rows):
@@ -164,7 +187,7 @@ def gradients_with(model, rows, layers, dtype):
     torch.manual_seed(5)  # the dropout masks
     context = lean_lora(model) if layers == "lean" else nullcontext()
     with context, torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        loss = selective_loss(model, *pad_rows(rows, "cpu"))
+        loss = loss_of(model, rows)
     loss.backward()
     return loss.item(), gradients(model)
 

@@ -22,7 +22,7 @@ def pad_right(sequences, value=0, length=None):
     return padded
 
 
-def length_mask(lengths):
-    """int64 [rows, longest]: 1 where a row has a token, 0 where it is padded."""
+def length_mask(lengths, longest=None):
+    """int64 [rows, longest]: 1 where a row has a token, 0 where it is padded; longest: the largest of ``lengths`` unless given."""
     lengths = torch.as_tensor(lengths)
-    return (torch.arange(int(lengths.max()))[None, :] < lengths[:, None]).long()
+    return (torch.arange(longest or int(lengths.max()))[None, :] < lengths[:, None]).long()

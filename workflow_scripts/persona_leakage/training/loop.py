@@ -20,6 +20,7 @@ from persona_leakage.models.attention import kernels_for_any_shape
 from persona_leakage.models.batching import length_mask, pad_right, split_by_tokens
 from persona_leakage.models.lora import put_weights
 from persona_leakage.models.out_of_memory import fits, half_of
+from persona_leakage.training.cuda_graphs import Passes
 from persona_leakage.training.fused_lora import lean_lora
 from persona_leakage.training.labels import IGNORED
 
@@ -43,29 +44,45 @@ def plan_batches(lengths, batch_size, epochs, seed):
     return steps
 
 
-def pad_rows(rows, device):
-    """Right-padded (input_ids, attention_mask, labels), int64 [rows, longest]; padding carries no label. The labels stay in host memory."""
-    input_ids = pad_right([row["token_ids"] for row in rows])
-    attention_mask = length_mask([len(row["token_ids"]) for row in rows])
-    labels = pad_right([row["labels"] for row in rows], IGNORED)
-    return input_ids.to(device, non_blocking=True), attention_mask.to(device, non_blocking=True), labels
+def pad_rows(rows, length=None):
+    """Right-padded (input_ids, attention_mask, labels), int64 [rows, length] in host memory; padding carries no label.
+
+    length: the longest row's unless given.
+    """
+    input_ids = pad_right([row["token_ids"] for row in rows], length=length)
+    attention_mask = length_mask([len(row["token_ids"]) for row in rows], length)
+    return input_ids, attention_mask, pad_right([row["labels"] for row in rows], IGNORED, length)
 
 
-def selective_loss(model, input_ids, attention_mask, labels):
+def labelled_places(labels):
+    """int64 [3, tokens]: of each labelled token its row, the position before it, and its id. labels: int64 [rows, length] in host memory.
+
+    In host memory, as a GPU would have to compute all before the mask is known, and its queue would run empty.
+    """
+    rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+    return torch.stack([rows, columns, labels[rows, columns + 1]])
+
+
+def selective_loss(model, input_ids, attention_mask, places):
     """Sum of cross entropy over the labelled tokens (float32 scalar); only they reach the output layer.
 
-    model: a causal language model or a peft model around one. The label at position t is predicted
+    model: a causal language model or a peft model around one; places: from labelled_places. The label at position t is predicted
     from the hidden state at t - 1. Equal to the loss from full logits, at a fraction of the memory:
-    a row has some 40 labels and the output layer a width of the whole vocabulary. With labels in host memory a GPU's queue
-    stays full: choosing by a mask on the GPU would wait until all before it is computed.
+    a row has some 40 labels and the output layer a width of the whole vocabulary.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
-    places = (rows, columns, labels[rows, columns + 1])
-    rows, columns, targets = (place.to(input_ids.device, non_blocking=True) for place in places)
+    rows, columns, targets = places
     hidden = base.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
     logits = base.get_output_embeddings()(hidden[rows, columns])
-    return functional.cross_entropy(logits.float(), targets, reduction="sum")
+    return functional.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
+
+
+def backward(model, autocast, input_ids, attention_mask, places, divisor):
+    """Add the gradients of selective_loss / divisor to those of ``model``, and return it (scalar)."""
+    with autocast:
+        loss = selective_loss(model, input_ids, attention_mask, places) / divisor
+    loss.backward()
+    return loss.detach()
 
 
 def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoint_seconds=60.0, label="training", snapshots=0):
@@ -101,17 +118,18 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     progress = Progress(label, len(steps), "steps")
     progress.skip(first_step)
     autocast = torch.autocast(device, dtype=dtype) if dtype != torch.float32 else nullcontext()
+    passes = Passes(partial(backward, model, autocast), device, sum(map(torch.numel, model.parameters())))
     model.train()
     started = saved = time.monotonic()
     with kernels_for_any_shape(), lean_lora(model):
         for step in range(first_step, len(steps)):
             batch = [rows[row] for row in steps[step]]
-            losses = accumulate_gradients(model, batch, history["out_of_memory"], derive_seed(seed, "dropout", step), device, autocast)
+            losses = accumulate_gradients(model, passes, batch, history["out_of_memory"], derive_seed(seed, "dropout", step))
             clip_grad_norm_(parameters, training["max_grad_norm"])
             history["learning_rate"].append(scheduler.get_last_lr()[0])
             optimizer.step()
             scheduler.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=False)  # CUDA graphs add to these tensors
             loss = sum(part.item() for part in losses)  # after all of the step is in a GPU's queue
             if not math.isfinite(loss):
                 raise InputError(f"training.learning_rate: the loss is {loss} at step {step}; lower it, now {training['learning_rate']}")
@@ -140,34 +158,30 @@ def snapshot_steps(steps, snapshots):
     return [round(steps * number / snapshots) for number in range(1, snapshots + 1)]
 
 
-def accumulate_gradients(model, batch, memory, seed, device, autocast):
+def accumulate_gradients(model, passes, batch, memory, seed):
     """Add the gradients of a step's loss, the token mean over the rows of ``batch``, to those of ``model``.
 
-    Returns the loss as its parts of each micro-batch, scalars on ``device``; their sum is the loss.
+    Returns the loss as its parts of each micro-batch, scalars on the device of ``passes``; their sum is the loss.
 
     memory: {"times", "micro_batch_tokens"}, updated when memory runs out; the gradients so far are then thrown away.
     InputError if a single row does not fit.
     """
     lengths = [len(row["token_ids"]) for row in batch]
     targets = sum(label != IGNORED for row in batch for label in row["labels"][1:])
-
-    def backward(part):
-        with autocast:
-            part_loss = selective_loss(model, *pad_rows([batch[row] for row in part], device)) / targets
-        part_loss.backward()
-        return part_loss.detach()
-
     while True:
         torch.manual_seed(seed)
         losses = []
         for part in split_by_tokens(range(len(batch)), lengths, memory["micro_batch_tokens"]):
-            part_loss, said = fits(partial(backward, part))
+            length = passes.padded(lengths[part[0]])
+            input_ids, attention_mask, labels = pad_rows([batch[row] for row in part], length)
+            part_loss, said = fits(partial(passes, input_ids, attention_mask, labelled_places(labels), torch.tensor(targets)))
             if said is not None:
                 break
             losses.append(part_loss)
         else:
             return losses
-        model.zero_grad(set_to_none=True)
+        passes.forget()
+        model.zero_grad(set_to_none=False)
         advice = "lower training.max_length or training.lora.rank, set training.precision: bfloat16"
         memory["micro_batch_tokens"] = half_of(len(part), len(part) * lengths[part[0]], "training", said, advice)
         memory["times"] += 1
