@@ -33,7 +33,7 @@ rule sample_completions:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/with_gpu.py --gpus {resources.gpu} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} --samples \
             python workflow_scripts/sample_completions.py --settings {params.settings:q} --chunk-size {params.chunk_size} \
             --state {params.state:q} --model {input.model:q} --personas {params.personas_file:q} --questions {params.questions_file:q} \
             --adapter {input.weights:q} --adapter-metrics {input.metrics:q} --adapter-rows {input.rows:q} \

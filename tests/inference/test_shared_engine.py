@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import psutil
@@ -96,17 +95,12 @@ def test_jobs_in_turn_have_one_engine(owner, settings, capsys):
     assert second == {(first.process.pid, "pirate/seed1")} == {(completions[0].token_ids[0], "pirate/seed1")}
 
 
-def test_two_jobs_at_once_have_one_each_and_a_third_waits(owner, settings, monkeypatch, capsys):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+def test_two_jobs_at_once_have_one_each(owner, settings):
     engines = [take(owner, settings) for _ in range(2)]
     first, second = (engine.process.pid for engine in engines)
     assert first != second
-    with ThreadPoolExecutor(1) as beside:
-        third = beside.submit(take, owner, settings)
-        wait_until(lambda: "waiting for one of the engines" in capsys.readouterr().out, "the third waits")
-        assert not third.done() and sample(engines[1]) == {(second, "base")}
-        assert sample(third.result(60)) == {(second, "base")}
-    assert sample(engines[0]) == {(first, "base")}
+    assert sample(engines[1]) == {(second, "base")} and sample(engines[0]) == {(first, "base")}
+    assert sample(take(owner, settings)) <= {(first, "base"), (second, "base")}
 
 
 @pytest.mark.parametrize("other", [{"rank": 16}, {"longest": 10}, {"folder": "a copy"}])

@@ -36,11 +36,11 @@ def env(tmp_path):
 
 @pytest.fixture
 def start():
-    """start(count, command, env) starts a command with devices, with pipes; what still runs after the test is killed."""
+    """start(count, command, env, *options) starts a command with devices, with pipes; what still runs after the test is killed."""
     running = []
 
-    def start(count, command, env):
-        arguments = [sys.executable, WITH_GPU, "--gpus", str(count), *command]
+    def start(count, command, env, *options):
+        arguments = [sys.executable, WITH_GPU, "--gpus", str(count), *options, *command]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         # A shell's background job ignores SIGINT, and what is ignored is inherited.
         interruptible = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
@@ -96,6 +96,20 @@ def test_no_device_is_used_twice(tmp_path, env, start):
         uses = sorted((record["start"], record["end"]) for record in records if device in record["devices"])
         assert uses and all(before[1] <= after[0] for before, after in pairwise(uses)), (device, uses)
     assert all("with_gpu: GPU " in log for log in logs)
+
+
+def test_a_third_sampling_job_waits_for_the_first_device_that_it_may_have(start, env):
+    """Two devices with three places each, two sampling jobs on both: the fifth holds no place, and goes where one of them ends first."""
+    shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3"}
+    sampling = [start(1, HOLD, shared, "--samples") for _ in range(4)]
+    devices = [job.stdout.readline() for job in sampling]
+    assert sorted(devices) == ["a\n", "a\n", "b\n", "b\n"]
+    fifth = start(1, SHOW, shared, "--samples")
+    assert "waiting for 1 of the GPUs a,b" in fifth.stderr.readline()
+    others = [start(1, HOLD, shared) for _ in range(2)]
+    assert sorted(job.stdout.readline() for job in others) == ["a\n", "b\n"]
+    sampling[0].communicate("")
+    assert fifth.communicate(timeout=60)[0] == devices[0]
 
 
 def test_a_job_that_waits_for_two_devices_holds_none(start, env):

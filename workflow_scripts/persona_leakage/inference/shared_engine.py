@@ -23,7 +23,6 @@ from persona_leakage.infrastructure.files import digest_of
 from persona_leakage.infrastructure.gpu_lease import VISIBLE, jobs_per_device, locked
 from persona_leakage.infrastructure.provenance import PROGRAMS
 
-ENGINES = 2  # of one kind on a GPU: two fill an H200 at 1.5B, where a step's kernels take 17 ms and its Python 27
 SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
 
 
@@ -109,25 +108,16 @@ def failure_of(files, process):
 def take_engine(owner, settings, parts, adapter, starting):
     """A SharedEngine for ``adapter`` (None: the base model): an idle one of Snakemake ``owner``, or a new one.
 
-    With ENGINES of them at work on the GPU, wait for one. An idle engine of another kind on it ends first, because of its memory.
+    An idle engine of another kind on the GPU ends first, because of its memory. How many are at work on a GPU, with_gpu.py limits.
     settings: of VllmEngine, as JSON has them, without adapter and tokenizer; parts: what else must be equal for an engine to be taken
     over (model, code, versions); starting: context manager in which a new one is started and loaded.
     """
     folder = engine_folder(owner)
     device = os.environ.get(VISIBLE, "")
     key = digest_of([settings, parts, jobs_per_device(), sys.executable])
-    waits = False
-    while True:
-        idle, at_work = look(folder, key, device)
-        if idle:
-            print(f"engine {idle[2].pid} is loaded already", flush=True)
-            return SharedEngine(*idle, adapter)
-        if not device or len(at_work) < ENGINES:
-            break
-        if not waits:
-            print(f"waiting for one of the engines {', '.join(map(str, at_work))}, which other jobs use", flush=True)
-        waits = True
-        time.sleep(0.2)
+    if idle := find_idle(folder, key, device):
+        print(f"engine {idle[2].pid} is loaded already", flush=True)
+        return SharedEngine(*idle, adapter)
     with starting:
         files, lock, process = start(folder, key, device, settings, owner)
         connection = connect(files, process)
@@ -148,24 +138,20 @@ def engine_folder(owner):
     return folder
 
 
-def look(folder, key, device):
-    """((files, lock, process, connection) of an idle engine of the device with ``key``, or None; process numbers of those at work)."""
-    at_work = []
+def find_idle(folder, key, device):
+    """(files, lock, process, connection) of an idle engine of the device with ``key``, or None; idle ones with another key end."""
     for path in sorted(folder.glob("*.json")):
         facts = facts_of(path)
-        if facts.get("device") != device:
-            continue
-        if (lock := lock_file(path)) is None:
-            at_work += [facts.get("pid", "?")] if facts["key"] == key else []
+        if facts.get("device") != device or (lock := lock_file(path)) is None:
             continue
         process = process_of(facts)
         if process and facts["key"] == key and (connection := connect(path, process)):
-            return (path, lock, process, connection), at_work
+            return path, lock, process, connection
         if process:
             process.kill()
         remove_files(path)
         os.close(lock)
-    return None, at_work
+    return None
 
 
 def facts_of(path):

@@ -21,6 +21,7 @@ LOCKS = "PERSONA_LEAKAGE_GPU_LOCKS"  # folder of the locks; must be set for user
 HIDDEN = ("", "-1", "NoDevFiles")  # names that mean no device; the last is Slurm's
 SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device at once; 1 unless set
 MEMORY_USED = 0.9  # share of a device's memory that the jobs on it take together
+ENGINES = 2  # sampling jobs on a device at once: two vLLM engines fill an H200 at 1.5B, where a step's kernels take 17 ms and its Python 27
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # set within a job; names the allocation that its own jobs share
 
 
@@ -96,25 +97,41 @@ def jobs_per_device():
     return int(text)
 
 
-def take_devices(uuids, count, folder):
-    """{UUID: descriptor} of ``count`` devices with the fewest jobs, or None. All or nothing: a waiting job holds none."""
+def take_devices(uuids, count, folder, samples=False):
+    """{UUID: descriptors} of ``count`` devices with the fewest jobs, or None. All or nothing: a waiting job holds none.
+
+    samples: for a sampling job, of which a device has at most ENGINES.
+    """
     held = {}
     for number in range(jobs_per_device()):
         for uuid in (uuid for uuid in uuids if uuid not in held):
-            descriptor = try_lock(folder / f"{uuid.replace('/', '_')}{f'.{number}' if number else ''}.lock")
-            if descriptor is not None:
-                held[uuid] = descriptor
+            name = uuid.replace("/", "_")
+            if locks := take_place(folder, f"{name}{f'.{number}' if number else ''}", name if samples else None):
+                held[uuid] = locks
             if len(held) == count:
                 return held
-    for descriptor in held.values():
+    for descriptor in (each for locks in held.values() for each in locks):
         os.close(descriptor)
     return None
 
 
-def lease_devices(count):
+def take_place(folder, place, sampled_on):
+    """Descriptors of the lock of a ``place`` on a device, and of one of its ENGINES locks if a name of it is given; None if not free."""
+    held = try_lock(folder / f"{place}.lock")
+    if held is None or sampled_on is None:
+        return held and [held]
+    for number in range(ENGINES):
+        if (engine := try_lock(folder / f"{sampled_on}.engine{number}.lock")) is not None:
+            return [held, engine]
+    os.close(held)
+    return None
+
+
+def lease_devices(count, samples=False):
     """Take ``count`` devices for this process until it ends, waiting for as long as it takes; on a machine without any, nothing.
 
     Inside a Slurm job, or another lease, the devices are given; the jobs of a workflow inside share them by that allocation's locks.
+    samples: as of take_devices.
     """
     allocation = os.environ.get(LEASE) or os.environ.get("SLURM_JOB_ID") or ""
     if allocation and VISIBLE not in os.environ:
@@ -127,25 +144,26 @@ def lease_devices(count):
     if count > len(devices):
         raise InputError(f"resources gpu: requested {count}, but only {len(devices)} visible ({names})")
     folder, started = lock_folder(allocation), time.monotonic()
-    if (taken := take_devices(devices, count, folder)) is None:
+    if (taken := take_devices(devices, count, folder, samples)) is None:
         print(f"with_gpu: waiting for {count} of the GPUs {names}; locks in {folder}", file=sys.stderr)
     while taken is None:
         time.sleep(random.uniform(0.2, 1.0))  # random, so that waiting jobs do not ask in step
-        taken = take_devices(devices, count, folder)
-    for descriptor in taken.values():
+        taken = take_devices(devices, count, folder, samples)
+    for descriptor in (each for locks in taken.values() for each in locks):
         os.set_inheritable(descriptor, True)
     os.environ |= {LEASE: os.urandom(16).hex(), VISIBLE: ",".join(devices[uuid] for uuid in taken)}
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # else CUDA's numbers are not nvidia-smi's where devices differ
     print(f"with_gpu: GPU {os.environ[VISIBLE]} after {time.monotonic() - started:.0f} s", file=sys.stderr)
 
 
-def run_on_devices(count, command):
+def run_on_devices(count, command, samples=False):
     """Become ``command`` with ``count`` devices of this machine to itself; never returns. With count 0 it sees no device.
 
+    samples: whether it is a sampling job, of which a device has at most ENGINES at once.
     The same process runs it, so it holds the locks, and signals and exit code are its own. InputError if it cannot be run.
     """
     if count:
-        lease_devices(count)
+        lease_devices(count, samples)
     else:
         os.environ[VISIBLE] = ""
     try:
