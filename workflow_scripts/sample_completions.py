@@ -4,7 +4,7 @@ from persona_leakage.config.blocks.engine import AnyEngine
 from persona_leakage.config.blocks.fields import Seed
 from persona_leakage.config.blocks.settings import SampledPrompts
 from persona_leakage.config.program_options import sampling_parser
-from persona_leakage.inference.engine import sample_all
+from persona_leakage.inference.engine import prepare_engine, sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
@@ -28,10 +28,11 @@ def main(argv=None):
     args = parser.parse_args(argv)
     adapter = read_adapter(parser, args)
     settings, state = args.settings, args.state
+    sampling, engine = settings.sampling.model_dump(), settings.engine.model_dump()
+    prepare_engine(engine)
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     requests = make_requests(prompts, settings.draws, (settings.seed, "evaluation", settings.sampling_seed, state))
-    sampling, engine = settings.sampling.model_dump(), settings.engine.model_dump()
     label = f"replies {state}"
     records, facts = sample_all(
         manifest, requests, adapter, sampling, engine, args.chunk_size, args.restart, label, "evaluation", args.lora_rank

@@ -3,7 +3,7 @@
 from persona_leakage.config.blocks.engine import SamplingEngine
 from persona_leakage.config.blocks.settings import SampledPrompts
 from persona_leakage.config.program_options import sampling_parser
-from persona_leakage.inference.engine import sample_all
+from persona_leakage.inference.engine import prepare_engine, sample_all
 from persona_leakage.inference.requests import make_requests
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import sha256_of_file, write_json, write_jsonl_gz
@@ -23,10 +23,11 @@ def main(argv=None):
     parser = sampling_parser("sample_training_pool", __doc__, "output", "meta", settings=Settings)
     args = parser.parse_args(argv)
     settings = args.settings
+    sampling, engine = settings.sampling.model_dump(), settings.engine.model_dump()
+    prepare_engine(engine)
     manifest = read_manifest(args.model)
     prompts = build_prompts(load_tokenizer(manifest["folder"]), args.personas, args.questions, settings)
     requests = make_requests(prompts, settings.draws, (settings.seed, "training pool"))
-    sampling, engine = settings.sampling.model_dump(), settings.engine.model_dump()
     records, facts = sample_all(
         manifest, requests, None, sampling, engine, args.chunk_size, args.restart, "training pool", "training_data", args.lora_rank
     )

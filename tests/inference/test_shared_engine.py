@@ -12,7 +12,7 @@ import pytest
 from persona_leakage.inference import shared_engine
 from persona_leakage.inference.engine_server import is_alive
 from persona_leakage.inference.requests import SamplingParams, make_requests
-from persona_leakage.inference.shared_engine import engine_folder, owner_process, take_engine
+from persona_leakage.inference.shared_engine import engine_folder, owner_process, prepare, take_engine
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.loading import read_manifest
 from persona_leakage.models.saved_adapter import Adapter
@@ -194,6 +194,25 @@ def test_a_job_that_is_killed_while_its_engine_loads_takes_it_along(owner, setti
     job.kill()
     job.wait()
     wait_until(lambda: not is_alive(engine), "the engine has ended", 20)
+
+
+def test_a_prepared_process_becomes_the_engine(owner, settings):
+    """Of the job that prepared it; where an engine of the device is there already, none is prepared."""
+    prepare(owner)
+    ((_, process),) = shared_engine.prepared
+    engine = take(owner, settings)
+    assert engine.process.pid == process.pid and not shared_engine.prepared
+    prepare(owner)
+    assert not shared_engine.prepared
+    assert sample(engine) == {(process.pid, "base")}
+
+
+def test_a_prepared_process_that_is_not_needed_ends(owner):
+    """As the job does, without a trace."""
+    prepare(owner)
+    files, process = shared_engine.prepared.pop()
+    process.stdin.close()  # as at the job's end
+    assert process.wait(60) == 0 and not files.with_suffix(".log").exists()
 
 
 def test_another_process_with_an_engines_number_is_left_alone(owner, settings):

@@ -9,6 +9,7 @@ import torch
 
 from persona_leakage.inference import vllm_start
 from persona_leakage.inference.requests import SamplingParams, completion_record
+from persona_leakage.inference.shared_engine import owner_process, prepare, take_engine
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
 from persona_leakage.infrastructure.progress import Progress
@@ -76,6 +77,12 @@ def engine_name(engine):
     return engine["name"]
 
 
+def prepare_engine(engine):
+    """Begin with what start_engine will need, if a vLLM engine that jobs share must be started: to import vLLM. engine: config block."""
+    if engine_name(engine) == "vllm" and (owner := owner_process()) is not None:
+        prepare(owner)
+
+
 def start_engine(manifest, engine, adapter, longest, rank=None):
     """An engine for ``adapter`` (None: the base model): its .sample(requests, sampling) yields completions.
 
@@ -102,8 +109,6 @@ def start_vllm(manifest, stop_ids, facts, longest, adapter, rank):
 
     facts: of describe_engine; the rest as in start_engine.
     """
-    from persona_leakage.inference.shared_engine import owner_process, take_engine
-
     dtype, device = facts["precision"], facts["device"]
     if (owner := owner_process()) is not None:
         rank = rank_of(adapter) if adapter else rank

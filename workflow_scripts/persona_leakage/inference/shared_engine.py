@@ -24,6 +24,7 @@ from persona_leakage.infrastructure.gpu_lease import VISIBLE, jobs_per_device, l
 from persona_leakage.infrastructure.provenance import PROGRAMS
 
 SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
+prepared = []  # (files, process) of prepare(), for start()
 
 
 def owner_process():
@@ -155,20 +156,17 @@ def find_idle(folder, key, device):
 
 
 def facts_of(path):
-    """The content of an engine's file, {} if there is none: "key" and "device"; once its process runs, also "pid" and "created".
-
-    created: when the process began, in seconds since 1970.
-    """
+    """The content of an engine's file, {} if there is none: key, device, pid and created, when the process began (seconds since 1970)."""
     with suppress(FileNotFoundError):
         return json.loads(path.read_text(encoding="utf-8"))
     return {}
 
 
 def process_of(facts):
-    """The process of an engine's facts; None if it has ended, or if the job that started it ended before it wrote them."""
+    """The process of an engine's facts; None if it has ended."""
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(facts["pid"]) if "pid" in facts else None
-        return process if process and process.create_time() == facts["created"] and is_alive(process) else None
+        process = psutil.Process(facts["pid"])
+        return process if process.create_time() == facts["created"] and is_alive(process) else None
     return None
 
 
@@ -180,16 +178,34 @@ def lock_file(path):
         return None
 
 
-def start(folder, key, device, settings, owner):
-    """(files, lock, process) of a new engine. Its process is not of this one's group, so that Ctrl-C reaches Snakemake alone."""
-    files, facts = folder / f"{os.urandom(6).hex()}.json", {"key": key, "device": device}
-    new = files.with_suffix(".new")
-    new.write_text(json.dumps(facts))
-    lock = lock_file(new)
-    new.rename(files)  # locked before others see it
-    command = [*SERVER, "--settings", json.dumps(settings), "--files", str(files), "--owner", str(owner.pid), "--job", str(os.getpid())]
+def prepare(owner):
+    """Start the process of an engine if the GPU has none yet: it imports vLLM while this job still reads its prompts.
+
+    It ends with this job unless take_engine needs a new engine.
+    """
+    device = os.environ.get(VISIBLE, "")
+    folder = engine_folder(owner)
+    if all(facts_of(path).get("device") != device for path in folder.glob("*.json")):
+        prepared.append(start_process(folder))
+
+
+def start_process(folder):
+    """(files, process) of a new engine that waits for its settings. Not of this one's group: Ctrl-C reaches Snakemake alone."""
+    files = folder / f"{os.urandom(6).hex()}.json"
     environment = {**os.environ, "PYTHONPATH": str(PROGRAMS)}
     with files.with_suffix(".log").open("w") as log:
-        process = psutil.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    os.pwrite(lock, json.dumps(facts | {"pid": process.pid, "created": process.create_time()}).encode(), 0)
+        options = {"env": environment, "stdin": subprocess.PIPE, "stdout": log, "stderr": log, "start_new_session": True}
+        return files, psutil.Popen([*SERVER, "--files", str(files)], **options)
+
+
+def start(folder, key, device, settings, owner):
+    """(files, lock, process) of an engine that now loads: the prepared one, or a new one."""
+    files, process = prepared.pop() if prepared else start_process(folder)
+    new = files.with_suffix(".new")
+    new.write_text(json.dumps({"key": key, "device": device, "pid": process.pid, "created": process.create_time()}))
+    lock = lock_file(new)
+    new.rename(files)  # locked before others see it
+    with suppress(BrokenPipeError):  # it has ended; connect() finds out
+        process.stdin.write(json.dumps({"settings": settings, "owner": owner.pid, "job": os.getpid()}).encode() + b"\n")
+        process.stdin.close()
     return files, lock, process
