@@ -1,6 +1,7 @@
 """How long the workflow's vLLM engine takes to start, phase by phase, and how fast it then samples; several at once on a device.
 
-Each engine is a process of its own, as a job of the workflow. A variant is a name of vllm_start.STARTS.
+Each engine is a process of its own, as a job of the workflow. A variant is a name of vllm_start.STARTS, or SHARED: the engine that
+the workflow's jobs share, taken over by the adapter's job from one of the base model.
 """
 
 import argparse
@@ -11,7 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
+
+import psutil
 
 from harness import ROOT, about
 from persona_leakage.infrastructure.files import read_json, write_json
@@ -35,6 +39,7 @@ PHASES = (
 )
 CHECKED, CHECK_TOKENS, HEAD_START = 64, 16, 4
 MARKER = "[ZLT]"
+SHARED = "shared"
 
 
 def phases_of(lines, started):
@@ -69,13 +74,6 @@ def start(args, number, folder):
 
 def run_engine(args):
     """One engine in this process: start, check the adapter, sample; writes tokens, seconds and greedy log-probabilities to --output."""
-    from persona_leakage.inference import vllm_start
-
-    vllm_start.START = vllm_start.STARTS[args.variant]
-    from persona_leakage.inference import vllm_engine
-
-    print("@imported", flush=True)
-    announce_configs(vllm_engine.EngineArgs)
     from persona_leakage.infrastructure.files import sha256_of_file
     from persona_leakage.models.loading import load_tokenizer, pick_device
     from persona_leakage.models.saved_adapter import WEIGHTS, Adapter
@@ -84,17 +82,46 @@ def run_engine(args):
     requests = make_work(tokenizer, args.replies, int(args.only))
     adapter = Adapter("bench/seed0", str(args.adapter), sha256_of_file(args.adapter / WEIGHTS)) if args.adapter else None
     longest = max(len(request.prompt_ids) for request in requests) + args.tokens
-    facts = ((tokenizer.eos_token_id,), "bfloat16", pick_device(), longest, adapter)
-    engine = vllm_engine.VllmEngine(args.model, tokenizer, *facts, sleeps=True)
+    settings = {"folder": str(args.model), "stop_ids": [tokenizer.eos_token_id], "dtype": "bfloat16", "device": pick_device()}
+    settings["longest"] = longest
+    if args.variant == SHARED:
+        outcome = sample(take_shared(settings, adapter, requests), requests, args.tokens)
+    else:
+        outcome = sample_own(args, settings, tokenizer, adapter, requests)
+    write_json(args.output, outcome | {"about": about()})
+
+
+def take_shared(settings, adapter, requests):
+    """The engine that an adapter's job takes over from the base model's; this program's first process stands in for Snakemake."""
+    from persona_leakage.inference.requests import SamplingParams
+    from persona_leakage.inference.shared_engine import take_engine
+    from persona_leakage.models.saved_adapter import rank_of
+
+    owner, settings = psutil.Process(os.getppid()), settings | {"rank": rank_of(adapter) if adapter else None}
+    base = take_engine(owner, settings, [], None, nullcontext())
+    list(base.sample(requests[:CHECKED], SamplingParams(1.0, 0.95, CHECK_TOKENS)))
+    engine = take_engine(owner, settings, [], adapter, nullcontext())
+    print("@ready", flush=True)
+    return engine
+
+
+def sample_own(args, settings, tokenizer, adapter, requests):
+    """The outcome of an engine of this process."""
+    from persona_leakage.inference import vllm_start
+
+    vllm_start.START = vllm_start.STARTS[args.variant]
+    from persona_leakage.inference import vllm_engine
+
+    print("@imported", flush=True)
+    announce_configs(vllm_engine.EngineArgs)
+    engine = vllm_engine.VllmEngine(tokenizer=tokenizer, adapter=adapter, **settings)
     print("@ready", flush=True)
     if adapter:
         engine.check_adapter(requests)
         engine.checked = True
         print("@checked", flush=True)
-    outcome = sample(engine, requests, args.tokens) | {
-        "greedy": greedy(engine, requests, vllm_engine.lora_request(adapter) if adapter else None)
-    }
-    write_json(args.output, outcome | {"about": about()})
+    lora = vllm_engine.lora_request(adapter) if adapter else None
+    return sample(engine, requests, args.tokens) | {"greedy": greedy(engine, requests, lora)}
 
 
 def announce_configs(engine_args):
@@ -192,9 +219,10 @@ def compare_rates(outcomes, others):
 
 def compare_outputs(path, other):
     """``compare`` of the first engines and ``compare_rates`` of all engines of two finished --output files; ``variant`` is the other's."""
-    greedy_replies = (read_json(each.with_suffix("") / "engine0.json")["greedy"] for each in (path, other))
+    greedy_replies = [read_json(each.with_suffix("") / "engine0.json").get("greedy") for each in (path, other)]
     one, two = read_json(path), read_json(other)
-    return {"variant": two["variant"], **compare(*greedy_replies), **compare_rates(one["outcomes"], two["outcomes"])}
+    alike = compare(*greedy_replies) if all(greedy_replies) else {}  # a shared engine only samples
+    return {"variant": two["variant"], **alike, **compare_rates(one["outcomes"], two["outcomes"])}
 
 
 def pooled_rates(outcomes):
@@ -215,7 +243,7 @@ def main():
     parser.add_argument("--model", required=True, type=Path, help="model folder, such as write_model.py writes")
     parser.add_argument("--adapter", type=Path, help="adapter folder (default: the base model)")
     parser.add_argument("--shape", default="qwen2.5-1.5b", help="name of the model's shape, for the page (default: %(default)s)")
-    parser.add_argument("--variant", default="vllm", help="a name of vllm_start.STARTS (default: %(default)s)")
+    parser.add_argument("--variant", default="vllm", help="a name of vllm_start.STARTS, or shared (default: %(default)s)")
     parser.add_argument("--engines", type=int, default=1, help="engines at once on the device (default: %(default)s)")
     parser.add_argument("--share", type=int, help="engines among which the device's memory is divided (default: --engines)")
     parser.add_argument("--replies", type=int, default=2220, help="of each engine (default: %(default)s)")
@@ -241,7 +269,7 @@ def main():
     for number, outcome in zip(finished, outcomes, strict=True):
         _, lines, _, started = running[number]
         outcome |= {"phases": phases_of(lines, started)}
-        del outcome["greedy"]  # stays in the engine's own file
+        outcome.pop("greedy", None)  # stays in the engine's own file
     result = {
         "stage": "engine_start",
         "shape": args.shape,
