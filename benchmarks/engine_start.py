@@ -114,7 +114,7 @@ def sample_own(args, settings, tokenizer, adapter, requests):
 
     print("@imported", flush=True)
     announce_configs(vllm_engine.EngineArgs)
-    engine = vllm_engine.VllmEngine(tokenizer=tokenizer, adapter=adapter, **settings)
+    engine = vllm_engine.VllmEngine(tokenizer=tokenizer, adapter=adapter, sleeps=True, **settings)
     print("@ready", flush=True)
     if adapter:
         engine.check_adapter(requests)
@@ -187,53 +187,6 @@ def greedy(engine, requests, lora):
     return [[[token, step[token].logprob] for token, step in zip(output.token_ids, output.logprobs, strict=True)] for output in outputs]
 
 
-def compare(greedy_replies, others):
-    """How two variants differ: {largest and median difference of the first log-probability, share of equal first tokens}; in nats."""
-    firsts = [(one[0], other[0]) for one, other in zip(greedy_replies, others, strict=True)]
-    same = [abs(one[1] - other[1]) for one, other in firsts if one[0] == other[0]]
-    steps = [(one, other) for pair in zip(greedy_replies, others, strict=True) for one, other in zip(*pair, strict=False)]
-    return {
-        "largest": max(same, default=None),
-        "median": statistics.median(same) if same else None,
-        "equal_first_tokens": len(same) / len(firsts),
-        "equal_tokens": sum(one[0] == other[0] for one, other in steps) / len(steps),
-    }
-
-
-def compare_rates(outcomes, others):
-    """How the personas' rates of the marker differ from another variant's, over the personas of both.
-
-    {personas, rate, other_rate, interval, p}: 95 % of the mean difference and two-sided p of a paired t-test; None if no rate differs.
-    """
-    from scipy.stats import ttest_rel
-
-    one, other = pooled_rates(outcomes), pooled_rates(others)
-    rates = [(one[name], other[name]) for name in one if name in other]
-    first, second = zip(*rates, strict=True)
-    found = {"personas": len(rates), "rate": statistics.mean(first), "other_rate": statistics.mean(second)}
-    if first == second:
-        return found | {"interval": None, "p": None}
-    test = ttest_rel(first, second)
-    return found | {"interval": [float(end) for end in test.confidence_interval()], "p": float(test.pvalue)}
-
-
-def compare_outputs(path, other):
-    """``compare`` of the first engines and ``compare_rates`` of all engines of two finished --output files; ``variant`` is the other's."""
-    greedy_replies = [read_json(each.with_suffix("") / "engine0.json").get("greedy") for each in (path, other)]
-    one, two = read_json(path), read_json(other)
-    alike = compare(*greedy_replies) if all(greedy_replies) else {}  # a shared engine only samples
-    return {"variant": two["variant"], **alike, **compare_rates(one["outcomes"], two["outcomes"])}
-
-
-def pooled_rates(outcomes):
-    """{persona: share of its replies with the marker} over all engines."""
-    counts = {}
-    for outcome in outcomes:
-        for name, pair in outcome["shown"].items():
-            counts[name] = [sum(both) for both in zip(counts.get(name, (0, 0)), pair, strict=True)]
-    return {name: shown / replies for name, (replies, shown) in counts.items()}
-
-
 def main():
     """Write --output: seconds of each phase in each engine, tokens a second of the device."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -283,6 +236,8 @@ def main():
     result |= facts[0]
     write_json(args.output, result)
     if args.against and outcomes:
+        from engine_agreement import compare_outputs  # imports SciPy, which an engine's process need not
+
         result["against"] = compare_outputs(args.output, args.against)
         write_json(args.output, result)
     for key in ("variant", "engines", "failed", "phases", "seconds_to_first_reply", "tokens_per_second", "against"):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from engine_start import SHARED
 from harness import ROOT
 from persona_leakage.infrastructure.files import read_json
 
@@ -123,6 +124,7 @@ def starts_table(results):
             "tokens/s": f"{result['tokens_per_second']:.0f}",
         }
         for name, result in results.items()
+        if result["variant"] != SHARED  # it was loaded for another job
     ]
     return markdown(rows)
 
@@ -137,10 +139,15 @@ def against_text(result):
     """How a start's replies differ from those of another."""
     found = result["against"]
     low, high = (100 * end for end in found["interval"])
+    alike = (
+        f"the first greedy log-probabilities differ by {found['median']:.4f} nats at the median and {found['largest']:.3f} at most, "
+        f"and {100 * found['equal_tokens']:.0f} % of the greedy tokens are equal. "
+        if "median" in found
+        else ""
+    )
     return (
-        f"**{result['variant']} against {found['variant']}**: the first greedy log-probabilities differ by {found['median']:.4f} nats "
-        f"at the median and {found['largest']:.3f} at most, and {100 * found['equal_tokens']:.0f} % of the greedy tokens are equal. "
-        f"The marker is in {100 * found['rate']:.2f} and {100 * found['other_rate']:.2f} % of the replies: "
+        f"**{result['variant']} against {found['variant']}** ({result['shape']}): {alike}"
+        f"{'The' if alike else 'the'} marker is in {100 * found['rate']:.2f} and {100 * found['other_rate']:.2f} % of the replies: "
         f"difference {low:+.1f} to {high:+.1f} points (95 %), p = {found['p']:.2f}, paired over {found['personas']} personas."
     )
 

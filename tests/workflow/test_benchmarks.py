@@ -15,9 +15,10 @@ from tests.conftest import CONFIG, ROOT, make_tiny_model, warm_python
 
 sys.path.append(str(ROOT / "benchmarks"))
 
-from engine_start import compare, compare_outputs, compare_rates, phases_of
 from write_page import PAGE, filled
 
+from engine_agreement import compare, compare_outputs, compare_rates
+from engine_start import phases_of
 from experiment import GpuUse, experiment_settings, merged
 from harness import spread, summarise
 from timeline import busy_share, covered, draw, jobs_of, lanes_of, rates_of, rules_of
@@ -179,13 +180,20 @@ def test_the_page_of_a_whole_experiment(tmp_path):
     compared = {"median": 0.001, "largest": 0.06, "equal_tokens": 0.98, "personas": 111, "rate": 0.42, "other_rate": 0.41, "p": 0.5}
     compared |= {"variant": "vllm", "interval": [-0.01, 0.03]}
     write_json(tmp_path / "mine/engine_start_warm_real_weights.json", {**about, **start, "outcomes": [{"replies": 9}], "against": compared})
+    rates = {key: value for key, value in compared.items() if key not in ("median", "largest", "equal_tokens")} | {"variant": "few"}
+    shared = {**about, **start, "variant": "shared", "outcomes": [{"replies": 9}], "against": rates}
+    write_json(tmp_path / "mine/engine_start_warm_shared.json", shared)
     write_json(tmp_path / "mine/training_at_once.json", {**about, "rows": [{"jobs": 3, "tokens_per_second": 40000.0}]})
     page = re.sub(" +", " ", filled("<!-- mine: written by make bench --><!-- end of mine -->", tmp_path / "mine"))
     assert "| the workflow, 6 jobs a GPU | 2 | 290 | 71 % | 60000 | 50000 |" in page and "| plain script | 2 | 400 | | | |" in page
     assert "(performance/mine/experiment.png)" in page and "| 3 | 40000 |" in page
     assert "| few, cold caches | 5 | 600 | 33 | 9 |" in page and "| few, warm caches, real weights | 5 | 9 | 33 |" in page
     text = " ".join(page.split())
-    assert "**few against vllm**: " in text and "42.00 and 41.00 % of the replies: difference -1.0 to +3.0 points (95 %), p = 0.50" in text
+    assert (
+        "**few against vllm** (tiny): the first greedy" in text
+        and "42.00 and 41.00 % of the replies: difference -1.0 to +3.0 points (95 %), p = 0.50" in text
+    )
+    assert "**shared against few** (tiny): the marker is in 42.00" in text and "| shared" not in page
 
 
 @pytest.mark.slow
