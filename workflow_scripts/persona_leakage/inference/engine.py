@@ -1,17 +1,17 @@
 """Choosing and starting a sampling engine, and sampling with it so that finished replies are never sampled twice."""
 
 import importlib.util
+import os
 import time
 from functools import partial
 from pathlib import Path
-
-import torch
 
 from persona_leakage.inference import vllm_start
 from persona_leakage.inference.requests import SamplingParams, completion_record
 from persona_leakage.inference.shared_engine import owner_process, prepare, take_engine
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
+from persona_leakage.infrastructure.gpu_lease import VISIBLE
 from persona_leakage.infrastructure.progress import Progress
 from persona_leakage.infrastructure.provenance import LIBRARY, code_digest_of, loaded_code_digest, package_versions
 from persona_leakage.infrastructure.resume import compute_missing
@@ -78,8 +78,12 @@ def engine_name(engine):
 
 
 def prepare_engine(engine):
-    """Begin with what start_engine will need, if a vLLM engine that jobs share must be started: to import vLLM. engine: config block."""
-    if engine_name(engine) == "vllm" and (owner := owner_process()) is not None:
+    """Have vLLM imported by the process of a new engine while this job imports torch and reads its prompts; engine: config block.
+
+    Where the job has a GPU and none of its own engines is on it yet.
+    """
+    installed = importlib.util.find_spec("vllm") is not None
+    if engine["name"] != "transformers" and installed and os.environ.get(VISIBLE) and (owner := owner_process()) is not None:
         prepare(owner)
 
 
@@ -124,6 +128,8 @@ def start_vllm(manifest, stop_ids, facts, longest, adapter, rank):
 
 def describe_engine(engine, model_folder):
     """What decides an engine's replies besides model, adapter and requests; recorded with them."""
+    import torch  # takes seconds, while vLLM is imported already
+
     chosen, device = engine_name(engine), pick_device()
     return {
         "name": chosen,

@@ -1,8 +1,9 @@
-"""When memory runs out: recognizing it, freeing what the failed work held, and halving the batch."""
+"""When memory runs out: recognizing it, freeing what the failed work held, and halving the batch.
+
+torch is imported only when asked for: it takes seconds, in which a sampling job has vLLM imported by another process.
+"""
 
 import gc
-
-import torch
 
 from persona_leakage.infrastructure.cli import InputError
 
@@ -21,6 +22,8 @@ MESSAGES = (
 
 def is_out_of_memory(error):
     """Whether an exception means that a GPU or the machine ran out of memory."""
+    import torch
+
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(message in str(error) for message in MESSAGES)
@@ -43,6 +46,8 @@ def fits(work):
 
 def free_memory():
     """Free unreferenced objects and torch's cache."""
+    import torch
+
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
