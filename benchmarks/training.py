@@ -17,6 +17,7 @@ from models import CONFIG, architecture, block_weights, make_model, make_prompts
 from persona_leakage.behaviours.marker import read_marker
 from persona_leakage.models.loading import pick_device, pick_precision
 from persona_leakage.models.lora import attach_new_adapter
+from persona_leakage.training import cuda_graphs
 from persona_leakage.training.labels import IGNORED, LabelRule, build_row
 from persona_leakage.training.loop import pad_rows, train
 
@@ -89,6 +90,15 @@ def ours(work):
     return tokens(rows), [sum(results["loss"]) / len(results["loss"])], seconds
 
 
+def without_graphs(work):
+    """As ours, every kernel started from Python."""
+    limit, cuda_graphs.LARGEST_MODEL = cuda_graphs.LARGEST_MODEL, 0
+    try:
+        return ours(work)
+    finally:
+        cuda_graphs.LARGEST_MODEL = limit
+
+
 def trainer_arguments(batch, folder):
     """What both trainers are told; everything else is their default."""
     training = CONFIG["training"]
@@ -148,5 +158,6 @@ def full_logits_trainer(work):
 
 if __name__ == "__main__":
     assert IGNORED == -100  # what both trainers leave out of the loss
-    contenders = {"ours": ours, "TRL SFTTrainer": sft_trainer, "transformers Trainer": full_logits_trainer}
+    graphs = {"ours, no CUDA graphs": without_graphs} if pick_device() == "cuda" else {}
+    contenders = {"ours": ours, **graphs, "TRL SFTTrainer": sft_trainer, "transformers Trainer": full_logits_trainer}
     run_stage("training", "tokens", lambda shape: contenders, prepare, "transformers Trainer", operations)

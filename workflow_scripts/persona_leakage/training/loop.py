@@ -97,7 +97,8 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     not fit. They keep that size, also after resuming. Dropout masks depend on how a step is split.
 
     Returns {"steps", "resumed_from_step", "loss", "learning_rate", "tokens", "train_seconds", "out_of_memory", ...};
-    loss and learning_rate hold one value per step, out_of_memory the number of times memory ran out and the last micro_batch_tokens.
+    loss and learning_rate hold one value per step, out_of_memory the number of times memory ran out and the last micro_batch_tokens;
+    cuda_graphs is the number of shapes of micro-batches that ran as CUDA graphs in the end.
     With snapshots also {"snapshots": {step: adapter weights}} after that many equally spaced steps, the last one among them;
     InputError if there are fewer steps.
     """
@@ -146,7 +147,8 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
                 print(f"{label}: checkpoint saved after step {step + 1}", flush=True)
                 started = saved = time.monotonic()
     history["train_seconds"] += time.monotonic() - started
-    return {"steps": len(steps), "resumed_from_step": first_step, "trainable_parameters": sum(map(torch.numel, parameters)), **history}
+    facts = {"steps": len(steps), "resumed_from_step": first_step, "trainable_parameters": sum(map(torch.numel, parameters))}
+    return {**facts, "cuda_graphs": len(passes.graphs), **history}
 
 
 def snapshot_steps(steps, snapshots):
