@@ -158,6 +158,6 @@ def full_logits_trainer(work):
 
 if __name__ == "__main__":
     assert IGNORED == -100  # what both trainers leave out of the loss
-    graphs = {"ours, no CUDA graphs": without_graphs} if pick_device() == "cuda" else {}
+    graphs = {"ours without CUDA graphs": without_graphs} if pick_device() == "cuda" else {}
     contenders = {"ours": ours, **graphs, "TRL SFTTrainer": sft_trainer, "transformers Trainer": full_logits_trainer}
     run_stage("training", "tokens", lambda shape: contenders, prepare, "transformers Trainer", operations)
