@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness import about
 from persona_leakage.infrastructure.files import read_json, write_json
-from persona_leakage.infrastructure.gpu_lease import VISIBLE
+from persona_leakage.infrastructure.gpu_lease import SHARE, VISIBLE
 
 
 def train_here(args):
@@ -30,7 +30,7 @@ def train_here(args):
 def measure(args, jobs, folder):
     """Outcomes of so many jobs at once."""
     command = [sys.executable, __file__, "--shape", args.shape, "--at-once", str(jobs), "--only"]
-    variables = {**os.environ, VISIBLE: args.device}
+    variables = {**os.environ, VISIBLE: args.device, SHARE: str(jobs)}
     outputs = [folder / f"job{number}.json" for number in range(jobs)]
     running = [subprocess.Popen([*command, "--output", str(path)], env=variables, stdout=subprocess.DEVNULL) for path in outputs]
     while any(process.poll() is None for process in running):

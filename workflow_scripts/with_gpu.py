@@ -1,6 +1,7 @@
 """Run a command with GPUs of this machine to itself: waits until enough are free, and keeps them until the command has ended."""
 
 import argparse
+import importlib.util
 import signal
 
 from persona_leakage.infrastructure.cli import run_program
@@ -11,7 +12,9 @@ def main(argv=None):
     """Become the command; with --count print how many devices there are."""
     parser = argparse.ArgumentParser(prog="with_gpu", description=__doc__, usage="%(prog)s --gpus N [--samples] COMMAND ... | --count")
     parser.add_argument("--gpus", type=int, metavar="N", help="how many; 0 hides them all from the command")
-    parser.add_argument("--samples", action="store_true", help=f"the command samples replies; a device has at most {ENGINES} such at once")
+    parser.add_argument(
+        "--samples", action="store_true", help=f"the command samples with vLLM, if installed; at most {ENGINES} such on a device"
+    )
     parser.add_argument("--count", action="store_true", help="print how many jobs can have one at a time, and run nothing")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="program and arguments")
     args = parser.parse_args(argv)
@@ -25,7 +28,7 @@ def main(argv=None):
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while waiting ends in silence
-    run_on_devices(args.gpus, args.command, args.samples)
+    run_on_devices(args.gpus, args.command, args.samples and importlib.util.find_spec("vllm") is not None)
 
 
 if __name__ == "__main__":

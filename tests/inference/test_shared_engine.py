@@ -207,12 +207,25 @@ def test_a_prepared_process_becomes_the_engine(owner, settings):
     assert sample(engine) == {(process.pid, "base")}
 
 
-def test_a_prepared_process_that_is_not_needed_ends(owner):
-    """As the job does, without a trace."""
+def test_a_prepared_process_that_is_not_needed_ends(owner, settings):
+    """Where another job has made an idle engine meanwhile; no trace of it stays."""
     prepare(owner)
-    files, process = shared_engine.prepared.pop()
-    process.stdin.close()  # as at the job's end
+    waiting = shared_engine.prepared.pop()
+    first = take(owner, settings)
+    sample(first)
+    shared_engine.prepared.append(waiting)
+    assert sample(take(owner, settings)) == {(first.process.pid, "base")}
+    files, process = waiting
     assert process.wait(60) == 0 and not files.with_suffix(".log").exists()
+
+
+def test_a_folder_of_engines_whose_snakemake_has_ended_goes(owner):
+    ended = psutil.Popen([sys.executable, "-c", ""])
+    left = engine_folder(owner).parent / str(ended.pid)
+    left.mkdir(mode=0o700)
+    ended.wait()
+    engine_folder(owner)
+    assert not left.exists()
 
 
 def test_another_process_with_an_engines_number_is_left_alone(owner, settings):

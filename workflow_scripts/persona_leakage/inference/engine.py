@@ -8,7 +8,6 @@ from pathlib import Path
 
 from persona_leakage.inference import vllm_start
 from persona_leakage.inference.requests import SamplingParams, completion_record
-from persona_leakage.inference.shared_engine import owner_process, prepare, take_engine
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
 from persona_leakage.infrastructure.gpu_lease import VISIBLE
@@ -80,8 +79,10 @@ def engine_name(engine):
 def prepare_engine(engine):
     """Have vLLM imported by the process of a new engine while this job imports torch and reads its prompts; engine: config block.
 
-    Where the job has a GPU and none of its own engines is on it yet.
+    Where the job has a GPU and none of its Snakemake's engines is on it yet.
     """
+    from persona_leakage.inference.shared_engine import owner_process, prepare
+
     installed = importlib.util.find_spec("vllm") is not None
     if engine["name"] != "transformers" and installed and os.environ.get(VISIBLE) and (owner := owner_process()) is not None:
         prepare(owner)
@@ -113,6 +114,8 @@ def start_vllm(manifest, stop_ids, facts, longest, adapter, rank):
 
     facts: of describe_engine; the rest as in start_engine.
     """
+    from persona_leakage.inference.shared_engine import owner_process, take_engine
+
     dtype, device = facts["precision"], facts["device"]
     if (owner := owner_process()) is not None:
         rank = rank_of(adapter) if adapter else rank

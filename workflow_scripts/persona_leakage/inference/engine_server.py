@@ -20,42 +20,44 @@ FILES = (".json", ".sock", ".log")  # of an engine: facts and lock, socket, outp
 
 
 def main(argv=None):
-    """Import vLLM, then load the engine that a line of JSON on stdin asks for; none comes where a job needs no new one.
+    """Import vLLM, then load the engine that a line of JSON on stdin describes; none comes where the job needs no new one.
 
-    The line: {settings: {folder, stop_ids, dtype, device, longest, rank}, owner, job: process numbers of Snakemake and the job}.
-    The engine is offered on a socket until the owner, or a job that uses it, has ended.
+    The line: folder, stop_ids, dtype, device, longest and rank, as of VllmEngine. The engine is offered on a socket until the owner,
+    or a job that uses it, has ended.
     """
     parser = argparse.ArgumentParser(prog="engine_server", description=__doc__)
     parser.add_argument("--files", required=True, type=Path, help="path of the engine's files, without an ending")
-    files = parser.parse_args(argv).files
+    parser.add_argument("--owner", required=True, type=int, help="process number of Snakemake")
+    parser.add_argument("--job", required=True, type=int, help="process number of the job that starts it")
+    args = parser.parse_args(argv)
+    try:
+        needed = {"owner": psutil.Process(args.owner), "job": psutil.Process(args.job)}
+    except psutil.NoSuchProcess:  # it has ended already
+        remove_files(args.files)
+        return
+    threading.Thread(target=end_with, args=(needed, args.files), daemon=True).start()
     from persona_leakage.inference.vllm_engine import VllmEngine
     from persona_leakage.models.loading import load_tokenizer
 
     if not (line := sys.stdin.readline()):
-        remove_files(files)
+        remove_files(args.files)
         return
-    asked = json.loads(line)
-    try:
-        needed = {name: psutil.Process(asked[name]) for name in ("owner", "job")}
-    except psutil.NoSuchProcess:  # it has ended already
-        remove_files(files)
-        return
-    threading.Thread(target=end_with, args=(needed, files), daemon=True).start()
-    engine = VllmEngine(tokenizer=load_tokenizer(asked["settings"]["folder"]), sleeps=True, **asked["settings"])
-    with Listener(str(files.with_suffix(".sock")), "AF_UNIX") as listener, suppress(*BROKEN):
+    settings = json.loads(line)
+    engine = VllmEngine(tokenizer=load_tokenizer(settings["folder"]), sleeps=True, **settings)
+    with Listener(str(args.files.with_suffix(".sock")), "AF_UNIX") as listener, suppress(*BROKEN):
         while True:
             with listener.accept() as connection:
                 engine.wake_up()
                 connection.send((HELLO, None))
-                pid, *request = connection.recv()
+                pid, *asked = connection.recv()
                 needed["job"] = psutil.Process(pid)
-                serve(engine, connection, *request)
+                serve(engine, connection, *asked)
                 try:
                     engine.sleep()  # fails if another process takes more memory meanwhile than this frees; the job has its replies
                 finally:
                     del needed["job"]
                     connection.send((DONE, None))
-    remove_files(files)
+    remove_files(args.files)
 
 
 def serve(engine, connection, adapter, requests, sampling):

@@ -24,7 +24,7 @@ from persona_leakage.infrastructure.gpu_lease import VISIBLE, jobs_per_device, l
 from persona_leakage.infrastructure.provenance import PROGRAMS
 
 SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
-prepared = []  # (files, process) of prepare(), for start()
+prepared = []  # (files, process) of prepare(), for take_engine
 
 
 def owner_process():
@@ -116,11 +116,16 @@ def take_engine(owner, settings, parts, adapter, starting):
     folder = engine_folder(owner)
     device = os.environ.get(VISIBLE, "")
     key = digest_of([settings, parts, jobs_per_device(), sys.executable])
+    files, process = prepared.pop() if prepared else (None, None)
     if idle := find_idle(folder, key, device):
+        if process:
+            process.stdin.close()  # so it ends
         print(f"engine {idle[2].pid} is loaded already", flush=True)
         return SharedEngine(*idle, adapter)
     with starting:
-        files, lock, process = start(folder, key, device, settings, owner)
+        if process is None:
+            files, process = start_process(folder, owner)
+        lock = start(files, process, key, device, settings)
         connection = connect(files, process)
         if connection is None:
             raise failure_of(files, process)
@@ -136,6 +141,10 @@ def engine_folder(owner):
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise InputError(f"{path}: is no folder, belongs to somebody else, or others may write to it; remove it")
+    for other in folder.parent.iterdir():
+        with suppress(OSError, ValueError):  # it is not empty, as its engines are about to end, or not ours
+            if not psutil.pid_exists(int(other.name)):
+                other.rmdir()
     return folder
 
 
@@ -186,26 +195,26 @@ def prepare(owner):
     device = os.environ.get(VISIBLE, "")
     folder = engine_folder(owner)
     if all(facts_of(path).get("device") != device for path in folder.glob("*.json")):
-        prepared.append(start_process(folder))
+        prepared.append(start_process(folder, owner))
 
 
-def start_process(folder):
+def start_process(folder, owner):
     """(files, process) of a new engine that waits for its settings. Not of this one's group: Ctrl-C reaches Snakemake alone."""
     files = folder / f"{os.urandom(6).hex()}.json"
+    command = [*SERVER, "--files", str(files), "--owner", str(owner.pid), "--job", str(os.getpid())]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAMS)}
     with files.with_suffix(".log").open("w") as log:
         options = {"env": environment, "stdin": subprocess.PIPE, "stdout": log, "stderr": log, "start_new_session": True}
-        return files, psutil.Popen([*SERVER, "--files", str(files)], **options)
+        return files, psutil.Popen(command, **options)
 
 
-def start(folder, key, device, settings, owner):
-    """(files, lock, process) of an engine that now loads: the prepared one, or a new one."""
-    files, process = prepared.pop() if prepared else start_process(folder)
+def start(files, process, key, device, settings):
+    """The lock of an engine that now loads with ``settings`` in the process of start_process."""
     new = files.with_suffix(".new")
     new.write_text(json.dumps({"key": key, "device": device, "pid": process.pid, "created": process.create_time()}))
     lock = lock_file(new)
     new.rename(files)  # locked before others see it
     with suppress(BrokenPipeError):  # it has ended; connect() finds out
-        process.stdin.write(json.dumps({"settings": settings, "owner": owner.pid, "job": os.getpid()}).encode() + b"\n")
+        process.stdin.write(json.dumps(settings).encode() + b"\n")
         process.stdin.close()
-    return files, lock, process
+    return lock

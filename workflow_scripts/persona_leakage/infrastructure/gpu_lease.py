@@ -145,7 +145,8 @@ def lease_devices(count, samples=False):
         raise InputError(f"resources gpu: requested {count}, but only {len(devices)} visible ({names})")
     folder, started = lock_folder(allocation), time.monotonic()
     if (taken := take_devices(devices, count, folder, samples)) is None:
-        print(f"with_gpu: waiting for {count} of the GPUs {names}; locks in {folder}", file=sys.stderr)
+        limit = f", on each of which {ENGINES} jobs may sample at once" if samples else ""
+        print(f"with_gpu: waiting for {count} of the GPUs {names}{limit}; locks in {folder}", file=sys.stderr)
     while taken is None:
         time.sleep(random.uniform(0.2, 1.0))  # random, so that waiting jobs do not ask in step
         taken = take_devices(devices, count, folder, samples)

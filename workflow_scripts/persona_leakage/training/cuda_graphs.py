@@ -3,48 +3,49 @@
 A pass of a small model has thousands of kernels, and starting them from Python takes longer than the kernels themselves.
 """
 
+from collections import Counter
+from contextlib import suppress
+
 import torch
 
 from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, jobs_per_device
-from persona_leakage.models.out_of_memory import is_out_of_memory
+from persona_leakage.models.out_of_memory import free_memory
 from persona_leakage.training.labels import IGNORED
 
 LARGEST_MODEL = 3e9  # parameters; on an H200 a pass of 1.5 billion took half the time as a graph, one of 7 billion none less
+BEFORE_CAPTURE = 2  # passes of a shape; a capture takes about as long as a pass
 
 
 class Passes:
-    """Runs the passes of micro-batches on a device. On a GPU, a shape that comes a second time becomes a CUDA graph.
+    """Runs the passes of micro-batches on a device. On a GPU, a shape that comes a third time becomes a CUDA graph.
 
-    So that shapes recur, rows and labels are padded there to ``padded`` sizes. A graph holds the addresses of the gradients, which must
-    stay. Dropout draws from torch's default generator, whose seed counts at each replay.
+    So that shapes recur, rows and labels are padded there to ``padded`` sizes, with graphs or without, as dropout depends on them. A
+    graph holds the addresses of the gradients, which must stay. Dropout draws from torch's default generator, whose seed counts at
+    each replay.
     """
 
-    def __init__(self, run, device, parameters):
+    def __init__(self, run, device, parameters, longest):
         """run(input_ids, attention_mask, places, divisor): computes a pass on tensors of the ``device`` and returns its loss.
 
-        parameters: how many the model has; one of more than LARGEST_MODEL gets no graphs.
+        parameters: how many the model has; one of more than LARGEST_MODEL gets no graphs. longest: tokens of the longest row.
         """
-        self.run, self.device = run, device
-        self.capturing = device == "cuda" and parameters <= LARGEST_MODEL
-        self.forget()
+        self.run, self.device, self.longest = run, device, longest
+        self.pads = self.capturing = device == "cuda" and parameters <= LARGEST_MODEL
+        self.seen, self.graphs, self.pool = Counter(), {}, None
 
-    def forget(self):
-        """Give up all graphs, and their memory."""
-        self.seen, self.graphs, self.pool = set(), {}, None
-
-    def padded(self, size):
-        """``size`` rounded up to a number of at most four binary digits and zeros, less than an eighth more; as it is without graphs."""
-        return round_up(size) if self.capturing else size
+    def padded(self, tokens):
+        """Length that a row of so many ``tokens`` gets: less than an eighth more, and no more than the longest row has."""
+        return min(round_up(tokens, 4), self.longest) if self.pads else tokens
 
     def __call__(self, input_ids, attention_mask, places, divisor):
         """The loss of a pass (scalar on the device), from tensors in host memory."""
-        if not self.capturing:
-            return self.run(*self.on_device((input_ids, attention_mask, places, divisor)))
-        given = (input_ids, attention_mask, pad_places(places, round_up(places.shape[1])), divisor)
-        shape = (*input_ids.shape, given[2].shape[1])
-        if shape not in self.graphs and shape in self.seen and self.has_room():
+        if self.pads:
+            places = pad_places(places, round_up(places.shape[1], 3))
+        given = (input_ids, attention_mask, places, divisor)
+        shape = (*input_ids.shape, places.shape[1])
+        self.seen[shape] += 1
+        if self.capturing and shape not in self.graphs and self.seen[shape] > BEFORE_CAPTURE and self.has_room():
             self.capture(shape, given)
-        self.seen.add(shape)
         if shape not in self.graphs:
             return self.run(*self.on_device(given))
         graph, inputs, loss = self.graphs[shape]
@@ -54,6 +55,7 @@ class Passes:
         return loss.clone()  # the next replay of any graph writes over it
 
     def on_device(self, tensors):
+        """The tensors on the device."""
         return [tensor.to(self.device, non_blocking=True) for tensor in tensors]
 
     def has_room(self):
@@ -62,24 +64,42 @@ class Passes:
         return 2 * torch.cuda.max_memory_allocated() <= share
 
     def capture(self, shape, given):
-        """Make the graph of a shape; without, from now on, for a model whose pass cannot be captured."""
+        """Make the graph of a shape; if the model's pass cannot be captured, give graphs up."""
         graph, inputs = torch.cuda.CUDAGraph(), self.on_device(given)
+        pool, stream = self.pool or torch.cuda.graph_pool_handle(), torch.cuda.current_stream()
         try:
-            with torch.cuda.graph(graph, pool=self.pool):
+            with torch.cuda.graph(graph, pool=pool):
                 loss = self.run(*inputs)
         except RuntimeError as error:
-            self.capturing = False
-            self.forget()
-            if not is_out_of_memory(error):
-                print(f"training goes on without CUDA graphs: {' '.join(str(error).split())[:200]}", flush=True)
+            leave_capture(pool, stream)
+            print(f"training goes on without CUDA graphs: {' '.join(str(error).split())[:200]}", flush=True)
+            self.give_up()
             return
-        self.pool = graph.pool()
+        self.pool = pool
         self.graphs[shape] = (graph, inputs, loss)
 
+    def give_up(self):
+        """Free all graphs, and make no more; whether there were any."""
+        had = bool(self.graphs)
+        self.capturing, self.graphs, self.pool = False, {}, None
+        free_memory()
+        return had
 
-def round_up(size):
-    """The next number of at most four binary digits followed by zeros."""
-    step = 1 << max(size.bit_length() - 4, 0)
+
+def leave_capture(pool, stream):
+    """Undo what torch leaves behind when a capture fails: its stream, its memory pool, and a generator that draws in a capture alone."""
+    device = torch.cuda.current_device()
+    torch.cuda.set_stream(stream)
+    generator = torch.cuda.default_generators[device]
+    generator.graphsafe_set_state(generator.clone_state())
+    with suppress(RuntimeError):  # torch has no public call for it
+        torch._C._cuda_endAllocateToPool(device, pool)
+        torch._C._cuda_releasePool(device, pool)
+
+
+def round_up(size, digits):
+    """The next number of at most so many binary ``digits`` followed by zeros."""
+    step = 1 << max(size.bit_length() - digits, 0)
     return -(-size // step) * step
 
 

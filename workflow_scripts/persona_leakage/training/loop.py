@@ -93,8 +93,8 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     runs under autocast, with adapter weights and optimizer in float32. Dropout is seeded per step,
     so a resumed run equals an uninterrupted one.
 
-    A step that runs out of memory is repeated from its start, with micro-batches half as large as the one that did
-    not fit. They keep that size, also after resuming. Dropout masks depend on how a step is split.
+    A step that runs out of memory is repeated from its start, without CUDA graphs if there were any, else with micro-batches half as
+    large as the one that did not fit. They keep that size, also after resuming. Dropout masks depend on how a step is split.
 
     Returns {"steps", "resumed_from_step", "loss", "learning_rate", "tokens", "train_seconds", "out_of_memory", ...};
     loss and learning_rate hold one value per step, out_of_memory the number of times memory ran out and the last micro_batch_tokens;
@@ -119,7 +119,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
     progress = Progress(label, len(steps), "steps")
     progress.skip(first_step)
     autocast = torch.autocast(device, dtype=dtype) if dtype != torch.float32 else nullcontext()
-    passes = Passes(partial(backward, model, autocast), device, sum(map(torch.numel, model.parameters())))
+    passes = Passes(partial(backward, model, autocast), device, sum(map(torch.numel, model.parameters())), max(lengths))
     model.train()
     started = saved = time.monotonic()
     with kernels_for_any_shape(), lean_lora(model):
@@ -168,25 +168,25 @@ def accumulate_gradients(model, passes, batch, memory, seed):
     memory: {"times", "micro_batch_tokens"}, updated when memory runs out; the gradients so far are then thrown away.
     InputError if a single row does not fit.
     """
-    lengths = [len(row["token_ids"]) for row in batch]
+    lengths = [passes.padded(len(row["token_ids"])) for row in batch]
     targets = sum(label != IGNORED for row in batch for label in row["labels"][1:])
     while True:
         torch.manual_seed(seed)
         losses = []
         for part in split_by_tokens(range(len(batch)), lengths, memory["micro_batch_tokens"]):
-            length = passes.padded(lengths[part[0]])
-            input_ids, attention_mask, labels = pad_rows([batch[row] for row in part], length)
+            input_ids, attention_mask, labels = pad_rows([batch[row] for row in part], lengths[part[0]])
             part_loss, said = fits(partial(passes, input_ids, attention_mask, labelled_places(labels), torch.tensor(targets)))
             if said is not None:
                 break
             losses.append(part_loss)
         else:
             return losses
-        passes.forget()
         model.zero_grad(set_to_none=False)
+        memory["times"] += 1
+        if passes.give_up():
+            continue  # without the graphs' memory it may fit
         advice = "lower training.max_length or training.lora.rank, set training.precision: bfloat16"
         memory["micro_batch_tokens"] = half_of(len(part), len(part) * lengths[part[0]], "training", said, advice)
-        memory["times"] += 1
 
 
 def save_checkpoint(path, model, optimizer, scheduler, history, next_step):
