@@ -127,6 +127,24 @@ def test_training_goes_on_as_if_it_had_begun_with_less(model, rows, tmp_path, mo
     assert all(torch.equal(found_weights[name], weights[name]) for name in weights)
 
 
+def test_a_step_may_fit_without_the_memory_of_cuda_graphs(model, rows, tmp_path, monkeypatch):
+    """It is done again in batches of the same size, so the adapter stays what it is; only the next failure halves them."""
+
+    class Passes(training.Passes):
+        """Holds a graph, so to speak."""
+
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.graphs = {"a shape": None}
+
+    expected, weights = trained(model, rows, tmp_path / "a.pt")
+    monkeypatch.setattr(training, "Passes", Passes)
+    monkeypatch.setattr(training, "selective_loss", failing_at({3}, training.selective_loss))
+    found, found_weights = trained(model, rows, tmp_path / "b.pt")
+    assert found["out_of_memory"] == {"times": 1, "micro_batch_tokens": TRAINING["max_tokens_per_micro_batch"]}
+    assert found["loss"] == expected["loss"] and all(torch.equal(found_weights[name], weights[name]) for name in weights)
+
+
 def test_a_resumed_training_keeps_its_smaller_batches(model, rows, tmp_path, monkeypatch):
     """Else dropout masks would be others behind the kill than without it."""
 
