@@ -28,13 +28,13 @@ rule sample_completions:
         lora_rank=untracked(config["training"]["lora"]["rank"]),
         state="{source}/seed{seed}",
         restart="results/.kept/replies",
-        samples=untracked("" if config["engine"]["name"] == "transformers" else "--samples"),
+        engine=untracked(config["engine"]["name"]),
         packages=sampling_pins("peft"),
         settings=partial(sampling_settings, adapted=True),
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/with_gpu.py --gpus {resources.gpu} {params.samples} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} --engine {params.engine} \
             python workflow_scripts/sample_completions.py --settings {params.settings:q} --chunk-size {params.chunk_size} \
             --state {params.state:q} --model {input.model:q} --personas {params.personas_file:q} --questions {params.questions_file:q} \
             --adapter {input.weights:q} --adapter-metrics {input.metrics:q} --adapter-rows {input.rows:q} \

@@ -23,7 +23,7 @@ rule sample_training_pool:
         chunk_size=untracked(config["engine"]["checkpoint_every"]),
         lora_rank=untracked(config["training"]["lora"]["rank"]),
         restart="results/.kept/replies",
-        samples=untracked("" if config["engine"]["name"] == "transformers" else "--samples"),
+        engine=untracked(config["engine"]["name"]),
         packages=sampling_pins(),
         settings=settings(
             seed=config["seed"],
@@ -37,7 +37,7 @@ rule sample_training_pool:
     shell:
         r"""
         python workflow_scripts/reuse_finished.py --store results/.kept --job {params.job:q} \
-            python workflow_scripts/with_gpu.py --gpus {resources.gpu} {params.samples} \
+            python workflow_scripts/with_gpu.py --gpus {resources.gpu} --engine {params.engine} \
             python workflow_scripts/sample_training_pool.py --settings {params.settings:q} --model {input.model:q} \
             --personas {params.personas_file:q} --questions {params.questions_file:q} --chunk-size {params.chunk_size} \
             --lora-rank {params.lora_rank} --restart {params.restart:q} \

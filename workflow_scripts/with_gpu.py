@@ -10,11 +10,10 @@ from persona_leakage.infrastructure.gpu_lease import ENGINES, device_pool, jobs_
 
 def main(argv=None):
     """Become the command; with --count print how many devices there are."""
-    parser = argparse.ArgumentParser(prog="with_gpu", description=__doc__, usage="%(prog)s --gpus N [--samples] COMMAND ... | --count")
+    parser = argparse.ArgumentParser(prog="with_gpu", description=__doc__, usage="%(prog)s --gpus N [--engine NAME] COMMAND ... | --count")
     parser.add_argument("--gpus", type=int, metavar="N", help="how many; 0 hides them all from the command")
-    parser.add_argument(
-        "--samples", action="store_true", help=f"the command samples with vLLM, if installed; at most {ENGINES} such on a device"
-    )
+    engine = f"the command samples with this engine (engine.name); at most {ENGINES} that do with vLLM have a device at once"
+    parser.add_argument("--engine", default="transformers", metavar="NAME", help=engine)
     parser.add_argument("--count", action="store_true", help="print how many jobs can have one at a time, and run nothing")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="program and arguments")
     args = parser.parse_args(argv)
@@ -28,7 +27,8 @@ def main(argv=None):
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while waiting ends in silence
-    run_on_devices(args.gpus, args.command, args.samples and importlib.util.find_spec("vllm") is not None)
+    samples = args.engine != "transformers" and importlib.util.find_spec("vllm") is not None
+    run_on_devices(args.gpus, args.command, samples)
 
 
 if __name__ == "__main__":

@@ -103,10 +103,10 @@ def test_a_third_sampling_job_waits_for_the_first_device_that_it_may_have(start,
     (tmp_path / "packages/vllm").mkdir(parents=True)
     (tmp_path / "packages/vllm/__init__.py").touch()
     shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3", "PYTHONPATH": str(tmp_path / "packages")}
-    sampling = [start(1, HOLD, shared, "--samples") for _ in range(4)]
+    sampling = [start(1, HOLD, shared, "--engine", "vllm") for _ in range(4)]
     devices = [job.stdout.readline() for job in sampling]
     assert sorted(devices) == ["a\n", "a\n", "b\n", "b\n"]
-    fifth = start(1, SHOW, shared, "--samples")
+    fifth = start(1, SHOW, shared, "--engine", "vllm")
     assert "waiting for 1 of the GPUs a,b, on each of which 2 jobs may sample at once" in fifth.stderr.readline()
     others = [start(1, HOLD, shared) for _ in range(2)]
     assert sorted(job.stdout.readline() for job in others) == ["a\n", "b\n"]
