@@ -1,4 +1,4 @@
-"""Do two starts of the vLLM engine give the same replies? From the --output files of engine_start.py."""
+"""Compares the replies of two starts of the vLLM engine, from the --output files of engine_start.py."""
 
 import statistics
 
@@ -8,7 +8,10 @@ from persona_leakage.infrastructure.files import read_json
 
 
 def compare(greedy_replies, others):
-    """How two variants differ: {largest and median difference of the first log-probability, share of equal first tokens}; in nats."""
+    """{largest, median, equal_first_tokens, equal_tokens} of two variants' greedy replies, for each prompt [[token id, log-probability]].
+
+    Differences of the first token's log-probability, in nats, where both have the same (None if no prompt has); shares of equal tokens.
+    """
     firsts = [(one[0], other[0]) for one, other in zip(greedy_replies, others, strict=True)]
     same = [abs(one[1] - other[1]) for one, other in firsts if one[0] == other[0]]
     steps = [(one, other) for pair in zip(greedy_replies, others, strict=True) for one, other in zip(*pair, strict=False)]
@@ -36,7 +39,10 @@ def compare_rates(outcomes, others):
 
 
 def compare_outputs(path, other):
-    """``compare`` of the first engines and ``compare_rates`` of all engines of two finished --output files; ``variant`` is the other's."""
+    """``compare`` of the first engines and ``compare_rates`` of all engines of two finished --output files; ``variant`` is the other's.
+
+    Without ``compare`` if either engine is a shared one, which has no greedy replies.
+    """
     greedy_replies = [read_json(each.with_suffix("") / "engine0.json").get("greedy") for each in (path, other)]
     one, two = read_json(path), read_json(other)
     alike = compare(*greedy_replies) if all(greedy_replies) else {}  # a shared engine only samples

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from persona_leakage.models.lora import attach_new_adapter
 from persona_leakage.training import cuda_graphs
-from persona_leakage.training.cuda_graphs import Passes, pad_places, round_up
+from persona_leakage.training.cuda_graphs import Passes, pad_positions, round_up
 from persona_leakage.training.loop import train
 
 
@@ -51,14 +51,14 @@ def calls(monkeypatch):
 
 
 def make_passes(state, parameters=1e9, device="cuda"):
-    def run(input_ids, attention_mask, places, divisor):
+    def run(input_ids, attention_mask, positions, divisor):
         if state.refuse and state.capturing:
             raise state.refuse
         loss = torch.zeros(())
 
         def compute():
             loss.copy_((input_ids * attention_mask).sum() / divisor)
-            state.list.append((input_ids.shape[1], places.shape[1]))
+            state.list.append((input_ids.shape[1], positions.shape[1]))
 
         if state.capturing:
             state.capturing.captured = compute
@@ -124,7 +124,7 @@ def test_sizes():
     sizes = [round_up(size, 4) for size in (1, 15, 16, 17, 31, 33, 127, 128, 129, 150, 528)]
     assert sizes == [1, 15, 16, 18, 32, 36, 128, 128, 144, 160, 576]
     assert all(size <= round_up(size, 4) < 1.125 * size for size in range(1, 5000))
-    assert pad_places(torch.tensor([[1], [2], [3]]), 2).tolist() == [[1, 0], [2, 0], [3, cuda_graphs.IGNORED]]
+    assert pad_positions(torch.tensor([[1], [2], [3]]), 2).tolist() == [[1, 0], [2, 0], [3, cuda_graphs.IGNORED]]
     assert Passes(None, "cuda", 1, longest=101).padded(101) == 101, "no row is longer than the model's positions"
 
 

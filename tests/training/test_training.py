@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.batching import split_by_tokens
 from persona_leakage.models.lora import attach_new_adapter, load_adapter, save_adapter
-from persona_leakage.training.cuda_graphs import pad_places
+from persona_leakage.training.cuda_graphs import pad_positions
 from persona_leakage.training.fused_lora import lean_lora
-from persona_leakage.training.loop import backward, labelled_places, pad_rows, plan_batches, selective_loss, train
+from persona_leakage.training.loop import backward, labelled_positions, pad_rows, plan_batches, selective_loss, train
 
 LORA = {"rank": 4, "alpha": 8, "dropout": 0.1, "rslora": False}
 TRAINING = {
@@ -48,7 +48,7 @@ def rows():
 
 def loss_of(model, rows):
     input_ids, mask, labels = pad_rows(rows)
-    return selective_loss(model, input_ids, mask, labelled_places(labels))
+    return selective_loss(model, input_ids, mask, labelled_positions(labels))
 
 
 def gradients(model):
@@ -68,7 +68,7 @@ def test_selective_loss_equals_full_logits(model, rows):
     model = attach_new_adapter(model, {**LORA, "dropout": 0.0}, seed=0)
     randomise_adapter(model)
     input_ids, mask, labels = pad_rows(rows)
-    loss = selective_loss(model, input_ids, mask, labelled_places(labels))
+    loss = selective_loss(model, input_ids, mask, labelled_positions(labels))
     loss.backward()
     selective = gradients(model)
     model.zero_grad()
@@ -94,8 +94,10 @@ def test_sizes_that_recur_leave_the_gradients_as_they_are(model, rows):
     found = []
     for length, count in ((None, None), (24, 60)):
         input_ids, mask, labels = pad_rows(rows, length)
-        places = labelled_places(labels)
-        found.append(backward(model, nullcontext(), input_ids, mask, pad_places(places, count) if count else places, torch.tensor(7)))
+        positions = labelled_positions(labels)
+        found.append(
+            backward(model, nullcontext(), input_ids, mask, pad_positions(positions, count) if count else positions, torch.tensor(7))
+        )
         found.append(gradients(model))
         model.zero_grad()
     loss, expected, other_loss, others = found

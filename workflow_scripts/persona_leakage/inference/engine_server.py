@@ -20,10 +20,10 @@ FILES = (".json", ".sock", ".log")  # of an engine: facts and lock, socket, outp
 
 
 def main(argv=None):
-    """Import vLLM, then load the engine that a line of JSON on stdin describes; none comes where the job needs no new one.
+    """Import vLLM, then load the engine that a line of JSON on stdin describes, and offer it on a socket until owner or job has ended.
 
-    The line: folder, stop_ids, dtype, device, longest and rank, as of VllmEngine. The engine is offered on a socket until the owner,
-    or a job that uses it, has ended.
+    The line: folder, stop_ids, dtype, device, longest and rank, as of VllmEngine. stdin closes without one if the job takes over
+    another engine; this process then ends.
     """
     parser = argparse.ArgumentParser(prog="engine_server", description=__doc__)
     parser.add_argument("--files", required=True, type=Path, help="path of the engine's files, without an ending")

@@ -109,7 +109,7 @@ def failure_of(files, process):
 def take_engine(owner, settings, parts, adapter, starting):
     """A SharedEngine for ``adapter`` (None: the base model): an idle one of Snakemake ``owner``, or a new one.
 
-    An idle engine of another kind on the GPU ends first, because of its memory. How many are at work on a GPU, with_gpu.py limits.
+    An idle engine of another kind on the GPU ends first, because of its memory. with_gpu.py limits how many jobs sample on a GPU.
     settings: of VllmEngine, as JSON has them, without adapter and tokenizer; parts: what else must be equal for an engine to be taken
     over (model, code, versions); starting: context manager in which a new one is started and loaded.
     """
@@ -134,7 +134,9 @@ def take_engine(owner, settings, parts, adapter, starting):
 
 
 def engine_folder(owner):
-    """The folder of the engines of Snakemake ``owner``, made for this user alone; short, as a socket's path has at most 107 bytes."""
+    """The folder of the engines of Snakemake ``owner``, made for this user alone; short, as a socket's path has at most 107 bytes.
+
+    Empty folders of Snakemakes that have ended are removed."""
     folder = Path(f"/tmp/persona-leakage-engines-{os.getuid()}", str(owner.pid))
     for path in (folder.parent, folder):
         path.mkdir(mode=0o700, exist_ok=True)

@@ -21,7 +21,7 @@ LOCKS = "PERSONA_LEAKAGE_GPU_LOCKS"  # folder of the locks; must be set for user
 HIDDEN = ("", "-1", "NoDevFiles")  # names that mean no device; the last is Slurm's
 SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device at once; 1 unless set
 MEMORY_USED = 0.9  # share of a device's memory that the jobs on it take together
-ENGINES = 2  # sampling jobs on a device at once: two vLLM engines fill an H200 at 1.5B, where a step's kernels take 17 ms and its Python 27
+ENGINES = 2  # vLLM jobs that sample on a device at once: two nearly fill an H200 at 1.5B, where 17 of a step's 27 ms are kernels
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # set within a job; names the allocation that its own jobs share
 
 
@@ -100,13 +100,13 @@ def jobs_per_device():
 def take_devices(uuids, count, folder, samples=False):
     """{UUID: descriptors} of ``count`` devices with the fewest jobs, or None. All or nothing: a waiting job holds none.
 
-    samples: for a sampling job, of which a device has at most ENGINES.
+    samples: for a job that samples with vLLM, of which a device has at most ENGINES.
     """
     held = {}
     for number in range(jobs_per_device()):
         for uuid in (uuid for uuid in uuids if uuid not in held):
             name = uuid.replace("/", "_")
-            if locks := take_place(folder, f"{name}{f'.{number}' if number else ''}", name if samples else None):
+            if locks := take_slot(folder, f"{name}{f'.{number}' if number else ''}", name if samples else None):
                 held[uuid] = locks
             if len(held) == count:
                 return held
@@ -115,13 +115,16 @@ def take_devices(uuids, count, folder, samples=False):
     return None
 
 
-def take_place(folder, place, sampled_on):
-    """Descriptors of the lock of a ``place`` on a device, and of one of its ENGINES locks if a name of it is given; None if not free."""
-    held = try_lock(folder / f"{place}.lock")
-    if held is None or sampled_on is None:
+def take_slot(folder, slot, device):
+    """Descriptors of the lock of a ``slot``, and of one of the ENGINES locks for sampling on ``device`` unless that is None.
+
+    None if either is taken.
+    """
+    held = try_lock(folder / f"{slot}.lock")
+    if held is None or device is None:
         return held and [held]
     for number in range(ENGINES):
-        if (engine := try_lock(folder / f"{sampled_on}.engine{number}.lock")) is not None:
+        if (engine := try_lock(folder / f"{device}.engine{number}.lock")) is not None:
             return [held, engine]
     os.close(held)
     return None
@@ -160,7 +163,7 @@ def lease_devices(count, samples=False):
 def run_on_devices(count, command, samples=False):
     """Become ``command`` with ``count`` devices of this machine to itself; never returns. With count 0 it sees no device.
 
-    samples: whether it is a sampling job, of which a device has at most ENGINES at once.
+    samples: whether it samples with vLLM, as at most ENGINES jobs do on a device at once.
     The same process runs it, so it holds the locks, and signals and exit code are its own. InputError if it cannot be run.
     """
     if count:

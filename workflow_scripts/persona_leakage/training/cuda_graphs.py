@@ -1,6 +1,7 @@
 """Forward and backward passes as CUDA graphs: a GPU gets all kernels of a pass in one call.
 
-A pass of a small model has thousands of kernels, and starting them from Python takes longer than the kernels themselves.
+A pass of a small model has thousands of kernels, and starting them from Python takes longer than the kernels themselves. A pass is
+that of one micro-batch; its shape: rows, padded length, padded number of labels; to capture is to record a pass as a graph.
 """
 
 from collections import Counter
@@ -12,8 +13,8 @@ from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, jobs_per_devic
 from persona_leakage.models.out_of_memory import free_memory
 from persona_leakage.training.labels import IGNORED
 
-LARGEST_MODEL = 3e9  # parameters; on an H200 a pass of 1.5 billion took half the time as a graph, one of 7 billion none less
-BEFORE_CAPTURE = 2  # passes of a shape; a capture takes about as long as a pass
+LARGEST_MODEL = 3e9  # parameters; graphs made 1.5 billion 1.8 times as fast on an H200, 7 billion 14 % slower; none between was tried
+BEFORE_CAPTURE = 2  # passes of a shape that run without a graph first; a capture takes about as long as a pass
 
 
 class Passes:
@@ -25,7 +26,7 @@ class Passes:
     """
 
     def __init__(self, run, device, parameters, longest):
-        """run(input_ids, attention_mask, places, divisor): computes a pass on tensors of the ``device`` and returns its loss.
+        """run(input_ids, attention_mask, positions, divisor): computes a pass on tensors of the ``device`` and returns its loss.
 
         parameters: how many the model has; one of more than LARGEST_MODEL gets no graphs. longest: tokens of the longest row.
         """
@@ -37,12 +38,16 @@ class Passes:
         """Length that a row of so many ``tokens`` gets: less than an eighth more, and no more than the longest row has."""
         return min(round_up(tokens, 4), self.longest) if self.pads else tokens
 
-    def __call__(self, input_ids, attention_mask, places, divisor):
-        """The loss of a pass (scalar on the device), from tensors in host memory."""
+    def __call__(self, input_ids, attention_mask, positions, divisor):
+        """Add the gradients of a micro-batch to the model's, and return its loss / divisor (scalar on the device).
+
+        From host memory: input_ids and attention_mask int64 [rows, length], positions int64 [3, labels] of labelled_positions,
+        divisor a scalar. Torch's errors if memory runs out.
+        """
         if self.pads:
-            places = pad_places(places, round_up(places.shape[1], 3))
-        given = (input_ids, attention_mask, places, divisor)
-        shape = (*input_ids.shape, places.shape[1])
+            positions = pad_positions(positions, round_up(positions.shape[1], 3))
+        given = (input_ids, attention_mask, positions, divisor)
+        shape = (*input_ids.shape, positions.shape[1])
         self.seen[shape] += 1
         if self.capturing and shape not in self.graphs and self.seen[shape] > BEFORE_CAPTURE and self.has_room():
             self.capture(shape, given)
@@ -59,7 +64,7 @@ class Passes:
         return [tensor.to(self.device, non_blocking=True) for tensor in tensors]
 
     def has_room(self):
-        """Whether twice the memory used so far is this job's: a graph keeps its pass's memory, and passes without one need theirs."""
+        """Whether twice this process's peak fits into the job's share of the GPU: graphs keep their memory, other passes need as much."""
         share = torch.cuda.get_device_properties(self.device).total_memory * MEMORY_USED / jobs_per_device()
         return 2 * torch.cuda.max_memory_allocated() <= share
 
@@ -80,14 +85,13 @@ class Passes:
 
     def give_up(self):
         """Free all graphs, and make no more; whether there were any."""
-        had = bool(self.graphs)
-        self.capturing, self.graphs, self.pool = False, {}, None
+        had, self.capturing, self.graphs, self.pool = bool(self.graphs), False, {}, None
         free_memory()
         return had
 
 
 def leave_capture(pool, stream):
-    """Undo what torch leaves behind when a capture fails: its stream, its memory pool, and a generator that draws in a capture alone."""
+    """Undo what torch leaves behind when a capture fails: its stream, its memory pool, and a generator that raises outside captures."""
     device = torch.cuda.current_device()
     torch.cuda.set_stream(stream)
     generator = torch.cuda.default_generators[device]
@@ -103,9 +107,9 @@ def round_up(size, digits):
     return -(-size // step) * step
 
 
-def pad_places(places, count):
-    """``places`` [3, tokens] filled up to [3, count] with places whose id is no label."""
+def pad_positions(positions, count):
+    """``positions`` [3, tokens] filled up to [3, count], count at least tokens, with row 0, position 0 and an id that the loss ignores."""
     filled = torch.zeros(3, count, dtype=torch.long)
     filled[2] = IGNORED
-    filled[:, : places.shape[1]] = places
+    filled[:, : positions.shape[1]] = positions
     return filled

@@ -54,33 +54,34 @@ def pad_rows(rows, length=None):
     return input_ids, attention_mask, pad_right([row["labels"] for row in rows], IGNORED, length)
 
 
-def labelled_places(labels):
-    """int64 [3, tokens]: of each labelled token its row, the position before it, and its id. labels: int64 [rows, length] in host memory.
+def labelled_positions(labels):
+    """int64 [3, tokens]: of each labelled token its row, the position before it, and its id. labels: int64 [rows, length].
 
-    In host memory, as a GPU would have to compute all before the mask is known, and its queue would run empty.
+    Computed in host memory: on a GPU, finding them would wait for all queued work.
     """
     rows, columns = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
     return torch.stack([rows, columns, labels[rows, columns + 1]])
 
 
-def selective_loss(model, input_ids, attention_mask, places):
+def selective_loss(model, input_ids, attention_mask, positions):
     """Sum of cross entropy over the labelled tokens (float32 scalar); only they reach the output layer.
 
-    model: a causal language model or a peft model around one; places: from labelled_places. The label at position t is predicted
+    model: a causal language model or a peft model around one; positions: from labelled_positions, on its device; an
+    id of IGNORED adds nothing. The label at position t is predicted
     from the hidden state at t - 1. Equal to the loss from full logits, at a fraction of the memory:
     a row has some 40 labels and the output layer a width of the whole vocabulary.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    rows, columns, targets = places
+    rows, columns, targets = positions
     hidden = base.get_decoder()(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
     logits = base.get_output_embeddings()(hidden[rows, columns])
     return functional.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction="sum")
 
 
-def backward(model, autocast, input_ids, attention_mask, places, divisor):
-    """Add the gradients of selective_loss / divisor to those of ``model``, and return it (scalar)."""
+def backward(model, autocast, input_ids, attention_mask, positions, divisor):
+    """Add the gradients of selective_loss / divisor to those of ``model``, and return it (scalar). divisor: labels of the step."""
     with autocast:
-        loss = selective_loss(model, input_ids, attention_mask, places) / divisor
+        loss = selective_loss(model, input_ids, attention_mask, positions) / divisor
     loss.backward()
     return loss.detach()
 
@@ -98,7 +99,7 @@ def train(model, rows, training, seed, checkpoint_path, device, dtype, checkpoin
 
     Returns {"steps", "resumed_from_step", "loss", "learning_rate", "tokens", "train_seconds", "out_of_memory", ...};
     loss and learning_rate hold one value per step, out_of_memory the number of times memory ran out and the last micro_batch_tokens;
-    cuda_graphs is the number of shapes of micro-batches that ran as CUDA graphs in the end.
+    this counts giving up CUDA graphs too. cuda_graphs is the number of graphs in use after the last step.
     With snapshots also {"snapshots": {step: adapter weights}} after that many equally spaced steps, the last one among them;
     InputError if there are fewer steps.
     """
@@ -175,7 +176,7 @@ def accumulate_gradients(model, passes, batch, memory, seed):
         losses = []
         for part in split_by_tokens(range(len(batch)), lengths, memory["micro_batch_tokens"]):
             input_ids, attention_mask, labels = pad_rows([batch[row] for row in part], lengths[part[0]])
-            part_loss, said = fits(partial(passes, input_ids, attention_mask, labelled_places(labels), torch.tensor(targets)))
+            part_loss, said = fits(partial(passes, input_ids, attention_mask, labelled_positions(labels), torch.tensor(targets)))
             if said is not None:
                 break
             losses.append(part_loss)
@@ -184,7 +185,8 @@ def accumulate_gradients(model, passes, batch, memory, seed):
         model.zero_grad(set_to_none=False)
         memory["times"] += 1
         if passes.give_up():
-            continue  # without the graphs' memory it may fit
+            print(f"training: out of memory ({said}); continuing without CUDA graphs", flush=True)
+            continue
         advice = "lower training.max_length or training.lora.rank, set training.precision: bfloat16"
         memory["micro_batch_tokens"] = half_of(len(part), len(part) * lengths[part[0]], "training", said, advice)
 
