@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 
 from persona_leakage.infrastructure.cli import InputError
@@ -110,7 +110,7 @@ def take_devices(uuids, count, folder, samples=False):
                 held[uuid] = locks
             if len(held) == count:
                 return held
-    for descriptor in (each for locks in held.values() for each in locks):
+    for descriptor in chain.from_iterable(held.values()):
         os.close(descriptor)
     return None
 
@@ -153,7 +153,7 @@ def lease_devices(count, samples=False):
     while taken is None:
         time.sleep(random.uniform(0.2, 1.0))  # random, so that waiting jobs do not ask in step
         taken = take_devices(devices, count, folder, samples)
-    for descriptor in (each for locks in taken.values() for each in locks):
+    for descriptor in chain.from_iterable(taken.values()):
         os.set_inheritable(descriptor, True)
     os.environ |= {LEASE: os.urandom(16).hex(), VISIBLE: ",".join(devices[uuid] for uuid in taken)}
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # else CUDA's numbers are not nvidia-smi's where devices differ
