@@ -92,7 +92,7 @@ def run_engine(args):
 
 
 def take_shared(settings, adapter, requests):
-    """The engine that an adapter's job takes over from the base model's; this program's first process is the owner, as Snakemake else."""
+    """The engine that an adapter's job takes over from the base model's; the parent process acts as the Snakemake that owns engines."""
     from persona_leakage.inference.requests import SamplingParams
     from persona_leakage.inference.shared_engine import take_engine
     from persona_leakage.models.saved_adapter import rank_of

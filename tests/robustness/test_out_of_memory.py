@@ -128,10 +128,10 @@ def test_training_goes_on_as_if_it_had_begun_with_less(model, rows, tmp_path, mo
 
 
 def test_a_step_may_fit_without_the_memory_of_cuda_graphs(model, rows, tmp_path, monkeypatch):
-    """It is done again in batches of the same size, so the adapter stays what it is; only the next failure halves them."""
+    """It is repeated in batches of the same size, so the adapter does not change."""
 
     class Passes(training.Passes):
-        """Holds a graph, so to speak."""
+        """Pretends to hold a graph."""
 
         def __init__(self, *args):
             super().__init__(*args)

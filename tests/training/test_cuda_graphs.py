@@ -108,11 +108,11 @@ def test_a_model_whose_pass_cannot_be_captured_trains_without(calls, capsys):
     calls.refuse = RuntimeError("operation not permitted\nwhen stream is capturing")
     passes = make_passes(calls)
     assert [float(passes(*micro_batch(value))) for value in (1, 2, 3, 4)] == [9, 18, 27, 36]
-    assert capsys.readouterr().out == "training goes on without CUDA graphs: operation not permitted when stream is capturing\n"
+    assert capsys.readouterr().out == "training continues without CUDA graphs: operation not permitted when stream is capturing\n"
     assert not passes.graphs and passes.padded(33) == 36 and calls.left == [("pool", "stream")]
 
 
-def test_graphs_that_are_given_up_are_not_made_anew(calls):
+def test_no_graphs_after_giving_up(calls):
     passes = make_passes(calls)
     for _ in range(3):
         passes(*micro_batch(1))
@@ -143,7 +143,7 @@ def train_on_gpu(model, dropout, path, **options):
 @pytest.mark.parametrize("rope", ["default", "dynamic"])
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
 def test_training_is_the_same_with_graphs_and_without(tiny_model, tmp_path, monkeypatch, rope, dropout):
-    """Dropout masks too; so it is where a pass cannot be captured, as dynamic RoPE reads positions back from the GPU."""
+    """The same dropout masks too. With dynamic RoPE, which reads positions back from the GPU, a pass cannot be captured."""
     config = AutoConfig.from_pretrained(tiny_model.parent)
     config.rope_parameters = {"rope_type": rope, "rope_theta": 10000.0, "factor": 2.0}
     model = AutoModelForCausalLM.from_pretrained(tiny_model.parent, config=config, dtype=torch.bfloat16).requires_grad_(False).cuda()

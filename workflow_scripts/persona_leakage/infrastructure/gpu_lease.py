@@ -100,7 +100,7 @@ def jobs_per_device():
 def take_devices(uuids, count, folder, samples=False):
     """{UUID: descriptors} of ``count`` devices with the fewest jobs, or None. All or nothing: a waiting job holds none.
 
-    samples: for a job that samples with vLLM, of which a device has at most ENGINES.
+    samples: whether the job samples with vLLM; a device has at most ENGINES such jobs.
     """
     held = {}
     for number in range(jobs_per_device()):
@@ -148,7 +148,7 @@ def lease_devices(count, samples=False):
         raise InputError(f"resources gpu: requested {count}, but only {len(devices)} visible ({names})")
     folder, started = lock_folder(allocation), time.monotonic()
     if (taken := take_devices(devices, count, folder, samples)) is None:
-        limit = f", on each of which {ENGINES} jobs may sample at once" if samples else ""
+        limit = f" (at most {ENGINES} sampling jobs on each)" if samples else ""
         print(f"with_gpu: waiting for {count} of the GPUs {names}{limit}; locks in {folder}", file=sys.stderr)
     while taken is None:
         time.sleep(random.uniform(0.2, 1.0))  # random, so that waiting jobs do not ask in step
@@ -163,7 +163,7 @@ def lease_devices(count, samples=False):
 def run_on_devices(count, command, samples=False):
     """Become ``command`` with ``count`` devices of this machine to itself; never returns. With count 0 it sees no device.
 
-    samples: whether it samples with vLLM, as at most ENGINES jobs do on a device at once.
+    samples: as of take_devices.
     The same process runs it, so it holds the locks, and signals and exit code are its own. InputError if it cannot be run.
     """
     if count:

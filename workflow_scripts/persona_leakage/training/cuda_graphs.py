@@ -21,8 +21,8 @@ class Passes:
     """Runs the passes of micro-batches on a device. On a GPU, a shape that comes a third time becomes a CUDA graph.
 
     So that shapes recur, rows and labels are padded there to ``padded`` sizes, with graphs or without, as dropout depends on them. A
-    graph holds the addresses of the gradients, which must stay. Dropout draws from torch's default generator, whose seed counts at
-    each replay.
+    graph holds the addresses of the gradients, which must stay. Dropout draws from torch's default generator, whose seed applies
+    to each replay.
     """
 
     def __init__(self, run, device, parameters, longest):
@@ -69,7 +69,7 @@ class Passes:
         return 2 * torch.cuda.max_memory_allocated() <= share
 
     def capture(self, shape, given):
-        """Make the graph of a shape; if the model's pass cannot be captured, give graphs up."""
+        """Make the graph of a shape; give graphs up if the model's pass cannot be captured."""
         graph, inputs = torch.cuda.CUDAGraph(), self.on_device(given)
         pool, stream = self.pool or torch.cuda.graph_pool_handle(), torch.cuda.current_stream()
         try:
@@ -77,7 +77,7 @@ class Passes:
                 loss = self.run(*inputs)
         except RuntimeError as error:
             leave_capture(pool, stream)
-            print(f"training goes on without CUDA graphs: {' '.join(str(error).split())[:200]}", flush=True)
+            print(f"training continues without CUDA graphs: {' '.join(str(error).split())[:200]}", flush=True)
             self.give_up()
             return
         self.pool = pool
