@@ -12,10 +12,10 @@ import torch
 
 from persona_leakage.inference import engine as engines
 from persona_leakage.inference.engine import describe_engine, sample_all
-from persona_leakage.inference.requests import make_requests
+from persona_leakage.inference.requests import SamplingParams, make_requests
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_jsonl_gz, sha256_of_file
-from persona_leakage.models.loading import load_model, load_tokenizer, read_manifest
+from persona_leakage.models.loading import load_chat_format, load_model, load_tokenizer, read_manifest
 from persona_leakage.models.lora import attach_new_adapter, save_adapter
 from persona_leakage.models.prompts import prompt_ids
 from persona_leakage.models.saved_adapter import WEIGHTS, Adapter
@@ -208,6 +208,26 @@ def test_the_model_runner_of_a_family(monkeypatch, tmp_path, family, named, expe
     assert "model_runner" not in describe_engine(ENGINE, tmp_path)
     monkeypatch.setattr(engines, "pick_device", lambda: "cuda")
     assert describe_engine(ENGINE, tmp_path)["model_runner"] == expected
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="an engine on a CPU does not sleep")
+def test_an_engine_sleeps_although_other_processes_take_memory_meanwhile(tiny, monkeypatch):
+    """vLLM compares how much of the whole GPU's memory is free before and after."""
+    from persona_leakage.inference.vllm_engine import VllmEngine
+
+    settings = {"folder": tiny["folder"], "tokenizer": load_tokenizer(tiny["folder"]), "stop_ids": load_chat_format(tiny).stop_ids}
+    engine = VllmEngine(**settings, dtype="bfloat16", device="cuda", longest=256, sleeps=True)
+    sampling = SamplingParams(**GREEDY)
+    before = [completion.token_ids for completion in engine.sample(requests_of(tiny, 1), sampling)]
+    free, total = torch.cuda.mem_get_info()
+    readings = iter([(free, total), (free // 2, total)])
+    with monkeypatch.context() as other:
+        other.setattr(torch.cuda, "mem_get_info", lambda *device: next(readings))
+        engine.sleep()
+    assert next(readings, None) is None
+    assert torch.cuda.mem_get_info()[0] > free
+    engine.wake_up()
+    assert [completion.token_ids for completion in engine.sample(requests_of(tiny, 1), sampling)] == before
 
 
 def test_vllm_is_told_to_spawn_its_engine():

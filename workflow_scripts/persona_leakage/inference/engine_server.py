@@ -53,7 +53,7 @@ def main(argv=None):
                 needed["job"] = psutil.Process(pid)
                 serve(engine, connection, *asked)
                 try:
-                    engine.sleep()  # fails if another process takes more memory meanwhile than this frees; the job has its replies
+                    engine.sleep()
                 finally:
                     del needed["job"]
                     connection.send((DONE, None))

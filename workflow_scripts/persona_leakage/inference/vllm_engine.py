@@ -41,6 +41,7 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM accepts as max_lora_
 GATE_PROMPTS, GATE_TOKENS = 8, 8
 OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
 GIB = 2**30
+WORKER = "persona_leakage.inference.vllm_worker.SharingWorker"
 WORKSPACE = 6 * GIB  # of an engine, for activations, CUDA graphs and adapters; a 1.5B model on an H200 used less
 
 
@@ -82,7 +83,7 @@ class VllmEngine:
         if device == "cuda":
             if (runner := vllm_start.model_runner(folder)) is not None:
                 os.environ[vllm_start.RUNNER] = runner  # for every engine of this process: a workflow's job starts one
-            arguments["enable_flashinfer_autotune"] = False
+            arguments |= {"enable_flashinfer_autotune": False, "worker_cls": WORKER}
             arguments |= vllm_start.compilation_arguments(vllm_start.START, replies_at_once(arguments))
             arguments |= memory_arguments(*torch.cuda.mem_get_info(), weight_bytes(folder), jobs_per_device())
         self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments), usage_context=OFFLINE)
