@@ -30,7 +30,7 @@ from persona_leakage.inference.shared_engine import take_engine
 shared_engine.SERVER = (sys.executable, sys.argv[3])
 engine = take_engine(psutil.Process(int(sys.argv[1])), json.loads(sys.argv[2]), [], None, nullcontext())
 for completion in engine.sample(make_requests([("pirate", "wait", (1, 2))], 600, ("t",)), SamplingParams(1.0, 0.9, 8)):
-    print(completion.token_ids[0], flush=True)
+    print(completion.finish_reason, flush=True)
 """
 
 
@@ -78,7 +78,7 @@ def take(owner, settings, adapter=None, parts=()):
 
 def sample(engine, **asked):
     """The replies of an engine: {(its process, the text)}."""
-    return {(completion.token_ids[0], completion.text) for completion in engine.sample(requests(**asked), SAMPLING)}
+    return {(int(completion.finish_reason), completion.text) for completion in engine.sample(requests(**asked), SAMPLING)}
 
 
 def process_of(engine):
@@ -92,7 +92,7 @@ def test_jobs_in_turn_have_one_engine(owner, settings, capsys):
     assert [completion.request for completion in completions] == requests()
     assert capsys.readouterr().out == f"engine {first.process.pid} is loaded\nit samples\n"
     second = sample(take(owner, settings, Adapter("pirate/seed1", "somewhere", "0" * 64)))
-    assert second == {(first.process.pid, "pirate/seed1")} == {(completions[0].token_ids[0], "pirate/seed1")}
+    assert second == {(first.process.pid, "pirate/seed1")} == {(int(completions[0].finish_reason), "pirate/seed1")}
 
 
 def test_two_jobs_at_once_have_one_each(owner, settings):
@@ -196,15 +196,20 @@ def test_a_job_that_is_killed_while_its_engine_loads_takes_it_along(owner, setti
     wait_until(lambda: not is_alive(engine), "the engine has ended", 20)
 
 
-def test_a_prepared_process_becomes_the_engine(owner, settings):
-    """Of the job that prepared it; where an engine of the device is there already, none is prepared."""
+def test_a_prepared_process_becomes_the_engine(owner, settings, monkeypatch):
+    """Of the job that prepared it; none is prepared where the device has as many engines as jobs, or two."""
     prepare(owner)
     ((_, process),) = shared_engine.prepared
     engine = take(owner, settings)
     assert engine.process.pid == process.pid and not shared_engine.prepared
     prepare(owner)
     assert not shared_engine.prepared
-    assert sample(engine) == {(process.pid, "base")}
+    monkeypatch.setenv("PERSONA_LEAKAGE_JOBS_PER_GPU", "3")
+    prepare(owner)
+    second = take(owner, settings)
+    prepare(owner)
+    assert second.process.pid != process.pid and not shared_engine.prepared
+    assert sample(engine) == {(process.pid, "base")} and sample(second) == {(second.process.pid, "base")}
 
 
 def test_a_prepared_process_that_is_not_needed_ends(owner, settings):

@@ -1,4 +1,4 @@
-"""The process of a shared engine with a stand-in for vLLM, which says which process and adapter a reply is from.
+"""The process of a shared engine with a stand-in for vLLM. Its replies are the adapter's name and end because of the process's number.
 
 A request's question is an order: wait, refuse, fail, or say where the adapter is. So is the setting dtype: refused, broken, slow.
 """
@@ -9,8 +9,8 @@ import time
 from types import SimpleNamespace
 
 from persona_leakage.inference import engine_server
-from persona_leakage.inference.requests import Completion
 from persona_leakage.infrastructure.cli import InputError, run_program
+from persona_leakage.models.loading import load_tokenizer
 
 
 class VllmEngine:
@@ -23,7 +23,7 @@ class VllmEngine:
             raise RuntimeError("no kernel image")
         if dtype == "slow":
             time.sleep(60)
-        self.awake = True
+        self.awake, self.tokenizer = True, load_tokenizer(folder)
 
     def use(self, adapter):
         self.adapter = adapter
@@ -34,7 +34,7 @@ class VllmEngine:
     def wake_up(self):
         self.awake = True
 
-    def sample(self, requests, sampling):
+    def sample_ids(self, requests, sampling):
         self.say("it samples")
         for request in requests:
             assert self.awake
@@ -45,7 +45,8 @@ class VllmEngine:
             if request.question == "fail":
                 raise RuntimeError("CUDA error")
             text = self.adapter.state if self.adapter else "base"
-            yield Completion(request, (os.getpid(),), self.adapter.folder if request.question == "where" else text, "stop")
+            text = self.adapter.folder if request.question == "where" else text
+            yield request, self.tokenizer.encode(text), str(os.getpid())
 
 
 if __name__ == "__main__":

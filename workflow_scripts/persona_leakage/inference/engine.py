@@ -79,7 +79,7 @@ def engine_name(engine):
 def prepare_engine(engine):
     """Have vLLM imported by the process of a new engine while this job imports torch and reads its prompts; engine: config block.
 
-    Where the job has a GPU and none of its Snakemake's engines is on it yet.
+    Where the job has a GPU on which its Snakemake may have one more engine.
     """
     from persona_leakage.inference.shared_engine import owner_process, prepare
 

@@ -37,13 +37,12 @@ def main(argv=None):
         return
     threading.Thread(target=end_with, args=(needed, args.files), daemon=True).start()
     from persona_leakage.inference.vllm_engine import VllmEngine
-    from persona_leakage.models.loading import load_tokenizer
 
     if not (line := sys.stdin.readline()):
         remove_files(args.files)
         return
     settings = json.loads(line)
-    engine = VllmEngine(tokenizer=load_tokenizer(settings["folder"]), sleeps=True, **settings)
+    engine = VllmEngine(tokenizer=None, sleeps=True, **settings)
     with Listener(str(args.files.with_suffix(".sock")), "AF_UNIX") as listener, suppress(*BROKEN):
         while True:
             with listener.accept() as connection:
@@ -65,8 +64,8 @@ def serve(engine, connection, adapter, requests, sampling):
     engine.say = lambda text: connection.send((SAID, text))
     engine.use(adapter)
     try:
-        for completion in engine.sample(requests, sampling):
-            connection.send((REPLY, completion))
+        for reply in engine.sample_ids(requests, sampling):
+            connection.send((REPLY, reply))
     except InputError as error:
         connection.send((REFUSED, str(error)))
 

@@ -51,6 +51,12 @@ def make_requests(prompts, draws, seed_parts):
     return requests
 
 
+def completion_of(request, ids, finish_reason, tokenizer):
+    """The :class:`Completion` of a reply's token ``ids``, which end before the stop token."""
+    text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return Completion(request, tuple(ids), text, finish_reason)
+
+
 def completion_record(completion):
     """The JSON record of a completion, as it stands in completions.jsonl.gz and pool.jsonl.gz."""
     request = completion.request

@@ -18,10 +18,12 @@ from pathlib import Path
 import psutil
 
 from persona_leakage.inference.engine_server import BROKEN, DONE, REFUSED, REPLY, SAID, is_alive, remove_files
+from persona_leakage.inference.requests import completion_of
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
-from persona_leakage.infrastructure.gpu_lease import VISIBLE, jobs_per_device, locked
+from persona_leakage.infrastructure.gpu_lease import ENGINES, VISIBLE, jobs_per_device, locked
 from persona_leakage.infrastructure.provenance import PROGRAMS
+from persona_leakage.models.loading import load_tokenizer
 
 SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
 prepared = []  # (files, process) of prepare(), for take_engine
@@ -49,10 +51,11 @@ def is_snakemake(process):
 class SharedEngine:
     """Samples with the engine of another process; one instance for one call of sample."""
 
-    def __init__(self, files, lock, process, connection, adapter):
-        """files, process: of the engine; lock: descriptor of its lock, which this holds until sample has ended."""
+    def __init__(self, files, lock, process, connection, adapter, folder):
+        """files, process: of the engine; lock: descriptor of its lock, which this holds until sample has ended; folder: of the model."""
         self.files, self.lock, self.process, self.connection = files, lock, process, connection
         # The engine's process may have another working directory.
+        self.folder = folder
         self.adapter = adapter and replace(adapter, folder=str(Path(adapter.folder).resolve()))
 
     def sample(self, requests, sampling):
@@ -61,10 +64,11 @@ class SharedEngine:
         try:
             with self.connection as connection:
                 connection.send((os.getpid(), self.adapter, requests, sampling))
+                tokenizer = load_tokenizer(self.folder)
                 while (message := connection.recv())[0] != DONE:
                     kind, content = message
                     if kind == REPLY:
-                        yield content
+                        yield completion_of(*content, tokenizer)
                     elif kind == SAID:
                         print(content, flush=True)
                     elif kind == REFUSED:
@@ -121,7 +125,7 @@ def take_engine(owner, settings, parts, adapter, starting):
         if process:
             process.stdin.close()  # so it ends
         print(f"engine {idle[2].pid} is loaded already", flush=True)
-        return SharedEngine(*idle, adapter)
+        return SharedEngine(*idle, adapter, settings["folder"])
     with starting:
         if process is None:
             files, process = start_process(folder, owner)
@@ -130,7 +134,7 @@ def take_engine(owner, settings, parts, adapter, starting):
         if connection is None:
             raise failure_of(files, process)
     print(f"engine {process.pid} is loaded", flush=True)
-    return SharedEngine(files, lock, process, connection, adapter)
+    return SharedEngine(files, lock, process, connection, adapter, settings["folder"])
 
 
 def engine_folder(owner):
@@ -190,13 +194,13 @@ def lock_file(path):
 
 
 def prepare(owner):
-    """Start the process of an engine if the GPU has none yet: it imports vLLM while this job still reads its prompts.
+    """Start the process of an engine if the GPU can have one more: it imports vLLM while this job still reads its prompts.
 
-    It ends with this job unless take_engine needs a new engine.
+    It ends with this job unless take_engine needs a new engine: one that is idle now may be another job's by then.
     """
     device = os.environ.get(VISIBLE, "")
     folder = engine_folder(owner)
-    if all(facts_of(path).get("device") != device for path in folder.glob("*.json")):
+    if sum(facts_of(path).get("device") == device for path in folder.glob("*.json")) < min(ENGINES, jobs_per_device()):
         prepared.append(start_process(folder, owner))
 
 

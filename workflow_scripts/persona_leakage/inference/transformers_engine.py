@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from persona_leakage.inference.kv_cache import SlotCache, read_next_tokens, read_prompts
-from persona_leakage.inference.requests import Completion, Request
+from persona_leakage.inference.requests import Request, completion_of
 from persona_leakage.inference.top_p_sampling import draw_tokens, uniform_stream
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.attention import (
@@ -126,10 +126,9 @@ class TransformersEngine:
         for slot in reversed(range(len(running))):
             row = running[slot]
             if stopped[slot] or len(row.token_ids) == limit:
-                text = self.tokenizer.decode(row.token_ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
                 last = len(running) - 1
                 if slot != last:
                     cache.move(last, slot)
                     running[slot] = running[last]
                 running.pop()
-                yield Completion(row.request, tuple(row.token_ids), text, "stop" if stopped[slot] else "length")
+                yield completion_of(row.request, row.token_ids, "stop" if stopped[slot] else "length", self.tokenizer)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,7 +32,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.usage.usage_lib import UsageContext
 
 from persona_leakage.inference.adapter_check import fault_of, largest_difference
-from persona_leakage.inference.requests import Completion
+from persona_leakage.inference.requests import completion_of
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, SHARE, jobs_per_device
@@ -42,6 +43,7 @@ GATE_PROMPTS, GATE_TOKENS = 8, 8
 OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
 GIB = 2**30
 WORKER = "persona_leakage.inference.vllm_worker.SharingWorker"
+FIRST, MORE = 2048, 32  # requests given to vLLM before its first step, and before each other: 11,100 take two seconds
 WORKSPACE = 6 * GIB  # of an engine, for activations, CUDA graphs and adapters; a 1.5B model on an H200 used less
 
 
@@ -53,9 +55,10 @@ class VllmEngine:
     """
 
     def __init__(self, folder, tokenizer, stop_ids, dtype, device, longest, adapter=None, rank=None, sleeps=False):
-        """folder: model folder; longest: tokens of the longest prompt and reply together; adapter: None samples the base model.
+        """folder: model folder; tokenizer: None for sample_ids alone; longest: tokens of the longest prompt and reply together.
 
-        rank: of the adapters that can be used (default: of ``adapter``); sleeps: whether it is to free the GPU's memory between uses.
+        adapter: None samples the base model; rank: of the adapters that can be used (default: of ``adapter``);
+        sleeps: whether it is to free the GPU's memory between uses.
         """
         if rank is None and adapter:
             rank = rank_of(adapter)
@@ -111,6 +114,11 @@ class VllmEngine:
 
     def sample(self, requests, sampling):
         """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish, after check_adapter."""
+        for reply in self.sample_ids(requests, sampling):
+            yield completion_of(*reply, self.tokenizer)
+
+    def sample_ids(self, requests, sampling):
+        """As sample, but yield (request, token ids, finish reason)."""
         if not self.checked:
             self.check_adapter(requests)
             self.checked = True
@@ -119,12 +127,7 @@ class VllmEngine:
             ids = list(output.token_ids)
             if output.finish_reason == "stop" and ids[-1] in self.stop_ids:
                 ids.pop()
-            yield Completion(
-                request,
-                tuple(ids),
-                self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-                output.finish_reason,
-            )
+            yield request, ids, output.finish_reason
 
     def check_adapter(self, requests):
         """InputError unless a copy of the adapter with B = 0 gives the base model's log-probabilities and the adapter others.
@@ -153,8 +156,11 @@ class VllmEngine:
 
     def _run(self, requests, lora, **sampling):
         """Yield (request, vLLM's finished output) for all ``requests``."""
-        sent = self.send(requests, lora, **sampling)
-        while self.engine.has_unfinished_requests():
+        left, sent = iter(requests), {}
+        while True:
+            sent |= self.send(islice(left, max(MORE, FIRST - len(sent))), lora, **sampling)
+            if not sent:
+                return
             for output in self.engine.step():
                 if output.finished:
                     yield sent.pop(output.request_id), output.outputs[0]
