@@ -98,11 +98,23 @@ def test_no_device_is_used_twice(tmp_path, env, start):
     assert all("with_gpu: GPU " in log for log in logs)
 
 
+def vllm_in(folder):
+    """The folder in ``folder`` of a package that has vLLM's name."""
+    (folder / "packages/vllm").mkdir(parents=True)
+    (folder / "packages/vllm/__init__.py").touch()
+    return str(folder / "packages")
+
+
+def test_a_sampling_job_goes_where_the_fewest_of_its_kind_are(start, env, tmp_path):
+    """Not where the fewest jobs are: a job of another kind ends before the next adapters are sampled, and an engine stays."""
+    shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3", "PYTHONPATH": vllm_in(tmp_path)}
+    options = [(), ("--engine", "vllm"), (), ("--engine", "vllm")]
+    assert [start(1, HOLD, shared, *each).stdout.readline().strip() for each in options] == ["a", "b", "a", "a"]
+
+
 def test_a_third_sampling_job_waits_for_the_first_device_that_it_may_have(start, env, tmp_path):
     """Two devices with three places each, two sampling jobs on both: the fifth holds no place, and goes where one of them ends first."""
-    (tmp_path / "packages/vllm").mkdir(parents=True)
-    (tmp_path / "packages/vllm/__init__.py").touch()
-    shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3", "PYTHONPATH": str(tmp_path / "packages")}
+    shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3", "PYTHONPATH": vllm_in(tmp_path)}
     sampling = [start(1, HOLD, shared, "--engine", "vllm") for _ in range(4)]
     devices = [job.stdout.readline() for job in sampling]
     assert sorted(devices) == ["a\n", "a\n", "b\n", "b\n"]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from itertools import chain, takewhile
+from itertools import chain, product, takewhile
 from pathlib import Path
 
 from persona_leakage.infrastructure.cli import InputError
@@ -100,13 +100,14 @@ def jobs_per_device():
 def take_devices(uuids, count, folder, samples=False):
     """{UUID: descriptors} of ``count`` devices with the fewest jobs, or None. All or nothing: a waiting job holds none.
 
-    samples: whether the job samples with vLLM; a device has at most ENGINES such jobs.
+    samples: whether the job samples with vLLM; a device has at most ENGINES such jobs, and one with fewer of them comes first.
     """
     held = {}
-    for number in range(jobs_per_device()):
+    for engine, number in product(range(ENGINES) if samples else [None], range(jobs_per_device())):
         for uuid in (uuid for uuid in uuids if uuid not in held):
-            name = uuid.replace("/", "_")
-            if locks := take_slot(folder, f"{name}{f'.{number}' if number else ''}", name if samples else None):
+            device = folder / uuid.replace("/", "_")
+            paths = [f"{device}{f'.{number}' if number else ''}.lock", *([f"{device}.engine{engine}.lock"] if samples else [])]
+            if locks := take_locks(map(Path, paths)):
                 held[uuid] = locks
             if len(held) == count:
                 return held
@@ -115,19 +116,16 @@ def take_devices(uuids, count, folder, samples=False):
     return None
 
 
-def take_slot(folder, slot, device):
-    """Descriptors of the lock of a ``slot``, and of one of the ENGINES locks for sampling on ``device`` unless that is None.
-
-    None if either is taken.
-    """
-    held = try_lock(folder / f"{slot}.lock")
-    if held is None or device is None:
-        return held and [held]
-    for number in range(ENGINES):
-        if (engine := try_lock(folder / f"{device}.engine{number}.lock")) is not None:
-            return [held, engine]
-    os.close(held)
-    return None
+def take_locks(paths):
+    """Descriptors that hold the lock files ``paths``; None, and none is held, if another process holds one of them."""
+    held = []
+    for path in paths:
+        if (lock := try_lock(path)) is None:
+            for descriptor in held:
+                os.close(descriptor)
+            return None
+        held.append(lock)
+    return held
 
 
 def lease_devices(count, samples=False):
