@@ -13,6 +13,7 @@ from persona_leakage.inference import shared_engine
 from persona_leakage.inference.engine_server import is_alive
 from persona_leakage.inference.requests import SamplingParams, make_requests
 from persona_leakage.inference.shared_engine import engine_folder, owner_process, prepare, take_engine
+from persona_leakage.infrastructure import gpu_lease
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.models.loading import read_manifest
 from persona_leakage.models.saved_adapter import Adapter
@@ -222,6 +223,60 @@ def test_a_prepared_process_that_is_not_needed_ends(owner, settings):
     assert sample(take(owner, settings)) == {(first.process.pid, "base")}
     files, process = waiting
     assert process.wait(60) == 0 and not files.with_suffix(".log").exists()
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Has jobs share a device of two places, as with_gpu.py tells them; the lock of the second place."""
+    monkeypatch.setenv(gpu_lease.SHARE, "2")
+    monkeypatch.setenv(gpu_lease.PLACES, str(tmp_path / "gpu"))
+    mine = gpu_lease.take_place()
+    yield tmp_path / "gpu.1.lock"
+    os.close(mine)
+
+
+def is_free(place):
+    """Whether nobody holds the lock of a place."""
+    if (lock := gpu_lease.try_lock(place)) is not None:
+        os.close(lock)
+    return lock is not None
+
+
+def test_a_spare_engine_is_loaded_beside_the_first(owner, settings, place, capsys):
+    """It holds a place until it is loaded; a job that finds the first at work takes it, and both stay."""
+    first = take(owner, settings)
+    assert not is_free(place)
+    wait_until(lambda: is_free(place), "the spare engine is loaded")
+    second = take(owner, settings)
+    assert second.process.pid != first.process.pid
+    assert capsys.readouterr().out == f"engine {first.process.pid} is loaded\nengine {second.process.pid} is loaded already\n"
+    assert sample(first) == {(first.process.pid, "base")} and sample(second) == {(second.process.pid, "base")}
+    assert is_alive(second.process) and len(list(first.files.parent.glob("*.json"))) == 2
+
+
+def test_a_job_that_comes_early_waits_for_the_spare_engine(owner, settings, place):
+    first, second = take(owner, settings), take(owner, settings)
+    assert len(list(first.files.parent.glob("*.json"))) == 2
+    assert sample(second) == {(second.process.pid, "base")} and sample(first) == {(first.process.pid, "base")}
+
+
+def test_a_spare_engine_outlives_the_job_that_started_it(owner, settings, place, server):
+    job = subprocess.Popen([sys.executable, "-c", JOB, str(owner.pid), json.dumps(settings), server], stdout=subprocess.PIPE, text=True)
+    _, _, pid = (job.stdout.readline() for _ in range(3))
+    wait_until(lambda: is_free(place), "the spare engine is loaded")
+    job.kill()
+    job.wait()
+    wait_until(lambda: not psutil.pid_exists(int(pid)), "the killed job's engine has ended")
+    spare = take(owner, settings)
+    assert spare.process.pid != int(pid) and sample(spare) == {(spare.process.pid, "base")}
+
+
+def test_without_a_free_place_no_spare_engine_is_loaded(owner, settings, place):
+    other = gpu_lease.take_place()
+    engine = take(owner, settings)
+    sample(engine)
+    assert list(engine.files.parent.glob("*.json")) == [engine.files]
+    os.close(other)
 
 
 def test_a_folder_of_engines_whose_snakemake_has_ended_goes(owner):

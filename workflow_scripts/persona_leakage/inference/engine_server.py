@@ -28,10 +28,11 @@ def main(argv=None):
     parser = argparse.ArgumentParser(prog="engine_server", description=__doc__)
     parser.add_argument("--files", required=True, type=Path, help="path of the engine's files, without an ending")
     parser.add_argument("--owner", required=True, type=int, help="process number of Snakemake")
-    parser.add_argument("--job", required=True, type=int, help="process number of the job that starts it")
+    parser.add_argument("--job", type=int, help="process number of the job that waits for it")
+    parser.add_argument("--place", type=int, help="descriptor of a lock to close once the engine sleeps, where no job waits for it")
     args = parser.parse_args(argv)
     try:
-        needed = {"owner": psutil.Process(args.owner), "job": psutil.Process(args.job)}
+        needed = {"owner": psutil.Process(args.owner), **({"job": psutil.Process(args.job)} if args.job else {})}
     except psutil.NoSuchProcess:  # it has ended already
         remove_files(args.files)
         return
@@ -43,6 +44,9 @@ def main(argv=None):
         return
     settings = json.loads(line)
     engine = VllmEngine(tokenizer=None, sleeps=True, **settings)
+    if args.place is not None:
+        engine.sleep()
+        os.close(args.place)
     with Listener(str(args.files.with_suffix(".sock")), "AF_UNIX") as listener, suppress(*BROKEN):
         while True:
             with listener.accept() as connection:

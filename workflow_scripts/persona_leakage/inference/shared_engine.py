@@ -21,7 +21,7 @@ from persona_leakage.inference.engine_server import BROKEN, DONE, REFUSED, REPLY
 from persona_leakage.inference.requests import completion_of
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
-from persona_leakage.infrastructure.gpu_lease import ENGINES, VISIBLE, jobs_per_device, locked
+from persona_leakage.infrastructure.gpu_lease import ENGINES, VISIBLE, jobs_per_device, locked, take_place
 from persona_leakage.infrastructure.provenance import PROGRAMS
 from persona_leakage.models.loading import load_tokenizer
 
@@ -134,6 +134,7 @@ def take_engine(owner, settings, parts, adapter, starting):
         if connection is None:
             raise failure_of(files, process)
     print(f"engine {process.pid} is loaded", flush=True)
+    load_spare(folder, owner, key, device, settings)
     return SharedEngine(files, lock, process, connection, adapter, settings["folder"])
 
 
@@ -156,7 +157,7 @@ def engine_folder(owner):
 
 def find_idle(folder, key, device):
     """(files, lock, process, connection) of an idle engine of the device with ``key``, or None; idle ones with another key end."""
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob("*.json"), key=lambda path: not path.with_suffix(".sock").exists()):  # loaded ones first
         facts = facts_of(path)
         if facts.get("device") != device or (lock := lock_file(path)) is None:
             continue
@@ -200,17 +201,37 @@ def prepare(owner):
     """
     device = os.environ.get(VISIBLE, "")
     folder = engine_folder(owner)
-    if sum(facts_of(path).get("device") == device for path in folder.glob("*.json")) < min(ENGINES, jobs_per_device()):
+    if may_have_more(folder, device):
         prepared.append(start_process(folder, owner))
 
 
-def start_process(folder, owner):
-    """(files, process) of a new engine that waits for its settings. Not of this one's group: Ctrl-C reaches Snakemake alone."""
+def may_have_more(folder, device):
+    """Whether a device has fewer engines than jobs that may sample on it at once."""
+    return sum(facts_of(path).get("device") == device for path in folder.glob("*.json")) < min(ENGINES, jobs_per_device())
+
+
+def load_spare(folder, owner, key, device, settings):
+    """Start to load one more engine if the GPU may have it and a place is free, for the next job that finds this one's engine at work.
+
+    It holds the place until it sleeps.
+    """
+    if may_have_more(folder, device) and (place := take_place()) is not None:
+        os.close(start(*start_process(folder, owner, place), key, device, settings))
+        os.close(place)
+
+
+def start_process(folder, owner, place=None):
+    """(files, process) of a new engine that waits for its settings. Not of this one's group: Ctrl-C reaches Snakemake alone.
+
+    place: descriptor of a lock; such an engine does not end with this job, and gives the lock back once it is loaded and asleep.
+    """
     files = folder / f"{os.urandom(6).hex()}.json"
-    command = [*SERVER, "--files", str(files), "--owner", str(owner.pid), "--job", str(os.getpid())]
+    command = [*SERVER, "--files", str(files), "--owner", str(owner.pid)]
+    command += ["--job", str(os.getpid())] if place is None else ["--place", str(place)]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAMS)}
     with files.with_suffix(".log").open("w") as log:
         options = {"env": environment, "stdin": subprocess.PIPE, "stdout": log, "stderr": log, "start_new_session": True}
+        options["pass_fds"] = () if place is None else (place,)
         return files, psutil.Popen(command, **options)
 
 

@@ -22,6 +22,7 @@ HIDDEN = ("", "-1", "NoDevFiles")  # names that mean no device; the last is Slur
 SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device at once; 1 unless set
 MEMORY_USED = 0.9  # share of a device's memory that the jobs on it take together
 ENGINES = 2  # vLLM jobs that sample on a device at once: two nearly fill an H200 at 1.5B, where 17 of a step's 27 ms are kernels
+PLACES = "PERSONA_LEAKAGE_GPU_PLACES"  # set within a job that has one device: path of the device's locks, without their endings
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # set within a job; names the allocation that its own jobs share
 
 
@@ -105,15 +106,32 @@ def take_devices(uuids, count, folder, samples=False):
     held = {}
     for engine, number in product(range(ENGINES) if samples else [None], range(jobs_per_device())):
         for uuid in (uuid for uuid in uuids if uuid not in held):
-            device = folder / uuid.replace("/", "_")
-            paths = [f"{device}{f'.{number}' if number else ''}.lock", *([f"{device}.engine{engine}.lock"] if samples else [])]
-            if locks := take_locks(map(Path, paths)):
+            device = device_path(folder, uuid)
+            if locks := take_locks([place_path(device, number), *([Path(f"{device}.engine{engine}.lock")] if samples else [])]):
                 held[uuid] = locks
             if len(held) == count:
                 return held
     for descriptor in chain.from_iterable(held.values()):
         os.close(descriptor)
     return None
+
+
+def device_path(folder, uuid):
+    """Path of the locks of a device, without their endings."""
+    return folder / uuid.replace("/", "_")
+
+
+def place_path(device, number):
+    """Path of the lock of a place: of the ``number``-th job on the device with this path (see device_path)."""
+    return Path(f"{device}{f'.{number}' if number else ''}.lock")
+
+
+def take_place():
+    """A descriptor that holds one more place on this job's device; None if none is free, or if the job has not one device."""
+    if not (device := os.environ.get(PLACES)):
+        return None
+    places = (try_lock(place_path(device, number)) for number in range(jobs_per_device()))
+    return next((place for place in places if place is not None), None)
 
 
 def take_locks(paths):
@@ -154,6 +172,7 @@ def lease_devices(count, samples=False):
     for descriptor in chain.from_iterable(taken.values()):
         os.set_inheritable(descriptor, True)
     os.environ |= {LEASE: os.urandom(16).hex(), VISIBLE: ",".join(devices[uuid] for uuid in taken)}
+    os.environ[PLACES] = str(device_path(folder, *taken)) if count == 1 else ""
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # else CUDA's numbers are not nvidia-smi's where devices differ
     print(f"with_gpu: GPU {os.environ[VISIBLE]} after {time.monotonic() - started:.0f} s", file=sys.stderr)
 
