@@ -179,10 +179,16 @@ def test_without_devices_the_cpu_is_used(env, count, devices, visible):
 @pytest.mark.parametrize(("places", "devices", "expected"), [("2", 1, "held"), ("1", 1, "none"), ("2", 2, "none")])
 def test_a_job_can_hold_another_place_on_its_device(start, env, places, devices, expected):
     """Of a device that it shares; as long as it keeps the lock, no other job has the place."""
-    program = "from persona_leakage.infrastructure.gpu_lease import take_place as take; lock = take(); print('held' if lock else 'none')"
-    command = [sys.executable, "-c", f"{program}; import sys; sys.stdout.flush(); sys.stdin.read()"]
-    env |= {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: places, "PYTHONPATH": str(ROOT / "workflow_scripts")}
-    job = start(devices, command, env)
+    program = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "workflow_scripts")!r})
+from persona_leakage.infrastructure.gpu_lease import take_place
+place = take_place()
+print("none" if place is None else "held", flush=True)
+sys.stdin.read()
+"""
+    env |= {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: places}
+    job = start(devices, [sys.executable, "-c", program], env)
     assert job.stdout.readline().strip() == expected
     if expected == "held":
         waiting = start(1, SHOW, env | {"CUDA_VISIBLE_DEVICES": "a"})
