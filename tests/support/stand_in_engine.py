@@ -1,4 +1,4 @@
-"""The process of a shared engine with a stand-in for vLLM. Its replies are the adapter's name and end because of the process's number.
+"""The process of a shared engine with a stand-in for vLLM. A reply's text is the adapter's name, its finish reason the process's number.
 
 A request's question is an order: wait, refuse, fail, or say where the adapter is. So is the setting dtype: refused, broken, slow.
 """

@@ -53,9 +53,8 @@ class SharedEngine:
 
     def __init__(self, files, lock, process, connection, adapter, folder):
         """files, process: of the engine; lock: descriptor of its lock, which this holds until sample has ended; folder: of the model."""
-        self.files, self.lock, self.process, self.connection = files, lock, process, connection
+        self.files, self.lock, self.process, self.connection, self.folder = files, lock, process, connection, folder
         # The engine's process may have another working directory.
-        self.folder = folder
         self.adapter = adapter and replace(adapter, folder=str(Path(adapter.folder).resolve()))
 
     def sample(self, requests, sampling):
@@ -197,7 +196,7 @@ def lock_file(path):
 def prepare(owner):
     """Start the process of an engine if the GPU can have one more: it imports vLLM while this job still reads its prompts.
 
-    It ends with this job unless take_engine needs a new engine: one that is idle now may be another job's by then.
+    Also if an engine is idle, as another job may take that one. It ends with this job if take_engine does not need it.
     """
     device = os.environ.get(VISIBLE, "")
     folder = engine_folder(owner)
@@ -211,9 +210,9 @@ def may_have_more(folder, device):
 
 
 def load_spare(folder, owner, key, device, settings):
-    """Start to load one more engine if the GPU may have it and a place is free, for the next job that finds this one's engine at work.
+    """Start to load a second engine, for a job that finds the first at work, if the GPU may have it and a place is free.
 
-    It holds the place until it sleeps.
+    The engine holds the place until it sleeps.
     """
     if may_have_more(folder, device) and (place := take_place()) is not None:
         os.close(start(*start_process(folder, owner, place), key, device, settings))

@@ -43,7 +43,7 @@ GATE_PROMPTS, GATE_TOKENS = 8, 8
 OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
 GIB = 2**30
 WORKER = "persona_leakage.inference.vllm_worker.SharingWorker"
-FIRST, MORE = 2048, 32  # requests given to vLLM before its first step, and before each other: 11,100 take two seconds
+FIRST, MORE = 2048, 32  # before a step vLLM gets requests until it has FIRST, but at least MORE: all 11,100 take two seconds
 WORKSPACE = 6 * GIB  # of an engine, for activations, CUDA graphs and adapters; a 1.5B model on an H200 used less
 
 

@@ -9,6 +9,6 @@ class SharingWorker(Worker):
     """Falls asleep even if other processes take more of the device's memory meanwhile than this one frees."""
 
     def sleep(self, level=1):
-        """As of Worker, which frees the memory and then asserts that less of the whole device's is used than before."""
+        """As Worker.sleep, which frees memory and then asserts that the used memory of the whole device has not grown."""
         with suppress(AssertionError):
             super().sleep(level)

@@ -101,7 +101,7 @@ def jobs_per_device():
 def take_devices(uuids, count, folder, samples=False):
     """{UUID: descriptors} of ``count`` devices with the fewest jobs, or None. All or nothing: a waiting job holds none.
 
-    samples: whether the job samples with vLLM; a device has at most ENGINES such jobs, and one with fewer of them comes first.
+    samples: whether the job samples with vLLM; devices with the fewest such jobs come first, and each has at most ENGINES.
     """
     held = {}
     for engine, number in product(range(ENGINES) if samples else [None], range(jobs_per_device())):
