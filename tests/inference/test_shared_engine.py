@@ -41,6 +41,8 @@ def server(monkeypatch):
     program = ROOT / "tests/support/stand_in_engine.py"
     monkeypatch.setattr(shared_engine, "SERVER", (sys.executable, str(program)))
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "workflow_scripts"))  # of the processes that a test starts
+    for name in (gpu_lease.SHARE, gpu_lease.PLACES):
+        monkeypatch.delenv(name, raising=False)
     return program
 
 
@@ -197,20 +199,15 @@ def test_a_job_that_is_killed_while_its_engine_loads_takes_it_along(owner, setti
     wait_until(lambda: not is_alive(engine), "the engine has ended", 20)
 
 
-def test_a_prepared_process_becomes_the_engine(owner, settings, monkeypatch):
-    """Of the job that prepared it; none is prepared where the device has as many engines as jobs, or two."""
+def test_a_prepared_process_becomes_the_engine(owner, settings):
+    """Of the job that prepared it; where an engine of the device is there already, none is prepared."""
     prepare(owner)
     ((_, process),) = shared_engine.prepared
     engine = take(owner, settings)
     assert engine.process.pid == process.pid and not shared_engine.prepared
     prepare(owner)
     assert not shared_engine.prepared
-    monkeypatch.setenv("PERSONA_LEAKAGE_JOBS_PER_GPU", "3")
-    prepare(owner)
-    second = take(owner, settings)
-    prepare(owner)
-    assert second.process.pid != process.pid and not shared_engine.prepared
-    assert sample(engine) == {(process.pid, "base")} and sample(second) == {(second.process.pid, "base")}
+    assert sample(engine) == {(process.pid, "base")}
 
 
 def test_a_prepared_process_that_is_not_needed_ends(owner, settings):
@@ -227,8 +224,8 @@ def test_a_prepared_process_that_is_not_needed_ends(owner, settings):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """Has jobs share a device of two places, as with_gpu.py tells them; the lock of the second place."""
-    monkeypatch.setenv(gpu_lease.SHARE, "2")
+    """Has jobs share a device of three places, as with_gpu.py tells them; the lock of the second place."""
+    monkeypatch.setenv(gpu_lease.SHARE, "3")
     monkeypatch.setenv(gpu_lease.PLACES, str(tmp_path / "gpu"))
     mine = gpu_lease.take_place()
     yield tmp_path / "gpu.1.lock"
@@ -243,10 +240,11 @@ def is_free(place):
 
 
 def test_a_spare_engine_is_loaded_beside_the_first(owner, settings, place, capsys):
-    """It holds a place until it is loaded; a job that finds the first at work takes it, and both stay."""
+    """It holds a place until it is loaded and asleep; a job that finds the first at work takes it, and both stay."""
     first = take(owner, settings)
     assert not is_free(place)
     wait_until(lambda: is_free(place), "the spare engine is loaded")
+    assert sorted(path.read_text() for path in first.files.parent.glob("*.log")) == ["", "sleeps\n"]
     second = take(owner, settings)
     assert second.process.pid != first.process.pid
     assert capsys.readouterr().out == f"engine {first.process.pid} is loaded\nengine {second.process.pid} is loaded already\n"
@@ -271,12 +269,56 @@ def test_a_spare_engine_outlives_the_job_that_started_it(owner, settings, place,
     assert spare.process.pid != int(pid) and sample(spare) == {(spare.process.pid, "base")}
 
 
-def test_without_a_free_place_no_spare_engine_is_loaded(owner, settings, place):
-    other = gpu_lease.take_place()
+@pytest.mark.parametrize("places", ["2", "3"])
+def test_a_spare_engine_leaves_a_place_for_other_work(owner, settings, place, monkeypatch, places):
+    """Of two places the other one is left for work that is not sampling."""
+    monkeypatch.setenv(gpu_lease.SHARE, places)
+    others = [gpu_lease.take_place() for _ in range(2)] if places == "3" else []
     engine = take(owner, settings)
     sample(engine)
     assert list(engine.files.parent.glob("*.json")) == [engine.files]
-    os.close(other)
+    for other in others:
+        os.close(other)
+
+
+def test_a_spare_engine_that_fails_leaves_nothing(owner, settings, place):
+    """Neither files nor its place; another can be loaded."""
+    first = take(owner, settings)
+    wait_until(lambda: is_free(place), "the spare engine is loaded")
+    folder, key = first.files.parent, json.loads(first.files.read_text())["key"]
+    lock = gpu_lease.take_place()
+    files, process = shared_engine.start_process(folder, owner, lock)
+    os.close(shared_engine.start(files, process, key, "", settings | {"dtype": "broken"}))
+    os.close(lock)
+    assert process.wait(60) != 0
+    assert not list(folder.glob(f"{files.stem}.*")) and is_free(place)
+    sample(first)
+
+
+def test_a_loaded_engine_is_taken_before_one_that_loads(owner, settings, place, monkeypatch):
+    monkeypatch.setenv(gpu_lease.SHARE, "1")
+    first = take(owner, settings)
+    sample(first)
+    folder, key = first.files.parent, json.loads(first.files.read_text())["key"]
+    monkeypatch.setattr(os, "urandom", bytes)  # the first of all names
+    slow, process = shared_engine.start_process(folder, owner)
+    os.close(shared_engine.start(slow, process, key, "", settings | {"dtype": "slow"}))
+    assert slow < first.files
+    assert sample(take(owner, settings)) == {(first.process.pid, "base")}
+
+
+def test_a_job_does_without_a_spare_engine_that_cannot_start(owner, settings, place, monkeypatch, capsys):
+    start = shared_engine.start_process
+
+    def fails(folder, owner, place=None):
+        if place is not None:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return start(folder, owner)
+
+    monkeypatch.setattr(shared_engine, "start_process", fails)
+    engine = take(owner, settings)
+    assert "no second engine is loaded: [Errno 11]" in capsys.readouterr().err and is_free(place)
+    assert sample(engine) == {(engine.process.pid, "base")}
 
 
 def test_a_folder_of_engines_whose_snakemake_has_ended_goes(owner):

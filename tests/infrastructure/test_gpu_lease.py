@@ -18,6 +18,7 @@ from tests.conftest import ROOT
 WITH_GPU = ROOT / "workflow_scripts/with_gpu.py"
 SHOW = [sys.executable, "-c", "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"]
 HOLD = [sys.executable, "-c", "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); sys.stdin.read()"]
+SET_WITHIN_A_JOB = ("SLURM_JOB_ID", gpu_lease.LEASE, gpu_lease.PLACES, gpu_lease.SHARE, "CUDA_DEVICE_ORDER")
 LISTING = (
     "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aaaa-1)\n"
     "GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-bbbb-2)\n"
@@ -30,7 +31,7 @@ LISTING = (
 def env(tmp_path):
     """An environment with three pretended devices and a lock folder of its own, and no Slurm around."""
     (tmp_path / "locks").mkdir()
-    clean = {name: value for name, value in os.environ.items() if name not in ("SLURM_JOB_ID", gpu_lease.LEASE, "CUDA_DEVICE_ORDER")}
+    clean = {name: value for name, value in os.environ.items() if name not in SET_WITHIN_A_JOB}
     return clean | {"CUDA_VISIBLE_DEVICES": "a,b,c", gpu_lease.LOCKS: str(tmp_path / "locks")}
 
 
@@ -110,6 +111,16 @@ def test_a_sampling_job_goes_where_the_fewest_of_its_kind_are(start, env, tmp_pa
     shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3", "PYTHONPATH": vllm_in(tmp_path)}
     options = [(), ("--engine", "vllm"), (), ("--engine", "vllm")]
     assert [start(1, HOLD, shared, *each).stdout.readline().strip() for each in options] == ["a", "b", "a", "a"]
+
+
+def test_a_sampling_job_goes_where_one_has_ended(start, env, tmp_path):
+    """Whichever of a device's jobs that is."""
+    shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3", "PYTHONPATH": vllm_in(tmp_path)}
+    jobs = [start(1, HOLD, shared, "--engine", "vllm") for _ in range(4)]
+    devices = [job.stdout.readline().strip() for job in jobs]
+    for ended in (devices.index("a"), *(index for index, device in enumerate(devices) if device == "b")):
+        jobs[ended].communicate("")
+    assert [start(1, HOLD, shared, "--engine", "vllm").stdout.readline().strip() for _ in range(3)] == ["b", "a", "b"]
 
 
 def test_a_third_sampling_job_waits_for_the_first_device_that_it_may_have(start, env, tmp_path):

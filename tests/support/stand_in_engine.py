@@ -30,6 +30,7 @@ class VllmEngine:
 
     def sleep(self):
         self.awake = False
+        print("sleeps", flush=True)
 
     def wake_up(self):
         self.awake = True

@@ -37,7 +37,7 @@ ENGINE_PACKAGES = {
 # Modules that are imported only when an engine starts, perhaps by another process; they count among the code that makes a reply.
 ENGINE_CODE = {
     "transformers": [LIBRARY / "inference/transformers_engine.py", LIBRARY / "models/lora.py"],
-    "vllm": [LIBRARY / "inference/vllm_engine.py"],
+    "vllm": [LIBRARY / "inference/vllm_engine.py", LIBRARY / "inference/vllm_worker.py"],
 }
 NAMED_PERSONAS = 5
 
@@ -79,7 +79,7 @@ def engine_name(engine):
 def prepare_engine(engine):
     """Have vLLM imported by the process of a new engine while this job imports torch and reads its prompts; engine: config block.
 
-    Where the job has a GPU on which its Snakemake may have one more engine.
+    Where the job has a GPU and none of its Snakemake's engines is on it yet.
     """
     from persona_leakage.inference.shared_engine import owner_process, prepare
 

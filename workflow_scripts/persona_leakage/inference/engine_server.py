@@ -31,6 +31,8 @@ def main(argv=None):
     parser.add_argument("--job", type=int, help="process number of the job that waits for it")
     parser.add_argument("--place", type=int, help="descriptor of a lock to close once the engine sleeps, where no job waits for it")
     args = parser.parse_args(argv)
+    if args.place is not None:
+        os.set_inheritable(args.place, False)
     try:
         needed = {"owner": psutil.Process(args.owner), **({"job": psutil.Process(args.job)} if args.job else {})}
     except psutil.NoSuchProcess:  # it has ended already
@@ -43,10 +45,7 @@ def main(argv=None):
         remove_files(args.files)
         return
     settings = json.loads(line)
-    engine = VllmEngine(tokenizer=None, sleeps=True, **settings)
-    if args.place is not None:
-        engine.sleep()
-        os.close(args.place)
+    engine = load(VllmEngine, settings, args)
     with Listener(str(args.files.with_suffix(".sock")), "AF_UNIX") as listener, suppress(*BROKEN):
         while True:
             with listener.accept() as connection:
@@ -61,6 +60,20 @@ def main(argv=None):
                     del needed["job"]
                     connection.send((DONE, None))
     remove_files(args.files)
+
+
+def load(engine_class, settings, args):
+    """The engine; one that no job waits for sleeps, has given back its place, and leaves no files if it fails."""
+    try:
+        engine = engine_class(tokenizer=None, sleeps=True, **settings)
+        if args.place is not None:
+            engine.sleep()
+            os.close(args.place)
+        return engine
+    except BaseException:
+        if args.place is not None:
+            remove_files(args.files)
+        raise
 
 
 def serve(engine, connection, adapter, requests, sampling):

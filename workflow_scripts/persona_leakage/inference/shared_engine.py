@@ -194,28 +194,34 @@ def lock_file(path):
 
 
 def prepare(owner):
-    """Start the process of an engine if the GPU can have one more: it imports vLLM while this job still reads its prompts.
+    """Start the process of an engine if the GPU has none yet: it imports vLLM while this job still reads its prompts.
 
-    Also if an engine is idle, as another job may take that one. It ends with this job if take_engine does not need it.
+    It ends with this job if take_engine does not need it.
     """
     device = os.environ.get(VISIBLE, "")
     folder = engine_folder(owner)
-    if may_have_more(folder, device):
+    if not engines_on(folder, device):
         prepared.append(start_process(folder, owner))
 
 
-def may_have_more(folder, device):
-    """Whether a device has fewer engines than jobs that may sample on it at once."""
-    return sum(facts_of(path).get("device") == device for path in folder.glob("*.json")) < min(ENGINES, jobs_per_device())
+def engines_on(folder, device):
+    """How many engines a device has."""
+    found = [facts_of(path) for path in folder.glob("*.json")]
+    return sum(facts.get("device") == device and process_of(facts) is not None for facts in found)
 
 
 def load_spare(folder, owner, key, device, settings):
-    """Start to load a second engine, for a job that finds the first at work, if the GPU may have it and a place is free.
+    """Start to load a second engine, for a job that finds the first at work, if a place is free on the GPU.
 
-    The engine holds the place until it sleeps.
+    The engine holds the place until it sleeps; a GPU of two jobs would have no place left for other work meanwhile.
     """
-    if may_have_more(folder, device) and (place := take_place()) is not None:
+    if jobs_per_device() <= ENGINES or engines_on(folder, device) >= ENGINES or (place := take_place()) is None:
+        return
+    try:
         os.close(start(*start_process(folder, owner, place), key, device, settings))
+    except OSError as error:  # the job has its own engine
+        print(f"no second engine is loaded: {error}", file=sys.stderr)
+    finally:
         os.close(place)
 
 

@@ -159,7 +159,7 @@ class VllmEngine:
         left, sent = iter(requests), {}
         while True:
             sent |= self.send(islice(left, max(MORE, FIRST - len(sent))), lora, **sampling)
-            if not sent:
+            if not self.engine.has_unfinished_requests():
                 return
             for output in self.engine.step():
                 if output.finished:

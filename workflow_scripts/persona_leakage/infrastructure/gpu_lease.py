@@ -103,17 +103,32 @@ def take_devices(uuids, count, folder, samples=False):
 
     samples: whether the job samples with vLLM; devices with the fewest such jobs come first, and each has at most ENGINES.
     """
+    sampling = {uuid: sampling_jobs(device_path(folder, uuid)) if samples else 0 for uuid in uuids}
     held = {}
-    for engine, number in product(range(ENGINES) if samples else [None], range(jobs_per_device())):
-        for uuid in (uuid for uuid in uuids if uuid not in held):
-            device = device_path(folder, uuid)
-            if locks := take_locks([place_path(device, number), *([Path(f"{device}.engine{engine}.lock")] if samples else [])]):
-                held[uuid] = locks
-            if len(held) == count:
-                return held
+    for uuid, number in sorted(product(uuids, range(jobs_per_device())), key=lambda slot: (sampling[slot[0]], slot[1])):
+        if uuid not in held and (locks := take_slot(device_path(folder, uuid), number, samples)):
+            held[uuid] = locks
+        if len(held) == count:
+            return held
     for descriptor in chain.from_iterable(held.values()):
         os.close(descriptor)
     return None
+
+
+def take_slot(device, number, samples):
+    """Descriptors of the lock of a place, and of one of the ENGINES locks for sampling if the job ``samples``; None if all are taken."""
+    for engine in range(ENGINES) if samples else [None]:
+        if locks := take_locks([*([engine_path(device, engine)] if samples else []), place_path(device, number)]):
+            return locks
+    return None
+
+
+def sampling_jobs(device):
+    """How many jobs sample with vLLM on a device."""
+    free = [lock for engine in range(ENGINES) if (lock := try_lock(engine_path(device, engine))) is not None]
+    for descriptor in free:
+        os.close(descriptor)
+    return ENGINES - len(free)
 
 
 def device_path(folder, uuid):
@@ -124,6 +139,11 @@ def device_path(folder, uuid):
 def place_path(device, number):
     """Path of the lock of a place: of the ``number``-th job on the device with this path (see device_path)."""
     return Path(f"{device}{f'.{number}' if number else ''}.lock")
+
+
+def engine_path(device, number):
+    """Path of one of the ENGINES locks of the jobs that sample on a device."""
+    return Path(f"{device}.engine{number}.lock")
 
 
 def take_place():
@@ -186,7 +206,7 @@ def run_on_devices(count, command, samples=False):
     if count:
         lease_devices(count, samples)
     else:
-        os.environ[VISIBLE] = ""
+        os.environ |= {VISIBLE: "", PLACES: ""}
     try:
         os.execvp(command[0], command)
     except OSError as error:
