@@ -45,7 +45,7 @@ def main(argv=None):
         remove_files(args.files)
         return
     settings = json.loads(line)
-    engine = load(VllmEngine, settings, args)
+    engine = load(VllmEngine, settings, args.files, args.place)
     with Listener(str(args.files.with_suffix(".sock")), "AF_UNIX") as listener, suppress(*BROKEN):
         while True:
             with listener.accept() as connection:
@@ -62,18 +62,18 @@ def main(argv=None):
     remove_files(args.files)
 
 
-def load(engine_class, settings, args):
-    """The engine; one that no job waits for sleeps, has given back its place, and leaves no files if it fails."""
+def load(engine_class, settings, files, place):
+    """The engine; with a ``place`` it sleeps and has given the place back, and its ``files`` are removed if it fails."""
+    if place is None:
+        return engine_class(tokenizer=None, sleeps=True, **settings)  # the job that waits for it reads why it failed
     try:
         engine = engine_class(tokenizer=None, sleeps=True, **settings)
-        if args.place is not None:
-            engine.sleep()
-            os.close(args.place)
-        return engine
+        engine.sleep()
     except BaseException:
-        if args.place is not None:
-            remove_files(args.files)
+        remove_files(files)
         raise
+    os.close(place)
+    return engine
 
 
 def serve(engine, connection, adapter, requests, sampling):

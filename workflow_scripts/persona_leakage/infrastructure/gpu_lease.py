@@ -105,18 +105,17 @@ def take_devices(uuids, count, folder, samples=False):
     """
     sampling = {uuid: sampling_jobs(device_path(folder, uuid)) if samples else 0 for uuid in uuids}
     held = {}
-    for uuid, number in sorted(product(uuids, range(jobs_per_device())), key=lambda slot: (sampling[slot[0]], slot[1])):
-        if uuid not in held and (locks := take_slot(device_path(folder, uuid), number, samples)):
+    for uuid, number in sorted(product(uuids, range(jobs_per_device())), key=lambda place: (sampling[place[0]], place[1])):
+        if uuid not in held and (locks := take_place_to_work(device_path(folder, uuid), number, samples)):
             held[uuid] = locks
         if len(held) == count:
             return held
-    for descriptor in chain.from_iterable(held.values()):
-        os.close(descriptor)
+    release(chain.from_iterable(held.values()))
     return None
 
 
-def take_slot(device, number, samples):
-    """Descriptors of the lock of a place, and of one of the ENGINES locks for sampling if the job ``samples``; None if all are taken."""
+def take_place_to_work(device, number, samples):
+    """Descriptors of the lock of a place, and of one of the ENGINES locks if the job ``samples``; None, and none is held, if not free."""
     for engine in range(ENGINES) if samples else [None]:
         if locks := take_locks([*([engine_path(device, engine)] if samples else []), place_path(device, number)]):
             return locks
@@ -126,8 +125,7 @@ def take_slot(device, number, samples):
 def sampling_jobs(device):
     """How many jobs sample with vLLM on a device."""
     free = [lock for engine in range(ENGINES) if (lock := try_lock(engine_path(device, engine))) is not None]
-    for descriptor in free:
-        os.close(descriptor)
+    release(free)
     return ENGINES - len(free)
 
 
@@ -159,11 +157,16 @@ def take_locks(paths):
     held = []
     for path in paths:
         if (lock := try_lock(path)) is None:
-            for descriptor in held:
-                os.close(descriptor)
+            release(held)
             return None
         held.append(lock)
     return held
+
+
+def release(descriptors):
+    """Give back the locks that ``descriptors`` hold."""
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def lease_devices(count, samples=False):
