@@ -21,14 +21,14 @@ def test_jobs_in_turn_have_one_engine(owner, settings, capsys):
     first = take(owner, settings)
     completions = list(first.sample(requests(), SAMPLING))
     assert [completion.request for completion in completions] == requests()
-    assert capsys.readouterr().out == f"engine {first.process.pid} is loaded\nit samples\n"
+    assert capsys.readouterr().out == f"engine {first.own.process.pid} is loaded\nit samples\n"
     second = sample(take(owner, settings, Adapter("pirate/seed1", "somewhere", "0" * 64)))
-    assert second == {(first.process.pid, "pirate/seed1")} == {(int(completions[0].finish_reason), "pirate/seed1")}
+    assert second == {(first.own.process.pid, "pirate/seed1")} == {(int(completions[0].finish_reason), "pirate/seed1")}
 
 
 def test_two_jobs_at_once_have_one_each(owner, settings):
     engines = [take(owner, settings) for _ in range(2)]
-    first, second = (engine.process.pid for engine in engines)
+    first, second = (engine.own.process.pid for engine in engines)
     assert first != second
     assert sample(engines[1]) == {(second, "base")} and sample(engines[0]) == {(first, "base")}
     assert sample(take(owner, settings)) <= {(first, "base"), (second, "base")}
@@ -43,8 +43,8 @@ def test_another_setting_is_another_engine(owner, settings, tmp_path, other):
         (tmp_path / "copy").symlink_to(settings["folder"])
         other = {"folder": str(tmp_path / "copy")}
     second = take(owner, settings | other)
-    assert second.process.pid != first.process.pid
-    wait_until(lambda: not is_alive(first.process), "the first has ended")
+    assert second.own.process.pid != first.own.process.pid
+    wait_until(lambda: not is_alive(first.own.process), "the first has ended")
     sample(second)
 
 
@@ -52,7 +52,7 @@ def test_other_code_and_other_weights_are_another_engine(owner, settings):
     first = take(owner, settings, parts=["digest", "code"])
     sample(first)
     second = take(owner, settings, parts=["digest", "edited"])
-    assert second.process.pid != first.process.pid
+    assert second.own.process.pid != first.own.process.pid
     sample(second)
 
 
@@ -62,10 +62,10 @@ def test_another_device_is_another_engine(owner, settings, monkeypatch):
     sample(first)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     second = take(owner, settings)
-    assert second.process.pid != first.process.pid and is_alive(first.process), "the other device's engine stays"
+    assert second.own.process.pid != first.own.process.pid and is_alive(first.own.process), "the other device's engine stays"
     sample(second)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert sample(take(owner, settings)) == {(first.process.pid, "base")}
+    assert sample(take(owner, settings)) == {(first.own.process.pid, "base")}
 
 
 def test_an_engine_ends_with_a_job_that_is_killed(owner, settings, server):
@@ -77,8 +77,8 @@ def test_an_engine_ends_with_a_job_that_is_killed(owner, settings, server):
     job.kill()
     job.wait()
     after = take(owner, settings)
-    assert after.process.pid != engine.pid
-    assert sample(after) == {(after.process.pid, "base")}
+    assert after.own.process.pid != engine.pid
+    assert sample(after) == {(after.own.process.pid, "base")}
     wait_until(lambda: not is_alive(engine), "the engine has ended")
 
 
@@ -87,7 +87,7 @@ def test_an_idle_engine_that_is_killed_is_replaced(owner, settings):
     sample(first)
     process_of(first).kill()
     second = take(owner, settings)
-    assert second.process.pid != first.process.pid
+    assert second.own.process.pid != first.own.process.pid
     sample(second)
 
 
@@ -96,7 +96,7 @@ def test_an_engine_that_is_killed_at_work_is_named(owner, settings):
     completions = engine.sample(requests("wait", 200), SAMPLING)
     next(completions)
     process_of(engine).kill()
-    with pytest.raises(InputError, match=rf"vllm: its process {engine.process.pid} has ended, without any output, .*replies are kept"):
+    with pytest.raises(InputError, match=rf"vllm: its process {engine.own.process.pid} has ended, without any output, .*replies are kept"):
         list(completions)
     sample(take(owner, settings))
 
@@ -105,7 +105,7 @@ def test_a_refused_adapter_is_named_and_the_engine_stays(owner, settings):
     refusing = take(owner, settings)
     with pytest.raises(InputError, match=r"^the adapter has no effect$"):
         sample(refusing, question="refuse")
-    assert sample(take(owner, settings)) == {(refusing.process.pid, "base")}
+    assert sample(take(owner, settings)) == {(refusing.own.process.pid, "base")}
 
 
 def test_the_adapter_is_that_of_the_jobs_own_folder(owner, settings, tmp_path, monkeypatch):
@@ -141,10 +141,10 @@ def test_another_process_with_an_engines_number_is_left_alone(owner, settings):
     first = take(owner, settings)
     sample(first)
     stranger = psutil.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
-    facts = json.loads(first.files.read_text())
-    first.files.write_text(json.dumps(facts | {"pid": stranger.pid, "key": "another"}))
+    facts = json.loads(first.own.files.read_text())
+    first.own.files.write_text(json.dumps(facts | {"pid": stranger.pid, "key": "another"}))
     second = take(owner, settings)
-    assert is_alive(stranger) and second.process.pid not in (first.process.pid, stranger.pid)
+    assert is_alive(stranger) and second.own.process.pid not in (first.own.process.pid, stranger.pid)
     sample(second)
     end(stranger)
     process_of(first).kill()
@@ -174,11 +174,11 @@ def test_engines_end_with_their_snakemake(settings, at_work):
     completions = engine.sample(requests("wait", 200 if at_work else 2), SAMPLING)
     next(completions) if at_work else list(completions)
     end(owner)
-    wait_until(lambda: not is_alive(engine.process), "the engine has ended")
+    wait_until(lambda: not is_alive(engine.own.process), "the engine has ended")
     if at_work:
         with pytest.raises(InputError, match="has ended, without any output"):
             list(completions)
-    assert not engine.files.exists() and not engine.files.parent.exists()
+    assert not engine.own.files.exists() and not engine.own.files.parent.exists()
 
 
 def test_a_folder_that_others_may_write_to_is_refused(owner, monkeypatch):

@@ -1,5 +1,6 @@
 """Jobs that share engines, as real processes with a stand-in for vLLM (stand_in_engine.py)."""
 
+import os
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -8,6 +9,7 @@ import psutil
 
 from persona_leakage.inference.requests import SamplingParams, make_requests
 from persona_leakage.inference.shared_engine import take_engine
+from persona_leakage.infrastructure import gpu_lease
 
 SAMPLING = SamplingParams(1.0, 0.9, 8)
 JOB = """
@@ -47,4 +49,11 @@ def sample(engine, **asked):
 
 
 def process_of(engine):
-    return psutil.Process(engine.process.pid)
+    return psutil.Process(engine.own.process.pid)
+
+
+def is_free(place):
+    """Whether nobody holds the lock of a place."""
+    if (lock := gpu_lease.try_lock(place)) is not None:
+        os.close(lock)
+    return lock is not None

@@ -1,6 +1,6 @@
 """The process of a shared engine with a stand-in for vLLM. A reply's text is the adapter's name, its finish reason the process's number.
 
-A request's question is an order: wait, refuse, fail, or say where the adapter is. So is the setting dtype: refused, broken, slow.
+A request's question is an order: wait, be slow, refuse, fail, or say where the adapter is. So is the setting dtype: refused, broken, slow.
 """
 
 import os
@@ -28,6 +28,10 @@ class VllmEngine:
     def use(self, adapter):
         self.adapter = adapter
 
+    def check(self, requests):
+        if requests[0].question == "refuse":
+            raise InputError("the adapter has no effect")
+
     def sleep(self):
         self.awake = False
         print("sleeps", flush=True)
@@ -35,19 +39,23 @@ class VllmEngine:
     def wake_up(self):
         self.awake = True
 
-    def sample_ids(self, requests, sampling):
+    def sample_ids(self, more, sampling):
         self.say("it samples")
-        for request in requests:
-            assert self.awake
-            if request.question == "wait":
-                time.sleep(0.2)
-            if request.question == "refuse":
-                raise InputError("the adapter has no effect")
-            if request.question == "fail":
-                raise RuntimeError("CUDA error")
-            text = self.adapter.state if self.adapter else "base"
-            text = self.adapter.folder if request.question == "where" else text
-            yield request, self.tokenizer.encode(text), str(os.getpid())
+        while requests := more(5, wait=True):
+            for request in requests:
+                yield self.reply(request)
+
+    def reply(self, request):
+        assert self.awake
+        if request.question == "wait":
+            time.sleep(0.2)
+        if request.question == "slow":
+            time.sleep(0.005)
+        if request.question == "fail":
+            raise RuntimeError("CUDA error")
+        text = self.adapter.state if self.adapter else "base"
+        text = self.adapter.folder if request.question == "where" else text
+        return request, self.tokenizer.encode(text), str(os.getpid())
 
 
 if __name__ == "__main__":

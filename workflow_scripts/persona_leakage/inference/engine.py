@@ -121,7 +121,7 @@ def start_vllm(manifest, stop_ids, facts, longest, adapter, rank):
         rank = rank_of(adapter) if adapter else rank
         settings = {"folder": str(Path(manifest["folder"]).resolve()), "stop_ids": stop_ids, "dtype": dtype, "device": device}
         settings |= {"longest": vllm_start.model_length(manifest["folder"], longest), "rank": rank}
-        parts = [manifest["digest"], code_digest_of(*ENGINE_CODE["vllm"]), facts]
+        parts = [manifest["digest"], code_digest_of(*ENGINE_CODE["vllm"]), facts, arithmetic()]
         return take_engine(owner, settings, parts, adapter, checked_beside(manifest))
     from persona_leakage.inference.vllm_engine import VllmEngine
 

@@ -6,9 +6,11 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Listener
 from pathlib import Path
+from queue import Queue
 
 import psutil
 
@@ -76,15 +78,53 @@ def load(engine_class, settings, files, place):
     return engine
 
 
-def serve(engine, connection, adapter, requests, sampling):
+class Requests:
+    """The requests of a job, which it sends in parts: (list of requests, whether more follow).
+
+    A thread receives them: a job sends some while replies are sent to it, and neither side may wait for the other to read first.
+    """
+
+    def __init__(self, connection):
+        self.parts, self.here, self.follow = Queue(), deque(), True
+        threading.Thread(target=self.receive_all, args=(connection,), daemon=True).start()
+        self.next_part()
+
+    def receive_all(self, connection):
+        follow = True
+        while follow:
+            try:
+                part, follow = connection.recv()
+            except BROKEN:
+                part, follow = [], None
+            self.parts.put((part, follow))
+
+    def next_part(self):
+        """Wait for a part; EOFError if the job has ended."""
+        part, self.follow = self.parts.get()
+        if self.follow is None:
+            raise EOFError
+        self.here.extend(part)
+
+    def take(self, count, wait):
+        """As ``more`` of VllmEngine.sample_ids."""
+        while self.follow and (not self.parts.empty() or (wait and not self.here)):
+            self.next_part()
+        return [self.here.popleft() for _ in range(min(count, len(self.here)))]
+
+
+def serve(engine, connection, adapter, sampling):
     """Sample what a job asks for and send it each reply; one of BROKEN if the job ends in between."""
+    requests = Requests(connection)
     engine.say = lambda text: connection.send((SAID, text))
     engine.use(adapter)
     try:
-        for reply in engine.sample_ids(requests, sampling):
+        engine.check(requests.here)
+        for reply in engine.sample_ids(requests.take, sampling):
             connection.send((REPLY, reply))
     except InputError as error:
         connection.send((REFUSED, str(error)))
+        while requests.follow:  # to close with parts unread would break the connection before the job has read the error
+            requests.next_part()
 
 
 def end_with(needed, files):

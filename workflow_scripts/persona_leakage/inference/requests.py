@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from persona_leakage.infrastructure.seeds import derive_seed
 
+AT_ONCE = 2048  # requests that vLLM is given at a time: twice as many replies as it has in progress on a large GPU
+
 
 @dataclass(frozen=True)
 class SamplingParams:

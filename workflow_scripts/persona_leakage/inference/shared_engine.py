@@ -11,19 +11,28 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Client
 from pathlib import Path
 
 import psutil
 
-from persona_leakage.inference.engine_server import BROKEN, DONE, REFUSED, REPLY, SAID, is_alive, remove_files
-from persona_leakage.inference.requests import completion_of
+from persona_leakage.inference.engine_server import BROKEN, is_alive, remove_files
+from persona_leakage.inference.shared_sampling import SharedEngine, TakenEngine, failure_of
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
-from persona_leakage.infrastructure.gpu_lease import ENGINES, VISIBLE, jobs_per_device, locked, take_place
+from persona_leakage.infrastructure.gpu_lease import (
+    ENGINES,
+    PLACES,
+    VISIBLE,
+    jobs_per_device,
+    locked,
+    release,
+    take_idle_place,
+    take_place,
+    try_lock,
+)
 from persona_leakage.infrastructure.provenance import PROGRAMS
-from persona_leakage.models.loading import load_tokenizer
 
 SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
 prepared = []  # (files, process) of prepare(), for take_engine
@@ -48,38 +57,6 @@ def is_snakemake(process):
     return False
 
 
-class SharedEngine:
-    """Samples with the engine of another process; one instance for one call of sample."""
-
-    def __init__(self, files, lock, process, connection, adapter, folder):
-        """files, process: of the engine; lock: descriptor of its lock, which this holds until sample has ended; folder: of the model."""
-        self.files, self.lock, self.process, self.connection, self.folder = files, lock, process, connection, folder
-        # The engine's process may have another working directory.
-        self.adapter = adapter and replace(adapter, folder=str(Path(adapter.folder).resolve()))
-
-    def sample(self, requests, sampling):
-        """As VllmEngine.sample; InputError if the engine ends or refuses the adapter."""
-        refused = None
-        try:
-            with self.connection as connection:
-                connection.send((os.getpid(), self.adapter, requests, sampling))
-                tokenizer = load_tokenizer(self.folder)
-                while (message := connection.recv())[0] != DONE:
-                    kind, content = message
-                    if kind == REPLY:
-                        yield completion_of(*content, tokenizer)
-                    elif kind == SAID:
-                        print(content, flush=True)
-                    elif kind == REFUSED:
-                        refused = content
-        except BROKEN:
-            raise failure_of(self.files, self.process) from None
-        finally:
-            os.close(self.lock)
-        if refused:
-            raise InputError(refused)
-
-
 def connect(files, process):
     """The connection to an engine that is idle or being loaded, once it greets; None if it ends before."""
     while is_alive(process):
@@ -89,24 +66,6 @@ def connect(files, process):
             return connection
         time.sleep(0.1)
     return None
-
-
-def failure_of(files, process):
-    """Print the output of an engine that ended unexpectedly, remove its files, and return an InputError for the job."""
-    with suppress(psutil.TimeoutExpired):
-        process.wait(60)  # it may still be writing why
-    said = ""
-    with suppress(OSError):
-        said = files.with_suffix(".log").read_text(encoding="utf-8", errors="replace").strip()
-    remove_files(files)
-    last = said.splitlines()[-1] if said else ""
-    if last.startswith("error: "):
-        return InputError(last.removeprefix("error: "))
-    print(said, file=sys.stderr, flush=True)
-    how = "with the output above" if said else "without any output, so it was probably killed, for example for using too much memory"
-    return InputError(
-        f"engine.name: vllm: its process {process.pid} has ended, {how}; run the same command again: finished replies are kept"
-    )
 
 
 def take_engine(owner, settings, parts, adapter, starting):
@@ -119,12 +78,13 @@ def take_engine(owner, settings, parts, adapter, starting):
     folder = engine_folder(owner)
     device = os.environ.get(VISIBLE, "")
     key = digest_of([settings, parts, jobs_per_device(), sys.executable])
+    shared = partial(SharedEngine, find_idle=partial(take_idle_elsewhere, folder, key), adapter=adapter, folder=settings["folder"])
     files, process = prepared.pop() if prepared else (None, None)
-    if idle := find_idle(folder, key, device):
+    if idle := take_idle(folder, key, device):
         if process:
             process.stdin.close()  # so it ends
-        print(f"engine {idle[2].pid} is loaded already", flush=True)
-        return SharedEngine(*idle, adapter, settings["folder"])
+        print(f"engine {idle.process.pid} is loaded already", flush=True)
+        return shared(idle)
     with starting:
         if process is None:
             files, process = start_process(folder, owner)
@@ -133,8 +93,7 @@ def take_engine(owner, settings, parts, adapter, starting):
         if connection is None:
             raise failure_of(files, process)
     print(f"engine {process.pid} is loaded", flush=True)
-    load_spare(folder, owner, key, device, settings)
-    return SharedEngine(files, lock, process, connection, adapter, settings["folder"])
+    return shared(TakenEngine(files, [lock], process, connection))
 
 
 def engine_folder(owner):
@@ -154,15 +113,15 @@ def engine_folder(owner):
     return folder
 
 
-def find_idle(folder, key, device):
-    """(files, lock, process, connection) of an idle engine of the device with ``key``, or None; idle ones with another key end."""
+def take_idle(folder, key, device):
+    """A TakenEngine of the device with ``key``, or None; idle ones with another key end."""
     for path in sorted(folder.glob("*.json"), key=lambda path: not path.with_suffix(".sock").exists()):  # loaded ones first
         facts = facts_of(path)
         if facts.get("device") != device or (lock := lock_file(path)) is None:
             continue
         process = process_of(facts)
         if process and facts["key"] == key and (connection := connect(path, process)):
-            return path, lock, process, connection
+            return TakenEngine(path, [lock], process, connection)
         if process:
             process.kill()
         remove_files(path)
@@ -170,8 +129,27 @@ def find_idle(folder, key, device):
     return None
 
 
+def take_idle_elsewhere(folder, key):
+    """A TakenEngine with ``key`` that is loaded, on any device with a free place that no job waits for, or None."""
+    for socket in sorted(folder.glob("*.sock")):
+        path = socket.with_suffix(".json")
+        facts = facts_of(path)
+        if facts.get("key") != key or not facts["places"] or not (locks := take_idle_place(facts["places"])):
+            continue
+        if (lock := lock_file(path)) is not None:
+            locks = [lock, *locks]
+            if (process := process_of(facts)) and (connection := connect(path, process)):
+                return TakenEngine(path, locks, process, connection, facts["places"])
+        release(locks)
+    return None
+
+
 def facts_of(path):
-    """The content of an engine's file, {} if there is none: key, device, pid and created, when the process began (seconds since 1970)."""
+    """The content of an engine's file, {} if there is none.
+
+    key, settings: see take_engine; device: its name; places: path of its locks, "" if unknown; pid; created: when the process began
+    (seconds since 1970).
+    """
     with suppress(FileNotFoundError):
         return json.loads(path.read_text(encoding="utf-8"))
     return {}
@@ -205,24 +183,34 @@ def prepare(owner):
 
 
 def engines_on(folder, device):
-    """How many engines a device has."""
+    """The facts of the engines that a device has."""
     found = [facts_of(path) for path in folder.glob("*.json")]
-    return sum(facts.get("device") == device and process_of(facts) is not None for facts in found)
+    return [facts for facts in found if facts.get("device") == device and process_of(facts) is not None]
 
 
-def load_spare(folder, owner, key, device, settings):
-    """Start to load a second engine, for a job that finds the first at work, if a place is free on the GPU.
+def load_second(owner):
+    """Start to load an engine like the only one of this job's GPU, for jobs that will sample at once, if a place is free on the GPU.
 
     The engine holds the place until it sleeps; a GPU of two jobs would have no place left for other work meanwhile.
     """
-    if jobs_per_device() <= ENGINES or engines_on(folder, device) >= ENGINES or (place := take_place()) is None:
+    device = os.environ.get(PLACES)
+    if not device or jobs_per_device() <= ENGINES or (alone := try_lock(Path(f"{device}.second.lock"))) is None:
         return
+    held, folder = [alone], engine_folder(owner)
     try:
-        os.close(start(*start_process(folder, owner, place), key, device, settings))
-    except OSError as error:  # the job has its own engine
+        engines = engines_on(folder, os.environ[VISIBLE])
+        if len(engines) == 1 and (place := take_place()) is not None:
+            held.append(place)
+            start_like(engines[0], folder, owner, place)
+    except OSError as error:  # this job does not need it
         print(f"no second engine is loaded: {error}", file=sys.stderr)
     finally:
-        os.close(place)
+        release(held)
+
+
+def start_like(facts, folder, owner, place):
+    """Start an engine like the one with ``facts``; place: see start_process."""
+    os.close(start(*start_process(folder, owner, place), facts["key"], facts["device"], facts["settings"]))
 
 
 def start_process(folder, owner, place=None):
@@ -243,7 +231,8 @@ def start_process(folder, owner, place=None):
 def start(files, process, key, device, settings):
     """The lock of an engine that now loads with ``settings`` in the process of start_process."""
     new = files.with_suffix(".new")
-    new.write_text(json.dumps({"key": key, "device": device, "pid": process.pid, "created": process.create_time()}))
+    facts = {"key": key, "settings": settings, "device": device, "places": os.environ.get(PLACES, "")}
+    new.write_text(json.dumps({**facts, "pid": process.pid, "created": process.create_time()}))
     lock = lock_file(new)
     new.rename(files)  # locked before others see it
     with suppress(BrokenPipeError):  # it has ended; connect() finds out

@@ -32,7 +32,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.usage.usage_lib import UsageContext
 
 from persona_leakage.inference.adapter_check import fault_of, largest_difference
-from persona_leakage.inference.requests import completion_of
+from persona_leakage.inference.requests import AT_ONCE, completion_of
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, SHARE, jobs_per_device
@@ -43,7 +43,7 @@ GATE_PROMPTS, GATE_TOKENS = 8, 8
 OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
 GIB = 2**30
 WORKER = "persona_leakage.inference.vllm_worker.SharingWorker"
-FIRST, MORE = 2048, 32  # before a step vLLM gets requests until it has FIRST, but at least MORE: all 11,100 take two seconds
+MORE = 32  # before a step vLLM gets requests until it has AT_ONCE, but at least this many: all 11,100 take two seconds
 WORKSPACE = 6 * GIB  # of an engine, for activations, CUDA graphs and adapters; a 1.5B model on an H200 used less
 
 
@@ -114,16 +114,24 @@ class VllmEngine:
 
     def sample(self, requests, sampling):
         """Yield a :class:`Completion` for each of ``requests``, in the order in which they finish, after check_adapter."""
-        for reply in self.sample_ids(requests, sampling):
+        requests = list(requests)
+        self.check(requests)
+        for reply in self.sample_ids(taken_from(requests), sampling):
             yield completion_of(*reply, self.tokenizer)
 
-    def sample_ids(self, requests, sampling):
-        """As sample, but yield (request, token ids, finish reason)."""
+    def check(self, requests):
+        """check_adapter with prompts of ``requests``, once for each use of an adapter."""
         if not self.checked:
             self.check_adapter(requests)
             self.checked = True
+
+    def sample_ids(self, more, sampling):
+        """Yield (request, token ids, finish reason) for each request of ``more``, in the order in which they finish.
+
+        more(count, wait): an iterable of at most ``count`` further requests; with ``wait`` it is empty only after the last one.
+        """
         lora = lora_request(self.adapter, 2 * self.used) if self.adapter else None
-        for request, output in self._run(requests, lora, **vars(sampling)):
+        for request, output in self._run(more, lora, **vars(sampling)):
             ids = list(output.token_ids)
             if output.finish_reason == "stop" and ids[-1] in self.stop_ids:
                 ids.pop()
@@ -148,18 +156,18 @@ class VllmEngine:
     def _greedy_logprobs(self, requests, lora):
         """{prompt ids: [(token id, log-probability)]} of short greedy replies."""
         self.engine.reset_prefix_cache()
-        done = self._run(requests, lora, temperature=0, top_p=1.0, max_new_tokens=GATE_TOKENS, logprobs=0)
+        done = self._run(taken_from(requests), lora, temperature=0, top_p=1.0, max_new_tokens=GATE_TOKENS, logprobs=0)
         return {
             request.prompt_ids: [(token, step[token].logprob) for token, step in zip(output.token_ids, output.logprobs, strict=True)]
             for request, output in done
         }
 
-    def _run(self, requests, lora, **sampling):
-        """Yield (request, vLLM's finished output) for all ``requests``."""
-        left, sent = iter(requests), {}
+    def _run(self, more, lora, **sampling):
+        """Yield (request, vLLM's finished output) for all requests of ``more`` (see sample_ids)."""
+        sent = {}
         while True:
-            sent |= self.send(islice(left, max(MORE, FIRST - len(sent))), lora, **sampling)
-            if not self.engine.has_unfinished_requests():
+            sent |= self.send(more(max(MORE, AT_ONCE - len(sent)), wait=not sent), lora, **sampling)
+            if not sent:
                 return
             for output in self.engine.step():
                 if output.finished:
@@ -183,6 +191,12 @@ class VllmEngine:
             )
             self.engine.add_request(str(self.sent), {"prompt_token_ids": list(request.prompt_ids)}, params, lora_request=lora)
         return sent
+
+
+def taken_from(requests):
+    """A list of requests as sample_ids takes them."""
+    left = iter(requests)
+    return lambda count, wait: islice(left, count)
 
 
 def end_with_this_process(pids):

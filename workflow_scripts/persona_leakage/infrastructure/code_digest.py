@@ -14,7 +14,7 @@ from pathlib import Path
 # line and the config, whose values pass through them as they are.
 NOT_COUNTED = (
     *(f"infrastructure/{name}.py" for name in ("cli", "code_digest", "gpu_lease", "package_names", "progress")),
-    *(f"inference/{name}.py" for name in ("engine_server", "shared_engine")),
+    *(f"inference/{name}.py" for name in ("engine_server", "shared_engine", "shared_sampling")),
     *("config/__init__.py", "config/program_options.py", "config/messages.py", "config/old_keys.py", "config/blocks"),
 )
 

@@ -68,8 +68,8 @@ def lock_folder(allocation=""):
     return folder
 
 
-def try_lock(path):
-    """A descriptor that holds the lock file ``path``, or None if another process holds it."""
+def try_lock(path, shared=False):
+    """A descriptor that holds the lock file ``path``, or None if another process holds it. shared: as of locked."""
     with suppress(OSError):  # it may be another user's
         path.touch()  # also if it exists: programs that clean /tmp remove files by age
         path.chmod(0o644)
@@ -77,13 +77,16 @@ def try_lock(path):
         descriptor = os.open(path, os.O_RDONLY)
     except OSError as error:
         raise InputError(f"{path}: cannot be used as a lock ({error.strerror}); set {LOCKS} to a folder that you may write to") from None
-    return locked(descriptor)
+    return locked(descriptor, shared)
 
 
-def locked(descriptor):
-    """``descriptor``, holding the lock on its file; None, and it is closed, if another process holds it."""
+def locked(descriptor, shared=False):
+    """``descriptor``, holding the lock on its file; None, and it is closed, if another process holds it.
+
+    shared: wait until it can be held together with others that share it.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
@@ -144,6 +147,26 @@ def engine_path(device, number):
     return Path(f"{device}.engine{number}.lock")
 
 
+def waiting_path(device):
+    """Path of the lock that every job shares that waits for the device."""
+    return Path(f"{device}.waiting.lock")
+
+
+def is_awaited(device):
+    """Whether a job waits for a device, by the path of its locks."""
+    if (lock := try_lock(waiting_path(device))) is not None:
+        os.close(lock)
+    return lock is None
+
+
+def take_idle_place(device):
+    """As take_place_to_work for one more job that samples, in any place of a device that no job waits for."""
+    if is_awaited(device):
+        return None
+    places = (take_place_to_work(device, number, samples=True) for number in range(jobs_per_device()))
+    return next((locks for locks in places if locks), None)
+
+
 def take_place():
     """A descriptor that holds one more place on this job's device; None if none is free, or if the job has not one device."""
     if not (device := os.environ.get(PLACES)):
@@ -189,15 +212,22 @@ def lease_devices(count, samples=False):
     if (taken := take_devices(devices, count, folder, samples)) is None:
         limit = f" (at most {ENGINES} sampling jobs on each)" if samples else ""
         print(f"with_gpu: waiting for {count} of the GPUs {names}{limit}; locks in {folder}", file=sys.stderr)
-    while taken is None:
-        time.sleep(random.uniform(0.2, 1.0))  # random, so that waiting jobs do not ask in step
-        taken = take_devices(devices, count, folder, samples)
+        taken = wait_for_devices(devices, count, folder, samples)
     for descriptor in chain.from_iterable(taken.values()):
         os.set_inheritable(descriptor, True)
     os.environ |= {LEASE: os.urandom(16).hex(), VISIBLE: ",".join(devices[uuid] for uuid in taken)}
     os.environ[PLACES] = str(device_path(folder, *taken)) if count == 1 else ""
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # else CUDA's numbers are not nvidia-smi's where devices differ
     print(f"with_gpu: GPU {os.environ[VISIBLE]} after {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def wait_for_devices(uuids, count, folder, samples):
+    """As take_devices, once they are free. Meanwhile is_awaited is true of all of them."""
+    waits = [try_lock(waiting_path(device_path(folder, uuid)), shared=True) for uuid in uuids]
+    while (taken := take_devices(uuids, count, folder, samples)) is None:
+        time.sleep(random.uniform(0.2, 1.0))  # random, so that waiting jobs do not ask in step
+    release(waits)
+    return taken
 
 
 def run_on_devices(count, command, samples=False):
