@@ -12,6 +12,7 @@ from persona_leakage.infrastructure.files import read_json
 
 DEVICE = re.compile(r"^with_gpu: GPU (\S+) after", re.M)
 CONTROL = "_base"
+ALL = "all devices"
 
 
 def jobs_of(project, began):
@@ -66,8 +67,10 @@ def busy_share(jobs, samples):
 def rates_of(home, jobs):
     """{stage: mean tokens a second of a device}: tokens of its jobs over the time in which at least one of them computed.
 
-    Starts are left out: sampling counts from the engine's being ready, training from the first step.
+    Starts are left out: sampling counts from the engine's being ready, training from the first step. A sampling job may use the engines
+    of all devices, so they count together, also while one of them is used for something else.
     """
+    devices = len({job["device"] for job in jobs if job["device"] is not None}) or 1
     ends = {(job["rule"], tuple(job["name"].split("/")[1:])): job for job in jobs}
     spans = defaultdict(list)
     for path in home.glob("evaluation/*/**/completions.json"):
@@ -75,7 +78,7 @@ def rates_of(home, jobs):
         job = ends.get(("sample_completions" if "seed" in meta["state"] else "sample_base_completions", path.relative_to(home).parts[1:-1]))
         if job and meta["sampled"]["replies"]:
             stage = "sampling, adapter" if "seed" in meta["state"] else "sampling, base model"
-            spans[stage, job["device"]].append((job["end"] - meta["sampled"]["seconds"], job["end"], meta["sampled"]["tokens"]))
+            spans[stage, ALL].append((job["end"] - meta["sampled"]["seconds"], job["end"], meta["sampled"]["tokens"] / devices))
     for path in home.glob("training/*/seed*/metrics.json"):
         metrics, job = read_json(path), ends.get(("train_adapter", path.relative_to(home).parts[1:-1]))
         if job:

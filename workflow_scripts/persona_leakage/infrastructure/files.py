@@ -16,6 +16,8 @@ from persona_leakage.infrastructure.cli import InputError, shorten
 
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
 
+COMPRESSION = 4  # of gzip: 11,100 replies took 0.5 s, and 2.1 s with 9, for a file 8 % larger
+
 
 @contextmanager
 def atomic_path(path):
@@ -135,7 +137,7 @@ def write_jsonl_gz(path, records):
     with (
         atomic_path(path) as temporary,
         temporary.open("wb") as raw,
-        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as packed,
+        gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0, compresslevel=COMPRESSION) as packed,
     ):
         for record in records:
             packed.write((json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8"))
