@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from persona_leakage.inference import shared_engine
+from persona_leakage.inference.engine import prepare_engine
 from persona_leakage.inference.shared_engine import load_second, prepare
 from persona_leakage.infrastructure import gpu_lease
 from tests.support.shared_engines import is_free, sample, take
@@ -43,6 +44,21 @@ def test_a_prepared_process_that_is_not_needed_ends(owner, settings):
     assert sample(take(owner, settings)) == {(first.own.process.pid, "base")}
     files, process = waiting
     assert process.wait(60) == 0 and not files.with_suffix(".log").exists()
+
+
+def test_a_job_takes_its_device_early_until_each_has_an_engine(owner, settings, monkeypatch):
+    """Later it takes one when it has read its prompts."""
+    monkeypatch.setattr(shared_engine, "owner_process", lambda: owner)
+    taken = []
+    monkeypatch.setattr("persona_leakage.inference.engine.take_wanted", lambda: taken.append(True))
+    for device in ("0", "1"):
+        prepare_engine({"name": "transformers"})
+        monkeypatch.setenv(gpu_lease.VISIBLE, device)
+        sample(take(owner, settings))
+        monkeypatch.setenv(gpu_lease.VISIBLE, "0,1")
+    assert taken == [True, True]
+    prepare_engine({"name": "transformers"})
+    assert taken == [True, True]
 
 
 @pytest.fixture

@@ -18,6 +18,13 @@ from tests.conftest import ROOT
 WITH_GPU = ROOT / "workflow_scripts/with_gpu.py"
 SHOW = [sys.executable, "-c", "import os; print(os.environ.get('CUDA_VISIBLE_DEVICES'))"]
 HOLD = [sys.executable, "-c", "import os, sys; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); sys.stdin.read()"]
+TAKE = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "workflow_scripts")!r})
+from persona_leakage.infrastructure.gpu_lease import take_wanted
+take_wanted()
+"""
+SHOW_SAMPLING, HOLD_SAMPLING = ([sys.executable, "-c", TAKE + program[-1]] for program in (SHOW, HOLD))
 SET_WITHIN_A_JOB = ("SLURM_JOB_ID", gpu_lease.LEASE, gpu_lease.PLACES, gpu_lease.SHARE, "CUDA_DEVICE_ORDER")
 LISTING = (
     "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aaaa-1)\n"
@@ -109,27 +116,40 @@ def vllm_in(folder):
 def test_a_sampling_job_goes_where_the_fewest_of_its_kind_are(start, env, tmp_path):
     """Not where the fewest jobs are: a job of another kind ends before the next adapters are sampled, and an engine stays."""
     shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3", "PYTHONPATH": vllm_in(tmp_path)}
-    options = [(), ("--engine", "vllm"), (), ("--engine", "vllm")]
-    assert [start(1, HOLD, shared, *each).stdout.readline().strip() for each in options] == ["a", "b", "a", "a"]
+    jobs = [(HOLD,), (HOLD_SAMPLING, "--engine", "vllm")] * 2
+    assert [start(1, command, shared, *options).stdout.readline().strip() for command, *options in jobs] == ["a", "b", "a", "a"]
+
+
+def test_a_sampling_job_holds_no_device_before_it_needs_one(start, env, tmp_path):
+    """It reads its prompts meanwhile; it takes its devices once."""
+    shared = env | {"CUDA_VISIBLE_DEVICES": "a", "PYTHONPATH": vllm_in(tmp_path)}
+    early = f"print('reads', flush=True); sys.stdin.readline(); {HOLD_SAMPLING[-1]}; take_wanted()"
+    job = start(1, [sys.executable, "-c", f"import sys; {early}"], shared, "--engine", "vllm")
+    assert job.stdout.readline() == "reads\n"
+    assert run(1, SHOW, shared).stdout == "a\n"
+    job.stdin.write("\n")
+    job.stdin.flush()
+    assert job.stdout.readline() == "a\n"
+    assert "waiting for 1 of the GPUs a" in start(1, SHOW, shared).stderr.readline()
 
 
 def test_a_sampling_job_goes_where_one_has_ended(start, env, tmp_path):
     """Whichever of a device's jobs that is."""
     shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3", "PYTHONPATH": vllm_in(tmp_path)}
-    jobs = [start(1, HOLD, shared, "--engine", "vllm") for _ in range(4)]
+    jobs = [start(1, HOLD_SAMPLING, shared, "--engine", "vllm") for _ in range(4)]
     devices = [job.stdout.readline().strip() for job in jobs]
     for ended in (devices.index("a"), *(index for index, device in enumerate(devices) if device == "b")):
         jobs[ended].communicate("")
-    assert [start(1, HOLD, shared, "--engine", "vllm").stdout.readline().strip() for _ in range(3)] == ["b", "a", "b"]
+    assert [start(1, HOLD_SAMPLING, shared, "--engine", "vllm").stdout.readline().strip() for _ in range(3)] == ["b", "a", "b"]
 
 
 def test_a_third_sampling_job_waits_for_the_first_device_that_it_may_have(start, env, tmp_path):
     """Two devices with three places each, two sampling jobs on both: the fifth holds no place, and goes where one of them ends first."""
     shared = env | {"CUDA_VISIBLE_DEVICES": "a,b", gpu_lease.SHARE: "3", "PYTHONPATH": vllm_in(tmp_path)}
-    sampling = [start(1, HOLD, shared, "--engine", "vllm") for _ in range(4)]
+    sampling = [start(1, HOLD_SAMPLING, shared, "--engine", "vllm") for _ in range(4)]
     devices = [job.stdout.readline() for job in sampling]
     assert sorted(devices) == ["a\n", "a\n", "b\n", "b\n"]
-    fifth = start(1, SHOW, shared, "--engine", "vllm")
+    fifth = start(1, SHOW_SAMPLING, shared, "--engine", "vllm")
     assert "waiting for 1 of the GPUs a,b (at most 2 sampling jobs on each)" in fifth.stderr.readline()
     others = [start(1, HOLD, shared) for _ in range(2)]
     assert sorted(job.stdout.readline() for job in others) == ["a\n", "b\n"]

@@ -10,7 +10,7 @@ from persona_leakage.inference import vllm_start
 from persona_leakage.inference.requests import SamplingParams, completion_record
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
-from persona_leakage.infrastructure.gpu_lease import VISIBLE
+from persona_leakage.infrastructure.gpu_lease import VISIBLE, WANTED, take_wanted
 from persona_leakage.infrastructure.progress import Progress
 from persona_leakage.infrastructure.provenance import LIBRARY, code_digest_of, loaded_code_digest, package_versions
 from persona_leakage.infrastructure.resume import compute_missing
@@ -77,14 +77,18 @@ def engine_name(engine):
 
 
 def prepare_engine(engine):
-    """Have vLLM imported by the process of a new engine while this job imports torch and reads its prompts; engine: config block.
+    """Take this job's GPU, and have vLLM imported by the process of a new engine while this job reads its prompts; engine: config block.
 
-    Where the job has a GPU and none of its Snakemake's engines is on it yet.
+    Where each GPU has an engine of this Snakemake, sample_all takes the GPU: until then other jobs can use it.
     """
-    from persona_leakage.inference.shared_engine import owner_process, prepare
+    from persona_leakage.inference.shared_engine import have_engines, owner_process, prepare
 
+    owner = owner_process()
+    if owner is not None and have_engines(owner):
+        return
+    take_wanted()
     installed = importlib.util.find_spec("vllm") is not None
-    if engine["name"] != "transformers" and installed and os.environ.get(VISIBLE) and (owner := owner_process()) is not None:
+    if engine["name"] != "transformers" and installed and os.environ.get(VISIBLE) and owner is not None:
         prepare(owner)
 
 
@@ -195,6 +199,10 @@ def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store,
     batch size since.
     InputError if a prompt and the longest reply exceed what the model can take.
     """
+    if WANTED in os.environ:
+        import torch  # noqa: F401  it takes seconds, in which this job holds no GPU
+
+        take_wanted()
     params = SamplingParams(**sampling)
     longest = max(len(request.prompt_ids) for request in requests) + params.max_new_tokens
     check_length(manifest["limits"], longest, f"{block}.sampling.max_new_tokens", "prompt and reply")

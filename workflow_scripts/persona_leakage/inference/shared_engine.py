@@ -25,6 +25,7 @@ from persona_leakage.infrastructure.gpu_lease import (
     ENGINES,
     PLACES,
     VISIBLE,
+    device_pool,
     jobs_per_device,
     locked,
     release,
@@ -180,6 +181,12 @@ def prepare(owner):
     folder = engine_folder(owner)
     if not engines_on(folder, device):
         prepared.append(start_process(folder, owner))
+
+
+def have_engines(owner):
+    """Whether each device that a job may have has an engine of Snakemake ``owner``."""
+    folder, devices = engine_folder(owner), device_pool().values()
+    return bool(devices) and all(engines_on(folder, device) for device in devices)
 
 
 def engines_on(folder, device):

@@ -23,6 +23,7 @@ SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device
 MEMORY_USED = 0.9  # share of a device's memory that the jobs on it take together
 ENGINES = 2  # vLLM jobs that sample on a device at once: two nearly fill an H200 at 1.5B, where 17 of a step's 27 ms are kernels
 PLACES = "PERSONA_LEAKAGE_GPU_PLACES"  # set within a job that has one device: path of the device's locks, without their endings
+WANTED = "PERSONA_LEAKAGE_GPUS_WANTED"  # set for a program that takes its devices itself, see take_wanted: how many
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # set within a job; names the allocation that its own jobs share
 
 
@@ -233,14 +234,25 @@ def wait_for_devices(uuids, count, folder, samples):
 def run_on_devices(count, command, samples=False):
     """Become ``command`` with ``count`` devices of this machine to itself; never returns. With count 0 it sees no device.
 
-    samples: as of take_devices.
+    samples: whether it samples with vLLM; it then calls take_wanted when it needs the devices.
     The same process runs it, so it holds the locks, and signals and exit code are its own. InputError if it cannot be run.
     """
-    if count:
-        lease_devices(count, samples)
-    else:
+    if not count:
         os.environ |= {VISIBLE: "", PLACES: ""}
+    elif samples:
+        os.environ[WANTED] = str(count)
+    else:
+        lease_devices(count)
     try:
         os.execvp(command[0], command)
     except OSError as error:
         raise InputError(f"{command[0]}: {error.strerror}") from None
+
+
+def take_wanted():
+    """Take the devices of a program that samples with vLLM, as lease_devices does it; nothing if it has them, or was to have none.
+
+    Before this, nothing in the program may ask CUDA about devices.
+    """
+    if count := os.environ.pop(WANTED, None):
+        lease_devices(int(count), samples=True)
