@@ -5,7 +5,7 @@ from pathlib import Path
 from persona_leakage.config.blocks.fields import Block, CountOrNone
 from persona_leakage.config.blocks.training import TrainingRecipe
 from persona_leakage.config.program_options import new_parser
-from persona_leakage.inference.shared_engine import load_second, owner_process
+from persona_leakage.inference.shared_engine import load_second_meanwhile, owner_process
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import (
     check_digest,
@@ -56,7 +56,7 @@ def main(argv=None):
     model = attach_new_adapter(model, training["lora"], derive_seed(args.seed, "adapter"))
     identity = [manifest["digest"], rows_sha256, training, args.seed, *surroundings(dtype, device), *([snapshots] if snapshots else [])]
     if (owner := owner_process()) is not None:
-        load_second(owner)  # while this trains
+        load_second_meanwhile(owner)
     clear_temporaries(args.restart)
     checkpoint = Path(args.restart) / f"{digest_of(identity)}.pt"
     results = train(

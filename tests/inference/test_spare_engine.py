@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -119,6 +120,17 @@ def test_a_job_that_comes_early_waits_for_the_second_engine(owner, settings, pla
         sample(engine)
 
 
+def test_the_second_engine_waits_for_a_place(owner, settings, place, first, monkeypatch):
+    monkeypatch.setattr(shared_engine, "ASK", 0.05)
+    others = [gpu_lease.take_place() for _ in range(2)]
+    shared_engine.load_second_meanwhile(owner)
+    time.sleep(0.5)
+    assert not engines_beside(first)
+    gpu_lease.release(others)
+    wait_until(lambda: engines_beside(first), "the second engine loads")
+    wait_until(lambda: is_free(place), "the second engine is loaded")
+
+
 @pytest.mark.parametrize("case", ["two places", "no place is free", "no engine", "another device"])
 def test_no_second_engine_is_loaded(owner, settings, place, request, monkeypatch, case):
     """Of two places the other one is left for work that is not sampling."""
@@ -134,10 +146,9 @@ def test_no_second_engine_is_loaded(owner, settings, place, request, monkeypatch
         monkeypatch.setenv(gpu_lease.VISIBLE, "1")
     else:
         others = [gpu_lease.take_place() for _ in range(2)]
-    load_second(owner)
+    assert load_second(owner) == (case != "no place is free")
     assert not engines_beside(first)
     gpu_lease.release(others)
-    monkeypatch.undo()
 
 
 def test_a_second_engine_that_fails_leaves_nothing(owner, place, first):

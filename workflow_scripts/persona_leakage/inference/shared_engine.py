@@ -9,6 +9,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from functools import partial
@@ -36,6 +37,7 @@ from persona_leakage.infrastructure.gpu_lease import (
 from persona_leakage.infrastructure.provenance import PROGRAMS
 
 SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
+ASK = 2  # seconds between two looks for a free place
 prepared = []  # (files, process) of prepare(), for take_engine
 
 
@@ -195,24 +197,40 @@ def engines_on(folder, device):
     return [facts for facts in found if facts.get("device") == device and process_of(facts) is not None]
 
 
-def load_second(owner):
-    """Start to load an engine like the only one of this job's GPU, for jobs that will sample at once, if a place is free on the GPU.
+def load_second_meanwhile(owner):
+    """As load_second, as soon as a place is free, in a thread that ends with this job."""
 
-    The engine holds the place until it sleeps; a GPU of two jobs would have no place left for other work meanwhile.
+    def ask():
+        while not load_second(owner):
+            time.sleep(ASK)
+
+    threading.Thread(target=ask, daemon=True).start()
+
+
+def load_second(owner):
+    """Start to load an engine like the only one of this job's GPU, for jobs that will sample at once; whether nothing is left to do.
+
+    False if no place is free on the GPU: the engine holds one until it sleeps. A GPU of two jobs would have none left for other work.
     """
     device = os.environ.get(PLACES)
-    if not device or jobs_per_device() <= ENGINES or (alone := try_lock(Path(f"{device}.second.lock"))) is None:
-        return
+    if not device or jobs_per_device() <= ENGINES:
+        return True
+    if (alone := try_lock(Path(f"{device}.second.lock"))) is None:
+        return False
     held, folder = [alone], engine_folder(owner)
     try:
         engines = engines_on(folder, os.environ[VISIBLE])
-        if len(engines) == 1 and (place := take_place()) is not None:
-            held.append(place)
-            start_like(engines[0], folder, owner, place)
+        if len(engines) != 1:
+            return True
+        if (place := take_place()) is None:
+            return False
+        held.append(place)
+        start_like(engines[0], folder, owner, place)
     except OSError as error:  # this job does not need it
         print(f"no second engine is loaded: {error}", file=sys.stderr)
     finally:
         release(held)
+    return True
 
 
 def start_like(facts, folder, owner, place):
