@@ -67,8 +67,8 @@ def busy_share(jobs, samples):
 def rates_of(home, jobs):
     """{stage: mean tokens a second of a device}: tokens of its jobs over the time in which at least one of them computed.
 
-    Starts are left out: sampling counts from the engine's being ready, training from the first step. A sampling job may use the engines
-    of all devices, so they count together, also while one of them is used for something else.
+    Starts are left out: sampling counts from when the job's engine is ready, training from the first step. A sampling job may use
+    engines of all devices, so its tokens are divided by the number of devices, even while one of them trains.
     """
     devices = len({job["device"] for job in jobs if job["device"] is not None}) or 1
     ends = {(job["rule"], tuple(job["name"].split("/")[1:])): job for job in jobs}

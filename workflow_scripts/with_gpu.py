@@ -1,4 +1,7 @@
-"""Run a command with GPUs of this machine to itself: waits until enough are free, and keeps them until the command has ended."""
+"""Run a command with GPUs of this machine to itself: wait until enough are free, and keep them until the command ends.
+
+A command that samples with vLLM starts at once, and takes its GPUs itself (gpu_lease.take_wanted).
+"""
 
 import argparse
 import importlib.util
@@ -12,7 +15,7 @@ def main(argv=None):
     """Become the command; with --count print how many devices there are."""
     parser = argparse.ArgumentParser(prog="with_gpu", description=__doc__, usage="%(prog)s --gpus N [--engine NAME] COMMAND ... | --count")
     parser.add_argument("--gpus", type=int, metavar="N", help="how many; 0 hides them all from the command")
-    engine = f"engine.name of a command that samples; at most {ENGINES} commands that do so with vLLM run on a device at once"
+    engine = f"engine.name of a command that samples; with vLLM at most {ENGINES} engines sample on a device at once"
     parser.add_argument("--engine", default="transformers", metavar="NAME", help=engine)
     parser.add_argument("--count", action="store_true", help="print how many jobs can have one at a time, and run nothing")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="program and arguments")

@@ -150,7 +150,7 @@ def test_a_third_sampling_job_waits_for_the_first_device_that_it_may_have(start,
     devices = [job.stdout.readline() for job in sampling]
     assert sorted(devices) == ["a\n", "a\n", "b\n", "b\n"]
     fifth = start(1, SHOW_SAMPLING, shared, "--engine", "vllm")
-    assert "waiting for 1 of the GPUs a,b (at most 2 sampling jobs on each)" in fifth.stderr.readline()
+    assert "waiting for 1 of the GPUs a,b (at most 2 engines sample on each)" in fifth.stderr.readline()
     others = [start(1, HOLD, shared) for _ in range(2)]
     assert sorted(job.stdout.readline() for job in others) == ["a\n", "b\n"]
     sampling[0].communicate("")

@@ -77,9 +77,9 @@ def engine_name(engine):
 
 
 def prepare_engine(engine):
-    """Take this job's GPU, and have vLLM imported by the process of a new engine while this job reads its prompts; engine: config block.
+    """Take this job's GPU, and have a new engine's process import vLLM while this job reads its prompts; engine: config block.
 
-    Where each GPU has an engine of this Snakemake, sample_all takes the GPU: until then other jobs can use it.
+    Nothing if every GPU has an engine of this Snakemake: sample_all then takes the GPU, which other jobs can use until then.
     """
     from persona_leakage.inference.shared_engine import have_engines, owner_process, prepare
 

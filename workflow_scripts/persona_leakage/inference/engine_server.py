@@ -81,7 +81,7 @@ def load(engine_class, settings, files, place):
 class Requests:
     """The requests of a job, which it sends in parts: (list of requests, whether more follow).
 
-    A thread receives them: a job sends some while replies are sent to it, and neither side may wait for the other to read first.
+    A thread receives them, as a job sends some while it is sent replies: else both sides could wait with full buffers.
     """
 
     def __init__(self, connection):
@@ -123,7 +123,7 @@ def serve(engine, connection, adapter, sampling):
             connection.send((REPLY, reply))
     except InputError as error:
         connection.send((REFUSED, str(error)))
-        while requests.follow:  # to close with parts unread would break the connection before the job has read the error
+        while requests.follow:  # closing with parts unread could break the connection before the job reads the error
             requests.next_part()
 
 

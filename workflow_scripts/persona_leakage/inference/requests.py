@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from persona_leakage.infrastructure.seeds import derive_seed
 
-AT_ONCE = 2048  # requests that vLLM is given at a time: twice as many replies as it has in progress on a large GPU
+AT_ONCE = 2048  # unfinished requests that an engine is given: twice the 1,024 that vLLM computes together on a large GPU
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from persona_leakage.infrastructure.gpu_lease import (
 from persona_leakage.infrastructure.provenance import PROGRAMS
 
 SERVER = (sys.executable, "-m", "persona_leakage.inference.engine_server")
-ASK = 2  # seconds between two looks for a free place
+ASK = 2  # seconds between two attempts to get a place
 prepared = []  # (files, process) of prepare(), for take_engine
 
 
@@ -74,7 +74,7 @@ def connect(files, process):
 def take_engine(owner, settings, parts, adapter, starting):
     """A SharedEngine for ``adapter`` (None: the base model): an idle one of Snakemake ``owner``, or a new one.
 
-    An idle engine of another kind on the GPU ends first, because of its memory. with_gpu.py limits how many jobs sample on a GPU.
+    An idle engine of another kind on the GPU ends first, because of its memory. gpu_lease.py limits how many sample at once.
     settings: of VllmEngine, as JSON has them, without adapter and tokenizer; parts: what else must be equal for an engine to be taken
     over (model, code, versions); starting: context manager in which a new one is started and loaded.
     """
@@ -198,7 +198,7 @@ def engines_on(folder, device):
 
 
 def load_second_meanwhile(owner):
-    """As load_second, as soon as a place is free, in a thread that ends with this job."""
+    """Call load_second until it returns True, in a thread that ends with this job."""
 
     def ask():
         while not load_second(owner):
@@ -208,9 +208,10 @@ def load_second_meanwhile(owner):
 
 
 def load_second(owner):
-    """Start to load an engine like the only one of this job's GPU, for jobs that will sample at once; whether nothing is left to do.
+    """Start to load a second engine on this job's GPU, like its only one, for jobs that will sample at once.
 
-    False if no place is free on the GPU: the engine holds one until it sleeps. A GPU of two jobs would have none left for other work.
+    False if it is to be called again: no place is free, or another job does the same. The engine holds a place until it sleeps, so a
+    GPU that only two jobs share gets none: other work would have no place.
     """
     device = os.environ.get(PLACES)
     if not device or jobs_per_device() <= ENGINES:

@@ -17,20 +17,20 @@ from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.gpu_lease import is_awaited, release
 from persona_leakage.models.loading import load_tokenizer
 
-LOOK = 1  # seconds between two looks for idle engines
+LOOK = 1  # seconds between two searches for idle engines
 PART = 32  # requests in a message: the replies to a prompt mostly come from one engine, whose cache has the prompt
-WORTH = 512  # requests: an idle engine is left alone where fewer are left, as it first wakes up and checks the adapter
+WORTH = 512  # requests still to send, for which an engine is borrowed: it first wakes up and checks the adapter
 
 
 @dataclass(eq=False)
 class TakenEngine:
-    """An engine that this job holds; one that is not its own ends its work as soon as a job waits for its ``device``."""
+    """An engine that this job holds. A borrowed one gets no more requests once a job waits for its ``device``."""
 
     files: Path
     locks: list  # descriptors of the locks on it
     process: psutil.Process
     connection: Connection
-    device: str = ""  # path of the locks of its device (gpu_lease.device_path); empty: the job's own engine
+    device: str = ""  # path of the locks of its device (gpu_lease.device_path); empty: it is not borrowed
     asked: int = 0  # requests that it has not answered
     follow: bool = True  # whether it may get more
 
@@ -109,7 +109,7 @@ class SharedEngine:
         return None
 
     def share(self, sampling):
-        """Leave engines whose device another job waits for, and begin with idle ones."""
+        """Send no more to borrowed engines whose device a job waits for, and borrow idle ones."""
         for engine in self.at_work.values():
             if engine.device and engine.follow and is_awaited(engine.device):
                 self.send(engine, [], follow=False)

@@ -43,7 +43,7 @@ GATE_PROMPTS, GATE_TOKENS = 8, 8
 OFFLINE = UsageContext.LLM_CLASS  # vLLM's choice of max_num_seqs for offline work: 1024, not 128, on a large GPU
 GIB = 2**30
 WORKER = "persona_leakage.inference.vllm_worker.SharingWorker"
-MORE = 32  # before a step vLLM gets requests until it has AT_ONCE, but at least this many: all 11,100 take two seconds
+MORE = 32  # requests that vLLM gets at least before a step, which fills it up to AT_ONCE; to add 11,100 at once takes two seconds
 WORKSPACE = 6 * GIB  # of an engine, for activations, CUDA graphs and adapters; a 1.5B model on an H200 used less
 
 

@@ -21,7 +21,7 @@ LOCKS = "PERSONA_LEAKAGE_GPU_LOCKS"  # folder of the locks; must be set for user
 HIDDEN = ("", "-1", "NoDevFiles")  # names that mean no device; the last is Slurm's
 SHARE = "PERSONA_LEAKAGE_JOBS_PER_GPU"  # how many jobs may have the same device at once; 1 unless set
 MEMORY_USED = 0.9  # share of a device's memory that the jobs on it take together
-ENGINES = 2  # vLLM jobs that sample on a device at once: two nearly fill an H200 at 1.5B, where 17 of a step's 27 ms are kernels
+ENGINES = 2  # vLLM engines that sample on a device at once: two nearly fill an H200 at 1.5B, where 17 of a step's 27 ms are kernels
 PLACES = "PERSONA_LEAKAGE_GPU_PLACES"  # set within a job that has one device: path of the device's locks, without their endings
 WANTED = "PERSONA_LEAKAGE_GPUS_WANTED"  # set for a program that takes its devices itself, see take_wanted: how many
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # set within a job; names the allocation that its own jobs share
@@ -84,7 +84,7 @@ def try_lock(path, shared=False):
 def locked(descriptor, shared=False):
     """``descriptor``, holding the lock on its file; None, and it is closed, if another process holds it.
 
-    shared: wait until it can be held together with others that share it.
+    shared: share the lock instead, as soon as nobody holds it alone; never None.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,7 +107,7 @@ def take_devices(uuids, count, folder, samples=False):
 
     samples: whether the job samples with vLLM; devices with the fewest such jobs come first, and each has at most ENGINES.
     """
-    sampling = {uuid: sampling_jobs(device_path(folder, uuid)) if samples else 0 for uuid in uuids}
+    sampling = {uuid: engines_at_work(device_path(folder, uuid)) if samples else 0 for uuid in uuids}
     held = {}
     for uuid, number in sorted(product(uuids, range(jobs_per_device())), key=lambda place: (sampling[place[0]], place[1])):
         if uuid not in held and (locks := take_place_to_work(device_path(folder, uuid), number, samples)):
@@ -126,8 +126,8 @@ def take_place_to_work(device, number, samples):
     return None
 
 
-def sampling_jobs(device):
-    """How many jobs sample with vLLM on a device."""
+def engines_at_work(device):
+    """How many vLLM engines sample on a device."""
     free = [lock for engine in range(ENGINES) if (lock := try_lock(engine_path(device, engine))) is not None]
     release(free)
     return ENGINES - len(free)
@@ -149,7 +149,7 @@ def engine_path(device, number):
 
 
 def waiting_path(device):
-    """Path of the lock that every job shares that waits for the device."""
+    """Path of the lock that all jobs waiting for the device share."""
     return Path(f"{device}.waiting.lock")
 
 
@@ -211,7 +211,7 @@ def lease_devices(count, samples=False):
         raise InputError(f"resources gpu: requested {count}, but only {len(devices)} visible ({names})")
     folder, started = lock_folder(allocation), time.monotonic()
     if (taken := take_devices(devices, count, folder, samples)) is None:
-        limit = f" (at most {ENGINES} sampling jobs on each)" if samples else ""
+        limit = f" (at most {ENGINES} engines sample on each)" if samples else ""
         print(f"with_gpu: waiting for {count} of the GPUs {names}{limit}; locks in {folder}", file=sys.stderr)
         taken = wait_for_devices(devices, count, folder, samples)
     for descriptor in chain.from_iterable(taken.values()):
@@ -234,7 +234,7 @@ def wait_for_devices(uuids, count, folder, samples):
 def run_on_devices(count, command, samples=False):
     """Become ``command`` with ``count`` devices of this machine to itself; never returns. With count 0 it sees no device.
 
-    samples: whether it samples with vLLM; it then calls take_wanted when it needs the devices.
+    samples: whether the command samples with vLLM. It then starts without devices, and calls take_wanted before it uses one.
     The same process runs it, so it holds the locks, and signals and exit code are its own. InputError if it cannot be run.
     """
     if not count:
@@ -250,7 +250,7 @@ def run_on_devices(count, command, samples=False):
 
 
 def take_wanted():
-    """Take the devices of a program that samples with vLLM, as lease_devices does it; nothing if it has them, or was to have none.
+    """Take the devices that run_on_devices has left to this program, as lease_devices does; nothing if it has them, or is to have none.
 
     Before this, nothing in the program may ask CUDA about devices.
     """
