@@ -5,7 +5,6 @@ from pathlib import Path
 from persona_leakage.config.blocks.fields import Block, CountOrNone
 from persona_leakage.config.blocks.training import TrainingRecipe
 from persona_leakage.config.program_options import new_parser
-from persona_leakage.inference.shared_engine import load_second_meanwhile, owner_process
 from persona_leakage.infrastructure.cli import run_program
 from persona_leakage.infrastructure.files import (
     check_digest,
@@ -55,6 +54,8 @@ def main(argv=None):
     # The seed is independent of the source, so that sources differ in their rows alone.
     model = attach_new_adapter(model, training["lora"], derive_seed(args.seed, "adapter"))
     identity = [manifest["digest"], rows_sha256, training, args.seed, *surroundings(dtype, device), *([snapshots] if snapshots else [])]
+    from persona_leakage.inference.shared_engine import load_second_meanwhile, owner_process  # not among what decides an adapter
+
     if (owner := owner_process()) is not None:
         load_second_meanwhile(owner)
     clear_temporaries(args.restart)

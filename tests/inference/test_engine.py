@@ -232,3 +232,27 @@ def test_vllm_starts_on_whole_files_alone(monkeypatch, tiny_model, fails):
     damaged = {**manifest["files"]["model.safetensors"], "sha256": "0" * 64}
     with pytest.raises(InputError, match=r"model\.safetensors: is not the file"):
         engines.start_engine({**manifest, "files": {**manifest["files"], "model.safetensors": damaged}}, settings, None, 9)
+
+
+def test_a_job_takes_its_gpu_before_it_asks_for_devices(tiny_model, tmp_path, requests, monkeypatch):
+    """And once its prompts are known to fit."""
+    asked = []
+    monkeypatch.setattr(engines, "take_wanted", lambda: asked.append("take"))
+    for name, found in {"pick_device": "cpu", "arithmetic": "a CPU"}.items():
+        monkeypatch.setattr(engines, name, lambda name=name, found=found: asked.append(name) or found)
+    manifest, sampling = read_manifest(tiny_model), {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 2}
+    block = {"name": "auto", "precision": "float32", "batch_size": 2, "merge_adapter": False}
+    records, facts = engines.sample_all(manifest, requests, None, sampling, block, 9, tmp_path, "replies", "evaluation")
+    assert asked[0] == "take" and asked.count("take") == 1 and {"pick_device", "arithmetic"} < set(asked)
+    assert len(records) == len(requests) and facts["sampled"]["engine_seconds"] == facts["sampled"]["seconds"] > 0
+
+
+def test_an_engine_is_shared_on_one_kind_of_gpu_alone(tiny_model, monkeypatch):
+    """A reply is recorded with the kind that computed it."""
+    parts = []
+    monkeypatch.setattr("persona_leakage.inference.shared_engine.owner_process", lambda: "Snakemake")
+    monkeypatch.setattr("persona_leakage.inference.shared_engine.take_engine", lambda *arguments: parts.append(arguments[2]))
+    for kind in ("NVIDIA H200", "NVIDIA H100", "NVIDIA H200"):
+        monkeypatch.setattr(engines, "arithmetic", lambda kind=kind: kind)
+        engines.start_vllm(read_manifest(tiny_model), [0], {"precision": "bfloat16", "device": "cuda"}, 9, None, 8)
+    assert parts[0] == parts[2] != parts[1]

@@ -100,6 +100,14 @@ def test_a_second_engine_is_loaded_beside_the_first(owner, settings, place, firs
     assert engines_beside(first) == {pid}
 
 
+def test_the_second_engine_has_the_environment_of_the_first(owner, place, first, monkeypatch):
+    """That of a job that trains may have no vLLM."""
+    monkeypatch.setattr(shared_engine, "SERVER", (sys.executable, "-c", "raise SystemExit(1)"))
+    load_second(owner)
+    wait_until(lambda: is_free(place), "the second engine is loaded")
+    assert engines_beside(first)
+
+
 def test_jobs_that_train_at_once_load_one_together(owner, settings, place, first, server):
     jobs = [subprocess.Popen([sys.executable, "-c", TRAIN, str(owner.pid), server]) for _ in range(3)]
     assert [job.wait(60) for job in jobs] == [0, 0, 0]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -157,6 +158,29 @@ def test_a_third_sampling_job_waits_for_the_first_device_that_it_may_have(start,
     assert fifth.communicate(timeout=60)[0] == devices[0]
 
 
+def test_the_time_of_a_result_leaves_out_waiting_for_a_device(start, env, tmp_path):
+    shared = env | {"CUDA_VISIBLE_DEVICES": "a", "PYTHONPATH": vllm_in(tmp_path)}
+    holder = start(1, HOLD, shared)
+    assert holder.stdout.readline() == "a\n"
+    program = f"""
+import sys, time
+began = time.monotonic()
+sys.path.insert(0, {str(ROOT / "workflow_scripts")!r})
+from persona_leakage.infrastructure.gpu_lease import take_wanted
+from persona_leakage.infrastructure.provenance import describe_run
+before = time.monotonic()
+take_wanted()
+waited = time.monotonic() - before
+print(waited, time.monotonic() - began - describe_run("sample")["wall_seconds"])
+"""
+    waiting = start(1, [sys.executable, "-c", program], shared, "--engine", "vllm")
+    assert "waiting for 1 of the GPUs a" in waiting.stderr.readline()
+    time.sleep(1)
+    holder.communicate("")
+    waited, left_out = map(float, waiting.communicate(timeout=60)[0].split())
+    assert left_out > 0.9 * waited > 0.5
+
+
 def test_a_job_that_waits_for_two_devices_holds_none(start, env):
     """Else two such jobs, each with one device, would wait for each other forever."""
     holder = start(1, HOLD, env | {"CUDA_VISIBLE_DEVICES": "a"})
@@ -260,16 +284,18 @@ def test_a_workflow_inside_a_lease_shares_its_devices(start, env):
     assert outer.returncode == 0 and output == "" and "waiting" not in log
 
 
-def test_signals_reach_the_command_and_a_waiting_job(start, env):
+def test_signals_reach_the_command_and_a_waiting_job(start, env, tmp_path):
     """Ctrl-C ends a waiting job without a traceback. Python ignores SIGPIPE; the command must not."""
+    packages = vllm_in(tmp_path)
     env["CUDA_VISIBLE_DEVICES"] = "a"
     code = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('ready', flush=True); signal.pause()"
     job = start(1, [sys.executable, "-c", code], env)
     assert job.stdout.readline() == "ready\n"
-    waiting = start(1, SHOW, env)
-    assert "waiting" in waiting.stderr.readline()
-    waiting.send_signal(signal.SIGINT)
-    assert waiting.wait(timeout=60) == -signal.SIGINT and waiting.stderr.read() == ""
+    for command, options in ((SHOW, ()), (SHOW_SAMPLING, ("--engine", "vllm"))):
+        waiting = start(1, command, env | {"PYTHONPATH": packages}, *options)
+        assert "waiting" in waiting.stderr.readline()
+        waiting.send_signal(signal.SIGINT)
+        assert waiting.wait(timeout=60) == -signal.SIGINT and waiting.stderr.read() == ""
     job.send_signal(signal.SIGTERM)
     assert job.wait(timeout=60) == 7
     assert run(1, ["sh", "-c", "yes | head -n 1"], env).stderr == "with_gpu: GPU a after 0 s\n"

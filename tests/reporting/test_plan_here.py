@@ -150,6 +150,13 @@ def test_rates_of_this_machine_come_from_its_benchmark_files(measured):
     assert centroids.startswith("centroids: rates of 2 cores of an AMD EPYC")
 
 
+def test_a_job_that_used_several_engines_counts_with_the_seconds_of_all(measured):
+    sampled = {"replies": 60, "tokens": 500, "seconds": 5.0, "engine_seconds": 15.0}
+    record_work(f"evaluation/e/{STATES[0]}/completions.json", 9, meta={"sampled": sampled})
+    rate = measured_rates.measured_rates("tiny", MODEL)["sample_transformers"]
+    assert (rate["tokens_per_second"], rate["start_seconds"]) == (50, 5)
+
+
 def test_items_scored_here_give_a_rate(measured, monkeypatch):
     """The base model's job of 20 s and an adapter's of 10 s; none of an adapter whose log tells of kept items."""
     config = choice_config(Path())

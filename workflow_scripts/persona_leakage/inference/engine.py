@@ -10,7 +10,7 @@ from persona_leakage.inference import vllm_start
 from persona_leakage.inference.requests import SamplingParams, completion_record
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import digest_of
-from persona_leakage.infrastructure.gpu_lease import VISIBLE, WANTED, take_wanted
+from persona_leakage.infrastructure.gpu_lease import VISIBLE, take_wanted
 from persona_leakage.infrastructure.progress import Progress
 from persona_leakage.infrastructure.provenance import LIBRARY, code_digest_of, loaded_code_digest, package_versions
 from persona_leakage.infrastructure.resume import compute_missing
@@ -152,7 +152,8 @@ def describe_engine(engine, model_folder):
 def sample_and_count(start, memory, sampled, requests, sampling):
     """Yield the completions of the engine that ``start`` returns, and add replies, tokens and seconds to ``sampled``.
 
-    memory: see sample_with_fewer_slots; None for vLLM, which sizes its batches itself. The seconds begin when the engine is ready.
+    memory: see sample_with_fewer_slots; None for vLLM, which sizes its batches itself. The seconds begin when the engine is ready;
+    engine_seconds are those of all engines that the job used.
     """
     engine = start()
     ready = time.monotonic()
@@ -162,6 +163,7 @@ def sample_and_count(start, memory, sampled, requests, sampling):
         sampled["tokens"] += len(completion.token_ids)
         sampled["seconds"] = round(time.monotonic() - ready, 2)
         yield completion
+    sampled["engine_seconds"] = round(getattr(engine, "seconds", sampled["seconds"]), 2)
 
 
 def sample_missing(sample, requests, sampling, part_size, identity, store, label):
@@ -195,17 +197,16 @@ def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store,
 
     adapter: None samples the base model. sampling, engine: config blocks; label, block: what is sampled and the config block of
     ``sampling``, for messages; chunk_size: number of replies between checkpoints; rank: see start_engine. Among the facts are
-    sampled (replies not kept from earlier, their tokens and seconds) and, of the transformers engine, out_of_memory: how often, and the
+    sampled (see sample_and_count; of replies not kept from earlier) and, of the transformers engine, out_of_memory: how often, and the
     batch size since.
     InputError if a prompt and the longest reply exceed what the model can take.
     """
-    if WANTED in os.environ:
-        import torch  # noqa: F401  it takes seconds, in which this job holds no GPU
-
-        take_wanted()
     params = SamplingParams(**sampling)
     longest = max(len(request.prompt_ids) for request in requests) + params.max_new_tokens
     check_length(manifest["limits"], longest, f"{block}.sampling.max_new_tokens", "prompt and reply")
+    import torch  # noqa: F401  takes seconds, in which this job holds no GPU yet
+
+    take_wanted()
     chosen = engine_name(engine)
     facts = {
         "model": model_facts(manifest),
@@ -223,7 +224,7 @@ def sample_all(manifest, requests, adapter, sampling, engine, chunk_size, store,
         "code": loaded_code_digest(*ENGINE_CODE[chosen]),
     }
     memory = {"times": 0, "batch_size": engine["batch_size"]} if chosen == "transformers" else None
-    sampled = {"replies": 0, "tokens": 0, "seconds": 0.0}
+    sampled = {"replies": 0, "tokens": 0, "seconds": 0.0, "engine_seconds": 0.0}
     start = partial(start_engine, manifest, engine, adapter, longest, rank)
     sample = partial(sample_and_count, start, memory, sampled)
     records = sample_missing(sample, requests, params, chunk_size, identity, store, label)

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from persona_leakage.infrastructure.seeds import derive_seed
 
-AT_ONCE = 2048  # unfinished requests that an engine is given: twice the 1,024 that vLLM computes together on a large GPU
-
 
 @dataclass(frozen=True)
 class SamplingParams:

@@ -26,13 +26,16 @@ from persona_leakage.infrastructure.gpu_lease import (
     ENGINES,
     PLACES,
     VISIBLE,
+    borrow_place,
     device_pool,
+    is_held,
     jobs_per_device,
+    lent_path,
     locked,
     release,
-    take_idle_place,
     take_place,
     try_lock,
+    waiting_path,
 )
 from persona_leakage.infrastructure.provenance import PROGRAMS
 
@@ -81,9 +84,9 @@ def take_engine(owner, settings, parts, adapter, starting):
     folder = engine_folder(owner)
     device = os.environ.get(VISIBLE, "")
     key = digest_of([settings, parts, jobs_per_device(), sys.executable])
-    shared = partial(SharedEngine, find_idle=partial(take_idle_elsewhere, folder, key), adapter=adapter, folder=settings["folder"])
+    shared = partial(SharedEngine, borrow=partial(borrow_idle, folder, key), adapter=adapter, folder=settings["folder"])
     files, process = prepared.pop() if prepared else (None, None)
-    if idle := take_idle(folder, key, device):
+    if idle := take_idle(folder, key, device) or take_lent(folder, key, device):
         if process:
             process.stdin.close()  # so it ends
         print(f"engine {idle.process.pid} is loaded already", flush=True)
@@ -132,12 +135,26 @@ def take_idle(folder, key, device):
     return None
 
 
-def take_idle_elsewhere(folder, key):
+def take_lent(folder, key, device):
+    """As take_idle, once a job of another device has given an engine back; None if none is lent."""
+    path = os.environ.get(PLACES)
+    if not path or not is_held(lent_path(path)):
+        return None
+    waits, idle = try_lock(waiting_path(path), shared=True), None
+    print("waiting for an engine that another job has borrowed", flush=True)
+    while idle is None and is_held(lent_path(path)):
+        time.sleep(0.2)
+        idle = take_idle(folder, key, device)
+    os.close(waits)
+    return idle
+
+
+def borrow_idle(folder, key):
     """A TakenEngine with ``key`` that is loaded, on any device with a free place that no job waits for, or None."""
     for socket in sorted(folder.glob("*.sock")):
         path = socket.with_suffix(".json")
         facts = facts_of(path)
-        if facts.get("key") != key or not facts["places"] or not (locks := take_idle_place(facts["places"])):
+        if facts.get("key") != key or not facts["places"] or not (locks := borrow_place(facts["places"])):
             continue
         if (lock := lock_file(path)) is not None:
             locks = [lock, *locks]
@@ -150,8 +167,8 @@ def take_idle_elsewhere(folder, key):
 def facts_of(path):
     """The content of an engine's file, {} if there is none.
 
-    key, settings: see take_engine; device: its name; places: path of its locks, "" if unknown; pid; created: when the process began
-    (seconds since 1970).
+    key, settings: see take_engine; program: the command of its process; device: its name; places: path of its locks, "" if unknown;
+    pid; created: when the process began (seconds since 1970).
     """
     with suppress(FileNotFoundError):
         return json.loads(path.read_text(encoding="utf-8"))
@@ -216,36 +233,35 @@ def load_second(owner):
     device = os.environ.get(PLACES)
     if not device or jobs_per_device() <= ENGINES:
         return True
-    if (alone := try_lock(Path(f"{device}.second.lock"))) is None:
+    if is_held(waiting_path(device)) or (alone := try_lock(Path(f"{device}.second.lock"))) is None:
         return False
-    held, folder = [alone], engine_folder(owner)
+    held = [alone]
     try:
+        folder = engine_folder(owner)
         engines = engines_on(folder, os.environ[VISIBLE])
         if len(engines) != 1:
             return True
         if (place := take_place()) is None:
             return False
         held.append(place)
-        start_like(engines[0], folder, owner, place)
-    except OSError as error:  # this job does not need it
+        (facts,) = engines
+        new = start_process(folder, owner, place, facts["program"])
+        os.close(start(*new, facts["key"], facts["device"], facts["settings"], facts["program"]))
+    except (OSError, InputError) as error:  # this job does not need it
         print(f"no second engine is loaded: {error}", file=sys.stderr)
     finally:
         release(held)
     return True
 
 
-def start_like(facts, folder, owner, place):
-    """Start an engine like the one with ``facts``; place: see start_process."""
-    os.close(start(*start_process(folder, owner, place), facts["key"], facts["device"], facts["settings"]))
-
-
-def start_process(folder, owner, place=None):
+def start_process(folder, owner, place=None, program=None):
     """(files, process) of a new engine that waits for its settings. Not of this one's group: Ctrl-C reaches Snakemake alone.
 
     place: descriptor of a lock; such an engine does not end with this job, and gives the lock back once it is loaded and asleep.
+    program: command, SERVER unless given; jobs of other rules may run in an environment without vLLM.
     """
     files = folder / f"{os.urandom(6).hex()}.json"
-    command = [*SERVER, "--files", str(files), "--owner", str(owner.pid)]
+    command = [*(program or SERVER), "--files", str(files), "--owner", str(owner.pid)]
     command += ["--job", str(os.getpid())] if place is None else ["--place", str(place)]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAMS)}
     with files.with_suffix(".log").open("w") as log:
@@ -254,10 +270,10 @@ def start_process(folder, owner, place=None):
         return files, psutil.Popen(command, **options)
 
 
-def start(files, process, key, device, settings):
+def start(files, process, key, device, settings, program=None):
     """The lock of an engine that now loads with ``settings`` in the process of start_process."""
     new = files.with_suffix(".new")
-    facts = {"key": key, "settings": settings, "device": device, "places": os.environ.get(PLACES, "")}
+    facts = {"key": key, "settings": settings, "program": program or SERVER, "device": device, "places": os.environ.get(PLACES, "")}
     new.write_text(json.dumps({**facts, "pid": process.pid, "created": process.create_time()}))
     lock = lock_file(new)
     new.rename(files)  # locked before others see it

@@ -4,20 +4,22 @@ import os
 import sys
 import time
 from collections import deque
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import psutil
 
-from persona_leakage.inference.engine_server import BROKEN, DONE, REFUSED, REPLY, SAID, remove_files
-from persona_leakage.inference.requests import AT_ONCE, completion_of
+from persona_leakage.inference.engine_server import BROKEN, REFUSED, REPLY, SAID, remove_files
+from persona_leakage.inference.requests import completion_of
+from persona_leakage.inference.vllm_start import AT_ONCE
 from persona_leakage.infrastructure.cli import InputError
-from persona_leakage.infrastructure.gpu_lease import is_awaited, release
+from persona_leakage.infrastructure.gpu_lease import is_held, release, waiting_path
 from persona_leakage.models.loading import load_tokenizer
 
 LOOK = 1  # seconds between two searches for idle engines
+ENDED = "ended"  # beside the kinds of messages of engine_server: the engine's process has ended
 PART = 32  # requests in a message: the replies to a prompt mostly come from one engine, whose cache has the prompt
 WORTH = 512  # requests still to send, for which an engine is borrowed: it first wakes up and checks the adapter
 
@@ -33,6 +35,7 @@ class TakenEngine:
     device: str = ""  # path of the locks of its device (gpu_lease.device_path); empty: it is not borrowed
     asked: int = 0  # requests that it has not answered
     follow: bool = True  # whether it may get more
+    since: float = field(default_factory=time.monotonic)
 
     def release(self):
         self.connection.close()
@@ -42,89 +45,94 @@ class TakenEngine:
 class SharedEngine:
     """Samples with the engine of another process and idle ones like it; one instance for one call of sample."""
 
-    def __init__(self, own, find_idle, adapter, folder):
-        """own: a TakenEngine; find_idle() returns another one, or None; folder: of the model."""
-        self.own, self.find_idle, self.folder = own, find_idle, folder
+    def __init__(self, own, borrow, adapter, folder):
+        """own: a TakenEngine; borrow() returns another one, or None; folder: of the model."""
+        self.own, self.borrow, self.folder = own, borrow, folder
         # The engine's process may have another working directory.
         self.adapter = adapter and replace(adapter, folder=str(Path(adapter.folder).resolve()))
-        self.at_work, self.looked, self.refused = {}, time.monotonic(), None
+        self.at_work, self.looked, self.error = {}, time.monotonic(), None
+        self.seconds = 0.0  # of all engines
 
     def sample(self, requests, sampling):
-        """As VllmEngine.sample; InputError if an engine ends or refuses the adapter."""
-        self.left = deque(requests)
+        """As VllmEngine.sample; InputError if an engine ends or refuses the adapter, after the replies that others were asked for."""
+        self.left, self.sampling = deque(requests), sampling
         try:
-            self.begin(self.own, sampling)
+            self.begin(self.own)
             tokenizer = load_tokenizer(self.folder)
             while self.at_work:
                 for connection in wait(list(self.at_work), LOOK):
-                    if (reply := self.receive(self.at_work[connection])) is not None:
+                    if (engine := self.at_work.get(connection)) and (reply := self.receive(engine)):
                         yield completion_of(*reply, tokenizer)
+                        self.feed(engine)
                 if time.monotonic() > self.looked + LOOK:
-                    self.share(sampling)
-                    self.looked = time.monotonic()
+                    self.share()
         finally:
             for engine in self.at_work.values():
                 engine.release()
-        if self.refused:
-            raise InputError(self.refused)
+        if self.error:
+            raise self.error
 
-    def begin(self, engine, sampling):
+    def begin(self, engine):
         """Have an engine sample."""
         self.at_work[engine.connection] = engine
-        with failing(engine):
-            engine.connection.send((os.getpid(), self.adapter, sampling))
+        self.send(engine, (os.getpid(), self.adapter, self.sampling))
         self.feed(engine)
 
     def feed(self, engine):
         """Send an engine further requests, or that none follow, if it is time for either."""
-        count = min(AT_ONCE - engine.asked, len(self.left))
+        count = min(AT_ONCE // (2 if engine.device else 1) - engine.asked, len(self.left))
         if engine.follow and (count >= PART or count == len(self.left)):
-            self.send(engine, [self.left.popleft() for _ in range(count)], follow=bool(self.left))
+            part = [self.left.popleft() for _ in range(count)]
+            engine.asked += count
+            engine.follow = bool(self.left)
+            self.send(engine, (part, engine.follow))
 
-    def send(self, engine, part, follow):
-        """Send an engine a part of the requests."""
-        engine.asked += len(part)
-        engine.follow = follow
-        with failing(engine):
-            engine.connection.send((part, follow))
+    def send(self, engine, message):
+        """Send an engine a message, or notice that it has ended."""
+        try:
+            engine.connection.send(message)
+        except BROKEN:
+            engine.follow = False  # receive() finds what it sent before
 
     def receive(self, engine):
         """The (request, token ids, finish reason) of an engine's next message; None if it is another one."""
-        with failing(engine):
+        try:
             kind, content = engine.connection.recv()
+        except BROKEN:
+            kind, content = ENDED, failure_of(engine.files, engine.process)
         if kind == REPLY:
             engine.asked -= 1
-            self.feed(engine)
             return content
         if kind == SAID:
             print(content, flush=True)
         elif kind == REFUSED:
-            self.refused = content
-            self.left.clear()
-            for other in self.at_work.values():
-                self.feed(other)
-        elif kind == DONE:
+            self.stop(InputError(content))
+        else:
             del self.at_work[engine.connection]
+            self.seconds += time.monotonic() - engine.since
             engine.release()
+            if kind == ENDED:
+                self.stop(content)
         return None
 
-    def share(self, sampling):
-        """Send no more to borrowed engines whose device a job waits for, and borrow idle ones."""
+    def stop(self, error):
+        """Ask for no more replies because of an ``error``."""
+        self.error = self.error or error
+        self.left.clear()
         for engine in self.at_work.values():
-            if engine.device and engine.follow and is_awaited(engine.device):
-                self.send(engine, [], follow=False)
-        while len(self.left) >= WORTH and (engine := self.find_idle()):
+            self.feed(engine)
+
+    def share(self):
+        """Send no more to a borrowed engine whose device a job waits for, one at a time, or borrow idle ones."""
+        self.looked = time.monotonic()
+        for engine in self.at_work.values():
+            if engine.device and engine.follow and is_held(waiting_path(engine.device)):
+                engine.follow = False
+                self.send(engine, ([], False))
+                return
+        while len(self.left) >= WORTH and (engine := self.borrow()):
             print(f"engine {engine.process.pid} was idle and samples too", flush=True)
-            self.begin(engine, sampling)
-
-
-@contextmanager
-def failing(engine):
-    """Raise failure_of an engine if the connection to it breaks."""
-    try:
-        yield
-    except BROKEN:
-        raise failure_of(engine.files, engine.process) from None
+            self.begin(engine)
 
 
 def failure_of(files, process):

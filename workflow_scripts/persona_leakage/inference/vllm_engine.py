@@ -32,7 +32,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.usage.usage_lib import UsageContext
 
 from persona_leakage.inference.adapter_check import fault_of, largest_difference
-from persona_leakage.inference.requests import AT_ONCE, completion_of
+from persona_leakage.inference.requests import completion_of
 from persona_leakage.infrastructure.cli import InputError
 from persona_leakage.infrastructure.files import read_json
 from persona_leakage.infrastructure.gpu_lease import MEMORY_USED, SHARE, jobs_per_device
@@ -166,7 +166,7 @@ class VllmEngine:
         """Yield (request, vLLM's finished output) for all requests of ``more`` (see sample_ids)."""
         sent = {}
         while True:
-            sent |= self.send(more(max(MORE, AT_ONCE - len(sent)), wait=not sent), lora, **sampling)
+            sent |= self.send(more(max(MORE, vllm_start.AT_ONCE - len(sent)), wait=not sent), lora, **sampling)
             if not sent:
                 return
             for output in self.engine.step():

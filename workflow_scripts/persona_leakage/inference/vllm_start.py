@@ -13,6 +13,7 @@ RUNNER, SECOND_RUNNER = "VLLM_USE_V2_MODEL_RUNNER", {"Qwen2ForCausalLM"}
 IN_PROCESS = "VLLM_ENABLE_V1_MULTIPROCESSING"
 SMALL_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 192)
 LENGTH_STEP = 512
+AT_ONCE = 2048  # unfinished requests that an engine is given: twice the 1,024 that vLLM computes together on a large GPU
 
 
 @dataclass(frozen=True)

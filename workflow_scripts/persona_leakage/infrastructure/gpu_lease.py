@@ -7,6 +7,7 @@ import fcntl
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ MEMORY_USED = 0.9  # share of a device's memory that the jobs on it take togethe
 ENGINES = 2  # vLLM engines that sample on a device at once: two nearly fill an H200 at 1.5B, where 17 of a step's 27 ms are kernels
 PLACES = "PERSONA_LEAKAGE_GPU_PLACES"  # set within a job that has one device: path of the device's locks, without their endings
 WANTED = "PERSONA_LEAKAGE_GPUS_WANTED"  # set for a program that takes its devices itself, see take_wanted: how many
+seconds_waited = []  # of this process, for devices
 LEASE = "PERSONA_LEAKAGE_GPU_LEASE"  # set within a job; names the allocation that its own jobs share
 
 
@@ -153,19 +155,26 @@ def waiting_path(device):
     return Path(f"{device}.waiting.lock")
 
 
-def is_awaited(device):
-    """Whether a job waits for a device, by the path of its locks."""
-    if (lock := try_lock(waiting_path(device))) is not None:
+def lent_path(device):
+    """Path of the lock that all jobs share that have borrowed an engine of the device."""
+    return Path(f"{device}.lent.lock")
+
+
+def is_held(path):
+    """Whether a process holds or shares a lock."""
+    if (lock := try_lock(path)) is not None:
         os.close(lock)
     return lock is None
 
 
-def take_idle_place(device):
-    """As take_place_to_work for one more job that samples, in any place of a device that no job waits for."""
-    if is_awaited(device):
+def borrow_place(device):
+    """As take_place_to_work, for a job of another device that samples here too, in any place; None if a job waits for the device."""
+    if is_held(waiting_path(device)):
         return None
-    places = (take_place_to_work(device, number, samples=True) for number in range(jobs_per_device()))
-    return next((locks for locks in places if locks), None)
+    for number in range(jobs_per_device()):
+        if locks := take_place_to_work(device, number, samples=True):
+            return [*locks, try_lock(lent_path(device), shared=True)]
+    return None
 
 
 def take_place():
@@ -219,11 +228,12 @@ def lease_devices(count, samples=False):
     os.environ |= {LEASE: os.urandom(16).hex(), VISIBLE: ",".join(devices[uuid] for uuid in taken)}
     os.environ[PLACES] = str(device_path(folder, *taken)) if count == 1 else ""
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # else CUDA's numbers are not nvidia-smi's where devices differ
-    print(f"with_gpu: GPU {os.environ[VISIBLE]} after {time.monotonic() - started:.0f} s", file=sys.stderr)
+    seconds_waited.append(time.monotonic() - started)
+    print(f"with_gpu: GPU {os.environ[VISIBLE]} after {seconds_waited[-1]:.0f} s", file=sys.stderr)
 
 
 def wait_for_devices(uuids, count, folder, samples):
-    """As take_devices, once they are free. Meanwhile is_awaited is true of all of them."""
+    """As take_devices, once they are free. Meanwhile the lock of waiting_path is held for all of them."""
     waits = [try_lock(waiting_path(device_path(folder, uuid)), shared=True) for uuid in uuids]
     while (taken := take_devices(uuids, count, folder, samples)) is None:
         time.sleep(random.uniform(0.2, 1.0))  # random, so that waiting jobs do not ask in step
@@ -255,4 +265,8 @@ def take_wanted():
     Before this, nothing in the program may ask CUDA about devices.
     """
     if count := os.environ.pop(WANTED, None):
+        before = signal.getsignal(signal.SIGINT)
+        if before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while waiting ends in silence
         lease_devices(int(count), samples=True)
+        signal.signal(signal.SIGINT, before)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from persona_leakage.infrastructure.code_digest import digest_of_code, imported_files, is_counted
 from persona_leakage.infrastructure.files import digest_of
+from persona_leakage.infrastructure.gpu_lease import seconds_waited
 
 SCHEMA_VERSION = 1
 LAYER_CONVENTION = "layer L = output of the 0-based transformer block L = hidden_states[L+1] before any final norm"
@@ -115,7 +116,7 @@ code_commit(), package_versions()  # noted at the start, too
 def describe_run(program, **facts):
     """The ``meta`` block: schema version, program, code commit, versions, hardware, wall seconds and ``facts``.
 
-    Wall seconds count from the import of this module, so they include loading the model.
+    Wall seconds count from the import of this module, so they include loading the model. They leave out waiting for a GPU.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -123,6 +124,6 @@ def describe_run(program, **facts):
         "code_commit": code_commit(),
         "packages": package_versions(),
         "hardware": hardware(),
-        "wall_seconds": round(time.monotonic() - _STARTED, 2),
+        "wall_seconds": round(time.monotonic() - _STARTED - sum(seconds_waited), 2),
         **facts,
     }

@@ -80,10 +80,11 @@ def sampling_jobs(home, benchmarks):
     for benchmark, path in pairs:
         if path.is_file():
             meta = read_json(path)["meta"]
-            tokens, working = (meta.get("sampled", {}).get(key, 0) for key in ("tokens", "seconds"))
+            tokens, sampling = (meta.get("sampled", {}).get(key, 0) for key in ("tokens", "seconds"))
             seconds = seconds_of(benchmark)
-            if tokens and working and made_here(seconds, meta):
-                yield f"sample_{meta['engine']['name']}", (tokens, working, seconds, meta)
+            if tokens and sampling and made_here(seconds, meta):
+                working = meta["sampled"].get("engine_seconds", sampling)  # a job may use several engines at once
+                yield f"sample_{meta['engine']['name']}", (tokens, working, seconds - sampling + working, meta)
 
 
 def training_jobs(home, benchmarks):
