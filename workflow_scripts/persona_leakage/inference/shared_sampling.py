@@ -19,7 +19,7 @@ from persona_leakage.infrastructure.gpu_lease import is_held, release, waiting_p
 from persona_leakage.models.loading import load_tokenizer
 
 LOOK = 1  # seconds between two searches for idle engines
-ENDED = "ended"  # beside the kinds of messages of engine_server: the engine's process has ended
+ENDED = "ended"  # what a broken connection counts as, among the kinds of messages
 PART = 32  # requests in a message: the replies to a prompt mostly come from one engine, whose cache has the prompt
 WORTH = 512  # requests still to send, for which an engine is borrowed: it first wakes up and checks the adapter
 
