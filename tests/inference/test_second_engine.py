@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from persona_leakage.inference import shared_engine
 from persona_leakage.inference.engine import prepare_engine
+from persona_leakage.inference.engine_server import is_alive
 from persona_leakage.inference.shared_engine import load_second, prepare
 from persona_leakage.infrastructure import gpu_lease
 from tests.support.shared_engines import is_free, sample, take
@@ -105,7 +107,7 @@ def test_the_second_engine_has_the_environment_of_the_first(owner, place, first,
     monkeypatch.setattr(shared_engine, "SERVER", (sys.executable, "-c", "raise SystemExit(1)"))
     load_second(owner)
     wait_until(lambda: is_free(place), "the second engine is loaded")
-    assert engines_beside(first)
+    assert [is_alive(psutil.Process(pid)) for pid in engines_beside(first)] == [True]
 
 
 def test_jobs_that_train_at_once_load_one_together(owner, settings, place, first, server):

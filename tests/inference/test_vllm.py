@@ -119,10 +119,10 @@ def test_a_prompts_draws_have_seeds_of_their_own_and_can_be_resumed(tiny, tmp_pa
 
 def test_requests_may_come_while_others_are_at_work(tiny, tmp_path, monkeypatch):
     """Of 18, two before the first step and one before each later one: every reply is as if all had come at once."""
-    from persona_leakage.inference import vllm_engine
+    from persona_leakage.inference import vllm_engine, vllm_start
 
     together = sample(tiny, tmp_path / "together", WARM, ENGINE, draws=3)[None]
-    monkeypatch.setattr(vllm_engine, "FIRST", 2)
+    monkeypatch.setattr(vllm_start, "AT_ONCE", 2)
     monkeypatch.setattr(vllm_engine, "MORE", 1)
     assert len(together) == 18 and sample(tiny, tmp_path / "in_turn", WARM, ENGINE, draws=3)[None] == together
 

@@ -138,15 +138,14 @@ def take_idle(folder, key, device):
 def take_lent(folder, key, device):
     """As take_idle, once a job of another device has given an engine back; None if none is lent."""
     path = os.environ.get(PLACES)
-    if not path or not is_held(lent_path(path)):
+    if not path or key not in [facts["key"] for facts in engines_on(folder, device)]:
         return None
     waits, idle = try_lock(waiting_path(path), shared=True), None
-    print("waiting for an engine that another job has borrowed", flush=True)
     while idle is None and is_held(lent_path(path)):
         time.sleep(0.2)
         idle = take_idle(folder, key, device)
     os.close(waits)
-    return idle
+    return idle or take_idle(folder, key, device)
 
 
 def borrow_idle(folder, key):

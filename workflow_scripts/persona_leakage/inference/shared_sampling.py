@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from persona_leakage.inference.engine_server import BROKEN, REFUSED, REPLY, SAID, remove_files
+from persona_leakage.inference.engine_server import BROKEN, REFUSED, REPLY, SAID, is_alive, remove_files
 from persona_leakage.inference.requests import completion_of
 from persona_leakage.inference.vllm_start import AT_ONCE
 from persona_leakage.infrastructure.cli import InputError
@@ -123,13 +123,14 @@ class SharedEngine:
             self.feed(engine)
 
     def share(self):
-        """Send no more to a borrowed engine whose device a job waits for, one at a time, or borrow idle ones."""
+        """Give back one of the borrowed engines whose devices a job waits for, or borrow idle ones."""
         self.looked = time.monotonic()
-        for engine in self.at_work.values():
-            if engine.device and engine.follow and is_held(waiting_path(engine.device)):
-                engine.follow = False
-                self.send(engine, ([], False))
-                return
+        awaited = [engine for engine in self.at_work.values() if engine.device and is_held(waiting_path(engine.device))]
+        if awaited and all(engine.follow for engine in awaited):
+            awaited[0].follow = False
+            self.send(awaited[0], ([], False))
+        if awaited:
+            return
         while len(self.left) >= WORTH and (engine := self.borrow()):
             print(f"engine {engine.process.pid} was idle and samples too", flush=True)
             self.begin(engine)
@@ -137,8 +138,9 @@ class SharedEngine:
 
 def failure_of(files, process):
     """Print the output of an engine that ended unexpectedly, remove its files, and return an InputError for the job."""
-    with suppress(psutil.TimeoutExpired):
-        process.wait(60)  # it may still be writing why
+    deadline = time.monotonic() + 60
+    while is_alive(process) and time.monotonic() < deadline:
+        time.sleep(0.1)  # it may still be writing why
     said = ""
     with suppress(OSError):
         said = files.with_suffix(".log").read_text(encoding="utf-8", errors="replace").strip()
