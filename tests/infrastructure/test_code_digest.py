@@ -96,7 +96,7 @@ def small_project(tmp_path):
         (library / package / "build.py").write_text("NUMBER = 1\n")
     (library / "statistics/__init__.py").touch()
     (library / "infrastructure").mkdir()
-    needed = ("__init__", "code_digest", "provenance", "files", "cli", "package_names")
+    needed = ("__init__", "code_digest", "provenance", "files", "cli", "gpu_lease", "package_names")
     for name in ("__init__", *(f"infrastructure/{name}" for name in needed)):
         shutil.copy(ROOT / f"workflow_scripts/persona_leakage/{name}.py", library / f"{name}.py")
     (library.parent / "program.py").write_text(
