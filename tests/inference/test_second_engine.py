@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -132,10 +131,12 @@ def test_a_job_that_comes_early_waits_for_the_second_engine(owner, settings, pla
 
 def test_the_second_engine_waits_for_a_place(owner, settings, place, first, monkeypatch):
     monkeypatch.setattr(shared_engine, "ASK", 0.05)
+    answers = []
+    monkeypatch.setattr(shared_engine, "load_second", lambda owner: answers.append(load_second(owner)) or answers[-1])
     others = [gpu_lease.take_place() for _ in range(2)]
     shared_engine.load_second_meanwhile(owner)
-    time.sleep(0.5)
-    assert not engines_beside(first)
+    wait_until(lambda: len(answers) > 2, "it has asked more than once")
+    assert not any(answers) and not engines_beside(first)
     gpu_lease.release(others)
     wait_until(lambda: engines_beside(first), "the second engine loads")
     wait_until(lambda: is_free(place), "the second engine is loaded")

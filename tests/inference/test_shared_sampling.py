@@ -104,7 +104,7 @@ def test_a_job_that_comes_to_a_borrowed_engines_device_gets_it_back(owner, setti
     monkeypatch.setenv(gpu_lease.PLACES, str(tmp_path / "b"))
     second = take(owner, settings)
     assert second.own.process.pid == idle.pid
-    assert thread.is_alive(), "the other job goes on with its own"
+    assert thread.is_alive(), "the other job still samples, with its own engine"
     thread.join()
     assert len(done) == 4000
     assert sample(second) == {(idle.pid, "base")}

@@ -136,7 +136,7 @@ def take_idle(folder, key, device):
 
 
 def take_lent(folder, key, device):
-    """As take_idle, once a job of another device has given an engine back; None if none is lent."""
+    """As take_idle, once a job that has borrowed an engine of the device gives it back; None if none is lent."""
     path = os.environ.get(PLACES)
     if not path or key not in [facts["key"] for facts in engines_on(folder, device)]:
         return None
@@ -226,8 +226,8 @@ def load_second_meanwhile(owner):
 def load_second(owner):
     """Start to load a second engine on this job's GPU, like its only one, for jobs that will sample at once.
 
-    False if it is to be called again: no place is free, or another job does the same. The engine holds a place until it sleeps, so a
-    GPU that only two jobs share gets none: other work would have no place.
+    False if it is to be called again: no place is free, a job waits for the GPU, or another job does the same. The engine holds a
+    place until it sleeps, so a GPU that only two jobs share gets none: other work would have no place.
     """
     device = os.environ.get(PLACES)
     if not device or jobs_per_device() <= ENGINES:

@@ -76,8 +76,8 @@ def own_facts(folder, device):
 def model_runner(folder):
     """Value of the variable RUNNER for the model in ``folder``: the one that is set, else "1" for SECOND_RUNNER, else None.
 
-    With "1" vLLM uses its second model runner, which draws the tokens of seeded replies in one kernel. Some families (Llama, Qwen3)
-    have it by default in vLLM 0.24.
+    "1" selects vLLM's second model runner. It samples the next token of all seeded replies in one kernel. vLLM 0.24 selects it
+    itself for some families (Llama, Qwen3).
     """
     architectures = read_json(Path(folder) / "config.json").get("architectures") or ()
     return os.environ.get(RUNNER) or ("1" if SECOND_RUNNER.intersection(architectures) else None)

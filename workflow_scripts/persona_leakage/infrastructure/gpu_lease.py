@@ -168,7 +168,7 @@ def is_held(path):
 
 
 def borrow_place(device):
-    """As take_place_to_work, for a job of another device that samples here too, in any place; None if a job waits for the device."""
+    """As take_place_to_work, in any place, for a job that borrows an engine of the device; None if another job waits for the device."""
     if is_held(waiting_path(device)):
         return None
     for number in range(jobs_per_device()):
